@@ -1,0 +1,80 @@
+"""The Celery application: queues, routes and the settings that make a message a hint.
+
+PostgreSQL is the queue of record. A task carries ids at most, is delivered at least once, and finds nothing to do when
+somebody else did its work; a lost message is made good by the sweepers that beat sends.
+"""
+
+import os
+from typing import Any
+
+from celery import Celery
+from celery.signals import setup_logging
+from kombu import Queue
+
+from evermuse import env
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
+
+LANDING, ATTACHMENTS, MAINTENANCE = "landing", "attachments", "maintenance"
+
+SWEEP_SECONDS = env.integer("EVERMUSE_SWEEP_SECONDS", 5, minimum=1)
+
+app = Celery("evermuse")
+
+
+class Config:
+    """Celery's settings; the broker's address comes from Django's settings (``CELERY_BROKER_URL``)."""
+
+    task_queues = (Queue(LANDING), Queue(ATTACHMENTS), Queue(MAINTENANCE))
+    task_default_queue = MAINTENANCE
+    task_create_missing_queues = False
+    task_routes = {
+        "ingest.land_batches": {"queue": LANDING},
+        "ingest.advance_batches": {"queue": LANDING},
+        "ingest.sweep": {"queue": MAINTENANCE},
+        "attachments.download": {"queue": ATTACHMENTS},
+        "attachments.sweep": {"queue": MAINTENANCE},
+    }
+    task_acks_late = True
+    task_reject_on_worker_lost = True
+    task_ignore_result = True
+    task_store_errors_even_if_ignored = False
+    task_send_sent_event = True
+    worker_send_task_events = True
+    worker_prefetch_multiplier = 1
+    beat_schedule = {
+        "sweep batches": {"task": "ingest.sweep", "schedule": SWEEP_SECONDS, "options": {"expires": 60, "queue": MAINTENANCE}},
+        "sweep attachments": {
+            "task": "attachments.sweep",
+            "schedule": SWEEP_SECONDS,
+            "options": {"expires": 60, "queue": MAINTENANCE},
+        },
+    }
+    worker_hijack_root_logger = False
+    worker_cancel_long_running_tasks_on_connection_loss = False
+    broker_connection_retry_on_startup = True
+    broker_connection_max_retries = None
+    broker_connection_timeout = 2
+    # A silent broker must not hold a request: sockets are bounded and a publish is not retried inside it.
+    broker_transport_options = {
+        "visibility_timeout": 3600,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 1,
+        "socket_keepalive": True,
+        "health_check_interval": 10,
+        "retry_on_timeout": False,
+        "max_retries": 1,
+        "queue_order_strategy": "round_robin",
+    }
+    task_publish_retry = False
+    timezone = "UTC"
+
+
+app.config_from_object(Config)
+app.config_from_object("django.conf:settings", namespace="CELERY", force=False)
+app.autodiscover_tasks()
+
+
+@setup_logging.connect
+def _keep_our_logging(**_: Any) -> None:
+    """Receiving this signal keeps Celery from installing handlers of its own; settings configured logging already."""

@@ -1,0 +1,105 @@
+"""Typed readers of the environment: the one place that decides where a setting comes from.
+
+A value is looked for in the process environment, then in the file that ``NAME_FILE`` names (for secrets), then in the
+file that the embedded stack leaves at ``$EVERMUSE_HOME/run/environment.json``, so that ``manage.py`` with nothing
+configured talks to the servers that ``make run`` started.
+"""
+
+import ipaddress
+import json
+import os
+from functools import cache
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class ConfigurationError(Exception):
+    """A setting that cannot be read; the message names the variable and the rule."""
+
+
+def home() -> Path:
+    """The directory that holds all state of the embedded default."""
+    return Path(os.environ.get("EVERMUSE_HOME") or Path(__file__).resolve().parent.parent / "var").resolve()
+
+
+@cache
+def _embedded() -> dict[str, str]:
+    try:
+        values = json.loads((home() / "run" / "environment.json").read_text())
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return {}
+    return {str(name): str(value) for name, value in values.items()}
+
+
+def text(name: str, default: str | None = None) -> str:
+    """The value of ``name``; raises ConfigurationError when there is neither a value nor a default."""
+    if name in os.environ:
+        return os.environ[name]
+    if path := os.environ.get(f"{name}_FILE"):
+        try:
+            return Path(path).read_text().strip()
+        except OSError as error:
+            raise ConfigurationError(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
+    value = _embedded().get(name, default)
+    if value is None:
+        raise ConfigurationError(f"{name} is not set (nor {name}_FILE); start the embedded stack with `make run` or set it")
+    return value
+
+
+def flag(name: str, default: bool) -> bool:
+    """A boolean: 1/true/yes/on or 0/false/no/off."""
+    value = text(name, str(default)).strip().lower()
+    if value in {"1", "true", "yes", "on"}:
+        return True
+    if value in {"0", "false", "no", "off", ""}:
+        return False
+    raise ConfigurationError(f"{name} must be true or false, not {value!r}")
+
+
+def integer(name: str, default: int, *, minimum: int = 0) -> int:
+    """A whole number of at least ``minimum``."""
+    value = text(name, str(default)).strip()
+    try:
+        number = int(value)
+    except ValueError:
+        raise ConfigurationError(f"{name} must be a whole number, not {value!r}") from None
+    if number < minimum:
+        raise ConfigurationError(f"{name} must be at least {minimum}, not {number}")
+    return number
+
+
+def words(name: str, default: str = "") -> list[str]:
+    """A comma-separated list; empty parts are dropped."""
+    return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+def networks(name: str) -> tuple[Network, ...]:
+    """A comma-separated list of CIDRs."""
+    found: list[Network] = []
+    for part in words(name):
+        try:
+            found.append(ipaddress.ip_network(part))
+        except ValueError as error:
+            raise ConfigurationError(f"{name}: {part!r} is not a network in CIDR form: {error}") from None
+    return tuple(found)
+
+
+def database(name: str = "DATABASE_URL") -> dict[str, str]:
+    """Django's connection parameters from ``postgresql://user:password@host:port/name``.
+
+    An unset variable gives placeholders, so that commands that need no database (checks, migrations' dry run) work
+    before anything is installed; the first query then fails with PostgreSQL's own words.
+    """
+    url = text(name, "postgresql://evermuse@127.0.0.1:5432/evermuse")
+    parts = urlsplit(url)
+    if parts.scheme not in {"postgres", "postgresql"}:
+        raise ConfigurationError(f"{name} must begin with postgresql://")
+    return {
+        "NAME": unquote(parts.path.lstrip("/")) or "evermuse",
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+        "HOST": unquote(parts.hostname or ""),
+        "PORT": str(parts.port or ""),
+    }

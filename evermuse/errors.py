@@ -1,0 +1,21 @@
+"""Errors that carry a stable code and say whether trying again can help."""
+
+
+class EvermuseError(Exception):
+    """Base of the product's own errors."""
+
+    code = "INTERNAL_ERROR"
+    retryable = False
+
+
+class StoreUnavailable(EvermuseError):
+    """The object store did not take or give an object in time; the caller may try again later."""
+
+    code = "STORE_UNAVAILABLE"
+    retryable = True
+
+
+class LeaseLost(EvermuseError):
+    """Somebody else holds the claim now: what was done under the old one must not be written."""
+
+    code = "LEASE_LOST"

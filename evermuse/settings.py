@@ -1,0 +1,150 @@
+"""All settings, read once from the environment (see README, "Settings"). Safe for production by default."""
+
+from pathlib import Path
+
+from evermuse import env, logs
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+EVERMUSE_HOME = env.home()
+
+SECRET_KEY = env.text("EVERMUSE_SECRET_KEY", "")
+DEBUG = env.flag("EVERMUSE_DEBUG", default=False)
+ALLOWED_HOSTS = env.words("EVERMUSE_ALLOWED_HOSTS", "127.0.0.1,localhost")
+CSRF_TRUSTED_ORIGINS = env.words("EVERMUSE_CSRF_TRUSTED_ORIGINS")
+if not SECRET_KEY:
+    # Commands that sign nothing (migrations' dry run, type checks) need no secret; `manage.py check --deploy` asks for one.
+    SECRET_KEY = "not-a-secret:set-EVERMUSE_SECRET_KEY"  # noqa: S105
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "ingest.apps.IngestConfig",
+    "lake.apps.LakeConfig",
+    "attachments.apps.AttachmentsConfig",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "evermuse.urls"
+WSGI_APPLICATION = "evermuse.wsgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.postgresql",
+        **env.database(),
+        # One connection per thread, kept open; Celery's children open their own (never a pool there: Celery closes it).
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+        "DISABLE_SERVER_SIDE_CURSORS": True,
+        "OPTIONS": {
+            "connect_timeout": 3,
+            "tcp_user_timeout": 10_000,
+            "application_name": "evermuse",
+            "options": "-c statement_timeout=30000 -c lock_timeout=20000 -c idle_in_transaction_session_timeout=60000",
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en-us"
+
+STATIC_URL = "/static/"
+STATIC_ROOT = EVERMUSE_HOME / "static"
+WHITENOISE_USE_FINDERS = True
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+# HTTPS ends at the proxy in front; EVERMUSE_HTTPS says that there is one.
+EVERMUSE_HTTPS = env.flag("EVERMUSE_HTTPS", default=False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = EVERMUSE_HTTPS
+if EVERMUSE_HTTPS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SECURE_HSTS_SECONDS = 31_536_000
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["ingest.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["ingest.permissions.Denied"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": [],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ingest.negotiation.IgnoreAccept",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "ingest.exception_handler.handle",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Evermuse Ingest",
+    "DESCRIPTION": "Send what your customers say; read back what became of it.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# -- Celery: hints only. PostgreSQL holds the queue of record, so a message may be lost, doubled or late. --
+CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "redis://127.0.0.1:6379/0")
+REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/1")
+
+# -- Object store --
+MINIO_ENDPOINT = env.text("MINIO_ENDPOINT", "127.0.0.1:9000")
+MINIO_ACCESS_KEY = env.text("MINIO_ACCESS_KEY", "")
+MINIO_SECRET_KEY = env.text("MINIO_SECRET_KEY", "")
+MINIO_SECURE = env.flag("MINIO_SECURE", default=False)
+MINIO_BUCKET = env.text("MINIO_BUCKET", "evermuse-lake")
+
+# -- The product's own --
+EVERMUSE_RATE_LIMIT = env.integer("EVERMUSE_RATE_LIMIT", 10, minimum=1)
+EVERMUSE_FLOWER_URL = env.text("EVERMUSE_FLOWER_URL", f"http://127.0.0.1:{env.integer('EVERMUSE_FLOWER_PORT', 5555)}")
+EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS = env.networks("EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS")
+EVERMUSE_ATTACHMENT_MAX_BYTES = env.integer("EVERMUSE_ATTACHMENT_MAX_BYTES", 2 * 1024**3, minimum=1)
+EVERMUSE_ATTACHMENT_MAX_ATTEMPTS = env.integer("EVERMUSE_ATTACHMENT_MAX_ATTEMPTS", 6, minimum=1)
+EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS = env.integer("EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS", 240, minimum=1)
+EVERMUSE_ATTACHMENT_CONCURRENCY = env.integer("EVERMUSE_ATTACHMENT_CONCURRENCY", 16, minimum=1)
+EVERMUSE_METRICS_NETWORKS = env.networks("EVERMUSE_METRICS_NETWORKS")
+EVERMUSE_LEASE_SECONDS = env.integer("EVERMUSE_LEASE_SECONDS", 30, minimum=2)
+EVERMUSE_BODY_TIMEOUT_SECONDS = env.integer("EVERMUSE_BODY_TIMEOUT_SECONDS", 30, minimum=1)
+EVERMUSE_WEB_THREADS = env.integer("EVERMUSE_WEB_THREADS", 8, minimum=1)
+EVERMUSE_PROCESSORS = env.words("EVERMUSE_PROCESSORS", "attachments.processor.AttachmentDownloads")
+
+LOGGING_CONFIG = None
+logs.configure(level=env.text("EVERMUSE_LOG_LEVEL", "INFO"), as_json=env.flag("EVERMUSE_LOG_JSON", default=False))
+
+UNFOLD = {"SITE_TITLE": "Evermuse Ingest", "SITE_HEADER": "Evermuse Ingest"}

@@ -1,0 +1,39 @@
+"""All paths. API paths are served with and without a trailing slash."""
+
+from django.contrib import admin
+from django.urls import URLPattern, URLResolver, path, re_path
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+
+from ingest.views import attachments, batches, probes, records
+
+handler400 = "ingest.exception_handler.bad_request"
+handler403 = "ingest.exception_handler.forbidden"
+handler404 = "ingest.exception_handler.path_unknown"
+handler500 = "ingest.exception_handler.server_error"
+
+_BATCH = r"api/v1/ingest/batches/(?P<batch_id>[^/]+)"
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    re_path(r"^api/v1/ingest/?\Z", batches.IngestView.as_view()),
+    re_path(r"^api/v1/ingest/batches/?\Z", batches.BatchListView.as_view()),
+    re_path(rf"^{_BATCH}/?\Z", batches.BatchView.as_view()),
+    re_path(rf"^{_BATCH}/errors/?\Z", batches.BatchErrorsView.as_view()),
+    re_path(rf"^{_BATCH}/records/?\Z", batches.BatchRecordsView.as_view()),
+    re_path(rf"^{_BATCH}/attachments/?\Z", attachments.BatchAttachmentsView.as_view()),
+    re_path(rf"^{_BATCH}/retry/?\Z", batches.BatchRetryView.as_view()),
+    re_path(r"^api/v1/records/?\Z", records.RecordListView.as_view()),
+    re_path(r"^api/v1/records/(?P<record_id>[^/]+)/?\Z", records.RecordView.as_view()),
+    re_path(
+        r"^api/v1/openapi\.json/?\Z",
+        SpectacularJSONAPIView.as_view(authentication_classes=[], permission_classes=[]),
+        name="openapi",
+    ),
+    re_path(
+        r"^api/v1/docs/?\Z",
+        SpectacularSwaggerView.as_view(url_name="openapi", authentication_classes=[], permission_classes=[]),
+    ),
+    re_path(r"^healthz/?\Z", probes.healthz),
+    re_path(r"^readyz/?\Z", probes.readyz),
+    re_path(r"^metrics/?\Z", probes.metrics),
+    path("admin/", admin.site.urls),
+]

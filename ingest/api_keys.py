@@ -1,0 +1,81 @@
+"""API keys: made, shown once, stored hashed, revoked."""
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from ingest.models import MAX_LIVE_KEYS, PERMISSIONS, ApiKey, Workspace
+
+PREFIX = "em_sk_"
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that was just made. ``secret`` exists here only: it is never stored."""
+
+    api_key: ApiKey
+    secret: str
+
+
+def digest(secret: str) -> bytes:
+    """SHA-256 of a key: random text of 256 bits needs no slow hash, only one that cannot be turned round."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
+
+
+def create(
+    *,
+    workspace: Workspace,
+    label: str,
+    source: str = "api",
+    permissions: Iterable[str] = ("api:read", "api:write"),
+    rate_limit: int | None = None,
+    expires_at: datetime | None = None,
+) -> NewKey:
+    """Make a key. ``rate_limit``: requests per second, None for the deployment's, 0 for none.
+
+    Raises ValidationError (field → messages) for an unknown permission, a label that a live key has, a full workspace.
+    """
+    granted = [name for name in PERMISSIONS if name in set(permissions)]
+    if unknown := sorted(set(permissions) - set(PERMISSIONS)):
+        raise ValidationError({"permissions": f"unknown: {', '.join(unknown)}; known: {', '.join(PERMISSIONS)}"})
+    secret = PREFIX + secrets.token_urlsafe(32)
+    key = ApiKey(
+        workspace=workspace,
+        label=label,
+        source=source,
+        prefix=secret[:12],
+        digest=digest(secret),
+        permissions=granted,
+        rate_limit=rate_limit,
+        expires_at=expires_at,
+    )
+    with transaction.atomic():
+        Workspace.objects.select_for_update().get(pk=workspace.pk)
+        if live_keys(workspace).count() >= MAX_LIVE_KEYS:
+            raise ValidationError(
+                {"workspace": f"{workspace} has {MAX_LIVE_KEYS} live keys, the most allowed: revoke one first"}
+            )
+        if ApiKey.objects.filter(workspace=workspace, label=label, revoked_at=None).exists():
+            raise ValidationError({"label": f"a live key of {workspace} has the label {label!r}: revoke it or choose another"})
+        key.full_clean(exclude=["digest", "permissions"], validate_constraints=False)
+        key.save()
+    return NewKey(key, secret)
+
+
+def live_keys(workspace: Workspace) -> QuerySet[ApiKey]:
+    """Keys of the workspace that are neither revoked nor expired."""
+    return ApiKey.objects.filter(
+        Q(expires_at=None) | Q(expires_at__gt=timezone.now()), workspace=workspace, revoked_at=None
+    )
+
+
+def revoke(api_key: ApiKey) -> bool:
+    """Refuse the key from the next request on; False when it was revoked already."""
+    return ApiKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1

@@ -1,0 +1,253 @@
+"""What the OpenAPI document says of each endpoint: parameters, bodies and answers."""
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
+from rest_framework import serializers as s
+
+from ingest.models import Batch
+from lake.envelope import RECORD_TYPES
+
+JSON, NDJSON = "application/json", "application/x-ndjson"
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """The header ``x-api-key``."""
+
+    target_class = "ingest.authentication.ApiKeyAuthentication"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "apiKey", "in": "header", "name": "x-api-key"}
+
+
+class ErrorItem(s.Serializer[Any]):
+    """One error of one record."""
+
+    index = s.IntegerField()
+    code = s.CharField(max_length=64)
+    message = s.CharField(max_length=2048)
+
+
+class ErrorAnswer(s.Serializer[Any]):
+    """Every error answer."""
+
+    error = s.CharField()
+    message = s.CharField()
+    retryAfter = s.IntegerField(required=False)
+    details = s.JSONField(required=False)
+
+
+class AcceptedAnswer(s.Serializer[Any]):
+    """The 202 of a batch."""
+
+    batchId = s.CharField(max_length=128)
+    acceptedCount = s.IntegerField()
+    rejectedCount = s.IntegerField()
+    totalErrorCount = s.IntegerField()
+    errors = s.ListField(child=ErrorItem())
+
+
+class BatchStatus(s.Serializer[Any]):
+    """A batch as GET reports it."""
+
+    batchId = s.CharField()
+    status = s.ChoiceField(choices=Batch.Status.values)
+    createdAt = s.IntegerField(help_text="Unix epoch milliseconds")
+    acceptedCount = s.IntegerField()
+    rejectedCount = s.IntegerField()
+    totalErrorCount = s.IntegerField()
+    errors = s.ListField(child=ErrorItem())
+    source = s.CharField()
+    type = s.CharField()
+    attachmentDownloadTotal = s.IntegerField(required=False)
+    attachmentDownloadComplete = s.IntegerField(required=False)
+    attachmentDownloadFailed = s.IntegerField(required=False)
+    attachmentDownloadStatus = s.ChoiceField(
+        choices=["PENDING", "IN_PROGRESS", "COMPLETE", "PARTIAL_FAILURE", "FAILED"], required=False
+    )
+
+
+def _query(name: str, description: str, *, enum: list[str] | None = None) -> OpenApiParameter:
+    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.QUERY, description=description, enum=enum)
+
+
+LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, OpenApiParameter.QUERY, description="1 to 100, default 20.")
+CURSOR = _query("cursor", "Where the page begins: a nextCursor of this list.")
+PAGING = [LIMIT, CURSOR]
+BATCH_ID = OpenApiParameter("batch_id", OpenApiTypes.STR, OpenApiParameter.PATH)
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key", OpenApiTypes.STR, OpenApiParameter.HEADER, description="1 to 256 characters, kept for 24 hours."
+)
+INSTANT = "ISO-8601 UTC"
+
+
+def _page(name: str, fields: dict[str, s.Field[Any, Any, Any, Any]]) -> Any:
+    row = inline_serializer(f"{name}Row", fields)
+    key = "records" if name.startswith("Record") or name == "Outcome" else name.lower()
+    rows = s.ListField(child=row)
+    return inline_serializer(f"{name}Page", {key: rows, "nextCursor": s.CharField(allow_null=True)})
+
+
+def _errors(*codes: int) -> dict[Any, Any]:
+    return {code: OpenApiResponse(ErrorAnswer) for code in (401, 403, 429, 500, 503, *codes)}
+
+
+INGEST: dict[str, Any] = {
+    "operation_id": "ingest",
+    "summary": "Send a batch of 1 to 1,000 records",
+    "description": "One record, an array of records, or {\"records\": […]}; as NDJSON one record a line. At most 5 MB.",
+    "parameters": [
+        _query("format", "An optional hint.", enum=["text", "audio", "video", "file"]),
+        IDEMPOTENCY_KEY,
+        OpenApiParameter("Content-Encoding", OpenApiTypes.STR, OpenApiParameter.HEADER, enum=["identity", "gzip"]),
+    ],
+    "request": {JSON: OpenApiTypes.ANY, NDJSON: OpenApiTypes.STR},
+    "responses": {202: AcceptedAnswer, **_errors(400, 409, 413, 415, 422)},
+}
+BATCH_LIST: dict[str, Any] = {
+    "operation_id": "listBatches",
+    "summary": "Batches, newest first",
+    "parameters": [
+        *PAGING,
+        _query("status", "Only batches in this state.", enum=list(Batch.Status.values)),
+        _query("type", "Only batches of this record type."),
+        _query("source", "Only batches of keys with this source label."),
+        _query("since", f"Created at or after, {INSTANT}."),
+        _query("until", f"Created before, {INSTANT}."),
+    ],
+    "responses": {
+        200: inline_serializer(
+            "BatchPage", {"batches": s.ListField(child=BatchStatus()), "nextCursor": s.CharField(allow_null=True)}
+        ),
+        **_errors(400),
+    },
+}
+BATCH: dict[str, Any] = {
+    "operation_id": "getBatch",
+    "summary": "One batch",
+    "parameters": [BATCH_ID],
+    "responses": {200: BatchStatus, **_errors(404)},
+}
+_FIELD_ERROR = inline_serializer(
+    "FieldError", {"code": s.CharField(), "pointer": s.CharField(), "message": s.CharField()}
+)
+BATCH_ERRORS: dict[str, Any] = {
+    "operation_id": "listBatchErrors",
+    "summary": "Every rejected record with all its errors and the payload as sent; NDJSON on Accept",
+    "parameters": [BATCH_ID, *PAGING],
+    "responses": {
+        (200, JSON): _page(
+            "Errors",
+            {"index": s.IntegerField(), "errors": s.ListField(child=_FIELD_ERROR), "payload": s.JSONField()},
+        ),
+        (200, NDJSON): OpenApiTypes.STR,
+        **_errors(400, 404),
+    },
+}
+BATCH_RECORDS: dict[str, Any] = {
+    "operation_id": "listBatchRecords",
+    "summary": "The outcome of each record sent; NDJSON on Accept",
+    "parameters": [BATCH_ID, *PAGING],
+    "responses": {
+        (200, JSON): _page(
+            "Outcome",
+            {
+                "index": s.IntegerField(),
+                "outcome": s.ChoiceField(
+                    choices=["pending", "created", "updated", "identical", "superseded", "rejected"]
+                ),
+                "recordId": s.CharField(allow_null=True),
+            },
+        ),
+        (200, NDJSON): OpenApiTypes.STR,
+        **_errors(400, 404),
+    },
+}
+_ATTEMPT = inline_serializer(
+    "DownloadAttempt",
+    {
+        "startedAt": s.IntegerField(),
+        "finishedAt": s.IntegerField(allow_null=True),
+        "httpStatus": s.IntegerField(allow_null=True),
+        "bytes": s.IntegerField(),
+        "code": s.CharField(),
+        "message": s.CharField(),
+    },
+)
+_TEXTS = ("type", "filename", "vendorUrl", "mimeType", "sha256", "sha1", "md5", "storageUri", "downloadUrl")
+BATCH_ATTACHMENTS: dict[str, Any] = {
+    "operation_id": "listBatchAttachments",
+    "summary": "The attachment ledger of a batch; NDJSON on Accept",
+    "parameters": [BATCH_ID, *PAGING],
+    "responses": {
+        (200, JSON): _page(
+            "Attachments",
+            {
+                "attachmentId": s.CharField(),
+                "recordId": s.CharField(),
+                "recordIndex": s.IntegerField(),
+                "position": s.IntegerField(),
+                **{name: s.CharField(allow_null=True) for name in _TEXTS},
+                "state": s.ChoiceField(choices=["PENDING", "IN_PROGRESS", "COMPLETE", "FAILED"]),
+                "size": s.IntegerField(allow_null=True),
+                "nextAttemptAt": s.IntegerField(allow_null=True),
+                "error": s.JSONField(allow_null=True),
+                "attempts": s.ListField(child=_ATTEMPT),
+            },
+        ),
+        (200, NDJSON): OpenApiTypes.STR,
+        **_errors(400, 404),
+    },
+}
+BATCH_RETRY: dict[str, Any] = {
+    "operation_id": "retryBatch",
+    "summary": "Run what failed in the batch again",
+    "parameters": [BATCH_ID],
+    "request": None,
+    "responses": {202: BatchStatus, **_errors(404)},
+}
+_RECORD = inline_serializer(
+    "Record",
+    {
+        "recordId": s.CharField(),
+        "batchId": s.CharField(),
+        "firstAcceptedAt": s.IntegerField(),
+        "updatedAt": s.IntegerField(),
+        "version": s.IntegerField(),
+        "storageUri": s.CharField(),
+        "record": s.JSONField(),
+    },
+)
+RECORD_LIST: dict[str, Any] = {
+    "operation_id": "listRecords",
+    "summary": "Read the lake back; NDJSON (all matches) on Accept",
+    "parameters": [
+        *PAGING,
+        _query("type", "The record's type.", enum=sorted(RECORD_TYPES)),
+        _query("product_id", "The record's product."),
+        _query("project_id", "One of the record's projects."),
+        _query("thread_id", "The record's thread."),
+        _query("tag", "One of the record's tags."),
+        _query("participant", "Id or e-mail of a participant."),
+        _query("vendor_id", "key:value of a vendor id."),
+        _query("event_since", f"Happened at or after, {INSTANT}."),
+        _query("event_until", f"Happened before, {INSTANT}."),
+        _query("changed_since", f"Written at or after, {INSTANT}."),
+    ],
+    "responses": {
+        (200, JSON): inline_serializer(
+            "RecordPage", {"records": s.ListField(child=_RECORD), "nextCursor": s.CharField(allow_null=True)}
+        ),
+        (200, NDJSON): OpenApiTypes.STR,
+        **_errors(400),
+    },
+}
+RECORD: dict[str, Any] = {
+    "operation_id": "getRecord",
+    "summary": "One record's current version",
+    "parameters": [OpenApiParameter("record_id", OpenApiTypes.STR, OpenApiParameter.PATH)],
+    "responses": {200: _RECORD, **_errors(404)},
+}

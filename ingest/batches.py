@@ -1,0 +1,191 @@
+"""Batches: persisted, claimed, released, moved on. Every change of state is a conditional UPDATE in `ingest.sql`."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import zstandard
+from django.conf import settings
+from django.db import connection, transaction
+from django.db.models import F
+
+from evermuse import logs
+from ingest import sql
+from ingest.authentication import Credentials
+from ingest.bodies import Body
+from ingest.models import Batch, Payload
+from lake import rejections
+from lake.landing import Verdict
+
+log = logs.get(__name__)
+
+# A claim takes several small batches at once, or one large one.
+CLAIM_BATCHES, CLAIM_RECORDS = 64, 1000
+# Crashes while claimed alone before a batch is given up.
+MAX_LONE_CRASHES = 10
+PAYLOAD_LEVEL = 1
+
+Status = Batch.Status
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A batch that this worker may land until its lease ends; ``token`` is the fence in every final UPDATE."""
+
+    batch_id: int
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class LandedCounts:
+    """The worker's verdict on a batch, written with its new state."""
+
+    claim: Claim
+    status: str
+    verdict: Verdict
+    failure: str = ""
+
+
+def persist(credentials: Credentials, body: Body, query: str, verdict: Verdict) -> int:
+    """Store batch and payload in one commit (or in the caller's transaction) and give the sequence number.
+
+    Rejected records are kept in the same transaction. A batch with nothing acceptable is FAILED at once.
+    """
+    status = Status.LANDING if verdict.accepted else Status.FAILED
+    values = [
+        credentials.workspace_id,
+        credentials.api_key_id,
+        credentials.source,
+        verdict.type,
+        status,
+        verdict.record_count,
+        len(verdict.accepted),
+        len(verdict.rejected),
+        verdict.error_count,
+        json.dumps(verdict.first_errors()),
+        "" if verdict.accepted else "every record was rejected",
+        body.media_type,
+        query[:64],
+        len(body.content),
+        zstandard.ZstdCompressor(level=PAYLOAD_LEVEL).compress(body.content),
+    ]
+    if not verdict.rejected:
+        return _insert(values)
+    with transaction.atomic():
+        batch_id = _insert(values)
+        rejections.store({batch_id: verdict})
+    return batch_id
+
+
+def _insert(values: list[Any]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(sql.ACCEPT, values)
+        return int(cursor.fetchone()[0])
+
+
+def content_of(payload: Payload) -> bytes:
+    """The body as it was sent, decompressed."""
+    return zstandard.ZstdDecompressor().decompress(bytes(payload.content), max_output_size=max(payload.size, 1))
+
+
+def claim() -> list[Claim]:
+    """Take waiting batches: several small ones or one large; one that crashed a worker is taken alone."""
+    who = f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}"
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql.WAITING, [CLAIM_BATCHES])
+        chosen: list[int] = []
+        hopeless: list[int] = []
+        alone = False
+        room = CLAIM_RECORDS
+        for batch_id, records, crashed, was_alone, crashes, lone_crashes in cursor.fetchall():
+            suspect = crashed or crashes > 0
+            if lone_crashes + (crashed and was_alone) >= MAX_LONE_CRASHES:
+                hopeless.append(batch_id)
+            elif suspect and not chosen:
+                chosen, alone = [batch_id], True
+                break
+            elif suspect or (chosen and records > room):
+                break
+            else:
+                chosen.append(batch_id)
+                room -= records
+        if hopeless:
+            cursor.execute(sql.GIVE_UP, [f"given up: {MAX_LONE_CRASHES} workers died while landing it", hopeless])
+            log.error("batch.given_up", batch_ids=hopeless)
+        if not chosen:
+            return []
+        cursor.execute(sql.CLAIM, [settings.EVERMUSE_LEASE_SECONDS, who, alone, chosen])
+        return [Claim(*row) for row in sorted(cursor.fetchall())]
+
+
+def release(claims: Sequence[Claim], *, delay: float, reason: str, crashed: bool = False) -> None:
+    """Give claims back before their lease ends; the batches wait ``delay`` seconds. ``crashed``: claim them alone."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.RELEASE,
+            [delay, reason.replace("\0", "")[:500], crashed, crashed, [c.batch_id for c in claims], [c.token for c in claims]],
+        )
+
+
+def hold(claims: Sequence[Claim]) -> list[Claim]:
+    """Inside a transaction: those claims that still stand, their batches locked until it ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.HOLD, [[c.batch_id for c in claims], [c.token for c in claims]])
+        held = {row[0] for row in cursor.fetchall()}
+    return [c for c in claims if c.batch_id in held]
+
+
+def mark_landed(counts: Sequence[LandedCounts]) -> None:
+    """LANDING → LANDED or FAILED with the worker's counts, for batches that `hold` has locked."""
+    rows = [
+        (
+            c.claim.batch_id,
+            c.claim.token,
+            c.status,
+            c.verdict.type,
+            len(c.verdict.accepted),
+            len(c.verdict.rejected),
+            c.verdict.error_count,
+            json.dumps(c.verdict.first_errors()),
+            c.failure,
+        )
+        for c in counts
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(sql.LANDED, [list(column) for column in zip(*rows, strict=True)])
+        if cursor.rowcount != len(rows):
+            raise RuntimeError(f"{len(rows)} batches were held, {cursor.rowcount} changed")
+
+
+def mark_processing(batch_ids: Sequence[int], now: datetime) -> None:
+    """LANDED → PROCESSING."""
+    Batch.objects.filter(id__in=batch_ids, status=Status.LANDED).update(status=Status.PROCESSING, processing_at=now)
+
+
+def mark_complete(batch_ids: Sequence[int], now: datetime) -> int:
+    """PROCESSING → COMPLETE; the number that changed."""
+    return Batch.objects.filter(id__in=batch_ids, status=Status.PROCESSING).update(
+        status=Status.COMPLETE, completed_at=now
+    )
+
+
+def reopen(batch_id: int) -> bool:
+    """FAILED → LANDING, because somebody asked for a retry; False when it is in another state."""
+    return (
+        Batch.objects.filter(id=batch_id, status=Status.FAILED).update(
+            status=Status.LANDING,
+            claim_token=F("claim_token") + 1,
+            claimed_until=None,
+            not_before=None,
+            crashes=0,
+            lone_crashes=0,
+            failure="",
+            completed_at=None,
+        )
+        == 1
+    )

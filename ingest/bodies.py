@@ -1,0 +1,89 @@
+"""The bytes of a request's body: whole, decompressed, within the limit, of a media type that we take."""
+
+import zlib
+from dataclasses import dataclass
+
+from rest_framework.request import Request
+
+from evermuse.asgi_body import COMPLETE, MAX_BODY_BYTES, TIMED_OUT, TOO_LARGE
+from ingest.models import Payload
+from ingest.refusals import Refusal, invalid_body
+
+_TOO_LARGE = f"The body is larger than 5 MB ({MAX_BODY_BYTES} bytes after decompression): send smaller batches."
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A decompressed body of a known media type."""
+
+    media_type: str
+    content: bytes
+
+
+def read(request: Request) -> Body:
+    """The request's body. Raises the refusals for 415, 413 and a body that did not arrive whole, in this order."""
+    media_type = _media_type(request)
+    encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() or "identity"
+    if encoding not in {"identity", "gzip"}:
+        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Content-Encoding: only identity and gzip are taken.")
+    sent = _sent(request)
+    content = gunzip(sent) if encoding == "gzip" else sent
+    if len(content) > MAX_BODY_BYTES:
+        raise Refusal(413, "PAYLOAD_TOO_LARGE", _TOO_LARGE)
+    return Body(media_type, content)
+
+
+def gunzip(sent: bytes) -> bytes:
+    """All members of a gzip stream, never more than the limit and a byte: a bomb costs no memory.
+
+    Raises 413 over the limit and 400 for a stream that is truncated or none.
+    """
+    parts: list[bytes] = []
+    room = MAX_BODY_BYTES + 1
+    rest = sent
+    while True:
+        member = zlib.decompressobj(wbits=31)
+        try:
+            part = member.decompress(rest, room)
+        except zlib.error as error:
+            raise invalid_body(f"Content-Encoding: gzip: the body does not decompress ({error}).") from None
+        parts.append(part)
+        room -= len(part)
+        if room <= 0:
+            raise Refusal(413, "PAYLOAD_TOO_LARGE", _TOO_LARGE)
+        if not member.eof:
+            raise invalid_body("Content-Encoding: gzip: the stream is cut off before its end.")
+        rest = member.unused_data
+        if not rest.strip(b"\0"):
+            return b"".join(parts)
+
+
+def _media_type(request: Request) -> str:
+    given, _, parameters = request.META.get("CONTENT_TYPE", "").partition(";")
+    media_type = given.strip().lower()
+    charset = next(
+        (v.strip().strip('"').lower() for k, _, v in (p.partition("=") for p in parameters.split(";")) if k.strip().lower() == "charset"),
+        "utf-8",
+    )
+    if media_type not in Payload.Media.values or charset not in {"utf-8", "utf8", "us-ascii"}:
+        raise Refusal(
+            415, "UNSUPPORTED_MEDIA_TYPE", "Content-Type: only application/json and application/x-ndjson, in UTF-8, are taken."
+        )
+    return media_type
+
+
+def _sent(request: Request) -> bytes:
+    """The bytes as they came. Behind another server than ours the announced length must prove the end."""
+    ending = request.META.get("evermuse.body")
+    if ending == TOO_LARGE:
+        raise Refusal(413, "PAYLOAD_TOO_LARGE", _TOO_LARGE)
+    if ending == TIMED_OUT:
+        raise invalid_body("The body did not arrive in time: nothing was stored.")
+    announced = request.META.get("CONTENT_LENGTH") or ""
+    if ending != COMPLETE and not announced.isdigit():
+        raise invalid_body("The body's end cannot be proven here: send a Content-Length.")
+    length = int(announced)
+    sent: bytes = request.META["wsgi.input"].read(length)
+    if len(sent) != length:
+        raise invalid_body("The body ended before its Content-Length: nothing was stored.")
+    return sent

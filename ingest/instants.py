@@ -1,0 +1,26 @@
+"""Instants in queries (ISO-8601 UTC) and in answers (Unix epoch milliseconds)."""
+
+import re
+from datetime import UTC, datetime
+
+from ingest.refusals import invalid_body
+
+_ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,6})?)?(?:Z|\+00:00))?")
+
+
+def parse(name: str, text: str) -> datetime:
+    """A query's instant: a date (its midnight) or a date and time in UTC. Raises 400 naming the parameter."""
+    try:
+        if not _ISO.fullmatch(text):
+            raise ValueError
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise invalid_body(f"{name} must be an ISO-8601 instant in UTC, such as 2026-01-31T12:00:00Z.") from None
+    return instant.replace(tzinfo=UTC)
+
+
+def milliseconds(instant: datetime | None) -> int | None:
+    """Unix epoch milliseconds."""
+    if instant is None:
+        return None
+    return int(instant.replace(microsecond=0).timestamp()) * 1000 + instant.microsecond // 1000

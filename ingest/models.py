@@ -1,0 +1,179 @@
+"""Who may send (workspaces, products, projects, keys) and what was sent (batches, payloads, idempotency keys)."""
+
+from typing import ClassVar
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+
+PERMISSIONS = ("api:read", "api:write", "mcp:read", "mcp:write")
+MAX_LIVE_KEYS = 10
+
+_label = RegexValidator(r"\A[^\x00-\x1f\x7f/\\]+\Z", "Control characters and slashes are not allowed.")
+
+
+class Workspace(models.Model):
+    """A tenant: everything that a key can reach belongs to exactly one workspace."""
+
+    name = models.CharField(max_length=64, unique=True, validators=[_label])
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Product(models.Model):
+    """A product of the customer; records name it by ``product_id`` (`_product_id`)."""
+
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="products")
+    product_id = models.CharField(max_length=128, validators=[_label])
+
+    class Meta:
+        ordering: ClassVar = ["product_id"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "product_id"], name="product_once")]
+
+    def __str__(self) -> str:
+        return self.product_id
+
+
+class Project(models.Model):
+    """A project of a product; records name it by ``project_id``, which is unique in its workspace."""
+
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="projects")
+    product = models.ForeignKey(Product, models.CASCADE, related_name="projects")
+    project_id = models.CharField(max_length=128, validators=[_label])
+
+    class Meta:
+        ordering: ClassVar = ["project_id"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "project_id"], name="project_once")]
+
+    def __str__(self) -> str:
+        return self.project_id
+
+
+class ApiKey(models.Model):
+    """A key of a workspace, stored as the SHA-256 of its random text, which is shown once and never again."""
+
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="api_keys")
+    label = models.CharField(max_length=64, validators=[_label])
+    source = models.CharField(max_length=64, default="api", validators=[_label])
+    prefix = models.CharField(max_length=16, help_text="The first characters, to tell keys apart.")
+    digest = models.BinaryField(max_length=32, unique=True, help_text="SHA-256 of the key.")
+    permissions = models.JSONField(default=list)
+    rate_limit = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Requests per second; empty: the deployment's limit; 0: none."
+    )
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering: ClassVar = ["workspace", "label", "id"]
+        verbose_name = "API key"
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["workspace", "label"], condition=Q(revoked_at__isnull=True), name="live_label_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workspace}: {self.label} ({self.prefix}…)"
+
+
+class Batch(models.Model):
+    """What one accepted request sent, and how far it has come.
+
+    ``id`` is the acceptance sequence: drawn in the accepting transaction, it orders versions of a record.
+
+    States, each reached by a conditional UPDATE (`ingest.batches`):
+
+        LANDING ─▶ LANDED ─▶ PROCESSING ─▶ COMPLETE
+           └─▶ FAILED (nothing acceptable in it, or given up) ─▶ LANDING only by a retry that somebody asked for
+
+    While LANDING, a worker holds a claim: ``claim_token`` (the fence: it grows with every claim) until
+    ``claimed_until``. A claim that ran out without being given back is a crash of its worker.
+    """
+
+    class Status(models.TextChoices):
+        LANDING = "LANDING"
+        LANDED = "LANDED"
+        PROCESSING = "PROCESSING"
+        COMPLETE = "COMPLETE"
+        FAILED = "FAILED"
+
+    workspace = models.ForeignKey(Workspace, models.PROTECT, related_name="batches")
+    api_key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="batches", db_index=False)
+    source = models.CharField(max_length=64)
+    type = models.CharField(max_length=32)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.LANDING)
+    created_at = models.DateTimeField(help_text="When the request was accepted.")
+    record_count = models.PositiveIntegerField(help_text="Records sent.")
+    accepted_count = models.PositiveIntegerField()
+    rejected_count = models.PositiveIntegerField()
+    error_count = models.PositiveIntegerField()
+    # ASCII JSON text: PostgreSQL's JSON types hold neither \u0000 nor lone surrogates.
+    first_errors = models.TextField(default="[]", help_text="The first 20 errors as JSON.")
+
+    claim_token = models.BigIntegerField(default=0)
+    claimed_until = models.DateTimeField(null=True)
+    claimed_by = models.CharField(max_length=128, default="", blank=True)
+    not_before = models.DateTimeField(null=True, help_text="The next attempt to land it, after a fault.")
+    attempts = models.PositiveIntegerField(default=0)
+    claimed_alone = models.BooleanField(default=False)
+    crashes = models.PositiveIntegerField(default=0, help_text="Claims that ran out: their worker died.")
+    lone_crashes = models.PositiveIntegerField(default=0, help_text="Crashes while it was claimed alone.")
+    failure = models.TextField(default="", blank=True, help_text="Why it FAILED or last had to wait.")
+
+    landed_at = models.DateTimeField(null=True)
+    processing_at = models.DateTimeField(null=True)
+    completed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        verbose_name_plural = "batches"
+        indexes: ClassVar = [
+            models.Index("workspace", "-id", name="batch_by_workspace"),
+            models.Index("id", name="batch_waiting", condition=Q(status="LANDING")),
+            models.Index("id", name="batch_unsettled", condition=Q(status__in=["LANDED", "PROCESSING"])),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        """The ``batchId`` of the API: fixed width, so that it sorts by acceptance."""
+        return f"batch_{self.id:019d}"
+
+
+class Payload(models.Model):
+    """The decompressed body of an accepted request, zstd-compressed: what the worker lands."""
+
+    class Media(models.TextChoices):
+        JSON = "application/json"
+        NDJSON = "application/x-ndjson"
+
+    batch = models.OneToOneField(Batch, models.CASCADE, primary_key=True, related_name="payload")
+    media_type = models.CharField(max_length=24, choices=Media.choices)
+    query = models.CharField(max_length=64, default="", blank=True)
+    size = models.PositiveIntegerField(help_text="Bytes before compression.")
+    content = models.BinaryField()
+
+
+class IdempotencyKey(models.Model):
+    """The answer that a key of a client stands for, for 24 hours."""
+
+    workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="+", db_index=False)
+    # SHA-256 of the key's text: it may be any 256 characters, \u0000 among them.
+    key = models.BinaryField(max_length=32)
+    fingerprint = models.BinaryField(max_length=32, help_text="SHA-256 of media type, query and decompressed body.")
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="+")
+    answer = models.TextField(help_text="The 202 body as it was sent.")
+    created_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "key"], name="idempotency_key_once")]

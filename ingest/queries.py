@@ -1,0 +1,81 @@
+"""Query parameters: known names only, each with its rule; cursors that only we can have made."""
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+from django.http import QueryDict
+
+from ingest.refusals import Refusal, invalid_body
+
+DEFAULT_LIMIT, MAX_LIMIT = 20, 100
+MAX_CURSOR = 256
+
+
+def known(query: QueryDict, names: Iterable[str]) -> dict[str, str]:
+    """The given parameters; 400 for an unknown or repeated one, or one that PostgreSQL's text could not hold."""
+    allowed = list(names)
+    found: dict[str, str] = {}
+    for name, values in query.lists():
+        if name not in allowed:
+            raise invalid_body(f"Unknown query parameter {name[:64]!r}; known: {', '.join(allowed)}.")
+        if len(values) > 1:
+            raise invalid_body(f"{name} is given more than once.")
+        found[name] = str(values[0])
+    return found
+
+
+def limit(parameters: dict[str, str]) -> int:
+    """``limit``: 1 to 100, 20 when absent."""
+    text = parameters.get("limit")
+    if text is None:
+        return DEFAULT_LIMIT
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MAX_LIMIT):
+        raise invalid_body(f"limit must be a whole number from 1 to {MAX_LIMIT}.")
+    return int(text)
+
+
+def choice(parameters: dict[str, str], name: str, allowed: Iterable[str]) -> str | None:
+    """A parameter with a fixed list of values."""
+    value = parameters.get(name)
+    values = list(allowed)
+    if value is not None and value not in values:
+        raise invalid_body(f"{name} must be one of {', '.join(values)}.")
+    return value
+
+
+class Cursor:
+    """Opaque places in a list, signed for one workspace and one list: a forged or foreign one is refused."""
+
+    def __init__(self, *scope: object) -> None:
+        self._scope = json.dumps([str(part) for part in scope]).encode()
+
+    def encode(self, place: list[Any]) -> str:
+        """The text of a place."""
+        content = json.dumps(place, separators=(",", ":")).encode()
+        return base64.urlsafe_b64encode(self._seal(content) + content).decode().rstrip("=")
+
+    def decode(self, text: str | None) -> list[Any] | None:
+        """The place of a text that `encode` made for this scope; raises 400 for any other."""
+        if text is None:
+            return None
+        if len(text) <= MAX_CURSOR and text.isascii():
+            try:
+                sealed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            except ValueError:
+                raise _bad_cursor() from None
+            if hmac.compare_digest(sealed[:12], self._seal(sealed[12:])):
+                return list(json.loads(sealed[12:]))
+        raise _bad_cursor()
+
+    def _seal(self, content: bytes) -> bytes:
+        key = hashlib.sha256(b"cursor:" + settings.SECRET_KEY.encode()).digest()
+        return hmac.digest(key, self._scope + b"\0" + content, "sha256")[:12]
+
+
+def _bad_cursor() -> Refusal:
+    return invalid_body("cursor is not one that this list of this workspace gave.")

@@ -1,0 +1,43 @@
+"""The contract's error answers, as exceptions that views raise and one handler renders."""
+
+from typing import Any
+
+
+class Refusal(Exception):
+    """A request that is not served. Becomes ``{"error", "message", "retryAfter"?, "details"?}``."""
+
+    def __init__(
+        self, status: int, code: str, message: str, *, retry_after: int | None = None, details: Any = None
+    ) -> None:
+        super().__init__(message)
+        self.status, self.code, self.message = status, code, message
+        self.retry_after, self.details = retry_after, details
+
+    def body(self) -> dict[str, Any]:
+        """The answer's body."""
+        body: dict[str, Any] = {"error": self.code, "message": self.message}
+        if self.retry_after is not None:
+            body["retryAfter"] = self.retry_after
+        if self.details is not None:
+            body["details"] = self.details
+        return body
+
+
+def invalid_body(message: str, details: Any = None) -> Refusal:
+    """400: it parses but has none of the shapes; or a query parameter is off."""
+    return Refusal(400, "INVALID_BODY", message, details=details)
+
+
+def not_found(message: str = "There is nothing at this path.") -> Refusal:
+    """404: an unknown path, or a thing that is not there or not this workspace's."""
+    return Refusal(404, "NOT_FOUND", message)
+
+
+def unauthorized() -> Refusal:
+    """401: one message for a missing, malformed, unknown, revoked and expired key."""
+    return Refusal(401, "UNAUTHORIZED", "Send a valid API key in the header x-api-key.")
+
+
+def unavailable() -> Refusal:
+    """503: the database is away; nothing was stored."""
+    return Refusal(503, "UNAVAILABLE", "The service cannot answer right now. Send the request again.", retry_after=2)

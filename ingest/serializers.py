@@ -1,0 +1,39 @@
+"""Answers: exactly the fields that the contract names."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attachments.models import AttachmentTally
+from attachments.selectors import tallies
+from ingest.instants import milliseconds
+from ingest.models import Batch
+
+
+def statuses(batches: Sequence[Batch]) -> list[dict[str, Any]]:
+    """The status objects of batches; one more query for all their attachments' counters."""
+    found: Mapping[int, AttachmentTally] = tallies([batch.id for batch in batches])
+    return [status(batch, found.get(batch.id)) for batch in batches]
+
+
+def status(batch: Batch, tally: AttachmentTally | None) -> dict[str, Any]:
+    """A batch as GET reports it."""
+    answer: dict[str, Any] = {
+        "batchId": batch.public_id,
+        "status": batch.status,
+        "createdAt": milliseconds(batch.created_at),
+        "acceptedCount": batch.accepted_count,
+        "rejectedCount": batch.rejected_count,
+        "totalErrorCount": batch.error_count,
+        "errors": json.loads(batch.first_errors),
+        "source": batch.source,
+        "type": batch.type,
+    }
+    if tally is not None and tally.total:
+        answer |= {
+            "attachmentDownloadTotal": tally.total,
+            "attachmentDownloadComplete": tally.complete,
+            "attachmentDownloadFailed": tally.failed,
+            "attachmentDownloadStatus": tally.status,
+        }
+    return answer

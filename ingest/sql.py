@@ -1,0 +1,75 @@
+"""Raw SQL of the ingest app: what the ORM cannot say in one round trip, or with the lock that it needs."""
+
+# Batch, its sequence number and its payload in one statement: what a 202 stands for is one commit. The id is drawn here,
+# inside the accepting transaction.
+ACCEPT = """
+WITH batch AS (
+  INSERT INTO ingest_batch (workspace_id, api_key_id, source, type, status, created_at, record_count, accepted_count,
+    rejected_count, error_count, first_errors, claim_token, claimed_by, claimed_alone, attempts, crashes, lone_crashes,
+    failure)
+  VALUES (%s, %s, %s, %s, %s, clock_timestamp(), %s, %s, %s, %s, %s, 0, '', false, 0, 0, 0, %s)
+  RETURNING id
+), payload AS (
+  INSERT INTO ingest_payload (batch_id, media_type, query, size, content) SELECT id, %s, %s, %s, %s FROM batch
+)
+SELECT id FROM batch
+"""
+
+# Waiting batches, oldest first, that nobody else is looking at; a claim that ran out counts as its worker's crash.
+WAITING = """
+SELECT id, record_count, claimed_until IS NOT NULL AS crashed, claimed_alone, crashes, lone_crashes
+FROM ingest_batch
+WHERE status = 'LANDING'
+  AND (claimed_until IS NULL OR claimed_until < now())
+  AND (not_before IS NULL OR not_before <= now())
+ORDER BY id LIMIT %s
+FOR UPDATE SKIP LOCKED
+"""
+
+CLAIM = """
+UPDATE ingest_batch SET
+  claim_token = claim_token + 1, claimed_until = now() + make_interval(secs => %s), claimed_by = %s,
+  claimed_alone = %s, attempts = attempts + 1, not_before = NULL,
+  crashes = crashes + (claimed_until IS NOT NULL)::int,
+  lone_crashes = lone_crashes + (claimed_until IS NOT NULL AND batch.claimed_alone)::int
+FROM (SELECT id AS old_id, claimed_alone FROM ingest_batch WHERE id = ANY(%s)) AS batch
+WHERE id = batch.old_id
+RETURNING id, claim_token
+"""
+
+GIVE_UP = """
+UPDATE ingest_batch SET status = 'FAILED', claimed_until = NULL, claim_token = claim_token + 1, completed_at = now(),
+  lone_crashes = lone_crashes + 1, crashes = crashes + 1, failure = %s
+WHERE id = ANY(%s) AND status = 'LANDING'
+"""
+
+# Give a claim back before its end. With a crash it will be claimed alone.
+RELEASE = """
+UPDATE ingest_batch SET claimed_until = NULL, not_before = now() + make_interval(secs => %s), failure = %s,
+  crashes = crashes + %s::int, lone_crashes = lone_crashes + (%s AND claimed_alone)::int
+WHERE status = 'LANDING' AND (id, claim_token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
+"""
+
+# The fence: only those whose claim still stands, locked until the transaction ends, in the order of their key.
+HOLD = """
+SELECT id FROM ingest_batch
+WHERE status = 'LANDING' AND (id, claim_token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
+ORDER BY id FOR UPDATE
+"""
+
+LANDED = """
+UPDATE ingest_batch AS b SET
+  status = n.status, type = n.type, accepted_count = n.accepted, rejected_count = n.rejected, error_count = n.errors,
+  first_errors = n.first_errors, claimed_until = NULL, failure = n.failure,
+  landed_at = CASE WHEN n.status = 'LANDED' THEN now() END,
+  completed_at = CASE WHEN n.status = 'FAILED' THEN now() END
+FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::int[], %s::int[], %s::int[], %s::text[], %s::text[])
+  AS n (id, token, status, type, accepted, rejected, errors, first_errors, failure)
+WHERE b.id = n.id AND b.claim_token = n.token AND b.status = 'LANDING'
+"""
+
+KNOWN = """
+SELECT 'product', product_id FROM ingest_product WHERE workspace_id = %s AND product_id = ANY(%s)
+UNION ALL
+SELECT 'project', project_id FROM ingest_project WHERE workspace_id = %s AND project_id = ANY(%s)
+"""

@@ -1,0 +1,1 @@
+"""The HTTP endpoints: each authenticates, parses, calls one service and serializes."""

@@ -1,0 +1,85 @@
+"""What all endpoints share: the order in which a request is refused, and the shape of pages."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
+
+from django.http import HttpResponse, StreamingHttpResponse
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from ingest import throttles
+from ingest.authentication import Credentials
+from ingest.negotiation import NDJSON
+from ingest.permissions import READ, WRITE
+from ingest.refusals import Refusal
+
+# The fields of a page: its rows and where the next one begins.
+Page = dict[str, Any]
+
+
+class ContractView(APIView):
+    """Refuses in the contract's order: 405 · 401 · 429 · 403, then what the endpoint itself checks."""
+
+    http_method_names: ClassVar[list[str]] = ["get", "post", "patch", "head"]
+    # Any one of these permissions is enough, for each verb.
+    allowed: ClassVar[dict[str, tuple[str, ...]]] = {
+        "GET": (READ, WRITE),
+        "HEAD": (READ, WRITE),
+        "POST": (WRITE,),
+        "PATCH": (WRITE,),
+    }
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """DRF's hook before the verb's method."""
+        method = request.method or ""
+        if method.lower() not in self.http_method_names or not self._handles(method):
+            raise Refusal(405, "METHOD_NOT_ALLOWED", f"This path takes {', '.join(self.allowed_methods)}.")
+        request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
+        credentials: Credentials = request.user
+        if wait := throttles.limiter.wait(str(credentials.api_key_id), credentials.rate_limit):
+            raise Refusal(
+                429,
+                "RATE_LIMITED",
+                f"More than {credentials.rate_limit} requests in a second with this key.",
+                retry_after=wait,
+            )
+        if not credentials.permissions.intersection(self.allowed[method]):
+            needed = " or ".join(self.allowed[method])
+            raise Refusal(403, "FORBIDDEN", f"This key lacks the permission {needed}.")
+
+    def _handles(self, method: str) -> bool:
+        return hasattr(self, method.lower()) or (method == "HEAD" and hasattr(self, "get"))
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        """Adds Allow to a 405 and forbids caches to keep answers."""
+        response = super().finalize_response(request, response, *args, **kwargs)
+        if response.status_code == 405:
+            response["Allow"] = ", ".join(self.allowed_methods)
+        response["Cache-Control"] = "no-store"
+        return response
+
+
+def json_answer(content: bytes | str, *, status: int = 200) -> HttpResponse:
+    """An answer whose JSON is ready, byte for byte."""
+    return HttpResponse(content, status=status, content_type="application/json")
+
+
+def raw_page(name: str, rows: Iterable[bytes], cursor: str | None) -> HttpResponse:
+    """A page whose rows are JSON already: ``{"name": [rows], "nextCursor": …}``."""
+    after = b"null" if cursor is None else b'"%s"' % cursor.encode()
+    return json_answer(b'{"%s":[%s],"nextCursor":%s}' % (name.encode(), b",".join(rows), after))
+
+
+def ndjson(pages: Callable[[Any], tuple[list[bytes], Any]]) -> StreamingHttpResponse:
+    """A stream of all rows, a line each, read page by page: ``pages(place)`` gives rows and the next place or None."""
+
+    def lines() -> Iterable[bytes]:
+        place: Any = None
+        while True:
+            rows, place = pages(place)
+            if rows:
+                yield b"\n".join(rows) + b"\n"
+            if place is None:
+                return
+
+    return StreamingHttpResponse(lines(), content_type=NDJSON)

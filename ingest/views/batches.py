@@ -1,0 +1,144 @@
+"""POST /api/v1/ingest, the batch list and one batch, and what is known of its records."""
+
+from typing import Any
+
+from django.http import HttpResponse, HttpResponseBase, JsonResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+
+from attachments import fetching
+from ingest import api_schema as schema
+from ingest import batches, bodies, queries, selectors, serializers, wake
+from ingest.admission import Submission, admit
+from ingest.authentication import Credentials
+from ingest.instants import parse
+from ingest.models import Batch
+from ingest.negotiation import wants_ndjson
+from ingest.queries import Cursor
+from ingest.refusals import Refusal, invalid_body
+from ingest.views.base import ContractView, json_answer, ndjson, raw_page
+from lake import selectors as lake_selectors
+
+FORMATS = ("text", "audio", "video", "file")
+STREAM_PAGE = 500
+
+
+class IngestView(ContractView):
+    """Take a batch."""
+
+    @extend_schema(**schema.INGEST)
+    def post(self, request: Request) -> HttpResponse:
+        _check_format(request)
+        key = _idempotency_key(request)
+        body = bodies.read(request)
+        answer = admit(Submission(request.user, body, request.META.get("QUERY_STRING", ""), key))
+        response = json_answer(answer.text, status=202)
+        if answer.is_replay:
+            response["Idempotent-Replayed"] = "true"
+        return response
+
+
+def _check_format(request: Request) -> None:
+    values = request.query_params.getlist("format")
+    if any(value not in FORMATS for value in values) or len(values) > 1:
+        raise invalid_body(f"format must be one of {', '.join(FORMATS)}.")
+
+
+def _idempotency_key(request: Request) -> str | None:
+    given = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if given is None:
+        return None
+    try:
+        key = str(given).encode("latin-1").decode()
+    except UnicodeError:
+        key = str(given)
+    if not 1 <= len(key) <= 256:
+        raise Refusal(400, "INVALID_IDEMPOTENCY_KEY", "Idempotency-Key must have 1 to 256 characters.")
+    return key
+
+
+class BatchListView(ContractView):
+    """Batches, newest first."""
+
+    FILTERS = ("status", "type", "source", "since", "until")
+
+    @extend_schema(**schema.BATCH_LIST)
+    def get(self, request: Request) -> JsonResponse:
+        credentials: Credentials = request.user
+        given = queries.known(request.query_params, ("limit", "cursor", *self.FILTERS))
+        limit = queries.limit(given)
+        filters = {name: given.get(name) for name in self.FILTERS}
+        cursor = Cursor("batches", credentials.workspace_id, sorted(filters.items(), key=str))
+        place = cursor.decode(given.get("cursor"))
+        found, following = selectors.page(
+            credentials.workspace_id,
+            before=place[0] if place else None,
+            limit=limit,
+            status=queries.choice(given, "status", Batch.Status.values),
+            type=_text(given, "type"),
+            source=_text(given, "source"),
+            since=parse("since", given["since"]) if "since" in given else None,
+            until=parse("until", given["until"]) if "until" in given else None,
+        )
+        following_cursor = None if following is None else cursor.encode([following])
+        return JsonResponse({"batches": serializers.statuses(found), "nextCursor": following_cursor})
+
+
+def _text(given: dict[str, str], name: str) -> str | None:
+    value = given.get(name)
+    if value is not None and (not value or "\0" in value):
+        raise invalid_body(f"{name} must be a text without NUL, of at least one character.")
+    return value
+
+
+class BatchView(ContractView):
+    """One batch."""
+
+    @extend_schema(**schema.BATCH)
+    def get(self, request: Request, batch_id: str) -> JsonResponse:
+        batch = selectors.batch(request.user.workspace_id, batch_id)
+        return JsonResponse(serializers.statuses([batch])[0])
+
+
+class BatchErrorsView(ContractView):
+    """Every rejected record of a batch, with the payload as it was sent."""
+
+    @extend_schema(**schema.BATCH_ERRORS)
+    def get(self, request: Request, batch_id: str) -> HttpResponseBase:
+        return _rows(request, batch_id, "errors", lake_selectors.rejected_page)
+
+
+class BatchRecordsView(ContractView):
+    """The outcome of each record sent."""
+
+    @extend_schema(**schema.BATCH_RECORDS)
+    def get(self, request: Request, batch_id: str) -> HttpResponseBase:
+        return _rows(request, batch_id, "records", lake_selectors.outcome_page)
+
+
+def _rows(request: Request, batch_id: str, name: str, page: Any) -> HttpResponseBase:
+    """A page, or a stream, of what ``page(batch, after=, limit=)`` gives by index."""
+    given = queries.known(request.query_params, ("limit", "cursor"))
+    limit = queries.limit(given)
+    credentials: Credentials = request.user
+    cursor = Cursor(name, credentials.workspace_id, batch_id)
+    place = cursor.decode(given.get("cursor"))
+    batch = selectors.batch(credentials.workspace_id, batch_id)
+    if wants_ndjson(request):
+        return ndjson(lambda after: page(batch.id, batch.record_count, after=after, limit=STREAM_PAGE, single_line=True))
+    rows, following = page(batch.id, batch.record_count, after=place[0] if place else None, limit=limit)
+    return raw_page(name, rows, None if following is None else cursor.encode([following]))
+
+
+class BatchRetryView(ContractView):
+    """Run what failed in a batch again."""
+
+    @extend_schema(**schema.BATCH_RETRY)
+    def post(self, request: Request, batch_id: str) -> JsonResponse:
+        batch = selectors.batch(request.user.workspace_id, batch_id)
+        if batches.reopen(batch.id):
+            wake.landing(batch.id)
+        else:
+            fetching.retry_failed(batch.id)
+        batch.refresh_from_db()
+        return JsonResponse(serializers.statuses([batch])[0], status=202)

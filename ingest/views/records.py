@@ -1,0 +1,60 @@
+"""Reading the lake back."""
+
+from django.http import HttpResponse, HttpResponseBase
+from drf_spectacular.utils import extend_schema
+from rest_framework.request import Request
+
+from ingest import api_schema as schema
+from ingest import queries
+from ingest.authentication import Credentials
+from ingest.instants import parse
+from ingest.negotiation import wants_ndjson
+from ingest.queries import Cursor
+from ingest.refusals import invalid_body, not_found
+from ingest.views.base import ContractView, json_answer, ndjson, raw_page
+from lake import selectors
+from lake.envelope import RECORD_TYPES
+from lake.selectors import RecordFilter
+
+STREAM_PAGE = 500
+
+
+class RecordListView(ContractView):
+    """Records by filters, in the order of their last change."""
+
+    @extend_schema(**schema.RECORD_LIST)
+    def get(self, request: Request) -> HttpResponseBase:
+        credentials: Credentials = request.user
+        given = queries.known(request.query_params, ("limit", "cursor", *RecordFilter.NAMES))
+        limit = queries.limit(given)
+        wanted = _filter(credentials.workspace_id, given)
+        scope = sorted((name, given[name]) for name in RecordFilter.NAMES if name in given)
+        cursor = Cursor("records", credentials.workspace_id, scope)
+        place = cursor.decode(given.get("cursor"))
+        if wants_ndjson(request):
+            return ndjson(lambda after: selectors.record_page(wanted, after=after, limit=STREAM_PAGE, single_line=True))
+        rows, following = selectors.record_page(wanted, after=place, limit=limit)
+        return raw_page("records", rows, None if following is None else cursor.encode(following))
+
+
+def _filter(workspace_id: int, given: dict[str, str]) -> RecordFilter:
+    for name in RecordFilter.NAMES:
+        if name in given and not given[name]:
+            raise invalid_body(f"{name} must not be empty.")
+    if ":" not in given.get("vendor_id", ":"):
+        raise invalid_body("vendor_id must be key:value.")
+    record_type = queries.choice({k: v.lower() for k, v in given.items()}, "type", sorted(RECORD_TYPES))
+    instants = {n: parse(n, given[n]) for n in ("event_since", "event_until", "changed_since") if n in given}
+    texts = {n: given[n] for n in RecordFilter.TEXTS if n in given}
+    return RecordFilter(workspace_id=workspace_id, type=record_type, **texts, **instants)
+
+
+class RecordView(ContractView):
+    """One record's current version."""
+
+    @extend_schema(**schema.RECORD)
+    def get(self, request: Request, record_id: str) -> HttpResponse:
+        content = selectors.record(request.user.workspace_id, record_id)
+        if content is None:
+            raise not_found("There is no such record in this workspace.")
+        return json_answer(content)

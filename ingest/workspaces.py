@@ -1,0 +1,55 @@
+"""Workspaces with their products and projects."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from ingest.models import Product, Project, Workspace
+
+
+@transaction.atomic
+def ensure(*, name: str, products: Iterable[tuple[str, Sequence[str]]]) -> Workspace:
+    """Make the workspace and what it lacks of the products and projects; repeatable.
+
+    Raises ValidationError for a bad name, or for a project that another product of the workspace has.
+    """
+    workspace = Workspace.objects.filter(name=name).first()
+    if workspace is None:
+        workspace = Workspace(name=name)
+        workspace.full_clean()
+        workspace.save()
+    for product_id, project_ids in products:
+        product = Product.objects.filter(workspace=workspace, product_id=product_id).first()
+        if product is None:
+            product = Product(workspace=workspace, product_id=product_id)
+            product.full_clean()
+            product.save()
+        for project_id in project_ids:
+            _ensure_project(product, project_id)
+    return workspace
+
+
+def _ensure_project(product: Product, project_id: str) -> None:
+    found = Project.objects.filter(workspace=product.workspace, project_id=project_id).first()
+    if found is None:
+        project = Project(workspace=product.workspace, product=product, project_id=project_id)
+        project.full_clean()
+        project.save()
+    elif found.product_id != product.pk:
+        raise ValidationError(
+            f"project {project_id!r} belongs to product {found.product} of this workspace: "
+            "a project id stands once in a workspace"
+        )
+
+
+def describe(workspace: Workspace) -> dict[str, Any]:
+    """The workspace as the command line prints it."""
+    return {
+        "workspace": workspace.name,
+        "products": [
+            {"productId": p.product_id, "projectIds": [q.project_id for q in p.projects.all()]}
+            for p in workspace.products.prefetch_related("projects")
+        ],
+    }

@@ -1,0 +1,45 @@
+"""The archive: one NDJSON object per batch, zstd-compressed, under workspace / source / type / date."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import zstandard
+
+from lake import object_store
+from lake.landing import LandedRecord
+from lake.normalization import document
+
+LEVEL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """An object that was stored."""
+
+    uri: str
+    record_count: int
+    size: int
+    sha256: str
+
+
+def key(*, workspace: str, source: str, type: str, accepted_at: datetime, batch: str, sha256: str) -> str:
+    """The object's key. It derives from batch and content: a second attempt writes the same object, or another one."""
+    part = object_store.partition
+    return (
+        f"workspace={part(workspace)}/source={part(source)}/type={part(type)}/date={accepted_at:%Y-%m-%d}"
+        f"/{batch}-{sha256[:16]}.ndjson.zst"
+    )
+
+
+def store(
+    records: Sequence[LandedRecord], *, workspace: str, source: str, type: str, accepted_at: datetime, batch: str
+) -> Archive:
+    """Write the object, every accepted record a line. Idempotent. Raises StoreUnavailable."""
+    lines = b"".join(document(r.normalized.head, r.normalized.data, single_line=True) + b"\n" for r in records)
+    content = zstandard.ZstdCompressor(level=LEVEL).compress(lines)
+    sha256 = hashlib.sha256(content).hexdigest()
+    name = key(workspace=workspace, source=source, type=type, accepted_at=accepted_at, batch=batch, sha256=sha256)
+    uri = object_store.put(name, content, "application/zstd")
+    return Archive(uri, len(records), len(content), sha256)

@@ -1,0 +1,79 @@
+"""The object store: one client per process, with bounded waits and no retries of its own.
+
+minio's default waits five minutes, six times over; here a call fails within seconds and the caller decides.
+"""
+
+import io
+from functools import cache
+from urllib.parse import quote
+
+import urllib3
+from django.conf import settings
+from minio import Minio
+from minio.error import MinioException
+
+from evermuse.errors import StoreUnavailable
+
+CONNECT_SECONDS, READ_SECONDS = 2.0, 10.0
+FAULTS = (MinioException, urllib3.exceptions.HTTPError, OSError)
+
+
+def new_client(*, connect: float = CONNECT_SECONDS, read: float = READ_SECONDS, connections: int = 32) -> Minio:
+    """A client with its own connection pool; times in seconds."""
+    pool = urllib3.PoolManager(
+        timeout=urllib3.Timeout(connect=connect, read=read),
+        maxsize=connections,
+        retries=urllib3.Retry(0, redirect=False),
+    )
+    return Minio(
+        settings.MINIO_ENDPOINT,
+        access_key=settings.MINIO_ACCESS_KEY,
+        secret_key=settings.MINIO_SECRET_KEY,
+        secure=settings.MINIO_SECURE,
+        region="us-east-1",
+        http_client=pool,
+    )
+
+
+@cache
+def client() -> Minio:
+    """This process's client. It is safe to share between threads."""
+    return new_client()
+
+
+def ensure_bucket() -> None:
+    """Make the bucket when it is not there."""
+    if not client().bucket_exists(settings.MINIO_BUCKET):
+        client().make_bucket(settings.MINIO_BUCKET)
+
+
+def put(key: str, content: bytes, content_type: str) -> str:
+    """Store an object and give its URI. Raises StoreUnavailable."""
+    try:
+        client().put_object(settings.MINIO_BUCKET, key, io.BytesIO(content), len(content), content_type=content_type)
+    except FAULTS as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+    return uri(key)
+
+
+def uri(key: str) -> str:
+    """``s3://bucket/key``, as rows and answers name an object."""
+    return f"s3://{settings.MINIO_BUCKET}/{key}"
+
+
+def key_of(storage_uri: str) -> str:
+    """The key of a URI that `uri` made."""
+    return storage_uri.removeprefix("s3://").partition("/")[2]
+
+
+def is_up() -> bool:
+    """Whether the store answers and has our bucket."""
+    try:
+        return bool(client().bucket_exists(settings.MINIO_BUCKET))
+    except FAULTS:
+        return False
+
+
+def partition(value: str) -> str:
+    """A value as a part of a key: percent-encoded, at most 200 characters."""
+    return quote(value, safe="")[:200]

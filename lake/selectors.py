@@ -1,0 +1,162 @@
+"""Reads of the lake: records, outcomes and rejected records, as JSON text in which ``data`` keeps its bytes."""
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar
+from uuid import UUID
+
+from django.db.models import Q, QuerySet
+
+from lake import terms
+from lake.json_text import one_line
+from lake.models import BatchOutcomes, Record, RejectedRecord
+from lake.normalization import document
+from lake.outcomes import NAMES
+
+_PUBLIC_ID = re.compile(r"rec_([0-9a-f]{32})")
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFilter:
+    """What records to give; times inclusive at the start, exclusive at the end."""
+
+    NAMES: ClassVar = (
+        "type",
+        "product_id",
+        "project_id",
+        "thread_id",
+        "tag",
+        "participant",
+        "vendor_id",
+        "event_since",
+        "event_until",
+        "changed_since",
+    )
+    TEXTS: ClassVar = ("product_id", "project_id", "thread_id", "tag", "participant", "vendor_id")
+
+    workspace_id: int
+    type: str | None = None
+    product_id: str | None = None
+    project_id: str | None = None
+    thread_id: str | None = None
+    tag: str | None = None
+    participant: str | None = None
+    vendor_id: str | None = None
+    event_since: datetime | None = None
+    event_until: datetime | None = None
+    changed_since: datetime | None = None
+
+    def records(self) -> QuerySet[Record]:
+        """The matching records."""
+        rows = Record.objects.filter(workspace_id=self.workspace_id)
+        if wanted := self._terms():
+            rows = rows.filter(terms__contains=wanted)
+        if self.product_id is not None:
+            rows = rows.filter(product_id=self.product_id) if "\0" not in self.product_id else rows.none()
+        if self.type is not None:
+            rows = rows.filter(type=self.type)
+        if self.event_since is not None:
+            rows = rows.filter(event_at__gte=self.event_since)
+        if self.event_until is not None:
+            rows = rows.filter(event_at__lt=self.event_until)
+        if self.changed_since is not None:
+            rows = rows.filter(updated_at__gte=self.changed_since)
+        return rows
+
+    def _terms(self) -> list[int]:
+        given = {
+            "project": self.project_id,
+            "thread": self.thread_id,
+            "tag": self.tag,
+            "participant": self.participant,
+            "vendor": self.vendor_id,
+        }
+        return [terms.term(self.workspace_id, name, value) for name, value in given.items() if value is not None]
+
+
+def record_page(
+    wanted: RecordFilter, *, after: Sequence[Any] | None, limit: int, single_line: bool = False
+) -> tuple[list[bytes], list[Any] | None]:
+    """Records in the order of their last change, and the place where the next page begins."""
+    rows = wanted.records().order_by("updated_at", "id")
+    if after is not None:
+        instant = datetime.fromisoformat(after[0])
+        last = UUID(after[1])
+        rows = rows.filter(updated_at__gte=instant).filter(Q(updated_at__gt=instant) | Q(id__gt=last))
+    found = list(rows[: limit + 1])
+    following = None
+    if len(found) > limit:
+        end = found[limit - 1]
+        following = [end.updated_at.isoformat(), end.id.hex]
+    return [encode(record, single_line=single_line) for record in found[:limit]], following
+
+
+def record(workspace_id: int, public_id: str) -> bytes | None:
+    """One record of the workspace as JSON, or None."""
+    match = _PUBLIC_ID.fullmatch(public_id)
+    found = Record.objects.filter(workspace_id=workspace_id, id=UUID(match[1])).first() if match else None
+    return encode(found) if found else None
+
+
+def encode(found: Record, *, single_line: bool = False) -> bytes:
+    """A record as the API shows it; ``data`` is put in as the bytes that were sent."""
+    opening = json.dumps(
+        {
+            "recordId": found.public_id,
+            "batchId": f"batch_{found.batch_id:019d}",
+            "firstAcceptedAt": _milliseconds(found.first_accepted_at),
+            "updatedAt": _milliseconds(found.updated_at),
+            "version": found.version,
+            "storageUri": found.storage_uri,
+        },
+        separators=(",", ":"),
+    ).encode()
+    envelope = document(bytes(found.head), bytes(found.data), single_line=single_line)
+    return opening[:-1] + b',"record":' + envelope + b"}"
+
+
+def _milliseconds(instant: datetime) -> int:
+    return int(instant.replace(microsecond=0).timestamp()) * 1000 + instant.microsecond // 1000
+
+
+def outcome_page(
+    batch_id: int, record_count: int, *, after: int | None, limit: int, single_line: bool = False
+) -> tuple[list[bytes], int | None]:
+    """The outcome of each record sent, by index; ``pending`` before landing."""
+    row = BatchOutcomes.objects.filter(batch_id=batch_id).first()
+    rejected = set() if row else set(RejectedRecord.objects.filter(batch_id=batch_id).values_list("index", flat=True))
+    start = 0 if after is None else after + 1
+    end = min(start + limit, record_count)
+    rows: list[bytes] = []
+    for index in range(start, end):
+        outcome, record_id = ("rejected" if index in rejected else "pending"), None
+        if row is not None:
+            outcome = NAMES[row.letters[index]]
+            if outcome != "rejected":
+                record_id = f"rec_{bytes(row.record_ids[index * 16 : index * 16 + 16]).hex()}"
+        rows.append(json.dumps({"index": index, "outcome": outcome, "recordId": record_id}).encode())
+    return rows, end - 1 if end < record_count else None
+
+
+def rejected_page(
+    batch_id: int, record_count: int, *, after: int | None, limit: int, single_line: bool = False
+) -> tuple[list[bytes], int | None]:
+    """Rejected records by index, each with all its errors and the payload as it was sent."""
+    rows = RejectedRecord.objects.filter(batch_id=batch_id).order_by("index")
+    if after is not None:
+        rows = rows.filter(index__gt=after)
+    found = list(rows[: limit + 1])
+    following = found[limit - 1].index if len(found) > limit else None
+    return [_rejected(row, single_line=single_line) for row in found[:limit]], following
+
+
+def _rejected(row: RejectedRecord, *, single_line: bool) -> bytes:
+    payload = bytes(row.payload)
+    if not row.is_json:
+        payload = json.dumps(payload.decode(errors="replace")).encode()
+    elif single_line:
+        payload = one_line(payload)
+    return b'{"index":%d,"errors":%s,"payload":%s}' % (row.index, row.errors.encode(), payload)
