@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from lake import identity
-from lake.envelope import Catalog, Envelope, FieldError, attachment_count, check_known, check_schema, declared_type
+from lake.envelope import INVALID_JSON, Catalog, Envelope, FieldError, check_known
+from lake.envelope_errors import attachment_count, check_schema, declared_type
 from lake.normalization import NormalizedRecord, normalize
 
 UNKNOWN_TYPE = "unknown"
@@ -27,7 +28,7 @@ class Rejected:
     @property
     def is_json(self) -> bool:
         """Whether the record parses at all."""
-        return self.errors[0].code != "INVALID_JSON"
+        return self.errors[0].code != INVALID_JSON
 
 
 @dataclass(slots=True)

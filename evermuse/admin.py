@@ -1,0 +1,66 @@
+"""What the admin's classes share: rows of the pipeline are looked at, never edited; large tables stay fast."""
+
+import json
+from typing import Any
+
+from django.core.paginator import Paginator
+from django.db import connection
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils.functional import cached_property
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
+
+EXACT_UP_TO = 10_000
+SHOWN_CHARACTERS = 20_000
+
+
+class EstimatingPaginator(Paginator):  # type: ignore[type-arg]
+    """Counts exactly up to some thousands, and asks the planner for its estimate beyond: no COUNT(*) over millions."""
+
+    @cached_property
+    def count(self) -> int:
+        """The number of rows; an estimate where there are many."""
+        rows: QuerySet[Model] = self.object_list  # type: ignore[assignment]
+        exact = rows.order_by().values("pk")[: EXACT_UP_TO + 1].count()
+        if exact <= EXACT_UP_TO or rows.query.where:
+            return exact
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [rows.model._meta.db_table])
+            return max(int(cursor.fetchone()[0]), exact)
+
+
+class PipelineAdmin(ModelAdmin):  # type: ignore[misc]
+    """A row that the pipeline owns: listed, searched, read."""
+
+    paginator = EstimatingPaginator
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+def block(content: bytes | str) -> SafeString:
+    """A text as it is, in a fixed-width block; what is long is cut and says so."""
+    text = content if isinstance(content, str) else content.decode(errors="replace")
+    more = len(text) - SHOWN_CHARACTERS
+    shown = text[:SHOWN_CHARACTERS].replace("\0", "\u2400") + (f"\n… {more:,} characters more" if more > 0 else "")
+    return format_html(
+        '<pre style="white-space:pre-wrap;overflow-wrap:anywhere;max-height:40rem;overflow:auto">{}</pre>', shown
+    )
+
+
+def pretty(content: bytes | str) -> SafeString:
+    """JSON, indented where it can be; else as it is."""
+    try:
+        return block(json.dumps(json.loads(content), indent=2, ensure_ascii=False))
+    except (ValueError, RecursionError):
+        return block(content)

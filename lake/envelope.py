@@ -1,0 +1,269 @@
+"""The Integration Envelope: the one validator of a record, called by admission and by landing.
+
+The rules stand on the types below. A fast decoder checks them all at once; where it refuses a record, or cannot prove
+that no key is repeated, `lake.envelope_errors` walks the same types, names every error, and has the last word: some
+JSON that the decoder refuses (nesting beyond its depth, lone surrogates inside ``data``) is valid.
+
+Source: the HTTP contract, "A record: the Integration Envelope".
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+RECORD_TYPES = frozenset(
+    {
+        "email_thread",
+        "email",
+        "meeting_notes",
+        "call",
+        "call_transcription",
+        "conversation",
+        "message",
+        "document",
+        "spreadsheet",
+    }
+)
+VALIDATION_ERROR, INVALID_JSON = "VALIDATION_ERROR", "INVALID_JSON"
+UNKNOWN_PRODUCT, UNKNOWN_PROJECT = "UNKNOWN_PRODUCT", "UNKNOWN_PROJECT"
+MAX_ERRORS = 100
+
+Text64 = Annotated[str, Meta(max_length=64)]
+Text128 = Annotated[str, Meta(max_length=128)]
+Text256 = Annotated[str, Meta(max_length=256)]
+Text512 = Annotated[str, Meta(max_length=512)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+# `extra_json_schema` names the rules that the types cannot say; `lake.envelope_errors` looks them up by this name.
+RecordType = Annotated[str, Meta(extra_json_schema={"format": "record-type"})]
+Instant = Annotated[str, Meta(extra_json_schema={"format": "instant"})]
+Email = Annotated[str, Meta(max_length=320, extra_json_schema={"format": "email"})]
+Uri = Annotated[str, Meta(max_length=2048, extra_json_schema={"format": "uri"})]
+
+
+class Participant(Struct, forbid_unknown_fields=True, gc=False):
+    """Who took part."""
+
+    id: Text256
+    role: Literal["internal", "external", "unknown"]
+    name: Text256 | UnsetType = UNSET
+    email: Email | UnsetType = UNSET
+    type: Literal["user", "contact", "workspace_member", "bot", "system", "unknown"] | UnsetType = UNSET
+
+
+class AttachmentEntry(Struct, forbid_unknown_fields=True, gc=False):
+    """A file that belongs to the record. ``size``: bytes."""
+
+    type: Literal["audio", "video", "file", "image", "text", "unknown"]
+    filename: Text512 | UnsetType = UNSET
+    size: Annotated[int, Meta(ge=0)] | UnsetType = UNSET
+    mime_type: Text256 | UnsetType = UNSET
+    sha1: Text128 | UnsetType = UNSET
+    md5: Text128 | UnsetType = UNSET
+    vendor_url: Uri | UnsetType = UNSET
+    upload_intent_id: Text256 | UnsetType = UNSET
+
+
+class DetectedEntity(Struct, forbid_unknown_fields=True, gc=False):
+    """Personal data that was found."""
+
+    type: Text64
+    value: Annotated[str, Meta(max_length=1024)] | UnsetType = UNSET
+    confidence: Share | UnsetType = UNSET
+
+
+class Pii(Struct, forbid_unknown_fields=True, gc=False):
+    """What is known of personal data in the record."""
+
+    contains_email: bool | UnsetType = UNSET
+    contains_phone: bool | UnsetType = UNSET
+    sensitive_score: Share | UnsetType = UNSET
+    detected_entities: list[DetectedEntity] | UnsetType = UNSET
+    redaction_status: Literal["unredacted", "redacted", "encrypted"] | UnsetType = UNSET
+
+
+class Envelope(Struct, forbid_unknown_fields=True, rename=lambda name: name if name == "data" else f"_{name}"):
+    """A record as it was sent. ``data`` is the slice of its bytes."""
+
+    type: RecordType
+    schema_version: Literal["1.0.0"]
+    event_at: Instant
+    vendor_ids: Annotated[dict[str, str], Meta(min_length=1)]
+    product_id: Text128
+    data: Raw
+    project_ids: Annotated[list[Text128], Meta(min_length=1)] | UnsetType = UNSET
+    project_id: Text128 | UnsetType = UNSET
+    nature: Literal["evidence", "guidance", "context"] | UnsetType = UNSET
+    thread_id: Text512 | UnsetType = UNSET
+    participants: Annotated[list[Participant], Meta(max_length=5000)] | UnsetType = UNSET
+    attachments: Annotated[list[AttachmentEntry], Meta(max_length=10)] | UnsetType = UNSET
+    tags: Annotated[list[Text64], Meta(max_length=200)] | UnsetType = UNSET
+    pii: Pii | UnsetType = UNSET
+
+    @property
+    def all_project_ids(self) -> list[str]:
+        """The union of both spellings, in the order of first mention."""
+        several = () if isinstance(self.project_ids, UnsetType) else self.project_ids
+        one = () if isinstance(self.project_id, UnsetType) else (self.project_id,)
+        return list(dict.fromkeys((*several, *one)))
+
+    @property
+    def attachment_list(self) -> list[AttachmentEntry]:
+        """The attachments, none where the field is absent."""
+        return [] if isinstance(self.attachments, UnsetType) else self.attachments
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """One broken rule: its code, the JSON pointer of the field, and the field and rule in words."""
+
+    code: str
+    pointer: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Those of the mentioned products and projects that the workspace knows."""
+
+    product_ids: frozenset[str]
+    project_ids: frozenset[str]
+
+
+_EVENT_AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,3})?Z")
+_EMAIL = re.compile(
+    r"[^@\s\x00-\x20\x7f<>(),;:\\\"\[\]]{1,64}@"
+    r"[^\W_](?:[\w-]{0,61}[^\W_])?(?:\.[^\W_](?:[\w-]{0,61}[^\W_])?)*+"
+)
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+:(?:[^\s\x00-\x20\x7f<>\"{}|\\^`%]|%[0-9A-Fa-f]{2})++")
+
+
+def is_record_type(text: str) -> bool:
+    """Whether a text names a record type, in any case."""
+    return text.lower() in RECORD_TYPES
+
+
+def is_instant(text: str) -> bool:
+    """Whether a text has the form of ``_event_at`` and is a real instant."""
+    if not _EVENT_AT.fullmatch(text):
+        return False
+    try:
+        datetime.fromisoformat(text[:19])
+    except ValueError:
+        return False
+    return True
+
+
+def is_email(text: str) -> bool:
+    """Whether a text is an e-mail address; a domain without a dot is one too."""
+    return _EMAIL.fullmatch(text) is not None
+
+
+def is_uri(text: str) -> bool:
+    """Whether a text is an absolute URI (RFC 3986); letters beyond ASCII are tolerated."""
+    return _URI.fullmatch(text) is not None
+
+
+_decode = msgspec.json.Decoder(Envelope).decode
+_REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def decode_quickly(raw: bytes) -> Envelope | None:
+    """The envelope when the fast decoder proves that every rule holds; None when it cannot."""
+    try:
+        envelope = _decode(raw)
+    except _REFUSALS:
+        return None
+    if not raw.isascii():
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            return None
+    data = bytes(envelope.data)
+    is_sound = (
+        data[:1] == b"{"
+        and is_record_type(envelope.type)
+        and is_instant(envelope.event_at)
+        and not (envelope.project_ids is UNSET and envelope.project_id is UNSET)
+        and _formats_hold(envelope)
+        and _keys_stand_once(raw, data, envelope)
+    )
+    return envelope if is_sound else None
+
+
+def _formats_hold(envelope: Envelope) -> bool:
+    if envelope.participants:
+        for participant in envelope.participants:
+            if isinstance(participant.email, str) and not is_email(participant.email):
+                return False
+    if envelope.attachments:
+        for attachment in envelope.attachments:
+            if isinstance(attachment.vendor_url, str) and not is_uri(attachment.vendor_url):
+                return False
+    return True
+
+
+def _keys_stand_once(raw: bytes, data: bytes, envelope: Envelope) -> bool:
+    """Proof that the envelope repeats no key: outside ``data`` there are as many ``":`` as distinct keys.
+
+    Every key is followed by a colon; when no quote is followed by white space, it is followed at once, so that repeated
+    keys would show as more ``":``. Quotes inside strings can only make the count larger, which gives no proof.
+    """
+    end = len(raw) - 1
+    if raw[end - len(data) : end] == data:
+        head = raw[: end - len(data)]
+    else:
+        before, _, after = raw.partition(data)
+        head = before + after
+    if b'" ' in head or b'"\n' in head or b'"\r' in head or b'"\t' in head:
+        return False
+    return head.count(b'":') == sum(_key_counts(envelope))
+
+
+_OPTIONAL = ("project_ids", "project_id", "nature", "thread_id", "participants", "attachments", "tags", "pii")
+
+
+def _key_counts(envelope: Envelope) -> Iterator[int]:
+    """How many keys each object of the envelope holds, ``data``'s own left out."""
+    yield 6 + len(envelope.vendor_ids)
+    yield sum(getattr(envelope, name) is not UNSET for name in _OPTIONAL)
+    if envelope.participants:
+        for p in envelope.participants:
+            yield 2 + (p.name is not UNSET) + (p.email is not UNSET) + (p.type is not UNSET)
+    for attachment in envelope.attachment_list:
+        yield _fields_set(attachment)
+    if isinstance(envelope.pii, Pii):
+        yield _fields_set(envelope.pii)
+        if envelope.pii.detected_entities:
+            yield from map(_fields_set, envelope.pii.detected_entities)
+
+
+def _fields_set(value: Struct) -> int:
+    return sum(getattr(value, name) is not UNSET for name in value.__struct_fields__)
+
+
+def check_known(envelope: Envelope, catalog: Catalog) -> list[FieldError]:
+    """One error for each product or project that the workspace does not know."""
+    errors: list[FieldError] = []
+    if envelope.product_id not in catalog.product_ids:
+        message = f"_product_id: the product {_shown(envelope.product_id)} is not known in this workspace"
+        errors.append(FieldError(UNKNOWN_PRODUCT, "/_product_id", message))
+    several = [] if isinstance(envelope.project_ids, UnsetType) else envelope.project_ids
+    places = [(f"/_project_ids/{n}", f"_project_ids[{n}]", value) for n, value in enumerate(several)]
+    if isinstance(envelope.project_id, str):
+        places.append(("/_project_id", "_project_id", envelope.project_id))
+    told: set[str] = set()
+    for pointer, field, value in places:
+        if value not in catalog.project_ids and value not in told:
+            told.add(value)
+            message = f"{field}: the project {_shown(value)} is not known in this workspace"
+            errors.append(FieldError(UNKNOWN_PROJECT, pointer, message))
+    return errors[:MAX_ERRORS]
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 128 else text[:127] + "…")
