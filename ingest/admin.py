@@ -12,8 +12,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
+from evermuse import wake
 from evermuse.admin import PipelineAdmin, block, pretty
-from ingest import api_keys, batches, wake
+from ingest import api_keys, batches
 from ingest.models import PERMISSIONS, ApiKey, Batch, Product, Project, Workspace
 
 

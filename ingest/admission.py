@@ -10,8 +10,8 @@ from typing import Any
 
 from django.db import transaction
 
-from evermuse import logs
-from ingest import batches, idempotency, parsers, wake
+from evermuse import logs, wake
+from ingest import batches, idempotency, parsers
 from ingest.authentication import Credentials
 from ingest.bodies import Body
 from ingest.catalog import lookup_in

@@ -136,9 +136,9 @@ class Batch(models.Model):
         ordering: ClassVar = ["-id"]
         verbose_name_plural = "batches"
         indexes: ClassVar = [
-            models.Index("workspace", "-id", name="batch_by_workspace"),
-            models.Index("id", name="batch_waiting", condition=Q(status="LANDING")),
-            models.Index("id", name="batch_unsettled", condition=Q(status__in=["LANDED", "PROCESSING"])),
+            models.Index(fields=["workspace", "-id"], name="batch_by_workspace"),
+            models.Index(fields=["id"], name="batch_waiting", condition=Q(status="LANDING")),
+            models.Index(fields=["id"], name="batch_unsettled", condition=Q(status__in=["LANDED", "PROCESSING"])),
         ]
 
     def __str__(self) -> str:

@@ -19,9 +19,9 @@ from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from attachments import registration
-from evermuse import logs
+from evermuse import logs, wake
 from evermuse.errors import StoreUnavailable
-from ingest import batches, parsers, wake
+from ingest import batches, parsers
 from ingest.batches import Claim, LandedCounts
 from ingest.catalog import lookup_in
 from ingest.models import Batch
@@ -57,7 +57,7 @@ def land_waiting() -> int:
     while claims := batches.claim():
         landed += land(claims)
         if time.monotonic() >= ends_at:
-            wake.publish("ingest.land_batches", [])
+            wake.publish(wake.LAND, [])
             break
     return landed
 

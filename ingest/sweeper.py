@@ -5,8 +5,8 @@ from datetime import timedelta
 from django.db.models import Q
 from django.utils import timezone
 
-from evermuse import logs
-from ingest import idempotency, pipeline, wake
+from evermuse import logs, wake
+from ingest import idempotency, pipeline
 from ingest.models import Batch
 
 log = logs.get(__name__)
@@ -26,7 +26,7 @@ def sweep() -> None:
     waiting = Batch.objects.filter(is_claimable, is_due, status=Batch.Status.LANDING)
     ids = list(waiting.order_by("id").values_list("id", flat=True)[:MAX_WAKE_UPS])
     for batch_id in ids:
-        wake.publish("ingest.land_batches", [batch_id])
+        wake.publish(wake.LAND, [batch_id])
     unsettled = Batch.objects.filter(
         status__in=[Batch.Status.LANDED, Batch.Status.PROCESSING], landed_at__lt=now - LEFT_BEHIND
     )

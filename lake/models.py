@@ -46,7 +46,7 @@ class Record(models.Model):
 
     class Meta:
         indexes: ClassVar = [
-            models.Index("workspace", "updated_at", "id", name="record_by_change"),
+            models.Index(fields=["workspace", "updated_at", "id"], name="record_by_change"),
             GinIndex("terms", name="record_terms"),
         ]
 

@@ -7,8 +7,9 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from attachments import fetching
+from evermuse import wake
 from ingest import api_schema as schema
-from ingest import batches, bodies, queries, selectors, serializers, wake
+from ingest import batches, bodies, queries, selectors, serializers
 from ingest.admission import Submission, admit
 from ingest.authentication import Credentials
 from ingest.instants import parse

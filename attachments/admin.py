@@ -1,0 +1,60 @@
+"""Operators' view of attachments."""
+
+from typing import ClassVar
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+
+from attachments import ledger
+from attachments.models import Attachment
+from evermuse.admin import PipelineAdmin
+
+
+@admin.register(Attachment)
+class AttachmentAdmin(PipelineAdmin):
+    list_display = ("public_id", "workspace", "state", "host", "type", "filename", "size", "attempts", "error_code")
+    list_filter = ("state", "workspace", "type")
+    list_select_related = ("workspace",)
+    search_fields = ("=id", "=batch__id", "host", "sha256")
+    search_help_text = "Attachment or batch number, vendor host, SHA-256"
+    fields = (
+        "public_id", "workspace", "batch", "record_id", "record_index", "position", "state", "type", "filename",
+        "vendor_url", "upload_intent_id", "declared_mime_type", "declared_size", "declared_sha1", "declared_md5",
+        "size", "mime_type", "sha256", "sha1", "md5", "storage_uri", "link", "error_code", "error_message", "tries",
+        "next_attempt_at", "claimed_by", "claimed_until", "created_at", "completed_at",
+    )  # fmt: skip
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        return lookup == "batch__id__exact" or super().lookup_allowed(lookup, value, request)
+
+    @admin.display(description="Attachment", ordering="id")
+    def public_id(self, obj: Attachment) -> str:
+        return obj.public_id
+
+    @admin.display(description="Download")
+    def link(self, obj: Attachment) -> SafeString | str:
+        url = ledger.download_url(obj)
+        return format_html('<a href="{}">the stored file, for an hour</a>', url) if url else "–"
+
+    @admin.display(description="Attempts")
+    def tries(self, obj: Attachment) -> SafeString:
+        rows = format_html_join(
+            "",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            (
+                (
+                    f"{a.started_at:%Y-%m-%d %H:%M:%S}",
+                    f"{(a.finished_at - a.started_at).total_seconds():.1f} s" if a.finished_at else "running",
+                    a.http_status or "–",
+                    f"{a.bytes:,} bytes",
+                    a.code,
+                    a.message,
+                )
+                for a in obj.download_attempts.order_by("token")
+            ),
+        )
+        return format_html('<table class="w-full"><tbody>{}</tbody></table>', rows)
+
+    ordering: ClassVar = ["-id"]

@@ -1,0 +1,214 @@
+"""Claims on attachments: taken, renewed by a thread of the process, settled under their fence."""
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import DatabaseError, connection, transaction
+
+from attachments import sql
+from attachments.failures import Failure
+from attachments.models import DownloadAttempt
+from attachments.watch import Transfer
+from evermuse import logs
+from evermuse.errors import LeaseLost
+
+log = logs.get(__name__)
+
+LOST = Failure("LEASE_LOST", "another worker has taken over", is_transient=True)
+MAX_MESSAGE = 500
+MAX_CRASHES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A file that this worker may fetch. ``token`` is the fence; ``window_seconds``: since the first of its attempts."""
+
+    id: int
+    token: int
+    batch_id: int
+    workspace_id: int
+    workspace: str
+    type: str
+    filename: str
+    vendor_url: str
+    upload_intent_id: str
+    declared_mime_type: str
+    declared_size: int | None
+    declared_sha1: str
+    declared_md5: str
+    attempts: int
+    window_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A file that is whole in the object store."""
+
+    uri: str
+    size: int
+    mime_type: str
+    sha256: str
+    sha1: str
+    md5: str
+
+
+def take() -> Claim | None:
+    """Claim one file that is due, or None. Counts the attempt and opens its row in the ledger."""
+    parameters = {
+        "who": f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}"[:128],
+        "lease": settings.EVERMUSE_LEASE_SECONDS,
+        "host_limit": settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY,
+    }
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql.CLAIM_LOCK)
+        cursor.execute(sql.CLAIM, parameters)
+        row = cursor.fetchone()
+    return Claim(*row) if row else None
+
+
+def complete(claim: Claim, stored: Stored, *, received: int) -> tuple[str, bool]:
+    """IN_PROGRESS → COMPLETE. Gives the URI that counts (another's, where the workspace held the same content) and
+    whether the batch is settled. Raises LeaseLost. ``received``: bytes over the wire."""
+    parameters: dict[str, Any] = {
+        "id": claim.id,
+        "token": claim.token,
+        "uri": stored.uri,
+        "size": stored.size,
+        "mime_type": stored.mime_type,
+        "sha256": stored.sha256,
+        "sha1": stored.sha1,
+        "md5": stored.md5,
+        "bytes": received,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(sql.COMPLETE, parameters)
+        row = cursor.fetchone()
+    if row is None:
+        raise LeaseLost(f"attachment {claim.id} under claim {claim.token}")
+    return str(row[0]), bool(row[1])
+
+
+def fail(
+    claim: Claim, failure: Failure, *, received: int, wait: float | None, is_counted: bool = True, leftovers: bool = False
+) -> bool:
+    """IN_PROGRESS → PENDING after ``wait`` seconds, or → FAILED (``wait`` None). Whether the batch is settled.
+
+    An attempt that is not counted was cut short by us, not by the vendor. Raises LeaseLost.
+    """
+    parameters: dict[str, Any] = {
+        "id": claim.id,
+        "token": claim.token,
+        "state": "FAILED" if wait is None else "PENDING",
+        "wait": wait or 0.0,
+        "code": failure.code,
+        "message": failure.message.replace("\0", "\ufffd")[:MAX_MESSAGE],
+        "http_status": failure.http_status,
+        "bytes": received,
+        "uncounted": 0 if is_counted else 1,
+        "leftovers": leftovers,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(sql.FAIL, parameters)
+        row = cursor.fetchone()
+    if row is None:
+        raise LeaseLost(f"attachment {claim.id} under claim {claim.token}")
+    return bool(row[1])
+
+
+def take_back() -> tuple[list[int], set[int]]:
+    """Claims that ran out → PENDING, or FAILED after too many crashes. Gives their ids, and batches that may be settled."""
+    parameters = {"max_crashes": MAX_CRASHES, "message": "the worker died or lost its connection during the download"}
+    with connection.cursor() as cursor:
+        cursor.execute(sql.TAKE_BACK, parameters)
+        rows = cursor.fetchall()
+    return [row[0] for row in rows], {row[1] for row in rows if row[2]}
+
+
+def mark_clean(attachment_id: int, token: int) -> None:
+    """Nothing of this attempt lies in the object store beside what rows point to."""
+    DownloadAttempt.objects.filter(attachment_id=attachment_id, token=token).update(leftovers=False)
+
+
+def retry_failed(batch_id: int) -> int:
+    """FAILED → PENDING for a batch's files, attempts counted anew; their number."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.RETRY, {"batch": batch_id})
+        return int(cursor.fetchone()[0])
+
+
+def due(at_most: int) -> int:
+    """How many files wait and could begin now, counted up to ``at_most``."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.DUE, [at_most])
+        return int(cursor.fetchone()[0])
+
+
+class Leases:
+    """Renews the claims of this process; a transfer whose claim was lost is stopped."""
+
+    def __init__(self) -> None:
+        self._held: dict[Claim, tuple[Transfer, float]] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def holding(self, claim: Claim, transfer: Transfer) -> Iterator[None]:
+        """Keep a claim while the block runs."""
+        with self._lock:
+            self._held[claim] = (transfer, time.monotonic())
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+                self._thread.start()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.pop(claim, None)
+
+    def stop_all(self, failure: Failure) -> None:
+        """Stop every transfer, because the worker is told to end."""
+        with self._lock:
+            transfers = [transfer for transfer, _ in self._held.values()]
+        for transfer in transfers:
+            transfer.stop(failure)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(settings.EVERMUSE_LEASE_SECONDS / 3)
+            with self._lock:
+                held = dict(self._held)
+            if held:
+                self._renew(held)
+
+    def _renew(self, held: dict[Claim, tuple[Transfer, float]]) -> None:
+        asked_at = time.monotonic()
+        try:
+            with connection.cursor() as cursor:
+                claims = list(held)
+                cursor.execute(
+                    sql.RENEW, [settings.EVERMUSE_LEASE_SECONDS, [c.id for c in claims], [c.token for c in claims]]
+                )
+                kept = {row[0] for row in cursor.fetchall()}
+        except DatabaseError as error:
+            connection.close()
+            log.warning("attachment.lease_not_renewed", error=str(error).strip()[:200], claims=len(held))
+            # Past its lease a claim may be somebody else's: stop before the fence has to.
+            kept = {c.id for c, (_, at) in held.items() if asked_at - at < settings.EVERMUSE_LEASE_SECONDS}
+        else:
+            with self._lock:
+                for claim in held:
+                    if claim in self._held:
+                        self._held[claim] = (held[claim][0], asked_at)
+        for claim, (transfer, _) in held.items():
+            if claim.id not in kept:
+                transfer.stop(LOST)
+
+
+leases = Leases()

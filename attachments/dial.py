@@ -1,0 +1,126 @@
+"""Connections that dial only an address which was checked: on every hop, whatever a name resolves to the second time."""
+
+import contextvars
+import socket
+from typing import Any, TypeVar
+
+import requests
+from django.conf import settings
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NewConnectionError
+from urllib3.poolmanager import PoolManager
+
+from attachments import url_policy
+from attachments.failures import DownloadFailed, transient
+from attachments.watch import Transfer
+
+CONNECT_SECONDS = 10.0
+READ_SECONDS = 30.0
+# Tried one after the other; more say nothing new and only cost time.
+MAX_ADDRESSES = 4
+
+E = TypeVar("E", bound=BaseException)
+
+# The transfer that this thread is at: its watchdog must know the socket before the first byte is waited for.
+current: contextvars.ContextVar[Transfer | None] = contextvars.ContextVar("transfer", default=None)
+
+
+def dial(host: str, port: int) -> socket.socket:
+    """A connected socket to an address of ``host`` that may be reached. Raises DownloadFailed.
+
+    One forbidden address among several forbids the name: it is not ours to pick the harmless one.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise transient("DNS_FAILED", f"the name {host} does not resolve: {error}") from None
+    addresses = list(dict.fromkeys((family, address[:2]) for family, _, _, _, address in found))
+    for _, (address, _) in addresses:
+        url_policy.check_address(str(address), port, settings.EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS)
+    fault: OSError | None = None
+    for family, address in addresses[:MAX_ADDRESSES]:
+        opened = socket.socket(family, socket.SOCK_STREAM)
+        opened.settimeout(CONNECT_SECONDS)
+        try:
+            if transfer := current.get():
+                transfer.attach(opened)
+            opened.connect(address)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return opened
+        except OSError as error:
+            fault = error
+            opened.close()
+    raise transient("CONNECT_FAILED", f"cannot connect to {host} port {port}: {fault}")
+
+
+class _Checked:
+    """Replaces how urllib3 opens a socket; proxies and source addresses play no part."""
+
+    _dns_host: str
+    port: int
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            return dial(self._dns_host, self.port)
+        except DownloadFailed as refusal:
+            # urllib3 lets only its own errors through unharmed; the reason rides on one of them.
+            error = NewConnectionError(self, str(refusal))  # type: ignore[arg-type]
+            raise error from refusal
+
+
+class _CheckedHTTP(_Checked, HTTPConnection):
+    pass
+
+
+class _CheckedHTTPS(_Checked, HTTPSConnection):
+    pass
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _CheckedHTTP
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _CheckedHTTPS
+
+
+class _CheckedPoolManager(PoolManager):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+
+class CheckedAdapter(HTTPAdapter):
+    """requests' adapter on checked connections; no retries, no proxies."""
+
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
+        self.poolmanager = _CheckedPoolManager(num_pools=connections, maxsize=maxsize, block=block, **kwargs)
+
+
+def new_session() -> requests.Session:
+    """A session of one download: nothing of the environment, no cookies or credentials carried anywhere."""
+    session = requests.Session()
+    session.trust_env = False
+    session.proxies = {}
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, CheckedAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
+    session.headers.clear()
+    return session
+
+
+def behind(error: BaseException, kind: type[E]) -> E | None:
+    """An error of a kind, found behind the ones that urllib3 and requests wrapped around it."""
+    seen: set[int] = set()
+    waiting: list[BaseException] = [error]
+    while waiting:
+        at = waiting.pop()
+        if isinstance(at, kind):
+            return at
+        if id(at) in seen:
+            continue
+        seen.add(id(at))
+        inner = [at.__cause__, at.__context__, getattr(at, "reason", None), *at.args]
+        waiting += [one for one in inner if isinstance(one, BaseException)]
+    return None

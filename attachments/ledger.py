@@ -1,0 +1,87 @@
+"""The attachment ledger of a batch, as the API shows it."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Prefetch
+
+from attachments import storage
+from attachments.models import Attachment, DownloadAttempt
+
+State = Attachment.State
+
+
+def page(batch_id: int, *, after: Sequence[Any] | None, limit: int) -> tuple[list[dict[str, Any]], list[int] | None]:
+    """Attachments with their attempts, in the order of the records; and the place where the next page begins."""
+    rows = Attachment.objects.filter(batch_id=batch_id).order_by("record_index", "position")
+    if after is not None:
+        # A record has at most ten, so that skipping the rest of the last one's costs nothing.
+        rows = rows.filter(record_index__gte=after[0]).exclude(record_index=after[0], position__lte=after[1])
+    attempts = Prefetch("download_attempts", DownloadAttempt.objects.order_by("token"), to_attr="ledger_attempts")
+    found = list(rows.prefetch_related(attempts)[: limit + 1])
+    following = None
+    if len(found) > limit:
+        following = [found[limit - 1].record_index, found[limit - 1].position]
+    return [entry(attachment) for attachment in found[:limit]], following
+
+
+def encoded_page(batch_id: int, *, after: Sequence[Any] | None, limit: int) -> tuple[list[bytes], list[int] | None]:
+    """The same as JSON texts, a line each."""
+    rows, following = page(batch_id, after=after, limit=limit)
+    return [json.dumps(row).encode() for row in rows], following
+
+
+def entry(attachment: Attachment) -> dict[str, Any]:
+    """One attachment, with the attempts that `page` fetched along."""
+    is_complete = attachment.state == State.COMPLETE
+    attempts: list[DownloadAttempt] = getattr(attachment, "ledger_attempts", [])
+    return {
+        "attachmentId": attachment.public_id,
+        "recordId": f"rec_{attachment.record_id.hex}",
+        "recordIndex": attachment.record_index,
+        "position": attachment.position,
+        "type": attachment.type,
+        "filename": attachment.filename or None,
+        "vendorUrl": attachment.vendor_url or None,
+        "state": attachment.state,
+        "size": attachment.size if is_complete else None,
+        "mimeType": (attachment.mime_type if is_complete else attachment.declared_mime_type) or None,
+        "sha256": attachment.sha256 or None,
+        "sha1": attachment.sha1 or None,
+        "md5": attachment.md5 or None,
+        "storageUri": attachment.storage_uri or None,
+        "downloadUrl": download_url(attachment),
+        "nextAttemptAt": milliseconds(attachment.next_attempt_at) if attachment.state == State.PENDING else None,
+        "error": (
+            {"code": attachment.error_code, "message": attachment.error_message}
+            if attachment.state == State.FAILED
+            else None
+        ),
+        "attempts": [
+            {
+                "startedAt": milliseconds(attempt.started_at),
+                "finishedAt": milliseconds(attempt.finished_at),
+                "httpStatus": attempt.http_status,
+                "bytes": attempt.bytes,
+                "code": attempt.code,
+                "message": attempt.message,
+            }
+            for attempt in attempts
+        ],
+    }
+
+
+def download_url(attachment: Attachment) -> str | None:
+    """A time-limited URL of the stored file."""
+    if attachment.state != State.COMPLETE:
+        return None
+    return storage.download_url(
+        attachment.storage_uri, filename=attachment.filename, mime_type=attachment.mime_type
+    )
+
+
+def milliseconds(instant: datetime | None) -> int | None:
+    """Unix epoch milliseconds."""
+    return None if instant is None else int(instant.timestamp() * 1000)

@@ -1,0 +1,140 @@
+"""Files that records name: each one's state, every attempt, what is stored, and a batch's counters."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+
+class Attachment(models.Model):
+    """A file to be downloaded for a record of a batch.
+
+    States, each reached by a conditional UPDATE (`attachments.sql`):
+
+        PENDING ─▶ IN_PROGRESS ─▶ COMPLETE
+           ▲            ├─▶ PENDING (a transient fault: again at ``next_attempt_at``)
+           │            └─▶ FAILED (a final reason)
+           └───── a retry or a fresh URL that somebody asked for
+
+    IN_PROGRESS is a claim: ``claim_token`` (the fence: it grows with every claim) until ``claimed_until``, which its
+    worker renews. A claim that ran out is made PENDING again by the sweeper.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "PENDING"
+        IN_PROGRESS = "IN_PROGRESS"
+        COMPLETE = "COMPLETE"
+        FAILED = "FAILED"
+
+    workspace = models.ForeignKey("ingest.Workspace", models.PROTECT, related_name="+", db_index=False)
+    batch = models.ForeignKey("ingest.Batch", models.CASCADE, related_name="attachments", db_index=False)
+    record_id = models.UUIDField()
+    record_index = models.PositiveIntegerField()
+    position = models.PositiveSmallIntegerField(help_text="Its place among the record's attachments.")
+
+    type = models.CharField(max_length=16)
+    filename = models.TextField(default="", blank=True)
+    vendor_url = models.TextField(default="", blank=True)
+    upload_intent_id = models.TextField(default="", blank=True)
+    declared_mime_type = models.TextField(default="", blank=True)
+    declared_size = models.BigIntegerField(null=True)
+    declared_sha1 = models.TextField(default="", blank=True)
+    declared_md5 = models.TextField(default="", blank=True)
+    host = models.TextField(default="", blank=True, help_text="Host and port of the vendor's URL.")
+    origin = models.BinaryField(max_length=16, help_text="Hash of record, URL and declared checksums.")
+
+    state = models.CharField(max_length=11, choices=State.choices, default=State.PENDING)
+    attempts = models.PositiveIntegerField(default=0, help_text="Attempts since it was last set going.")
+    crashes = models.PositiveIntegerField(default=0, help_text="Claims that ran out: their worker died.")
+    window_began_at = models.DateTimeField(null=True, help_text="When the first of these attempts began.")
+    next_attempt_at = models.DateTimeField(null=True)
+    claim_token = models.BigIntegerField(default=0)
+    claimed_until = models.DateTimeField(null=True)
+    claimed_by = models.CharField(max_length=128, default="", blank=True)
+    error_code = models.CharField(max_length=64, default="", blank=True)
+    error_message = models.TextField(default="", blank=True)
+
+    # Measured from the stored bytes.
+    size = models.BigIntegerField(null=True)
+    mime_type = models.TextField(default="", blank=True)
+    sha256 = models.CharField(max_length=64, default="", blank=True)
+    sha1 = models.CharField(max_length=40, default="", blank=True)
+    md5 = models.CharField(max_length=32, default="", blank=True)
+    storage_uri = models.TextField(default="", blank=True)
+    created_at = models.DateTimeField()
+    completed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-id"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["batch", "record_index", "position"], name="attachment_once")
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["host", "next_attempt_at", "id"], name="attachment_waiting", condition=Q(state="PENDING")),
+            models.Index(fields=["host", "claimed_until"], name="attachment_claimed", condition=Q(state="IN_PROGRESS")),
+            models.Index(fields=["workspace", "origin"], name="attachment_by_origin", condition=Q(state="COMPLETE")),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        """The ``attachmentId`` of the API."""
+        return f"att_{self.id:019d}"
+
+
+class DownloadAttempt(models.Model):
+    """One attempt of an attachment. Open (``finished_at`` empty) while a worker is at it."""
+
+    attachment = models.ForeignKey(Attachment, models.CASCADE, related_name="download_attempts", db_index=False)
+    token = models.BigIntegerField(help_text="The claim under which it ran.")
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    http_status = models.PositiveSmallIntegerField(null=True)
+    bytes = models.BigIntegerField(default=0)
+    code = models.CharField(max_length=64, default="IN_PROGRESS")
+    message = models.TextField(default="", blank=True)
+    leftovers = models.BooleanField(default=False, help_text="Something of it may still lie in the object store.")
+
+    class Meta:
+        ordering: ClassVar = ["attachment", "token"]
+        constraints: ClassVar = [models.UniqueConstraint(fields=["attachment", "token"], name="attempt_once")]
+        indexes: ClassVar = [models.Index(fields=["id"], name="attempt_leftovers", condition=Q(leftovers=True))]
+
+
+class AttachmentTally(models.Model):
+    """A batch's counters, changed in the transaction that changes the attachment counted."""
+
+    batch = models.OneToOneField("ingest.Batch", models.CASCADE, primary_key=True, related_name="attachment_tally")
+    total = models.PositiveIntegerField()
+    complete = models.PositiveIntegerField(default=0)
+    failed = models.PositiveIntegerField(default=0)
+    has_begun = models.BooleanField(default=False)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.complete + self.failed >= self.total
+
+    @property
+    def status(self) -> str:
+        """The ``attachmentDownloadStatus`` of the API."""
+        if not self.is_settled:
+            return "IN_PROGRESS" if self.has_begun or self.complete or self.failed else "PENDING"
+        if self.failed == 0:
+            return "COMPLETE"
+        return "PARTIAL_FAILURE" if self.complete else "FAILED"
+
+
+class StoredFile(models.Model):
+    """A file's content in the object store, once for each workspace and SHA-256."""
+
+    workspace = models.ForeignKey("ingest.Workspace", models.PROTECT, related_name="+", db_index=False)
+    sha256 = models.BinaryField(max_length=32)
+    storage_uri = models.TextField(unique=True)
+    size = models.BigIntegerField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "sha256"], name="content_once")]

@@ -1,0 +1,197 @@
+"""Into the object store, in constant memory: small files in one request, large ones in parts of 8 MiB.
+
+A file goes to a key of its attempt, hashes are taken while it streams, and only what is whole is completed. minio's own
+streaming upload leaks threads when parts fail and cannot be recorded or resumed, so parts are sent one by one here.
+"""
+
+import contextlib
+import hashlib
+import io
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from typing import Any, Protocol
+
+from django.conf import settings
+from minio import Minio
+from minio.datatypes import Part
+
+from evermuse.errors import StoreUnavailable
+from lake import object_store
+
+PART_BYTES = 8 * 1024 * 1024
+# Of each download: parts on their way while the next one fills.
+PARTS_IN_FLIGHT = 2
+DOWNLOAD_URL_LIFETIME = timedelta(hours=1)
+
+
+class Hash(Protocol):
+    """What hashlib's objects offer here."""
+
+    def update(self, data: bytes, /) -> None: ...
+    def hexdigest(self) -> str: ...
+
+
+@dataclass(slots=True)
+class Measure:
+    """Size and checksums of the bytes that went by."""
+
+    size: int = 0
+    sha256: Hash = field(default_factory=hashlib.sha256)
+    sha1: Hash = field(default_factory=lambda: hashlib.sha1(usedforsecurity=False))
+    md5: Hash = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
+
+    def add(self, chunk: bytes) -> None:
+        """Count and hash a chunk."""
+        self.size += len(chunk)
+        self.sha256.update(chunk)
+        self.sha1.update(chunk)
+        self.md5.update(chunk)
+
+
+@cache
+def _client() -> Minio:
+    return object_store.new_client(read=60.0, connections=64)
+
+
+@cache
+def _parts() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(4, settings.EVERMUSE_ATTACHMENT_CONCURRENCY), thread_name_prefix="parts")
+
+
+@contextlib.contextmanager
+def _store_errors() -> Iterator[None]:
+    try:
+        yield
+    except object_store.FAULTS as error:
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+
+
+class Upload:
+    """One object on its way. Use as a context manager: what is not completed is aborted.
+
+    Memory: at most ``PART_BYTES`` × (1 + ``PARTS_IN_FLIGHT``). Raises StoreUnavailable.
+    """
+
+    def __init__(self, key: str, mime_type: str) -> None:
+        self.key, self.mime_type = key, mime_type
+        self.upload_id = ""
+        self.is_stored = False
+        self._buffer = bytearray()
+        self._number = 0
+        self._sending: list[Future[Part]] = []
+        self._sent: list[Part] = []
+
+    def __enter__(self) -> "Upload":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self.is_stored:
+            self.abandon()
+
+    def write(self, chunk: bytes) -> None:
+        """Take a chunk; a full part is sent while the next one fills."""
+        self._buffer += chunk
+        while len(self._buffer) >= PART_BYTES:
+            part = bytes(self._buffer[:PART_BYTES])
+            del self._buffer[:PART_BYTES]
+            self._send(part)
+
+    def complete(self) -> str:
+        """Make the object whole and give its URI."""
+        with _store_errors():
+            if not self.upload_id:
+                content = bytes(self._buffer)
+                _client().put_object(
+                    settings.MINIO_BUCKET, self.key, io.BytesIO(content), len(content), content_type=self.mime_type
+                )
+            else:
+                if self._buffer:
+                    self._send(bytes(self._buffer))
+                self._wait(0)
+                _client()._complete_multipart_upload(settings.MINIO_BUCKET, self.key, self.upload_id, self._sent)
+        self._buffer.clear()
+        self.is_stored = True
+        return object_store.uri(self.key)
+
+    def abandon(self) -> None:
+        """Leave nothing behind. What the store does not take back now, `remove_leftovers` does later."""
+        for sending in self._sending:
+            sending.cancel()
+        for sending in self._sending:
+            with contextlib.suppress(Exception):
+                sending.result()
+        self._sending.clear()
+        self._buffer.clear()
+        if self.upload_id:
+            with contextlib.suppress(*object_store.FAULTS):
+                _client()._abort_multipart_upload(settings.MINIO_BUCKET, self.key, self.upload_id)
+                self.upload_id = ""
+
+    def _send(self, part: bytes) -> None:
+        with _store_errors():
+            if not self.upload_id:
+                headers: Any = {"Content-Type": self.mime_type}
+                self.upload_id = _client()._create_multipart_upload(settings.MINIO_BUCKET, self.key, headers)
+            self._wait(PARTS_IN_FLIGHT - 1)
+            self._number += 1
+            self._sending.append(_parts().submit(self._put, part, self._number))
+
+    def _wait(self, allowed: int) -> None:
+        while len(self._sending) > allowed:
+            self._sent.append(self._sending.pop(0).result())
+
+    def _put(self, part: bytes, number: int) -> Part:
+        etag = _client()._upload_part(settings.MINIO_BUCKET, self.key, part, None, self.upload_id, number)
+        return Part(number, etag)
+
+
+def attempt_key(*, workspace: str, attachment: str, token: int) -> str:
+    """The key of one attempt: nobody else writes there."""
+    return f"attachments/workspace={object_store.partition(workspace)}/{attachment}/{token}"
+
+
+def remove(key: str) -> None:
+    """Remove an object, whether or not it is there. Raises StoreUnavailable."""
+    with _store_errors():
+        _client().remove_object(settings.MINIO_BUCKET, key)
+
+
+def abort_uploads(key: str) -> int:
+    """Abort the multipart uploads that were begun for a key; their number. Raises StoreUnavailable."""
+    with _store_errors():
+        found = _client()._list_multipart_uploads(settings.MINIO_BUCKET, prefix=key)
+        uploads = [upload for upload in found.uploads if upload.object_name == key and upload.upload_id]
+        for upload in uploads:
+            _client()._abort_multipart_upload(settings.MINIO_BUCKET, key, str(upload.upload_id))
+    return len(uploads)
+
+
+def download_url(storage_uri: str, *, filename: str, mime_type: str) -> str:
+    """A URL that serves the stored file for an hour, as a download under its own name. Needs no network."""
+    headers = {"response-content-type": mime_type, "response-content-disposition": _disposition(filename)}
+    return _presigner().presigned_get_object(
+        settings.MINIO_BUCKET,
+        object_store.key_of(storage_uri),
+        expires=DOWNLOAD_URL_LIFETIME,
+        response_headers={name: value for name, value in headers.items() if value},
+    )
+
+
+@cache
+def _presigner() -> Minio:
+    return Minio(
+        settings.MINIO_PUBLIC_ENDPOINT,
+        access_key=settings.MINIO_ACCESS_KEY,
+        secret_key=settings.MINIO_SECRET_KEY,
+        secure=settings.MINIO_PUBLIC_SECURE,
+        region="us-east-1",
+    )
+
+
+def _disposition(filename: str) -> str:
+    """RFC 6266: a download; the name only in characters that need no encoding rules."""
+    name = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()") else "_" for c in filename)[:200].strip()
+    return f'attachment; filename="{name}"' if name else "attachment"

@@ -1,0 +1,51 @@
+"""The sweeper of downloads: takes lost claims back, clears up after broken attempts, wakes workers for what is due."""
+
+from django.conf import settings
+
+from attachments import claims, storage
+from attachments.models import Attachment, DownloadAttempt, StoredFile
+from evermuse import logs, wake
+from evermuse.errors import StoreUnavailable
+from lake import object_store
+
+log = logs.get(__name__)
+
+MAX_LEFTOVERS = 200
+
+
+def sweep() -> None:
+    """One round. Two sweepers at once do no harm."""
+    lost, settled = claims.take_back()
+    if lost:
+        log.warning("attachment.claims_taken_back", attachment_ids=lost[:50], count=len(lost))
+    if settled:
+        wake.publish(wake.ADVANCE, sorted(settled))
+    wake.downloads(
+        claims.due(settings.EVERMUSE_ATTACHMENT_CONCURRENCY), at_most=settings.EVERMUSE_ATTACHMENT_CONCURRENCY
+    )
+    clear_leftovers()
+
+
+def clear_leftovers() -> int:
+    """Abort the uploads and remove the objects of attempts that ended without a file; how many were cleared."""
+    ended = DownloadAttempt.objects.filter(leftovers=True, finished_at__isnull=False).order_by("id")
+    cleared = 0
+    for attempt in ended.select_related("attachment__workspace")[:MAX_LEFTOVERS]:
+        attachment = attempt.attachment
+        key = storage.attempt_key(
+            workspace=attachment.workspace.name,
+            attachment=Attachment(id=attachment.pk).public_id,
+            token=attempt.token,
+        )
+        try:
+            storage.abort_uploads(key)
+            if not StoredFile.objects.filter(storage_uri=object_store.uri(key)).exists():
+                storage.remove(key)
+        except StoreUnavailable as error:
+            log.warning("attachment.leftovers_wait", error=str(error)[:200])
+            return cleared
+        claims.mark_clean(attachment.pk, attempt.token)
+        cleared += 1
+    if cleared:
+        log.info("attachment.leftovers_cleared", count=cleared)
+    return cleared
