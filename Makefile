@@ -1,0 +1,56 @@
+# Evermuse Ingest. `make help` lists what there is.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKS := deploy/requirements
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint types bench clean
+
+help: ## Show this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
+
+run: $(VENV)/local.stamp ## Start the whole stack in the foreground: servers, web, workers, beat, Flower
+	@exec $(BIN)/python -m deploy.local
+
+demo: $(VENV)/local.stamp ## Beside a running stack: send sample data and watch it land
+	@exec $(BIN)/python -m deploy.local.demo
+
+test: $(VENV)/dev.stamp lint types ## Everything that CI runs
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/dev.stamp ## Formatting, lint, import contract, missing migrations
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -W error::RuntimeWarning -W ignore::RuntimeWarning:django manage.py makemigrations --check --dry-run
+
+types: $(VENV)/dev.stamp ## mypy, strict
+	$(BIN)/mypy .
+
+bench: $(VENV)/dev.stamp ## Benchmarks: ours beside each limit, in one run (ROW=name for one of them)
+	@exec $(BIN)/python -m tests.benchmarks $(ROW)
+
+clean: ## Remove the virtual environment (var/ stays)
+	rm -rf $(VENV)
+
+# A stamp carries its lock's checksum: with an unchanged lock nothing is installed and no network is needed.
+$(VENV)/local.stamp: $(LOCKS)/local.txt | $(BIN)/python
+	@sum=$$(cksum < $(LOCKS)/local.txt); \
+	if [ -f $(VENV)/dev.stamp ] && [ "$$(cat $(VENV)/dev.local 2>/dev/null)" = "$$sum" ]; then echo "$$sum" > $@; exit 0; fi; \
+	if [ "$$(cat $@ 2>/dev/null)" = "$$sum" ]; then touch $@; exit 0; fi; \
+	$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCKS)/local.txt && echo "$$sum" > $@
+
+$(VENV)/dev.stamp: $(LOCKS)/dev.txt $(LOCKS)/local.txt | $(BIN)/python
+	@sum=$$(cksum < $(LOCKS)/dev.txt); \
+	if [ "$$(cat $@ 2>/dev/null)" = "$$sum" ]; then touch $@; exit 0; fi; \
+	$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCKS)/dev.txt && \
+	cksum < $(LOCKS)/local.txt > $(VENV)/dev.local && echo "$$sum" > $@
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "Python 3.11 or newer is needed: set PYTHON=..." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	{ rm -rf $(VENV); echo "python3 -m venv failed: install your system's venv package (Debian: python3-venv)" >&2; exit 1; }

@@ -1,0 +1,1 @@
+"""Deployment: the embedded stack, the image, the locks."""

@@ -1,0 +1,163 @@
+"""`make run`: the whole stack in the foreground, from nothing to a `curl` line that works."""
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+from deploy.local import leftovers
+from deploy.local.child import say
+from deploy.local.processes import FLOWER_PORT, WEB_PORT, commands, port
+from deploy.local.servers import PostgreSQL, SeaweedFS, Server, StartFailed, Valkey
+from deploy.local.state import ADMIN, Home, is_free, write_private
+from deploy.local.supervisor import Stopped, Supervisor
+from evermuse.env import home as evermuse_home
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ALLOWED_NETWORKS = "EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS"
+
+
+def main() -> int:
+    """Run until a signal; the exit code."""
+    home = Home(evermuse_home())
+    os.umask(0o077)
+    try:
+        home.prepare()
+        with leftovers.locked(home):
+            supervisor = Supervisor(home)
+            supervisor.listen()
+            return _run(home, supervisor)
+    except (StartFailed, OSError) as error:
+        print(f"make run: {error}", file=sys.stderr, flush=True)
+        return 1
+
+
+def _run(home: Home, supervisor: Supervisor) -> int:
+    failure = None
+    try:
+        if cleared := leftovers.clear(home):
+            say("stack", f"cleared away what a killed stack left: {', '.join(sorted(set(cleared)))}")
+        web_port, flower_port = port(WEB_PORT, 8000), port(FLOWER_PORT, 5555)
+        for variable, number in ((WEB_PORT, web_port), (FLOWER_PORT, flower_port)):
+            if not is_free(number):
+                raise StartFailed(f"port {number} is occupied: end what listens there, or set {variable}")
+        environment = _start_servers(home, supervisor)
+        environment |= {WEB_PORT: str(web_port), FLOWER_PORT: str(flower_port)}
+        write_private(home.environment_file, json.dumps(environment))
+        key = _migrate(home, supervisor, environment)
+        for command in commands(web_port=web_port, flower_port=flower_port, run=str(home.run)):
+            supervisor.start_app(command, _whole(environment))
+        url = f"http://127.0.0.1:{web_port}"
+        supervisor.wait_until("web", lambda: _answers(f"{url}/healthz"))
+        _tell(url, flower_port, environment, key)
+        supervisor.watch()
+    except Stopped:
+        pass
+    except (StartFailed, OSError) as error:
+        failure = error
+    supervisor.stop()
+    if failure:
+        print(f"make run: {failure}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def _start_servers(home: Home, supervisor: Supervisor) -> dict[str, str]:
+    """Start the servers that the environment does not name, and give what their clients need."""
+    embedded: list[Server] = []
+    if "DATABASE_URL" not in os.environ:
+        embedded.append(PostgreSQL(home))
+    if "CELERY_BROKER_URL" not in os.environ or "REDIS_URL" not in os.environ:
+        embedded.append(Valkey(home))
+    if "MINIO_ENDPOINT" not in os.environ:
+        embedded.append(SeaweedFS(home))
+    home.choose_ports("postgres", "valkey", *SeaweedFS.PORTS)
+    environment = {
+        "EVERMUSE_HOME": str(home.root),
+        "EVERMUSE_SECRET_KEY": home.secrets()["django"],
+        "EVERMUSE_ADMIN_USERNAME": ADMIN,
+        "EVERMUSE_ADMIN_PASSWORD": home.secrets()["admin"],
+        # This stack serves one developer on this machine: `make demo` offers its files at 127.0.0.1.
+        ALLOWED_NETWORKS: "127.0.0.0/8",
+    }
+    for server in embedded:
+        say("stack", f"starting {server.name}")
+        server.prepare()
+        supervisor.start_server(server)
+        environment |= server.environment()
+    for server in embedded:
+        supervisor.wait_until(server.name, server.is_ready)
+    # What somebody set stands.
+    return {name: os.environ.get(name, value) for name, value in environment.items()}
+
+
+def _whole(environment: dict[str, str]) -> dict[str, str]:
+    login = f"{environment['EVERMUSE_ADMIN_USERNAME']}:{environment['EVERMUSE_ADMIN_PASSWORD']}"
+    return {**os.environ, **environment, "FLOWER_BASIC_AUTH": login, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+
+
+def _migrate(home: Home, supervisor: Supervisor, environment: dict[str, str]) -> str:
+    """Bring the database up to date; on the first start make the demo workspace. The demo key."""
+    _manage(environment, "migrate", "--noinput", "--verbosity", "0")
+    supervisor.check()
+    if not home.key_file.exists():
+        made = json.loads(_manage(environment, "bootstrap_demo").splitlines()[-1])
+        write_private(home.key_file, made["apiKey"] + "\n")
+    supervisor.check()
+    return home.key_file.read_text().strip()
+
+
+def _manage(environment: dict[str, str], *words: str) -> str:
+    # In a session of its own: Ctrl-C in the terminal must not end a migration half-way.
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "manage.py"), *words],
+        env=_whole(environment),
+        capture_output=True,
+        text=True,
+        start_new_session=True,
+        check=False,
+    )
+    if done.returncode:
+        raise StartFailed(f"manage.py {words[0]} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  (our own address)
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def _tell(url: str, flower_port: int, environment: dict[str, str], key: str) -> None:
+    record = {
+        "_type": "message", "_schema_version": "1.0.0", "_event_at": "2026-01-31T12:00:00Z",
+        "_vendor_ids": {"demo": "hello-1"}, "_product_id": "prod-abc", "_project_ids": ["proj-123"],
+        "data": {"text": "Hello"},
+    }  # fmt: skip
+    login = f"{environment['EVERMUSE_ADMIN_USERNAME']} / {environment['EVERMUSE_ADMIN_PASSWORD']}"
+    lines = [
+        "",
+        "Evermuse Ingest is running.",
+        "",
+        f"  API       {url}/api/v1/ingest",
+        f"  API docs  {url}/api/v1/docs",
+        f"  Admin     {url}/admin/    {login}",
+        f"  Flower    http://127.0.0.1:{flower_port}/    {login}",
+        f"  API key   {key}    (workspace demo, product prod-abc, projects proj-123 and proj-456)",
+        "",
+        "Send a first record:",
+        "",
+        f"curl -sS {url}/api/v1/ingest -H 'x-api-key: {key}' -H 'Content-Type: application/json' -d '{json.dumps(record)}'",
+        "",
+        f"Attachments may be fetched from {environment[ALLOWED_NETWORKS]} too ({ALLOWED_NETWORKS}). Ctrl-C ends all of it.",
+        "",
+    ]
+    print("\n".join(lines), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""One process that is kept running: in a session of its own, its output prefixed, started again whenever it ends."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.2, 10.0
+# Having lived this long, it counts as sound: the next wait is short again.
+SOUND_SECONDS = 20.0
+COLOURS = (36, 32, 33, 35, 34, 96, 92, 93)
+NAME_WIDTH = 18
+
+_print_lock = threading.Lock()
+
+
+def say(name: str, line: str, colour: int | None = None) -> None:
+    """A line of the common log."""
+    prefix = f"{name:<{NAME_WIDTH}} | "
+    if colour and sys.stdout.isatty():
+        prefix = f"\x1b[{colour}m{prefix}\x1b[0m"
+    with _print_lock, contextlib.suppress(OSError, ValueError):
+        # A reader that went away must not end the stack.
+        sys.stdout.write(f"{prefix}{line}\n")
+        sys.stdout.flush()
+
+
+class Child:
+    """A supervised process. The wait before a restart grows while it keeps dying; there is no last try."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        *,
+        stop_signal: signal.Signals = signal.SIGTERM,
+        on_start: Callable[[str, int], None] = lambda name, pid: None,
+        colour: int | None = None,
+        log: Callable[[str], None] | None = None,
+    ) -> None:
+        self.name, self.stop_signal = name, stop_signal
+        self._command, self._environment = list(command), dict(environment)
+        self._on_start, self._colour = on_start, colour
+        self._log = log or (lambda line: say(name, line, colour))
+        self._stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._thread = threading.Thread(target=self._keep_running, name=f"keeps {name}", daemon=True)
+
+    @property
+    def pid(self) -> int | None:
+        """The process's id while it lives."""
+        process = self._process
+        return process.pid if process and process.poll() is None else None
+
+    def start(self) -> None:
+        """Begin to keep it running."""
+        self._thread.start()
+
+    def stop(self, how: signal.Signals | None = None) -> None:
+        """Ask it to end; it is not started again."""
+        self._stopping.set()
+        with self._lock:
+            if self._process and self._process.poll() is None:
+                self._process.send_signal(how or self.stop_signal)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether it has ended within some seconds."""
+        if self._thread.ident is not None:
+            self._thread.join(max(seconds, 0.0))
+        return not self._thread.is_alive()
+
+    def kill(self) -> None:
+        """End it and everything it started, now."""
+        self._stopping.set()
+        with self._lock:
+            if self._process:
+                end_group(self._process.pid)
+
+    def _keep_running(self) -> None:
+        wait = FIRST_WAIT_SECONDS
+        while True:
+            began = time.monotonic()
+            with self._lock:
+                if self._stopping.is_set():
+                    return
+                process = self._process = self._open()
+            self._on_start(self.name, process.pid)
+            reader = threading.Thread(target=self._read, args=(process,), daemon=True)
+            reader.start()
+            code = process.wait()
+            # What a killed parent leaves behind still holds its port or its shared memory.
+            end_group(process.pid)
+            reader.join(2.0)
+            if self._stopping.is_set():
+                return
+            wait = FIRST_WAIT_SECONDS if time.monotonic() - began >= SOUND_SECONDS else wait
+            self._log(f"ended ({_told(code)}); starting it again in {wait:.1f} s")
+            if self._stopping.wait(wait):
+                return
+            wait = min(wait * 2, LONGEST_WAIT_SECONDS)
+
+    def _open(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self._command,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def _read(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        for line in process.stdout:
+            self._log(line.rstrip(b"\r\n").decode(errors="replace"))
+
+
+def end_group(pid: int) -> None:
+    """Kill what is left of the session that a process led."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _told(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"

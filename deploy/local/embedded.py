@@ -1,0 +1,92 @@
+"""The embedded servers alone, for tests and benchmarks: started on free ports, killed and restarted one by one."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from deploy.local.child import Child
+from deploy.local.leftovers import MARK
+from deploy.local.servers import PostgreSQL, SeaweedFS, Server, StartFailed, Valkey
+from deploy.local.state import Home
+
+READY_SECONDS = 90.0
+
+
+class Servers:
+    """PostgreSQL, Valkey and SeaweedFS under one home."""
+
+    def __init__(self, root: Path) -> None:
+        self.home = Home(root)
+        self.home.prepare()
+        self.home.choose_ports("postgres", "valkey", *SeaweedFS.PORTS)
+        self._servers: dict[str, Server] = {
+            server.name: server for server in (PostgreSQL(self.home), Valkey(self.home), SeaweedFS(self.home))
+        }
+        self._children: dict[str, Child] = {}
+        self.environment: dict[str, str] = {}
+        for server in self._servers.values():
+            self.environment |= server.environment()
+
+    def start(self, name: str) -> None:
+        """Start one server and keep it running; `wait_ready` asks it."""
+        server = self._servers[name]
+        server.prepare()
+        log = open(self.home.root / "log" / f"{name}.log", "a", buffering=1)  # noqa: SIM115  (open as long as it runs)
+        child = Child(
+            name,
+            server.command(),
+            {**os.environ, MARK: str(self.home.root)},
+            stop_signal=server.stop_signal,
+            log=lambda line: None if log.closed else print(line, file=log),
+        )
+        self._children[name] = child
+        child.start()
+
+    def wait_ready(self, name: str) -> None:
+        """Wait until it serves. Raises StartFailed with the end of its log."""
+        ends_at = time.monotonic() + READY_SECONDS
+        while not self._servers[name].is_ready():
+            if time.monotonic() >= ends_at:
+                log = (self.home.root / "log" / f"{name}.log").read_text(errors="replace")
+                raise StartFailed(f"{name} did not become ready:\n{log[-2000:]}")
+            time.sleep(0.05)
+
+    def stop(self, name: str) -> None:
+        """Stop one server for good, until `start`."""
+        child = self._children.pop(name)
+        child.stop()
+        if not child.wait(12.0):
+            child.kill()
+            child.wait(3.0)
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to the whole session of a server; one that it kills is started again."""
+        pid = self._children[name].pid
+        if pid is not None:
+            os.killpg(pid, number)
+
+    def pid(self, name: str) -> int | None:
+        """The process of a server."""
+        return self._children[name].pid
+
+    def stop_all(self) -> None:
+        """End all of them."""
+        for name in list(self._children):
+            self.stop(name)
+
+
+@contextlib.contextmanager
+def running_servers(root: Path) -> Iterator[Servers]:
+    """All three servers, ready, for the length of the block."""
+    servers = Servers(root)
+    try:
+        for name in ("seaweedfs", "postgres", "valkey"):
+            servers.start(name)
+        for name in ("postgres", "valkey", "seaweedfs"):
+            servers.wait_ready(name)
+        yield servers
+    finally:
+        servers.stop_all()

@@ -1,0 +1,58 @@
+"""The product's processes and their command lines: the same ones that compose.yaml runs."""
+
+import os
+import sys
+from dataclasses import dataclass
+
+from deploy.local.servers import StartFailed
+
+WEB_PORT, FLOWER_PORT = "EVERMUSE_PORT", "EVERMUSE_FLOWER_PORT"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A named process. ``words`` begins with the interpreter."""
+
+    name: str
+    words: list[str]
+
+
+def port(variable: str, default: int) -> int:
+    """A port from the environment. Raises StartFailed naming the variable."""
+    text = os.environ.get(variable) or str(default)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
+        raise StartFailed(f"{variable} must be a port from 1 to 65535, not {text!r}")
+    return int(text)
+
+
+def count(variable: str, default: int) -> str:
+    """A number of processes or threads from the environment."""
+    text = os.environ.get(variable) or str(default)
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 1024):
+        raise StartFailed(f"{variable} must be a whole number from 1 to 1024, not {text!r}")
+    return text
+
+
+def commands(*, web_port: int, flower_port: int, run: str) -> list[Command]:
+    """Web, both kinds of workers, beat and Flower. ``run``: where beat keeps its schedule."""
+    cores = os.cpu_count() or 1
+    quiet = ["--without-gossip", "--without-mingle"]
+    return [
+        _command("web", "granian", "--interface", "asgi", "evermuse.asgi:application", "--host", "127.0.0.1", "--port",
+                 str(web_port), "--workers", count("EVERMUSE_WEB_WORKERS", cores), "--no-ws", "--respawn-failed-workers",
+                 "--workers-kill-timeout", "15", "--backlog", "2048"),
+        _celery("worker-landing", "worker", "-n", "landing@%h", "-Q", "landing,maintenance", "-P", "prefork", "-c",
+                count("EVERMUSE_LANDING_CONCURRENCY", cores), *quiet),
+        _celery("worker-attachments", "worker", "-n", "attachments@%h", "-Q", "attachments", "-P", "threads", "-c",
+                count("EVERMUSE_ATTACHMENT_CONCURRENCY", 16), *quiet),
+        _celery("beat", "beat", "--schedule", f"{run}/beat-schedule", "--pidfile="),
+        _celery("flower", "flower", "--address=127.0.0.1", f"--port={flower_port}", "--enable_events"),
+    ]  # fmt: skip
+
+
+def _command(name: str, module: str, *words: str) -> Command:
+    return Command(name, [sys.executable, "-m", module, *words])
+
+
+def _celery(name: str, *words: str) -> Command:
+    return _command(name, "celery", "-A", "evermuse", *words)
