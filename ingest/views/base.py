@@ -34,6 +34,7 @@ class ContractView(APIView):
         method = request.method or ""
         if method.lower() not in self.http_method_names or not self._handles(method):
             raise Refusal(405, "METHOD_NOT_ALLOWED", f"This path takes {', '.join(self.allowed_methods)}.")
+        self.format_kwarg = None
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         credentials: Credentials = request.user
         if wait := throttles.limiter.wait(str(credentials.api_key_id), credentials.rate_limit):
