@@ -61,7 +61,7 @@ class Stored:
 
 def take() -> Claim | None:
     """Claim one file that is due, or None. Counts the attempt and opens its row in the ledger."""
-    parameters = {
+    parameters: dict[str, Any] = {
         "who": f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}"[:128],
         "lease": settings.EVERMUSE_LEASE_SECONDS,
         "host_limit": settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY,
@@ -96,7 +96,13 @@ def complete(claim: Claim, stored: Stored, *, received: int) -> tuple[str, bool]
 
 
 def fail(
-    claim: Claim, failure: Failure, *, received: int, wait: float | None, is_counted: bool = True, leftovers: bool = False
+    claim: Claim,
+    failure: Failure,
+    *,
+    received: int,
+    wait: float | None,
+    is_counted: bool = True,
+    leftovers: bool = False,
 ) -> bool:
     """IN_PROGRESS → PENDING after ``wait`` seconds, or → FAILED (``wait`` None). Whether the batch is settled.
 
@@ -124,7 +130,10 @@ def fail(
 
 def take_back() -> tuple[list[int], set[int]]:
     """Claims that ran out → PENDING, or FAILED after too many crashes. Gives their ids, and batches that may be settled."""
-    parameters = {"max_crashes": MAX_CRASHES, "message": "the worker died or lost its connection during the download"}
+    parameters: dict[str, Any] = {
+        "max_crashes": MAX_CRASHES,
+        "message": "the worker died or lost its connection during the download",
+    }
     with connection.cursor() as cursor:
         cursor.execute(sql.TAKE_BACK, parameters)
         rows = cursor.fetchall()

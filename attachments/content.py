@@ -32,7 +32,13 @@ def stored_mime(*, declared: str, answered: str, filename: str) -> str:
 def check_promise(*, type: str, declared_mime: str, answered_mime: str, opening: bytes) -> None:
     """Raise (final) when an HTML page came where media or another document was promised."""
     promised = plain_mime(declared_mime)
-    wants_other = type in _MEDIA_TYPES or promised not in {"", "text/html", "application/xhtml+xml", "text/plain", OCTETS}
+    wants_other = type in _MEDIA_TYPES or promised not in {
+        "",
+        "text/html",
+        "application/xhtml+xml",
+        "text/plain",
+        OCTETS,
+    }
     if not wants_other or promised in {"text/html", "application/xhtml+xml"}:
         return
     is_page = plain_mime(answered_mime) in {"text/html", "application/xhtml+xml"} or _HTML_OPENING.match(opening)
@@ -48,7 +54,9 @@ def decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         yield from chunks
         return
     if name not in {"gzip", "x-gzip"}:
-        raise final("UNSUPPORTED_ENCODING", f"the server sent Content-Encoding {name[:32]} although identity was asked for")
+        raise final(
+            "UNSUPPORTED_ENCODING", f"the server sent Content-Encoding {name[:32]} although identity was asked for"
+        )
     member = zlib.decompressobj(wbits=31)
     has_begun = False
     try:

@@ -36,17 +36,17 @@ def dial(host: str, port: int) -> socket.socket:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         raise transient("DNS_FAILED", f"the name {host} does not resolve: {error}") from None
-    addresses = list(dict.fromkeys((family, address[:2]) for family, _, _, _, address in found))
-    for _, (address, _) in addresses:
-        url_policy.check_address(str(address), port, settings.EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS)
+    addresses = list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
+    for _, text in addresses:
+        url_policy.check_address(text, port, settings.EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS)
     fault: OSError | None = None
-    for family, address in addresses[:MAX_ADDRESSES]:
+    for family, text in addresses[:MAX_ADDRESSES]:
         opened = socket.socket(family, socket.SOCK_STREAM)
         opened.settimeout(CONNECT_SECONDS)
         try:
             if transfer := current.get():
                 transfer.attach(opened)
-            opened.connect(address)
+            opened.connect((text, port))
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return opened
         except OSError as error:

@@ -171,7 +171,11 @@ def _reason(error: Exception) -> DownloadFailed:
         return transient("TLS_FAILED", "the TLS connection failed")
     if dial.behind(error, urllib3.exceptions.IncompleteRead):
         return transient("TRUNCATED", "the body ended before its announced end")
-    if dial.behind(error, TimeoutError) or dial.behind(error, urllib3.exceptions.TimeoutError) or dial.behind(error, requests.Timeout):
+    if (
+        dial.behind(error, TimeoutError)
+        or dial.behind(error, urllib3.exceptions.TimeoutError)
+        or dial.behind(error, requests.Timeout)
+    ):
         return transient("TIMEOUT", f"the server sent nothing for {dial.READ_SECONDS:.0f} seconds")
     if isinstance(error, requests.exceptions.InvalidURL | urllib3.exceptions.LocationParseError):
         return final("BAD_URL", "vendor_url cannot be requested")

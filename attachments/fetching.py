@@ -53,15 +53,15 @@ def stop() -> None:
 
 def fetch_one(claim: Claim) -> None:
     """Bring a claimed file to COMPLETE, FAILED, or back to PENDING with the time of its next attempt."""
-    with watchdog.watching(seconds=settings.EVERMUSE_ATTACHMENT_DEADLINE_SECONDS) as transfer:
-        with leases.holding(claim, transfer):
-            if stopping.is_set():
-                transfer.stop(INTERRUPTED)
-            try:
-                is_settled = _attempt(claim, transfer)
-            except LeaseLost:
-                log.warning("attachment.lease_lost", attachment_id=claim.id, token=claim.token)
-                return
+    seconds = settings.EVERMUSE_ATTACHMENT_DEADLINE_SECONDS
+    with watchdog.watching(seconds=seconds) as transfer, leases.holding(claim, transfer):
+        if stopping.is_set():
+            transfer.stop(INTERRUPTED)
+        try:
+            is_settled = _attempt(claim, transfer)
+        except LeaseLost:
+            log.warning("attachment.lease_lost", attachment_id=claim.id, token=claim.token)
+            return
     if is_settled:
         wake.publish(wake.ADVANCE, [claim.batch_id])
 
@@ -110,8 +110,8 @@ def next_wait(claim: Claim, failure: Failure) -> float | None:
     """
     if not failure.is_transient or claim.attempts >= settings.EVERMUSE_ATTACHMENT_MAX_ATTEMPTS:
         return None
-    left = settings.EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS - claim.window_seconds
-    wait = min(FIRST_WAIT_SECONDS * 2 ** (claim.attempts - 1), LONGEST_WAIT_SECONDS) * random.uniform(0.5, 1.5)  # noqa: S311
+    left: float = settings.EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS - claim.window_seconds
+    wait: float = min(FIRST_WAIT_SECONDS * 2 ** (claim.attempts - 1), LONGEST_WAIT_SECONDS) * random.uniform(0.5, 1.5)  # noqa: S311
     if wait > left:
         return None
     return min(max(wait, min(failure.retry_after or 0.0, MAX_RETRY_AFTER_SECONDS)), left)
@@ -168,9 +168,14 @@ def check_declared(claim: Claim, measure: Measure) -> None:
     """Raise (final) when the file is not the one that the record describes."""
     if claim.declared_size is not None and claim.declared_size != measure.size:
         raise final("SIZE_MISMATCH", f"size: {claim.declared_size} bytes were declared, {measure.size} came", 200)
-    for name, declared, found in (("sha1", claim.declared_sha1, measure.sha1), ("md5", claim.declared_md5, measure.md5)):
+    for name, declared, found in (
+        ("sha1", claim.declared_sha1, measure.sha1),
+        ("md5", claim.declared_md5, measure.md5),
+    ):
         if declared and declared.strip().lower() != found.hexdigest():
-            raise final(f"{name.upper()}_MISMATCH", f"{name}: the file's is {found.hexdigest()}, another was declared", 200)
+            raise final(
+                f"{name.upper()}_MISMATCH", f"{name}: the file's is {found.hexdigest()}, another was declared", 200
+            )
 
 
 def _clean_up(claim: Claim, key: str) -> None:

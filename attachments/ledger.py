@@ -77,9 +77,7 @@ def download_url(attachment: Attachment) -> str | None:
     """A time-limited URL of the stored file."""
     if attachment.state != State.COMPLETE:
         return None
-    return storage.download_url(
-        attachment.storage_uri, filename=attachment.filename, mime_type=attachment.mime_type
-    )
+    return storage.download_url(attachment.storage_uri, filename=attachment.filename, mime_type=attachment.mime_type)
 
 
 def milliseconds(instant: datetime | None) -> int | None:

@@ -70,7 +70,9 @@ class Attachment(models.Model):
             models.UniqueConstraint(fields=["batch", "record_index", "position"], name="attachment_once")
         ]
         indexes: ClassVar = [
-            models.Index(fields=["host", "next_attempt_at", "id"], name="attachment_waiting", condition=Q(state="PENDING")),
+            models.Index(
+                fields=["host", "next_attempt_at", "id"], name="attachment_waiting", condition=Q(state="PENDING")
+            ),
             models.Index(fields=["host", "claimed_until"], name="attachment_claimed", condition=Q(state="IN_PROGRESS")),
             models.Index(fields=["workspace", "origin"], name="attachment_by_origin", condition=Q(state="COMPLETE")),
         ]

@@ -27,7 +27,9 @@ class EstimatingPaginator(Paginator):  # type: ignore[type-arg]
         if exact <= EXACT_UP_TO or rows.query.where:
             return exact
         with connection.cursor() as cursor:
-            cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [rows.model._meta.db_table])
+            cursor.execute(
+                "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [rows.model._meta.db_table]
+            )
             return max(int(cursor.fetchone()[0]), exact)
 
 

@@ -101,9 +101,7 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     if scope["type"] != "http":
         return
     try:
-        body, ending = await read_body(
-            receive, limit=MAX_SENT_BYTES, seconds=settings.EVERMUSE_BODY_TIMEOUT_SECONDS
-        )
+        body, ending = await read_body(receive, limit=MAX_SENT_BYTES, seconds=settings.EVERMUSE_BODY_TIMEOUT_SECONDS)
     except Disconnected:
         return
     loop = asyncio.get_running_loop()

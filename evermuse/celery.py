@@ -9,23 +9,27 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging
-from kombu import Queue
+from kombu import Exchange, Queue
 
 from evermuse import env
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 
-LANDING, ATTACHMENTS, MAINTENANCE = "landing", "attachments", "maintenance"
+QUEUES = LANDING, ATTACHMENTS, MAINTENANCE = ("landing", "attachments", "maintenance")
 
 SWEEP_SECONDS = env.integer("EVERMUSE_SWEEP_SECONDS", 5, minimum=1)
+
+DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
 app = Celery("evermuse")
 
 
 class Config:
-    """Celery's settings; the broker's address comes from Django's settings (``CELERY_BROKER_URL``)."""
+    """Celery's settings. One object: a second ``config_from_object`` would replace all of it."""
 
-    task_queues = (Queue(LANDING), Queue(ATTACHMENTS), Queue(MAINTENANCE))
+    broker_url = env.text("CELERY_BROKER_URL", DEFAULT_BROKER_URL)
+    # Each with an exchange of its own: on the default one, every queue would get every message.
+    task_queues = tuple(Queue(name, Exchange(name), routing_key=name) for name in QUEUES)
     task_default_queue = MAINTENANCE
     task_create_missing_queues = False
     task_routes = {
@@ -43,7 +47,11 @@ class Config:
     worker_send_task_events = True
     worker_prefetch_multiplier = 1
     beat_schedule = {
-        "sweep batches": {"task": "ingest.sweep", "schedule": SWEEP_SECONDS, "options": {"expires": 60, "queue": MAINTENANCE}},
+        "sweep batches": {
+            "task": "ingest.sweep",
+            "schedule": SWEEP_SECONDS,
+            "options": {"expires": 60, "queue": MAINTENANCE},
+        },
         "sweep attachments": {
             "task": "attachments.sweep",
             "schedule": SWEEP_SECONDS,
@@ -71,7 +79,6 @@ class Config:
 
 
 app.config_from_object(Config)
-app.config_from_object("django.conf:settings", namespace="CELERY", force=False)
 app.autodiscover_tasks()
 
 

@@ -44,7 +44,9 @@ def text(name: str, default: str | None = None) -> str:
             raise ConfigurationError(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
     value = _embedded().get(name, default)
     if value is None:
-        raise ConfigurationError(f"{name} is not set (nor {name}_FILE); start the embedded stack with `make run` or set it")
+        raise ConfigurationError(
+            f"{name} is not set (nor {name}_FILE); start the embedded stack with `make run` or set it"
+        )
     return value
 
 

@@ -120,8 +120,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
-# -- Celery: hints only. PostgreSQL holds the queue of record, so a message may be lost, doubled or late. --
-CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "redis://127.0.0.1:6379/0")
+# -- Celery: hints only (`evermuse.celery`). PostgreSQL holds the queue of record: a message may be lost or late. --
 REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/1")
 
 # -- Object store --

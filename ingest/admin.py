@@ -97,10 +97,11 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponseBase:
         try:
-            return super().add_view(request, form_url, extra_context)
+            answer: HttpResponseBase = super().add_view(request, form_url, extra_context)
         except ValidationError as error:
             messages.error(request, "; ".join(error.messages))
-            return self.changelist_view(request)
+            answer = self.changelist_view(request)
+        return answer
 
     def save_model(self, request: HttpRequest, obj: ApiKey, form: Any, change: bool) -> None:
         if change:
@@ -116,7 +117,9 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
         obj.pk, obj.prefix, obj.digest = made.api_key.pk, made.api_key.prefix, made.api_key.digest
         messages.success(
             request,
-            format_html("The key, shown this once: <code>{}</code> Copy it now: it is stored only as a hash.", made.secret),
+            format_html(
+                "The key, shown this once: <code>{}</code> Copy it now: it is stored only as a hash.", made.secret
+            ),
         )
 
     @admin.action(description="Revoke the selected keys")

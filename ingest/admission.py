@@ -1,6 +1,6 @@
 """Admission: what one POST goes through between its body and its answer.
 
-    body ▸ (idempotency: replay, 409, 422) ▸ split ▸ limits ▸ envelope check ▸ persist ▸ 202, or 400 with a FAILED batch
+body ▸ (idempotency: replay, 409, 422) ▸ split ▸ limits ▸ envelope check ▸ persist ▸ 202, or 400 with a FAILED batch
 """
 
 import hashlib

@@ -63,7 +63,9 @@ def create(
                 {"workspace": f"{workspace} has {MAX_LIVE_KEYS} live keys, the most allowed: revoke one first"}
             )
         if ApiKey.objects.filter(workspace=workspace, label=label, revoked_at=None).exists():
-            raise ValidationError({"label": f"a live key of {workspace} has the label {label!r}: revoke it or choose another"})
+            raise ValidationError(
+                {"label": f"a live key of {workspace} has the label {label!r}: revoke it or choose another"}
+            )
         key.full_clean(exclude=["digest", "permissions"], validate_constraints=False)
         key.save()
     return NewKey(key, secret)

@@ -47,7 +47,7 @@ class AcceptedAnswer(s.Serializer[Any]):
     acceptedCount = s.IntegerField()
     rejectedCount = s.IntegerField()
     totalErrorCount = s.IntegerField()
-    errors = s.ListField(child=ErrorItem())
+    errors = s.ListField(child=ErrorItem())  # type: ignore[assignment]
 
 
 class BatchStatus(s.Serializer[Any]):
@@ -59,8 +59,8 @@ class BatchStatus(s.Serializer[Any]):
     acceptedCount = s.IntegerField()
     rejectedCount = s.IntegerField()
     totalErrorCount = s.IntegerField()
-    errors = s.ListField(child=ErrorItem())
-    source = s.CharField()
+    errors = s.ListField(child=ErrorItem())  # type: ignore[assignment]
+    source = s.CharField()  # type: ignore[assignment]
     type = s.CharField()
     attachmentDownloadTotal = s.IntegerField(required=False)
     attachmentDownloadComplete = s.IntegerField(required=False)
@@ -98,7 +98,7 @@ def _errors(*codes: int) -> dict[Any, Any]:
 INGEST: dict[str, Any] = {
     "operation_id": "ingest",
     "summary": "Send a batch of 1 to 1,000 records",
-    "description": "One record, an array of records, or {\"records\": […]}; as NDJSON one record a line. At most 5 MB.",
+    "description": 'One record, an array of records, or {"records": […]}; as NDJSON one record a line. At most 5 MB.',
     "parameters": [
         _query("format", "An optional hint.", enum=["text", "audio", "video", "file"]),
         IDEMPOTENCY_KEY,

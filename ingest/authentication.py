@@ -3,6 +3,7 @@
 import hmac
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
@@ -29,6 +30,13 @@ class Credentials:
     rate_limit: int
 
     is_authenticated = True
+
+
+def credentials_of(request: Request) -> Credentials:
+    """Who sent a request that was authenticated here."""
+    credentials: Any = request.auth
+    assert isinstance(credentials, Credentials)
+    return credentials
 
 
 class ApiKeyAuthentication(BaseAuthentication):

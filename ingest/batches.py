@@ -128,7 +128,14 @@ def release(claims: Sequence[Claim], *, delay: float, reason: str, crashed: bool
     with connection.cursor() as cursor:
         cursor.execute(
             sql.RELEASE,
-            [delay, reason.replace("\0", "")[:500], crashed, crashed, [c.batch_id for c in claims], [c.token for c in claims]],
+            [
+                delay,
+                reason.replace("\0", "")[:500],
+                crashed,
+                crashed,
+                [c.batch_id for c in claims],
+                [c.token for c in claims],
+            ],
         )
 
 

@@ -59,15 +59,21 @@ def gunzip(sent: bytes) -> bytes:
 
 
 def _media_type(request: Request) -> str:
-    given, _, parameters = request.META.get("CONTENT_TYPE", "").partition(";")
+    given, _, parameters = str(request.META.get("CONTENT_TYPE", "")).partition(";")
     media_type = given.strip().lower()
     charset = next(
-        (v.strip().strip('"').lower() for k, _, v in (p.partition("=") for p in parameters.split(";")) if k.strip().lower() == "charset"),
+        (
+            v.strip().strip('"').lower()
+            for k, _, v in (p.partition("=") for p in parameters.split(";"))
+            if k.strip().lower() == "charset"
+        ),
         "utf-8",
     )
     if media_type not in Payload.Media.values or charset not in {"utf-8", "utf8", "us-ascii"}:
         raise Refusal(
-            415, "UNSUPPORTED_MEDIA_TYPE", "Content-Type: only application/json and application/x-ndjson, in UTF-8, are taken."
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+            "Content-Type: only application/json and application/x-ndjson, in UTF-8, are taken.",
         )
     return media_type
 

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import connection
 from kombu import Connection
 
+from evermuse.celery import app
 from evermuse.env import Network
 from ingest.exception_handler import DATABASE_AWAY
 from lake import object_store
@@ -50,7 +51,7 @@ def _database() -> bool:
 def _broker() -> bool:
     options = {"socket_timeout": 1, "socket_connect_timeout": 1, "max_retries": 0}
     try:
-        with Connection(settings.CELERY_BROKER_URL, connect_timeout=1, transport_options=options) as broker:
+        with Connection(app.conf.broker_url, connect_timeout=1, transport_options=options) as broker:
             broker.connect()
             channel = broker.default_channel
             if hasattr(channel, "client"):

@@ -19,8 +19,10 @@ class StateCollector(Collector):
         by_status = GaugeMetricFamily("evermuse_batches", "Batches by status.", labels=["status"])
         records = GaugeMetricFamily("evermuse_batch_records", "Records of batches by verdict.", labels=["verdict"])
         totals = {"accepted": 0, "rejected": 0}
-        rows = Batch.objects.values("status").order_by().annotate(
-            n=Count("id"), accepted=Sum("accepted_count"), rejected=Sum("rejected_count")
+        rows = (
+            Batch.objects.values("status")
+            .order_by()
+            .annotate(n=Count("id"), accepted=Sum("accepted_count"), rejected=Sum("rejected_count"))
         )
         for row in rows:
             by_status.add_metric([row["status"]], row["n"])
@@ -33,9 +35,9 @@ class StateCollector(Collector):
         yield self._age()
         states = GaugeMetricFamily("evermuse_attachments", "Attachments by state.", labels=["state"])
         size = 0
-        for row in Attachment.objects.values("state").order_by().annotate(n=Count("id"), size=Sum("size")):
-            states.add_metric([row["state"]], row["n"])
-            size += row["size"] or 0
+        for file in Attachment.objects.values("state").order_by().annotate(n=Count("id"), size=Sum("size")):
+            states.add_metric([file["state"]], file["n"])
+            size += file["size"] or 0
         yield states
         yield GaugeMetricFamily("evermuse_attachment_stored_bytes", "Bytes of stored attachments.", value=size)
 

@@ -1,5 +1,7 @@
 """Content negotiation: answers are JSON whatever Accept says; NDJSON is chosen by the views that offer it."""
 
+from collections.abc import Iterable
+
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
@@ -11,7 +13,7 @@ NDJSON = "application/x-ndjson"
 class IgnoreAccept(BaseContentNegotiation):
     """The first renderer always: the contract knows no 406, and ``?format=`` is ours."""
 
-    def select_parser(self, request: Request, parsers: list[BaseParser]) -> BaseParser | None:
+    def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         return None
 
     def select_renderer(  # type: ignore[override]

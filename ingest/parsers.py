@@ -91,7 +91,11 @@ def _scan(text: bytes) -> list[bytes]:
             raise invalid_body('The object holds another key beside "records".')
         at = members[0][1]
     if text[at : at + 1] != b"[":
-        what = '"records" must be an array of records.' if at else "The body must be a record, an array of records, or {\"records\": […]}."
+        what = (
+            '"records" must be an array of records.'
+            if at
+            else 'The body must be a record, an array of records, or {"records": […]}.'
+        )
         raise invalid_body(what)
     return [text[start:end] for start, end in json_text.elements(text, at)]
 

@@ -37,7 +37,7 @@ class RecordAdmin(PipelineAdmin):
         digits = wanted.removeprefix("rec_").replace("-", "").lower()
         if len(digits) == 32 and all(c in "0123456789abcdef" for c in digits):
             return queryset.filter(id=digits), False
-        workspaces = queryset.model._meta.get_field("workspace").related_model.objects.values_list("pk", flat=True)
+        workspaces = Record._meta.get_field("workspace").related_model._default_manager.values_list("pk", flat=True)
         any_term = [terms.term(pk, name, wanted) for pk in workspaces for name in SEARCHED]
         return queryset.filter(Q(terms__overlap=any_term)), False
 

@@ -80,7 +80,9 @@ def _not_json(text: bytes, offset: int, reason: str) -> FieldError:
 def attachment_count(raw: bytes) -> int:
     """The entries of ``_attachments``, whatever else is wrong with the record."""
     return sum(
-        len(json_text.elements(text, start)) for text, key, start in _fields(raw, b"_attachments") if text[start] == 0x5B
+        len(json_text.elements(text, start))
+        for text, key, start in _fields(raw, b"_attachments")
+        if text[start] == 0x5B
     )
 
 
@@ -139,8 +141,6 @@ class _Walk:
         if len(self.errors) >= MAX_ERRORS:
             return
         match type:
-            case inspect.UnionType():
-                self.value(start, end, _given(type), pointer, path)
             case inspect.Metadata():
                 self.value(start, end, type.type, pointer, path)
                 self.format(start, end, str((type.extra_json_schema or {})["format"]), pointer, path)
@@ -267,11 +267,6 @@ class _Walk:
             self.fail(pointer, path, f"must be at least {type.ge:g}")
         elif type.le is not None and value > type.le:
             self.fail(pointer, path, f"must be at most {type.le:g}")
-
-
-def _given(union: inspect.UnionType) -> inspect.Type:
-    """The type of an optional field's value: absent is allowed, null is not."""
-    return next(t for t in union.types if not isinstance(t, inspect.UnsetType))
 
 
 def _one_of(values: Any) -> str:

@@ -104,7 +104,7 @@ def _row(batch: IndexedBatch, record: LandedRecord) -> tuple[object, ...]:
         normalized.product_id,
         normalized.event_at,
         batch.accepted_at,
-        "{%s}" % ",".join(map(str, terms.of(batch.workspace_id, normalized))),
+        f"{{{','.join(map(str, terms.of(batch.workspace_id, normalized)))}}}",
         record.digest,
         normalized.head,
         normalized.data,

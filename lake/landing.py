@@ -49,7 +49,7 @@ class Verdict:
 
     def first_errors(self, limit: int = 20) -> list[dict[str, str | int]]:
         """The first errors by index, as the API shows them."""
-        found = [
+        found: list[dict[str, str | int]] = [
             {"index": record.index, "code": error.code, "message": error.message}
             for record in self.rejected[:limit]
             for error in record.errors
@@ -71,7 +71,9 @@ def examine(raws: Sequence[bytes], lookup: Lookup) -> Verdict:
             verdict.attachment_count += len(result.attachment_list)
     verdict.is_mixed = len({(e.type.lower(), e.product_id) for _, e in valid}) > 1
     verdict.type = valid[0][1].type.lower() if valid else _first_type(raws)
-    catalog = lookup({e.product_id for _, e in valid}, {p for _, e in valid for p in e.all_project_ids}) if valid else None
+    catalog = (
+        lookup({e.product_id for _, e in valid}, {p for _, e in valid for p in e.all_project_ids}) if valid else None
+    )
     for index, envelope in valid:
         assert catalog is not None
         if errors := check_known(envelope, catalog):
@@ -102,6 +104,8 @@ def prepare(accepted: Sequence[tuple[int, Envelope]], workspace_id: int) -> list
     for index, envelope in accepted:
         normalized = normalize(envelope)
         landed.append(
-            LandedRecord(index, identity.record_id(workspace_id, normalized), identity.content_digest(normalized), normalized)
+            LandedRecord(
+                index, identity.record_id(workspace_id, normalized), identity.content_digest(normalized), normalized
+            )
         )
     return landed

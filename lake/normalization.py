@@ -5,7 +5,6 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -60,23 +59,19 @@ class NormalizedRecord:
 
     @property
     def thread_id(self) -> str | None:
-        return _or_none(self.envelope.thread_id)
+        return None if isinstance(self.envelope.thread_id, UnsetType) else self.envelope.thread_id
 
     @property
     def participants(self) -> list[Participant]:
-        return _or_none(self.envelope.participants) or []
+        return [] if isinstance(self.envelope.participants, UnsetType) else self.envelope.participants
 
     @property
     def attachments(self) -> list[AttachmentEntry]:
-        return _or_none(self.envelope.attachments) or []
+        return [] if isinstance(self.envelope.attachments, UnsetType) else self.envelope.attachments
 
     @property
     def tags(self) -> list[str]:
-        return _or_none(self.envelope.tags) or []
-
-
-def _or_none(value: Any) -> Any:
-    return None if value is UNSET else value
+        return [] if isinstance(self.envelope.tags, UnsetType) else self.envelope.tags
 
 
 _encode = msgspec.json.Encoder().encode
@@ -115,5 +110,3 @@ def same_whatever_the_order(record: NormalizedRecord) -> bytes:
         return record.head
     ordered: dict[str, str] = dict(sorted(head.vendor_ids.items()))
     return _encode(msgspec.structs.replace(head, project_ids=sorted(head.project_ids), vendor_ids=ordered))
-
-

@@ -22,9 +22,8 @@ class Servers:
         self.home = Home(root)
         self.home.prepare()
         self.home.choose_ports("postgres", "valkey", *SeaweedFS.PORTS)
-        self._servers: dict[str, Server] = {
-            server.name: server for server in (PostgreSQL(self.home), Valkey(self.home), SeaweedFS(self.home))
-        }
+        servers: tuple[Server, ...] = (PostgreSQL(self.home), Valkey(self.home), SeaweedFS(self.home))
+        self._servers = {server.name: server for server in servers}
         self._children: dict[str, Child] = {}
         self.environment: dict[str, str] = {}
         for server in self._servers.values():
@@ -34,7 +33,7 @@ class Servers:
         """Start one server and keep it running; `wait_ready` asks it."""
         server = self._servers[name]
         server.prepare()
-        log = open(self.home.root / "log" / f"{name}.log", "a", buffering=1)  # noqa: SIM115  (open as long as it runs)
+        log = (self.home.root / "log" / f"{name}.log").open("a", buffering=1)
         child = Child(
             name,
             server.command(),

@@ -73,7 +73,9 @@ class Supervisor:
         while not is_ready():
             self.check()
             if time.monotonic() >= ends_at:
-                raise StartFailed(f"{what} did not become ready within {READY_SECONDS:.0f} seconds: see its lines above")
+                raise StartFailed(
+                    f"{what} did not become ready within {READY_SECONDS:.0f} seconds: see its lines above"
+                )
             self._wakes.wait(0.1)
 
     def watch(self) -> None:
@@ -96,7 +98,9 @@ class Supervisor:
             child.stop()
         ends_at = time.monotonic() + seconds
         # A second signal means: now.
-        while any(not child.wait(0.05) for child in children) and time.monotonic() < ends_at and self._signals == signals:
+        while (
+            any(not child.wait(0.05) for child in children) and time.monotonic() < ends_at and self._signals == signals
+        ):
             time.sleep(0.05)
         for child in children:
             if not child.wait(0):

@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from attachments import ledger
 from ingest import api_schema as schema
 from ingest import queries, selectors
-from ingest.authentication import Credentials
+from ingest.authentication import credentials_of
 from ingest.negotiation import wants_ndjson
 from ingest.queries import Cursor
 from ingest.views.base import ContractView, ndjson
@@ -20,7 +20,7 @@ class BatchAttachmentsView(ContractView):
     def get(self, request: Request, batch_id: str) -> HttpResponseBase:
         given = queries.known(request.query_params, ("limit", "cursor"))
         limit = queries.limit(given)
-        credentials: Credentials = request.user
+        credentials = credentials_of(request)
         cursor = Cursor("attachments", credentials.workspace_id, batch_id)
         place = cursor.decode(given.get("cursor"))
         batch = selectors.batch(credentials.workspace_id, batch_id)

@@ -8,7 +8,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from ingest import throttles
-from ingest.authentication import Credentials
+from ingest.authentication import credentials_of
 from ingest.negotiation import NDJSON
 from ingest.permissions import READ, WRITE
 from ingest.refusals import Refusal
@@ -20,7 +20,12 @@ Page = dict[str, Any]
 class ContractView(APIView):
     """Refuses in the contract's order: 405 · 401 · 429 · 403, then what the endpoint itself checks."""
 
-    http_method_names: ClassVar[list[str]] = ["get", "post", "patch", "head"]
+    http_method_names = [  # noqa: RUF012  (declared by Django)
+        "get",
+        "post",
+        "patch",
+        "head",
+    ]
     # Any one of these permissions is enough, for each verb.
     allowed: ClassVar[dict[str, tuple[str, ...]]] = {
         "GET": (READ, WRITE),
@@ -36,7 +41,7 @@ class ContractView(APIView):
             raise Refusal(405, "METHOD_NOT_ALLOWED", f"This path takes {', '.join(self.allowed_methods)}.")
         self.format_kwarg = None
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
-        credentials: Credentials = request.user
+        credentials = credentials_of(request)
         if wait := throttles.limiter.wait(str(credentials.api_key_id), credentials.rate_limit):
             raise Refusal(
                 429,

@@ -11,7 +11,7 @@ from evermuse import wake
 from ingest import api_schema as schema
 from ingest import batches, bodies, queries, selectors, serializers
 from ingest.admission import Submission, admit
-from ingest.authentication import Credentials
+from ingest.authentication import credentials_of
 from ingest.instants import parse
 from ingest.models import Batch
 from ingest.negotiation import wants_ndjson
@@ -32,7 +32,7 @@ class IngestView(ContractView):
         _check_format(request)
         key = _idempotency_key(request)
         body = bodies.read(request)
-        answer = admit(Submission(request.user, body, request.META.get("QUERY_STRING", ""), key))
+        answer = admit(Submission(credentials_of(request), body, request.META.get("QUERY_STRING", ""), key))
         response = json_answer(answer.text, status=202)
         if answer.is_replay:
             response["Idempotent-Replayed"] = "true"
@@ -65,7 +65,7 @@ class BatchListView(ContractView):
 
     @extend_schema(**schema.BATCH_LIST)
     def get(self, request: Request) -> JsonResponse:
-        credentials: Credentials = request.user
+        credentials = credentials_of(request)
         given = queries.known(request.query_params, ("limit", "cursor", *self.FILTERS))
         limit = queries.limit(given)
         filters = {name: given.get(name) for name in self.FILTERS}
@@ -97,7 +97,7 @@ class BatchView(ContractView):
 
     @extend_schema(**schema.BATCH)
     def get(self, request: Request, batch_id: str) -> JsonResponse:
-        batch = selectors.batch(request.user.workspace_id, batch_id)
+        batch = selectors.batch(credentials_of(request).workspace_id, batch_id)
         return JsonResponse(serializers.statuses([batch])[0])
 
 
@@ -121,12 +121,14 @@ def _rows(request: Request, batch_id: str, name: str, page: Any) -> HttpResponse
     """A page, or a stream, of what ``page(batch, after=, limit=)`` gives by index."""
     given = queries.known(request.query_params, ("limit", "cursor"))
     limit = queries.limit(given)
-    credentials: Credentials = request.user
+    credentials = credentials_of(request)
     cursor = Cursor(name, credentials.workspace_id, batch_id)
     place = cursor.decode(given.get("cursor"))
     batch = selectors.batch(credentials.workspace_id, batch_id)
     if wants_ndjson(request):
-        return ndjson(lambda after: page(batch.id, batch.record_count, after=after, limit=STREAM_PAGE, single_line=True))
+        return ndjson(
+            lambda after: page(batch.id, batch.record_count, after=after, limit=STREAM_PAGE, single_line=True)
+        )
     rows, following = page(batch.id, batch.record_count, after=place[0] if place else None, limit=limit)
     return raw_page(name, rows, None if following is None else cursor.encode([following]))
 
@@ -136,7 +138,7 @@ class BatchRetryView(ContractView):
 
     @extend_schema(**schema.BATCH_RETRY)
     def post(self, request: Request, batch_id: str) -> JsonResponse:
-        batch = selectors.batch(request.user.workspace_id, batch_id)
+        batch = selectors.batch(credentials_of(request).workspace_id, batch_id)
         if batches.reopen(batch.id):
             wake.landing(batch.id)
         else:

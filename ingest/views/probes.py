@@ -11,6 +11,7 @@ from ingest.exception_handler import DATABASE_AWAY, render
 from ingest.metrics import StateCollector
 from ingest.refusals import not_found, unavailable
 
+
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
     """The process lives."""

@@ -1,12 +1,14 @@
 """Reading the lake back."""
 
+from typing import Any
+
 from django.http import HttpResponse, HttpResponseBase
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from ingest import api_schema as schema
 from ingest import queries
-from ingest.authentication import Credentials
+from ingest.authentication import credentials_of
 from ingest.instants import parse
 from ingest.negotiation import wants_ndjson
 from ingest.queries import Cursor
@@ -24,7 +26,7 @@ class RecordListView(ContractView):
 
     @extend_schema(**schema.RECORD_LIST)
     def get(self, request: Request) -> HttpResponseBase:
-        credentials: Credentials = request.user
+        credentials = credentials_of(request)
         given = queries.known(request.query_params, ("limit", "cursor", *RecordFilter.NAMES))
         limit = queries.limit(given)
         wanted = _filter(credentials.workspace_id, given)
@@ -44,8 +46,10 @@ def _filter(workspace_id: int, given: dict[str, str]) -> RecordFilter:
     if ":" not in given.get("vendor_id", ":"):
         raise invalid_body("vendor_id must be key:value.")
     record_type = queries.choice({k: v.lower() for k, v in given.items()}, "type", sorted(RECORD_TYPES))
-    instants = {n: parse(n, given[n]) for n in ("event_since", "event_until", "changed_since") if n in given}
-    texts = {n: given[n] for n in RecordFilter.TEXTS if n in given}
+    instants: dict[str, Any] = {
+        n: parse(n, given[n]) for n in ("event_since", "event_until", "changed_since") if n in given
+    }
+    texts: dict[str, Any] = {n: given[n] for n in RecordFilter.TEXTS if n in given}
     return RecordFilter(workspace_id=workspace_id, type=record_type, **texts, **instants)
 
 
@@ -54,7 +58,7 @@ class RecordView(ContractView):
 
     @extend_schema(**schema.RECORD)
     def get(self, request: Request, record_id: str) -> HttpResponse:
-        content = selectors.record(request.user.workspace_id, record_id)
+        content = selectors.record(credentials_of(request).workspace_id, record_id)
         if content is None:
             raise not_found("There is no such record in this workspace.")
         return json_answer(content)

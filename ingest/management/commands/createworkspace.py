@@ -32,7 +32,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
         parser.add_argument("--product", action=_Product, dest="products", metavar="P")
-        parser.add_argument("--project", action=_Project, dest="products", metavar="Q", help="of the --product before it")
+        parser.add_argument(
+            "--project", action=_Project, dest="products", metavar="Q", help="of the --product before it"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:

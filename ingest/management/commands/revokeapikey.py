@@ -23,6 +23,4 @@ class Command(BaseCommand):
         if key is None:
             raise CommandError(f"workspace {options['workspace']!r} has no live key {options['label']!r}")
         api_keys.revoke(key)
-        self.stdout.write(
-            json.dumps({"workspace": options["workspace"], "label": options["label"], "revoked": True})
-        )
+        self.stdout.write(json.dumps({"workspace": options["workspace"], "label": options["label"], "revoked": True}))
