@@ -10,10 +10,9 @@ from attachments import claims, content, download, storage
 from attachments.claims import Claim, Stored, leases
 from attachments.download import Answer
 from attachments.failures import DownloadFailed, Failure, final
-from attachments.models import Attachment
 from attachments.storage import Measure, Upload
 from attachments.watch import Transfer, watchdog
-from evermuse import logs, wake
+from evermuse import logs, public_ids, wake
 from evermuse.errors import LeaseLost, StoreUnavailable
 
 log = logs.get(__name__)
@@ -60,7 +59,7 @@ def fetch_one(claim: Claim) -> None:
         try:
             is_settled = _attempt(claim, transfer)
         except LeaseLost:
-            log.warning("attachment.lease_lost", attachment_id=claim.id, token=claim.token)
+            log.warning("attachment.lease_lost", attachment_id=public_ids.of_attachment(claim.id), token=claim.token)
             return
     if is_settled:
         wake.publish(wake.ADVANCE, [claim.batch_id])
@@ -74,12 +73,17 @@ def _attempt(claim: Claim, transfer: Transfer) -> bool:
         return _settle_failure(claim, transfer, transfer.stopped or failed.failure)
     except StoreUnavailable as error:
         failure = transfer.stopped or Failure("STORE_UNAVAILABLE", f"the object store: {error}", is_transient=True)
-        log.warning("attachment.store_away", attachment_id=claim.id, error=str(error)[:200])
+        log.warning("attachment.store_away", attachment_id=public_ids.of_attachment(claim.id), error=str(error)[:200])
         return claims.fail(
             claim, failure, received=transfer.bytes_read, wait=STORE_WAIT_SECONDS, is_counted=False, leftovers=True
         )
     uri, is_settled = claims.complete(claim, stored, received=transfer.bytes_read)
-    log.info("attachment.complete", attachment_id=claim.id, batch_id=claim.batch_id, bytes=stored.size)
+    log.info(
+        "attachment.complete",
+        attachment_id=public_ids.of_attachment(claim.id),
+        batch_id=public_ids.of_batch(claim.batch_id),
+        bytes=stored.size,
+    )
     if uri != stored.uri:
         _clean_up(claim, key)
     return is_settled
@@ -94,8 +98,8 @@ def _settle_failure(claim: Claim, transfer: Transfer, failure: Failure) -> bool:
     wait = next_wait(claim, failure)
     log.info(
         "attachment.failed" if wait is None else "attachment.waits",
-        attachment_id=claim.id,
-        batch_id=claim.batch_id,
+        attachment_id=public_ids.of_attachment(claim.id),
+        batch_id=public_ids.of_batch(claim.batch_id),
         code=failure.code,
         attempt=claim.attempts,
         wait_seconds=None if wait is None else round(wait, 1),
@@ -124,7 +128,7 @@ def _fetch(claim: Claim, transfer: Transfer) -> tuple[Stored, str]:
     if claim.upload_intent_id:
         raise final("UNKNOWN_INTENT", "upload_intent_id: there is no such upload intent in this workspace")
     key = storage.attempt_key(
-        workspace=claim.workspace, attachment=Attachment(id=claim.id).public_id, token=claim.token
+        workspace=claim.workspace, attachment=public_ids.of_attachment(claim.id), token=claim.token
     )
     with download.opened(claim.vendor_url, transfer) as answer:
         return _store(claim, transfer, answer, key), key
@@ -184,13 +188,13 @@ def _clean_up(claim: Claim, key: str) -> None:
         storage.remove(key)
         claims.mark_clean(claim.id, claim.token)
     except StoreUnavailable as error:
-        log.warning("attachment.copy_left", attachment_id=claim.id, error=str(error)[:200])
+        log.warning("attachment.copy_left", attachment_id=public_ids.of_attachment(claim.id), error=str(error)[:200])
 
 
 def retry_failed(batch_id: int) -> int:
     """Set a batch's failed files going again; how many. A COMPLETE batch stays COMPLETE."""
     again = claims.retry_failed(batch_id)
     if again:
-        log.info("attachment.retried", batch_id=batch_id, files=again)
+        log.info("attachment.retried", batch_id=public_ids.of_batch(batch_id), files=again)
         wake.downloads(again, at_most=settings.EVERMUSE_ATTACHMENT_CONCURRENCY)
     return again

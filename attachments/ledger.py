@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from django.db.models import Prefetch
 
 from attachments import storage
 from attachments.models import Attachment, DownloadAttempt
+from evermuse import public_ids
+from evermuse.instants import milliseconds
 
 State = Attachment.State
 
@@ -39,7 +40,7 @@ def entry(attachment: Attachment) -> dict[str, Any]:
     attempts: list[DownloadAttempt] = getattr(attachment, "ledger_attempts", [])
     return {
         "attachmentId": attachment.public_id,
-        "recordId": f"rec_{attachment.record_id.hex}",
+        "recordId": public_ids.of_record(attachment.record_id),
         "recordIndex": attachment.record_index,
         "position": attachment.position,
         "type": attachment.type,
@@ -78,8 +79,3 @@ def download_url(attachment: Attachment) -> str | None:
     if attachment.state != State.COMPLETE:
         return None
     return storage.download_url(attachment.storage_uri, filename=attachment.filename, mime_type=attachment.mime_type)
-
-
-def milliseconds(instant: datetime | None) -> int | None:
-    """Unix epoch milliseconds."""
-    return None if instant is None else int(instant.timestamp() * 1000)

@@ -5,6 +5,8 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
+from evermuse import public_ids
+
 
 class Attachment(models.Model):
     """A file to be downloaded for a record of a batch.
@@ -83,7 +85,7 @@ class Attachment(models.Model):
     @property
     def public_id(self) -> str:
         """The ``attachmentId`` of the API."""
-        return f"att_{self.id:019d}"
+        return public_ids.of_attachment(self.id)
 
 
 class DownloadAttempt(models.Model):

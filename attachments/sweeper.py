@@ -3,8 +3,8 @@
 from django.conf import settings
 
 from attachments import claims, storage
-from attachments.models import Attachment, DownloadAttempt, StoredFile
-from evermuse import logs, wake
+from attachments.models import DownloadAttempt, StoredFile
+from evermuse import logs, public_ids, wake
 from evermuse.errors import StoreUnavailable
 from lake import object_store
 
@@ -17,7 +17,11 @@ def sweep() -> None:
     """One round. Two sweepers at once do no harm."""
     lost, settled = claims.take_back()
     if lost:
-        log.warning("attachment.claims_taken_back", attachment_ids=lost[:50], count=len(lost))
+        log.warning(
+            "attachment.claims_taken_back",
+            attachment_ids=[public_ids.of_attachment(i) for i in lost[:50]],
+            count=len(lost),
+        )
     if settled:
         wake.publish(wake.ADVANCE, sorted(settled))
     wake.downloads(
@@ -34,7 +38,7 @@ def clear_leftovers() -> int:
         attachment = attempt.attachment
         key = storage.attempt_key(
             workspace=attachment.workspace.name,
-            attachment=Attachment(id=attachment.pk).public_id,
+            attachment=public_ids.of_attachment(attachment.pk),
             token=attempt.token,
         )
         try:

@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+NOISY = ("urllib3", "celery.beat", "celery.worker.strategy", "celery.app.trace", "django.request", "tornado.access")
+
 
 def configure(*, level: str, as_json: bool) -> None:
     """Send structlog's and the standard library's events to standard output in one format."""
@@ -33,8 +35,10 @@ def configure(*, level: str, as_json: bool) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
-    for noisy in ("urllib3", "celery.worker.strategy", "celery.app.trace", "django.request"):
+    for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # It asks workers that have not started yet.
+    logging.getLogger("flower.inspector").setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

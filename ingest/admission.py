@@ -10,12 +10,11 @@ from typing import Any
 
 from django.db import transaction
 
-from evermuse import logs, wake
+from evermuse import logs, public_ids, wake
 from ingest import batches, idempotency, parsers
 from ingest.authentication import Credentials
 from ingest.bodies import Body
 from ingest.catalog import lookup_in
-from ingest.models import Batch
 from ingest.refusals import Refusal
 from lake.landing import Verdict, examine
 
@@ -90,7 +89,7 @@ def _take(submission: Submission) -> tuple[str, Refusal | None, int]:
     verdict = examine_body(submission.body, submission.credentials.workspace_id)
     batch_id = batches.persist(submission.credentials, submission.body, submission.query, verdict)
     summary: dict[str, Any] = {
-        "batchId": Batch(id=batch_id).public_id,
+        "batchId": public_ids.of_batch(batch_id),
         "acceptedCount": len(verdict.accepted),
         "rejectedCount": len(verdict.rejected),
         "totalErrorCount": verdict.error_count,

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
 
-from evermuse import logs
+from evermuse import logs, public_ids
 from ingest import sql
 from ingest.authentication import Credentials
 from ingest.bodies import Body
@@ -116,7 +116,7 @@ def claim() -> list[Claim]:
                 room -= records
         if hopeless:
             cursor.execute(sql.GIVE_UP, [f"given up: {MAX_LONE_CRASHES} workers died while landing it", hopeless])
-            log.error("batch.given_up", batch_ids=hopeless)
+            log.error("batch.given_up", batch_ids=[public_ids.of_batch(i) for i in hopeless])
         if not chosen:
             return []
         cursor.execute(sql.CLAIM, [settings.EVERMUSE_LEASE_SECONDS, who, alone, chosen])

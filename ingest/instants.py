@@ -1,4 +1,4 @@
-"""Instants in queries (ISO-8601 UTC) and in answers (Unix epoch milliseconds)."""
+"""Instants in queries: ISO-8601, UTC."""
 
 import re
 from datetime import UTC, datetime
@@ -17,10 +17,3 @@ def parse(name: str, text: str) -> datetime:
     except ValueError:
         raise invalid_body(f"{name} must be an ISO-8601 instant in UTC, such as 2026-01-31T12:00:00Z.") from None
     return instant.replace(tzinfo=UTC)
-
-
-def milliseconds(instant: datetime | None) -> int | None:
-    """Unix epoch milliseconds."""
-    if instant is None:
-        return None
-    return int(instant.replace(microsecond=0).timestamp()) * 1000 + instant.microsecond // 1000

@@ -6,6 +6,8 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
 
+from evermuse import public_ids
+
 PERMISSIONS = ("api:read", "api:write", "mcp:read", "mcp:write")
 MAX_LIVE_KEYS = 10
 
@@ -146,8 +148,8 @@ class Batch(models.Model):
 
     @property
     def public_id(self) -> str:
-        """The ``batchId`` of the API: fixed width, so that it sorts by acceptance."""
-        return f"batch_{self.id:019d}"
+        """The ``batchId`` of the API."""
+        return public_ids.of_batch(self.id)
 
 
 class Payload(models.Model):

@@ -19,7 +19,7 @@ from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from attachments import registration
-from evermuse import logs, wake
+from evermuse import logs, public_ids, wake
 from evermuse.errors import StoreUnavailable
 from ingest import batches, parsers
 from ingest.batches import Claim, LandedCounts
@@ -73,7 +73,7 @@ def land(claims: Sequence[Claim]) -> int:
         batches.release(claims, delay=DATABASE_DELAY_SECONDS, reason=f"database: {error}")
         return 0
     except Exception as error:
-        log.exception("landing.failed", batch_ids=[c.batch_id for c in claims])
+        log.exception("landing.failed", batch_ids=[public_ids.of_batch(c.batch_id) for c in claims])
         batches.release(claims, delay=FAULT_DELAY_SECONDS, reason=f"{type(error).__name__}: {error}", crashed=True)
         return 0
     advance(done)
@@ -90,7 +90,7 @@ def advance(batch_ids: Sequence[int]) -> None:
         processor.start(batch_ids)
         settled &= processor.settled(batch_ids)
     if settled and batches.mark_complete(sorted(settled), timezone.now()):
-        log.info("batch.complete", batch_ids=sorted(settled))
+        log.info("batch.complete", batch_ids=[public_ids.of_batch(i) for i in sorted(settled)])
 
 
 def _parse(claims: Sequence[Claim]) -> list[Landing]:

@@ -1,23 +1,19 @@
 """Reads of batches, always within one workspace."""
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 
 from django.db.models import QuerySet
 
+from evermuse import public_ids
 from ingest.models import Batch
 from ingest.refusals import not_found
-
-_PUBLIC_ID = re.compile(r"batch_([0-9]{19})")
-MAX_ID = 2**63 - 1
 
 
 def batch(workspace_id: int, public_id: str) -> Batch:
     """The batch of an id; 404 when there is none, or it is another workspace's."""
-    match = _PUBLIC_ID.fullmatch(public_id)
-    number = int(match[1]) if match else 0
-    found = Batch.objects.filter(workspace_id=workspace_id, id=number).first() if 0 < number <= MAX_ID else None
+    number = public_ids.batch_number(public_id)
+    found = Batch.objects.filter(workspace_id=workspace_id, id=number).first() if number else None
     if found is None:
         raise not_found("There is no such batch in this workspace.")
     return found

@@ -6,7 +6,7 @@ from typing import Any
 
 from attachments.models import AttachmentTally
 from attachments.selectors import tallies
-from ingest.instants import milliseconds
+from evermuse.instants import milliseconds
 from ingest.models import Batch
 
 

@@ -8,6 +8,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from evermuse import public_ids
 from evermuse.admin import PipelineAdmin, block, pretty
 from lake import terms
 from lake.models import ArchivedObject, Record, RejectedRecord
@@ -47,7 +48,7 @@ class RecordAdmin(PipelineAdmin):
 
     @admin.display(description="This version was written by")
     def written_by(self, obj: Record) -> str:
-        return f"batch_{obj.batch_id:019d}"
+        return public_ids.of_batch(obj.batch_id)
 
     @admin.display(description="Envelope, normalized")
     def envelope(self, obj: Record) -> SafeString:

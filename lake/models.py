@@ -6,6 +6,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 
+from evermuse import public_ids
+
 
 class ArchivedObject(models.Model):
     """The NDJSON object (zstd) that holds the accepted records of one batch."""
@@ -56,7 +58,7 @@ class Record(models.Model):
     @property
     def public_id(self) -> str:
         """The ``recordId`` of the API."""
-        return f"rec_{self.id.hex}"
+        return public_ids.of_record(self.id)
 
 
 class RejectedRecord(models.Model):

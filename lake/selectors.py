@@ -1,7 +1,6 @@
 """Reads of the lake: records, outcomes and rejected records, as JSON text in which ``data`` keeps its bytes."""
 
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,13 +9,13 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from evermuse import public_ids
+from evermuse.instants import milliseconds
 from lake import terms
 from lake.json_text import one_line
 from lake.models import BatchOutcomes, Record, RejectedRecord
 from lake.normalization import document
 from lake.outcomes import NAMES
-
-_PUBLIC_ID = re.compile(r"rec_([0-9a-f]{32})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +95,8 @@ def record_page(
 
 def record(workspace_id: int, public_id: str) -> bytes | None:
     """One record of the workspace as JSON, or None."""
-    match = _PUBLIC_ID.fullmatch(public_id)
-    found = Record.objects.filter(workspace_id=workspace_id, id=UUID(match[1])).first() if match else None
+    record_id = public_ids.record_uuid(public_id)
+    found = Record.objects.filter(workspace_id=workspace_id, id=record_id).first() if record_id else None
     return encode(found) if found else None
 
 
@@ -106,9 +105,9 @@ def encode(found: Record, *, single_line: bool = False) -> bytes:
     opening = json.dumps(
         {
             "recordId": found.public_id,
-            "batchId": f"batch_{found.batch_id:019d}",
-            "firstAcceptedAt": _milliseconds(found.first_accepted_at),
-            "updatedAt": _milliseconds(found.updated_at),
+            "batchId": public_ids.of_batch(found.batch_id),
+            "firstAcceptedAt": milliseconds(found.first_accepted_at),
+            "updatedAt": milliseconds(found.updated_at),
             "version": found.version,
             "storageUri": found.storage_uri,
         },
@@ -116,10 +115,6 @@ def encode(found: Record, *, single_line: bool = False) -> bytes:
     ).encode()
     envelope = document(bytes(found.head), bytes(found.data), single_line=single_line)
     return opening[:-1] + b',"record":' + envelope + b"}"
-
-
-def _milliseconds(instant: datetime) -> int:
-    return int(instant.replace(microsecond=0).timestamp()) * 1000 + instant.microsecond // 1000
 
 
 def outcome_page(
@@ -136,7 +131,7 @@ def outcome_page(
         if row is not None:
             outcome = NAMES[row.letters[index]]
             if outcome != "rejected":
-                record_id = f"rec_{bytes(row.record_ids[index * 16 : index * 16 + 16]).hex()}"
+                record_id = public_ids.of_record(UUID(bytes=bytes(row.record_ids[index * 16 : index * 16 + 16])))
         rows.append(json.dumps({"index": index, "outcome": outcome, "recordId": record_id}).encode())
     return rows, end - 1 if end < record_count else None
 
