@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-NOISY = ("urllib3", "celery.beat", "celery.worker.strategy", "celery.app.trace", "django.request", "tornado.access")
+NOISY = ("urllib3", "celery.beat", "celery.worker.strategy", "celery.app.trace", "tornado.access")
 
 
 def configure(*, level: str, as_json: bool) -> None:
@@ -37,8 +37,9 @@ def configure(*, level: str, as_json: bool) -> None:
     root.setLevel(level.upper())
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # It asks workers that have not started yet.
-    logging.getLogger("flower.inspector").setLevel(logging.ERROR)
+    # Refused requests are no news; and Flower asks workers that have not started yet.
+    for chatty in ("django.request", "flower.inspector"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -1,0 +1,1 @@
+"""Tests: they start their own servers on free ports, and stop them."""

@@ -1,0 +1,47 @@
+"""Fixtures that most tests share."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from django.test import Client
+from django.utils.crypto import get_random_string
+
+from deploy.local.embedded import Servers
+from ingest import api_keys, workspaces
+from ingest.models import Workspace
+from tests.http_client import ApiClient
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(servers: Servers) -> None:
+    """pytest-django's hook: the database's server must run first."""
+
+
+@pytest.fixture
+def workspace(db: None) -> Workspace:
+    """A workspace with ``prod-abc`` and its ``proj-123`` and ``proj-456``."""
+    return workspaces.ensure(name=f"test-{get_random_string(8)}", products=[("prod-abc", ["proj-123", "proj-456"])])
+
+
+@pytest.fixture
+def new_client(workspace: Workspace) -> Callable[..., ApiClient]:
+    """Makes clients with a key of their own: ``new_client(permissions=…, source=…, rate_limit=…)``."""
+
+    def make(*, of: Workspace = workspace, **options: object) -> ApiClient:
+        options = {"label": get_random_string(8), "rate_limit": 0} | options
+        made = api_keys.create(workspace=of, **options)  # type: ignore[arg-type]
+        return ApiClient(Client(), made.secret)
+
+    return make
+
+
+@pytest.fixture
+def api(new_client: Callable[..., ApiClient]) -> ApiClient:
+    """A client whose key may read and write, without a rate limit."""
+    return new_client()
+
+
+@pytest.fixture
+def other_workspace(db: None) -> Iterator[Workspace]:
+    """Another tenant, with the same product and project ids."""
+    return workspaces.ensure(name=f"other-{get_random_string(8)}", products=[("prod-abc", ["proj-123"])])  # type: ignore[return-value]

@@ -1,0 +1,23 @@
+"""Landing in-process: the service that a worker's task calls."""
+
+from ingest import pipeline
+from tests.http_client import ApiClient
+from tests.records import record
+
+
+def send_and_land(api: ApiClient, body: object, **options: str) -> str:
+    """POST a batch, land what waits, and give its id."""
+    answer = api.post(body, **options)
+    assert answer.status_code == 202, answer.content
+    pipeline.land_waiting()
+    return str(answer.json()["batchId"])
+
+
+def outcomes(api: ApiClient, batch_id: str) -> list[str]:
+    """The outcome of each record of a batch."""
+    return [row["outcome"] for row in api.rows(batch_id, "records")]
+
+
+def versions(text: str) -> dict[str, object]:
+    """One record whose data says which version it is."""
+    return record(vendor_ids={"id": "same"}, data={"v": text})

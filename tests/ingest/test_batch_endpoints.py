@@ -1,0 +1,132 @@
+"""The batch list and a batch's status."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from ingest.models import Batch, Workspace
+from tests.http_client import INGEST, ApiClient
+from tests.records import record
+
+BATCHES = f"{INGEST}/batches"
+FIELDS = {
+    "batchId",
+    "status",
+    "createdAt",
+    "acceptedCount",
+    "rejectedCount",
+    "totalErrorCount",
+    "errors",
+    "source",
+    "type",
+}
+
+
+def test_a_status_has_exactly_the_contracts_fields(new_client: Callable[..., ApiClient]) -> None:
+    api = new_client(source="crm")
+    before = timezone.now().timestamp() * 1000
+    sent = api.post([record(type="Email"), record(event_at="x")]).json()
+    status = api.batch(sent["batchId"])
+    assert set(status) == FIELDS
+    assert (status["status"], status["source"], status["type"]) == ("LANDING", "crm", "email")
+    assert {name: status[name] for name in sent} == sent
+    assert isinstance(status["createdAt"], int)
+    assert abs(status["createdAt"] - before) < 60_000
+
+
+def test_another_workspaces_batch_does_not_exist(
+    api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace
+) -> None:
+    foreign = new_client(of=other_workspace)
+    batch_id = foreign.post(record()).json()["batchId"]
+    paths = ["", "/errors", "/records", "/attachments"]
+    answers = [api.get(f"{BATCHES}/{batch_id}{path}") for path in paths]
+    answers.append(api.post(b"", path=f"{BATCHES}/{batch_id}/retry"))
+    unknown = api.get(f"{BATCHES}/batch_{10**18:019d}")
+    assert {(a.status_code, a.content) for a in answers} == {(404, unknown.content)}
+    assert api.get(BATCHES).json() == {"batches": [], "nextCursor": None}
+
+
+@pytest.mark.parametrize(
+    "batch_id", ["x", "batch_0", "batch_" + "9" * 19, "batch_-000000000000000001", "%00", "batch_１"]
+)
+def test_malformed_batch_ids_are_unknown_ones(api: ApiClient, batch_id: str) -> None:
+    assert api.get(f"{BATCHES}/{batch_id}").status_code == 404
+
+
+def test_pages_go_newest_first_and_neither_skip_nor_repeat_while_batches_arrive(api: ApiClient) -> None:
+    ids = [api.post(record()).json()["batchId"] for _ in range(7)]
+    seen: list[str] = []
+    query = "limit=3"
+    while True:
+        page = api.get(BATCHES, query).json()
+        seen += [batch["batchId"] for batch in page["batches"]]
+        api.post(record())
+        if page["nextCursor"] is None:
+            break
+        assert len(page["nextCursor"]) <= 256
+        query = f"limit=3&cursor={page['nextCursor']}"
+    assert seen == ids[::-1]
+
+
+def test_a_page_that_ends_with_the_list_has_no_next_cursor(api: ApiClient) -> None:
+    for _ in range(2):
+        api.post(record())
+    page = api.get(BATCHES, "limit=2").json()
+    assert (len(page["batches"]), page["nextCursor"]) == (2, None)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0", "limit=101", "limit=x", "limit=", "limit=1.0", "limit=-1", "limit=%D9%A1", "limit=1&limit=2",
+        "cursor=", "cursor=x", "cursor=AAAA", "cursor=" + "A" * 300, "status=NOPE", "since=yesterday", "until=2026-13-01",
+        "type=", "source=%00", "unknown=1",
+    ],
+)  # fmt: skip
+def test_bad_queries_are_refused(api: ApiClient, query: str) -> None:
+    answer = api.get(BATCHES, query)
+    assert (answer.status_code, answer.json()["error"]) == (400, "INVALID_BODY")
+
+
+def test_a_cursor_serves_its_own_workspace_alone(
+    api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace
+) -> None:
+    foreign = new_client(of=other_workspace)
+    for _ in range(2):
+        foreign.post(record())
+    cursor = foreign.get(BATCHES, "limit=1").json()["nextCursor"]
+    assert foreign.get(BATCHES, f"cursor={cursor}").status_code == 200
+    assert api.get(BATCHES, f"cursor={cursor}").status_code == 400
+    forged = cursor[:-1] + ("A" if cursor[-1] != "A" else "B")
+    assert foreign.get(BATCHES, f"cursor={forged}").status_code == 400
+
+
+def test_filters_narrow_the_list(new_client: Callable[..., ApiClient]) -> None:
+    crm, phone = new_client(source="crm"), new_client(source="phone")
+    email = crm.post(record(type="email")).json()["batchId"]
+    call = phone.post(record(type="call")).json()["batchId"]
+    failed = phone.post({}).json()["details"]["batchId"]
+    Batch.objects.filter(source="crm").update(created_at=timezone.now() - timedelta(days=400))
+
+    def found(query: str) -> list[str]:
+        return [batch["batchId"] for batch in crm.get(BATCHES, query).json()["batches"]]
+
+    year_ago = (timezone.now() - timedelta(days=365)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert found("source=crm") == [email]
+    assert found("type=call") == [call]
+    assert found("status=FAILED") == [failed]
+    assert found(f"since={year_ago}") == [failed, call]
+    assert found(f"until={year_ago}") == [email]
+    assert found(f"since={year_ago}&type=email") == []
+
+
+def test_since_is_inclusive_and_until_exclusive(api: ApiClient) -> None:
+    batch_id = api.post(record()).json()["batchId"]
+    at = timezone.now().replace(microsecond=0)
+    Batch.objects.update(created_at=at)
+    text = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert [b["batchId"] for b in api.get(BATCHES, f"since={text}").json()["batches"]] == [batch_id]
+    assert api.get(BATCHES, f"until={text}").json()["batches"] == []

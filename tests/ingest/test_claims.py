@@ -1,0 +1,170 @@
+"""Claims on waiting batches: leases, fences, crashes, faults of the store."""
+
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.db import OperationalError
+from django.utils import timezone
+
+from evermuse.errors import StoreUnavailable
+from ingest import batches, pipeline, sweeper
+from ingest.models import Batch
+from lake.models import BatchOutcomes, Record
+from tests.http_client import ApiClient
+from tests.ingest.landing import outcomes, send_and_land, versions
+from tests.records import record
+
+
+def expire() -> None:
+    """Every lease has run out."""
+    Batch.objects.filter(claimed_until__isnull=False).update(claimed_until=timezone.now() - timedelta(seconds=1))
+
+
+def test_small_batches_are_claimed_together_and_a_claimed_one_is_not_claimed_again(api: ApiClient) -> None:
+    for _ in range(5):
+        api.post(record())
+    assert len(batches.claim()) == 5
+    assert batches.claim() == []
+
+
+def test_large_batches_are_claimed_one_by_one(api: ApiClient) -> None:
+    for _ in range(2):
+        api.post([record() for _ in range(600)])
+    assert [len(batches.claim()) for _ in range(3)] == [1, 1, 0]
+
+
+def test_the_oldest_comes_first(api: ApiClient) -> None:
+    ids = [int(api.post(record()).json()["batchId"][6:]) for _ in range(3)]
+    assert [c.batch_id for c in batches.claim()] == ids
+
+
+def test_a_stale_worker_that_wakes_up_changes_nothing(api: ApiClient) -> None:
+    batch_id = api.post(versions("1")).json()["batchId"]
+    stale = batches.claim()
+    landings = pipeline._archive(pipeline._parse(stale))
+    expire()
+    fresh = batches.claim()
+    assert [c.batch_id for c in fresh] == [c.batch_id for c in stale]
+    assert pipeline._commit(landings) == []
+    assert (Record.objects.count(), BatchOutcomes.objects.count()) == (0, 0)
+    assert pipeline.land(fresh) == 1
+    assert pipeline._commit(landings) == []
+    assert outcomes(api, batch_id) == ["created"]
+
+
+def test_a_stale_release_does_not_free_the_new_claim(api: ApiClient) -> None:
+    api.post(record())
+    stale = batches.claim()
+    expire()
+    batches.claim()
+    batches.release(stale, delay=0, reason="late")
+    assert batches.claim() == []
+
+
+def test_after_its_first_crash_a_batch_is_claimed_alone(api: ApiClient) -> None:
+    first = [int(api.post(record()).json()["batchId"][6:]) for _ in range(3)]
+    batches.claim()
+    expire()
+    alone = [batches.claim() for _ in range(3)]
+    assert [[c.batch_id for c in claims] for claims in alone] == [[number] for number in first]
+
+
+def test_a_batch_is_given_up_after_ten_crashes_alone_while_others_flow(api: ApiClient) -> None:
+    poison = int(api.post(record()).json()["batchId"][6:])
+    batches.claim()  # with whatever others: this crash does not count as a lone one
+    for _ in range(batches.MAX_LONE_CRASHES):
+        expire()
+        assert [c.batch_id for c in batches.claim()] == [poison]
+    expire()
+    other = api.post(record()).json()["batchId"]
+    pipeline.land_waiting()
+    row = Batch.objects.get(id=poison)
+    assert (row.status, row.lone_crashes) == ("FAILED", batches.MAX_LONE_CRASHES)
+    assert "given up" in row.failure
+    assert api.batch(other)["status"] == "COMPLETE"
+    assert batches.reopen(poison)
+    pipeline.land_waiting()
+    assert Batch.objects.get(id=poison).status == "COMPLETE"
+
+
+def test_nine_lone_crashes_are_not_enough(api: ApiClient) -> None:
+    poison = int(api.post(record()).json()["batchId"][6:])
+    Batch.objects.update(crashes=9, lone_crashes=9)
+    pipeline.land_waiting()
+    assert Batch.objects.get(id=poison).status == "COMPLETE"
+
+
+def test_an_exception_while_landing_counts_as_a_crash(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.post(record())
+    with monkeypatch.context() as patch:
+        patch.setattr("ingest.pipeline.index.upsert", lambda rows: 1 / 0)
+        assert pipeline.land(batches.claim()) == 0
+    row = Batch.objects.get()
+    assert (row.status, row.crashes, row.claimed_until) == ("LANDING", 1, None)
+    assert "ZeroDivisionError" in row.failure
+    Batch.objects.update(not_before=None)
+    assert pipeline.land_waiting() == 1
+
+
+def test_while_the_store_is_away_a_batch_waits_and_no_crash_is_counted(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*args: object) -> str:
+        raise StoreUnavailable("connection refused")
+
+    batch_id = api.post(record()).json()["batchId"]
+    with monkeypatch.context() as patch:
+        patch.setattr("lake.object_store.put", away)
+        assert pipeline.land_waiting() == 0
+    row = Batch.objects.get()
+    assert (row.status, row.crashes, Record.objects.count()) == ("LANDING", 0, 0)
+    assert row.not_before is not None
+    assert row.not_before > timezone.now()
+    assert batches.claim() == []
+    Batch.objects.update(not_before=timezone.now())
+    pipeline.land_waiting()
+    assert api.batch(batch_id)["status"] == "COMPLETE"
+
+
+def test_a_fault_of_the_database_gives_the_claim_back(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*args: object) -> None:
+        raise OperationalError("terminating connection")
+
+    api.post(record())
+    with monkeypatch.context() as patch:
+        patch.setattr("ingest.pipeline.index.upsert", away)
+        assert pipeline.land(batches.claim()) == 0
+    row = Batch.objects.get()
+    assert (row.status, row.crashes, row.claimed_until) == ("LANDING", 0, None)
+
+
+def test_the_sweeper_wakes_workers_for_what_waits_and_completes_what_was_left_behind(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken: list[tuple[str, list[int]]] = []
+    left = send_and_land(api, record())
+    Batch.objects.update(status="LANDED", landed_at=timezone.now() - timedelta(minutes=1), completed_at=None)
+    waiting = int(api.post(record()).json()["batchId"][6:])
+    monkeypatch.setattr("evermuse.wake.publish", lambda task, ids: woken.append((task, ids)))
+    sweeper.sweep()
+    sweeper.sweep()
+    assert woken == [("ingest.land_batches", [waiting])] * 2
+    assert api.batch(left)["status"] == "COMPLETE"
+
+
+def test_statuses_never_move_backwards(api: ApiClient) -> None:
+    batch_id = send_and_land(api, record())
+    number = int(batch_id[6:])
+    batches.mark_processing([number], timezone.now())
+    batches.mark_complete([number], timezone.now())
+    assert not batches.reopen(number)
+    assert batches.claim() == []
+    assert api.batch(batch_id)["status"] == "COMPLETE"
+
+
+def test_no_pool_and_no_server_side_state_in_the_connections() -> None:
+    """Celery would close a whole pool after each task."""
+    database = settings.DATABASES["default"]
+    assert "pool" not in database["OPTIONS"]
+    assert database["DISABLE_SERVER_SIDE_CURSORS"] is True

@@ -1,0 +1,87 @@
+"""Idempotency-Key: one key, one batch, for 24 hours."""
+
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from ingest import idempotency
+from ingest.models import Batch, IdempotencyKey, Workspace
+from tests.http_client import NDJSON, ApiClient, gzipped
+from tests.records import record
+
+
+def test_the_same_request_again_gets_the_same_answer_and_no_second_batch(api: ApiClient) -> None:
+    sent = json.dumps([record(), record(event_at="x")]).encode()
+    first, again = (api.post(sent, idempotency_key="a") for _ in range(2))
+    assert (again.status_code, again.content) == (first.status_code, first.content) == (202, first.content)
+    assert (first.get("Idempotent-Replayed"), again.get("Idempotent-Replayed")) == (None, "true")
+    assert Batch.objects.count() == 1
+
+
+def test_it_is_the_decompressed_body_that_counts(api: ApiClient) -> None:
+    sent = json.dumps(record()).encode()
+    first = api.post(sent, idempotency_key="a")
+    again = api.post(gzipped(sent), idempotency_key="a", content_encoding="gzip")
+    assert again.json() == first.json()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"body": b'{"another": 1}'},
+        {"content_type": NDJSON},
+        {"query": "format=text"},
+    ],
+)
+def test_the_same_key_for_another_request_is_refused(api: ApiClient, change: dict[str, Any]) -> None:
+    sent = json.dumps(record()).encode()
+    api.post(sent, idempotency_key="a")
+    answer = api.post(change.pop("body", sent), idempotency_key="a", **change)
+    assert (answer.status_code, answer.json()["error"]) == (422, "IDEMPOTENCY_KEY_REUSED")
+
+
+def test_refused_requests_are_not_remembered(api: ApiClient) -> None:
+    assert api.post({"records": [{}]}, idempotency_key="a").status_code == 400
+    assert api.post(record(), idempotency_key="a").status_code == 202
+
+
+def test_keys_belong_to_their_workspace(
+    api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace
+) -> None:
+    one = record()
+    first, foreign = api.post(one, idempotency_key="a"), new_client(of=other_workspace).post(one, idempotency_key="a")
+    assert foreign.status_code == 202
+    assert first.json()["batchId"] != foreign.json()["batchId"]
+
+
+def test_another_key_of_the_workspace_shares_them(api: ApiClient, new_client: Callable[..., ApiClient]) -> None:
+    one = record()
+    assert api.post(one, idempotency_key="a").json() == new_client().post(one, idempotency_key="a").json()
+
+
+@pytest.mark.parametrize("key", ["", "x" * 257])
+def test_an_empty_or_too_long_key_is_refused(api: ApiClient, key: str) -> None:
+    assert api.post(record(), idempotency_key=key).json()["error"] == "INVALID_IDEMPOTENCY_KEY"
+
+
+def test_256_characters_are_taken(api: ApiClient) -> None:
+    assert api.post(record(), idempotency_key="x" * 256).status_code == 202
+
+
+def test_after_24_hours_the_key_is_free_again(api: ApiClient) -> None:
+    api.post(record(), idempotency_key="a")
+    IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=24, seconds=1))
+    assert api.post(record(), idempotency_key="a").get("Idempotent-Replayed") is None
+    assert (IdempotencyKey.objects.count(), Batch.objects.count()) == (1, 2)
+
+
+def test_the_sweeper_forgets_expired_keys(api: ApiClient) -> None:
+    api.post(record(), idempotency_key="old")
+    IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    api.post(record(), idempotency_key="new")
+    assert idempotency.forget_expired() == 1
+    assert IdempotencyKey.objects.count() == 1

@@ -1,0 +1,239 @@
+"""Landing: outcomes, counts, last accepted wins, what is kept byte for byte."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+import zstandard
+
+from ingest import pipeline
+from ingest.models import Batch, Product, Project, Workspace
+from lake import object_store
+from lake.models import ArchivedObject, Record
+from tests.http_client import NDJSON, ApiClient, lines
+from tests.ingest.landing import outcomes, send_and_land, versions
+from tests.records import record
+
+
+def archived(batch_id: str) -> list[bytes]:
+    """The lines of a batch's object."""
+    uri = ArchivedObject.objects.get(batch_id=int(batch_id[6:])).uri
+    bucket, key = uri.removeprefix("s3://").split("/", 1)
+    content = object_store.client().get_object(bucket, key).read()
+    return zstandard.ZstdDecompressor().decompress(content).split(b"\n")[:-1]
+
+
+def test_a_batch_without_attachments_ends_complete(api: ApiClient) -> None:
+    batch_id = send_and_land(api, [record(), record()])
+    assert api.batch(batch_id)["status"] == "COMPLETE"
+    assert outcomes(api, batch_id) == ["created", "created"]
+
+
+def test_outcomes_are_pending_until_the_batch_lands(api: ApiClient) -> None:
+    batch_id = api.post([record(), record(event_at="x")]).json()["batchId"]
+    assert outcomes(api, batch_id) == ["pending", "rejected"]
+
+
+def test_sent_again_a_record_is_identical_and_keeps_its_version(api: ApiClient) -> None:
+    one = record(project_ids=["proj-123", "proj-456"], vendor_ids={"a": "1", "b": "2"})
+    first = send_and_land(api, one)
+    before = api.get("/api/v1/records").json()
+    one["_project_ids"].reverse()
+    one["_vendor_ids"] = {"b": "2", "a": "1"}
+    again = send_and_land(api, one)
+    assert outcomes(api, again) == ["identical"]
+    assert api.get("/api/v1/records").json() == before
+    assert before["records"][0]["batchId"] == first
+
+
+@pytest.mark.parametrize(
+    "change", [{"data": {"text":  "other"}}, {"nature": "context"}, {"tags": ["new"]}, {"project_ids": ["proj-456"]}]
+)  # fmt: skip
+def test_a_changed_record_overwrites_its_previous_version(api: ApiClient, change: dict[str, object]) -> None:
+    send_and_land(api, record(vendor_ids={"id": "1"}))
+    batch_id = send_and_land(api, record(vendor_ids={"id": "1"}, **change))
+    assert outcomes(api, batch_id) == ["updated"]
+    (found,) = api.get("/api/v1/records").json()["records"]
+    assert (found["version"], found["batchId"]) == (2, batch_id)
+    assert all(found["record"][k if k == "data" else f"_{k}"] == v for k, v in change.items())
+
+
+@pytest.mark.parametrize(
+    "change", [{"type": "email"}, {"vendor_ids": {"id": "2"}}, {"vendor_ids": {"id": "1", "more": "1"}},
+               {"event_at": "2026-01-31T12:00:01Z"}],
+)  # fmt: skip
+def test_another_identity_is_another_record(api: ApiClient, change: dict[str, object]) -> None:
+    send_and_land(api, record(vendor_ids={"id": "1"}))
+    assert outcomes(api, send_and_land(api, record(**({"vendor_ids": {"id": "1"}} | change)))) == ["created"]
+
+
+def test_the_same_instant_with_another_fraction_is_the_same_record(api: ApiClient) -> None:
+    send_and_land(api, record(vendor_ids={"id": "1"}, event_at="2026-01-31T12:00:00.9Z"))
+    batch_id = send_and_land(api, record(vendor_ids={"id": "1"}, event_at="2026-01-31T12:00:00.123Z"))
+    assert outcomes(api, batch_id) == ["identical"]
+
+
+def test_two_workspaces_never_share_a_record(
+    api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace
+) -> None:
+    foreign = new_client(of=other_workspace)
+    send_and_land(api, record(vendor_ids={"id": "1"}))
+    assert outcomes(foreign, send_and_land(foreign, record(vendor_ids={"id": "1"}))) == ["created"]
+    assert len(foreign.get("/api/v1/records").json()["records"]) == 1
+
+
+def test_of_two_same_records_in_a_batch_the_later_one_stands(api: ApiClient) -> None:
+    batch_id = send_and_land(api, [versions("old"), record(), versions("new")])
+    assert outcomes(api, batch_id) == ["superseded", "created", "created"]
+    assert [r["record"]["data"] for r in api.get("/api/v1/records", "vendor_id=id:same").json()["records"]] == [
+        {"v": "new"}
+    ]
+
+
+def test_many_versions_in_batches_claimed_together_end_with_the_last(api: ApiClient) -> None:
+    ids = [api.post([versions(str(n)), record()]).json()["batchId"] for n in range(9)]
+    assert pipeline.land_waiting() == 9
+    assert [outcomes(api, batch_id)[0] for batch_id in ids] == ["created"] + ["updated"] * 8
+    (found,) = api.get("/api/v1/records", "vendor_id=id:same").json()["records"]
+    assert (found["version"], found["record"]["data"]) == (9, {"v": "8"})
+
+
+def test_an_older_batch_that_lands_later_is_superseded(api: ApiClient) -> None:
+    older = api.post(versions("old")).json()["batchId"]
+    Batch.objects.update(status="FAILED")
+    newer = send_and_land(api, versions("new"))
+    Batch.objects.filter(id=int(older[6:])).update(status="LANDING")
+    pipeline.land_waiting()
+    assert (outcomes(api, newer), outcomes(api, older)) == (["created"], ["superseded"])
+    assert api.get("/api/v1/records").json()["records"][0]["record"]["data"] == {"v": "new"}
+
+
+def test_an_identical_resend_still_takes_its_place_in_the_order(api: ApiClient) -> None:
+    """v1, v2, v1 landing as 1, 3, 2 ends as v1."""
+    send_and_land(api, versions("1"))
+    second = api.post(versions("2")).json()["batchId"]
+    Batch.objects.filter(id=int(second[6:])).update(status="FAILED")
+    third = send_and_land(api, versions("1"))
+    Batch.objects.filter(id=int(second[6:])).update(status="LANDING")
+    pipeline.land_waiting()
+    assert (outcomes(api, third), outcomes(api, second)) == (["identical"], ["superseded"])
+    (found,) = api.get("/api/v1/records").json()["records"]
+    assert (found["record"]["data"], found["version"]) == ({"v": "1"}, 1)
+
+
+def test_the_workers_verdict_stands(api: ApiClient, workspace: Workspace) -> None:
+    batch_id = api.post([record(), record(project_ids=["proj-456"])]).json()["batchId"]
+    Project.objects.filter(workspace=workspace, project_id="proj-456").delete()
+    pipeline.land_waiting()
+    status = api.batch(batch_id)
+    assert (status["acceptedCount"], status["rejectedCount"], status["totalErrorCount"]) == (1, 1, 1)
+    assert status["errors"][0]["code"] == "UNKNOWN_PROJECT"
+    assert outcomes(api, batch_id) == ["created", "rejected"]
+    assert [row["index"] for row in api.rows(batch_id, "errors")] == [1]
+
+
+def test_a_batch_that_the_worker_rejects_whole_is_failed_and_a_retry_lands_it(
+    api: ApiClient, workspace: Workspace
+) -> None:
+    batch_id = api.post([record()]).json()["batchId"]
+    Product.objects.filter(workspace=workspace).delete()
+    pipeline.land_waiting()
+    status = api.batch(batch_id)
+    assert (status["status"], status["acceptedCount"], status["rejectedCount"]) == ("FAILED", 0, 1)
+    product = Product.objects.create(workspace=workspace, product_id="prod-abc")
+    Project.objects.create(workspace=workspace, product=product, project_id="proj-123")
+    retried = api.post(b"", path=f"/api/v1/ingest/batches/{batch_id}/retry")
+    assert (retried.status_code, retried.json()["status"]) == (202, "LANDING")
+    pipeline.land_waiting()
+    status = api.batch(batch_id)
+    assert (status["status"], status["acceptedCount"], status["rejectedCount"]) == ("COMPLETE", 1, 0)
+    assert api.rows(batch_id, "errors") == []
+
+
+def test_a_retry_of_what_did_not_fail_changes_nothing(api: ApiClient) -> None:
+    batch_id = send_and_land(api, record())
+    before = api.batch(batch_id)
+    answer = api.post(b"", path=f"/api/v1/ingest/batches/{batch_id}/retry")
+    assert (answer.status_code, answer.json()) == (202, before)
+
+
+DATA = [
+    b'{"b":1,"a":2,"b":3}',
+    b'{ "n" : [1.0, 1e400, -0, 1234567890123456789012345678901234567890, 0.10] }',
+    b'{"nul":"\\u0000","lone":"\\ud800","pair":"\\ud83d\\ude00","slash":"\\/"}',
+    '{"text":"ä\u2028\u0085😀"}'.encode(),
+    b'{"deep":' + b"[" * 3000 + b"]" * 3000 + b"}",
+    b"{}",
+]
+
+
+@pytest.mark.parametrize("data", DATA)
+def test_data_comes_back_byte_for_byte(api: ApiClient, data: bytes) -> None:
+    raw = json.dumps(record()).encode().replace(b'{"text": "hello"}', data)
+    batch_id = send_and_land(api, b"[" + raw + b"]")
+    (stored,) = Record.objects.all()
+    assert bytes(stored.data) == data
+    assert archived(batch_id)[0].endswith(b',"data":' + data + b"}")
+    (line,) = lines(api.get("/api/v1/records", accept=NDJSON))
+    assert line.endswith(b',"data":' + data + b"}}")
+    assert (b'"data":' + data + b"}}") in api.get("/api/v1/records").content
+    assert outcomes(api, send_and_land(api, raw)) == ["identical"]
+
+
+def test_line_breaks_between_tokens_become_spaces_where_a_record_is_a_line(api: ApiClient) -> None:
+    data = b'{\r\n "a": 1,\n "b": "\\n"}'
+    raw = json.dumps(record()).encode().replace(b'{"text": "hello"}', data)
+    batch_id = send_and_land(api, raw)
+    in_a_line = b'{   "a": 1,  "b": "\\n"}'
+    assert archived(batch_id)[0].endswith(b',"data":' + in_a_line + b"}")
+    assert lines(api.get("/api/v1/records", accept=NDJSON))[0].endswith(b',"data":' + in_a_line + b"}}")
+    assert bytes(Record.objects.get().data) == data
+
+
+def test_the_archive_holds_the_accepted_records_normalized(
+    new_client: Callable[..., ApiClient], workspace: Workspace
+) -> None:
+    api = new_client(source="my crm")
+    sent = [
+        record(type="EMAIL", event_at="2026-01-31T12:00:00.5Z", project_ids=None, project_id="proj-123"),
+        {"bad": 1},
+    ]
+    batch_id = send_and_land(api, sent)
+    entry = ArchivedObject.objects.get(batch_id=int(batch_id[6:]))
+    date = Batch.objects.get().created_at.strftime("%Y-%m-%d")
+    assert f"/workspace={workspace.name}/source=my%20crm/type=email/date={date}/{batch_id}" in entry.uri
+    (line,) = archived(batch_id)
+    assert json.loads(line) == {
+        "_type": "email",
+        "_schema_version": "1.0.0",
+        "_event_at": "2026-01-31T12:00:00Z",
+        "_nature": "evidence",
+        "_vendor_ids": sent[0]["_vendor_ids"],
+        "_product_id": "prod-abc",
+        "_project_ids": ["proj-123"],
+        "data": {"text": "hello"},
+    }
+    assert Record.objects.get().storage_uri == entry.uri
+
+
+def test_rejected_records_keep_their_payload_as_sent(api: ApiClient) -> None:
+    bad = b'{"_type": "email",\t"x": 1.0, "x": "\\ud800"}'
+    body = json.dumps(record()).encode() + b"\n" + bad + b"\n{not json \xff\n"
+    batch_id = api.post(body, content_type=NDJSON).json()["batchId"]
+    content = api.get(f"/api/v1/ingest/batches/{batch_id}/errors").content
+    assert b'"payload":' + bad + b"}" in content
+    streamed = lines(api.get(f"/api/v1/ingest/batches/{batch_id}/errors", accept=NDJSON))
+    assert [json.loads(line)["index"] for line in streamed] == [1, 2]
+    assert json.loads(streamed[1])["payload"] == "{not json \ufffd"
+    assert json.loads(streamed[1])["errors"][0]["code"] == "INVALID_JSON"
+    errors = json.loads(streamed[0])["errors"]
+    assert {e["pointer"] for e in errors} >= {"/x", "/_schema_version", "/_event_at", "/data"}
+
+
+def test_errors_come_in_pages_by_index(api: ApiClient) -> None:
+    batch_id = api.post([record(), *({} for _ in range(25))]).json()["batchId"]
+    rows = api.rows(batch_id, "errors")
+    assert [row["index"] for row in rows] == list(range(1, 26))
+    first = api.get(f"/api/v1/ingest/batches/{batch_id}/errors").json()
+    assert len(first["errors"]) == 20
+    assert first["nextCursor"] is not None

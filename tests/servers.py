@@ -1,0 +1,47 @@
+"""A pytest plugin, loaded before Django's settings: PostgreSQL, Valkey and SeaweedFS of this test run's own.
+
+Ports and passwords are chosen at once, so that the settings can name them; the servers start when the first test asks.
+"""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.embedded import Servers
+
+ROOT = Path(tempfile.mkdtemp(prefix="evermuse-tests-"))
+_servers = Servers(ROOT / "servers")
+
+for _name in [name for name in os.environ if name.startswith(("EVERMUSE_", "MINIO_"))]:
+    del os.environ[_name]
+os.environ.update(_servers.environment)
+os.environ.update(
+    {
+        "EVERMUSE_HOME": str(ROOT / "home"),
+        "EVERMUSE_SECRET_KEY": "tests-" + "0" * 50,
+        "EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "EVERMUSE_ALLOWED_HOSTS": "127.0.0.1,localhost,testserver",
+        "DJANGO_SETTINGS_MODULE": "evermuse.settings",
+    }
+)
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """The three servers, ready."""
+    for name in ("seaweedfs", "postgres", "valkey"):
+        _servers.start(name)
+    for name in ("postgres", "valkey", "seaweedfs"):
+        _servers.wait_ready(name)
+    yield _servers
+    _servers.stop_all()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leave nothing behind."""
+    _servers.stop_all()
+    shutil.rmtree(ROOT, ignore_errors=True)
