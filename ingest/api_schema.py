@@ -251,3 +251,19 @@ RECORD: dict[str, Any] = {
     "parameters": [OpenApiParameter("record_id", OpenApiTypes.STR, OpenApiParameter.PATH)],
     "responses": {200: _RECORD, **_errors(404)},
 }
+
+_PROBES = {
+    "/healthz": ("healthz", "The process lives", {"application/json": {}}),
+    "/readyz": ("readyz", "What the service needs answers; 503 without the database", {"application/json": {}}),
+    "/metrics": ("metrics", "Prometheus metrics, for this host and allowed networks", {"text/plain": {}}),
+}
+
+
+def finish(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """drf-spectacular's hook at the end: paths as clients write them, and the probes, which are no DRF views."""
+    result["paths"] = {path.rstrip("/"): operations for path, operations in result["paths"].items()}
+    for path, (name, summary, content) in _PROBES.items():
+        answer = {"description": summary, "content": content}
+        operation = {"operationId": name, "summary": summary, "tags": ["operation"], "responses": {"200": answer}}
+        result["paths"][path] = {"get": {**operation, "security": []}}
+    return result

@@ -1,6 +1,8 @@
 """Claims on waiting batches: leases, fences, crashes, faults of the store."""
 
 from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -122,7 +124,7 @@ def test_while_the_store_is_away_a_batch_waits_and_no_crash_is_counted(
     assert row.not_before is not None
     assert row.not_before > timezone.now()
     assert batches.claim() == []
-    Batch.objects.update(not_before=timezone.now())
+    Batch.objects.update(not_before=None)
     pipeline.land_waiting()
     assert api.batch(batch_id)["status"] == "COMPLETE"
 
@@ -142,14 +144,16 @@ def test_a_fault_of_the_database_gives_the_claim_back(api: ApiClient, monkeypatc
 def test_the_sweeper_wakes_workers_for_what_waits_and_completes_what_was_left_behind(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    woken: list[tuple[str, list[int]]] = []
+    woken: list[list[int]] = []
     left = send_and_land(api, record())
     Batch.objects.update(status="LANDED", landed_at=timezone.now() - timedelta(minutes=1), completed_at=None)
     waiting = int(api.post(record()).json()["batchId"][6:])
-    monkeypatch.setattr("evermuse.wake.publish", lambda task, ids: woken.append((task, ids)))
+    monkeypatch.setattr(
+        "ingest.sweeper.wake", SimpleNamespace(LAND="land", publish=lambda task, ids: woken.append(ids))
+    )
     sweeper.sweep()
     sweeper.sweep()
-    assert woken == [("ingest.land_batches", [waiting])] * 2
+    assert woken == [[waiting], [waiting]]
     assert api.batch(left)["status"] == "COMPLETE"
 
 
@@ -165,6 +169,6 @@ def test_statuses_never_move_backwards(api: ApiClient) -> None:
 
 def test_no_pool_and_no_server_side_state_in_the_connections() -> None:
     """Celery would close a whole pool after each task."""
-    database = settings.DATABASES["default"]
+    database: dict[str, Any] = settings.DATABASES["default"]
     assert "pool" not in database["OPTIONS"]
     assert database["DISABLE_SERVER_SIDE_CURSORS"] is True

@@ -108,7 +108,7 @@ def in_transaction(db: None) -> Iterator[None]:
 
 
 def test_whatever_the_order_of_landing_the_last_accepted_stands(in_transaction: None) -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Ordering,
         settings=settings(
             max_examples=40, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)

@@ -1,0 +1,158 @@
+"""Probes, metrics, the OpenAPI document, the admin's pages, the commands."""
+
+import io
+import json
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
+
+from ingest.models import ApiKey, Workspace
+from tests.http_client import INGEST, ApiClient
+from tests.ingest.landing import send_and_land
+from tests.records import record
+
+
+def run(name: str, *words: str) -> Any:
+    """A command's JSON."""
+    out = io.StringIO()
+    call_command(name, *words, stdout=out)
+    return json.loads(out.getvalue())
+
+
+def test_the_probes_tell_what_answers(db: None, client: Client) -> None:
+    assert client.get("/healthz").json() == {"status": "ok"}
+    ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()["status"]) == (200, "ok")
+    assert ready.json()["checks"] == {"database": "ok", "broker": "ok", "redis": "ok", "objectStore": "ok"}
+
+
+def test_metrics_are_for_this_host_alone(api: ApiClient, client: Client) -> None:
+    send_and_land(api, record())
+    answer = client.get("/metrics")
+    assert b'evermuse_batches{status="COMPLETE"} 1.0' in answer.content
+    names = [line.split(b" ")[2] for line in answer.content.splitlines() if line.startswith(b"# TYPE")]
+    assert all(name.startswith(b"evermuse_") for name in names)
+    assert client.get("/metrics", REMOTE_ADDR="203.0.113.9").status_code == 404
+
+
+def test_openapi_names_every_endpoint_with_its_filters(client: Client) -> None:
+    document = client.get("/api/v1/openapi.json").json()
+    paths = document["paths"]
+    assert set(paths) >= {
+        INGEST,
+        f"{INGEST}/batches",
+        f"{INGEST}/batches/{{batch_id}}",
+        f"{INGEST}/batches/{{batch_id}}/errors",
+        f"{INGEST}/batches/{{batch_id}}/records",
+        f"{INGEST}/batches/{{batch_id}}/attachments",
+        f"{INGEST}/batches/{{batch_id}}/retry",
+        "/api/v1/records",
+        "/api/v1/records/{record_id}",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    }
+    filters = {p["name"] for p in paths["/api/v1/records"]["get"]["parameters"]}
+    assert filters >= {"type", "product_id", "project_id", "thread_id", "tag", "participant", "vendor_id", "event_since",
+                       "event_until", "changed_since", "limit", "cursor"}  # fmt: skip
+    assert {p["name"] for p in paths[f"{INGEST}/batches"]["get"]["parameters"]} >= {
+        "status",
+        "type",
+        "source",
+        "since",
+        "until",
+    }
+    assert document["components"]["securitySchemes"]["apiKey"]["name"] == "x-api-key"
+
+
+def test_the_documentation_page_needs_no_other_host(client: Client) -> None:
+    content = client.get("/api/v1/docs").content.decode()
+    assert "swagger" in content
+    assert "https://" not in content
+
+
+@pytest.fixture
+def admin_client(db: None, client: Client) -> Client:
+    get_user_model().objects.create_superuser("admin", "", "secret")
+    assert client.login(username="admin", password="secret")
+    return client
+
+
+@pytest.mark.parametrize(
+    "model",
+    ["ingest_workspace", "ingest_product", "ingest_project", "ingest_apikey", "ingest_batch", "lake_record",
+     "lake_rejectedrecord", "attachments_attachment"],
+)  # fmt: skip
+def test_operators_list_and_search_every_kind_of_row(admin_client: Client, api: ApiClient, model: str) -> None:
+    send_and_land(api, [record(attachments=[{"type": "file", "vendor_url": "http://127.0.0.1:9/x"}]), {"bad": 1}])
+    url = reverse(f"admin:{model}_changelist")
+    assert admin_client.get(url).status_code == 200
+    assert admin_client.get(url, {"q": "1"}).status_code == 200
+    links = [part.split('"')[0] for part in admin_client.get(url).content.decode().split('href="')]
+    details = [link for link in links if link.startswith(url) and link.endswith("/change/")]
+    assert details
+    assert admin_client.get(details[0]).status_code == 200
+
+
+@pytest.mark.parametrize("model", ["ingest_batch", "lake_record", "lake_rejectedrecord", "attachments_attachment"])
+def test_rows_of_the_pipeline_cannot_be_changed(admin_client: Client, model: str) -> None:
+    assert admin_client.get(reverse(f"admin:{model}_add")).status_code == 403
+
+
+def test_a_key_made_in_the_admin_is_shown_once_and_works(admin_client: Client, workspace: Workspace) -> None:
+    fields = {
+        "workspace": workspace.pk,
+        "label": "crm",
+        "source": "crm",
+        "permissions": ["api:read"],
+        "rate_limit": "0",
+    }
+    page = admin_client.post(reverse("admin:ingest_apikey_add"), fields, follow=True).content.decode()
+    secret = page[page.index("em_sk_") :].split("<")[0]
+    key = ApiKey.objects.get(label="crm")
+    again = admin_client.get(reverse("admin:ingest_apikey_change", args=[key.pk])).content.decode()
+    assert secret not in again
+    assert ApiClient(Client(), secret).get(f"{INGEST}/batches").status_code == 200
+    admin_client.post(reverse("admin:ingest_apikey_changelist"), {"action": "revoke", "_selected_action": [key.pk]})
+    assert ApiClient(Client(), secret).get(f"{INGEST}/batches").status_code == 401
+
+
+def test_the_admin_asks_for_a_login(db: None, client: Client) -> None:
+    assert client.get("/admin/").status_code == 302
+
+
+def test_the_commands_make_workspace_and_key_and_revoke_it(db: None) -> None:
+    words = ["acme", "--product", "p", "--project", "q", "--project", "r", "--product", "s"]
+    made = {
+        "workspace": "acme",
+        "products": [{"productId": "p", "projectIds": ["q", "r"]}, {"productId": "s", "projectIds": []}],
+    }
+    assert run("createworkspace", *words) == run("createworkspace", *words) == made
+    key = run(
+        "createapikey", "acme", "--label", "crm", "--source", "crm", "--permissions", "api:read", "--rate-limit", "none"
+    )
+    assert key == {"workspace": "acme", "label": "crm", "apiKey": key["apiKey"], "permissions": ["api:read"]}
+    assert ApiClient(Client(), key["apiKey"]).get(f"{INGEST}/batches").status_code == 200
+    assert run("revokeapikey", "acme", "crm") == {"workspace": "acme", "label": "crm", "revoked": True}
+    assert ApiClient(Client(), key["apiKey"]).get(f"{INGEST}/batches").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["createapikey", "nobody"], "no workspace 'nobody'"),
+        (["createapikey", "acme", "--permissions", "api:all"], "unknown: api:all"),
+        (["createapikey", "acme", "--rate-limit", "-1"], "rate-limit"),
+        (["revokeapikey", "acme", "x"], "no live key 'x'"),
+        (["createworkspace", "a/b"], "slashes"),
+        (["createworkspace", "acme", "--project", "q"], "name its --product"),
+    ],
+)
+def test_a_command_says_what_is_wrong(db: None, words: list[str], message: str) -> None:
+    run("createworkspace", "acme")
+    with pytest.raises(CommandError, match=message):
+        call_command(*words)

@@ -1,0 +1,184 @@
+"""The one validator: every rule of the envelope, told with field and rule; fast and patient way agree."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lake.envelope import MAX_ERRORS, Envelope, FieldError
+from lake.envelope_errors import check_schema
+from tests.records import record
+
+PARTICIPANT = {"id": "u1", "role": "internal"}
+FILE = {"type": "file"}
+
+
+def errors_of(value: Any) -> list[FieldError]:
+    """The errors of a record, none for a valid one."""
+    found = check_schema(value if isinstance(value, bytes) else json.dumps(value).encode())
+    return found if isinstance(found, list) else []
+
+
+VALID: list[dict[str, Any]] = [
+    {},
+    {"type": "Email_THREAD"},
+    {"event_at": "2024-02-29T23:59:59.123Z"},
+    {"event_at": "0001-01-01T00:00:00Z"},
+    {"vendor_ids": {"": "", "a": "\u0000"}},
+    {"product_id": "😀" * 128},
+    {"project_ids": None, "project_id": "p"},
+    {"project_ids": ["a"], "project_id": "b"},
+    {"nature": "guidance"},
+    {"thread_id": "x" * 512},
+    {"participants": [PARTICIPANT] * 5000},
+    {"participants": []},
+    {"participants": [PARTICIPANT | {"name": "n" * 256, "email": "a@b.example", "type": "bot"}]},
+    {"attachments": [FILE | {"size": 0, "vendor_url": "https://x.example/a?b=c#d", "mime_type": "m", "sha1": "s"}]},
+    {"attachments": [FILE | {"size": 10**30}]},
+    {"attachments": [FILE | {"vendor_url": "ftp://x.example/a"}]},
+    {"tags": ["t" * 64] * 200},
+    {"pii": {}},
+    {"pii": {"contains_email": True, "sensitive_score": 1, "detected_entities": [{"type": "x", "confidence": 0.0}]}},
+    {"data": {}},
+]
+
+INVALID: list[tuple[dict[str, Any], str, str]] = [
+    ({"type": None}, "/_type", "required"),
+    ({"type": "nonsense"}, "/_type", "one of"),
+    ({"type": 5}, "/_type", "string"),
+    ({"schema_version": "1.0"}, "/_schema_version", "1.0.0"),
+    ({"schema_version": 1}, "/_schema_version", "string"),
+    ({"event_at": "2026-02-30T00:00:00Z"}, "/_event_at", "instant"),
+    ({"event_at": "2026-01-01T24:00:00Z"}, "/_event_at", "instant"),
+    ({"event_at": "2026-01-01T00:00:60Z"}, "/_event_at", "instant"),
+    ({"event_at": "2026-01-01T00:00:00"}, "/_event_at", ""),
+    ({"event_at": "2026-01-01T00:00:00+00:00"}, "/_event_at", ""),
+    ({"event_at": "2026-01-01T00:00:00.1234Z"}, "/_event_at", ""),
+    ({"event_at": "2026-01-01T00:00:00Z\n"}, "/_event_at", ""),
+    ({"event_at": "２026-01-01T00:00:00Z"}, "/_event_at", ""),
+    ({"event_at": "0000-01-01T00:00:00Z"}, "/_event_at", ""),
+    ({"vendor_ids": {}}, "/_vendor_ids", "at least"),
+    ({"vendor_ids": []}, "/_vendor_ids", "object"),
+    ({"vendor_ids": {"a/b~c": 1}}, "/_vendor_ids/a~1b~0c", "string"),
+    ({"product_id": "x" * 129}, "/_product_id", "128"),
+    ({"product_id": None}, "/_product_id", "required"),
+    ({"project_ids": None}, "/_project_ids", "_project_id"),
+    ({"project_ids": []}, "/_project_ids", "at least"),
+    ({"project_ids": ["ok", 5]}, "/_project_ids/1", "string"),
+    ({"project_ids": "p"}, "/_project_ids", "array"),
+    ({"project_id": "x" * 129}, "/_project_id", "128"),
+    ({"nature": "maybe"}, "/_nature", "one of"),
+    ({"thread_id": "x" * 513}, "/_thread_id", "512"),
+    ({"participants": [PARTICIPANT] * 5001}, "/_participants", "5,000"),
+    ({"participants": [{"id": "x"}]}, "/_participants/0/role", "required"),
+    ({"participants": [PARTICIPANT | {"x": 1}]}, "/_participants/0/x", "no field"),
+    ({"participants": [PARTICIPANT | {"email": "no"}]}, "/_participants/0/email", "e-mail"),
+    ({"participants": [PARTICIPANT | {"email": "a@" + "b" * 320}]}, "/_participants/0/email", ""),
+    ({"participants": [PARTICIPANT | {"type": "alien"}]}, "/_participants/0/type", "one of"),
+    ({"attachments": [FILE] * 11}, "/_attachments", "10"),
+    ({"attachments": [{}]}, "/_attachments/0/type", "required"),
+    ({"attachments": [FILE | {"size": -1}]}, "/_attachments/0/size", "at least 0"),
+    ({"attachments": [FILE | {"size": True}]}, "/_attachments/0/size", "integer"),
+    ({"attachments": [FILE | {"size": 1.0}]}, "/_attachments/0/size", "integer"),
+    ({"attachments": [FILE | {"vendor_url": "not a uri"}]}, "/_attachments/0/vendor_url", "URI"),
+    ({"attachments": [FILE | {"vendor_url": "https://x.example/" + "a" * 2048}]}, "/_attachments/0/vendor_url", ""),
+    ({"attachments": [FILE | {"sha1": "x" * 129}]}, "/_attachments/0/sha1", "128"),
+    ({"tags": ["x" * 65]}, "/_tags/0", "64"),
+    ({"tags": ["x"] * 201}, "/_tags", "200"),
+    ({"pii": {"sensitive_score": 1.01}}, "/_pii/sensitive_score", "at most 1"),
+    ({"pii": {"sensitive_score": -0.1}}, "/_pii/sensitive_score", "at least 0"),
+    ({"pii": {"contains_email": "yes"}}, "/_pii/contains_email", "true or false"),
+    ({"pii": {"detected_entities": [{"confidence": True}]}}, "/_pii/detected_entities/0/confidence", "number"),
+    ({"pii": {"redaction_status": "gone"}}, "/_pii/redaction_status", "one of"),
+    ({"pii": {"more": 1}}, "/_pii/more", "no field"),
+    ({"data": None}, "/data", "required"),
+    ({"data": []}, "/data", "object"),
+    ({"data": "x"}, "/data", "object"),
+    ({"surprise": 1}, "/_surprise", "no field"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", VALID)
+def test_what_the_contract_allows_is_valid(changes: dict[str, Any]) -> None:
+    assert errors_of(record(**changes)) == []
+
+
+@pytest.mark.parametrize(("changes", "pointer", "words"), INVALID)
+def test_a_broken_rule_is_told_with_field_and_rule(changes: dict[str, Any], pointer: str, words: str) -> None:
+    errors = errors_of(record(**changes))
+    assert pointer in {e.pointer for e in errors}
+    (error,) = [e for e in errors if e.pointer == pointer]
+    assert error.code == "VALIDATION_ERROR"
+    assert pointer.split("/")[1] in error.message
+    assert words.lower() in error.message.lower()
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in record() if n != "data"] + ["_thread_id", "_participants", "_tags", "_pii", "_nature"]
+)
+def test_null_is_no_value(name: str) -> None:
+    assert name in errors_of(record() | {name: None})[0].pointer
+
+
+@pytest.mark.parametrize("raw", [b"5", b"[]", b'"x"', b"null", b"true"])
+def test_a_record_that_is_no_object_is_a_validation_error(raw: bytes) -> None:
+    (error,) = errors_of(raw)
+    assert (error.code, error.pointer) == ("VALIDATION_ERROR", "")
+
+
+@pytest.mark.parametrize("raw", [b"{", b"nonsense", b"\xff{}", b"{} {}", b'{"a":NaN}', b""])
+def test_what_does_not_parse_is_invalid_json(raw: bytes) -> None:
+    (error,) = errors_of(raw)
+    assert error.code == "INVALID_JSON"
+
+
+def test_repeated_keys_of_the_envelope_are_errors_and_in_data_they_are_not() -> None:
+    raw = json.dumps(record(data={"a": 1})).encode()
+    assert errors_of(raw.replace(b'{"a": 1}', b'{"a": 1, "a": 2}')) == []
+    (error,) = errors_of(raw[:-1] + b', "_product_id": "prod-abc"}')
+    assert (error.pointer, "more than once" in error.message) == ("/_product_id", True)
+    inner = (
+        json.dumps(record(participants=[PARTICIPANT])).encode().replace(b'"id": "u1"', b'"id": "u1", "i\\u0064": "u2"')
+    )
+    assert [e.pointer for e in errors_of(inner)] == ["/_participants/0/id"]
+
+
+def test_lone_surrogates_are_errors_outside_of_data_and_nul_is_none() -> None:
+    raw = json.dumps(record(thread_id="T", vendor_ids={"k": "a\u0000b"})).encode()
+    assert errors_of(raw) == []
+    (error,) = errors_of(raw.replace(b'"T"', b'"\\udc00"'))
+    assert (error.pointer, "surrogate" in error.message) == ("/_thread_id", True)
+    (error,) = errors_of(raw.replace(b'"k"', b'"\\ud800"'))
+    assert error.pointer.startswith("/_vendor_ids/")
+    assert errors_of(raw.replace(b'{"text": "hello"}', b'{"\\ud800": "\\udfff"}')) == []
+
+
+def test_at_most_a_hundred_errors_a_record_one_for_each_pointer() -> None:
+    errors = errors_of(record(tags=[5] * 150))
+    assert len(errors) == MAX_ERRORS == len({e.pointer for e in errors})
+
+
+def test_every_message_stays_within_its_length() -> None:
+    for error in errors_of({"x" * 9000: 1}):
+        assert len(error.message) <= 2048
+        assert len(error.code) <= 64
+
+
+scalars = st.sampled_from([None, True, 0, -1, 1.5, "", "x", "y" * 300, [], {}, ["a"], {"a": "b"}])
+
+
+@settings(max_examples=300)
+@given(
+    st.dictionaries(st.sampled_from([*record(), "_thread_id", "_tags", "_pii", "_nature", "_project_id", "x"]), scalars)
+)
+def test_the_fast_way_and_the_patient_way_agree(changes: dict[str, Any]) -> None:
+    """Valid exactly when the patient walk, forced by an escaped key, finds no error."""
+    value = record() | changes
+    fast = check_schema(json.dumps(value).encode())
+    slow_text = json.dumps(value).encode().replace(b'"_schema_version"', b'"_schema\\u005fversion"', 1)
+    slow = check_schema(slow_text)
+    assert isinstance(fast, Envelope) == isinstance(slow, Envelope)
+    if isinstance(fast, list) and isinstance(slow, list):
+        assert {e.pointer for e in fast} == {e.pointer for e in slow}

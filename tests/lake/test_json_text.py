@@ -1,0 +1,88 @@
+"""The strict scanner, beside Python's json as a model."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lake import json_text
+from lake.json_text import JsonSyntaxError
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+def strict(text: bytes) -> Any:
+    """Python's json without what JSON does not have."""
+
+    def refuse(word: str) -> None:
+        raise ValueError(word)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def is_whole(text: bytes) -> bool:
+    """Whether the scanner takes a text from its beginning to its end."""
+    try:
+        return json_text.skip_value(text, 0) == len(text)
+    except JsonSyntaxError:
+        return False
+
+
+@given(values, st.sampled_from([None, 1]), st.booleans())
+def test_every_json_text_is_taken_to_its_end(value: Any, indent: int | None, ascii_only: bool) -> None:
+    text = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
+    assert json_text.skip_value(text, 0) == len(text)
+
+
+@given(values, st.data())
+def test_a_mutated_text_is_judged_as_by_pythons_json(value: Any, data: Any) -> None:
+    text = bytearray(json.dumps(value).encode())
+    at = data.draw(st.integers(0, len(text) - 1))
+    text[at : at + data.draw(st.integers(0, 2))] = data.draw(
+        st.sampled_from([b",", b"}", b"]", b'"', b"0", b"e", b" ", b"-"])
+    )
+    mutated = bytes(text).strip(b" ")
+    try:
+        strict(mutated)
+        is_json = True
+    except ValueError:
+        is_json = False
+    assert is_whole(mutated) == is_json
+
+
+@given(st.dictionaries(st.text(), values, max_size=5))
+def test_members_give_each_value_as_its_slice(value: dict[str, Any]) -> None:
+    text = json.dumps(value, indent=2).encode()
+    found = {json_text.decode_string(key): json.loads(text[a:b]) for key, a, b in json_text.members(text, 0)}
+    assert found == value
+
+
+@given(st.lists(values, max_size=5))
+def test_elements_give_each_value_as_its_slice(value: list[Any]) -> None:
+    text = json.dumps(value, indent=2).encode()
+    assert [json.loads(text[a:b]) for a, b in json_text.elements(text, 0)] == value
+
+
+@pytest.mark.parametrize("depth", [10, 100_000])
+def test_depth_costs_no_recursion(depth: int) -> None:
+    text = b'{"a":[' * depth + b"]}" * depth
+    assert json_text.skip_value(text, 0) == len(text)
+    with pytest.raises(JsonSyntaxError):
+        json_text.skip_value(text[:-1], 0)
+
+
+@pytest.mark.parametrize(
+    "text", [b"NaN", b"Infinity", b"01", b"1.", b".5", b"+1", b"'a'", b'"\n"', b'"\\x"', b"[1,]", b'{"a":1,}', b""]
+)
+def test_what_is_no_json_is_refused(text: bytes) -> None:
+    assert not is_whole(text)
+
+
+def test_one_line_changes_line_breaks_alone() -> None:
+    assert json_text.one_line(b'{\r\n"a": "\\n\\r"\n}') == b'{  "a": "\\n\\r" }'
