@@ -2,6 +2,7 @@
 
 import contextvars
 import socket
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypeVar
 
 import requests
@@ -107,6 +108,7 @@ def new_session() -> requests.Session:
     for scheme in ("http://", "https://"):
         session.mount(scheme, CheckedAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
     session.headers.clear()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     return session
 
 

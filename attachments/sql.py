@@ -21,7 +21,7 @@ WITH RECURSIVE hosts AS (
   FROM hosts h LEFT JOIN busy USING (host)
   CROSS JOIN LATERAL (
     SELECT a.id, a.next_attempt_at FROM attachments_attachment a
-    WHERE a.state = 'PENDING' AND a.host = h.host AND a.next_attempt_at <= now()
+    WHERE a.state = 'PENDING' AND a.host = h.host AND a.next_attempt_at <= statement_timestamp()
     ORDER BY a.next_attempt_at, a.id LIMIT 1
   ) AS first
   WHERE h.host IS NOT NULL AND coalesce(busy.n, 0) < %(host_limit)s
@@ -29,25 +29,25 @@ WITH RECURSIVE hosts AS (
 ), claimed AS (
   UPDATE attachments_attachment AS a SET
     state = 'IN_PROGRESS', claim_token = a.claim_token + 1, claimed_by = %(who)s,
-    claimed_until = now() + make_interval(secs => %(lease)s), attempts = a.attempts + 1,
-    window_began_at = coalesce(a.window_began_at, now()), next_attempt_at = NULL
+    claimed_until = statement_timestamp() + make_interval(secs => %(lease)s), attempts = a.attempts + 1,
+    window_began_at = coalesce(a.window_began_at, statement_timestamp()), next_attempt_at = NULL
   FROM chosen WHERE a.id = chosen.id AND a.state = 'PENDING'
   RETURNING a.*
 ), attempt AS (
   INSERT INTO attachments_downloadattempt (attachment_id, token, started_at, bytes, code, message, leftovers)
-  SELECT id, claim_token, now(), 0, 'IN_PROGRESS', '', true FROM claimed
+  SELECT id, claim_token, statement_timestamp(), 0, 'IN_PROGRESS', '', true FROM claimed
 ), tally AS (
   UPDATE attachments_attachmenttally AS t SET has_begun = true FROM claimed
   WHERE t.batch_id = claimed.batch_id AND NOT t.has_begun
 )
 SELECT c.id, c.claim_token, c.batch_id, c.workspace_id, w.name, c.type, c.filename, c.vendor_url, c.upload_intent_id,
   c.declared_mime_type, c.declared_size, c.declared_sha1, c.declared_md5, c.attempts,
-  extract(epoch FROM now() - c.window_began_at)::float
+  extract(epoch FROM statement_timestamp() - c.window_began_at)::float
 FROM claimed c JOIN ingest_workspace w ON w.id = c.workspace_id
 """
 
 RENEW = """
-UPDATE attachments_attachment SET claimed_until = now() + make_interval(secs => %s)
+UPDATE attachments_attachment SET claimed_until = statement_timestamp() + make_interval(secs => %s)
 WHERE state = 'IN_PROGRESS' AND (id, claim_token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
 RETURNING id
 """
@@ -59,18 +59,18 @@ WITH held AS (
   WHERE id = %(id)s AND claim_token = %(token)s AND state = 'IN_PROGRESS' FOR UPDATE
 ), file AS (
   INSERT INTO attachments_storedfile AS f (workspace_id, sha256, storage_uri, size, created_at)
-  SELECT workspace_id, decode(%(sha256)s, 'hex'), %(uri)s, %(size)s, now() FROM held
+  SELECT workspace_id, decode(%(sha256)s, 'hex'), %(uri)s, %(size)s, statement_timestamp() FROM held
   ON CONFLICT (workspace_id, sha256) DO UPDATE SET size = f.size
   RETURNING storage_uri
 ), done AS (
   UPDATE attachments_attachment AS a SET
-    state = 'COMPLETE', claimed_until = NULL, completed_at = now(), error_code = '', error_message = '',
+    state = 'COMPLETE', claimed_until = NULL, completed_at = statement_timestamp(), error_code = '', error_message = '',
     size = %(size)s, mime_type = %(mime_type)s, sha256 = %(sha256)s, sha1 = %(sha1)s, md5 = %(md5)s,
     storage_uri = file.storage_uri
   FROM held, file WHERE a.id = held.id
 ), attempt AS (
   UPDATE attachments_downloadattempt AS d SET
-    finished_at = now(), http_status = 200, bytes = %(bytes)s, code = 'OK', message = '',
+    finished_at = statement_timestamp(), http_status = 200, bytes = %(bytes)s, code = 'OK', message = '',
     leftovers = file.storage_uri <> %(uri)s
   FROM held, file WHERE d.attachment_id = held.id AND d.token = %(token)s
 ), tally AS (
@@ -88,14 +88,14 @@ WITH held AS (
 ), done AS (
   UPDATE attachments_attachment AS a SET
     state = %(state)s, claimed_until = NULL, error_code = %(code)s, error_message = %(message)s,
-    next_attempt_at = CASE WHEN %(state)s = 'PENDING' THEN now() + make_interval(secs => %(wait)s) END,
-    completed_at = CASE WHEN %(state)s = 'FAILED' THEN now() END,
+    next_attempt_at = CASE WHEN %(state)s = 'PENDING' THEN statement_timestamp() + make_interval(secs => %(wait)s) END,
+    completed_at = CASE WHEN %(state)s = 'FAILED' THEN statement_timestamp() END,
     attempts = a.attempts - %(uncounted)s::int,
     window_began_at = CASE WHEN a.attempts - %(uncounted)s::int > 0 THEN a.window_began_at END
   FROM held WHERE a.id = held.id
 ), attempt AS (
   UPDATE attachments_downloadattempt AS d SET
-    finished_at = now(), http_status = %(http_status)s, bytes = %(bytes)s, code = %(code)s, message = %(message)s,
+    finished_at = statement_timestamp(), http_status = %(http_status)s, bytes = %(bytes)s, code = %(code)s, message = %(message)s,
     leftovers = %(leftovers)s
   FROM held WHERE d.attachment_id = held.id AND d.token = %(token)s
 ), tally AS (
@@ -110,17 +110,17 @@ SELECT held.batch_id, coalesce((SELECT is_settled FROM tally), false) FROM held
 TAKE_BACK = """
 WITH lost AS (
   SELECT id, claim_token, batch_id, crashes + 1 >= %(max_crashes)s AS is_hopeless FROM attachments_attachment
-  WHERE state = 'IN_PROGRESS' AND claimed_until < now() ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED
+  WHERE state = 'IN_PROGRESS' AND claimed_until < statement_timestamp() ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED
 ), back AS (
   UPDATE attachments_attachment AS a SET
     state = CASE WHEN lost.is_hopeless THEN 'FAILED' ELSE 'PENDING' END, crashes = a.crashes + 1, claimed_until = NULL,
-    claim_token = a.claim_token + 1, next_attempt_at = CASE WHEN NOT lost.is_hopeless THEN now() END,
+    claim_token = a.claim_token + 1, next_attempt_at = CASE WHEN NOT lost.is_hopeless THEN statement_timestamp() END,
     attempts = a.attempts - 1, window_began_at = CASE WHEN a.attempts > 1 THEN a.window_began_at END,
     error_code = 'WORKER_LOST', error_message = %(message)s,
-    completed_at = CASE WHEN lost.is_hopeless THEN now() END
+    completed_at = CASE WHEN lost.is_hopeless THEN statement_timestamp() END
   FROM lost WHERE a.id = lost.id
 ), attempts AS (
-  UPDATE attachments_downloadattempt AS d SET finished_at = now(), code = 'WORKER_LOST', message = %(message)s
+  UPDATE attachments_downloadattempt AS d SET finished_at = statement_timestamp(), code = 'WORKER_LOST', message = %(message)s
   FROM lost WHERE d.attachment_id = lost.id AND d.token = lost.claim_token AND d.finished_at IS NULL
 ), counted AS (
   SELECT batch_id, count(*) AS n FROM lost WHERE is_hopeless GROUP BY batch_id
@@ -136,7 +136,7 @@ WITH failed AS (
   SELECT id FROM attachments_attachment WHERE batch_id = %(batch)s AND state = 'FAILED' ORDER BY id FOR UPDATE
 ), again AS (
   UPDATE attachments_attachment AS a SET
-    state = 'PENDING', attempts = 0, crashes = 0, window_began_at = NULL, next_attempt_at = now(), completed_at = NULL,
+    state = 'PENDING', attempts = 0, crashes = 0, window_began_at = NULL, next_attempt_at = statement_timestamp(), completed_at = NULL,
     error_code = '', error_message = ''
   FROM failed WHERE a.id = failed.id
   RETURNING a.id
@@ -147,4 +147,4 @@ WITH failed AS (
 SELECT count(*) FROM again
 """
 
-DUE = "SELECT count(*) FROM (SELECT 1 FROM attachments_attachment WHERE state = 'PENDING' AND next_attempt_at <= now() LIMIT %s) AS due"
+DUE = "SELECT count(*) FROM (SELECT 1 FROM attachments_attachment WHERE state = 'PENDING' AND next_attempt_at <= statement_timestamp() LIMIT %s) AS due"

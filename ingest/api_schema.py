@@ -252,7 +252,7 @@ RECORD: dict[str, Any] = {
     "responses": {200: _RECORD, **_errors(404)},
 }
 
-_PROBES = {
+_PROBES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "/healthz": ("healthz", "The process lives", {"application/json": {}}),
     "/readyz": ("readyz", "What the service needs answers; 503 without the database", {"application/json": {}}),
     "/metrics": ("metrics", "Prometheus metrics, for this host and allowed networks", {"text/plain": {}}),

@@ -6,13 +6,13 @@ import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import zstandard
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
+from django.db.models.functions import Now
 
 from evermuse import logs, public_ids
 from ingest import sql
@@ -169,15 +169,15 @@ def mark_landed(counts: Sequence[LandedCounts]) -> None:
             raise RuntimeError(f"{len(rows)} batches were held, {cursor.rowcount} changed")
 
 
-def mark_processing(batch_ids: Sequence[int], now: datetime) -> None:
+def mark_processing(batch_ids: Sequence[int]) -> None:
     """LANDED → PROCESSING."""
-    Batch.objects.filter(id__in=batch_ids, status=Status.LANDED).update(status=Status.PROCESSING, processing_at=now)
+    Batch.objects.filter(id__in=batch_ids, status=Status.LANDED).update(status=Status.PROCESSING, processing_at=Now())
 
 
-def mark_complete(batch_ids: Sequence[int], now: datetime) -> int:
+def mark_complete(batch_ids: Sequence[int]) -> int:
     """PROCESSING → COMPLETE; the number that changed."""
     return Batch.objects.filter(id__in=batch_ids, status=Status.PROCESSING).update(
-        status=Status.COMPLETE, completed_at=now
+        status=Status.COMPLETE, completed_at=Now()
     )
 
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import OperationalError, transaction
-from django.utils import timezone
 
 from attachments import registration
 from evermuse import logs, public_ids, wake
@@ -84,12 +83,12 @@ def advance(batch_ids: Sequence[int]) -> None:
     """LANDED → PROCESSING → COMPLETE, as far as the processors are. Idempotent."""
     if not batch_ids:
         return
-    batches.mark_processing(batch_ids, timezone.now())
+    batches.mark_processing(batch_ids)
     settled = set(batch_ids)
     for processor in processors.installed():
         processor.start(batch_ids)
         settled &= processor.settled(batch_ids)
-    if settled and batches.mark_complete(sorted(settled), timezone.now()):
+    if settled and batches.mark_complete(sorted(settled)):
         log.info("batch.complete", batch_ids=[public_ids.of_batch(i) for i in sorted(settled)])
 
 

@@ -20,15 +20,15 @@ WAITING = """
 SELECT id, record_count, claimed_until IS NOT NULL AS crashed, claimed_alone, crashes, lone_crashes
 FROM ingest_batch
 WHERE status = 'LANDING'
-  AND (claimed_until IS NULL OR claimed_until < now())
-  AND (not_before IS NULL OR not_before <= now())
+  AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
+  AND (not_before IS NULL OR not_before <= statement_timestamp())
 ORDER BY id LIMIT %s
 FOR UPDATE SKIP LOCKED
 """
 
 CLAIM = """
 UPDATE ingest_batch SET
-  claim_token = claim_token + 1, claimed_until = now() + make_interval(secs => %s), claimed_by = %s,
+  claim_token = claim_token + 1, claimed_until = statement_timestamp() + make_interval(secs => %s), claimed_by = %s,
   claimed_alone = %s, attempts = attempts + 1, not_before = NULL,
   crashes = crashes + (claimed_until IS NOT NULL)::int,
   lone_crashes = lone_crashes + (claimed_until IS NOT NULL AND batch.claimed_alone)::int
@@ -38,14 +38,14 @@ RETURNING id, claim_token
 """
 
 GIVE_UP = """
-UPDATE ingest_batch SET status = 'FAILED', claimed_until = NULL, claim_token = claim_token + 1, completed_at = now(),
+UPDATE ingest_batch SET status = 'FAILED', claimed_until = NULL, claim_token = claim_token + 1, completed_at = statement_timestamp(),
   lone_crashes = lone_crashes + 1, crashes = crashes + 1, failure = %s
 WHERE id = ANY(%s) AND status = 'LANDING'
 """
 
 # Give a claim back before its end. With a crash it will be claimed alone.
 RELEASE = """
-UPDATE ingest_batch SET claimed_until = NULL, not_before = now() + make_interval(secs => %s), failure = %s,
+UPDATE ingest_batch SET claimed_until = NULL, not_before = statement_timestamp() + make_interval(secs => %s), failure = %s,
   crashes = crashes + %s::int, lone_crashes = lone_crashes + (%s AND claimed_alone)::int
 WHERE status = 'LANDING' AND (id, claim_token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
 """
@@ -61,8 +61,8 @@ LANDED = """
 UPDATE ingest_batch AS b SET
   status = n.status, type = n.type, accepted_count = n.accepted, rejected_count = n.rejected, error_count = n.errors,
   first_errors = n.first_errors, claimed_until = NULL, failure = n.failure,
-  landed_at = CASE WHEN n.status = 'LANDED' THEN now() END,
-  completed_at = CASE WHEN n.status = 'FAILED' THEN now() END
+  landed_at = CASE WHEN n.status = 'LANDED' THEN statement_timestamp() END,
+  completed_at = CASE WHEN n.status = 'FAILED' THEN statement_timestamp() END
 FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::int[], %s::int[], %s::int[], %s::text[], %s::text[])
   AS n (id, token, status, type, accepted, rejected, errors, first_errors, failure)
 WHERE b.id = n.id AND b.claim_token = n.token AND b.status = 'LANDING'

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from django.db.models import Q
-from django.utils import timezone
+from django.db.models.functions import Now
 
 from evermuse import logs, wake
 from ingest import idempotency, pipeline
@@ -20,7 +20,7 @@ LEFT_BEHIND = timedelta(seconds=5)
 
 def sweep() -> None:
     """One round. Two sweepers at once do no harm: each step is a conditional UPDATE or a hint."""
-    now = timezone.now()
+    now = Now()
     is_claimable = Q(claimed_until=None) | Q(claimed_until__lt=now)
     is_due = Q(not_before=None) | Q(not_before__lte=now)
     waiting = Batch.objects.filter(is_claimable, is_due, status=Batch.Status.LANDING)

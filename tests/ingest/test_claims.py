@@ -160,8 +160,8 @@ def test_the_sweeper_wakes_workers_for_what_waits_and_completes_what_was_left_be
 def test_statuses_never_move_backwards(api: ApiClient) -> None:
     batch_id = send_and_land(api, record())
     number = int(batch_id[6:])
-    batches.mark_processing([number], timezone.now())
-    batches.mark_complete([number], timezone.now())
+    batches.mark_processing([number])
+    batches.mark_complete([number])
     assert not batches.reopen(number)
     assert batches.claim() == []
     assert api.batch(batch_id)["status"] == "COMPLETE"

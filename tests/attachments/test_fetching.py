@@ -1,0 +1,382 @@
+"""From a record's attachment to a stored object and a ledger entry, in-process, with a real server and a real store."""
+
+import gzip
+import hashlib
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import urllib3
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from attachments import claims, fetching, storage, sweeper
+from attachments.claims import Claim
+from attachments.failures import Failure
+from attachments.models import Attachment, AttachmentTally, DownloadAttempt, StoredFile
+from evermuse.errors import LeaseLost, StoreUnavailable
+from ingest import pipeline
+from ingest.models import Workspace
+from lake import object_store
+from tests.attachments.vendor import Vendor
+from tests.http_client import ApiClient
+from tests.ingest.landing import send_and_land
+from tests.records import record
+
+BODY = b"audio" * 1000
+LEDGER_FIELDS = {
+    "attachmentId", "recordId", "recordIndex", "position", "type", "filename", "vendorUrl", "state", "size", "mimeType",
+    "sha256", "sha1", "md5", "storageUri", "downloadUrl", "nextAttemptAt", "error", "attempts",
+}  # fmt: skip
+
+
+def file(url: str, **more: object) -> dict[str, object]:
+    """One attachment entry."""
+    return {"type": "audio", "filename": "call.mp3", "vendor_url": url, **more}
+
+
+def send(api: ApiClient, *files: dict[str, object]) -> str:
+    """A landed batch of one record with these attachments."""
+    return send_and_land(api, record(attachments=list(files)))
+
+
+def run(api: ApiClient, batch_id: str) -> dict[str, Any]:
+    """Fetch what is due, advance, and give the batch."""
+    fetching.fetch_waiting()
+    pipeline.advance([int(batch_id[6:])])
+    return api.batch(batch_id)
+
+
+def make_due() -> None:
+    """The next attempt's time has come."""
+    Attachment.objects.filter(state="PENDING").update(next_attempt_at=timezone.now() - timedelta(minutes=1))
+
+
+def stored(uri: str) -> bytes:
+    """An object's bytes."""
+    bucket, key = uri.removeprefix("s3://").split("/", 1)
+    return object_store.client().get_object(bucket, key).read()
+
+
+def objects() -> set[str]:
+    """The keys of all attachments' objects."""
+    return {
+        str(o.object_name)
+        for o in object_store.client().list_objects("evermuse-lake", prefix="attachments/", recursive=True)
+    }
+
+
+@pytest.fixture(autouse=True)
+def empty_store(servers: object) -> None:
+    for key in objects():
+        object_store.client().remove_object("evermuse-lake", key)
+
+
+def test_a_file_is_fetched_verified_and_told_in_the_ledger(api: ApiClient, vendor: Vendor) -> None:
+    url = vendor.on("/call", lambda x: x.answer(BODY, Content_Type="audio/mpeg; charset=x"))
+    sha1, md5 = hashlib.sha1(BODY).hexdigest(), hashlib.md5(BODY).hexdigest()
+    batch_id = send(api, file(url, size=len(BODY), sha1=sha1.upper(), md5=md5))
+    before = api.batch(batch_id)
+    assert (before["status"], before["attachmentDownloadStatus"], before["attachmentDownloadTotal"]) == (
+        "PROCESSING",
+        "PENDING",
+        1,
+    )
+    after = run(api, batch_id)
+    assert {k: v for k, v in after.items() if k.startswith("attach")} | {"status": after["status"]} == {
+        "attachmentDownloadTotal": 1,
+        "attachmentDownloadComplete": 1,
+        "attachmentDownloadFailed": 0,
+        "attachmentDownloadStatus": "COMPLETE",
+        "status": "COMPLETE",
+    }
+    (entry,) = api.rows(batch_id, "attachments")
+    assert set(entry) == LEDGER_FIELDS
+    assert stored(entry["storageUri"]) == BODY
+    assert (entry["size"], entry["sha256"]) == (len(BODY), hashlib.sha256(BODY).hexdigest())
+    assert (entry["sha1"], entry["md5"], entry["mimeType"]) == (sha1, md5, "audio/mpeg")
+    assert (entry["state"], entry["error"], entry["nextAttemptAt"], entry["vendorUrl"]) == ("COMPLETE", None, None, url)
+    (attempt,) = entry["attempts"]
+    assert (attempt["code"], attempt["httpStatus"], attempt["bytes"]) == ("OK", 200, len(BODY))
+    downloaded = urllib3.request("GET", entry["downloadUrl"])
+    assert (downloaded.data, downloaded.headers["content-type"]) == (BODY, "audio/mpeg")
+    assert 'filename="call.mp3"' in downloaded.headers["content-disposition"]
+
+
+def test_a_batch_of_failures_and_successes_ends_complete_with_exact_counts(api: ApiClient, vendor: Vendor) -> None:
+    good = vendor.on("/a", lambda x: x.answer(BODY))
+    batch_id = send(api, file(good), file(vendor.url("/missing")))
+    after = run(api, batch_id)
+    assert (after["status"], after["attachmentDownloadStatus"]) == ("COMPLETE", "PARTIAL_FAILURE")
+    assert (after["attachmentDownloadComplete"], after["attachmentDownloadFailed"]) == (1, 1)
+    entry = api.rows(batch_id, "attachments")[1]
+    assert (entry["state"], entry["error"]["code"]) == ("FAILED", "HTTP_404")
+    assert "404" in entry["error"]["message"]
+
+
+def test_metadata_alone_is_not_counted(api: ApiClient) -> None:
+    batch_id = send(api, {"type": "file", "filename": "x"})
+    assert "attachmentDownloadTotal" not in api.batch(batch_id)
+    assert api.batch(batch_id)["status"] == "COMPLETE"
+    assert api.rows(batch_id, "attachments") == []
+
+
+def test_a_url_and_an_intent_together_fail_the_attachment_not_the_record(api: ApiClient, vendor: Vendor) -> None:
+    batch_id = send(api, file(vendor.url("/a"), upload_intent_id="x"))
+    after = run(api, batch_id)
+    assert (after["acceptedCount"], after["status"], after["attachmentDownloadFailed"]) == (1, "COMPLETE", 1)
+    assert api.rows(batch_id, "attachments")[0]["error"]["code"] == "INTENT_AND_URL"
+    assert vendor.requests == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "code"),
+    [({"size": len(BODY) + 1}, "SIZE_MISMATCH"), ({"sha1": "0" * 40}, "SHA1_MISMATCH"), ({"md5": "0" * 32}, "MD5_MISMATCH"), ({"size": 2**70}, "SIZE_MISMATCH")],
+)  # fmt: skip
+def test_a_file_that_is_not_the_declared_one_is_no_object(
+    api: ApiClient, vendor: Vendor, declared: dict[str, object], code: str
+) -> None:
+    batch_id = send(api, file(vendor.on("/a", lambda x: x.answer(BODY)), **declared))
+    assert run(api, batch_id)["attachmentDownloadStatus"] == "FAILED"
+    assert api.rows(batch_id, "attachments")[0]["error"]["code"] == code
+    assert objects() == set()
+
+
+@pytest.mark.parametrize(
+    ("declared", "answer", "code"),
+    [
+        ({"type": "audio"}, {"Content_Type": "text/html"}, "HTML_PAGE"),
+        ({"type": "audio"}, {}, "HTML_PAGE"),
+        ({"type": "file", "mime_type": "application/pdf"}, {}, "HTML_PAGE"),
+        ({"type": "file"}, {"Content_Type": "text/html"}, None),
+        ({"type": "text", "mime_type": "text/html"}, {"Content_Type": "text/html"}, None),
+    ],
+)
+def test_a_page_where_media_was_promised_is_told_as_such(
+    api: ApiClient, vendor: Vendor, declared: dict[str, Any], answer: dict[str, str], code: str | None
+) -> None:
+    page = b"  <!DOCTYPE html><html><body>Please log in</body></html>"
+    batch_id = send(api, file(vendor.on("/a", lambda x: x.answer(page, **answer)), **declared))
+    run(api, batch_id)
+    entry = api.rows(batch_id, "attachments")[0]
+    assert (entry["error"] or {}).get("code") == code
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_the_cap_holds_whatever_the_headers_say(
+    api: ApiClient, vendor: Vendor, settings: Settings, announced: bool
+) -> None:
+    settings.EVERMUSE_ATTACHMENT_MAX_BYTES = 1000
+    length = {} if announced else {"Content_Length": ""}
+    over = file(vendor.on("/over", lambda x: x.answer(bytes(1001), **length)))
+    exact = file(vendor.on("/exact", lambda x: x.answer(bytes(1000), **length)))
+    packed = file(
+        vendor.on("/gz", lambda x: x.answer(gzip.compress(bytes(9_000_000)), Content_Encoding="gzip", **length))
+    )
+    batch_id = send(api, over, exact, packed)
+    run(api, batch_id)
+    codes = [(entry["error"] or {}).get("code") for entry in api.rows(batch_id, "attachments")]
+    assert codes == ["TOO_LARGE", None, "TOO_LARGE"]
+
+
+def test_transient_faults_wait_and_then_succeed_and_every_attempt_is_told(api: ApiClient, vendor: Vendor) -> None:
+    url = vendor.on("/a", lambda x: x.answer(status="503 Later", Retry_After="30"))
+    batch_id = send(api, file(url))
+    waiting = run(api, batch_id)
+    assert (waiting["status"], waiting["attachmentDownloadStatus"]) == ("PROCESSING", "IN_PROGRESS")
+    (entry,) = api.rows(batch_id, "attachments")
+    assert entry["state"] == "PENDING"
+    assert entry["nextAttemptAt"] - entry["attempts"][0]["startedAt"] >= 30_000
+    vendor.on("/a", lambda x: x.answer(BODY))
+    make_due()
+    assert run(api, batch_id)["status"] == "COMPLETE"
+    (entry,) = api.rows(batch_id, "attachments")
+    assert [(a["code"], a["httpStatus"]) for a in entry["attempts"]] == [("HTTP_503", 503), ("OK", 200)]
+
+
+def test_attempts_are_bounded(api: ApiClient, vendor: Vendor) -> None:
+    batch_id = send(api, file(vendor.on("/a", lambda x: x.reset())))
+    for _ in range(8):
+        make_due()
+        run(api, batch_id)
+    (entry,) = api.rows(batch_id, "attachments")
+    assert (entry["state"], len(entry["attempts"])) == ("FAILED", 6)
+    assert api.batch(batch_id)["status"] == "COMPLETE"
+
+
+def claim_of(attempts: int, *, window: float = 0.0) -> Claim:
+    """A claim that has been tried so often."""
+    return Claim(1, 1, 1, 1, "w", "file", "", "http://x/", "", "", None, "", "", attempts, window)
+
+
+def test_waits_grow_honour_retry_after_and_end_with_the_window() -> None:
+    fault = Failure("HTTP_503", "", is_transient=True)
+    for attempt in range(1, 6):
+        wait = fetching.next_wait(claim_of(attempt), fault)
+        assert wait is not None
+        assert 0.5 <= wait / (3 * 2 ** (attempt - 1)) <= 1.5
+    assert fetching.next_wait(claim_of(6), fault) is None
+    assert fetching.next_wait(claim_of(2, window=239.5), fault) is None
+    assert fetching.next_wait(claim_of(1), Failure("HTTP_404", "", is_transient=False)) is None
+    asked = Failure("HTTP_429", "", is_transient=True, retry_after=60)
+    absurd = Failure("HTTP_429", "", is_transient=True, retry_after=86_400)
+    assert fetching.next_wait(claim_of(1), asked) == 60
+    assert fetching.next_wait(claim_of(1), absurd) == fetching.MAX_RETRY_AFTER_SECONDS
+    assert fetching.next_wait(claim_of(3, window=200), absurd) == 40
+
+
+def test_the_same_content_is_stored_once_in_a_workspace(api: ApiClient, vendor: Vendor) -> None:
+    urls = [vendor.on(f"/{n}", lambda x: x.answer(BODY)) for n in range(3)]
+    batch_id = send(api, *(file(url) for url in urls))
+    run(api, batch_id)
+    assert len({entry["storageUri"] for entry in api.rows(batch_id, "attachments")}) == 1
+    assert (len(objects()), StoredFile.objects.count()) == (1, 1)
+
+
+def test_two_workspaces_do_not_share_content(
+    api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace, vendor: Vendor
+) -> None:
+    url = vendor.on("/a", lambda x: x.answer(BODY))
+    batch_id = send(api, file(url))
+    foreign = new_client(of=other_workspace)
+    other = send(foreign, file(url))
+    run(api, batch_id)
+    run(foreign, other)
+    assert len(objects()) == 2
+
+
+def test_a_record_sent_again_with_the_same_file_makes_no_request(api: ApiClient, vendor: Vendor) -> None:
+    one = record(attachments=[file(vendor.on("/a", lambda x: x.answer(BODY)))])
+    run(api, send_and_land(api, one))
+    again = send_and_land(api, one)
+    status = api.batch(again)
+    assert (status["status"], status["attachmentDownloadStatus"], status["attachmentDownloadTotal"]) == (
+        "COMPLETE",
+        "COMPLETE",
+        1,
+    )
+    (entry,) = api.rows(again, "attachments")
+    assert (entry["state"], entry["attempts"], stored(entry["storageUri"])) == ("COMPLETE", [], BODY)
+    assert len(vendor.requests) == 1
+    one["_attachments"][0]["sha1"] = hashlib.sha1(BODY).hexdigest()
+    run(api, send_and_land(api, one))
+    assert len(vendor.requests) == 2
+
+
+def test_superseded_records_attachments_are_registered_too(api: ApiClient, vendor: Vendor) -> None:
+    ids = {"vendor_ids": {"id": "same"}}
+    urls = [vendor.on(f"/{n}", lambda x: x.answer(BODY)) for n in range(2)]
+    batch_id = send_and_land(api, [record(**ids, attachments=[file(url)]) for url in urls])
+    assert run(api, batch_id)["attachmentDownloadTotal"] == 2
+
+
+def test_a_retry_of_a_failed_file_leaves_the_batch_complete(api: ApiClient, vendor: Vendor) -> None:
+    batch_id = send(api, file(vendor.url("/a")))
+    assert run(api, batch_id)["attachmentDownloadStatus"] == "FAILED"
+    vendor.on("/a", lambda x: x.answer(BODY))
+    answer = api.post(b"", path=f"/api/v1/ingest/batches/{batch_id}/retry")
+    body = answer.json()
+    assert (answer.status_code, body["status"], body["attachmentDownloadStatus"], body["attachmentDownloadFailed"]) == (
+        202,
+        "COMPLETE",
+        "IN_PROGRESS",
+        0,
+    )
+    after = run(api, batch_id)
+    assert (after["status"], after["attachmentDownloadStatus"]) == ("COMPLETE", "COMPLETE")
+    assert len(api.rows(batch_id, "attachments")[0]["attempts"]) == 2
+
+
+def test_a_worker_that_lost_its_claim_settles_nothing(api: ApiClient, vendor: Vendor) -> None:
+    batch_id = send(api, file(vendor.on("/a", lambda x: x.answer(BODY))))
+    stale = claims.take()
+    assert stale is not None
+    Attachment.objects.update(claimed_until=timezone.now() - timedelta(days=1))
+    sweeper.sweep()
+    assert run(api, batch_id)["attachmentDownloadComplete"] == 1
+    with pytest.raises(LeaseLost):
+        claims.fail(stale, Failure("X", "late", is_transient=False), received=0, wait=None)
+    with pytest.raises(LeaseLost):
+        claims.complete(stale, claims.Stored("s3://x/y", 1, "", "00" * 32, "", ""), received=1)
+    assert (AttachmentTally.objects.get().complete, AttachmentTally.objects.get().failed) == (1, 0)
+    codes = [a["code"] for a in api.rows(batch_id, "attachments")[0]["attempts"]]
+    assert codes == ["WORKER_LOST", "OK"]
+
+
+def test_a_file_that_kills_its_worker_is_given_up_after_ten_times(api: ApiClient, vendor: Vendor) -> None:
+    batch_id = send(api, file(vendor.url("/a")))
+    for _ in range(10):
+        make_due()
+        assert claims.take() is not None
+        Attachment.objects.update(claimed_until=timezone.now() - timedelta(days=1))
+        sweeper.sweep()
+    pipeline.advance([int(batch_id[6:])])
+    after = api.batch(batch_id)
+    assert (after["status"], after["attachmentDownloadFailed"]) == ("COMPLETE", 1)
+    assert api.rows(batch_id, "attachments")[0]["error"]["code"] == "WORKER_LOST"
+
+
+def test_what_a_killed_attempt_left_is_swept_away(api: ApiClient, vendor: Vendor) -> None:
+    send(api, file(vendor.url("/a")))
+    claim = claims.take()
+    assert claim is not None
+    key = f"attachments/workspace={claim.workspace}/att_{claim.id:019d}/{claim.token}"
+    upload = storage.Upload(key, "audio/mpeg")
+    upload.write(bytes(storage.PART_BYTES + 1))
+    upload._wait(0)
+    finished = f"attachments/workspace={claim.workspace}/att_{claim.id:019d}/0"
+    DownloadAttempt.objects.create(
+        attachment_id=claim.id, token=0, started_at=timezone.now(), finished_at=timezone.now(), leftovers=True
+    )
+    object_store.put(finished, b"x", "audio/mpeg")
+    Attachment.objects.update(claimed_until=timezone.now() - timedelta(days=1))
+    sweeper.sweep()
+    assert objects() == set()
+    assert object_store.client()._list_multipart_uploads("evermuse-lake", prefix="attachments/").uploads == []
+    assert not DownloadAttempt.objects.filter(leftovers=True).exists()
+
+
+def test_while_the_store_is_away_no_attempt_is_counted(
+    api: ApiClient, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(self: storage.Upload) -> str:
+        raise StoreUnavailable("connection refused")
+
+    batch_id = send(api, file(vendor.on("/a", lambda x: x.answer(BODY))))
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.Upload, "complete", away)
+        for _ in range(8):
+            make_due()
+            run(api, batch_id)
+    assert Attachment.objects.get().state == "PENDING"
+    make_due()
+    assert run(api, batch_id)["attachmentDownloadComplete"] == 1
+
+
+def test_of_two_vendors_the_idle_one_comes_first(api: ApiClient, settings: Settings, vendor: Vendor) -> None:
+    settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = 3
+    slow = [file(f"http://127.0.0.1:1111/{n}") for n in range(8)]
+    send(api, *slow, file("http://127.0.0.1:2222/a"), file("http://127.0.0.1:2222/b"))
+    taken = [claim.vendor_url[17:21] if (claim := claims.take()) else None for _ in range(7)]
+    assert taken == ["1111", "2222", "1111", "2222", "1111", None, None]
+
+
+def test_large_files_go_in_parts_and_come_back_whole(api: ApiClient, vendor: Vendor) -> None:
+    body = hashlib.sha256(b"seed").digest() * (storage.PART_BYTES // 16)
+    batch_id = send(api, file(vendor.on("/big", lambda x: x.answer(body + b"end"))))
+    run(api, batch_id)
+    (entry,) = api.rows(batch_id, "attachments")
+    assert hashlib.sha256(stored(entry["storageUri"])).hexdigest() == entry["sha256"]
+    assert entry["size"] == len(body) + 3
+
+
+def test_no_query_string_of_a_url_is_logged(api: ApiClient, vendor: Vendor, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    for path in ("/ok", "/fail"):
+        vendor.on(f"{path}?token=s3cr3t", (lambda x: x.answer(BODY)) if path == "/ok" else (lambda x: x.reset()))
+    run(api, send(api, file(vendor.url("/ok?token=s3cr3t")), file(vendor.url("/fail?token=s3cr3t"))))
+    logged = "\n".join(f"{entry.name} {entry.msg} {entry.args}" for entry in caplog.records)
+    assert "attachment.complete" in logged
+    assert "s3cr3t" not in logged

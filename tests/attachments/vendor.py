@@ -1,0 +1,161 @@
+"""A vendor's HTTP server on real sockets that can behave as badly as a test asks."""
+
+import contextlib
+import socket
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Request:
+    """What came in."""
+
+    path: str
+    headers: dict[str, str]
+
+
+@dataclass
+class Exchange:
+    """One connection, to be answered by raw bytes."""
+
+    socket: socket.socket
+    request: Request
+    vendor: "Vendor"
+
+    def send(self, content: bytes) -> None:
+        """Send bytes; a client that hung up is no news."""
+        with contextlib.suppress(OSError):
+            self.socket.sendall(content)
+
+    def answer(self, body: bytes = b"", *, status: str = "200 OK", **headers: str) -> None:
+        """A plain answer; ``Content_Length=""`` leaves the header out."""
+        given = {"Content_Length": str(len(body)), "Content_Type": "application/octet-stream"} | headers
+        head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in given.items() if value)
+        self.send(f"HTTP/1.1 {status}\r\n{head}Connection: close\r\n\r\n".encode("latin-1") + body)
+
+    def drip(self, content: bytes, *, every: float) -> None:
+        """A byte at a time, until the client or the test has enough."""
+        with contextlib.suppress(OSError):
+            for byte in content:
+                self.socket.sendall(bytes([byte]))
+                if self.vendor.closing.wait(every):
+                    return
+
+    def stall(self) -> None:
+        """Keep the connection and say nothing."""
+        self.vendor.closing.wait(60)
+
+    def reset(self) -> None:
+        """End with a TCP reset."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+
+Behaviour = Callable[[Exchange], None]
+
+
+@dataclass
+class Vendor:
+    """Answers each path by its behaviour; notes every request."""
+
+    behaviours: dict[str, Behaviour] = field(default_factory=dict)
+    requests: list[Request] = field(default_factory=list)
+    closing: threading.Event = field(default_factory=threading.Event)
+    busy: int = 0
+    most_busy: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port: int = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def url(self, path: str) -> str:
+        """The URL of a path."""
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def on(self, path: str, behaviour: Behaviour) -> str:
+        """Behave so at a path, and give its URL."""
+        self.behaviours[path] = behaviour
+        return self.url(path)
+
+    def close(self) -> None:
+        """End, and let go of whoever waits."""
+        self.closing.set()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while not self.closing.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection:
+            try:
+                request = _read_request(connection)
+            except OSError:
+                return
+            if request is None:
+                return
+            with self._lock:
+                self.requests.append(request)
+                self.busy += 1
+                self.most_busy = max(self.busy, self.most_busy)
+            try:
+                exchange = Exchange(connection, request, self)
+                behave = self.behaviours.get(request.path)
+                if behave is None:
+                    exchange.answer(b"not here", status="404 Not Found")
+                else:
+                    behave(exchange)
+            finally:
+                with self._lock:
+                    self.busy -= 1
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_WR)
+
+
+def _read_request(connection: socket.socket) -> Request | None:
+    content = b""
+    while b"\r\n\r\n" not in content:
+        part = connection.recv(65536)
+        if not part:
+            return None
+        content += part
+    head, *lines = content.split(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return Request(head.split(" ")[1], headers)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Vendor]:
+    """A vendor for the length of the block."""
+    vendor = Vendor()
+    try:
+        yield vendor
+    finally:
+        vendor.close()
+
+
+def ranges(content: bytes, *, etag: str = '"v1"') -> Behaviour:
+    """A server that knows Range and If-Range as RFC 9110 says."""
+
+    def behave(exchange: Exchange) -> None:
+        asked = exchange.request.headers.get("range", "")
+        if asked.startswith("bytes=") and exchange.request.headers.get("if-range", etag) == etag:
+            start = int(asked[6:].split("-")[0])
+            part = content[start:]
+            exchange.answer(
+                part,
+                status="206 Partial Content",
+                ETag=etag,
+                Content_Range=f"bytes {start}-{len(content) - 1}/{len(content)}",
+            )
+        else:
+            exchange.answer(content, ETag=etag)
+
+    return behave
