@@ -1,0 +1,254 @@
+"""The real stack for journeys: web, workers and beat as processes of their own, killed with real signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import psycopg
+import redis
+import requests
+from django.utils.crypto import get_random_string
+from minio import Minio
+
+from deploy.local.child import Child
+from deploy.local.embedded import Servers
+from deploy.local.processes import commands
+from deploy.local.state import is_free
+from tests.journeys.client import HttpClient
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+DATABASE, BUCKET = "journeys", "journeys"
+BROKER_NUMBER, REDIS_NUMBER = 4, 5
+LEASE_SECONDS = 3
+# How long a test waits before it calls a thing lost. Nothing here takes this long on a sound stack.
+PATIENCE_SECONDS = 90.0
+
+
+class Stack:
+    """The product's processes on the test run's servers, with a database, broker and bucket of their own."""
+
+    def __init__(self, servers: Servers, root: Path) -> None:
+        self.servers, self.root = servers, root
+        given = servers.environment
+        with psycopg.connect(given["DATABASE_URL"].rpartition("/")[0] + "/postgres", autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)".encode())
+            connection.execute(f"CREATE DATABASE {DATABASE}".encode())
+        self.dsn = given["DATABASE_URL"].rpartition("/")[0] + f"/{DATABASE}"
+        broker = given["CELERY_BROKER_URL"].rpartition("/")[0]
+        self.redis_url = f"{broker}/{BROKER_NUMBER}"
+        self.port, flower_port = _free_port(), _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = {
+            **os.environ,
+            "DATABASE_URL": self.dsn,
+            "CELERY_BROKER_URL": self.redis_url,
+            "REDIS_URL": f"{broker}/{REDIS_NUMBER}",
+            "MINIO_BUCKET": BUCKET,
+            "EVERMUSE_HOME": str(root),
+            "EVERMUSE_LEASE_SECONDS": str(LEASE_SECONDS),
+            "EVERMUSE_SWEEP_SECONDS": "1",
+            "EVERMUSE_BODY_TIMEOUT_SECONDS": "4",
+            "EVERMUSE_LANDING_CONCURRENCY": "2",
+            "EVERMUSE_WEB_WORKERS": "2",
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONPATH": str(ROOT),
+        }
+        root.mkdir(parents=True, exist_ok=True)
+        self.log = (root / "stack.log").open("a", buffering=1)
+        self.manage("migrate", "--noinput", "--verbosity", "0")
+        self.store = Minio(
+            given["MINIO_ENDPOINT"],
+            given["MINIO_ACCESS_KEY"],
+            given["MINIO_SECRET_KEY"],
+            secure=False,
+            region="us-east-1",
+        )
+        if not self.store.bucket_exists(BUCKET):
+            self.store.make_bucket(BUCKET)
+        os.environ["EVERMUSE_LANDING_CONCURRENCY"] = os.environ["EVERMUSE_WEB_WORKERS"] = "2"
+        try:
+            made = commands(web_port=self.port, flower_port=flower_port, run=str(root))
+        finally:
+            del os.environ["EVERMUSE_LANDING_CONCURRENCY"], os.environ["EVERMUSE_WEB_WORKERS"]
+        self.commands = {command.name: command for command in made}
+        self.children: dict[str, Child] = {}
+        self._ready_clients: list[HttpClient] = []
+
+    def start(self, *names: str) -> None:
+        """Start processes by name and keep them running."""
+        for name in names:
+            child = Child(
+                name,
+                self.commands[name].words,
+                self.environment,
+                log=lambda line, name=name: None if self.log.closed else print(f"{name} | {line}", file=self.log),  # type: ignore[misc]
+            )
+            self.children[name] = child
+            child.start()
+
+    def stop(self, *names: str) -> None:
+        """SIGTERM, and wait until they are gone."""
+        stopping = [self.children.pop(name) for name in names]
+        for child in stopping:
+            child.stop()
+        for child in stopping:
+            if not child.wait(30.0):
+                child.kill()
+                child.wait(3.0)
+                raise AssertionError(f"{child.name} did not end on SIGTERM")
+
+    def stop_all(self) -> None:
+        """End everything."""
+        for child in self.children.values():
+            child.stop()
+        for child in self.children.values():
+            if not child.wait(20.0):
+                child.kill()
+        self.children.clear()
+        self.log.close()
+
+    def pid(self, name: str) -> int:
+        """The process of a name, once it runs."""
+        until(lambda: self.children[name].pid is not None, f"{name} runs")
+        pid = self.children[name].pid
+        assert pid is not None
+        return pid
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        """To a process and everything that it started."""
+        os.killpg(self.pid(name), number)
+
+    def kill(self, name: str) -> None:
+        """`kill -9` of a process with its children; it is started again."""
+        pid = self.pid(name)
+        os.killpg(pid, signal.SIGKILL)
+        until(lambda: self.children[name].pid not in (pid, None), f"{name} is back")
+
+    def kill_children(self, name: str) -> None:
+        """`kill -9` of the children of a process alone."""
+        for child in psutil.Process(self.pid(name)).children():
+            child.kill()
+
+    @contextmanager
+    def frozen(self, *names: str) -> Iterator[None]:
+        """SIGSTOP for the length of the block: the product's processes, or the servers postgres, valkey, seaweedfs."""
+        pids = [
+            pid for name in names if (pid := self.servers.pid(name) if name not in self.children else self.pid(name))
+        ]
+        for pid in pids:
+            os.killpg(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.killpg(pid, signal.SIGCONT)
+
+    def manage(self, *words: str) -> Any:
+        """A manage.py command; its JSON, where it prints some."""
+        printed = self._manage(*words)
+        return json.loads(printed.splitlines()[-1]) if printed.strip() else None
+
+    def _manage(self, *words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), *words],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def new_client(self, *, rate_limit: str = "none") -> HttpClient:
+        """A client with a key of a workspace of its own, which knows ``prod-abc`` and ``proj-123``."""
+        if rate_limit == "none" and self._ready_clients:
+            return self._ready_clients.pop()
+        names = [f"w-{get_random_string(8)}" for _ in range(16 if rate_limit == "none" else 1)]
+        lines = ["from django.core.management import call_command as call"]
+        for name in names:
+            lines.append(f"call('createworkspace', {name!r}, '--product', 'prod-abc', '--project', 'proj-123')")
+            lines.append(f"call('createapikey', {name!r}, '--rate-limit', {rate_limit!r})")
+        printed = self._manage("shell", "--no-imports", "-c", "\n".join(lines)).splitlines()
+        keys = [json.loads(line)["apiKey"] for line in printed if "apiKey" in line]
+        self._ready_clients += [HttpClient(self.url, key, name) for name, key in zip(names, keys, strict=True)]
+        return self._ready_clients.pop()
+
+    def rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """What a query on the stack's database gives."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            return connection.execute(statement.encode(), parameters).fetchall()
+
+    @contextmanager
+    def table_locked(self, table: str, mode: str = "EXCLUSIVE") -> Iterator[psycopg.Connection[Any]]:
+        """Hold whoever writes to a table at just that point, for the length of the block."""
+        with psycopg.connect(self.dsn) as connection:
+            connection.execute(f"LOCK TABLE {table} IN {mode} MODE".encode())
+            yield connection
+            connection.rollback()
+
+    def waits_for_lock(self, table: str) -> bool:
+        """Whether somebody stands before a lock of `table_locked`."""
+        found = self.rows("SELECT count(*) FROM pg_locks WHERE relation = %s::regclass AND NOT granted", table)
+        return bool(found[0][0])
+
+    def is_up(self) -> bool:
+        """Whether web answers and both kinds of workers are there."""
+        try:
+            return requests.get(f"{self.url}/readyz", timeout=3).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def broker(self) -> "redis.Redis":
+        """The broker as a client sees it."""
+        return redis.Redis.from_url(self.redis_url, socket_timeout=5)
+
+    def rates(self) -> "redis.Redis":
+        """The Redis of the rate limits, as a client sees it."""
+        return redis.Redis.from_url(self.environment["REDIS_URL"], socket_timeout=5)
+
+
+def until(condition: Callable[[], object], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Wait for a condition; fails with ``what`` when patience ends."""
+    ends_at = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < ends_at, f"waited in vain: {what}"
+        time.sleep(0.05)
+
+
+def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
+    """Run calls in threads that begin together; their results, in order. An exception of one is raised."""
+    results: list[Any] = [None] * len(calls)
+    barrier = threading.Barrier(len(calls))
+
+    def run(index: int) -> None:
+        barrier.wait()
+        try:
+            results[index] = calls[index]()
+        except Exception as error:
+            results[index] = error
+
+    threads = [threading.Thread(target=run, args=(index,)) for index in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    return results
+
+
+def _free_port() -> int:
+    # Below the kernel's range for outgoing connections: a restarted process must get it again.
+    return next(
+        port for port in iter(lambda: 30_000 + int.from_bytes(os.urandom(2), "big") % 2_000, 0) if is_free(port)
+    )

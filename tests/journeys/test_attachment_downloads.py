@@ -1,0 +1,152 @@
+"""From a record's URL to a stored object by the real workers, through kills and silences."""
+
+import hashlib
+import threading
+from typing import Any
+
+from tests.attachments.vendor import Exchange, Vendor
+from tests.journeys.client import INGEST, HttpClient
+from tests.journeys.stack import BUCKET, Stack, until
+from tests.records import record
+
+PART = 8 * 1024 * 1024
+
+
+def with_files(*urls: str) -> dict[str, Any]:
+    return record(attachments=[{"type": "file", "vendor_url": url} for url in urls])
+
+
+def ledger(client: HttpClient, batch_id: str) -> list[dict[str, Any]]:
+    return client.pages(f"{INGEST}/batches/{batch_id}/attachments", "attachments")
+
+
+def stored(stack: Stack, uri: str) -> bytes:
+    answer = stack.store.get_object(BUCKET, uri.removeprefix(f"s3://{BUCKET}/"))
+    try:
+        return answer.read()
+    finally:
+        answer.close()
+        answer.release_conn()
+
+
+def nothing_left_over(stack: Stack) -> bool:
+    """No upload is open, and every object under attachments/ is one that a row points to."""
+    uploads = stack.store._list_multipart_uploads(BUCKET, prefix="attachments/").uploads
+    objects = {
+        f"s3://{BUCKET}/{found.object_name}"
+        for found in stack.store.list_objects(BUCKET, "attachments/", recursive=True)
+    }
+    claimed = {row[0] for row in stack.rows("SELECT storage_uri FROM attachments_storedfile")}
+    return not uploads and objects == claimed
+
+
+def test_files_are_fetched_counted_and_told(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
+    bodies = {f"/{number}": f"file {number}".encode() * 500 for number in range(30)}
+    urls = [
+        vendor.on(path, lambda exchange, body=body: exchange.answer(body))  # type: ignore[misc]
+        for path, body in bodies.items()
+    ]
+    records = [with_files(*urls[start : start + 5]) for start in range(0, 30, 5)]
+    batch_id = client.send([*records, with_files(vendor.url("/gone"))])
+    batch = client.settled(batch_id)
+    assert (batch["status"], batch["attachmentDownloadStatus"]) == ("COMPLETE", "PARTIAL_FAILURE")
+    assert [batch[f"attachmentDownload{name}"] for name in ("Total", "Complete", "Failed")] == [31, 30, 1]
+    for row in ledger(client, batch_id):
+        if row["state"] == "COMPLETE":
+            body = bodies["/" + row["vendorUrl"].rpartition("/")[2]]
+            assert row["sha256"] == hashlib.sha256(body).hexdigest()
+            assert stored(stack, row["storageUri"]) == body
+        else:
+            assert row["error"]["code"] == "HTTP_404"
+
+
+def test_a_download_worker_killed_in_the_middle_of_a_part_begins_again(
+    client: HttpClient, stack: Stack, vendor: Vendor
+) -> None:
+    body = bytes(range(256)) * (3 * PART // 256)
+    held, tries = threading.Event(), []
+
+    def behave(exchange: Exchange) -> None:
+        tries.append(1)
+        if len(tries) > 1:
+            return exchange.answer(body)
+        exchange.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body[: PART + PART // 2])
+        held.set()
+        exchange.stall()
+
+    batch_id = client.send(with_files(vendor.on("/large", behave)))
+    assert held.wait(60)
+    until(lambda: stack.store._list_multipart_uploads(BUCKET).uploads, "a part is in the store")
+    stack.kill("worker-attachments")
+    batch = client.settled(batch_id)
+    assert (batch["status"], batch["attachmentDownloadStatus"]) == ("COMPLETE", "COMPLETE")
+    [row] = ledger(client, batch_id)
+    assert stored(stack, row["storageUri"]) == body
+    assert [attempt["code"] for attempt in row["attempts"]] == ["WORKER_LOST", "OK"]
+    until(lambda: nothing_left_over(stack), "the killed attempt's upload is aborted")
+
+
+def test_sigterm_gives_a_long_download_back_at_once(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
+    body, held, tries = b"x" * 100_000, threading.Event(), []
+
+    def behave(exchange: Exchange) -> None:
+        tries.append(1)
+        if len(tries) > 1:
+            return exchange.answer(body)
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + body[:1000])
+        held.set()
+        exchange.stall()
+
+    batch_id = client.send(with_files(vendor.on("/long", behave)))
+    assert held.wait(60)
+    stack.stop("worker-attachments")
+    [row] = ledger(client, batch_id)
+    assert (row["state"], row["attempts"][0]["code"]) == ("PENDING", "INTERRUPTED")
+    stack.start("worker-attachments")
+    assert client.settled(batch_id)["attachmentDownloadStatus"] == "COMPLETE"
+
+
+def test_files_wait_for_an_object_store_that_hangs(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
+    sent, go_on = threading.Event(), threading.Event()
+
+    def behave(exchange: Exchange) -> None:
+        sent.set()
+        go_on.wait(60)
+        exchange.answer(b"content")
+
+    batch_id = client.send(with_files(vendor.on("/f", behave)))
+    assert sent.wait(60)
+    with stack.frozen("seaweedfs"):
+        go_on.set()
+        until(lambda: len(vendor.requests) == 1 and vendor.busy == 0, "the file has come")
+        assert client.batch(batch_id)["attachmentDownloadStatus"] == "IN_PROGRESS"
+    assert client.settled(batch_id)["attachmentDownloadStatus"] == "COMPLETE"
+    until(lambda: nothing_left_over(stack), "nothing is left over")
+
+
+def test_a_slow_vendor_holds_up_neither_another_one_nor_the_landing(
+    client: HttpClient, stack: Stack, vendor: Vendor
+) -> None:
+    slow = Vendor()
+    try:
+        slow_urls = [slow.on(f"/{number}", lambda exchange: exchange.stall()) for number in range(40)]
+        slow_batch = client.send([with_files(url) for url in slow_urls])
+        until(lambda: slow.busy >= 4, "the slow vendor is busy")
+        fast_urls = [vendor.on(f"/{number}", lambda exchange: exchange.answer(b"fast")) for number in range(40)]
+        fast_batch = client.send([with_files(url) for url in fast_urls])
+        assert client.settled(fast_batch)["attachmentDownloadStatus"] == "COMPLETE"
+        assert client.settled(client.send(record()))["status"] == "COMPLETE"
+        batch = client.batch(slow_batch)
+        assert (batch["status"], batch["attachmentDownloadComplete"], batch["attachmentDownloadFailed"]) == (
+            "PROCESSING",
+            0,
+            0,
+        )
+        assert slow.most_busy <= 8
+    finally:
+        stack.rows(
+            "UPDATE attachments_attachment SET vendor_url = 'http://127.0.0.1:1/', host = '127.0.0.1:1' "
+            "WHERE state <> 'COMPLETE' RETURNING id"
+        )
+        slow.close()
+        until(lambda: slow.busy == 0, "the slow vendor is let go")

@@ -1,0 +1,215 @@
+"""Kills, silence and loss on the way from a 202 to COMPLETE: every batch arrives, once, in the order of acceptance."""
+
+import base64
+import json
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.journeys.client import HttpClient
+from tests.journeys.stack import Stack, at_once, until
+from tests.records import record
+
+
+def version(number: int, name: str = "same") -> dict[str, Any]:
+    return record(vendor_ids={"id": name}, data={"v": number})
+
+
+def complete(client: HttpClient, batch_ids: list[str]) -> None:
+    for batch_id in batch_ids:
+        batch = client.settled(batch_id)
+        assert (batch["status"], batch["rejectedCount"]) == ("COMPLETE", 0)
+
+
+def test_of_fifty_versions_sent_in_order_the_last_one_stands(client: HttpClient) -> None:
+    batch_ids = [client.send(version(number)) for number in range(50)]
+    assert batch_ids == sorted(batch_ids)
+    complete(client, batch_ids)
+    [stored] = client.records()
+    assert stored["record"]["data"] == {"v": 49}
+    assert stored["batchId"] == batch_ids[-1]
+    outcomes = [client.outcomes(batch_id)[0] for batch_id in batch_ids]
+    assert set(outcomes) <= {"created", "updated", "superseded"}
+    assert stored["version"] == sum(outcome in {"created", "updated"} for outcome in outcomes)
+
+
+def test_overlapping_batches_land_side_by_side_without_a_deadlock(client: HttpClient, stack: Stack) -> None:
+    names = [f"r{number}" for number in range(300)]
+    bodies = [[version(number, name) for name in (names if number % 2 else names[::-1])] for number in range(24)]
+    with ThreadPoolExecutor(6) as pool:
+        batch_ids = list(pool.map(client.send, bodies))
+    complete(client, batch_ids)
+    last = max(range(24), key=lambda number: batch_ids[number])
+    assert {row["record"]["data"]["v"] for row in client.records()} == {last}
+    assert stack.rows("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == [(0,)]
+
+
+POINTS = {
+    "before the claim": "ingest_batch",
+    "after the archive, before the index": "lake_record",
+    "after the index, before the state": "lake_batchoutcomes",
+}
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("whom", ["child", "parent and children"])
+def test_a_landing_worker_killed_in_mid_batch_loses_nothing(
+    client: HttpClient, stack: Stack, point: str, whom: str
+) -> None:
+    with stack.frozen("worker-landing", "beat"):
+        batch_ids = [client.send([version(n, f"{n}-{i}") for i in range(40)]) for n in range(5)]
+        lock = stack.table_locked(POINTS[point])
+        lock.__enter__()
+    try:
+        until(lambda: stack.waits_for_lock(POINTS[point]), f"a worker stands {point}")
+        if whom == "child":
+            stack.kill_children("worker-landing")
+        else:
+            stack.kill("worker-landing")
+    finally:
+        lock.__exit__(None, None, None)
+    complete(client, batch_ids)
+    assert len(client.records()) == 200
+    assert all(set(client.outcomes(batch_id)) == {"created"} for batch_id in batch_ids)
+
+
+def test_a_worker_killed_after_the_landing_leaves_the_rest_to_the_sweeper(client: HttpClient, stack: Stack) -> None:
+    with stack.frozen("worker-landing", "beat"):
+        batch_id = client.send(record())
+        # Read only after the landing's transaction, by the processor.
+        lock = stack.table_locked("attachments_attachmenttally", "ACCESS EXCLUSIVE")
+        lock.__enter__()
+    try:
+        until(lambda: stack.waits_for_lock("attachments_attachmenttally"), "a worker stands after the landing")
+        stack.kill("worker-landing")
+        assert stack.rows("SELECT status FROM ingest_batch ORDER BY id DESC LIMIT 1")[0][0] in {"LANDED", "PROCESSING"}
+    finally:
+        lock.__exit__(None, None, None)
+    complete(client, [batch_id])
+
+
+def test_a_worker_that_wakes_up_after_its_lease_changes_nothing(client: HttpClient, stack: Stack) -> None:
+    with stack.frozen("worker-landing", "beat"):
+        batch_id = client.send(version(1))
+        lock = stack.table_locked("lake_record")
+        lock.__enter__()
+    try:
+        until(lambda: stack.waits_for_lock("lake_record"), "a worker stands before the index")
+        with stack.frozen("worker-landing"):
+            until(
+                lambda: (
+                    stack.rows("SELECT claimed_until < clock_timestamp() FROM ingest_batch WHERE status = 'LANDING'")
+                    == [(True,)]
+                ),
+                "the lease ends",
+            )
+    finally:
+        lock.__exit__(None, None, None)
+    complete(client, [batch_id])
+    [stored] = client.records()
+    assert stored["version"] == 1
+
+
+def test_a_killed_broker_costs_nothing(client: HttpClient, stack: Stack) -> None:
+    before = [client.send(record()) for _ in range(10)]
+    stack.servers.signal("valkey", signal.SIGKILL)
+    during = [client.send(record(), timeout=2) for _ in range(10)]
+    complete(client, before + during)
+
+
+def test_a_flushed_broker_costs_nothing(client: HttpClient, stack: Stack) -> None:
+    with stack.frozen("worker-landing", "beat"):
+        batch_ids = [client.send(record()) for _ in range(10)]
+        with stack.broker() as broker:
+            until(lambda: broker.llen("landing"), "the wake-ups wait in the broker")
+            broker.flushall()
+    complete(client, batch_ids)
+
+
+def test_posts_are_accepted_within_two_seconds_while_the_broker_hangs(client: HttpClient, stack: Stack) -> None:
+    with stack.frozen("valkey"):
+        batch_ids = [client.send(record(), timeout=2) for _ in range(12)]
+        ready = client.get("/readyz").json()
+        assert (ready["status"], ready["checks"]["broker"], ready["checks"]["redis"]) == ("degraded", "away", "away")
+    complete(client, batch_ids)
+
+
+def test_posts_are_accepted_within_two_seconds_while_the_object_store_hangs(client: HttpClient, stack: Stack) -> None:
+    with stack.frozen("seaweedfs"):
+        batch_ids = [client.send(record(), timeout=2) for _ in range(12)]
+        assert client.get("/readyz").json()["checks"]["objectStore"] == "away"
+        assert {client.batch(batch_id)["status"] for batch_id in batch_ids} == {"LANDING"}
+    complete(client, batch_ids)
+
+
+def test_without_postgresql_a_post_is_refused_in_the_contracts_shape(client: HttpClient, stack: Stack) -> None:
+    with stack.frozen("worker-landing", "worker-attachments", "beat"):
+        stack.servers.stop("postgres")
+        try:
+            answer = client.post(record())
+            assert (answer.status_code, answer.json()["error"]) == (503, "UNAVAILABLE")
+            assert answer.headers["Retry-After"] == str(answer.json()["retryAfter"])
+            assert client.get("/readyz").status_code == 503
+            assert client.get("/healthz").status_code == 200
+        finally:
+            stack.servers.start("postgres")
+            stack.servers.wait_ready("postgres")
+    complete(client, [client.send(record())])
+
+
+def test_postgresql_killed_in_mid_landing_loses_nothing(client: HttpClient, stack: Stack) -> None:
+    batch_ids = [client.send([record() for _ in range(100)]) for _ in range(10)]
+    stack.servers.signal("postgres", signal.SIGKILL)
+    stack.servers.wait_ready("postgres")
+    until(stack.is_up, "web reaches the database again")
+    complete(client, batch_ids)
+    assert len(client.records()) == 1000
+
+
+def test_messages_carry_ids_and_no_eta(client: HttpClient, stack: Stack) -> None:
+    with stack.frozen("worker-landing", "beat"):
+        for _ in range(10):  # The stopped worker still holds a pop open, which takes the first one.
+            client.send(record())
+        with stack.broker() as broker:
+            until(lambda: broker.llen("landing"), "the wake-up waits in the broker")
+            messages = [json.loads(text) for text in broker.lrange("landing", 0, -1)]
+    for message in messages:
+        assert message["headers"]["eta"] is None
+        arguments = json.loads(base64.b64decode(message["body"]))[0]
+        assert all(isinstance(number, int) for number in arguments[0])
+
+
+def test_sigterm_under_load_loses_nothing_and_ends(client: HttpClient, stack: Stack) -> None:
+    accepted: list[str] = []
+
+    def send(number: int) -> None:
+        accepted.append(client.send([record() for _ in range(20)]))
+
+    with ThreadPoolExecutor(4) as pool:
+        sent = [pool.submit(send, number) for number in range(60)]
+        stack.stop("worker-landing", "beat")
+        for one in sent:
+            one.result()
+    stack.start("worker-landing", "beat")
+    complete(client, accepted)
+    assert len(client.records()) == 1200
+
+
+def test_a_web_server_ended_under_load_keeps_what_it_accepted(client: HttpClient, stack: Stack) -> None:
+    def send() -> str:
+        try:
+            answer = client.post(record())
+        except OSError:
+            return ""  # No answer: it may or may not be there.
+        return str(answer.json()["batchId"]) if answer.status_code == 202 else ""
+
+    for _ in range(3):
+        stack.kill_children("web")
+        accepted = [batch_id for batch_id in at_once([send] * 12) if batch_id]
+        until(stack.is_up, "web is back")
+        complete(client, accepted)
+    stack.kill("web")
+    until(stack.is_up, "web is back")
+    complete(client, [client.send(record())])

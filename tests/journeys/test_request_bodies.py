@@ -1,0 +1,130 @@
+"""Bodies over real sockets: only what is whole is taken, and nobody who stalls holds up others."""
+
+import gzip
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.journeys.client import HttpClient, answer_of
+from tests.journeys.stack import Stack, at_once, until
+from tests.records import record
+
+MIB = 1024 * 1024
+
+
+def chunked(*parts: bytes) -> bytes:
+    return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
+def test_a_chunked_body_is_read_to_its_end(client: HttpClient) -> None:
+    lines = [json.dumps(record()).encode() + b"\n" for _ in range(50)]
+    answer = client.post(iter(lines), content_type="application/x-ndjson")
+    assert (answer.status_code, answer.json()["acceptedCount"]) == (202, 50)
+
+
+def test_a_chunked_body_that_is_cut_off_stores_nothing(client: HttpClient) -> None:
+    whole_line = json.dumps(record()).encode() + b"\n"
+    with client.raw() as connection:
+        connection.sendall(client.opening("Transfer-Encoding: chunked", content_type="application/x-ndjson"))
+        connection.sendall(chunked(whole_line, whole_line))
+        connection.shutdown(socket.SHUT_WR)
+        assert b" 202 " not in answer_of(connection)
+    assert client.batch_ids() == []
+
+
+def test_a_chunked_body_that_is_reset_stores_nothing(client: HttpClient) -> None:
+    with client.raw() as connection:
+        connection.sendall(client.opening("Transfer-Encoding: chunked", content_type="application/x-ndjson"))
+        connection.sendall(chunked(json.dumps(record()).encode() + b"\n"))
+    client.send(record())
+    assert len(client.batch_ids()) == 1
+
+
+def test_a_body_shorter_than_its_content_length_stores_nothing(client: HttpClient) -> None:
+    body = json.dumps(record()).encode()
+    with client.raw() as connection:
+        connection.sendall(client.opening(f"Content-Length: {len(body) + 10}") + body)
+        connection.shutdown(socket.SHUT_WR)
+        assert b" 202 " not in answer_of(connection)
+    assert client.batch_ids() == []
+
+
+def endless() -> Iterator[bytes]:
+    yield b"["
+    while True:
+        yield b" " * 65536
+
+
+def test_a_chunked_body_over_the_limit_is_refused_without_reading_on(client: HttpClient) -> None:
+    with client.raw() as connection:
+        connection.sendall(client.opening("Transfer-Encoding: chunked"))
+        sent = 0
+        try:
+            for part in endless():
+                connection.sendall(chunked(part))
+                sent += len(part)
+                if sent > 20 * MIB:
+                    break
+        except ConnectionError:
+            pass  # It was hung up on, with the answer on its way.
+        got = answer_of(connection)
+    assert not got or (b" 413 " in got.split(b"\r\n")[0] and b"PAYLOAD_TOO_LARGE" in got)
+    assert client.batch_ids() == []
+
+
+@pytest.mark.parametrize(("extra", "status"), [(0, 202), (1, 413)])
+def test_five_megabytes_are_taken_and_a_byte_more_is_not(client: HttpClient, extra: int, status: int) -> None:
+    body = json.dumps(record()).encode()
+    body += b" " * (5 * MIB - len(body) + extra)
+    assert client.post(body).status_code == status
+    assert client.post(iter([body])).status_code == status
+
+
+def test_a_gzip_bomb_is_refused(client: HttpClient) -> None:
+    bomb = gzip.compress(b"[" + b" " * (200 * MIB), 9)
+    answer = client.post(bomb, Content_Encoding="gzip")
+    assert (answer.status_code, answer.json()["error"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
+def test_clients_that_stall_in_mid_body_hold_nobody_up(client: HttpClient, stack: Stack) -> None:
+    body = json.dumps(record()).encode()
+    stalled = [client.raw() for _ in range(64)]
+    for connection in stalled:
+        connection.sendall(client.opening(f"Content-Length: {len(body)}") + body[:20])
+    answers = at_once([lambda: client.post(record(), timeout=5) for _ in range(30)])
+    assert {answer.status_code for answer in answers} == {202}
+    for connection in stalled:
+        assert b"did not arrive in time" in answer_of(connection)
+        connection.close()
+    assert len(client.batch_ids()) == 30
+
+
+def test_a_head_that_stalls_holds_nobody_up(client: HttpClient) -> None:
+    stalled = [client.raw() for _ in range(64)]
+    for connection in stalled:
+        connection.sendall(client.opening("Content-Length: 10")[:-10])
+    assert client.post(record(), timeout=5).status_code == 202
+    for connection in stalled:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        '{"a": "\\u0000"}',
+        '{"n": 1e400, "m": 1.0, "k": 1234567890123456789012345678901234567890}',
+        '{"k": 1, "k": 2, "": {"k": 3, "k": 4}}',
+        '{"lone": "\\ud800", "pair": "\\ud83d\\ude00"}',
+        '{"line": "\u2028", "next": "\u0085"}',
+        '{"deep": ' + "[" * 3000 + "]" * 3000 + "}",
+    ],
+)
+def test_data_comes_back_as_it_went_in(client: HttpClient, stack: Stack, data: str) -> None:
+    body = json.dumps(record(data={"here": 1})).replace('{"here": 1}', data).encode()
+    batch_id = client.send(body + b"\n" + body, content_type="application/x-ndjson")
+    until(lambda: client.batch(batch_id)["status"] == "COMPLETE", "the batch is complete")
+    content = client.get("/api/v1/records").content
+    assert b'"data":' + data.encode() in content
+    assert content.count(b'"recordId"') == 1
