@@ -28,8 +28,9 @@ if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) then
 end
 local n = redis.call('INCR', KEYS[1] .. ':n')
 redis.call('ZADD', KEYS[1], string.format('%.0f', at), n)
-redis.call('PEXPIRE', KEYS[1], 2000)
-redis.call('PEXPIRE', KEYS[1] .. ':n', 2000)
+local kept = math.ceil(tonumber(ARGV[2]) / 1000) * 2
+redis.call('PEXPIRE', KEYS[1], kept)
+redis.call('PEXPIRE', KEYS[1] .. ':n', kept)
 return 0
 """
 

@@ -1,0 +1,46 @@
+"""Reading a body in the event loop: whole or not at all."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from evermuse.asgi_body import COMPLETE, TIMED_OUT, TOO_LARGE, Disconnected, Message, read_body
+
+
+def read(messages: Sequence[Message], *, limit: int = 10, seconds: float = 30.0) -> tuple[bytes, str, int]:
+    """What `read_body` gives, and how many messages it left unread."""
+    waiting = list(messages)
+
+    async def receive() -> Message:
+        if not waiting:
+            await asyncio.Event().wait()
+        return waiting.pop(0)
+
+    body, ending = asyncio.run(read_body(receive, limit=limit, seconds=seconds))
+    return body, ending, len(waiting)
+
+
+def part(content: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.request", "body": content, "more_body": more}
+
+
+def test_parts_are_joined_until_the_last() -> None:
+    assert read([part(b"ab"), part(b""), part(b"cd", more=False)]) == (b"abcd", COMPLETE, 0)
+
+
+def test_a_body_of_just_the_limit_is_whole() -> None:
+    assert read([part(b"x" * 10, more=False)]) == (b"x" * 10, COMPLETE, 0)
+
+
+def test_nothing_is_read_past_the_limit() -> None:
+    assert read([part(b"x" * 6), part(b"x" * 5), part(b"never read")]) == (b"", TOO_LARGE, 1)
+
+
+def test_a_body_that_stalls_is_given_up() -> None:
+    assert read([part(b"x")], seconds=0.01) == (b"", TIMED_OUT, 0)
+
+
+def test_a_client_that_goes_away_leaves_no_body() -> None:
+    with pytest.raises(Disconnected):
+        read([part(b"x"), {"type": "http.disconnect"}])

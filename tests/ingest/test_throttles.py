@@ -1,0 +1,94 @@
+"""The rate limit: exact over processes, sliding, and open while Redis is away."""
+
+import multiprocessing
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.utils.crypto import get_random_string
+
+from deploy.local.embedded import Servers
+from ingest import throttles
+from ingest.throttles import RateLimiter
+
+HOUR = 3_600_000_000
+
+
+@pytest.fixture
+def key(servers: Servers) -> str:
+    return get_random_string(12)
+
+
+@pytest.fixture
+def window(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Sets the window, in microseconds: one that no test outlives, or a short one."""
+    return lambda microseconds: monkeypatch.setattr(throttles, "WINDOW_MICROSECONDS", microseconds)
+
+
+def _ask(url: str, key: str, times: int, start: Any, passed: Any) -> None:
+    limiter = RateLimiter(url)
+    start.wait()
+    passed.put(sum(limiter.wait(key, 37) == 0 for _ in range(times)))
+
+
+def test_the_limit_is_exact_over_processes(key: str, window: Callable[[int], None]) -> None:
+    window(HOUR)
+    context = multiprocessing.get_context("fork")
+    start, passed = context.Event(), context.Queue()
+    processes = [context.Process(target=_ask, args=(settings.REDIS_URL, key, 40, start, passed)) for _ in range(6)]
+    for process in processes:
+        process.start()
+    start.set()
+    assert sum(passed.get(timeout=60) for _ in processes) == 37
+    for process in processes:
+        process.join()
+
+
+def test_refused_requests_do_not_count(key: str, window: Callable[[int], None]) -> None:
+    window(HOUR)
+    limiter = RateLimiter(settings.REDIS_URL)
+    assert [limiter.wait(key, 2) for _ in range(2)] == [0, 0]
+    waits = [limiter.wait(key, 2) for _ in range(50)]
+    assert all(3590 <= wait <= 3600 for wait in waits)
+    assert limiter._redis.zcard(f"evermuse:rate:{key}") == 2
+
+
+def test_a_request_passes_when_the_oldest_has_left_the_window(key: str, window: Callable[[int], None]) -> None:
+    window(HOUR)
+    limiter = RateLimiter(settings.REDIS_URL)
+    limiter.wait(key, 1)
+    assert limiter.wait(key, 1) > 0
+    name = f"evermuse:rate:{key}"
+    [(member, at)] = limiter._redis.zscan_iter(name)
+    limiter._redis.zadd(name, {member: float(at) - HOUR})
+    assert limiter.wait(key, 1) == 0
+
+
+def test_keys_do_not_share_a_limit(key: str, window: Callable[[int], None]) -> None:
+    window(HOUR)
+    limiter = RateLimiter(settings.REDIS_URL)
+    assert [limiter.wait(f"{key}{name}", 1) for name in "abcab"] == [0, 0, 0, 3600, 3600]
+
+
+def test_the_wait_is_a_whole_number_of_at_least_one_second(key: str) -> None:
+    limiter = RateLimiter(settings.REDIS_URL)
+    waits = {limiter.wait(key, 1) for _ in range(5)}
+    assert waits == {0, 1}
+
+
+def test_without_redis_requests_pass_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        limiter = RateLimiter(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
+        assert [limiter.wait("k", 1) for _ in range(5)] == [0] * 5
+    assert [entry.msg["event"] for entry in caplog.records] == ["rate_limit.redis_away"]  # type: ignore[index]
+
+
+def test_redis_is_asked_again_after_a_pause(key: str) -> None:
+    limiter = RateLimiter(settings.REDIS_URL)
+    limiter._asks_again_at = time.monotonic() + 1000
+    assert [limiter.wait(key, 1) for _ in range(3)] == [0, 0, 0]
+    limiter._asks_again_at = 0.0
+    assert [limiter.wait(key, 1) > 0 for _ in range(2)] == [False, True]
