@@ -1,0 +1,108 @@
+"""A supervised process: started again without a last try, its wait growing, ended with all that it started."""
+
+import signal
+import sys
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from deploy.local import child
+from deploy.local.child import Child
+from tests.journeys.stack import until
+
+
+@pytest.fixture
+def lines() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def pids() -> list[int]:
+    return []
+
+
+def program(text: str, lines: list[str], pids: list[int], **options: signal.Signals) -> Child:
+    return Child(
+        "test",
+        [sys.executable, "-u", "-c", text],
+        {},
+        log=lines.append,
+        on_start=lambda _, pid: pids.append(pid),
+        **options,
+    )
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(child, "FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(child, "LONGEST_WAIT_SECONDS", 0.04)
+    yield
+
+
+def test_it_is_started_again_for_ever_with_a_growing_wait(quick: None, lines: list[str], pids: list[int]) -> None:
+    kept = program("raise SystemExit(3)", lines, pids)
+    kept.start()
+    until(lambda: len(pids) >= 8, "it was started again and again")
+    kept.stop()
+    assert kept.wait(10)
+    waits = [line.rpartition(" in ")[2] for line in lines]
+    assert waits[:3] == ["0.0 s", "0.0 s", "0.0 s"]
+    assert all(line.startswith("ended (exit code 3); starting it again") for line in lines)
+
+
+def test_the_wait_doubles_up_to_the_longest(monkeypatch: pytest.MonkeyPatch, lines: list[str], pids: list[int]) -> None:
+    monkeypatch.setattr(child, "FIRST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(child, "LONGEST_WAIT_SECONDS", 0.3)
+    kept = program("pass", lines, pids)
+    kept.start()
+    until(lambda: len(lines) >= 4, "four ends were told")
+    kept.stop()
+    assert kept.wait(10)
+    assert [line.rpartition(" in ")[2] for line in lines[:4]] == ["0.1 s", "0.2 s", "0.3 s", "0.3 s"]
+
+
+def test_a_stopped_one_is_not_started_again(lines: list[str], pids: list[int]) -> None:
+    kept = program("import time; print('up'); time.sleep(600)", lines, pids)
+    kept.start()
+    until(lambda: "up" in lines, "it runs")
+    kept.stop()
+    assert kept.wait(10)
+    assert (len(pids), kept.pid) == (1, None)
+
+
+def test_one_that_ignores_the_signal_is_killed_with_all_that_it_started(lines: list[str], pids: list[int]) -> None:
+    text = (
+        "import signal, subprocess, sys, time; signal.signal(15, signal.SIG_IGN);"
+        "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid); time.sleep(600)"
+    )
+    kept = program(text, lines, pids)
+    kept.start()
+    until(lambda: lines, "it runs")
+    kept.stop()
+    assert not kept.wait(0.3)
+    kept.kill()
+    assert kept.wait(10)
+    until(lambda: not _lives(int(lines[0])), "its child is gone")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_what_a_killed_parent_left_is_ended_before_the_restart(lines: list[str], pids: list[int]) -> None:
+    text = (
+        "import subprocess, sys, time;"
+        "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid); time.sleep(600)"
+    )
+    kept = program(text, lines, pids)
+    kept.start()
+    until(lambda: lines, "it runs")
+    psutil.Process(pids[0]).kill()
+    until(lambda: len(pids) == 2, "it was started again")
+    until(lambda: not _lives(int(lines[0])), "the orphan is gone")
+    kept.kill()
+    assert kept.wait(10)

@@ -1,0 +1,244 @@
+"""`make run` as a stranger uses it: started, killed in parts, stopped, started again."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import requests
+
+from deploy.local.leftovers import MARK
+from deploy.local.state import is_free
+from tests.journeys.stack import until
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NAMES = {"web", "worker-landing", "worker-attachments", "beat", "flower", "postgres", "valkey", "seaweedfs"}
+
+
+def free_port() -> int:
+    return next(
+        port for port in iter(lambda: 33_000 + int.from_bytes(os.urandom(2), "big") % 2_000, 0) if is_free(port)
+    )
+
+
+class Run:
+    """One `python -m deploy.local` (what `make run` executes) with its output."""
+
+    def __init__(self, home: Path, **changes: str) -> None:
+        self.home = home
+        self.environment = (
+            {
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("EVERMUSE_", "MINIO_"))
+                and name not in {"DATABASE_URL", "CELERY_BROKER_URL", "REDIS_URL"}
+            }
+            | {"EVERMUSE_HOME": str(home), "PYTHONUNBUFFERED": "1"}
+            | changes
+        )
+        self.lines: list[str] = []
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        self.lines.clear()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "deploy.local"],
+            cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, start_new_session=True,
+        )  # fmt: skip
+        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout
+        for line in process.stdout:
+            self.lines.append(line.rstrip("\n"))
+
+    def started(self) -> None:
+        self.start()
+        until(lambda: self.told("curl -sS") or self.ended(), "make run prints its curl line", seconds=180)
+        assert not self.ended(), "\n".join(self.lines)
+
+    def told(self, text: str) -> str:
+        return next((line for line in list(self.lines) if text in line), "")
+
+    def ended(self) -> bool:
+        assert self.process
+        return self.process.poll() is not None
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        assert self.process
+        self.process.send_signal(how)
+        return self.process.wait(timeout=60)
+
+    def to_the_end(self) -> tuple[int, str]:
+        """The exit code and all output of a start that must fail."""
+        self.start()
+        assert self.process
+        code = self.process.wait(timeout=120)
+        until(lambda: self.lines, "it says why")
+        return code, "\n".join(self.lines)
+
+    def services(self) -> dict[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "manage.py", "services"], cwd=ROOT, env=self.environment, capture_output=True, check=True
+        )
+        found: dict[str, Any] = json.loads(done.stdout)
+        return found
+
+    def pids(self) -> dict[str, int]:
+        return {one["name"]: one["pid"] for one in self.services()["processes"]}
+
+    def alive(self) -> list[int]:
+        """Everything that belongs to this home, PostgreSQL's children (which hide their environment) with it."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARK) == str(self.home) or str(self.home) in " ".join(process.cmdline()):
+                    found.append(process.pid)
+            except psutil.Error:
+                continue
+        return found
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    home = tmp_path_factory.mktemp("run") / "kept" / "home"
+    home.parent.mkdir(mode=0o700)
+    run = Run(home, EVERMUSE_PORT=str(free_port()), EVERMUSE_FLOWER_PORT=str(free_port()))
+    yield run
+    if run.process and not run.ended():
+        run.stop()
+
+
+@pytest.fixture
+def stack(run: Run) -> Run:
+    """The stack, running."""
+    if run.process is None or run.ended():
+        run.started()
+    return run
+
+
+def curl(run: Run) -> Any:
+    """Run the printed line as it stands, with a small client in curl's place."""
+    words = shlex.split(run.told("curl -sS"))
+    headers = dict(words[i + 1].split(": ", 1) for i, word in enumerate(words) if word == "-H")
+    answer = requests.post(words[2], headers=headers, data=words[words.index("-d") + 1], timeout=10)
+    return answer.status_code, answer.json()
+
+
+def test_the_printed_line_works_and_its_batch_completes(stack: Run) -> None:
+    status, answer = curl(stack)
+    assert (status, answer["acceptedCount"]) == (202, 1)
+    key = (stack.home / "demo-api-key").read_text().strip()
+    assert key in stack.told("API key")
+    url = f"{stack.services()['web']}/api/v1/ingest/batches/{answer['batchId']}"
+    until(
+        lambda: requests.get(url, headers={"x-api-key": key}, timeout=5).json()["status"] == "COMPLETE", "it completes"
+    )
+
+
+def test_services_names_everything(stack: Run) -> None:
+    found = stack.services()
+    assert set(found) == {"web", "flower", "admin", "database", "broker", "objectStore", "processes"}
+    assert {one["name"] for one in found["processes"]} == NAMES
+    assert set(found["admin"]) == {"url", "username", "password"}
+    assert set(found["objectStore"]) == {"endpoint", "accessKey", "secretKey", "bucket"}
+    login = (found["admin"]["username"], found["admin"]["password"])
+    assert requests.get(found["flower"], timeout=10).status_code == 401
+    assert requests.get(found["flower"], auth=login, timeout=10).status_code == 200
+    assert requests.get(found["admin"]["url"], timeout=10).url.startswith(f"{found['web']}/admin/login/")
+
+
+def test_files_with_secrets_are_the_owners_alone_and_parents_keep_their_modes(stack: Run) -> None:
+    for name in ("demo-api-key", "run/secrets.json", "run/environment.json"):
+        assert stat.S_IMODE((stack.home / name).stat().st_mode) == 0o600, name
+    assert stat.S_IMODE(stack.home.parent.stat().st_mode) == 0o700
+
+
+def test_a_second_stack_in_the_same_home_is_refused(stack: Run) -> None:
+    code, said = Run(stack.home, EVERMUSE_PORT=str(free_port())).to_the_end()
+    assert code == 1
+    assert f"already running in EVERMUSE_HOME={stack.home}" in said
+    assert requests.get(f"{stack.services()['web']}/healthz", timeout=5).status_code == 200
+
+
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_a_killed_process_is_started_again(stack: Run, name: str) -> None:
+    pid = stack.pids()[name]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: stack.pids().get(name) not in (None, pid), f"{name} runs again")
+    if name == "flower":
+        until(lambda: not is_free(int(stack.environment["EVERMUSE_FLOWER_PORT"])), "Flower listens")
+        return
+    url = stack.services()["web"]
+
+    def is_whole() -> bool:
+        try:
+            return bool(requests.get(f"{url}/readyz", timeout=5).json()["status"] == "ok")
+        except requests.RequestException:
+            return False
+
+    until(is_whole, "the stack is whole again")
+    status, answer = curl(stack)
+    assert status == 202
+    key = (stack.home / "demo-api-key").read_text().strip()
+    batch = f"{url}/api/v1/ingest/batches/{answer['batchId']}"
+    until(
+        lambda: requests.get(batch, headers={"x-api-key": key}, timeout=5).json()["status"] == "COMPLETE",
+        "it completes",
+    )
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_all_of_it_and_the_next_start_goes_on_with_the_same_data(stack: Run, how: signal.Signals) -> None:
+    key = (stack.home / "demo-api-key").read_text()
+    before = stack.alive()
+    assert len(before) >= len(NAMES)
+    assert stack.stop(how) == 0
+    assert stack.alive() == []
+    assert [pid for pid in before if psutil.pid_exists(pid)] == []
+    assert stack.services()["processes"] == []
+    stack.started()
+    assert (stack.home / "demo-api-key").read_text() == key
+    status, answer = curl(stack)
+    assert (status, int(re.sub(r"\D", "", answer["batchId"])) > 1) == (202, True)
+
+
+def test_what_a_killed_supervisor_left_is_cleared_away(stack: Run) -> None:
+    assert stack.process
+    left = stack.alive()
+    stack.process.kill()
+    stack.process.wait()
+    assert len([pid for pid in left if psutil.pid_exists(pid)]) > len(NAMES)
+    stack.started()
+    assert "cleared away" in stack.told("cleared away")
+    assert [pid for pid in left if psutil.pid_exists(pid)] == []
+    assert curl(stack)[0] == 202
+
+
+@pytest.mark.parametrize("variable", ["EVERMUSE_PORT", "EVERMUSE_FLOWER_PORT"])
+def test_an_occupied_port_is_told_by_its_variable(tmp_path: Path, variable: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ports = {"EVERMUSE_PORT": str(free_port()), "EVERMUSE_FLOWER_PORT": str(free_port())} | {variable: str(port)}
+        run = Run(tmp_path, **ports)
+        code, said = run.to_the_end()
+    assert code == 1
+    assert f"port {port} is occupied: end what listens there, or set {variable}" in said
+    assert run.alive() == []
+
+
+def test_a_port_that_is_none_is_told_by_its_variable(tmp_path: Path) -> None:
+    code, said = Run(tmp_path, EVERMUSE_PORT="http").to_the_end()
+    assert (code, "EVERMUSE_PORT must be a port from 1 to 65535, not 'http'" in said) == (1, True)
