@@ -242,3 +242,29 @@ def test_an_occupied_port_is_told_by_its_variable(tmp_path: Path, variable: str)
 def test_a_port_that_is_none_is_told_by_its_variable(tmp_path: Path) -> None:
     code, said = Run(tmp_path, EVERMUSE_PORT="http").to_the_end()
     assert (code, "EVERMUSE_PORT must be a port from 1 to 65535, not 'http'" in said) == (1, True)
+
+
+def demo(home: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "deploy.local.demo"],
+        cwd=ROOT, env={**os.environ, "EVERMUSE_HOME": str(home)}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def test_the_demo_ends_with_a_table_of_statuses(stack: Run) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "deploy.local.demo"],
+        cwd=ROOT, env=stack.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [line.split() for line in done.stdout.splitlines() if line.strip().startswith("…")]
+    assert len(rows) == 14
+    assert sum("COMPLETE" in row for row in rows) == 13
+    assert "FAILED" in next(row for row in rows if "all" in row)
+    assert rows[-1][-3:] == ["10", "of", "11"]
+
+
+def test_the_demo_says_how_to_start_a_stack(tmp_path: Path) -> None:
+    done = demo(tmp_path)
+    assert done.returncode == 1
+    assert "start one with `make run`" in " ".join(done.stdout.split())

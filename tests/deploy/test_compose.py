@@ -1,0 +1,80 @@
+"""compose.yaml and the Dockerfile say the same as `make run`."""
+
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy.local.processes import commands
+
+DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
+DEFAULTS = {"EVERMUSE_WEB_WORKERS": "2", "EVERMUSE_LANDING_CONCURRENCY": "2", "EVERMUSE_ATTACHMENT_CONCURRENCY": "16"}
+
+
+@pytest.fixture
+def services() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    return found
+
+
+def local_commands(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    for name, value in DEFAULTS.items():
+        monkeypatch.setenv(name, value)
+    made = commands(web_port=8000, flower_port=5555, run="/var/lib/evermuse")
+    return {one.name: [word.replace("127.0.0.1", "0.0.0.0") for word in one.words] for one in made}
+
+
+def test_every_process_has_the_command_line_of_make_run(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = local_commands(monkeypatch)
+    for name, words in local.items():
+        composed = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", word) for word in services[name]["command"]]
+        assert composed == ["python", *words[1:]], name
+        assert words[0] == sys.executable
+
+
+def test_compose_has_the_servers_and_every_process(services: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(services) == {"postgres", "redis", "minio", "migrate", *local_commands(monkeypatch)}
+
+
+def test_nothing_is_published_beyond_localhost(services: dict[str, Any]) -> None:
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert len(ports) >= 3
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_the_image_runs_web_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = (DEPLOY / "Dockerfile").read_text().rpartition("CMD ")[2]
+    words = yaml.safe_load(command)
+    at = local_commands(monkeypatch)["web"].index("--workers")
+    expected = local_commands(monkeypatch)["web"][:at] + local_commands(monkeypatch)["web"][at + 2 :]
+    assert words == ["python", *expected[1:]]
+
+
+def test_the_dockerfile_copies_what_there_is() -> None:
+    root = DEPLOY.parent
+    for line in (DEPLOY / "Dockerfile").read_text().splitlines():
+        if line.startswith("COPY"):
+            for source in shlex.split(line)[1:-1]:
+                assert (root / source).exists(), line
+
+
+def test_every_variable_that_compose_demands_is_in_the_example() -> None:
+    demanded = set(re.findall(r"\$\{(\w+):\?\}", (DEPLOY / "compose.yaml").read_text()))
+    given = {line.partition("=")[0] for line in (DEPLOY / "env.example").read_text().splitlines() if "=" in line}
+    assert demanded
+    assert demanded <= given
+
+
+def test_the_locks_pin_with_hashes_and_name_no_host() -> None:
+    for name in ("run", "local", "dev"):
+        text = (DEPLOY / "requirements" / f"{name}.txt").read_text()
+        assert "--hash=sha256:" in text
+        assert "://" not in text
+    assert os.access(DEPLOY.parent / ".ci" / "run", os.X_OK)
