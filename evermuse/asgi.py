@@ -6,6 +6,7 @@ limit and a deadline; only complete ones reach a thread. A body that was cut off
 """
 
 import asyncio
+import contextlib
 import io
 import os
 import sys
@@ -96,6 +97,15 @@ class _Exchange:
         await self.send(message)
 
 
+async def _tell_cut_off(send: Send) -> None:
+    """To a client that closed only its own side; who is gone altogether does not hear it."""
+    content = b'{"error": "INVALID_BODY", "message": "The body was cut off before its end: nothing was stored."}'
+    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
+    with contextlib.suppress(Exception):  # granian's error for a lost connection has no public name
+        await send({"type": "http.response.start", "status": 400, "headers": headers})
+        await send({"type": "http.response.body", "body": content, "more_body": False})
+
+
 async def application(scope: Message, receive: Receive, send: Send) -> None:
     """The ASGI entry that granian runs."""
     if scope["type"] != "http":
@@ -103,6 +113,7 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
     try:
         body, ending = await read_body(receive, limit=MAX_SENT_BYTES, seconds=settings.EVERMUSE_BODY_TIMEOUT_SECONDS)
     except Disconnected:
+        await _tell_cut_off(send)
         return
     loop = asyncio.get_running_loop()
     exchange = _Exchange(send, loop)
