@@ -9,7 +9,7 @@ import pytest
 
 from deploy.local import child
 from deploy.local.child import Child
-from tests.journeys.stack import until
+from tests.journeys.stack import lives, until
 
 
 @pytest.fixture
@@ -83,14 +83,7 @@ def test_one_that_ignores_the_signal_is_killed_with_all_that_it_started(lines: l
     assert not kept.wait(0.3)
     kept.kill()
     assert kept.wait(10)
-    until(lambda: not _lives(int(lines[0])), "its child is gone")
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    until(lambda: not lives(int(lines[0])), "its child is gone")
 
 
 def test_what_a_killed_parent_left_is_ended_before_the_restart(lines: list[str], pids: list[int]) -> None:
@@ -103,6 +96,6 @@ def test_what_a_killed_parent_left_is_ended_before_the_restart(lines: list[str],
     until(lambda: lines, "it runs")
     psutil.Process(pids[0]).kill()
     until(lambda: len(pids) == 2, "it was started again")
-    until(lambda: not _lives(int(lines[0])), "the orphan is gone")
+    until(lambda: not lives(int(lines[0])), "the orphan is gone")
     kept.kill()
     assert kept.wait(10)

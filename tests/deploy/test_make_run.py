@@ -19,7 +19,7 @@ import requests
 
 from deploy.local.leftovers import MARK
 from deploy.local.state import is_free
-from tests.journeys.stack import until
+from tests.journeys.stack import lives, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAMES = {"web", "worker-landing", "worker-attachments", "beat", "flower", "postgres", "valkey", "seaweedfs"}
@@ -209,7 +209,7 @@ def test_a_signal_ends_all_of_it_and_the_next_start_goes_on_with_the_same_data(s
     assert len(before) >= len(NAMES)
     assert stack.stop(how) == 0
     assert stack.alive() == []
-    assert [pid for pid in before if psutil.pid_exists(pid)] == []
+    assert [pid for pid in before if lives(pid)] == []
     assert stack.services()["processes"] == []
     stack.started()
     assert (stack.home / "demo-api-key").read_text() == key
@@ -223,10 +223,10 @@ def test_what_a_killed_supervisor_left_is_cleared_away(stack: Run) -> None:
     left = stack.alive()
     stack.process.kill()
     stack.process.wait()
-    assert len([pid for pid in left if psutil.pid_exists(pid)]) > len(NAMES)
+    assert len([pid for pid in left if lives(pid)]) > len(NAMES)
     stack.started()
     assert "cleared away" in stack.told("cleared away")
-    assert [pid for pid in left if psutil.pid_exists(pid)] == []
+    assert [pid for pid in left if lives(pid)] == []
     assert curl(stack)[0] == 202
 
 

@@ -224,6 +224,14 @@ def until(condition: Callable[[], object], what: str, *, seconds: float = PATIEN
         time.sleep(0.05)
 
 
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that ended and waits to be reaped does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
     """Run calls in threads that begin together; their results, in order. An exception of one is raised."""
     results: list[Any] = [None] * len(calls)
