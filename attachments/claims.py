@@ -24,6 +24,10 @@ log = logs.get(__name__)
 LOST = Failure("LEASE_LOST", "another worker has taken over", is_transient=True)
 MAX_MESSAGE = 500
 MAX_CRASHES = 10
+# A host that asks for a pause gets one, all of its files together; the file that was refused may have to wait longer.
+MAX_HOST_HOLD_SECONDS = 15.0
+# Between two probes of a host that only fails.
+BREAKER_HOLD_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,9 @@ class Claim:
     declared_md5: str
     attempts: int
     window_seconds: float
+    host: str
+    kept_token: int | None
+    origin: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ def take() -> Claim | None:
     return Claim(*row) if row else None
 
 
-def complete(claim: Claim, stored: Stored, *, received: int) -> tuple[str, bool]:
+def complete(claim: Claim, stored: Stored, *, received: int, http_status: int | None) -> tuple[str, bool]:
     """IN_PROGRESS → COMPLETE. Gives the URI that counts (another's, where the workspace held the same content) and
     whether the batch is settled. Raises LeaseLost. ``received``: bytes over the wire."""
     parameters: dict[str, Any] = {
@@ -86,6 +93,8 @@ def complete(claim: Claim, stored: Stored, *, received: int) -> tuple[str, bool]
         "sha1": stored.sha1,
         "md5": stored.md5,
         "bytes": received,
+        "http_status": http_status,
+        "host": claim.host,
     }
     with connection.cursor() as cursor:
         cursor.execute(sql.COMPLETE, parameters)
@@ -103,11 +112,15 @@ def fail(
     wait: float | None,
     is_counted: bool = True,
     leftovers: bool = False,
+    kept_token: int | None = None,
 ) -> bool:
     """IN_PROGRESS → PENDING after ``wait`` seconds, or → FAILED (``wait`` None). Whether the batch is settled.
 
-    An attempt that is not counted was cut short by us, not by the vendor. Raises LeaseLost.
+    An attempt that is not counted was cut short by us, not by the vendor. ``kept_token``: the attempt whose
+    parts stay, to be resumed.
+    A transient failure counts against the host; any other answer of it ends the row. Raises LeaseLost.
     """
+    is_vendors = is_counted and bool(claim.host) and not claim.upload_intent_id
     parameters: dict[str, Any] = {
         "id": claim.id,
         "token": claim.token,
@@ -118,7 +131,15 @@ def fail(
         "http_status": failure.http_status,
         "bytes": received,
         "uncounted": 0 if is_counted else 1,
-        "leftovers": leftovers,
+        "leftovers": leftovers or kept_token == claim.token,
+        "kept_token": kept_token,
+        "lease": settings.EVERMUSE_LEASE_SECONDS,
+        "host": claim.host,
+        "host_failed": is_vendors and failure.is_transient,
+        "host_answered": is_vendors and not failure.is_transient and failure.http_status is not None,
+        "host_hold": min(failure.retry_after or 0.0, MAX_HOST_HOLD_SECONDS),
+        "breaker": settings.EVERMUSE_ATTACHMENT_BREAKER_FAILURES,
+        "breaker_hold": BREAKER_HOLD_SECONDS,
     }
     with connection.cursor() as cursor:
         cursor.execute(sql.FAIL, parameters)
@@ -155,8 +176,34 @@ def retry_failed(batch_id: int) -> int:
 def due(at_most: int) -> int:
     """How many files wait and could begin now, counted up to ``at_most``."""
     with connection.cursor() as cursor:
-        cursor.execute(sql.DUE, [at_most])
+        cursor.execute(sql.DUE, {"at_most": at_most})
         return int(cursor.fetchone()[0])
+
+
+def drop_kept(claim: Claim) -> None:
+    """The attempt begins again: what an earlier one kept is the sweeper's."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.DROP_KEPT, {"id": claim.id, "token": claim.token})
+
+
+def replace_url(attachment_id: int, *, url: str, host: str, origin: bytes) -> bool:
+    """Any state but COMPLETE → PENDING with a fresh URL, attempts counted anew; whether it changed."""
+    parameters: dict[str, Any] = {
+        "id": attachment_id,
+        "url": url.replace("\0", "\ufffd"),
+        "host": host,
+        "origin": origin,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(sql.REPLACE_URL, parameters)
+        return bool(cursor.fetchone()[0])
+
+
+def fail_behind_breaker() -> set[int]:
+    """PENDING → FAILED for files that waited past their window behind an open breaker; their batches."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.FAIL_BEHIND_BREAKER, {"window": settings.EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS})
+        return {row[0] for row in cursor.fetchall()}
 
 
 class Leases:

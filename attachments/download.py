@@ -5,6 +5,7 @@ Everything that can go wrong is raised as DownloadFailed with a reason; urllib3'
 
 import contextlib
 import email.utils
+import re
 import ssl
 import time
 from collections.abc import Iterator
@@ -27,33 +28,65 @@ REDIRECTS = {301, 302, 303, 307, 308}
 # Codes below 500 that may pass; of the others, a 4xx is final.
 TRANSIENT = {408, 425, 429}
 MAX_RETRY_AFTER_SECONDS = 86_400.0
+_STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,256}"')
 
 _FAULTS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, HTTPException, UnicodeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A 200 whose body is still to be read. ``announced``: bytes by Content-Length, None where there is none."""
+class Place:
+    """Where an interrupted download goes on: behind ``offset`` of ``total`` bytes of the file with this strong ETag."""
 
+    etag: str
+    offset: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A body that is still to be read. ``announced``: its bytes by Content-Length, None where there is none.
+
+    ``etag``: the strong validator of a file that is sent as it is, else empty. ``is_continued``: the body is the rest
+    behind the asked place (206), proven by the exact Content-Range and the same ETag.
+    """
+
+    status: int
     mime_type: str
     announced: int | None
     chunks: Iterator[bytes]
+    etag: str = ""
+    is_continued: bool = False
 
 
 @contextlib.contextmanager
-def opened(url: str, transfer: Transfer) -> Iterator[Answer]:
-    """GET a URL. Raises DownloadFailed, also from the chunks while they are read."""
+def opened(url: str, transfer: Transfer, place: Place | None = None) -> Iterator[Answer]:
+    """GET a URL, or the rest of it behind a place where the server proves that it is the same file.
+
+    Raises DownloadFailed, also from the chunks while they are read.
+    """
     token = dial.current.set(transfer)
     session = dial.new_session()
     response: Response | None = None
     try:
         with _translated(transfer):
-            response = _follow(session, url)
-            _check_status(response)
+            response = _follow(session, url, place)
+            is_continued = place is not None and _is_rest(response, place)
+            if place is not None and not is_continued and response.status_code in {206, 416}:
+                response.close()
+                response = _follow(session, url)
+            if not is_continued:
+                _check_status(response)
             announced = _announced(response)
         encoding = response.headers.get("Content-Encoding", "")
         chunks = _guarded(content.decoded(_raw_chunks(response, transfer, announced), encoding), transfer)
-        yield Answer(response.headers.get("Content-Type", ""), announced, chunks)
+        yield Answer(
+            status=response.status_code,
+            mime_type=response.headers.get("Content-Type", ""),
+            announced=announced,
+            chunks=chunks,
+            etag=_strong_etag(response) if _is_identity(encoding) else "",
+            is_continued=is_continued,
+        )
     finally:
         if response is not None:
             response.close()
@@ -77,13 +110,14 @@ def _guarded(chunks: Iterator[bytes], transfer: Transfer) -> Iterator[bytes]:
         yield from chunks
 
 
-def _follow(session: requests.Session, url: str) -> Response:
+def _follow(session: requests.Session, url: str, place: Place | None = None) -> Response:
     """The first answer that is no redirect."""
     at = url_policy.target(url)
+    headers = HEADERS if place is None else {**HEADERS, "Range": f"bytes={place.offset}-", "If-Range": place.etag}
     for _ in range(MAX_REDIRECTS + 1):
         response = session.get(
             url,
-            headers=HEADERS,
+            headers=headers,
             stream=True,
             allow_redirects=False,
             timeout=(dial.CONNECT_SECONDS, dial.READ_SECONDS),
@@ -101,6 +135,27 @@ def _follow(session: requests.Session, url: str) -> Response:
             raise final("BAD_REDIRECT", "a redirect from https to http is not followed", response.status_code)
         at = next_at
     raise final("TOO_MANY_REDIRECTS", f"more than {MAX_REDIRECTS} redirects")
+
+
+def _is_rest(response: Response, place: Place) -> bool:
+    """Whether a 206 is just the rest of the same file."""
+    return (
+        response.status_code == 206
+        and response.headers.get("Content-Range", "").strip() == f"bytes {place.offset}-{place.total - 1}/{place.total}"
+        and response.headers.get("ETag", place.etag).strip() == place.etag
+        and _is_identity(response.headers.get("Content-Encoding", ""))
+        and response.headers.get("Content-Length", str(place.total - place.offset)) == str(place.total - place.offset)
+    )
+
+
+def _strong_etag(response: Response) -> str:
+    """The ETag, where it promises equal bytes (RFC 9110, 8.8.3); else empty."""
+    etag = response.headers.get("ETag", "").strip()
+    return etag if _STRONG_ETAG.fullmatch(etag) else ""
+
+
+def _is_identity(encoding: str) -> bool:
+    return encoding.strip().lower() in {"", "identity"}
 
 
 def _check_status(response: Response) -> None:

@@ -6,14 +6,16 @@ import time
 
 from django.conf import settings
 
-from attachments import claims, content, download, storage
-from attachments.claims import Claim, Stored, leases
-from attachments.download import Answer
-from attachments.failures import DownloadFailed, Failure, final
-from attachments.storage import Measure, Upload
+from attachments import claims, registration, storage, uploads
+from attachments.claims import Claim, leases
+from attachments.failures import DownloadFailed, Failure
+from attachments.models import Attachment
+from attachments.transfer import Fetch
+from attachments.url_policy import host_of
 from attachments.watch import Transfer, watchdog
 from evermuse import logs, public_ids, wake
 from evermuse.errors import LeaseLost, StoreUnavailable
+from lake import object_store
 
 log = logs.get(__name__)
 
@@ -23,8 +25,6 @@ MAX_RETRY_AFTER_SECONDS = 120.0
 STORE_WAIT_SECONDS = 5.0
 # A task goes on for this long while files wait, then makes room.
 TASK_SECONDS = 20.0
-# Enough of the beginning to tell an HTML page.
-OPENING_BYTES = 1024
 
 INTERRUPTED = Failure("INTERRUPTED", "the worker was told to stop", is_transient=True)
 
@@ -67,35 +67,43 @@ def fetch_one(claim: Claim) -> None:
 
 def _attempt(claim: Claim, transfer: Transfer) -> bool:
     """One attempt with its settlement; whether the batch is settled."""
+    fetch = Fetch(claim, transfer)
     try:
-        stored, key = _fetch(claim, transfer)
+        stored = fetch.run()
     except DownloadFailed as failed:
-        return _settle_failure(claim, transfer, transfer.stopped or failed.failure)
+        return _settle_failure(fetch, transfer.stopped or failed.failure)
     except StoreUnavailable as error:
         failure = transfer.stopped or Failure("STORE_UNAVAILABLE", f"the object store: {error}", is_transient=True)
         log.warning("attachment.store_away", attachment_id=public_ids.of_attachment(claim.id), error=str(error)[:200])
         return claims.fail(
             claim, failure, received=transfer.bytes_read, wait=STORE_WAIT_SECONDS, is_counted=False, leftovers=True
         )
-    uri, is_settled = claims.complete(claim, stored, received=transfer.bytes_read)
+    finally:
+        fetch.close()
+    uri, is_settled = claims.complete(
+        claim, stored, received=transfer.bytes_read, http_status=fetch.http_status or None
+    )
     log.info(
         "attachment.complete",
         attachment_id=public_ids.of_attachment(claim.id),
         batch_id=public_ids.of_batch(claim.batch_id),
         bytes=stored.size,
     )
+    if claim.upload_intent_id:
+        uploads.clear(claim.upload_intent_id, claim.workspace)
     if uri != stored.uri:
-        _clean_up(claim, key)
+        _clean_up(claim, stored.uri)
     return is_settled
 
 
-def _settle_failure(claim: Claim, transfer: Transfer, failure: Failure) -> bool:
-    received = transfer.bytes_read
+def _settle_failure(fetch: Fetch, failure: Failure) -> bool:
+    claim, received = fetch.claim, fetch.transfer.bytes_read
     if failure is claims.LOST:
         raise LeaseLost(f"attachment {claim.id} under claim {claim.token}")
     if failure is INTERRUPTED:
         return claims.fail(claim, failure, received=received, wait=0.0, is_counted=False)
     wait = next_wait(claim, failure)
+    kept_token = None if wait is None else fetch.resumable_token
     log.info(
         "attachment.failed" if wait is None else "attachment.waits",
         attachment_id=public_ids.of_attachment(claim.id),
@@ -104,7 +112,10 @@ def _settle_failure(claim: Claim, transfer: Transfer, failure: Failure) -> bool:
         attempt=claim.attempts,
         wait_seconds=None if wait is None else round(wait, 1),
     )
-    return claims.fail(claim, failure, received=received, wait=wait)
+    is_settled = claims.fail(claim, failure, received=received, wait=wait, kept_token=kept_token)
+    if kept_token is not None:
+        fetch.keep()
+    return is_settled
 
 
 def next_wait(claim: Claim, failure: Failure) -> float | None:
@@ -121,74 +132,27 @@ def next_wait(claim: Claim, failure: Failure) -> float | None:
     return min(max(wait, min(failure.retry_after or 0.0, MAX_RETRY_AFTER_SECONDS)), left)
 
 
-def _fetch(claim: Claim, transfer: Transfer) -> tuple[Stored, str]:
-    """Download, check and store. Raises DownloadFailed and StoreUnavailable; leaves no half object behind."""
-    if claim.vendor_url and claim.upload_intent_id:
-        raise final("INTENT_AND_URL", "an attachment names either vendor_url or upload_intent_id, not both")
-    if claim.upload_intent_id:
-        raise final("UNKNOWN_INTENT", "upload_intent_id: there is no such upload intent in this workspace")
-    key = storage.attempt_key(
-        workspace=claim.workspace, attachment=public_ids.of_attachment(claim.id), token=claim.token
-    )
-    with download.opened(claim.vendor_url, transfer) as answer:
-        return _store(claim, transfer, answer, key), key
-
-
-def _store(claim: Claim, transfer: Transfer, answer: Answer, key: str) -> Stored:
-    limit = settings.EVERMUSE_ATTACHMENT_MAX_BYTES
-    if answer.announced is not None and answer.announced > limit:
-        raise final("TOO_LARGE", f"the server announces {answer.announced} bytes; at most {limit} are taken", 200)
-    mime_type = content.stored_mime(
-        declared=claim.declared_mime_type, answered=answer.mime_type, filename=claim.filename
-    )
-    measure = Measure()
-    with Upload(key, mime_type) as upload:
-        opening = b""
-        for chunk in answer.chunks:
-            measure.add(chunk)
-            if measure.size > limit:
-                raise final("TOO_LARGE", f"the file is larger than {limit} bytes", 200)
-            if len(opening) < OPENING_BYTES:
-                opening += chunk[:OPENING_BYTES]
-            upload.write(chunk)
-        content.check_promise(
-            type=claim.type, declared_mime=claim.declared_mime_type, answered_mime=answer.mime_type, opening=opening
-        )
-        check_declared(claim, measure)
-        if transfer.stopped:
-            raise DownloadFailed(transfer.stopped)
-        uri = upload.complete()
-    return Stored(
-        uri=uri,
-        size=measure.size,
-        mime_type=mime_type,
-        sha256=measure.sha256.hexdigest(),
-        sha1=measure.sha1.hexdigest(),
-        md5=measure.md5.hexdigest(),
-    )
-
-
-def check_declared(claim: Claim, measure: Measure) -> None:
-    """Raise (final) when the file is not the one that the record describes."""
-    if claim.declared_size is not None and claim.declared_size != measure.size:
-        raise final("SIZE_MISMATCH", f"size: {claim.declared_size} bytes were declared, {measure.size} came", 200)
-    for name, declared, found in (
-        ("sha1", claim.declared_sha1, measure.sha1),
-        ("md5", claim.declared_md5, measure.md5),
-    ):
-        if declared and declared.strip().lower() != found.hexdigest():
-            raise final(
-                f"{name.upper()}_MISMATCH", f"{name}: the file's is {found.hexdigest()}, another was declared", 200
-            )
-
-
-def _clean_up(claim: Claim, key: str) -> None:
+def _clean_up(claim: Claim, uri: str) -> None:
     """The workspace held the same content already: this copy goes. What fails here is the sweeper's."""
     try:
-        storage.remove(key)
+        storage.remove(object_store.key_of(uri))
         claims.mark_clean(claim.id, claim.token)
     except StoreUnavailable as error:
         log.warning("attachment.copy_left", attachment_id=public_ids.of_attachment(claim.id), error=str(error)[:200])
+
+
+def replace_url(batch_id: int, attachment_id: int, url: str) -> bool:
+    """Give an attachment of a batch a fresh URL and begin again; False when there is none. A stored file stays."""
+    found = Attachment.objects.filter(batch_id=batch_id, pk=attachment_id).first()
+    if found is None:
+        return False
+    origin = registration.origin_of(
+        found.record_id, url, found.declared_size, found.declared_sha1 or None, found.declared_md5 or None
+    )
+    if claims.replace_url(attachment_id, url=url, host=host_of(url), origin=origin):
+        log.info("attachment.url_replaced", attachment_id=public_ids.of_attachment(attachment_id))
+        wake.downloads(1, at_most=1)
+    return True
 
 
 def retry_failed(batch_id: int) -> int:

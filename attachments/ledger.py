@@ -20,12 +20,20 @@ def page(batch_id: int, *, after: Sequence[Any] | None, limit: int) -> tuple[lis
     if after is not None:
         # A record has at most ten, so that skipping the rest of the last one's costs nothing.
         rows = rows.filter(record_index__gte=after[0]).exclude(record_index=after[0], position__lte=after[1])
-    attempts = Prefetch("download_attempts", DownloadAttempt.objects.order_by("token"), to_attr="ledger_attempts")
-    found = list(rows.prefetch_related(attempts)[: limit + 1])
+    found = list(rows.prefetch_related(_attempts())[: limit + 1])
     following = None
     if len(found) > limit:
         following = [found[limit - 1].record_index, found[limit - 1].position]
     return [entry(attachment) for attachment in found[:limit]], following
+
+
+def one(attachment_id: int) -> dict[str, Any]:
+    """One attachment with its attempts."""
+    return entry(Attachment.objects.prefetch_related(_attempts()).get(pk=attachment_id))
+
+
+def _attempts() -> "Prefetch[str, Any, str]":
+    return Prefetch("download_attempts", DownloadAttempt.objects.order_by("token"), to_attr="ledger_attempts")
 
 
 def encoded_page(batch_id: int, *, after: Sequence[Any] | None, limit: int) -> tuple[list[bytes], list[int] | None]:

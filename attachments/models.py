@@ -53,6 +53,8 @@ class Attachment(models.Model):
     claim_token = models.BigIntegerField(default=0)
     claimed_until = models.DateTimeField(null=True)
     claimed_by = models.CharField(max_length=128, default="", blank=True)
+    kept_token = models.BigIntegerField(null=True, help_text="The attempt whose parts a worker keeps, to resume it.")
+    kept_until = models.DateTimeField(null=True, help_text="Renewed by that worker.")
     error_code = models.CharField(max_length=64, default="", blank=True)
     error_message = models.TextField(default="", blank=True)
 
@@ -129,6 +131,57 @@ class AttachmentTally(models.Model):
         if self.failed == 0:
             return "COMPLETE"
         return "PARTIAL_FAILURE" if self.complete else "FAILED"
+
+
+class VendorHost(models.Model):
+    """A host that files come from: paused by an operator, or held for a while because it only fails or asks for it.
+
+    The breaker: ``failures`` in a row (any answer that is not a fault of the host ends the row) open it; each hold is
+    longer than the one before, and between two holds one download at a time tries the host.
+    """
+
+    host = models.TextField(primary_key=True, help_text="Host and port.")
+    paused_at = models.DateTimeField(null=True, blank=True)
+    failures = models.PositiveIntegerField(default=0, help_text="Attempts in a row that the host failed.")
+    opened_at = models.DateTimeField(null=True, blank=True, help_text="Since when the breaker is open.")
+    held_until = models.DateTimeField(null=True, blank=True, help_text="No download begins before.")
+    last_error = models.TextField(default="", blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["host"]
+        verbose_name = "vendor host"
+
+    def __str__(self) -> str:
+        return self.host
+
+
+class UploadIntent(models.Model):
+    """A file that a client sends straight to the object store, to be named by one attachment of one record.
+
+    ``token`` is the id that clients see. Claimed by a conditional UPDATE; what nobody claims is swept away after
+    ``expires_at``.
+    """
+
+    workspace = models.ForeignKey("ingest.Workspace", models.PROTECT, related_name="+", db_index=False)
+    token = models.CharField(max_length=64, unique=True)
+    filename = models.TextField(default="", blank=True)
+    mime_type = models.TextField(default="", blank=True)
+    size = models.BigIntegerField(null=True)
+    sha1 = models.TextField(default="", blank=True)
+    md5 = models.TextField(default="", blank=True)
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField()
+    attachment = models.ForeignKey(Attachment, models.SET_NULL, null=True, related_name="+")
+    origin = models.BinaryField(max_length=16, null=True, help_text="Of the attachment that claimed it.")
+    is_cleared = models.BooleanField(default=False, help_text="Its object is gone from the upload area.")
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["expires_at"], name="intent_to_clear", condition=Q(is_cleared=False)),
+        ]
+
+    def __str__(self) -> str:
+        return self.token
 
 
 class StoredFile(models.Model):

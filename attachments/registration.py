@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db.models.functions import Now
 
-from attachments.models import Attachment, AttachmentTally
+from attachments.models import Attachment, AttachmentTally, VendorHost
 from attachments.url_policy import host_of
 
 OPTIONAL = ("filename", "vendor_url", "upload_intent_id", "size", "mime_type", "sha1", "md5")
@@ -41,9 +41,16 @@ class Registration:
 
     @property
     def origin(self) -> bytes:
-        """A hash that is equal when the same record names the same URL with the same checksums."""
-        parts = [self.record_id.hex, self.vendor_url, self.size, self.sha1, self.md5]
-        return hashlib.sha256(json.dumps(parts).encode()).digest()[:16]
+        """A hash that is equal when the same record names the same URL or upload with the same checksums."""
+        parts = [self.vendor_url, self.size, self.sha1, self.md5]
+        if self.upload_intent_id is not None:
+            parts.append(self.upload_intent_id)
+        return origin_of(self.record_id, *parts)
+
+
+def origin_of(record_id: UUID, *parts: str | int | None) -> bytes:
+    """The hash behind `Registration.origin`."""
+    return hashlib.sha256(json.dumps([record_id.hex, *parts]).encode()).digest()[:16]
 
 
 def register(batches: Mapping[int, tuple[int, list[Registration]]]) -> None:
@@ -61,13 +68,16 @@ def register(batches: Mapping[int, tuple[int, list[Registration]]]) -> None:
             complete = sum(row.state == State.COMPLETE for row in made)
             rows += made
             tallies.append(AttachmentTally(batch_id=batch_id, total=len(made), complete=complete))
+    # In the order of their key, so that two landings cannot deadlock.
+    hosts = sorted({row.host for row in rows if row.host})
+    VendorHost.objects.bulk_create([VendorHost(host=host) for host in hosts], ignore_conflicts=True)
     Attachment.objects.bulk_create(rows, batch_size=1000)
     AttachmentTally.objects.bulk_create(tallies)
 
 
 def _already_stored(entries: Iterable[tuple[int, Registration]]) -> dict[tuple[int, bytes], Attachment]:
     """Attachments of the same records, URLs and checksums that are COMPLETE."""
-    asked = {(workspace_id, e.origin) for workspace_id, e in entries if e.vendor_url and e.upload_intent_id is None}
+    asked = {(workspace_id, e.origin) for workspace_id, e in entries if not (e.vendor_url and e.upload_intent_id)}
     if not asked:
         return {}
     found = Attachment.objects.filter(

@@ -8,29 +8,36 @@ CLAIM_LOCK = "SELECT pg_advisory_xact_lock(7305213901)"
 
 # The host with the fewest downloads on their way comes first, and of a host the file that waits longest: a slow vendor
 # never stands in another's way. Hosts are found by jumps over the partial index, not by reading all that waits.
-CLAIM = """
+_HOSTS = """
 WITH RECURSIVE hosts AS (
   (SELECT host FROM attachments_attachment WHERE state = 'PENDING' ORDER BY host LIMIT 1)
   UNION ALL
   SELECT (SELECT a.host FROM attachments_attachment a WHERE a.state = 'PENDING' AND a.host > h.host ORDER BY a.host LIMIT 1)
   FROM hosts h WHERE h.host IS NOT NULL
-), busy AS (
+)"""
+
+# A host that an operator paused, that asked for a pause, or whose breaker is open between two probes, gives nothing.
+_MAY_BEGIN = """h.host IS NOT NULL AND v.paused_at IS NULL
+    AND (v.held_until IS NULL OR v.held_until <= statement_timestamp())"""
+
+CLAIM = f"""{_HOSTS}, busy AS (
   SELECT host, count(*) AS n FROM attachments_attachment WHERE state = 'IN_PROGRESS' GROUP BY host
 ), chosen AS (
   SELECT first.id
-  FROM hosts h LEFT JOIN busy USING (host)
+  FROM hosts h LEFT JOIN busy USING (host) LEFT JOIN attachments_vendorhost v USING (host)
   CROSS JOIN LATERAL (
     SELECT a.id, a.next_attempt_at FROM attachments_attachment a
     WHERE a.state = 'PENDING' AND a.host = h.host AND a.next_attempt_at <= statement_timestamp()
     ORDER BY a.next_attempt_at, a.id LIMIT 1
   ) AS first
-  WHERE h.host IS NOT NULL AND coalesce(busy.n, 0) < %(host_limit)s
+  WHERE {_MAY_BEGIN}
+    AND coalesce(busy.n, 0) < CASE WHEN v.opened_at IS NULL THEN %(host_limit)s ELSE 1 END
   ORDER BY coalesce(busy.n, 0), first.next_attempt_at LIMIT 1
 ), claimed AS (
   UPDATE attachments_attachment AS a SET
     state = 'IN_PROGRESS', claim_token = a.claim_token + 1, claimed_by = %(who)s,
     claimed_until = statement_timestamp() + make_interval(secs => %(lease)s), attempts = a.attempts + 1,
-    window_began_at = coalesce(a.window_began_at, statement_timestamp()), next_attempt_at = NULL
+    window_began_at = coalesce(a.window_began_at, statement_timestamp()), next_attempt_at = NULL, kept_until = NULL
   FROM chosen WHERE a.id = chosen.id AND a.state = 'PENDING'
   RETURNING a.*
 ), attempt AS (
@@ -42,7 +49,7 @@ WITH RECURSIVE hosts AS (
 )
 SELECT c.id, c.claim_token, c.batch_id, c.workspace_id, w.name, c.type, c.filename, c.vendor_url, c.upload_intent_id,
   c.declared_mime_type, c.declared_size, c.declared_sha1, c.declared_md5, c.attempts,
-  extract(epoch FROM statement_timestamp() - c.window_began_at)::float
+  extract(epoch FROM statement_timestamp() - c.window_began_at)::float, c.host, c.kept_token, c.origin
 FROM claimed c JOIN ingest_workspace w ON w.id = c.workspace_id
 """
 
@@ -66,11 +73,14 @@ WITH held AS (
   UPDATE attachments_attachment AS a SET
     state = 'COMPLETE', claimed_until = NULL, completed_at = statement_timestamp(), error_code = '', error_message = '',
     size = %(size)s, mime_type = %(mime_type)s, sha256 = %(sha256)s, sha1 = %(sha1)s, md5 = %(md5)s,
-    storage_uri = file.storage_uri
+    storage_uri = file.storage_uri, kept_token = NULL, kept_until = NULL
   FROM held, file WHERE a.id = held.id
+), host AS (
+  UPDATE attachments_vendorhost SET failures = 0, opened_at = NULL, held_until = NULL, last_error = ''
+  WHERE host = %(host)s AND failures > 0
 ), attempt AS (
   UPDATE attachments_downloadattempt AS d SET
-    finished_at = statement_timestamp(), http_status = 200, bytes = %(bytes)s, code = 'OK', message = '',
+    finished_at = statement_timestamp(), http_status = %(http_status)s, bytes = %(bytes)s, code = 'OK', message = '',
     leftovers = file.storage_uri <> %(uri)s
   FROM held, file WHERE d.attachment_id = held.id AND d.token = %(token)s
 ), tally AS (
@@ -91,8 +101,22 @@ WITH held AS (
     next_attempt_at = CASE WHEN %(state)s = 'PENDING' THEN statement_timestamp() + make_interval(secs => %(wait)s) END,
     completed_at = CASE WHEN %(state)s = 'FAILED' THEN statement_timestamp() END,
     attempts = a.attempts - %(uncounted)s::int,
-    window_began_at = CASE WHEN a.attempts - %(uncounted)s::int > 0 THEN a.window_began_at END
+    window_began_at = CASE WHEN a.attempts - %(uncounted)s::int > 0 THEN a.window_began_at END,
+    kept_token = %(kept_token)s,
+    kept_until = CASE WHEN %(kept_token)s::bigint IS NOT NULL THEN statement_timestamp() + make_interval(secs => %(lease)s) END
   FROM held WHERE a.id = held.id
+), answered AS (
+  UPDATE attachments_vendorhost SET failures = 0, opened_at = NULL, held_until = NULL, last_error = ''
+  WHERE host = %(host)s AND failures > 0 AND %(host_answered)s
+), failed AS (
+  INSERT INTO attachments_vendorhost AS v (host, failures, last_error, held_until)
+  SELECT %(host)s, 1, %(message)s, statement_timestamp() + make_interval(secs => %(host_hold)s)
+  FROM held WHERE %(host_failed)s
+  ON CONFLICT (host) DO UPDATE SET
+    failures = v.failures + 1, last_error = EXCLUDED.last_error,
+    opened_at = CASE WHEN v.failures + 1 >= %(breaker)s THEN coalesce(v.opened_at, statement_timestamp()) END,
+    held_until = greatest(v.held_until, EXCLUDED.held_until,
+      CASE WHEN v.failures + 1 >= %(breaker)s THEN statement_timestamp() + make_interval(secs => %(breaker_hold)s) END)
 ), attempt AS (
   UPDATE attachments_downloadattempt AS d SET
     finished_at = statement_timestamp(), http_status = %(http_status)s, bytes = %(bytes)s, code = %(code)s, message = %(message)s,
@@ -116,7 +140,7 @@ WITH lost AS (
     state = CASE WHEN lost.is_hopeless THEN 'FAILED' ELSE 'PENDING' END, crashes = a.crashes + 1, claimed_until = NULL,
     claim_token = a.claim_token + 1, next_attempt_at = CASE WHEN NOT lost.is_hopeless THEN statement_timestamp() END,
     attempts = a.attempts - 1, window_began_at = CASE WHEN a.attempts > 1 THEN a.window_began_at END,
-    error_code = 'WORKER_LOST', error_message = %(message)s,
+    error_code = 'WORKER_LOST', error_message = %(message)s, kept_token = NULL, kept_until = NULL,
     completed_at = CASE WHEN lost.is_hopeless THEN statement_timestamp() END
   FROM lost WHERE a.id = lost.id
 ), attempts AS (
@@ -137,7 +161,7 @@ WITH failed AS (
 ), again AS (
   UPDATE attachments_attachment AS a SET
     state = 'PENDING', attempts = 0, crashes = 0, window_began_at = NULL, next_attempt_at = statement_timestamp(), completed_at = NULL,
-    error_code = '', error_message = ''
+    error_code = '', error_message = '', kept_token = NULL, kept_until = NULL
   FROM failed WHERE a.id = failed.id
   RETURNING a.id
 ), tally AS (
@@ -147,4 +171,77 @@ WITH failed AS (
 SELECT count(*) FROM again
 """
 
-DUE = "SELECT count(*) FROM (SELECT 1 FROM attachments_attachment WHERE state = 'PENDING' AND next_attempt_at <= statement_timestamp() LIMIT %s) AS due"
+# A fresh URL: whatever the file was doing, it begins anew; a worker that is at it loses its claim. Not for a stored file.
+REPLACE_URL = """
+WITH old AS (
+  SELECT id, batch_id, claim_token, state FROM attachments_attachment
+  WHERE id = %(id)s AND state <> 'COMPLETE' FOR UPDATE
+), again AS (
+  UPDATE attachments_attachment AS a SET
+    state = 'PENDING', vendor_url = %(url)s, upload_intent_id = '', host = %(host)s, origin = %(origin)s, attempts = 0,
+    crashes = 0, window_began_at = NULL, next_attempt_at = statement_timestamp(), completed_at = NULL, error_code = '',
+    error_message = '', claim_token = a.claim_token + 1, claimed_until = NULL, kept_token = NULL, kept_until = NULL
+  FROM old WHERE a.id = old.id
+), attempt AS (
+  UPDATE attachments_downloadattempt AS d SET
+    finished_at = statement_timestamp(), code = 'REPLACED', message = 'a fresh URL was given'
+  FROM old WHERE d.attachment_id = old.id AND d.token = old.claim_token AND d.finished_at IS NULL
+), tally AS (
+  UPDATE attachments_attachmenttally AS t SET failed = t.failed - (old.state = 'FAILED')::int, has_begun = true
+  FROM old WHERE t.batch_id = old.batch_id
+)
+SELECT count(*) FROM old
+"""
+
+# Behind an open breaker a file would wait for as long as its host is away: past the window of its attempts it fails.
+FAIL_BEHIND_BREAKER = """
+WITH hopeless AS (
+  SELECT a.id, a.batch_id, v.last_error FROM attachments_vendorhost v
+  JOIN attachments_attachment a ON a.host = v.host AND a.state = 'PENDING'
+  WHERE v.opened_at IS NOT NULL AND v.paused_at IS NULL
+    AND a.next_attempt_at < statement_timestamp() - make_interval(secs => %(window)s)
+  ORDER BY a.id LIMIT 1000 FOR UPDATE OF a SKIP LOCKED
+), done AS (
+  UPDATE attachments_attachment AS a SET
+    state = 'FAILED', next_attempt_at = NULL, completed_at = statement_timestamp(), kept_token = NULL, kept_until = NULL,
+    error_code = 'HOST_UNAVAILABLE', error_message = left('the host fails every download; the last time: ' || h.last_error, 500)
+  FROM hopeless h WHERE a.id = h.id
+), counted AS (
+  SELECT batch_id, count(*) AS n FROM hopeless GROUP BY batch_id
+), tally AS (
+  UPDATE attachments_attachmenttally AS t SET failed = t.failed + counted.n
+  FROM counted WHERE t.batch_id = counted.batch_id
+)
+SELECT DISTINCT batch_id FROM hopeless
+"""
+
+KEEP = """
+UPDATE attachments_attachment SET kept_until = statement_timestamp() + make_interval(secs => %s)
+WHERE state = 'PENDING' AND (id, kept_token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
+RETURNING id
+"""
+
+DROP_KEPT = """
+UPDATE attachments_attachment SET kept_token = NULL
+WHERE id = %(id)s AND claim_token = %(token)s AND state = 'IN_PROGRESS'
+"""
+
+# A client's upload belongs to one attachment; the same record sent again may name it again.
+CLAIM_INTENT = """
+UPDATE attachments_uploadintent SET
+  attachment_id = CASE WHEN origin IS NULL THEN %(attachment)s ELSE attachment_id END, origin = %(origin)s
+WHERE token = %(intent)s AND workspace_id = %(workspace)s AND (origin = %(origin)s OR
+  origin IS NULL AND expires_at > statement_timestamp())
+RETURNING id, attachment_id, size, sha1, md5, mime_type, filename
+"""
+
+DUE = f"""{_HOSTS}
+SELECT count(*) FROM (
+  SELECT 1 FROM hosts h LEFT JOIN attachments_vendorhost v USING (host)
+  CROSS JOIN LATERAL (
+    SELECT 1 FROM attachments_attachment a
+    WHERE a.state = 'PENDING' AND a.host = h.host AND a.next_attempt_at <= statement_timestamp() LIMIT %(at_most)s
+  ) AS one
+  WHERE {_MAY_BEGIN} LIMIT %(at_most)s
+) AS due
+"""

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from django.conf import settings
 from minio import Minio
 from minio.datatypes import Part
+from minio.error import S3Error
 
 from evermuse.errors import StoreUnavailable
 from lake import object_store
@@ -24,6 +25,7 @@ from lake import object_store
 PART_BYTES = 8 * 1024 * 1024
 # Of each download: parts on their way while the next one fills.
 PARTS_IN_FLIGHT = 2
+READ_BYTES = 256 * 1024
 DOWNLOAD_URL_LIFETIME = timedelta(hours=1)
 
 
@@ -167,6 +169,49 @@ def abort_uploads(key: str) -> int:
         for upload in uploads:
             _client()._abort_multipart_upload(settings.MINIO_BUCKET, key, str(upload.upload_id))
     return len(uploads)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object that is being read. ``size``: bytes."""
+
+    size: int
+    mime_type: str
+    chunks: Iterator[bytes]
+
+
+@contextlib.contextmanager
+def reading(key: str) -> Iterator[StoredObject | None]:
+    """An object's bytes as a stream; None when there is none. Raises StoreUnavailable, also from the chunks."""
+    with _store_errors():
+        try:
+            answer = _client().get_object(settings.MINIO_BUCKET, key)
+        except S3Error as error:
+            if error.code != "NoSuchKey":
+                raise
+            yield None
+            return
+
+    def chunks() -> Iterator[bytes]:
+        with _store_errors():
+            yield from answer.stream(READ_BYTES)
+
+    try:
+        headers = answer.headers
+        yield StoredObject(int(headers["Content-Length"]), headers.get("Content-Type", ""), chunks())
+    finally:
+        answer.close()
+        answer.release_conn()
+
+
+def upload_key(*, workspace: str, token: str) -> str:
+    """Where a client's upload lies until an attachment claims it."""
+    return f"uploads/workspace={object_store.partition(workspace)}/{token}"
+
+
+def upload_url(key: str, *, lifetime: timedelta) -> str:
+    """A URL that takes one PUT of a file. Needs no network."""
+    return _presigner().presigned_put_object(settings.MINIO_BUCKET, key, expires=lifetime)
 
 
 def download_url(storage_uri: str, *, filename: str, mime_type: str) -> str:

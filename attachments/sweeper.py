@@ -1,9 +1,11 @@
 """The sweeper of downloads: takes lost claims back, clears up after broken attempts, wakes workers for what is due."""
 
 from django.conf import settings
+from django.db.models import F, Q
+from django.db.models.functions import Now
 
-from attachments import claims, storage
-from attachments.models import DownloadAttempt, StoredFile
+from attachments import claims, storage, uploads
+from attachments.models import Attachment, DownloadAttempt, StoredFile
 from evermuse import logs, public_ids, wake
 from evermuse.errors import StoreUnavailable
 from lake import object_store
@@ -22,19 +24,27 @@ def sweep() -> None:
             attachment_ids=[public_ids.of_attachment(i) for i in lost[:50]],
             count=len(lost),
         )
+    settled |= claims.fail_behind_breaker()
     if settled:
         wake.publish(wake.ADVANCE, sorted(settled))
     wake.downloads(
         claims.due(settings.EVERMUSE_ATTACHMENT_CONCURRENCY), at_most=settings.EVERMUSE_ATTACHMENT_CONCURRENCY
     )
     clear_leftovers()
+    if cleared := uploads.clear_expired():
+        log.info("upload.cleared", count=cleared)
 
 
 def clear_leftovers() -> int:
     """Abort the uploads and remove the objects of attempts that ended without a file; how many were cleared."""
-    ended = DownloadAttempt.objects.filter(leftovers=True, finished_at__isnull=False).order_by("id")
+    # Parts that a worker keeps to resume them are none.
+    is_another = Q(attachment__kept_token=None) | ~Q(attachment__kept_token=F("token"))
+    is_forgotten = ~Q(attachment__state=Attachment.State.IN_PROGRESS) & (
+        Q(attachment__kept_until=None) | Q(attachment__kept_until__lte=Now())
+    )
+    ended = DownloadAttempt.objects.filter(is_another | is_forgotten, leftovers=True, finished_at__isnull=False)
     cleared = 0
-    for attempt in ended.select_related("attachment__workspace")[:MAX_LEFTOVERS]:
+    for attempt in ended.select_related("attachment__workspace").order_by("id")[:MAX_LEFTOVERS]:
         attachment = attempt.attachment
         key = storage.attempt_key(
             workspace=attachment.workspace.name,

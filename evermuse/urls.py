@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
-from ingest.views import attachments, batches, probes, records
+from ingest.views import attachments, batches, probes, records, uploads
 
 handler400 = "ingest.exception_handler.bad_request"
 handler403 = "ingest.exception_handler.forbidden"
@@ -15,11 +15,18 @@ _BATCH = r"api/v1/ingest/batches/(?P<batch_id>[^/]+)"
 
 urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/v1/ingest/?\Z", batches.IngestView.as_view()),
+    re_path(r"^api/v1/ingest/validate/?\Z", batches.ValidateView.as_view()),
+    re_path(r"^api/v1/uploads/?\Z", uploads.UploadListView.as_view()),
+    re_path(r"^api/v1/schemas/record\.json/?\Z", probes.record_schema),
     re_path(r"^api/v1/ingest/batches/?\Z", batches.BatchListView.as_view()),
     re_path(rf"^{_BATCH}/?\Z", batches.BatchView.as_view()),
     re_path(rf"^{_BATCH}/errors/?\Z", batches.BatchErrorsView.as_view()),
     re_path(rf"^{_BATCH}/records/?\Z", batches.BatchRecordsView.as_view()),
     re_path(rf"^{_BATCH}/attachments/?\Z", attachments.BatchAttachmentsView.as_view()),
+    re_path(
+        rf"^{_BATCH}/attachments/(?P<attachment_id>[^/]+)/?\Z",
+        attachments.AttachmentView.as_view(),
+    ),
     re_path(rf"^{_BATCH}/retry/?\Z", batches.BatchRetryView.as_view()),
     re_path(r"^api/v1/records/?\Z", records.RecordListView.as_view()),
     re_path(r"^api/v1/records/(?P<record_id>[^/]+)/?\Z", records.RecordView.as_view()),

@@ -84,14 +84,16 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 INSTANT = "ISO-8601 UTC"
 
 
-def _page(name: str, fields: dict[str, s.Field[Any, Any, Any, Any]]) -> Any:
+def page_of(name: str, fields: dict[str, s.Field[Any, Any, Any, Any]]) -> Any:
+    """A page of rows with these fields."""
     row = inline_serializer(f"{name}Row", fields)
     key = "records" if name.startswith("Record") or name == "Outcome" else name.lower()
     rows = s.ListField(child=row)
     return inline_serializer(f"{name}Page", {key: rows, "nextCursor": s.CharField(allow_null=True)})
 
 
-def _errors(*codes: int) -> dict[Any, Any]:
+def errors(*codes: int) -> dict[Any, Any]:
+    """The error answers of an endpoint: everybody's and its own."""
     return {code: OpenApiResponse(ErrorAnswer) for code in (401, 403, 429, 500, 503, *codes)}
 
 
@@ -105,7 +107,35 @@ INGEST: dict[str, Any] = {
         OpenApiParameter("Content-Encoding", OpenApiTypes.STR, OpenApiParameter.HEADER, enum=["identity", "gzip"]),
     ],
     "request": {JSON: OpenApiTypes.ANY, NDJSON: OpenApiTypes.STR},
-    "responses": {202: AcceptedAnswer, **_errors(400, 409, 413, 415, 422)},
+    "responses": {202: AcceptedAnswer, **errors(400, 409, 413, 415, 422)},
+}
+VALIDATE: dict[str, Any] = {
+    "operation_id": "validateBatch",
+    "summary": "A dry run: same bodies, limits and validator; all errors; stores nothing",
+    "parameters": INGEST["parameters"][:1],
+    "request": INGEST["request"],
+    "responses": {
+        200: inline_serializer(
+            "Validation",
+            {
+                "acceptedCount": s.IntegerField(),
+                "rejectedCount": s.IntegerField(),
+                "totalErrorCount": s.IntegerField(),
+                "errors": s.ListField(
+                    child=inline_serializer(
+                        "IndexedError",
+                        {
+                            "index": s.IntegerField(),
+                            "code": s.CharField(),
+                            "pointer": s.CharField(),
+                            "message": s.CharField(),
+                        },
+                    )
+                ),
+            },
+        ),
+        **errors(400, 413, 415),
+    },
 }
 BATCH_LIST: dict[str, Any] = {
     "operation_id": "listBatches",
@@ -122,14 +152,14 @@ BATCH_LIST: dict[str, Any] = {
         200: inline_serializer(
             "BatchPage", {"batches": s.ListField(child=BatchStatus()), "nextCursor": s.CharField(allow_null=True)}
         ),
-        **_errors(400),
+        **errors(400),
     },
 }
 BATCH: dict[str, Any] = {
     "operation_id": "getBatch",
     "summary": "One batch",
     "parameters": [BATCH_ID],
-    "responses": {200: BatchStatus, **_errors(404)},
+    "responses": {200: BatchStatus, **errors(404)},
 }
 _FIELD_ERROR = inline_serializer(
     "FieldError", {"code": s.CharField(), "pointer": s.CharField(), "message": s.CharField()}
@@ -139,12 +169,12 @@ BATCH_ERRORS: dict[str, Any] = {
     "summary": "Every rejected record with all its errors and the payload as sent; NDJSON on Accept",
     "parameters": [BATCH_ID, *PAGING],
     "responses": {
-        (200, JSON): _page(
+        (200, JSON): page_of(
             "Errors",
             {"index": s.IntegerField(), "errors": s.ListField(child=_FIELD_ERROR), "payload": s.JSONField()},
         ),
         (200, NDJSON): OpenApiTypes.STR,
-        **_errors(400, 404),
+        **errors(400, 404),
     },
 }
 BATCH_RECORDS: dict[str, Any] = {
@@ -152,7 +182,7 @@ BATCH_RECORDS: dict[str, Any] = {
     "summary": "The outcome of each record sent; NDJSON on Accept",
     "parameters": [BATCH_ID, *PAGING],
     "responses": {
-        (200, JSON): _page(
+        (200, JSON): page_of(
             "Outcome",
             {
                 "index": s.IntegerField(),
@@ -163,43 +193,7 @@ BATCH_RECORDS: dict[str, Any] = {
             },
         ),
         (200, NDJSON): OpenApiTypes.STR,
-        **_errors(400, 404),
-    },
-}
-_ATTEMPT = inline_serializer(
-    "DownloadAttempt",
-    {
-        "startedAt": s.IntegerField(),
-        "finishedAt": s.IntegerField(allow_null=True),
-        "httpStatus": s.IntegerField(allow_null=True),
-        "bytes": s.IntegerField(),
-        "code": s.CharField(),
-        "message": s.CharField(),
-    },
-)
-_TEXTS = ("type", "filename", "vendorUrl", "mimeType", "sha256", "sha1", "md5", "storageUri", "downloadUrl")
-BATCH_ATTACHMENTS: dict[str, Any] = {
-    "operation_id": "listBatchAttachments",
-    "summary": "The attachment ledger of a batch; NDJSON on Accept",
-    "parameters": [BATCH_ID, *PAGING],
-    "responses": {
-        (200, JSON): _page(
-            "Attachments",
-            {
-                "attachmentId": s.CharField(),
-                "recordId": s.CharField(),
-                "recordIndex": s.IntegerField(),
-                "position": s.IntegerField(),
-                **{name: s.CharField(allow_null=True) for name in _TEXTS},
-                "state": s.ChoiceField(choices=["PENDING", "IN_PROGRESS", "COMPLETE", "FAILED"]),
-                "size": s.IntegerField(allow_null=True),
-                "nextAttemptAt": s.IntegerField(allow_null=True),
-                "error": s.JSONField(allow_null=True),
-                "attempts": s.ListField(child=_ATTEMPT),
-            },
-        ),
-        (200, NDJSON): OpenApiTypes.STR,
-        **_errors(400, 404),
+        **errors(400, 404),
     },
 }
 BATCH_RETRY: dict[str, Any] = {
@@ -207,7 +201,7 @@ BATCH_RETRY: dict[str, Any] = {
     "summary": "Run what failed in the batch again",
     "parameters": [BATCH_ID],
     "request": None,
-    "responses": {202: BatchStatus, **_errors(404)},
+    "responses": {202: BatchStatus, **errors(404)},
 }
 _RECORD = inline_serializer(
     "Record",
@@ -242,17 +236,18 @@ RECORD_LIST: dict[str, Any] = {
             "RecordPage", {"records": s.ListField(child=_RECORD), "nextCursor": s.CharField(allow_null=True)}
         ),
         (200, NDJSON): OpenApiTypes.STR,
-        **_errors(400),
+        **errors(400),
     },
 }
 RECORD: dict[str, Any] = {
     "operation_id": "getRecord",
     "summary": "One record's current version",
     "parameters": [OpenApiParameter("record_id", OpenApiTypes.STR, OpenApiParameter.PATH)],
-    "responses": {200: _RECORD, **_errors(404)},
+    "responses": {200: _RECORD, **errors(404)},
 }
 
 _PROBES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "/api/v1/schemas/record.json": ("recordSchema", "The envelope as JSON Schema", {"application/schema+json": {}}),
     "/healthz": ("healthz", "The process lives", {"application/json": {}}),
     "/readyz": ("readyz", "What the service needs answers; 503 without the database", {"application/json": {}}),
     "/metrics": ("metrics", "Prometheus metrics, for this host and allowed networks", {"text/plain": {}}),

@@ -2,12 +2,18 @@
 
 import zlib
 from dataclasses import dataclass
+from typing import TypeVar
 
+import msgspec
 from rest_framework.request import Request
 
 from evermuse.asgi_body import COMPLETE, MAX_BODY_BYTES, TIMED_OUT, TOO_LARGE
 from ingest.models import Payload
 from ingest.refusals import Refusal, invalid_body
+from lake.envelope import INVALID_JSON
+from lake.envelope_errors import check_object
+
+T = TypeVar("T", bound=msgspec.Struct)
 
 _TOO_LARGE = f"The body is larger than 5 MB ({MAX_BODY_BYTES} bytes after decompression): send smaller batches."
 
@@ -31,6 +37,20 @@ def read(request: Request) -> Body:
     if len(content) > MAX_BODY_BYTES:
         raise Refusal(413, "PAYLOAD_TOO_LARGE", _TOO_LARGE)
     return Body(media_type, content)
+
+
+def read_object(request: Request, kind: type[T]) -> T:
+    """A small JSON object by its struct's rules. Raises 415, 413, INVALID_JSON, and INVALID_BODY naming field and rule."""
+    body = read(request)
+    if body.media_type != Payload.Media.JSON:
+        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Content-Type: only application/json is taken here.")
+    found = check_object(body.content.removeprefix(b"\xef\xbb\xbf"), kind)
+    if not isinstance(found, list):
+        return found
+    if found[0].code == INVALID_JSON:
+        raise Refusal(400, "INVALID_JSON", found[0].message.replace("the record", "The body", 1) + ".")
+    details = [{"pointer": error.pointer, "message": error.message} for error in found]
+    raise invalid_body(f"{found[0].message}.", details=details)
 
 
 def gunzip(sent: bytes) -> bytes:

@@ -7,7 +7,7 @@ is valid, whatever the fast decoder thought of it.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw, inspect
@@ -39,6 +39,8 @@ _FORMATS: dict[str, tuple[Callable[[str], bool], str]] = {
     "email": (is_email, "must be an e-mail address"),
     "uri": (is_uri, "must be an absolute URI"),
 }
+T = TypeVar("T", bound=msgspec.Struct)
+
 _ROOT = inspect.type_info(Envelope)
 _decode_head = msgspec.json.Decoder(Envelope).decode
 
@@ -70,6 +72,25 @@ def explain(raw: bytes) -> Envelope | list[FieldError]:
     envelope = _decode_head(text[:start] + b"{}" + text[end:])
     envelope.data = Raw(text[start:end])
     return envelope
+
+
+def check_object(raw: bytes, kind: type[T]) -> T | list[FieldError]:
+    """A small JSON object of the API by its struct's rules, or all its errors. Never raises for any bytes."""
+    text = raw.strip(b" \t\r\n")
+    try:
+        text.decode()
+        end = json_text.skip_value(text, 0)
+        if end != len(text):
+            raise JsonSyntaxError(end, "something follows the value")
+    except UnicodeDecodeError as error:
+        return [_not_json(text, error.start, "not UTF-8")]
+    except JsonSyntaxError as error:
+        return [_not_json(text, error.offset, error.reason)]
+    if text[:1] != b"{":
+        return [FieldError(VALIDATION_ERROR, "", f"the body must be an object, not {_kind(text)}")]
+    walk = _Walk(text)
+    walk.object(0, inspect.type_info(kind), "", "")
+    return list(walk.errors.values()) or msgspec.json.decode(text, type=kind)
 
 
 def _not_json(text: bytes, offset: int, reason: str) -> FieldError:
@@ -201,7 +222,7 @@ class _Walk:
             if key in fields:
                 self.value(begin, end, fields[key].type, here, name)
             else:
-                self.fail(here, name, "is no field of the envelope" if not path else "is no field here")
+                self.fail(here, name, "is no field of the envelope" if type.cls is Envelope else "is no field here")
         for key, one in fields.items():
             if one.required and key not in present:
                 self.fail(f"{pointer}/{key}", f"{path}.{key}" if path else key, "is required")

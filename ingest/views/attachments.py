@@ -1,16 +1,20 @@
 """The attachment ledger of a batch."""
 
+import msgspec
 from django.http import HttpResponseBase, JsonResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from attachments import ledger
-from ingest import api_schema as schema
-from ingest import queries, selectors
+from attachments import fetching, ledger
+from evermuse import public_ids
+from ingest import api_schema_attachments as schema
+from ingest import bodies, queries, selectors
 from ingest.authentication import credentials_of
 from ingest.negotiation import wants_ndjson
 from ingest.queries import Cursor
+from ingest.refusals import not_found
 from ingest.views.base import ContractView, ndjson
+from lake.envelope import Uri
 
 
 class BatchAttachmentsView(ContractView):
@@ -30,3 +34,23 @@ class BatchAttachmentsView(ContractView):
         return JsonResponse(
             {"attachments": rows, "nextCursor": None if following is None else cursor.encode(list(following))}
         )
+
+
+class FreshUrl(msgspec.Struct, forbid_unknown_fields=True):
+    """Where the file can be fetched now."""
+
+    vendor_url: Uri
+
+
+class AttachmentView(ContractView):
+    """One attachment of a batch."""
+
+    @extend_schema(**schema.FRESH_URL)
+    def patch(self, request: Request, batch_id: str, attachment_id: str) -> JsonResponse:
+        """Give a fresh URL; the download starts again. A stored file stays as it is."""
+        url = bodies.read_object(request, FreshUrl).vendor_url
+        batch = selectors.batch(credentials_of(request).workspace_id, batch_id)
+        number = public_ids.attachment_number(attachment_id)
+        if number is None or not fetching.replace_url(batch.id, number, url):
+            raise not_found("There is no such attachment in this batch.")
+        return JsonResponse(ledger.one(number))

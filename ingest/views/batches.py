@@ -10,7 +10,7 @@ from attachments import fetching
 from evermuse import wake
 from ingest import api_schema as schema
 from ingest import batches, bodies, queries, selectors, serializers
-from ingest.admission import Submission, admit
+from ingest.admission import Submission, admit, examine_body
 from ingest.authentication import credentials_of
 from ingest.instants import parse
 from ingest.models import Batch
@@ -37,6 +37,28 @@ class IngestView(ContractView):
         if answer.is_replay:
             response["Idempotent-Replayed"] = "true"
         return response
+
+
+class ValidateView(ContractView):
+    """A dry run: the answer that a batch would get, with all errors; nothing is stored."""
+
+    @extend_schema(**schema.VALIDATE)
+    def post(self, request: Request) -> JsonResponse:
+        _check_format(request)
+        verdict = examine_body(bodies.read(request), credentials_of(request).workspace_id)
+        errors = [
+            {"index": record.index, "code": error.code, "pointer": error.pointer, "message": error.message}
+            for record in verdict.rejected
+            for error in record.errors
+        ]
+        return JsonResponse(
+            {
+                "acceptedCount": len(verdict.accepted),
+                "rejectedCount": len(verdict.rejected),
+                "totalErrorCount": verdict.error_count,
+                "errors": errors,
+            }
+        )
 
 
 def _check_format(request: Request) -> None:

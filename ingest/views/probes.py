@@ -1,4 +1,4 @@
-"""Probes and metrics: for load balancers, orchestrators and Prometheus."""
+"""Probes, metrics and the record's schema: what asks for no key."""
 
 from django.conf import settings
 from django.db import connection
@@ -10,12 +10,19 @@ from ingest import health
 from ingest.exception_handler import DATABASE_AWAY, render
 from ingest.metrics import StateCollector
 from ingest.refusals import not_found, unavailable
+from lake import json_schema
 
 
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:
     """The process lives."""
     return JsonResponse({"status": "ok"})
+
+
+@require_safe
+def record_schema(request: HttpRequest) -> JsonResponse:
+    """The envelope as JSON Schema."""
+    return JsonResponse(json_schema.envelope(), content_type="application/schema+json")
 
 
 @require_safe

@@ -15,7 +15,7 @@ from pytest_django.fixtures import Settings
 from attachments import claims, fetching, storage, sweeper
 from attachments.claims import Claim
 from attachments.failures import Failure
-from attachments.models import Attachment, AttachmentTally, DownloadAttempt, StoredFile
+from attachments.models import Attachment, AttachmentTally, DownloadAttempt, StoredFile, VendorHost
 from evermuse.errors import LeaseLost, StoreUnavailable
 from ingest import pipeline
 from ingest.models import Workspace
@@ -52,6 +52,7 @@ def run(api: ApiClient, batch_id: str) -> dict[str, Any]:
 def make_due() -> None:
     """The next attempt's time has come."""
     Attachment.objects.filter(state="PENDING").update(next_attempt_at=timezone.now() - timedelta(minutes=1))
+    VendorHost.objects.update(held_until=None)
 
 
 def stored(uri: str) -> bytes:
@@ -208,7 +209,7 @@ def test_attempts_are_bounded(api: ApiClient, vendor: Vendor) -> None:
 
 def claim_of(attempts: int, *, window: float = 0.0) -> Claim:
     """A claim that has been tried so often."""
-    return Claim(1, 1, 1, 1, "w", "file", "", "http://x/", "", "", None, "", "", attempts, window)
+    return Claim(1, 1, 1, 1, "w", "file", "", "http://x/", "", "", None, "", "", attempts, window, "x:80", None, b"")
 
 
 def test_waits_grow_honour_retry_after_and_end_with_the_window() -> None:
@@ -299,7 +300,7 @@ def test_a_worker_that_lost_its_claim_settles_nothing(api: ApiClient, vendor: Ve
     with pytest.raises(LeaseLost):
         claims.fail(stale, Failure("X", "late", is_transient=False), received=0, wait=None)
     with pytest.raises(LeaseLost):
-        claims.complete(stale, claims.Stored("s3://x/y", 1, "", "00" * 32, "", ""), received=1)
+        claims.complete(stale, claims.Stored("s3://x/y", 1, "", "00" * 32, "", ""), received=1, http_status=200)
     assert (AttachmentTally.objects.get().complete, AttachmentTally.objects.get().failed) == (1, 0)
     codes = [a["code"] for a in api.rows(batch_id, "attachments")[0]["attempts"]]
     assert codes == ["WORKER_LOST", "OK"]

@@ -1,0 +1,98 @@
+"""Interrupted downloads: what came is kept by this process, parts in the store included, until the next attempt.
+
+Hashes cannot leave the process, so only the worker that kept a download resumes it; any other begins again. The row
+says whose parts are kept (``kept_token``) and until when (``kept_until``, renewed here): past that, the sweeper aborts
+them. Sources: RFC 9110, sections 8.8.3 (strong validators), 13.1.5 (If-Range), 14.4 (Content-Range).
+"""
+
+import threading
+import time
+from dataclasses import dataclass, field
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from attachments import sql
+from attachments.claims import Claim
+from attachments.download import Place
+from attachments.storage import Measure, Upload
+from evermuse import logs
+
+log = logs.get(__name__)
+
+# Each keeps up to a part in memory: beyond this number the oldest goes.
+MAX_KEPT = 16
+
+
+@dataclass(eq=False, slots=True)
+class Partial:
+    """A download under way: the upload, what was measured, and what proves that the rest belongs to it.
+
+    ``token``: the attempt under whose key it is stored.
+    """
+
+    upload: Upload
+    token: int
+    measure: Measure = field(default_factory=Measure)
+    opening: bytes = b""
+    answered_mime: str = ""
+    etag: str = ""
+    total: int | None = None
+
+    @property
+    def place(self) -> Place | None:
+        """Where another request may go on; None where nothing proves that it would be the same file."""
+        if not self.etag or self.total is None or not 0 < self.measure.size < self.total:
+            return None
+        return Place(self.etag, self.measure.size, self.total)
+
+
+class Keeper:
+    """The interrupted downloads of this process."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[int, int], Partial] = {}
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def keep(self, claim: Claim, partial: Partial) -> None:
+        """Keep a download whose claim was settled with its ``kept_token``."""
+        with self._lock:
+            self._kept[claim.id, partial.token] = partial
+            surplus = [self._kept.pop(key) for key in list(self._kept)[:-MAX_KEPT]]
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="kept downloads", daemon=True)
+                self._thread.start()
+        for one in surplus:
+            one.upload.abandon()
+
+    def take(self, claim: Claim) -> Partial | None:
+        """What an earlier attempt of this process left for the claim."""
+        if claim.kept_token is None:
+            return None
+        with self._lock:
+            return self._kept.pop((claim.id, claim.kept_token), None)
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(settings.EVERMUSE_LEASE_SECONDS / 3)
+            with self._lock:
+                keys = list(self._kept)
+            if not keys:
+                continue
+            try:
+                with connection.cursor() as cursor:
+                    ids, tokens = [key[0] for key in keys], [key[1] for key in keys]
+                    cursor.execute(sql.KEEP, [settings.EVERMUSE_LEASE_SECONDS, ids, tokens])
+                    wanted = {row[0] for row in cursor.fetchall()}
+            except DatabaseError as error:
+                connection.close()
+                log.warning("attachment.kept_not_renewed", error=str(error).strip()[:200])
+                continue
+            with self._lock:
+                gone = [self._kept.pop(key) for key in keys if key[0] not in wanted and key in self._kept]
+            for partial in gone:
+                partial.upload.abandon()
+
+
+keeper = Keeper()

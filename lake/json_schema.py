@@ -1,0 +1,39 @@
+"""The envelope as JSON Schema (2020-12), made from the types that validate it."""
+
+from functools import cache
+from typing import Any
+
+import msgspec
+
+from lake.envelope import RECORD_TYPES, Envelope
+
+EVENT_AT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,3})?Z$"
+
+
+@cache
+def envelope() -> dict[str, Any]:
+    """The schema of one record. What it cannot say (a real instant, a known product) stands in descriptions."""
+    _, components = msgspec.json.schema_components([Envelope], ref_template="#/$defs/{name}")
+    schema = components.pop("Envelope")
+    fields = schema["properties"]
+    fields["_type"] = {
+        "type": "string",
+        "pattern": f"^(?:{'|'.join(_any_case(name) for name in sorted(RECORD_TYPES))})$",
+        "description": "Case-insensitive; stored in lower case.",
+    }
+    fields["_event_at"] = {"type": "string", "pattern": EVENT_AT, "description": "A real instant in UTC."}
+    fields["data"] = {"type": "object", "description": "Stored exactly as sent."}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Integration Envelope",
+        "type": "object",
+        "properties": fields,
+        "required": schema["required"],
+        "additionalProperties": False,
+        "anyOf": [{"required": ["_project_ids"]}, {"required": ["_project_id"]}],
+        "$defs": components,
+    }
+
+
+def _any_case(word: str) -> str:
+    return "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else letter for letter in word)
