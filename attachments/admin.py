@@ -2,14 +2,16 @@
 
 from typing import ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from unfold.admin import ModelAdmin
 
-from attachments import ledger
-from attachments.models import Attachment
-from evermuse.admin import PipelineAdmin
+from attachments import hosts, ledger
+from attachments.models import Attachment, VendorHost
+from evermuse.admin import EstimatingPaginator, PipelineAdmin
 
 
 @admin.register(Attachment)
@@ -58,3 +60,37 @@ class AttachmentAdmin(PipelineAdmin):
         return format_html('<table class="w-full"><tbody>{}</tbody></table>', rows)
 
     ordering: ClassVar = ["-id"]
+
+
+@admin.register(VendorHost)
+class VendorHostAdmin(ModelAdmin):  # type: ignore[misc]
+    """Vendors' hosts: what holds them, and the two actions."""
+
+    list_display = ("host", "condition", "failures", "held_until", "last_error")
+    search_fields = ("host",)
+    fields = readonly_fields = ("host", "condition", "paused_at", "failures", "opened_at", "held_until", "last_error")
+    paginator = EstimatingPaginator
+    show_full_result_count = False
+    actions: ClassVar = ["pause", "resume"]
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: VendorHost | None = None) -> bool:
+        return False
+
+    @admin.display(description="Condition")
+    def condition(self, obj: VendorHost) -> str:
+        if obj.paused_at:
+            return "paused"
+        return "breaker open" if obj.opened_at else "open for downloads"
+
+    @admin.action(description="Pause: begin no download from these hosts")
+    def pause(self, request: HttpRequest, queryset: QuerySet[VendorHost]) -> None:
+        paused = sum(hosts.pause(one.host) for one in queryset)
+        messages.success(request, f"Paused: {paused}. Downloads that are on their way go on.")
+
+    @admin.action(description="Resume: let downloads begin again")
+    def resume(self, request: HttpRequest, queryset: QuerySet[VendorHost]) -> None:
+        resumed = sum(hosts.resume(one.host) for one in queryset)
+        messages.success(request, f"Resumed: {resumed}.")

@@ -253,7 +253,6 @@ class Leases:
                 )
                 kept = {row[0] for row in cursor.fetchall()}
         except DatabaseError as error:
-            connection.close()
             log.warning("attachment.lease_not_renewed", error=str(error).strip()[:200], claims=len(held))
             # Past its lease a claim may be somebody else's: stop before the fence has to.
             kept = {c.id for c, (_, at) in held.items() if asked_at - at < settings.EVERMUSE_LEASE_SECONDS}
@@ -262,6 +261,7 @@ class Leases:
                 for claim in held:
                     if claim in self._held:
                         self._held[claim] = (held[claim][0], asked_at)
+        connection.close()
         for claim, (transfer, _) in held.items():
             if claim.id not in kept:
                 transfer.stop(LOST)

@@ -1,5 +1,6 @@
 """Fetching one file: claim ▸ download ▸ check ▸ store ▸ settle. Expected outcomes are values; the fence guards the end."""
 
+import dataclasses
 import random
 import threading
 import time
@@ -100,8 +101,10 @@ def _settle_failure(fetch: Fetch, failure: Failure) -> bool:
     claim, received = fetch.claim, fetch.transfer.bytes_read
     if failure is claims.LOST:
         raise LeaseLost(f"attachment {claim.id} under claim {claim.token}")
+    # An answer that broke off had its status all the same.
+    told = dataclasses.replace(failure, http_status=failure.http_status or fetch.http_status or None)
     if failure is INTERRUPTED:
-        return claims.fail(claim, failure, received=received, wait=0.0, is_counted=False)
+        return claims.fail(claim, told, received=received, wait=0.0, is_counted=False)
     wait = next_wait(claim, failure)
     kept_token = None if wait is None else fetch.resumable_token
     log.info(
@@ -112,7 +115,7 @@ def _settle_failure(fetch: Fetch, failure: Failure) -> bool:
         attempt=claim.attempts,
         wait_seconds=None if wait is None else round(wait, 1),
     )
-    is_settled = claims.fail(claim, failure, received=received, wait=wait, kept_token=kept_token)
+    is_settled = claims.fail(claim, told, received=received, wait=wait, kept_token=kept_token)
     if kept_token is not None:
         fetch.keep()
     return is_settled

@@ -86,9 +86,10 @@ class Keeper:
                     cursor.execute(sql.KEEP, [settings.EVERMUSE_LEASE_SECONDS, ids, tokens])
                     wanted = {row[0] for row in cursor.fetchall()}
             except DatabaseError as error:
-                connection.close()
                 log.warning("attachment.kept_not_renewed", error=str(error).strip()[:200])
                 continue
+            finally:
+                connection.close()
             with self._lock:
                 gone = [self._kept.pop(key) for key in keys if key[0] not in wanted and key in self._kept]
             for partial in gone:

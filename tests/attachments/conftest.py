@@ -4,7 +4,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from attachments.resumption import keeper
+from deploy.local.embedded import Servers
+from lake import object_store
 from tests.attachments import vendor as vendors
+from tests.attachments.journey import objects
 from tests.attachments.vendor import Vendor
 
 
@@ -13,3 +17,18 @@ def vendor() -> Iterator[Vendor]:
     """A vendor's server."""
     with vendors.running() as server:
         yield server
+
+
+@pytest.fixture
+def empty_store(servers: Servers) -> None:
+    """No attachment's object is left from another test."""
+    object_store.ensure_bucket()
+    for key in objects():
+        object_store.client().remove_object("evermuse-lake", key)
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> Iterator[None]:
+    """What a test's downloads left to be resumed is forgotten: its rows are gone."""
+    yield
+    keeper._kept.clear()

@@ -15,64 +15,24 @@ from pytest_django.fixtures import Settings
 from attachments import claims, fetching, storage, sweeper
 from attachments.claims import Claim
 from attachments.failures import Failure
-from attachments.models import Attachment, AttachmentTally, DownloadAttempt, StoredFile, VendorHost
+from attachments.models import Attachment, AttachmentTally, DownloadAttempt, StoredFile
 from evermuse.errors import LeaseLost, StoreUnavailable
 from ingest import pipeline
 from ingest.models import Workspace
 from lake import object_store
+from tests.attachments.journey import file, make_due, objects, run, send, stored
 from tests.attachments.vendor import Vendor
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
 from tests.records import record
+
+pytestmark = pytest.mark.usefixtures("empty_store")
 
 BODY = b"audio" * 1000
 LEDGER_FIELDS = {
     "attachmentId", "recordId", "recordIndex", "position", "type", "filename", "vendorUrl", "state", "size", "mimeType",
     "sha256", "sha1", "md5", "storageUri", "downloadUrl", "nextAttemptAt", "error", "attempts",
 }  # fmt: skip
-
-
-def file(url: str, **more: object) -> dict[str, object]:
-    """One attachment entry."""
-    return {"type": "audio", "filename": "call.mp3", "vendor_url": url, **more}
-
-
-def send(api: ApiClient, *files: dict[str, object]) -> str:
-    """A landed batch of one record with these attachments."""
-    return send_and_land(api, record(attachments=list(files)))
-
-
-def run(api: ApiClient, batch_id: str) -> dict[str, Any]:
-    """Fetch what is due, advance, and give the batch."""
-    fetching.fetch_waiting()
-    pipeline.advance([int(batch_id[6:])])
-    return api.batch(batch_id)
-
-
-def make_due() -> None:
-    """The next attempt's time has come."""
-    Attachment.objects.filter(state="PENDING").update(next_attempt_at=timezone.now() - timedelta(minutes=1))
-    VendorHost.objects.update(held_until=None)
-
-
-def stored(uri: str) -> bytes:
-    """An object's bytes."""
-    bucket, key = uri.removeprefix("s3://").split("/", 1)
-    return object_store.client().get_object(bucket, key).read()
-
-
-def objects() -> set[str]:
-    """The keys of all attachments' objects."""
-    return {
-        str(o.object_name)
-        for o in object_store.client().list_objects("evermuse-lake", prefix="attachments/", recursive=True)
-    }
-
-
-@pytest.fixture(autouse=True)
-def empty_store(servers: object) -> None:
-    for key in objects():
-        object_store.client().remove_object("evermuse-lake", key)
 
 
 def test_a_file_is_fetched_verified_and_told_in_the_ledger(api: ApiClient, vendor: Vendor) -> None:

@@ -4,13 +4,14 @@ import io
 import json
 from typing import Any
 
+import jsonschema
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from ingest.models import ApiKey, Workspace
+from ingest.models import ApiKey, Batch, Workspace
 from tests.http_client import INGEST, ApiClient
 from tests.ingest.landing import send_and_land
 from tests.records import record
@@ -156,3 +157,38 @@ def test_a_command_says_what_is_wrong(db: None, words: list[str], message: str) 
     run("createworkspace", "acme")
     with pytest.raises(CommandError, match=message):
         call_command(*words)
+
+
+def test_a_dry_run_gives_all_errors_and_stores_nothing(api: ApiClient) -> None:
+    good, bad = record(), [record(tags=[1, 2]), record(event_at="yesterday", surprise=1)]
+    answer = api.post([bad[0], good, bad[1]], path="/api/v1/ingest/validate")
+    assert answer.status_code == 200
+    found = answer.json()
+    assert set(found) == {"acceptedCount", "rejectedCount", "totalErrorCount", "errors"}
+    assert (found["acceptedCount"], found["rejectedCount"], found["totalErrorCount"]) == (1, 2, 4)
+    assert [(error["index"], error["pointer"]) for error in found["errors"]] == [
+        (0, "/_tags/0"), (0, "/_tags/1"), (2, "/_event_at"), (2, "/_surprise"),
+    ]  # fmt: skip
+    assert not Batch.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [(b"{", 400, "INVALID_JSON"), (b"[]", 400, "EMPTY_BATCH"), (b" " * 5_300_000, 413, "PAYLOAD_TOO_LARGE")],
+)
+def test_a_dry_run_has_the_limits_of_a_batch(api: ApiClient, body: bytes, status: int, code: str) -> None:
+    answer = api.post(body, path="/api/v1/ingest/validate")
+    assert (answer.status_code, answer.json()["error"]) == (status, code)
+
+
+def test_the_record_schema_accepts_what_the_validator_accepts(client: Client) -> None:
+    answer = client.get("/api/v1/schemas/record.json")
+    assert answer["Content-Type"] == "application/schema+json"
+    schema = jsonschema.Draft202012Validator(answer.json())
+    jsonschema.Draft202012Validator.check_schema(answer.json())
+    assert schema.is_valid(record(type="Call_Transcription", pii={"sensitive_score": 0.5}, participants=[]))
+    bad = [
+        record(type="letter"), record(event_at="2026-01-31"), record(project_ids=None), record(vendor_ids={}),
+        record(tags=["x" * 65]), record(data=[]), record(surprise=1), record(schema_version="2.0.0"),
+    ]  # fmt: skip
+    assert [schema.is_valid(one) for one in bad] == [False] * len(bad)

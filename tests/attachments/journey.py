@@ -1,0 +1,57 @@
+"""One record's files from landing to settlement, in-process: the services that the workers' tasks call."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from attachments import fetching
+from attachments.models import Attachment, VendorHost
+from ingest import pipeline
+from lake import object_store
+from tests.http_client import ApiClient
+from tests.ingest.landing import send_and_land
+from tests.records import record
+
+
+def file(url: str, **more: object) -> dict[str, object]:
+    """One attachment entry."""
+    return {"type": "audio", "filename": "call.mp3", "vendor_url": url, **more}
+
+
+def send(api: ApiClient, *files: dict[str, object]) -> str:
+    """A landed batch of one record with these attachments."""
+    return send_and_land(api, record(attachments=list(files)))
+
+
+def run(api: ApiClient, batch_id: str) -> dict[str, Any]:
+    """Fetch what is due, advance, and give the batch."""
+    fetching.fetch_waiting()
+    pipeline.advance([int(batch_id[6:])])
+    return api.batch(batch_id)
+
+
+def make_due() -> None:
+    """The next attempt's time has come."""
+    Attachment.objects.filter(state="PENDING").update(next_attempt_at=timezone.now() - timedelta(minutes=1))
+    VendorHost.objects.update(held_until=None)
+
+
+def stored(uri: str) -> bytes:
+    """An object's bytes."""
+    bucket, key = uri.removeprefix("s3://").split("/", 1)
+    return object_store.client().get_object(bucket, key).read()
+
+
+def objects() -> set[str]:
+    """The keys of all attachments' objects."""
+    return {
+        str(o.object_name)
+        for o in object_store.client().list_objects("evermuse-lake", prefix="attachments/", recursive=True)
+    }
+
+
+def open_uploads() -> list[str]:
+    """The keys of all multipart uploads that are neither completed nor aborted."""
+    found = object_store.client()._list_multipart_uploads("evermuse-lake", prefix="attachments/")
+    return [str(upload.object_name) for upload in found.uploads]

@@ -1,0 +1,179 @@
+"""Upload intents: sent straight to the store, verified, claimed once, swept away when nobody came for them."""
+
+import hashlib
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import urllib3
+from django.utils import timezone
+
+from attachments import sweeper
+from attachments.models import UploadIntent
+from ingest.models import Workspace
+from lake import object_store
+from tests.attachments.journey import make_due, run, stored
+from tests.http_client import ApiClient
+from tests.ingest.landing import send_and_land
+from tests.records import record
+
+pytestmark = pytest.mark.usefixtures("empty_store")
+
+BODY = b"uploaded" * 1000
+UPLOADS = "/api/v1/uploads"
+
+
+def intent(api: ApiClient, **declared: object) -> dict[str, Any]:
+    answer = api.post(declared, path=UPLOADS)
+    assert answer.status_code == 201, answer.content
+    made: dict[str, Any] = answer.json()
+    return made
+
+
+def upload(api: ApiClient, body: bytes = BODY, **declared: object) -> str:
+    made = intent(api, **declared)
+    assert urllib3.request(made["method"], made["uploadUrl"], body=body).status == 200
+    return str(made["uploadIntentId"])
+
+
+def naming(intent_id: str, **more: object) -> dict[str, Any]:
+    return record(attachments=[{"type": "file", "upload_intent_id": intent_id, **more}])
+
+
+def uploaded_objects() -> list[str]:
+    found = object_store.client().list_objects("evermuse-lake", prefix="uploads/", recursive=True)
+    return [str(one.object_name) for one in found]
+
+
+@pytest.fixture(autouse=True)
+def no_uploads(empty_store: None) -> None:
+    for key in uploaded_objects():
+        object_store.client().remove_object("evermuse-lake", key)
+
+
+def error_of(api: ApiClient, batch_id: str) -> str:
+    (entry,) = api.rows(batch_id, "attachments")
+    assert entry["state"] == "FAILED"
+    return str(entry["error"]["code"])
+
+
+def test_an_intent_has_just_the_contracts_fields(api: ApiClient) -> None:
+    made = intent(api, filename="a.pdf", mimeType="application/pdf", size=3, sha1="x", md5="y")
+    assert set(made) == {"uploadIntentId", "uploadUrl", "method", "expiresAt"}
+    assert made["method"] == "PUT"
+    assert made["expiresAt"] > timezone.now().timestamp() * 1000
+
+
+def test_a_named_upload_is_verified_and_stored(api: ApiClient) -> None:
+    sha1 = hashlib.sha1(BODY).hexdigest()
+    name = upload(api, filename="notes.pdf", mimeType="application/pdf", size=len(BODY), sha1=sha1)
+    batch_id = send_and_land(api, naming(name))
+    assert run(api, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
+    (entry,) = api.rows(batch_id, "attachments")
+    assert (entry["sha256"], entry["size"]) == (hashlib.sha256(BODY).hexdigest(), len(BODY))
+    assert (entry["mimeType"], entry["attempts"][0]["httpStatus"]) == ("application/pdf", None)
+    assert stored(entry["storageUri"]) == BODY
+    assert uploaded_objects() == []
+
+
+@pytest.mark.parametrize(
+    ("declared", "code"),
+    [({"size": 1}, "SIZE_MISMATCH"), ({"sha1": "0" * 40}, "SHA1_MISMATCH"), ({"md5": "0" * 32}, "MD5_MISMATCH")],
+)
+@pytest.mark.parametrize("where", ["intent", "record"])
+def test_what_is_not_what_was_declared_fails(api: ApiClient, declared: dict[str, Any], code: str, where: str) -> None:
+    name = upload(api, **(declared if where == "intent" else {}))
+    batch_id = send_and_land(api, naming(name, **(declared if where == "record" else {})))
+    run(api, batch_id)
+    assert error_of(api, batch_id) == code
+
+
+def test_an_unknown_and_a_foreign_intent_fail(api: ApiClient, new_client: Any, other_workspace: Workspace) -> None:
+    foreign = upload(new_client(of=other_workspace))
+    for name in ("upl_nothing", foreign, "\0"):
+        batch_id = send_and_land(api, naming(name))
+        run(api, batch_id)
+        assert error_of(api, batch_id) == "UNKNOWN_INTENT"
+        assert api.batch(batch_id)["status"] == "COMPLETE"
+
+
+def test_an_intent_is_claimed_once(api: ApiClient) -> None:
+    name = upload(api)
+    first, second = (send_and_land(api, naming(name)) for _ in range(2))
+    run(api, first)
+    run(api, second)
+    assert api.batch(first)["attachmentDownloadComplete"] == 1
+    assert error_of(api, second) == "INTENT_CLAIMED"
+
+
+def test_the_same_record_sent_again_keeps_its_file(api: ApiClient) -> None:
+    same = naming(upload(api))
+    first = send_and_land(api, same)
+    early = send_and_land(api, same)
+    run(api, first)
+    run(api, early)
+    late = send_and_land(api, same)
+    uris = {api.rows(batch_id, "attachments")[0]["storageUri"] for batch_id in (first, early, late)}
+    assert (len(uris), None in uris) == (1, False)
+
+
+def test_a_file_that_is_not_there_yet_is_waited_for(api: ApiClient) -> None:
+    made = intent(api)
+    batch_id = send_and_land(api, naming(made["uploadIntentId"]))
+    run(api, batch_id)
+    (entry,) = api.rows(batch_id, "attachments")
+    assert (entry["state"], entry["attempts"][0]["code"]) == ("PENDING", "NOT_UPLOADED")
+    urllib3.request("PUT", made["uploadUrl"], body=BODY)
+    make_due()
+    assert run(api, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
+
+
+def test_an_upload_beyond_the_limit_fails(api: ApiClient, settings: Any) -> None:
+    settings.EVERMUSE_ATTACHMENT_MAX_BYTES = len(BODY) - 1
+    batch_id = send_and_land(api, naming(upload(api)))
+    run(api, batch_id)
+    assert error_of(api, batch_id) == "TOO_LARGE"
+    assert api.post({"size": len(BODY)}, path=UPLOADS).status_code == 400
+
+
+def test_an_upload_that_is_overwritten_later_does_not_change_the_file(api: ApiClient) -> None:
+    made = intent(api)
+    urllib3.request("PUT", made["uploadUrl"], body=BODY)
+    batch_id = send_and_land(api, naming(made["uploadIntentId"]))
+    run(api, batch_id)
+    urllib3.request("PUT", made["uploadUrl"], body=b"forged")
+    assert stored(api.rows(batch_id, "attachments")[0]["storageUri"]) == BODY
+
+
+def test_an_expired_intent_fails_and_is_swept_away(api: ApiClient) -> None:
+    name, kept = upload(api), upload(api)
+    UploadIntent.objects.filter(token=name).update(expires_at=timezone.now() - timedelta(seconds=1))
+    batch_id = send_and_land(api, naming(name))
+    run(api, batch_id)
+    assert error_of(api, batch_id) == "INTENT_EXPIRED"
+    sweeper.sweep()
+    assert [key.rpartition("/")[2] for key in uploaded_objects()] == [kept]
+    assert [one.token for one in UploadIntent.objects.all()] == [kept]
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        (b"{", "INVALID_JSON", "The body is not JSON"),
+        (b"[]", "INVALID_BODY", "the body must be an object, not an array"),
+        (b'{"name": "x"}', "INVALID_BODY", "name: is no field here"),
+        (b'{"size": -1}', "INVALID_BODY", "size: must be at least 0"),
+        (b'{"size": true}', "INVALID_BODY", "size: must be an integer, not true"),
+        (b'{"filename": null}', "INVALID_BODY", "filename: must be a string, not null"),
+        (b'{"md5": "%s"}' % (b"x" * 129), "INVALID_BODY", "md5: must have at most 128 characters, not 129"),
+        (b'{"size": 99999999999}', "INVALID_BODY", "size: at most 2147483648 bytes are taken"),
+    ],
+)
+def test_a_bad_request_names_field_and_rule(api: ApiClient, body: bytes, code: str, message: str) -> None:
+    answer = api.post(body, path=UPLOADS)
+    assert (answer.status_code, answer.json()["error"]) == (400, code)
+    assert answer.json()["message"].startswith(message)
+
+
+def test_a_key_that_only_reads_makes_no_intent(new_client: Any) -> None:
+    assert new_client(permissions=["api:read"]).post({}, path=UPLOADS).status_code == 403
