@@ -7,7 +7,7 @@ LOCKS := deploy/requirements
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint types bench clean
+.PHONY: help run demo test lint types faults bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
@@ -29,6 +29,9 @@ lint: $(VENV)/dev.stamp ## Formatting, lint, import contract, missing migrations
 
 types: $(VENV)/dev.stamp ## mypy, strict
 	$(BIN)/mypy .
+
+faults: $(VENV)/dev.stamp ## Every fault against the real stack, and the table (ROUNDS=2 SEED=1 FAULT=part of a name)
+	@exec $(BIN)/python -m tests.journeys
 
 bench: $(VENV)/dev.stamp ## Benchmarks: ours beside each limit, in one run (ROW=name for one of them)
 	@exec $(BIN)/python -m tests.benchmarks $(ROW)

@@ -24,6 +24,8 @@ log = logs.get(__name__)
 LOST = Failure("LEASE_LOST", "another worker has taken over", is_transient=True)
 MAX_MESSAGE = 500
 MAX_CRASHES = 10
+# No file waits longer than this for its next attempt: Retry-After is clamped to it.
+LONGEST_WAIT_SECONDS = 120.0
 # A host that asks for a pause gets one, all of its files together; the file that was refused may have to wait longer.
 MAX_HOST_HOLD_SECONDS = 15.0
 # Between two probes of a host that only fails.
@@ -152,10 +154,13 @@ def fail(
 def take_back() -> tuple[list[int], set[int]]:
     """Claims that ran out → PENDING, or FAILED after too many crashes. Gives their ids, and batches that may be settled."""
     parameters: dict[str, Any] = {
+        "lease": settings.EVERMUSE_LEASE_SECONDS,
         "max_crashes": MAX_CRASHES,
         "message": "the worker died or lost its connection during the download",
     }
     with connection.cursor() as cursor:
+        cursor.execute(sql.PULL_FORWARD, [LONGEST_WAIT_SECONDS])
+        cursor.execute(sql.PULL_HOSTS_FORWARD, [max(MAX_HOST_HOLD_SECONDS, BREAKER_HOLD_SECONDS)])
         cursor.execute(sql.TAKE_BACK, parameters)
         rows = cursor.fetchall()
     return [row[0] for row in rows], {row[1] for row in rows if row[2]}

@@ -22,7 +22,6 @@ log = logs.get(__name__)
 
 # Waits before the next attempt: 3 s, 6 s, 12 s …, each with up to half of it added or taken off.
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 3.0, 60.0
-MAX_RETRY_AFTER_SECONDS = 120.0
 STORE_WAIT_SECONDS = 5.0
 # A task goes on for this long while files wait, then makes room.
 TASK_SECONDS = 20.0
@@ -132,7 +131,7 @@ def next_wait(claim: Claim, failure: Failure) -> float | None:
     wait: float = min(FIRST_WAIT_SECONDS * 2 ** (claim.attempts - 1), LONGEST_WAIT_SECONDS) * random.uniform(0.5, 1.5)  # noqa: S311
     if wait > left:
         return None
-    return min(max(wait, min(failure.retry_after or 0.0, MAX_RETRY_AFTER_SECONDS)), left)
+    return min(max(wait, min(failure.retry_after or 0.0, claims.LONGEST_WAIT_SECONDS)), left)
 
 
 def _clean_up(claim: Claim, uri: str) -> None:

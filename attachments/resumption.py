@@ -78,22 +78,25 @@ class Keeper:
             time.sleep(settings.EVERMUSE_LEASE_SECONDS / 3)
             with self._lock:
                 keys = list(self._kept)
-            if not keys:
-                continue
-            try:
-                with connection.cursor() as cursor:
-                    ids, tokens = [key[0] for key in keys], [key[1] for key in keys]
-                    cursor.execute(sql.KEEP, [settings.EVERMUSE_LEASE_SECONDS, ids, tokens])
-                    wanted = {row[0] for row in cursor.fetchall()}
-            except DatabaseError as error:
-                log.warning("attachment.kept_not_renewed", error=str(error).strip()[:200])
-                continue
-            finally:
-                connection.close()
-            with self._lock:
-                gone = [self._kept.pop(key) for key in keys if key[0] not in wanted and key in self._kept]
-            for partial in gone:
-                partial.upload.abandon()
+            if keys:
+                self._renew(keys)
+
+    def _renew(self, keys: list[tuple[int, int]]) -> None:
+        """Keep what is still wanted; let go of the rest."""
+        try:
+            with connection.cursor() as cursor:
+                ids, tokens = [key[0] for key in keys], [key[1] for key in keys]
+                cursor.execute(sql.KEEP, [settings.EVERMUSE_LEASE_SECONDS, ids, tokens])
+                wanted = {row[0] for row in cursor.fetchall()}
+        except DatabaseError as error:
+            log.warning("attachment.kept_not_renewed", error=str(error).strip()[:200])
+            return
+        finally:
+            connection.close()
+        with self._lock:
+            gone = [self._kept.pop(key) for key in keys if key[0] not in wanted and key in self._kept]
+        for partial in gone:
+            partial.upload.abandon()
 
 
 keeper = Keeper()

@@ -134,7 +134,9 @@ SELECT held.batch_id, coalesce((SELECT is_settled FROM tally), false) FROM held
 TAKE_BACK = """
 WITH lost AS (
   SELECT id, claim_token, batch_id, crashes + 1 >= %(max_crashes)s AS is_hopeless FROM attachments_attachment
-  WHERE state = 'IN_PROGRESS' AND claimed_until < statement_timestamp() ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED
+  WHERE state = 'IN_PROGRESS' AND (claimed_until < statement_timestamp()
+    OR claimed_until > statement_timestamp() + make_interval(secs => %(lease)s * 2))
+  ORDER BY id LIMIT 500 FOR UPDATE SKIP LOCKED
 ), back AS (
   UPDATE attachments_attachment AS a SET
     state = CASE WHEN lost.is_hopeless THEN 'FAILED' ELSE 'PENDING' END, crashes = a.crashes + 1, claimed_until = NULL,
@@ -153,6 +155,16 @@ WITH lost AS (
   FROM counted WHERE t.batch_id = counted.batch_id
 )
 SELECT id, batch_id, is_hopeless FROM lost
+"""
+
+# Further ahead than any wait that is ever set: the clock was set back since.
+PULL_FORWARD = """
+UPDATE attachments_attachment SET next_attempt_at = statement_timestamp()
+WHERE state = 'PENDING' AND next_attempt_at > statement_timestamp() + make_interval(secs => %s * 2)
+"""
+PULL_HOSTS_FORWARD = """
+UPDATE attachments_vendorhost SET held_until = NULL
+WHERE held_until > statement_timestamp() + make_interval(secs => %s * 2)
 """
 
 RETRY = """

@@ -29,6 +29,8 @@ CLAIM_BATCHES, CLAIM_RECORDS = 64, 1000
 # Crashes while claimed alone before a batch is given up.
 MAX_LONE_CRASHES = 10
 PAYLOAD_LEVEL = 1
+# No fault makes a batch wait longer than this before it is claimed again.
+LONGEST_DELAY_SECONDS = 30.0
 
 Status = Batch.Status
 
@@ -93,11 +95,22 @@ def content_of(payload: Payload) -> bytes:
     return zstandard.ZstdDecompressor().decompress(bytes(payload.content), max_output_size=max(payload.size, 1))
 
 
+def waiting(limit: int) -> list[int]:
+    """Batches that a claim would find now, oldest first."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql.WAITING, {**_plausible(), "limit": limit})
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _plausible() -> dict[str, float]:
+    return {"lease": settings.EVERMUSE_LEASE_SECONDS, "longest_delay": LONGEST_DELAY_SECONDS}
+
+
 def claim() -> list[Claim]:
     """Take waiting batches: several small ones or one large; one that crashed a worker is taken alone."""
     who = f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}"
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(sql.WAITING, [CLAIM_BATCHES])
+        cursor.execute(sql.WAITING, {**_plausible(), "limit": CLAIM_BATCHES})
         chosen: list[int] = []
         hopeless: list[int] = []
         alone = False

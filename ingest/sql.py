@@ -15,14 +15,17 @@ WITH batch AS (
 SELECT id FROM batch
 """
 
-# Waiting batches, oldest first, that nobody else is looking at; a claim that ran out counts as its worker's crash.
+# Waiting batches, oldest first, that nobody else is looking at; a claim that ran out counts as its worker's crash. Times
+# further ahead than any that is ever set come from a clock that was set back since: they bind nobody.
 WAITING = """
 SELECT id, record_count, claimed_until IS NOT NULL AS crashed, claimed_alone, crashes, lone_crashes
 FROM ingest_batch
 WHERE status = 'LANDING'
-  AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
-  AND (not_before IS NULL OR not_before <= statement_timestamp())
-ORDER BY id LIMIT %s
+  AND (claimed_until IS NULL OR claimed_until < statement_timestamp()
+    OR claimed_until > statement_timestamp() + make_interval(secs => %(lease)s * 2))
+  AND (not_before IS NULL OR not_before <= statement_timestamp()
+    OR not_before > statement_timestamp() + make_interval(secs => %(longest_delay)s * 2))
+ORDER BY id LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED
 """
 

@@ -2,11 +2,10 @@
 
 from datetime import timedelta
 
-from django.db.models import Q
 from django.db.models.functions import Now
 
 from evermuse import logs, wake
-from ingest import idempotency, pipeline
+from ingest import batches, idempotency, pipeline
 from ingest.models import Batch
 
 log = logs.get(__name__)
@@ -21,10 +20,7 @@ LEFT_BEHIND = timedelta(seconds=5)
 def sweep() -> None:
     """One round. Two sweepers at once do no harm: each step is a conditional UPDATE or a hint."""
     now = Now()
-    is_claimable = Q(claimed_until=None) | Q(claimed_until__lt=now)
-    is_due = Q(not_before=None) | Q(not_before__lte=now)
-    waiting = Batch.objects.filter(is_claimable, is_due, status=Batch.Status.LANDING)
-    ids = list(waiting.order_by("id").values_list("id", flat=True)[:MAX_WAKE_UPS])
+    ids = batches.waiting(MAX_WAKE_UPS)
     for batch_id in ids:
         wake.publish(wake.LAND, [batch_id])
     unsettled = Batch.objects.filter(

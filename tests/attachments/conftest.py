@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from attachments.resumption import keeper
+from attachments.claims import Leases
+from attachments.resumption import Keeper, keeper
 from deploy.local.embedded import Servers
 from lake import object_store
 from tests.attachments import vendor as vendors
@@ -28,7 +29,13 @@ def empty_store(servers: Servers) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept() -> Iterator[None]:
-    """What a test's downloads left to be resumed is forgotten: its rows are gone."""
+def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a test's downloads left to be resumed is forgotten: its rows are gone.
+
+    And nothing is renewed: the threads that do it have connections of their own, which do not see a test's transaction.
+    Renewal is seen in the journeys, where downloads outlive their lease.
+    """
+    monkeypatch.setattr(Leases, "_renew", lambda self, held: None)
+    monkeypatch.setattr(Keeper, "_renew", lambda self, keys: None)
     yield
     keeper._kept.clear()

@@ -43,6 +43,13 @@ class Exchange:
                 if self.vendor.closing.wait(every):
                     return
 
+    def drip_parts(self, content: bytes, *, times: int, every: float) -> None:
+        """The same bytes again and again, with pauses."""
+        for _ in range(times):
+            self.send(content)
+            if self.vendor.closing.wait(every):
+                return
+
     def stall(self) -> None:
         """Keep the connection and say nothing."""
         self.vendor.closing.wait(60)

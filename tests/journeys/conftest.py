@@ -7,10 +7,8 @@ import pytest
 from deploy.local.embedded import Servers
 from tests.attachments.vendor import Vendor
 from tests.journeys.client import HttpClient
-from tests.journeys.stack import Stack, until
+from tests.journeys.stack import NAMES, Stack, until
 from tests.servers import ROOT
-
-NAMES = ("web", "worker-landing", "worker-attachments", "beat")
 
 
 @pytest.fixture(scope="session")

@@ -21,12 +21,15 @@ from minio import Minio
 
 from deploy.local.child import Child
 from deploy.local.embedded import Servers
-from deploy.local.processes import commands
+from deploy.local.processes import Command, commands
 from deploy.local.state import is_free
 from tests.journeys.client import HttpClient
+from tests.journeys.proxy import StoreProxy
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATABASE, BUCKET = "journeys", "journeys"
+NAMES = ("web", "worker-landing", "worker-attachments", "beat")
+BEAT_2 = "beat-2"
 BROKER_NUMBER, REDIS_NUMBER = 4, 5
 LEASE_SECONDS = 3
 # How long a test waits before it calls a thing lost. Nothing here takes this long on a sound stack.
@@ -47,8 +50,10 @@ class Stack:
         self.redis_url = f"{broker}/{BROKER_NUMBER}"
         self.port, flower_port = _free_port(), _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.store_proxy = StoreProxy(given["MINIO_ENDPOINT"])
         self.environment = {
             **os.environ,
+            "MINIO_ENDPOINT": self.store_proxy.endpoint,
             "DATABASE_URL": self.dsn,
             "CELERY_BROKER_URL": self.redis_url,
             "REDIS_URL": f"{broker}/{REDIS_NUMBER}",
@@ -80,6 +85,8 @@ class Stack:
         finally:
             del os.environ["EVERMUSE_LANDING_CONCURRENCY"], os.environ["EVERMUSE_WEB_WORKERS"]
         self.commands = {command.name: command for command in made}
+        words = [word.replace("beat-schedule", f"{BEAT_2}-schedule") for word in self.commands["beat"].words]
+        self.commands[BEAT_2] = Command(BEAT_2, words)
         self.children: dict[str, Child] = {}
         self._ready_clients: list[HttpClient] = []
 
@@ -114,6 +121,7 @@ class Stack:
             if not child.wait(20.0):
                 child.kill()
         self.children.clear()
+        self.store_proxy.close()
         self.log.close()
 
     def pid(self, name: str) -> int:
@@ -199,6 +207,20 @@ class Stack:
         """Whether somebody stands before a lock of `table_locked`."""
         found = self.rows("SELECT count(*) FROM pg_locks WHERE relation = %s::regclass AND NOT granted", table)
         return bool(found[0][0])
+
+    def cut_connections(self) -> None:
+        """End every session of the stack's database but this one."""
+        self.rows(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+    def set_read_only(self, value: bool) -> None:
+        """Let the database refuse every write, as one with a full disk does; or take writes again."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute("SET default_transaction_read_only = off")
+            connection.execute(f"ALTER DATABASE {DATABASE} SET default_transaction_read_only = {value}".encode())
+        self.cut_connections()
 
     def is_up(self) -> bool:
         """Whether web answers and both kinds of workers are there."""

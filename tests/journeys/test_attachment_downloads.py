@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.attachments.vendor import Exchange, Vendor
 from tests.journeys.client import INGEST, HttpClient
-from tests.journeys.stack import BUCKET, Stack, until
+from tests.journeys.stack import BUCKET, LEASE_SECONDS, Stack, until
 from tests.records import record
 
 PART = 8 * 1024 * 1024
@@ -84,6 +84,19 @@ def test_a_download_worker_killed_in_the_middle_of_a_part_begins_again(
     assert stored(stack, row["storageUri"]) == body
     assert [attempt["code"] for attempt in row["attempts"]] == ["WORKER_LOST", "OK"]
     until(lambda: nothing_left_over(stack), "the killed attempt's upload is aborted")
+
+
+def test_a_download_that_takes_longer_than_its_lease_is_not_taken_over(
+    client: HttpClient, stack: Stack, vendor: Vendor
+) -> None:
+    def behave(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n")
+        exchange.drip_parts(b"x" * 4000, times=10, every=LEASE_SECONDS / 4)
+
+    batch_id = client.send(with_files(vendor.on("/long", behave)))
+    assert client.settled(batch_id)["attachmentDownloadStatus"] == "COMPLETE"
+    [row] = ledger(client, batch_id)
+    assert [attempt["code"] for attempt in row["attempts"]] == ["OK"]
 
 
 def test_sigterm_gives_a_long_download_back_at_once(client: HttpClient, stack: Stack, vendor: Vendor) -> None:

@@ -1,0 +1,64 @@
+"""`make faults`: every fault, several rounds, and the table. ROUNDS, SEED and FAULT (a part of a name) narrow it."""
+
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections import defaultdict
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local.embedded import running_servers
+from tests.journeys import trial
+from tests.journeys.faults import FAULTS
+from tests.journeys.stack import NAMES, Stack, until
+from tests.journeys.trial import Trial
+
+
+def main() -> int:
+    """The exit code: 0 when every cell that must be zero is."""
+    logging.disable(logging.WARNING)
+    rounds, seed = int(os.environ.get("ROUNDS", "2")), int(os.environ.get("SEED", "1"))
+    wanted = [name for name in FAULTS if os.environ.get("FAULT", "") in name]
+    root = Path(tempfile.mkdtemp(prefix="evermuse-faults-"))
+    console = Console(width=140)
+    trials: dict[str, list[Trial]] = defaultdict(list)
+    try:
+        with running_servers(root / "servers") as servers:
+            os.environ.update(servers.environment | {"EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS": "127.0.0.0/8"})
+            os.environ["EVERMUSE_SECRET_KEY"] = "faults-" + "0" * 50
+            stack = Stack(servers, root / "stack")
+            try:
+                stack.start(*NAMES)
+                until(stack.is_up, "the stack is up")
+                for number in range(rounds):
+                    for fault in wanted:
+                        found = trial.run(stack, fault, seed + number)
+                        trials[fault].append(found)
+                        console.print(
+                            f"{fault}: {found.verdict.acknowledged} acknowledged, {found.drain_seconds:.1f} s"
+                        )
+                        for finding in found.verdict.told:
+                            console.print(f"  {finding}", style="red", markup=False)
+            finally:
+                stack.stop_all()
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+    console.print(_table(trials))
+    return int(any(not one.verdict.is_clean for several in trials.values() for one in several))
+
+
+def _table(trials: dict[str, list[Trial]]) -> Table:
+    columns = ("acknowledged", "lost", "doubled", "wrong_version", "wrong_counts", "orphans")
+    table = Table("fault", "times", *(name.replace("_", " ") for name in columns), "s to drain, at most")
+    for fault, several in trials.items():
+        sums = (sum(getattr(one.verdict, name) for one in several) for name in columns)
+        table.add_row(fault, str(len(several)), *map(str, sums), f"{max(one.drain_seconds for one in several):.1f}")
+    return table
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""Faults by name. Each one is a block: broken inside, healed behind it."""
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import psycopg
+
+from tests.journeys import proxy
+from tests.journeys.stack import BEAT_2, LEASE_SECONDS, Stack, until
+
+Fault = Callable[[Stack], AbstractContextManager[None]]
+
+FAULTS: dict[str, Fault] = {}
+
+
+def _fault(name: str) -> Callable[[Callable[[Stack], Iterator[None]]], None]:
+    def note(body: Callable[[Stack], Iterator[None]]) -> None:
+        FAULTS[name] = contextmanager(body)
+
+    return note
+
+
+def _once(name: str, action: Callable[[Stack], object]) -> None:
+    @_fault(name)
+    def body(stack: Stack) -> Iterator[None]:
+        action(stack)
+        yield
+
+
+for _process in ("web", "worker-landing", "worker-attachments", "beat"):
+    _once(f"{_process}: kill -9", lambda stack, name=_process: stack.kill(name))  # type: ignore[misc]
+    _once(f"{_process}: SIGTERM under load", lambda stack, name=_process: _restart(stack, name))  # type: ignore[misc]
+
+    @_fault(f"{_process}: stopped past its lease")
+    def _(stack: Stack, name: str = _process) -> Iterator[None]:
+        with stack.frozen(name):
+            time.sleep(LEASE_SECONDS + 1)
+            yield
+
+
+def _restart(stack: Stack, name: str) -> None:
+    stack.stop(name)
+    stack.start(name)
+
+
+for _process in ("web", "worker-landing"):
+    _once(f"{_process}: kill -9 of its children alone", lambda stack, name=_process: stack.kill_children(name))  # type: ignore[misc]
+
+POINTS = {
+    "after the take, before the claim": ("ingest_batch", "EXCLUSIVE"),
+    "after the archive, before the index": ("lake_record", "EXCLUSIVE"),
+    "after the index, before the state": ("lake_batchoutcomes", "EXCLUSIVE"),
+    "after the state, before the ack": ("attachments_attachmenttally", "ACCESS EXCLUSIVE"),
+}
+for _point, (_table, _mode) in POINTS.items():
+
+    @_fault(f"worker-landing: kill -9 {_point}")
+    def _(stack: Stack, table: str = _table, mode: str = _mode) -> Iterator[None]:
+        with stack.table_locked(table, mode):
+            until(lambda: stack.waits_for_lock(table), f"somebody stands before {table}", seconds=20)
+            stack.kill("worker-landing")
+        yield
+
+
+@_fault("worker-landing: overtaken, then wakes up before the index")
+def _(stack: Stack) -> Iterator[None]:
+    with stack.table_locked("lake_record"):
+        until(lambda: stack.waits_for_lock("lake_record"), "a worker stands before the index", seconds=20)
+        time.sleep(LEASE_SECONDS + 1)
+    yield
+
+
+@_fault("web: kill -9 after the commit, before the publish")
+def _(stack: Stack) -> Iterator[None]:
+    with stack.frozen("valkey"):
+        time.sleep(0.5)
+        stack.kill("web")
+    yield
+
+
+_once("broker: kill -9", lambda stack: stack.servers.signal("valkey", signal.SIGKILL))
+
+
+@_fault("broker: flushed, again and again")
+def _(stack: Stack) -> Iterator[None]:
+    with stack.broker() as broker:
+        for _ in range(10):
+            broker.flushall()
+            time.sleep(0.1)
+    yield
+
+
+@_fault("broker: frozen")
+def _(stack: Stack) -> Iterator[None]:
+    with stack.frozen("valkey"):
+        time.sleep(3)
+        yield
+
+
+@_fault("broker: out of memory")
+def _(stack: Stack) -> Iterator[None]:
+    with stack.broker() as broker:
+        broker.config_set("maxmemory", 1)
+        time.sleep(2)
+        yield
+        broker.config_set("maxmemory", "512mb")
+
+
+_once("postgresql: kill -9", lambda stack: stack.servers.signal("postgres", signal.SIGKILL))
+
+
+@_fault("postgresql: immediate stop")
+def _(stack: Stack) -> Iterator[None]:
+    stack.servers.signal("postgres", signal.SIGQUIT)
+    yield
+
+
+@_fault("postgresql: connections cut, again and again")
+def _(stack: Stack) -> Iterator[None]:
+    for _ in range(5):
+        stack.cut_connections()
+        time.sleep(0.2)
+    yield
+
+
+@_fault("postgresql: read-only")
+def _(stack: Stack) -> Iterator[None]:
+    stack.set_read_only(True)
+    time.sleep(2)
+    yield
+    stack.set_read_only(False)
+
+
+_once("store: kill -9", lambda stack: stack.servers.signal("seaweedfs", signal.SIGKILL))
+
+for _mode in (proxy.BUSY, proxy.SILENT, proxy.CLOSED):
+
+    @_fault(f"store: {_mode}")
+    def _(stack: Stack, mode: str = _mode) -> Iterator[None]:
+        stack.store_proxy.switch(mode)
+        time.sleep(3)
+        yield
+        stack.store_proxy.switch(proxy.PASS)
+
+
+@_fault("beat: two of them")
+def _(stack: Stack) -> Iterator[None]:
+    stack.start(BEAT_2)
+    time.sleep(3)
+    yield
+    stack.stop(BEAT_2)
+
+
+@_fault("clock: set back by an hour while claims stand")
+def _(stack: Stack) -> Iterator[None]:
+    # To the rows it is the same whether the clock went back or their times went forth.
+    with psycopg.connect(stack.dsn, autocommit=True) as connection:
+        for _ in range(10):
+            connection.execute(
+                "UPDATE ingest_batch SET claimed_until = claimed_until + interval '1 hour',"
+                " not_before = not_before + interval '1 hour' WHERE status = 'LANDING'"
+            )
+            connection.execute(
+                "UPDATE attachments_attachment SET claimed_until = claimed_until + interval '1 hour',"
+                " next_attempt_at = next_attempt_at + interval '1 hour' WHERE state IN ('PENDING', 'IN_PROGRESS')"
+            )
+            stack.kill_children("worker-landing")
+            time.sleep(0.2)
+    yield

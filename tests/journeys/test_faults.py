@@ -1,0 +1,31 @@
+"""The promise behind every 202, shown by breaking things: a short profile (`make faults` runs all of it, longer)."""
+
+import os
+
+import pytest
+
+from tests.journeys import trial
+from tests.journeys.faults import FAULTS
+from tests.journeys.stack import Stack
+
+SEED = int(os.environ.get("EVERMUSE_FAULTS_SEED", "1"))
+SHORT = [
+    "web: kill -9",
+    "worker-landing: kill -9 of its children alone",
+    "worker-landing: kill -9 after the archive, before the index",
+    "worker-landing: overtaken, then wakes up before the index",
+    "worker-attachments: kill -9",
+    "broker: out of memory",
+    "postgresql: connections cut, again and again",
+    "postgresql: read-only",
+    "store: answers 503",
+    "clock: set back by an hour while claims stand",
+]
+
+
+@pytest.mark.parametrize("fault", SHORT)
+def test_nothing_acknowledged_is_lost_doubled_or_miscounted(stack: Stack, fault: str) -> None:
+    assert fault in FAULTS
+    found = trial.run(stack, fault, SEED)
+    assert found.verdict.acknowledged > 0
+    assert found.verdict.is_clean, found.verdict.told

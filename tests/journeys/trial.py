@@ -1,0 +1,55 @@
+"""One trial: load, a fault in the midst of it, healing, draining, the verdict."""
+
+import random
+import time
+from dataclasses import dataclass
+
+from tests.attachments.vendor import Vendor
+from tests.journeys.faults import FAULTS
+from tests.journeys.load import Load
+from tests.journeys.stack import Stack, until
+from tests.journeys.verdict import Verdict, judge
+
+UNSETTLED = """
+SELECT count(*) FROM ingest_batch b JOIN ingest_workspace w ON w.id = b.workspace_id
+WHERE w.name = %s AND b.status NOT IN ('COMPLETE', 'FAILED')
+"""
+LEFTOVERS = "SELECT count(*) FROM attachments_downloadattempt WHERE leftovers AND finished_at IS NOT NULL"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a fault did. ``drain_seconds``: from its healing until everything is settled."""
+
+    fault: str
+    seed: int
+    sent: int
+    verdict: Verdict
+    drain_seconds: float
+
+
+def run(stack: Stack, fault: str, seed: int) -> Trial:
+    """One trial in a workspace of its own. The seed decides what is sent and when the fault strikes."""
+    rng = random.Random(f"{seed} {fault}")
+    vendor = Vendor()
+    files = tuple(
+        vendor.on(f"/{number}", lambda exchange, number=number: exchange.answer(b"%d" % number * 1000))  # type: ignore[misc]
+        for number in range(6)
+    )
+    load = Load(stack.new_client(), rng.randrange(1 << 30), files=files)
+    load.start()
+    try:
+        time.sleep(0.3 + rng.random() * 0.4)
+        with FAULTS[fault](stack):
+            time.sleep(0.3)
+        healed_at = time.monotonic()
+        until(stack.is_up, "the stack is up again")
+        time.sleep(0.5)
+    finally:
+        load.stop()
+    until(lambda: stack.rows(UNSETTLED, load.client.workspace) == [(0,)], f"the backlog drains after {fault}")
+    drained = time.monotonic() - healed_at
+    until(lambda: stack.rows(LEFTOVERS) == [(0,)], f"leftovers are swept away after {fault}")
+    verdict = judge(stack, load)
+    vendor.close()
+    return Trial(fault, seed, len(load.sent), verdict, drained)

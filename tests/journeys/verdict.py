@@ -1,0 +1,136 @@
+"""What was acknowledged against what is there, after the faults are healed and the backlog has drained."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+import zstandard
+
+from evermuse import public_ids
+from tests.journeys.load import REFUSED, Load
+from tests.journeys.stack import BUCKET, Stack
+
+TALLY = """
+SELECT count(*) FROM attachments_attachmenttally t JOIN ingest_batch b ON b.id = t.batch_id WHERE b.workspace_id = %s
+AND (t.total, t.complete, t.failed) <> (SELECT count(*), count(*) FILTER (WHERE state = 'COMPLETE'),
+  count(*) FILTER (WHERE state = 'FAILED') FROM attachments_attachment a WHERE a.batch_id = t.batch_id)
+"""
+
+
+@dataclass
+class Verdict:
+    """Numbers that must all be zero, but for the first."""
+
+    acknowledged: int = 0
+    lost: int = 0
+    doubled: int = 0
+    wrong_version: int = 0
+    wrong_counts: int = 0
+    orphans: int = 0
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the promise was kept."""
+        return not (self.lost or self.doubled or self.wrong_version or self.wrong_counts or self.orphans)
+
+    def tell(self, what: str) -> int:
+        """Note a finding; 1, to be added to its number."""
+        self.told.append(what)
+        return 1
+
+
+def judge(stack: Stack, load: Load) -> Verdict:
+    """Compare. The payloads in PostgreSQL say which maybes happened; the API says what became of all of them."""
+    verdict = Verdict(acknowledged=len(load.acknowledged()))
+    [(workspace_id,)] = stack.rows("SELECT id FROM ingest_workspace WHERE name = %s", load.client.workspace)
+    payloads = _payloads(stack, workspace_id)
+    _check_sends(verdict, load, payloads)
+    _check_records(verdict, load, payloads)
+    _check_batches(verdict, load, payloads)
+    verdict.wrong_counts += stack.rows(TALLY, workspace_id)[0][0]
+    _check_objects(verdict, stack, load.client.workspace, workspace_id)
+    return verdict
+
+
+def _payloads(stack: Stack, workspace_id: int) -> dict[str, list[dict[str, Any]]]:
+    rows = stack.rows(
+        "SELECT b.id, p.content, p.size FROM ingest_batch b JOIN ingest_payload p ON p.batch_id = b.id "
+        "WHERE b.workspace_id = %s ORDER BY b.id",
+        workspace_id,
+    )
+    unpack = zstandard.ZstdDecompressor().decompress
+    return {
+        public_ids.of_batch(number): json.loads(unpack(bytes(content), max_output_size=size))
+        for number, content, size in rows
+    }
+
+
+def _check_sends(verdict: Verdict, load: Load, payloads: dict[str, list[dict[str, Any]]]) -> None:
+    """Each acknowledged send is one batch, each maybe at most one, each refused one none."""
+    found = Counter(records[0]["data"]["marker"] for records in payloads.values())
+    for sent in load.sent:
+        count = found[sent.marker]
+        if sent.batch_id and (
+            sent.batch_id not in payloads or payloads[sent.batch_id][0]["data"]["marker"] != sent.marker
+        ):
+            verdict.lost += verdict.tell(f"{sent} is not stored")
+        if count > 1 or (count and sent.fate == REFUSED):
+            verdict.doubled += verdict.tell(f"{sent} is stored {count} times")
+
+
+def _check_records(verdict: Verdict, load: Load, payloads: dict[str, list[dict[str, Any]]]) -> None:
+    """The lake holds each record once, in the version that was accepted last."""
+    last = {
+        record["_vendor_ids"]["id"]: (batch_id, record["data"])
+        for batch_id, records in payloads.items()
+        for record in records
+    }
+    stored = Counter[str]()
+    for row in load.client.records():
+        name = row["record"]["_vendor_ids"]["id"]
+        stored[name] += 1
+        if name in last and (row["batchId"], row["record"]["data"]) != last[name]:
+            verdict.wrong_version += verdict.tell(f"{name}: {row['batchId']} stands, {last[name]} came last")
+    for name in last.keys() - stored.keys():
+        verdict.lost += verdict.tell(f"record {name} is not in the lake")
+    verdict.doubled += sum(verdict.tell(f"record {name} stands {n} times") for name, n in stored.items() if n > 1)
+
+
+def _check_batches(verdict: Verdict, load: Load, payloads: dict[str, list[dict[str, Any]]]) -> None:
+    """Every batch is terminal, and its numbers are those of its outcomes."""
+    statuses = {row["batchId"]: row for row in load.client.pages("/api/v1/ingest/batches", "batches")}
+    for batch_id, records in payloads.items():
+        outcomes = Counter(load.client.outcomes(batch_id))
+        status = statuses[batch_id]
+        accepted = sum(n for outcome, n in outcomes.items() if outcome != "rejected")
+        if (
+            status["status"] != "COMPLETE"
+            or outcomes["pending"]
+            or sum(outcomes.values()) != len(records)
+            or (status["acceptedCount"], status["rejectedCount"]) != (accepted, outcomes["rejected"])
+        ):
+            verdict.wrong_counts += verdict.tell(f"{status}: {outcomes} of {len(records)}")
+
+
+def _check_objects(verdict: Verdict, stack: Stack, workspace: str, workspace_id: int) -> None:
+    """Every object is one that a row names, every row's object is there, no upload is open."""
+    for prefix, statement in (
+        (
+            f"workspace={workspace}/",
+            "SELECT uri FROM lake_archivedobject o JOIN ingest_batch b ON b.id = o.batch_id WHERE b.workspace_id = %s",
+        ),
+        (
+            f"attachments/workspace={workspace}/",
+            "SELECT storage_uri FROM attachments_storedfile WHERE workspace_id = %s",
+        ),
+    ):
+        there = {
+            f"s3://{BUCKET}/{found.object_name}" for found in stack.store.list_objects(BUCKET, prefix, recursive=True)
+        }
+        named = {row[0] for row in stack.rows(statement, workspace_id)}
+        verdict.orphans += sum(verdict.tell(f"{uri} is nobody's") for uri in there - named)
+        verdict.lost += sum(verdict.tell(f"{uri} is not there") for uri in named - there)
+    uploads = stack.store._list_multipart_uploads(BUCKET, prefix=f"attachments/workspace={workspace}/").uploads
+    verdict.orphans += sum(verdict.tell(f"{one.object_name} is still open") for one in uploads)
