@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path, re_path
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from ingest.views import attachments, batches, probes, records, uploads
 
@@ -37,7 +37,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     re_path(
         r"^api/v1/docs/?\Z",
-        SpectacularSwaggerView.as_view(url_name="openapi", authentication_classes=[], permission_classes=[]),
+        SpectacularSwaggerSplitView.as_view(url_name="openapi", authentication_classes=[], permission_classes=[]),
     ),
     re_path(r"^healthz/?\Z", probes.healthz),
     re_path(r"^readyz/?\Z", probes.readyz),

@@ -9,18 +9,15 @@ from rest_framework import serializers as s
 from ingest.api_schema import BATCH_ID, JSON, NDJSON, PAGING, errors, page_of
 
 
-def _attempt() -> s.Serializer[Any]:
-    return inline_serializer(
-        "DownloadAttempt",
-        {
-            "startedAt": s.IntegerField(),
-            "finishedAt": s.IntegerField(allow_null=True),
-            "httpStatus": s.IntegerField(allow_null=True),
-            "bytes": s.IntegerField(),
-            "code": s.CharField(),
-            "message": s.CharField(),
-        },
-    )
+class DownloadAttempt(s.Serializer[Any]):
+    """One attempt of the ledger."""
+
+    startedAt = s.IntegerField()
+    finishedAt = s.IntegerField(allow_null=True)
+    httpStatus = s.IntegerField(allow_null=True)
+    bytes = s.IntegerField()
+    code = s.CharField()
+    message = s.CharField()
 
 
 _TEXTS = ("type", "filename", "vendorUrl", "mimeType", "sha256", "sha1", "md5", "storageUri", "downloadUrl")
@@ -37,7 +34,7 @@ def _fields() -> dict[str, s.Field[Any, Any, Any, Any]]:
         "size": s.IntegerField(allow_null=True),
         "nextAttemptAt": s.IntegerField(allow_null=True),
         "error": s.JSONField(allow_null=True),
-        "attempts": s.ListField(child=_attempt()),
+        "attempts": s.ListField(child=DownloadAttempt()),
     }
 
 
