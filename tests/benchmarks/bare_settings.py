@@ -1,0 +1,6 @@
+"""The limit beside which accepting is measured: the same front and threads, and a view that only inserts the body."""
+
+from evermuse.settings import *  # noqa: F403
+
+ROOT_URLCONF = "tests.benchmarks.bare_urls"
+MIDDLEWARE = []

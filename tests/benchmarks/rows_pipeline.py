@@ -1,0 +1,193 @@
+"""Rows from POST to COMPLETE, and of attachments."""
+
+import io
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import psycopg
+import requests
+from django.utils.crypto import get_random_string
+
+from deploy.local.state import BUCKET
+from tests.benchmarks import data
+from tests.benchmarks.http_load import post, send
+from tests.benchmarks.measure import Row, by_turns, per_second
+from tests.benchmarks.rows_accept import INGEST, NDJSON
+from tests.benchmarks.stack import WEB_PORT, BenchStack
+
+UNSETTLED = "SELECT count(*) FROM ingest_batch WHERE status NOT IN ('COMPLETE', 'FAILED')"
+RECORDS = 50_000
+COPY_TABLE = "CREATE TABLE IF NOT EXISTS bench_copied (id text PRIMARY KEY, line text NOT NULL)"
+
+
+def end_to_end(stack: BenchStack) -> list[Row]:
+    """Batches of 1,000, from the first POST until the last is COMPLETE; first load, and the same sent again."""
+    first = Row("end-to-end-1000", "records/s", 0.65)
+    again = Row("end-to-end-1000-again", "records/s", 0.65)
+    first.note = again.note = "limit: COPY into a temporary table + INSERT … ON CONFLICT DO UPDATE of the same lines"
+    stack.execute(COPY_TABLE)
+    bodies: list[bytes] = []
+    with stack.running("web", "worker-landing", "beat"):
+        key = stack.new_key()
+
+        def ours() -> float:
+            requests_ = [post(INGEST, body, key, NDJSON) for body in bodies]
+
+            def work() -> None:
+                send(WEB_PORT, requests_.pop, total=len(bodies), connections=4, status=202)
+                stack.until(UNSETTLED, 0)
+
+            return per_second(RECORDS, work)
+
+        def limit() -> float:
+            return per_second(RECORDS, lambda: _copy_and_upsert(stack, bodies))
+
+        def renew() -> None:
+            bodies[:] = [data.ndjson(1000) for _ in range(RECORDS // 1000)]
+
+        renew()
+        limit(), ours()
+        for _ in range(3):
+            renew()
+            before = stack.value("SELECT count(*) FROM lake_record")
+            first.runs.append({"limit": limit(), "ours": ours()})
+            assert stack.value("SELECT count(*) FROM lake_record") - before == RECORDS
+            again.runs.append({"limit": limit(), "ours": ours()})
+            assert stack.value("SELECT count(*) FROM lake_record") - before == RECORDS
+    for row in (first, again):
+        middle = sorted(row.runs, key=lambda run: run["ours"] / run["limit"])[1]
+        row.ours, row.limit, row.ratio = middle["ours"], middle["limit"], middle["ours"] / middle["limit"]
+    return [first, again]
+
+
+def _copy_and_upsert(stack: BenchStack, bodies: list[bytes]) -> None:
+    with psycopg.connect(stack.dsn) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE TEMP TABLE incoming (id text, line text) ON COMMIT DROP")
+        with cursor.copy("COPY incoming (id, line) FROM STDIN") as copy:
+            for body in bodies:
+                for line in body.split(b"\n"):
+                    at = line.index(b'"conversation_id":"') + 19
+                    copy.write_row((line[at : at + 13].decode(), line.decode()))
+        cursor.execute(
+            "INSERT INTO bench_copied SELECT * FROM incoming ON CONFLICT (id) DO UPDATE SET line = EXCLUDED.line"
+        )
+
+
+def end_to_end_single(stack: BenchStack) -> list[Row]:
+    """One record a batch, beside what the object store takes of small objects."""
+    row = Row("end-to-end-single", "batches/s", 0.8, note="limit: put_object of small objects, 16 threads")
+    count = 2000
+    with stack.running("web", "worker-landing", "beat"):
+        key = stack.new_key()
+
+        def ours() -> float:
+            requests_ = [post(INGEST, data.record(), key, NDJSON) for _ in range(count)]
+
+            def work() -> None:
+                send(WEB_PORT, requests_.pop, total=count, connections=16, status=202)
+                stack.until(UNSETTLED, 0)
+
+            return per_second(count, work)
+
+        return [by_turns(row, ours=ours, limit=lambda: _put_small(stack, count, data.record()), runs=3)]
+
+
+def _put_small(stack: BenchStack, count: int, content: bytes) -> float:
+    folder = get_random_string(8)
+
+    def put(number: int) -> None:
+        stack.store.put_object(BUCKET, f"bench/{folder}/{number}", io.BytesIO(content), len(content))
+
+    def work() -> None:
+        with ThreadPoolExecutor(16) as pool:
+            assert len(list(pool.map(put, range(count)))) == count
+
+    return per_second(count, work)
+
+
+class _Vendor(BaseHTTPRequestHandler):
+    """Serves as many bytes as the path says."""
+
+    chunk = bytes(range(256)) * 4096
+
+    def do_GET(self) -> None:
+        """Each path has content of its own."""
+        size, _, name = self.path[1:].partition("-")
+        left = int(size)
+        self.send_response(200)
+        self.send_header("Content-Length", size)
+        self.end_headers()
+        opening = name.encode()[:left]
+        self.wfile.write(opening)
+        left -= len(opening)
+        while left:
+            part = self.chunk[:left]
+            self.wfile.write(part)
+            left -= len(part)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing: the table is the output."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 512
+
+
+def _attachments(stack: BenchStack, row: Row, *, size: int, count: int, runs: int) -> list[Row]:
+    server = _Server(("127.0.0.1", 0), _Vendor)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_port}"
+    content = _Vendor.chunk * (size // len(_Vendor.chunk) + 1)
+    with stack.running("web", "worker-landing", "worker-attachments", "beat"):
+        key = stack.new_key()
+
+        def ours() -> float:
+            names = [f"{base}/{size}-{get_random_string(12)}" for _ in range(count)]
+            body = b"\n".join(data.with_file(url) for url in names)
+            stored = "SELECT coalesce(sum(size), 0)::bigint FROM attachments_storedfile"
+            before = stack.value(stored)
+
+            def work() -> None:
+                answer = requests.post(
+                    f"http://127.0.0.1:{WEB_PORT}{INGEST}", data=body, headers={"x-api-key": key, "Content-Type": NDJSON},
+                    timeout=30,
+                )  # fmt: skip
+                assert answer.status_code == 202
+                stack.until(UNSETTLED, 0)
+
+            rate = per_second(count * size, work)
+            assert stack.value(stored) - before == count * size
+            return rate
+
+        def limit() -> float:
+            folder = get_random_string(8)
+
+            def put(number: int) -> None:
+                stack.store.put_object(
+                    BUCKET, f"bench/{folder}/{number}", io.BytesIO(content), size,
+                    part_size=8 * 1024 * 1024 if size > 8 * 1024 * 1024 else 0, num_parallel_uploads=3,
+                )  # fmt: skip
+
+            def work() -> None:
+                with ThreadPoolExecutor(16) as pool:
+                    assert len(list(pool.map(put, range(count)))) == count
+
+            return per_second(count * size, work)
+
+        by_turns(row, ours=ours, limit=limit, runs=runs)
+    server.shutdown()
+    return [row]
+
+
+def attachments_small(stack: BenchStack) -> list[Row]:
+    """1,000 files of 100 KB."""
+    row = Row("attachments-1000x100KB", "bytes/s", 0.7, note="limit: put_object of local bytes, 16 threads")
+    return _attachments(stack, row, size=100_000, count=1000, runs=3)
+
+
+def attachments_large(stack: BenchStack) -> list[Row]:
+    """One file of 1 GB."""
+    row = Row("attachments-1x1GB", "bytes/s", 0.85, note="limit: put_object of local bytes, parts of 8 MiB × 3")
+    return _attachments(stack, row, size=1024**3, count=1, runs=3)

@@ -1,0 +1,133 @@
+"""The stack of the benchmarks: the embedded servers, and the product's processes started and stopped as a row needs."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import requests
+from django.utils.crypto import get_random_string
+from minio import Minio
+
+from deploy.local.child import Child
+from deploy.local.embedded import Servers
+from deploy.local.processes import commands
+from deploy.local.state import BUCKET
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+WEB_PORT, BARE_PORT, FLOWER_PORT = 31_871, 31_872, 31_873
+
+
+class BenchStack:
+    """Processes on running servers; every check reads PostgreSQL or the object store itself."""
+
+    def __init__(self, servers: Servers, root: Path) -> None:
+        self.dsn = servers.environment["DATABASE_URL"]
+        self.environment = {
+            **os.environ,
+            **servers.environment,
+            "EVERMUSE_HOME": str(root),
+            "EVERMUSE_SECRET_KEY": "bench-" + "0" * 50,
+            "EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS": "127.0.0.0/8",
+            "EVERMUSE_ATTACHMENT_HOST_CONCURRENCY": "64",
+            "EVERMUSE_LOG_LEVEL": "WARNING",
+            "PYTHONPATH": str(ROOT),
+        }
+        root.mkdir(parents=True, exist_ok=True)
+        made = commands(web_port=WEB_PORT, flower_port=FLOWER_PORT, run=str(root))
+        self._words = {command.name: command.words for command in made}
+        self._log = (root / "bench.log").open("a", buffering=1)
+        self.manage("migrate", "--noinput", "--verbosity", "0")
+        given = servers.environment
+        self.store = Minio(
+            given["MINIO_ENDPOINT"],
+            given["MINIO_ACCESS_KEY"],
+            given["MINIO_SECRET_KEY"],
+            secure=False,
+            region="us-east-1",
+        )
+        if not self.store.bucket_exists(BUCKET):
+            self.store.make_bucket(BUCKET)
+
+    def manage(self, *words: str) -> Any:
+        """A manage.py command; its JSON, where it prints some."""
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "manage.py"), *words],
+            env=self.environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+        return json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else None
+
+    @contextmanager
+    def running(self, *names: str, **changes: str) -> Iterator[None]:
+        """Processes for the length of the block; ``bare`` is the view that only inserts."""
+        children = []
+        for name in names:
+            words, environment = self._words["web" if name == "bare" else name], {**self.environment, **changes}
+            if name == "bare":
+                words = [word.replace(str(WEB_PORT), str(BARE_PORT)) for word in words]
+                environment["DJANGO_SETTINGS_MODULE"] = "tests.benchmarks.bare_settings"
+            children.append(
+                Child(
+                    name, words, environment, log=lambda line: None if self._log.closed else print(line, file=self._log)
+                )
+            )
+            children[-1].start()
+        try:
+            for name in names:
+                if name in ("web", "bare"):
+                    _wait_for(WEB_PORT if name == "web" else BARE_PORT)
+            if any(name.startswith("worker") for name in names):
+                time.sleep(4)
+            yield
+        finally:
+            for child in children:
+                child.stop()
+            for child in children:
+                if not child.wait(30):
+                    child.kill()
+
+    def new_key(self, *, rate_limit: str = "none") -> str:
+        """A key of a new workspace that knows ``prod-abc`` and ``proj-123``."""
+        name = f"bench-{get_random_string(8)}"
+        self.manage("createworkspace", name, "--product", "prod-abc", "--project", "proj-123")
+        key: str = self.manage("createapikey", name, "--rate-limit", rate_limit)["apiKey"]
+        return key
+
+    def value(self, statement: str, *parameters: object) -> Any:
+        """One value of PostgreSQL's."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            row = connection.execute(statement.encode(), parameters).fetchone()
+            return row[0] if row else None
+
+    def execute(self, statement: str) -> None:
+        """A statement without a result."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(statement.encode())
+
+    def until(self, statement: str, expected: object, *parameters: object, seconds: float = 600) -> None:
+        """Wait until a query gives a value."""
+        ends_at = time.monotonic() + seconds
+        while self.value(statement, *parameters) != expected:
+            if time.monotonic() > ends_at:
+                raise AssertionError(f"{statement}: {self.value(statement, *parameters)}, not {expected}")
+            time.sleep(0.02)
+
+
+def _wait_for(port: int) -> None:
+    ends_at = time.monotonic() + 60
+    while True:
+        try:
+            requests.get(f"http://127.0.0.1:{port}/healthz", timeout=2)
+            return
+        except requests.RequestException:
+            if time.monotonic() > ends_at:
+                raise
+            time.sleep(0.1)
