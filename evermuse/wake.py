@@ -17,7 +17,7 @@ LAND, ADVANCE, DOWNLOAD = "ingest.land_batches", "ingest.advance_batches", "atta
 # A message names at most this many batches; the rest is found by the claim anyway.
 MAX_IDS = 500
 # Between two messages, so that a flood of small batches becomes few wake-ups.
-SPACING_SECONDS = 0.005
+SPACING_SECONDS = 0.05
 PAUSE_SECONDS = 1.0
 # A wake-up older than this has been made good by a sweeper.
 EXPIRES_SECONDS = 60.0

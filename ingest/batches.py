@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
-from evermuse import logs, public_ids
+from evermuse import logs, prepared, public_ids
 from ingest import sql
 from ingest.authentication import Credentials
 from ingest.bodies import Body
@@ -85,9 +85,7 @@ def persist(credentials: Credentials, body: Body, query: str, verdict: Verdict) 
 
 
 def _insert(values: list[Any]) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(sql.ACCEPT, values)
-        return int(cursor.fetchone()[0])
+    return int(prepared.rows(sql.ACCEPT, values)[0][0])
 
 
 def content_of(payload: Payload) -> bytes:

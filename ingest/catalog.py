@@ -1,7 +1,6 @@
 """Which products and projects a workspace knows, asked for those only that a batch mentions."""
 
-from django.db import connection
-
+from evermuse import prepared
 from ingest import sql
 from lake.envelope import Catalog
 from lake.landing import Lookup
@@ -13,9 +12,7 @@ def lookup_in(workspace_id: int) -> Lookup:
     def lookup(product_ids: set[str], project_ids: set[str]) -> Catalog:
         # PostgreSQL's text holds no NUL, so that an id with one cannot be known.
         products, projects = ([i for i in ids if "\0" not in i] for ids in (product_ids, project_ids))
-        with connection.cursor() as cursor:
-            cursor.execute(sql.KNOWN, [workspace_id, products, workspace_id, projects])
-            rows = cursor.fetchall()
+        rows = prepared.rows(sql.KNOWN, [workspace_id, products, workspace_id, projects])
         return Catalog(
             product_ids=frozenset(value for kind, value in rows if kind == "product"),
             project_ids=frozenset(value for kind, value in rows if kind == "project"),

@@ -90,7 +90,7 @@ def validate(stack: BenchStack) -> list[Row]:
 
 class _Catalog:
     def __init__(self, products: set[str], projects: set[str]) -> None:
-        self.products, self.projects = products, projects
+        self.product_ids, self.project_ids = products, projects
 
 
 PLAIN_TABLE = """
