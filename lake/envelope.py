@@ -8,7 +8,6 @@ Source: the HTTP contract, "A record: the Integration Envelope".
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Literal
@@ -169,6 +168,7 @@ def is_uri(text: str) -> bool:
 
 
 _decode = msgspec.json.Decoder(Envelope).decode
+_encode = msgspec.json.Encoder().encode
 _REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -208,46 +208,30 @@ def _formats_hold(envelope: Envelope) -> bool:
 
 
 def _keys_stand_once(raw: bytes, data: bytes, envelope: Envelope) -> bool:
-    """Proof that the envelope repeats no key: outside ``data`` there are as many ``":`` as distinct keys.
+    """Proof that the envelope repeats no key, by the decoded envelope written out again: there every key stands once.
 
-    Every key is followed by a colon; when no quote is followed by white space, it is followed at once, so that repeated
-    keys would show as more ``":``. Quotes inside strings can only make the count larger, which gives no proof.
+    What was sent without white space is as long as that; a repeated key would make it longer, and nothing but a number
+    (of ``_pii``) can be written shorter than it is there. Else both must hold as many ``":``: every key is followed by its
+    colon at once when no quote is followed by white space, and strings are the same in both when none is escaped.
     """
+    written = _encode(envelope)
+    if len(written) == len(raw) and envelope.pii is UNSET:
+        return True
     end = len(raw) - 1
     if raw[end - len(data) : end] == data:
         head = raw[: end - len(data)]
     else:
         before, _, after = raw.partition(data)
         head = before + after
-    if b'" ' in head or b'"\n' in head or b'"\r' in head or b'"\t' in head:
+    if b"\\" in head or b'" ' in head or b'"\n' in head or b'"\r' in head or b'"\t' in head:
         return False
-    return head.count(b'":') == sum(_key_counts(envelope))
-
-
-_OPTIONAL = ("project_ids", "project_id", "nature", "thread_id", "participants", "attachments", "tags", "pii")
-
-
-def _key_counts(envelope: Envelope) -> Iterator[int]:
-    """How many keys each object of the envelope holds, ``data``'s own left out."""
-    yield 6 + len(envelope.vendor_ids)
-    yield sum(getattr(envelope, name) is not UNSET for name in _OPTIONAL)
-    if envelope.participants:
-        for p in envelope.participants:
-            yield 2 + (p.name is not UNSET) + (p.email is not UNSET) + (p.type is not UNSET)
-    for attachment in envelope.attachment_list:
-        yield _fields_set(attachment)
-    if isinstance(envelope.pii, Pii):
-        yield _fields_set(envelope.pii)
-        if envelope.pii.detected_entities:
-            yield from map(_fields_set, envelope.pii.detected_entities)
-
-
-def _fields_set(value: Struct) -> int:
-    return sum(getattr(value, name) is not UNSET for name in value.__struct_fields__)
+    return raw.count(b'":') == written.count(b'":')
 
 
 def check_known(envelope: Envelope, catalog: Catalog) -> list[FieldError]:
     """One error for each product or project that the workspace does not know."""
+    if envelope.product_id in catalog.product_ids and catalog.project_ids.issuperset(envelope.all_project_ids):
+        return []
     errors: list[FieldError] = []
     if envelope.product_id not in catalog.product_ids:
         message = f"_product_id: the product {_shown(envelope.product_id)} is not known in this workspace"

@@ -182,3 +182,18 @@ def test_the_fast_way_and_the_patient_way_agree(changes: dict[str, Any]) -> None
     assert isinstance(fast, Envelope) == isinstance(slow, Envelope)
     if isinstance(fast, list) and isinstance(slow, list):
         assert {e.pointer for e in fast} == {e.pointer for e in slow}
+
+
+@given(st.data())
+def test_a_repeated_key_is_found_however_it_is_written(data: st.DataObject) -> None:
+    fields = record(tags=["a"], pii={"sensitive_score": 0.5}, participants=[{"id": "x", "role": "internal"}])
+    if data.draw(st.booleans()):
+        del fields["_pii"]
+    separators = data.draw(st.sampled_from([(",", ":"), (", ", ": "), (" ,", " :")]))
+    text = json.dumps(fields, separators=separators, ensure_ascii=data.draw(st.booleans()))
+    assert not isinstance(check_schema(text.encode()), list)
+    name = data.draw(st.sampled_from(sorted(set(fields) - {"data"})))
+    again = f"{json.dumps(name)}{separators[1]}{json.dumps(fields[name], separators=separators)}{separators[0]}"
+    result = check_schema(f"{{{again}{text[1:]}".encode())
+    assert isinstance(result, list)
+    assert [(error.pointer, error.message) for error in result] == [(f"/{name}", f"{name}: is given more than once")]
