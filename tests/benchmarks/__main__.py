@@ -1,6 +1,7 @@
 """`make bench`: every row (or ROW=name) in one run, a table on the screen, bench.json under EVERMUSE_HOME."""
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -35,6 +36,8 @@ def main() -> int:
     if unknown := [name for name in wanted if name not in ROWS]:
         Console(stderr=True).print(f"make bench: no row {', '.join(unknown)}; there are: {', '.join(ROWS)}")
         return 2
+    # The limit's client has a pool of ten connections and says so for each of its sixteen threads.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
     target = home() / "bench.json"
     root = Path(tempfile.mkdtemp(prefix="evermuse-bench-"))
     console = Console(width=150)
