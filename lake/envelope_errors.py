@@ -52,18 +52,9 @@ def check_schema(raw: bytes) -> Envelope | list[FieldError]:
 
 def explain(raw: bytes) -> Envelope | list[FieldError]:
     """The patient way: all errors, or the envelope where there are none."""
-    try:
-        raw.decode()
-        text = raw.strip(b" \t\r\n")
-        end = json_text.skip_value(text, 0)
-        if end != len(text):
-            raise JsonSyntaxError(end, "something follows the value")
-    except UnicodeDecodeError as error:
-        return [_not_json(raw, error.start, "not UTF-8")]
-    except JsonSyntaxError as error:
-        return [_not_json(text, error.offset, error.reason)]
-    if text[:1] != b"{":
-        return [FieldError(VALIDATION_ERROR, "", f"the record must be an object, not {_kind(text)}")]
+    text = _object_text(raw, "record")
+    if isinstance(text, list):
+        return text
     walk = _Walk(text)
     walk.object(0, _ROOT, "", "")
     if walk.errors:
@@ -76,21 +67,29 @@ def explain(raw: bytes) -> Envelope | list[FieldError]:
 
 def check_object(raw: bytes, kind: type[T]) -> T | list[FieldError]:
     """A small JSON object of the API by its struct's rules, or all its errors. Never raises for any bytes."""
-    text = raw.strip(b" \t\r\n")
+    text = _object_text(raw, "body")
+    if isinstance(text, list):
+        return text
+    walk = _Walk(text)
+    walk.object(0, inspect.type_info(kind), "", "")
+    return list(walk.errors.values()) or msgspec.json.decode(text, type=kind)
+
+
+def _object_text(raw: bytes, what: str) -> bytes | list[FieldError]:
+    """The bytes without white space around them, when they are one JSON object; else the one error."""
     try:
-        text.decode()
+        raw.decode()
+        text = raw.strip(b" \t\r\n")
         end = json_text.skip_value(text, 0)
         if end != len(text):
             raise JsonSyntaxError(end, "something follows the value")
     except UnicodeDecodeError as error:
-        return [_not_json(text, error.start, "not UTF-8")]
+        return [_not_json(raw, error.start, "not UTF-8")]
     except JsonSyntaxError as error:
         return [_not_json(text, error.offset, error.reason)]
     if text[:1] != b"{":
-        return [FieldError(VALIDATION_ERROR, "", f"the body must be an object, not {_kind(text)}")]
-    walk = _Walk(text)
-    walk.object(0, inspect.type_info(kind), "", "")
-    return list(walk.errors.values()) or msgspec.json.decode(text, type=kind)
+        return [FieldError(VALIDATION_ERROR, "", f"the {what} must be an object, not {_kind(text)}")]
+    return text
 
 
 def _not_json(text: bytes, offset: int, reason: str) -> FieldError:
