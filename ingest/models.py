@@ -137,6 +137,10 @@ class Batch(models.Model):
     class Meta:
         ordering: ClassVar = ["-id"]
         verbose_name_plural = "batches"
+        permissions: ClassVar = [
+            ("see_payloads", "Can see what customers said: payloads, data, files"),
+            ("operate", "Can act: retry, reprocess, pause, give fresh URLs, settle problems"),
+        ]
         indexes: ClassVar = [
             models.Index(fields=["workspace", "-id"], name="batch_by_workspace"),
             models.Index(fields=["id"], name="batch_waiting", condition=Q(status="LANDING")),

@@ -67,7 +67,7 @@ class Home:
         taken = set(given.values()) | set(known.values())
         for name in names:
             if name not in given:
-                given[name] = _free_port(lambda port: port not in taken)
+                given[name] = free_port(lambda port: port not in taken)
                 taken.add(given[name])
         write_private(path, json.dumps(known | given))
         self.ports_in_use = given
@@ -84,7 +84,8 @@ def is_free(port: int) -> bool:
     return True
 
 
-def _free_port(accept: Callable[[int], bool]) -> int:
+def free_port(accept: Callable[[int], bool] = lambda _: True) -> int:
+    """A port of 127.0.0.1 that nobody listens on."""
     # Below the range that the kernel gives to outgoing connections, so that none of these takes it before a restart.
     while True:
         port = 10_000 + secrets.randbelow(20_000)

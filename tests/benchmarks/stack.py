@@ -18,10 +18,10 @@ from minio import Minio
 from deploy.local.child import Child
 from deploy.local.embedded import Servers
 from deploy.local.processes import commands
-from deploy.local.state import BUCKET
+from deploy.local.state import BUCKET, free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-WEB_PORT, BARE_PORT, FLOWER_PORT = 31_871, 31_872, 31_873
+WEB_PORT, BARE_PORT, FLOWER_PORT = (free_port() for _ in range(3))
 
 
 class BenchStack:
