@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import zstandard
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
@@ -19,7 +18,7 @@ from ingest import sql
 from ingest.authentication import Credentials
 from ingest.bodies import Body
 from ingest.models import Batch, Payload
-from lake import rejections
+from lake import frames, rejections
 from lake.landing import Verdict
 
 log = logs.get(__name__)
@@ -28,7 +27,6 @@ log = logs.get(__name__)
 CLAIM_BATCHES, CLAIM_RECORDS = 64, 1000
 # Crashes while claimed alone before a batch is given up.
 MAX_LONE_CRASHES = 10
-PAYLOAD_LEVEL = 1
 # No fault makes a batch wait longer than this before it is claimed again.
 LONGEST_DELAY_SECONDS = 30.0
 
@@ -59,6 +57,7 @@ def persist(credentials: Credentials, body: Body, query: str, verdict: Verdict) 
     Rejected records are kept in the same transaction. A batch with nothing acceptable is FAILED at once.
     """
     status = Status.LANDING if verdict.accepted else Status.FAILED
+    content, ends = frames.pack(body.content)
     values = [
         credentials.workspace_id,
         credentials.api_key_id,
@@ -74,7 +73,8 @@ def persist(credentials: Credentials, body: Body, query: str, verdict: Verdict) 
         body.media_type,
         query[:64],
         len(body.content),
-        zstandard.ZstdCompressor(level=PAYLOAD_LEVEL).compress(body.content),
+        ends,
+        content,
     ]
     if not verdict.rejected:
         return _insert(values)
@@ -90,7 +90,7 @@ def _insert(values: list[Any]) -> int:
 
 def content_of(payload: Payload) -> bytes:
     """The body as it was sent, decompressed."""
-    return zstandard.ZstdDecompressor().decompress(bytes(payload.content), max_output_size=max(payload.size, 1))
+    return frames.unpack(bytes(payload.content), payload.frames, payload.size)
 
 
 def waiting(limit: int) -> list[int]:

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import Q
@@ -157,7 +158,10 @@ class Batch(models.Model):
 
 
 class Payload(models.Model):
-    """The decompressed body of an accepted request, zstd-compressed: what the worker lands."""
+    """The decompressed body of an accepted request, zstd-compressed (`lake.frames`): what the worker lands.
+
+    Records of the index point into it, so that it lives as long as its batch.
+    """
 
     class Media(models.TextChoices):
         JSON = "application/json"
@@ -167,6 +171,9 @@ class Payload(models.Model):
     media_type = models.CharField(max_length=24, choices=Media.choices)
     query = models.CharField(max_length=64, default="", blank=True)
     size = models.PositiveIntegerField(help_text="Bytes before compression.")
+    frames = ArrayField(
+        models.IntegerField(), default=list, db_default=[], help_text="Where each zstd frame ends; empty: it is one."
+    )
     content = models.BinaryField()
 
 

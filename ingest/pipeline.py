@@ -25,6 +25,7 @@ from ingest.batches import Claim, LandedCounts
 from ingest.catalog import lookup_in
 from ingest.models import Batch
 from lake import archive, index, outcomes, processors, rejections
+from lake.frames import places_of
 from lake.landing import LandedRecord, Verdict, examine, prepare
 
 log = logs.get(__name__)
@@ -97,9 +98,11 @@ def _parse(claims: Sequence[Claim]) -> list[Landing]:
     landings: list[Landing] = []
     for claim in claims:
         batch = rows[claim.batch_id]
-        raws = parsers.split(batches.content_of(batch.payload), batch.payload.media_type)
+        body = batches.content_of(batch.payload)
+        raws = parsers.split(body, batch.payload.media_type)
         verdict = examine(raws, lookup_in(batch.workspace_id))
-        landings.append(Landing(claim, batch, verdict, prepare(verdict.accepted, batch.workspace_id)))
+        places = places_of(batch.id, body, raws)
+        landings.append(Landing(claim, batch, verdict, prepare(verdict.accepted, batch.workspace_id, places)))
     return landings
 
 
@@ -143,7 +146,6 @@ def _commit(landings: Sequence[Landing]) -> list[int]:
                 sequence=landing.claim.batch_id,
                 workspace_id=landing.batch.workspace_id,
                 accepted_at=landing.batch.created_at,
-                uri=landing.archived.uri if landing.archived else "",
                 records=landing.records,
             )
             for landing in landings

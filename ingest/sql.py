@@ -10,7 +10,7 @@ WITH batch AS (
   VALUES (%s, %s, %s, %s, %s, clock_timestamp(), %s, %s, %s, %s, %s, 0, '', false, 0, 0, 0, %s)
   RETURNING id
 ), payload AS (
-  INSERT INTO ingest_payload (batch_id, media_type, query, size, content) SELECT id, %s, %s, %s, %s FROM batch
+  INSERT INTO ingest_payload (batch_id, media_type, query, size, frames, content) SELECT id, %s, %s, %s, %s, %s FROM batch
 )
 SELECT id FROM batch
 """

@@ -10,7 +10,7 @@ from django.utils.safestring import SafeString
 
 from evermuse import public_ids
 from evermuse.admin import PipelineAdmin, block, pretty
-from lake import terms
+from lake import frames, selectors, terms
 from lake.models import ArchivedObject, Record, RejectedRecord
 
 SEARCHED = ("vendor", "thread", "participant", "tag", "project")
@@ -26,7 +26,7 @@ class RecordAdmin(PipelineAdmin):
     ordering: ClassVar = ["-updated_at"]
     fields = (
         "public_id", "workspace", "type", "product_id", "event_at", "version", "written_by", "sequence",
-        "first_accepted_at", "updated_at", "storage_uri", "envelope", "stored_data",
+        "first_accepted_at", "updated_at", "envelope", "stored_data",
     )  # fmt: skip
 
     def get_search_results(
@@ -52,11 +52,11 @@ class RecordAdmin(PipelineAdmin):
 
     @admin.display(description="Envelope, normalized")
     def envelope(self, obj: Record) -> SafeString:
-        return pretty(bytes(obj.head))
+        return pretty(selectors.normalized(frames.read([obj.place])[obj.place]).head)
 
     @admin.display(description="data, as sent")
     def stored_data(self, obj: Record) -> SafeString:
-        return block(bytes(obj.data))
+        return block(selectors.normalized(frames.read([obj.place])[obj.place]).data)
 
 
 @admin.register(RejectedRecord)

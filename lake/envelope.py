@@ -9,7 +9,8 @@ Source: the HTTP contract, "A record: the Integration Envelope".
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -85,7 +86,9 @@ class Pii(Struct, forbid_unknown_fields=True, gc=False):
     redaction_status: Literal["unredacted", "redacted", "encrypted"] | UnsetType = UNSET
 
 
-class Envelope(Struct, forbid_unknown_fields=True, rename=lambda name: name if name == "data" else f"_{name}"):
+class Envelope(
+    Struct, forbid_unknown_fields=True, gc=False, rename=lambda name: name if name == "data" else f"_{name}"
+):
     """A record as it was sent. ``data`` is the slice of its bytes."""
 
     type: RecordType
@@ -106,9 +109,10 @@ class Envelope(Struct, forbid_unknown_fields=True, rename=lambda name: name if n
     @property
     def all_project_ids(self) -> list[str]:
         """The union of both spellings, in the order of first mention."""
-        several = () if isinstance(self.project_ids, UnsetType) else self.project_ids
-        one = () if isinstance(self.project_id, UnsetType) else (self.project_id,)
-        return list(dict.fromkeys((*several, *one)))
+        several = [] if isinstance(self.project_ids, UnsetType) else self.project_ids
+        if isinstance(self.project_id, str):
+            several = [*several, self.project_id]
+        return several if len(several) == 1 else list(dict.fromkeys(several))
 
     @property
     def attachment_list(self) -> list[AttachmentEntry]:
@@ -133,7 +137,7 @@ class Catalog:
     project_ids: frozenset[str]
 
 
-_EVENT_AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,3})?Z")
+_EVENT_AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,3})?Z")
 _EMAIL = re.compile(
     r"[^@\s\x00-\x20\x7f<>(),;:\\\"\[\]]{1,64}@"
     r"[^\W_](?:[\w-]{0,61}[^\W_])?(?:\.[^\W_](?:[\w-]{0,61}[^\W_])?)*+"
@@ -148,10 +152,13 @@ def is_record_type(text: str) -> bool:
 
 def is_instant(text: str) -> bool:
     """Whether a text has the form of ``_event_at`` and is a real instant."""
-    if not _EVENT_AT.fullmatch(text):
-        return False
+    return _EVENT_AT.fullmatch(text) is not None and _is_date(text[:10])
+
+
+@lru_cache(4096)
+def _is_date(text: str) -> bool:
     try:
-        datetime.fromisoformat(text[:19])
+        date.fromisoformat(text)
     except ValueError:
         return False
     return True
@@ -168,7 +175,8 @@ def is_uri(text: str) -> bool:
 
 
 _decode = msgspec.json.Decoder(Envelope).decode
-_encode = msgspec.json.Encoder().encode
+_encode_into = msgspec.json.Encoder().encode_into
+_BRACE = ord("{")
 _REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -176,47 +184,43 @@ def decode_quickly(raw: bytes) -> Envelope | None:
     """The envelope when the fast decoder proves that every rule holds; None when it cannot."""
     try:
         envelope = _decode(raw)
+        if not raw.isascii():
+            raw.decode()
     except _REFUSALS:
         return None
-    if not raw.isascii():
-        try:
-            raw.decode()
-        except UnicodeDecodeError:
-            return None
-    data = bytes(envelope.data)
     is_sound = (
-        data[:1] == b"{"
-        and is_record_type(envelope.type)
+        memoryview(envelope.data)[0] == _BRACE
+        and (envelope.type in RECORD_TYPES or is_record_type(envelope.type))
         and is_instant(envelope.event_at)
         and not (envelope.project_ids is UNSET and envelope.project_id is UNSET)
         and _formats_hold(envelope)
-        and _keys_stand_once(raw, data, envelope)
+        and _keys_stand_once(raw, envelope)
     )
     return envelope if is_sound else None
 
 
 def _formats_hold(envelope: Envelope) -> bool:
-    if envelope.participants:
-        for participant in envelope.participants:
-            if isinstance(participant.email, str) and not is_email(participant.email):
-                return False
-    if envelope.attachments:
-        for attachment in envelope.attachments:
-            if isinstance(attachment.vendor_url, str) and not is_uri(attachment.vendor_url):
-                return False
+    for participant in envelope.participants or ():
+        if participant.email is not UNSET and not is_email(participant.email):
+            return False
+    for attachment in envelope.attachments or ():
+        if attachment.vendor_url is not UNSET and not is_uri(attachment.vendor_url):
+            return False
     return True
 
 
-def _keys_stand_once(raw: bytes, data: bytes, envelope: Envelope) -> bool:
+def _keys_stand_once(raw: bytes, envelope: Envelope) -> bool:
     """Proof that the envelope repeats no key, by the decoded envelope written out again: there every key stands once.
 
     What was sent without white space is as long as that; a repeated key would make it longer, and nothing but a number
     (of ``_pii``) can be written shorter than it is there. Else both must hold as many ``":``: every key is followed by its
     colon at once when no quote is followed by white space, and strings are the same in both when none is escaped.
     """
-    written = _encode(envelope)
+    written = bytearray(len(raw))
+    _encode_into(envelope, written)
     if len(written) == len(raw) and envelope.pii is UNSET:
         return True
+    data = bytes(envelope.data)
     end = len(raw) - 1
     if raw[end - len(data) : end] == data:
         head = raw[: end - len(data)]

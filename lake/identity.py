@@ -13,10 +13,16 @@ from lake.normalization import NormalizedRecord, same_whatever_the_order
 _encode = msgspec.json.Encoder().encode
 
 
-def record_id(workspace_id: int, record: NormalizedRecord) -> UUID:
+def record_key(workspace_id: int, record: NormalizedRecord) -> bytes:
     """128 bits of SHA-256 over workspace, type, vendor ids (as a set of pairs) and the instant."""
-    parts = (workspace_id, record.type, sorted(record.vendor_ids.items()), record.envelope.event_at)
-    return UUID(bytes=sha256(_encode(parts)).digest()[:16])
+    head = record.envelope
+    parts = (workspace_id, head.type, sorted(head.vendor_ids.items()), head.event_at)
+    return sha256(_encode(parts)).digest()[:16]
+
+
+def record_id(workspace_id: int, record: NormalizedRecord) -> UUID:
+    """The same as the id of a row."""
+    return UUID(bytes=record_key(workspace_id, record))
 
 
 def content_digest(record: NormalizedRecord) -> bytes:

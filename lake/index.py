@@ -3,38 +3,43 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from uuid import UUID
 
 import psycopg
 from django.db import connection
 
+from evermuse.binary_arrays import BinaryArray, byteas, int4s, int8s, timestamps, uuids
 from lake import terms
 from lake.landing import LandedRecord
 
-# Rows go in by the order of their key, so that two workers cannot deadlock. A row that RETURNING leaves out met a later
-# acceptance and was skipped by WHERE. `head` and `data` stay as they are (their TOAST values too) when nothing changed.
+# Rows go in by the order of their key, so that two workers cannot deadlock. What all records of a batch share comes once a
+# batch; a row says by ``b`` which one is its own, and by ``lo`` and ``hi`` which of all terms. A row that RETURNING leaves
+# out met a later acceptance and was skipped by WHERE. The answer is one letter a row, in the order of the rows.
 UPSERT = """
-INSERT INTO lake_record AS r (id, workspace_id, batch_id, sequence, version, type, product_id, event_at,
-  first_accepted_at, updated_at, terms, digest, head, data, storage_uri)
-SELECT i.id, i.workspace_id, i.sequence, i.sequence, 1, i.type, i.product_id, i.event_at,
-  i.accepted_at, now(), i.terms::bigint[], i.digest, i.head, i.data, i.uri
-FROM unnest(%b::uuid[], %b::bigint[], %b::bigint[], %b::text[], %b::text[], %b::timestamptz[], %b::timestamptz[],
-  %b::text[], %b::bytea[], %b::bytea[], %b::bytea[], %b::text[])
-  AS i (id, workspace_id, sequence, type, product_id, event_at, accepted_at, terms, digest, head, data, uri)
-ORDER BY i.id
-ON CONFLICT (id) DO UPDATE SET
-  sequence = EXCLUDED.sequence,
-  batch_id = CASE WHEN r.digest = EXCLUDED.digest THEN r.batch_id ELSE EXCLUDED.batch_id END,
-  version = CASE WHEN r.digest = EXCLUDED.digest THEN r.version ELSE r.version + 1 END,
-  updated_at = CASE WHEN r.digest = EXCLUDED.digest THEN r.updated_at ELSE EXCLUDED.updated_at END,
-  product_id = EXCLUDED.product_id,
-  terms = CASE WHEN r.digest = EXCLUDED.digest THEN r.terms ELSE EXCLUDED.terms END,
-  head = CASE WHEN r.digest = EXCLUDED.digest THEN r.head ELSE EXCLUDED.head END,
-  data = CASE WHEN r.digest = EXCLUDED.digest THEN r.data ELSE EXCLUDED.data END,
-  storage_uri = CASE WHEN r.digest = EXCLUDED.digest THEN r.storage_uri ELSE EXCLUDED.storage_uri END,
-  digest = EXCLUDED.digest
-WHERE r.sequence < EXCLUDED.sequence
-RETURNING r.id, r.batch_id = r.sequence AS is_ours, r.version
+WITH incoming AS (
+  SELECT * FROM unnest(%(id)b::uuid[], %(b)b::int[], %(event_at)b::timestamptz[], %(lo)b::int[], %(hi)b::int[],
+    %(digest)b::bytea[], %(body_offset)b::int[], %(body_size)b::int[]) WITH ORDINALITY
+    AS i (id, b, event_at, lo, hi, digest, body_offset, body_size, n)
+), written AS (
+  INSERT INTO lake_record AS r (id, workspace_id, batch_id, sequence, version, type, product_id, event_at,
+    first_accepted_at, updated_at, terms, digest, body_offset, body_size)
+  SELECT i.id, (%(workspace_id)b::bigint[])[i.b], (%(sequence)b::bigint[])[i.b], (%(sequence)b::bigint[])[i.b], 1,
+    (%(type)b::text[])[i.b], (%(product_id)b::text[])[i.b], i.event_at, (%(accepted_at)b::timestamptz[])[i.b], now(),
+    (%(terms)b::bigint[])[i.lo:i.hi], i.digest, i.body_offset, i.body_size
+  FROM incoming i ORDER BY i.id
+  ON CONFLICT (id) DO UPDATE SET
+    sequence = EXCLUDED.sequence,
+    batch_id = CASE WHEN r.digest = EXCLUDED.digest THEN r.batch_id ELSE EXCLUDED.batch_id END,
+    version = CASE WHEN r.digest = EXCLUDED.digest THEN r.version ELSE r.version + 1 END,
+    updated_at = CASE WHEN r.digest = EXCLUDED.digest THEN r.updated_at ELSE EXCLUDED.updated_at END,
+    product_id = EXCLUDED.product_id,
+    terms = CASE WHEN r.digest = EXCLUDED.digest THEN r.terms ELSE EXCLUDED.terms END,
+    body_offset = CASE WHEN r.digest = EXCLUDED.digest THEN r.body_offset ELSE EXCLUDED.body_offset END,
+    body_size = CASE WHEN r.digest = EXCLUDED.digest THEN r.body_size ELSE EXCLUDED.body_size END,
+    digest = EXCLUDED.digest
+  WHERE r.sequence < EXCLUDED.sequence
+  RETURNING r.id, CASE WHEN r.batch_id <> r.sequence THEN 'i' WHEN r.version = 1 THEN 'c' ELSE 'u' END AS outcome
+)
+SELECT string_agg(coalesce(w.outcome, 's'), '' ORDER BY i.n) FROM incoming i LEFT JOIN written w USING (id)
 """
 
 CREATED, UPDATED, IDENTICAL, SUPERSEDED, REJECTED = "c", "u", "i", "s", "r"
@@ -47,9 +52,12 @@ class IndexedBatch:
     sequence: int
     workspace_id: int
     accepted_at: datetime
-    uri: str
     records: Sequence[LandedRecord]
     outcomes: dict[int, str] = field(default_factory=dict)
+
+
+# A record on its way: the number of its batch among those that are written together, from 1, and itself.
+_Row = tuple[int, LandedRecord]
 
 
 def upsert(batches: Sequence[IndexedBatch]) -> None:
@@ -59,54 +67,62 @@ def upsert(batches: Sequence[IndexedBatch]) -> None:
     several batches hold go in one round after the other, in the order of acceptance. A later round touches only rows
     that the first one locked, so rounds cannot deadlock either.
     """
-    rounds: list[dict[UUID, tuple[IndexedBatch, LandedRecord]]] = []
-    depth: dict[UUID, int] = {}
-    for batch in sorted(batches, key=lambda b: b.sequence):
-        last: dict[UUID, LandedRecord] = {}
+    ordered = sorted((batch for batch in batches if batch.records), key=lambda b: b.sequence)
+    rounds: list[dict[bytes, _Row]] = []
+    depth: dict[bytes, int] = {}
+    for number, batch in enumerate(ordered, 1):
+        last: dict[bytes, LandedRecord] = {}
         for record in batch.records:
-            if earlier := last.get(record.id):
+            if earlier := last.get(record.key):
                 batch.outcomes[earlier.index] = SUPERSEDED
-            last[record.id] = record
-        for record_id, record in last.items():
-            level = depth.get(record_id, 0)
-            depth[record_id] = level + 1
+            last[record.key] = record
+        for key, record in last.items():
+            level = depth.get(key, 0)
+            depth[key] = level + 1
             if level == len(rounds):
                 rounds.append({})
-            rounds[level][record_id] = (batch, record)
+            rounds[level][key] = (number, record)
     for rows in rounds:
-        _write(rows)
+        _write(ordered, [rows[key] for key in sorted(rows)])
 
 
-def _write(rows: dict[UUID, tuple[IndexedBatch, LandedRecord]]) -> None:
-    ordered = sorted(rows.items())
-    columns = list(zip(*(_row(batch, record) for _, (batch, record) in ordered), strict=True))
+def _write(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> None:
     connection.ensure_connection()
     # Django's own cursors bind on the client's side, as text; this one sends binary arrays in the same transaction.
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(UPSERT, [list(column) for column in columns])
-        written = {row[0]: (row[1], row[2]) for row in cursor.fetchall()}
-    for record_id, (batch, record) in ordered:
-        if record_id not in written:
-            outcome = SUPERSEDED
-        else:
-            is_ours, version = written[record_id]
-            outcome = IDENTICAL if not is_ours else CREATED if version == 1 else UPDATED
-        batch.outcomes[record.index] = outcome
+        cursor.execute(UPSERT, {**_of_batches(batches), **_of_rows(batches, rows)})
+        (letters,) = cursor.fetchone() or ("",)
+    for (number, record), letter in zip(rows, letters, strict=True):
+        batches[number - 1].outcomes[record.index] = letter
 
 
-def _row(batch: IndexedBatch, record: LandedRecord) -> tuple[object, ...]:
-    normalized = record.normalized
-    return (
-        record.id,
-        batch.workspace_id,
-        batch.sequence,
-        normalized.type,
-        normalized.product_id,
-        normalized.event_at,
-        batch.accepted_at,
-        f"{{{','.join(map(str, terms.of(batch.workspace_id, normalized)))}}}",
-        record.digest,
-        normalized.head,
-        normalized.data,
-        batch.uri,
-    )
+def _of_batches(batches: Sequence[IndexedBatch]) -> dict[str, object]:
+    # A batch has one type and one product (admission holds it).
+    heads = [batch.records[0].normalized for batch in batches]
+    return {
+        "workspace_id": int8s([batch.workspace_id for batch in batches]),
+        "sequence": int8s([batch.sequence for batch in batches]),
+        "type": [head.type for head in heads],
+        "product_id": [head.product_id for head in heads],
+        "accepted_at": [batch.accepted_at for batch in batches],
+    }
+
+
+def _of_rows(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> dict[str, BinaryArray]:
+    all_terms: list[int] = []
+    ends: list[int] = []
+    for number, record in rows:
+        all_terms += terms.of(batches[number - 1].workspace_id, record.normalized)
+        ends.append(len(all_terms))
+    records = [record for _, record in rows]
+    return {
+        "id": uuids([record.key for record in records]),
+        "b": int4s([number for number, _ in rows]),
+        "event_at": timestamps([record.normalized.event_seconds for record in records]),
+        "lo": int4s([1, *(end + 1 for end in ends[:-1])]),
+        "hi": int4s(ends),
+        "digest": byteas([record.digest for record in records]),
+        "body_offset": int4s([record.place.offset for record in records]),
+        "body_size": int4s([record.place.size for record in records]),
+        "terms": int8s(all_terms),
+    }

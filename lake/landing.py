@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from lake import identity
-from lake.envelope import INVALID_JSON, Catalog, Envelope, FieldError, check_known
-from lake.envelope_errors import attachment_count, check_schema, declared_type
+from lake.envelope import INVALID_JSON, Catalog, Envelope, FieldError, check_known, decode_quickly
+from lake.envelope_errors import attachment_count, declared_type, explain
+from lake.frames import Place
 from lake.normalization import NormalizedRecord, normalize
 
 UNKNOWN_TYPE = "unknown"
@@ -61,51 +62,73 @@ def examine(raws: Sequence[bytes], lookup: Lookup) -> Verdict:
     """Check every record: its schema, then (where that holds) the product and projects that it names."""
     verdict = Verdict(record_count=len(raws))
     valid: list[tuple[int, Envelope]] = []
+    products: set[str] = set()
+    projects: set[str] = set()
+    types: set[str] = set()
     for index, raw in enumerate(raws):
-        result = check_schema(raw)
+        result = decode_quickly(raw) or explain(raw)
         if isinstance(result, list):
             verdict.rejected.append(Rejected(index, raw, result))
             verdict.attachment_count += attachment_count(raw)
-        else:
-            valid.append((index, result))
+            continue
+        valid.append((index, result))
+        types.add(result.type)
+        products.add(result.product_id)
+        projects.update(result.all_project_ids)
+        if result.attachments:
             verdict.attachment_count += len(result.attachment_list)
-    verdict.is_mixed = len({(e.type.lower(), e.product_id) for _, e in valid}) > 1
+    verdict.is_mixed = len(products) > 1 or len({type.lower() for type in types}) > 1
     verdict.type = valid[0][1].type.lower() if valid else _first_type(raws)
-    catalog = (
-        lookup({e.product_id for _, e in valid}, {p for _, e in valid for p in e.all_project_ids}) if valid else None
-    )
+    if valid:
+        _sort_out(verdict, valid, raws, lookup(products, projects), products, projects)
+    return verdict
+
+
+def _sort_out(
+    verdict: Verdict,
+    valid: list[tuple[int, Envelope]],
+    raws: Sequence[bytes],
+    catalog: Catalog,
+    products: set[str],
+    projects: set[str],
+) -> None:
+    """Accept the valid records whose product and projects are known; the others' errors name what is not."""
+    if products <= catalog.product_ids and projects <= catalog.project_ids:
+        verdict.accepted = valid
+        return
     for index, envelope in valid:
-        assert catalog is not None
         if errors := check_known(envelope, catalog):
             verdict.rejected.append(Rejected(index, raws[index], errors))
         else:
             verdict.accepted.append((index, envelope))
     verdict.rejected.sort(key=lambda record: record.index)
-    return verdict
 
 
 def _first_type(raws: Sequence[bytes]) -> str:
     return next((found for found in map(declared_type, raws) if found), UNKNOWN_TYPE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LandedRecord:
-    """An accepted record, ready for the archive and the index."""
+    """An accepted record, ready for the archive and the index. ``key``: its identity's 16 bytes."""
 
     index: int
-    id: UUID
+    key: bytes
     digest: bytes
     normalized: NormalizedRecord
+    place: Place
+
+    @property
+    def id(self) -> UUID:
+        """Its identity, as the id of its row."""
+        return UUID(bytes=self.key)
 
 
-def prepare(accepted: Sequence[tuple[int, Envelope]], workspace_id: int) -> list[LandedRecord]:
-    """Normalize and identify."""
+def prepare(accepted: Sequence[tuple[int, Envelope]], workspace_id: int, places: Sequence[Place]) -> list[LandedRecord]:
+    """Normalize and identify. ``places``: of all records of the batch, by index."""
     landed: list[LandedRecord] = []
     for index, envelope in accepted:
         normalized = normalize(envelope)
-        landed.append(
-            LandedRecord(
-                index, identity.record_id(workspace_id, normalized), identity.content_digest(normalized), normalized
-            )
-        )
+        key = identity.record_key(workspace_id, normalized)
+        landed.append(LandedRecord(index, key, identity.content_digest(normalized), normalized, places[index]))
     return landed

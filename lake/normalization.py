@@ -4,7 +4,7 @@
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 import msgspec
 from msgspec import UNSET, Struct, UnsetType
@@ -37,9 +37,13 @@ class NormalizedRecord:
     """A record in its one spelling. ``head``: the envelope without ``data`` as JSON; ``data``: bytes as sent."""
 
     envelope: _Head
-    event_at: datetime
     head: bytes
     data: bytes
+
+    @property
+    def event_seconds(self) -> int:
+        """When it happened, in seconds since 1970."""
+        return int(datetime.fromisoformat(f"{self.envelope.event_at[:19]}+00:00").timestamp())
 
     @property
     def type(self) -> str:
@@ -94,8 +98,7 @@ def normalize(envelope: Envelope) -> NormalizedRecord:
         tags=envelope.tags,
         pii=envelope.pii,
     )
-    instant = datetime.fromisoformat(event_at[:19]).replace(tzinfo=UTC)
-    return NormalizedRecord(head, instant, _encode(head), bytes(envelope.data))
+    return NormalizedRecord(head, _encode(head), bytes(envelope.data))
 
 
 def document(head: bytes, data: bytes, *, single_line: bool) -> bytes:

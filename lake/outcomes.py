@@ -28,7 +28,7 @@ def _row(batch: IndexedBatch, verdict: Verdict) -> BatchOutcomes:
     ids = [NO_RECORD] * verdict.record_count
     for record in batch.records:
         letters[record.index] = batch.outcomes[record.index]
-        ids[record.index] = record.id.bytes
+        ids[record.index] = record.key
     return BatchOutcomes(batch_id=batch.sequence, letters="".join(letters), record_ids=b"".join(ids))
 
 

@@ -11,10 +11,11 @@ from django.db.models import Q, QuerySet
 
 from evermuse import public_ids
 from evermuse.instants import milliseconds
-from lake import terms
+from lake import frames, terms
+from lake.envelope_errors import check_schema
 from lake.json_text import one_line
-from lake.models import BatchOutcomes, Record, RejectedRecord
-from lake.normalization import document
+from lake.models import ArchivedObject, BatchOutcomes, Record, RejectedRecord
+from lake.normalization import NormalizedRecord, document, normalize
 from lake.outcomes import NAMES
 
 
@@ -90,18 +91,35 @@ def record_page(
     if len(found) > limit:
         end = found[limit - 1]
         following = [end.updated_at.isoformat(), end.id.hex]
-    return [encode(record, single_line=single_line) for record in found[:limit]], following
+    return encode(found[:limit], single_line=single_line), following
 
 
 def record(workspace_id: int, public_id: str) -> bytes | None:
     """One record of the workspace as JSON, or None."""
     record_id = public_ids.record_uuid(public_id)
     found = Record.objects.filter(workspace_id=workspace_id, id=record_id).first() if record_id else None
-    return encode(found) if found else None
+    return encode([found])[0] if found else None
 
 
-def encode(found: Record, *, single_line: bool = False) -> bytes:
-    """A record as the API shows it; ``data`` is put in as the bytes that were sent."""
+def encode(found: Sequence[Record], *, single_line: bool = False) -> list[bytes]:
+    """Records as the API shows them; ``data`` is put in as the bytes that were sent."""
+    sent = frames.read(record.place for record in found)
+    written_by = ArchivedObject.objects.filter(batch_id__in={record.batch_id for record in found})
+    uris = dict(written_by.values_list("batch_id", "uri"))
+    return [
+        _encode(one, uris.get(one.batch_id, ""), normalized(sent[one.place]), single_line=single_line) for one in found
+    ]
+
+
+def normalized(sent: bytes) -> NormalizedRecord:
+    """The record in its one spelling, from its slice as it was sent. The slice must be valid, as landed ones are."""
+    envelope = check_schema(sent)
+    if isinstance(envelope, list):
+        raise ValueError(f"a landed record is not valid: {envelope[0].message}")
+    return normalize(envelope)
+
+
+def _encode(found: Record, uri: str, record: NormalizedRecord, *, single_line: bool) -> bytes:
     opening = json.dumps(
         {
             "recordId": found.public_id,
@@ -109,11 +127,11 @@ def encode(found: Record, *, single_line: bool = False) -> bytes:
             "firstAcceptedAt": milliseconds(found.first_accepted_at),
             "updatedAt": milliseconds(found.updated_at),
             "version": found.version,
-            "storageUri": found.storage_uri,
+            "storageUri": uri,
         },
         separators=(",", ":"),
     ).encode()
-    envelope = document(bytes(found.head), bytes(found.data), single_line=single_line)
+    envelope = document(record.head, record.data, single_line=single_line)
     return opening[:-1] + b',"record":' + envelope + b"}"
 
 

@@ -4,10 +4,15 @@ Strings of clients may hold ``\\u0000`` and be long; a number is neither. 64 bit
 value: a filter of one workspace never meets another's records.
 """
 
-from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 
+from msgspec import UnsetType
+
 from lake.normalization import NormalizedRecord
+
+# Projects, tags and participants come back in record after record; vendor ids and threads do not.
+REPEATED = 8192
 
 
 def term(workspace_id: int, name: str, value: str) -> int:
@@ -16,21 +21,20 @@ def term(workspace_id: int, name: str, value: str) -> int:
     return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
 
 
+_repeated = lru_cache(REPEATED)(term)
+
+
 def of(workspace_id: int, record: NormalizedRecord) -> list[int]:
     """All terms of a record, each once."""
-    return sorted({term(workspace_id, name, value) for name, value in _properties(record)})
-
-
-def _properties(record: NormalizedRecord) -> Iterable[tuple[str, str]]:
-    if record.thread_id is not None:
-        yield "thread", record.thread_id
-    for project_id in record.project_ids:
-        yield "project", project_id
-    for tag in record.tags or ():
-        yield "tag", tag
-    for key, value in record.vendor_ids.items():
-        yield "vendor", f"{key}:{value}"
-    for participant in record.participants or ():
-        yield "participant", participant.id
-        if isinstance(participant.email, str):
-            yield "participant", participant.email
+    head = record.envelope
+    found = [_repeated(workspace_id, "project", project_id) for project_id in head.project_ids]
+    found += [term(workspace_id, "vendor", f"{key}:{value}") for key, value in head.vendor_ids.items()]
+    if not isinstance(head.thread_id, UnsetType):
+        found.append(term(workspace_id, "thread", head.thread_id))
+    for tag in head.tags or ():
+        found.append(_repeated(workspace_id, "tag", tag))
+    for participant in head.participants or ():
+        found.append(_repeated(workspace_id, "participant", participant.id))
+        if not isinstance(participant.email, UnsetType):
+            found.append(_repeated(workspace_id, "participant", participant.email))
+    return sorted(set(found))

@@ -12,6 +12,7 @@ from django.db import connection, transaction  # noqa: E402
 from ingest.models import Batch, Workspace  # noqa: E402
 from lake import index  # noqa: E402
 from lake.envelope import Envelope  # noqa: E402
+from lake.frames import places_of  # noqa: E402
 from lake.landing import LandedRecord, prepare  # noqa: E402
 from tests.benchmarks import data  # noqa: E402
 from tests.benchmarks.stack import BenchStack  # noqa: E402
@@ -33,8 +34,10 @@ class Index:
                 workspace=self._workspace, source="api", type="conversation", created_at=datetime.now(UTC),
                 status="COMPLETE", record_count=1000, accepted_count=1000, rejected_count=0, error_count=0,
             )  # fmt: skip
-            envelopes = [(i, _decode(data.record())) for i in range(1000)]
-            made.append((batch.pk, prepare(envelopes, self._workspace.pk)))
+            body = data.ndjson(1000)
+            lines = body.split(b"\n")
+            envelopes = [(i, _decode(line)) for i, line in enumerate(lines)]
+            made.append((batch.pk, prepare(envelopes, self._workspace.pk, places_of(batch.pk, body, lines))))
         return made
 
     def upsert_all(self, batches: list[tuple[int, list[LandedRecord]]]) -> None:
@@ -43,7 +46,7 @@ class Index:
             self._upsert(sequence, records)
 
     def _upsert(self, sequence: int, records: list[LandedRecord]) -> None:
-        batch = index.IndexedBatch(sequence, self._workspace.pk, datetime.now(UTC), "s3://x/y", records)
+        batch = index.IndexedBatch(sequence, self._workspace.pk, datetime.now(UTC), records)
         with transaction.atomic():
             index.upsert([batch])
         assert set(batch.outcomes.values()) == {index.CREATED}

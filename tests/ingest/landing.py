@@ -1,6 +1,9 @@
 """Landing in-process: the service that a worker's task calls."""
 
 from ingest import pipeline
+from lake import frames
+from lake.models import Record
+from lake.selectors import normalized
 from tests.http_client import ApiClient
 from tests.records import record
 
@@ -16,6 +19,11 @@ def send_and_land(api: ApiClient, body: object, **options: str) -> str:
 def outcomes(api: ApiClient, batch_id: str) -> list[str]:
     """The outcome of each record of a batch."""
     return [row["outcome"] for row in api.rows(batch_id, "records")]
+
+
+def data_of(stored: Record) -> bytes:
+    """The bytes of a stored record's ``data``."""
+    return normalized(frames.read([stored.place])[stored.place]).data
 
 
 def versions(text: str) -> dict[str, object]:

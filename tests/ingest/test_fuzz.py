@@ -10,6 +10,7 @@ from ingest import bodies, parsers
 from ingest.refusals import Refusal
 from lake import envelope_errors, json_text
 from lake.envelope import Envelope
+from lake.frames import Place
 from lake.landing import prepare
 from tests.records import record
 
@@ -59,7 +60,7 @@ def test_a_body_splits_or_is_refused(content: bytes, media_type: str) -> None:
 def test_a_record_is_an_envelope_or_has_errors_that_can_be_told(raw: bytes) -> None:
     result = envelope_errors.check_schema(raw)
     if isinstance(result, Envelope):
-        (landed,) = prepare([(0, result)], 1)
+        (landed,) = prepare([(0, result)], 1, [Place(1, 0, len(raw))])
         assert bytes(landed.normalized.data) in raw
         return
     assert 1 <= len(result) <= 100

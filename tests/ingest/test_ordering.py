@@ -15,7 +15,7 @@ from ingest import api_keys, batches, pipeline, workspaces
 from ingest.models import Batch
 from lake.models import Record
 from tests.http_client import ApiClient
-from tests.ingest.landing import outcomes
+from tests.ingest.landing import data_of, outcomes
 from tests.records import record
 
 NAMES = ("a", "b", "c")
@@ -87,7 +87,7 @@ class Ordering(RuleBasedStateMachine):
         for _, sent in landed:
             expected |= {name: b'{"v": %d}' % value for name, value in sent}
         rows = Record.objects.filter(workspace_id=self.workspace_id)
-        assert sorted(bytes(row.data) for row in rows) == sorted(expected.values())
+        assert sorted(map(data_of, rows)) == sorted(expected.values())
 
     def _has_landed(self, number: int) -> bool:
         return hasattr(Batch.objects.get(id=number), "outcomes")

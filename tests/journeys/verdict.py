@@ -5,9 +5,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-import zstandard
-
 from evermuse import public_ids
+from lake import frames
 from tests.journeys.load import REFUSED, Load
 from tests.journeys.stack import BUCKET, Stack
 
@@ -56,14 +55,13 @@ def judge(stack: Stack, load: Load) -> Verdict:
 
 def _payloads(stack: Stack, workspace_id: int) -> dict[str, list[dict[str, Any]]]:
     rows = stack.rows(
-        "SELECT b.id, p.content, p.size FROM ingest_batch b JOIN ingest_payload p ON p.batch_id = b.id "
+        "SELECT b.id, p.content, p.frames, p.size FROM ingest_batch b JOIN ingest_payload p ON p.batch_id = b.id "
         "WHERE b.workspace_id = %s ORDER BY b.id",
         workspace_id,
     )
-    unpack = zstandard.ZstdDecompressor().decompress
     return {
-        public_ids.of_batch(number): json.loads(unpack(bytes(content), max_output_size=size))
-        for number, content, size in rows
+        public_ids.of_batch(number): json.loads(frames.unpack(content, ends, size))
+        for number, content, ends, size in rows
     }
 
 

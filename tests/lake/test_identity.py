@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from lake import identity
 from lake.envelope import Envelope
 from lake.envelope_errors import check_schema
+from lake.frames import Place
 from lake.landing import prepare
 from lake.normalization import NormalizedRecord, document, normalize
 from tests.records import record
@@ -65,7 +66,7 @@ def test_the_digest_tells_number_spellings_and_key_order_of_data_apart() -> None
         raw = json.dumps(record(vendor_ids={"a": "b"})).encode().replace(b'{"text": "hello"}', data)
         envelope = check_schema(raw)
         assert isinstance(envelope, Envelope)
-        digests.add(prepare([(0, envelope)], 1)[0].digest)
+        digests.add(prepare([(0, envelope)], 1, [Place(1, 0, len(raw))])[0].digest)
     assert len(digests) == 4
 
 

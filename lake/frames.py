@@ -1,0 +1,98 @@
+"""Bodies as they are kept: in zstd frames of 32 KiB, so that one record is read without its whole batch.
+
+What a client sent is written once, when it is accepted. A record of the index only says where its slice stands
+(``body_offset``, ``body_size``); ``data`` is read from there, so that its bytes are what was sent by construction.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import psycopg
+import zstandard
+from django.db import connection
+
+FRAME_BYTES = 32 * 1024
+LEVEL = 1
+
+# The frames of a body that hold a slice; `frames` has where each of them ends (empty: the body is one frame).
+READ = """
+SELECT w.batch_id, w.first, w.last, p.size, p.frames[w.first + 1 : w.last + 1], coalesce(p.frames[w.first], 0),
+  substring(p.content FROM coalesce(p.frames[w.first], 0) + 1
+    FOR coalesce(p.frames[w.last + 1], octet_length(p.content)) - coalesce(p.frames[w.first], 0))
+FROM unnest(%b::bigint[], %b::int[], %b::int[]) AS w (batch_id, first, last)
+JOIN ingest_payload p ON p.batch_id = w.batch_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a record stands in the decompressed body of its batch, in bytes."""
+
+    batch_id: int
+    offset: int
+    size: int
+
+    @property
+    def frames(self) -> tuple[int, int, int]:
+        """Batch, first and last frame that hold it."""
+        return self.batch_id, self.offset // FRAME_BYTES, (self.offset + self.size - 1) // FRAME_BYTES
+
+
+def pack(body: bytes) -> tuple[bytes, list[int]]:
+    """A body compressed, and where each frame of it ends; no ends for a body of one frame."""
+    compress = zstandard.ZstdCompressor(level=LEVEL).compress
+    if len(body) <= FRAME_BYTES:
+        return compress(body), []
+    view = memoryview(body)
+    frames = [compress(view[start : start + FRAME_BYTES]) for start in range(0, len(body), FRAME_BYTES)]
+    ends: list[int] = []
+    at = 0
+    for frame in frames:
+        at += len(frame)
+        ends.append(at)
+    return b"".join(frames), ends
+
+
+def unpack(content: bytes, ends: Sequence[int], size: int) -> bytes:
+    """The whole body again. ``size``: its bytes."""
+    decompressor = zstandard.ZstdDecompressor()
+    if not ends:
+        return decompressor.decompress(content, max_output_size=max(size, 1))
+    view = memoryview(content)
+    starts = (0, *ends)
+    return b"".join(decompressor.decompress(view[a:b]) for a, b in zip(starts, ends, strict=False))
+
+
+def read(places: Iterable[Place]) -> dict[Place, bytes]:
+    """The slices of records, as they were sent; each frame is fetched and decompressed once for the records in it."""
+    wanted = list(places)
+    needed = sorted({place.frames for place in wanted})
+    if not needed:
+        return {}
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(READ, [list(column) for column in zip(*needed, strict=True)], binary=True)
+        # What was decompressed, and where in the body it begins.
+        found: dict[tuple[int, int, int], tuple[bytes, int]] = {}
+        for batch_id, first, last, size, ends, start, content in cursor.fetchall():
+            part = unpack(content, [end - start for end in ends or ()], size)
+            found[batch_id, first, last] = part, first * FRAME_BYTES if ends else 0
+    slices: dict[Place, bytes] = {}
+    for place in wanted:
+        part, begins = found[place.frames]
+        slices[place] = part[place.offset - begins : place.offset - begins + place.size]
+    return slices
+
+
+def places_of(batch_id: int, body: bytes, records: Sequence[bytes]) -> list[Place]:
+    """Where each record of a body stands: they follow one another with nothing but separators between them.
+
+    True for objects; only the string ``"records"``, which is no record, could be found in the body's own key of this name.
+    """
+    found: list[Place] = []
+    at = 0
+    for raw in records:
+        at = body.index(raw, at)
+        found.append(Place(batch_id, at, len(raw)))
+        at += len(raw)
+    return found

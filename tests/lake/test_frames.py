@@ -1,0 +1,81 @@
+"""Bodies in frames: any record is read back from just the frames that hold it."""
+
+import json
+
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.models import Batch, Payload, Workspace
+from lake import frames
+from lake.frames import FRAME_BYTES, Place
+
+BODIES = st.one_of(
+    st.binary(max_size=200),
+    st.builds(lambda part, times, rest: part * times + rest, st.binary(min_size=1, max_size=50), st.integers(1, 5000), st.binary(max_size=50)),
+)  # fmt: skip
+
+
+@given(BODIES)
+def test_a_body_comes_back_whole(body: bytes) -> None:
+    content, ends = frames.pack(body)
+    assert frames.unpack(content, ends, len(body)) == body
+    assert len(ends) == (0 if len(body) <= FRAME_BYTES else -(-len(body) // FRAME_BYTES))
+
+
+def store(workspace: Workspace, body: bytes, *, is_framed: bool = True) -> int:
+    batch = Batch.objects.create(
+        workspace=workspace, source="api", type="call", created_at="2026-01-01T00:00:00Z", record_count=1,
+        accepted_count=1, rejected_count=0, error_count=0,
+    )  # fmt: skip
+    content, ends = frames.pack(body)
+    if not is_framed:
+        content, ends = zstandard.ZstdCompressor().compress(body), []
+    Payload.objects.create(batch=batch, media_type="application/json", size=len(body), frames=ends, content=content)
+    return batch.pk
+
+
+@pytest.mark.parametrize("is_framed", [True, False])
+@pytest.mark.parametrize(
+    ("offset", "size"),
+    [
+        (0, 1),
+        (0, FRAME_BYTES),
+        (FRAME_BYTES - 1, 1),
+        (FRAME_BYTES - 1, 2),
+        (FRAME_BYTES, 1),
+        (10, 3 * FRAME_BYTES),
+        (3 * FRAME_BYTES, 77),
+    ],
+)
+def test_a_slice_is_read_across_the_edges_of_frames(
+    workspace: Workspace, offset: int, size: int, is_framed: bool
+) -> None:
+    body = b"".join(b"%07d," % n for n in range(FRAME_BYTES // 8 * 3 + 10))
+    place = Place(store(workspace, body, is_framed=is_framed), offset, size)
+    other = Place(store(workspace, b"[1]"), 1, 1)
+    assert frames.read([place, other, place]) == {place: body[offset : offset + size], other: b"1"}
+
+
+def test_nothing_is_read_for_no_places(db: None) -> None:
+    assert frames.read([]) == {}
+
+
+ANYTHING = st.recursive(
+    st.none() | st.integers() | st.text() | st.just("records"),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@given(st.lists(st.dictionaries(st.text(), ANYTHING) | ANYTHING, min_size=1))
+def test_places_of_objects_are_those_of_their_slices(values: list[object]) -> None:
+    raws = [json.dumps(value).encode() for value in values]
+    shapes = ((b"[", b" ,\n ", b"]"), (b'{"records":[ ', b",", b" ]}"), (b"\xef\xbb\xbf", b"\n\r\n", b""))
+    for opening, separator, end in shapes:
+        body = opening + separator.join(raws) + end
+        at = len(opening)
+        for place, raw in zip(frames.places_of(7, body, raws), raws, strict=True):
+            if raw[:1] == b"{":
+                assert (place.offset, place.size) == (at, len(raw))
+            at += len(raw) + len(separator)
