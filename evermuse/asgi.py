@@ -7,7 +7,6 @@ limit and a deadline; only complete ones reach a thread. A body that was cut off
 
 import asyncio
 import contextlib
-import gc
 import io
 import os
 import sys
@@ -21,6 +20,7 @@ from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
 from evermuse.asgi_body import COMPLETE, MAX_SENT_BYTES, Disconnected, Message, Receive, Send, read_body
+from evermuse.collector import settle as settle_collector
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 
@@ -30,9 +30,7 @@ django = get_wsgi_application()
 sys.setswitchinterval(0.0005)
 # No "SELECT 1" before every request: the lookup of the key, which comes first, finds a dead connection and opens another.
 connections.settings["default"]["CONN_HEALTH_CHECKS"] = False
-# What was loaded stays: the collector need not look at it again.
-gc.collect()
-gc.freeze()
+settle_collector()
 _threads = ThreadPoolExecutor(settings.EVERMUSE_WEB_THREADS, thread_name_prefix="web")
 
 

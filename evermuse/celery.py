@@ -9,10 +9,10 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init
+from celery.signals import setup_logging, worker_init, worker_process_init
 from kombu import Exchange, Queue
 
-from evermuse import env
+from evermuse import collector, env
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 
@@ -87,6 +87,12 @@ app.autodiscover_tasks()
 def _share_the_interpreter(**_: Any) -> None:
     """Sixteen download threads wait for each other's turns: at the default of 5 ms they spend their time in that queue."""
     sys.setswitchinterval(0.0005)
+
+
+@worker_process_init.connect
+def _settle_collector(**_: Any) -> None:
+    """In each landing process."""
+    collector.settle()
 
 
 @setup_logging.connect

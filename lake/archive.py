@@ -9,7 +9,6 @@ import zstandard
 
 from lake import object_store
 from lake.landing import LandedRecord
-from lake.normalization import document
 
 LEVEL = 1
 
@@ -37,7 +36,7 @@ def store(
     records: Sequence[LandedRecord], *, workspace: str, source: str, type: str, accepted_at: datetime, batch: str
 ) -> Archive:
     """Write the object, every accepted record a line. Idempotent. Raises StoreUnavailable."""
-    lines = b"".join(document(r.normalized.head, r.normalized.data, single_line=True) + b"\n" for r in records)
+    lines = b"".join(r.normalized.line + b"\n" for r in records)
     content = zstandard.ZstdCompressor(level=LEVEL).compress(lines)
     sha256 = hashlib.sha256(content).hexdigest()
     name = key(workspace=workspace, source=source, type=type, accepted_at=accepted_at, batch=batch, sha256=sha256)

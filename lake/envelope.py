@@ -87,24 +87,28 @@ class Pii(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class Envelope(
-    Struct, forbid_unknown_fields=True, gc=False, rename=lambda name: name if name == "data" else f"_{name}"
+    Struct,
+    forbid_unknown_fields=True,
+    kw_only=True,
+    gc=False,
+    rename=lambda name: name if name == "data" else f"_{name}",
 ):
-    """A record as it was sent. ``data`` is the slice of its bytes."""
+    """A record as it was sent, its fields in the order in which a normalized one is written. ``data``: its bytes."""
 
     type: RecordType
     schema_version: Literal["1.0.0"]
     event_at: Instant
+    nature: Literal["evidence", "guidance", "context"] | UnsetType = UNSET
     vendor_ids: Annotated[dict[str, str], Meta(min_length=1)]
     product_id: Text128
-    data: Raw
     project_ids: Annotated[list[Text128], Meta(min_length=1)] | UnsetType = UNSET
     project_id: Text128 | UnsetType = UNSET
-    nature: Literal["evidence", "guidance", "context"] | UnsetType = UNSET
     thread_id: Text512 | UnsetType = UNSET
     participants: Annotated[list[Participant], Meta(max_length=5000)] | UnsetType = UNSET
     attachments: Annotated[list[AttachmentEntry], Meta(max_length=10)] | UnsetType = UNSET
     tags: Annotated[list[Text64], Meta(max_length=200)] | UnsetType = UNSET
     pii: Pii | UnsetType = UNSET
+    data: Raw
 
     @property
     def all_project_ids(self) -> list[str]:

@@ -130,5 +130,5 @@ def prepare(accepted: Sequence[tuple[int, Envelope]], workspace_id: int, places:
     for index, envelope in accepted:
         normalized = normalize(envelope)
         key = identity.record_key(workspace_id, normalized)
-        landed.append(LandedRecord(index, key, identity.content_digest(normalized), normalized, places[index]))
+        landed.append(LandedRecord(index, key, normalized.digest, normalized, places[index]))
     return landed

@@ -3,47 +3,32 @@
 ``_type`` lower-cased, ``_event_at`` cut to the second, ``_project_id`` folded into ``_project_ids``, ``_nature`` filled in.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import date
+from functools import lru_cache
+from hashlib import sha256
+from typing import Literal
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Raw
 
-from lake.envelope import AttachmentEntry, Envelope, Participant, Pii
+from lake.envelope import AttachmentEntry, Envelope
 from lake.json_text import one_line
 
-DEFAULT_NATURE = "evidence"
+DEFAULT_NATURE: Literal["evidence"] = "evidence"
+_EPOCH = date(1970, 1, 1).toordinal()
+_OPENING = len(b',"data":')
+
+_encode = msgspec.json.Encoder().encode
 
 
-class _Head(Struct, gc=False, rename=lambda name: f"_{name}"):
-    """The normalized envelope without ``data``, in the order in which it is written."""
-
-    type: str
-    schema_version: str
-    event_at: str
-    nature: str
-    vendor_ids: dict[str, str]
-    product_id: str
-    project_ids: list[str]
-    thread_id: str | UnsetType = UNSET
-    participants: list[Participant] | UnsetType = UNSET
-    attachments: list[AttachmentEntry] | UnsetType = UNSET
-    tags: list[str] | UnsetType = UNSET
-    pii: Pii | UnsetType = UNSET
-
-
-@dataclass(slots=True)
 class NormalizedRecord:
-    """A record in its one spelling. ``head``: the envelope without ``data`` as JSON; ``data``: bytes as sent."""
+    """A record in its one spelling. ``document``: all of it as JSON, ``data`` last, its bytes as sent."""
 
-    envelope: _Head
-    head: bytes
-    data: bytes
+    __slots__ = ("document", "envelope")
 
-    @property
-    def event_seconds(self) -> int:
-        """When it happened, in seconds since 1970."""
-        return int(datetime.fromisoformat(f"{self.envelope.event_at[:19]}+00:00").timestamp())
+    def __init__(self, envelope: Envelope) -> None:
+        self.envelope = envelope
+        self.document = _encode(envelope)
 
     @property
     def type(self) -> str:
@@ -55,61 +40,75 @@ class NormalizedRecord:
 
     @property
     def project_ids(self) -> list[str]:
-        return self.envelope.project_ids
-
-    @property
-    def vendor_ids(self) -> dict[str, str]:
-        return self.envelope.vendor_ids
-
-    @property
-    def thread_id(self) -> str | None:
-        return None if isinstance(self.envelope.thread_id, UnsetType) else self.envelope.thread_id
-
-    @property
-    def participants(self) -> list[Participant]:
-        return [] if isinstance(self.envelope.participants, UnsetType) else self.envelope.participants
+        return self.envelope.all_project_ids
 
     @property
     def attachments(self) -> list[AttachmentEntry]:
-        return [] if isinstance(self.envelope.attachments, UnsetType) else self.envelope.attachments
+        return self.envelope.attachment_list
 
     @property
-    def tags(self) -> list[str]:
-        return [] if isinstance(self.envelope.tags, UnsetType) else self.envelope.tags
+    def data(self) -> bytes:
+        """The value of ``data`` as it was sent."""
+        return bytes(self.envelope.data)
 
+    @property
+    def head(self) -> bytes:
+        """The envelope without ``data``, JSON."""
+        return self.document[: self._head_size] + b"}"
 
-_encode = msgspec.json.Encoder().encode
+    @property
+    def line(self) -> bytes:
+        """The document on a single line: line breaks between ``data``'s tokens become spaces."""
+        return one_line(self.document)
+
+    @property
+    def event_seconds(self) -> int:
+        """When it happened, in seconds since 1970."""
+        at = self.envelope.event_at
+        return _midnight(at[:10]) + int(at[11:13]) * 3600 + int(at[14:16]) * 60 + int(at[17:19])
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 that is equal for equal envelopes (project ids and vendor ids as sets) with byte-equal ``data``.
+
+        Of the head with what has no order sorted, a line break (none stands in the head, so that head and data cannot run
+        into one another), and ``data``.
+        """
+        document, size = memoryview(self.document), self._head_size
+        if len(self.project_ids) == 1 and len(self.envelope.vendor_ids) == 1:
+            content = sha256(document[:size])
+            content.update(b"}\n")
+        else:
+            content = sha256(_sorted_head(self.envelope) + b"\n")
+        content.update(document[size + _OPENING : -1])
+        return content.digest()
+
+    @property
+    def _head_size(self) -> int:
+        return len(self.document) - len(memoryview(self.envelope.data)) - _OPENING - 1
 
 
 def normalize(envelope: Envelope) -> NormalizedRecord:
-    """The record in its one spelling. The envelope must be valid."""
-    event_at = f"{envelope.event_at[:19]}Z"
-    head = _Head(
-        type=envelope.type.lower(),
-        schema_version=envelope.schema_version,
-        event_at=event_at,
-        nature=DEFAULT_NATURE if isinstance(envelope.nature, UnsetType) else envelope.nature,
-        vendor_ids=envelope.vendor_ids,
-        product_id=envelope.product_id,
-        project_ids=envelope.all_project_ids,
-        thread_id=envelope.thread_id,
-        participants=envelope.participants,
-        attachments=envelope.attachments,
-        tags=envelope.tags,
-        pii=envelope.pii,
+    """The record in its one spelling; the envelope, which must be valid, becomes it."""
+    envelope.type = envelope.type.lower()
+    envelope.event_at = f"{envelope.event_at[:19]}Z"
+    envelope.project_ids = envelope.all_project_ids
+    envelope.project_id = UNSET
+    if envelope.nature is UNSET:
+        envelope.nature = DEFAULT_NATURE
+    return NormalizedRecord(envelope)
+
+
+def _sorted_head(envelope: Envelope) -> bytes:
+    ordered = msgspec.structs.replace(
+        envelope,
+        project_ids=sorted(envelope.all_project_ids),
+        vendor_ids=dict(sorted(envelope.vendor_ids.items())),
+        data=Raw(b"{}"),
     )
-    return NormalizedRecord(head, _encode(head), bytes(envelope.data))
+    return _encode(ordered).removesuffix(b',"data":{}}') + b"}"
 
 
-def document(head: bytes, data: bytes, *, single_line: bool) -> bytes:
-    """The whole envelope as JSON; on a single line the line breaks between ``data``'s tokens become spaces."""
-    return head[:-1] + b',"data":' + (one_line(data) if single_line else data) + b"}"
-
-
-def same_whatever_the_order(record: NormalizedRecord) -> bytes:
-    """The head with what has no order sorted: equal for equal envelopes."""
-    head = record.envelope
-    if len(head.project_ids) == 1 and len(head.vendor_ids) == 1:
-        return record.head
-    ordered: dict[str, str] = dict(sorted(head.vendor_ids.items()))
-    return _encode(msgspec.structs.replace(head, project_ids=sorted(head.project_ids), vendor_ids=ordered))
+@lru_cache(4096)
+def _midnight(day: str) -> int:
+    return (date.fromisoformat(day).toordinal() - _EPOCH) * 86_400

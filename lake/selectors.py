@@ -15,7 +15,7 @@ from lake import frames, terms
 from lake.envelope_errors import check_schema
 from lake.json_text import one_line
 from lake.models import ArchivedObject, BatchOutcomes, Record, RejectedRecord
-from lake.normalization import NormalizedRecord, document, normalize
+from lake.normalization import NormalizedRecord, normalize
 from lake.outcomes import NAMES
 
 
@@ -131,7 +131,7 @@ def _encode(found: Record, uri: str, record: NormalizedRecord, *, single_line: b
         },
         separators=(",", ":"),
     ).encode()
-    envelope = document(record.head, record.data, single_line=single_line)
+    envelope = record.line if single_line else record.document
     return opening[:-1] + b',"record":' + envelope + b"}"
 
 

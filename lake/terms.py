@@ -26,14 +26,14 @@ _repeated = lru_cache(REPEATED)(term)
 
 def of(workspace_id: int, record: NormalizedRecord) -> list[int]:
     """All terms of a record, each once."""
-    head = record.envelope
-    found = [_repeated(workspace_id, "project", project_id) for project_id in head.project_ids]
-    found += [term(workspace_id, "vendor", f"{key}:{value}") for key, value in head.vendor_ids.items()]
-    if not isinstance(head.thread_id, UnsetType):
-        found.append(term(workspace_id, "thread", head.thread_id))
-    for tag in head.tags or ():
+    envelope = record.envelope
+    found = [_repeated(workspace_id, "project", project_id) for project_id in envelope.all_project_ids]
+    found += [term(workspace_id, "vendor", f"{key}:{value}") for key, value in envelope.vendor_ids.items()]
+    if not isinstance(envelope.thread_id, UnsetType):
+        found.append(term(workspace_id, "thread", envelope.thread_id))
+    for tag in envelope.tags or ():
         found.append(_repeated(workspace_id, "tag", tag))
-    for participant in head.participants or ():
+    for participant in envelope.participants or ():
         found.append(_repeated(workspace_id, "participant", participant.id))
         if not isinstance(participant.email, UnsetType):
             found.append(_repeated(workspace_id, "participant", participant.email))
