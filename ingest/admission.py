@@ -75,9 +75,11 @@ def admit(submission: Submission) -> Answer:
     return Answer(answer)
 
 
-def examine_body(body: Body, workspace_id: int) -> Verdict:
+def examine_body(body: Body, credentials: Credentials) -> Verdict:
     """Split and check a body, with the limits of a batch. Raises the refusals in the contract's precedence."""
-    verdict = examine(parsers.split(body.content, body.media_type), lookup_in(workspace_id))
+    verdict = examine(
+        parsers.split(body.content, body.media_type), lookup_in(credentials.workspace_id, credentials.catalog)
+    )
     if verdict.attachment_count > MAX_ATTACHMENTS:
         raise Refusal(400, "TOO_MANY_ATTACHMENTS", "The batch holds more than 1,000 attachments: send smaller batches.")
     if verdict.is_mixed:
@@ -86,7 +88,7 @@ def examine_body(body: Body, workspace_id: int) -> Verdict:
 
 
 def _take(submission: Submission) -> tuple[str, Refusal | None, int]:
-    verdict = examine_body(submission.body, submission.credentials.workspace_id)
+    verdict = examine_body(submission.body, submission.credentials)
     batch_id = batches.persist(submission.credentials, submission.body, submission.query, verdict)
     summary: dict[str, Any] = {
         "batchId": public_ids.of_batch(batch_id),

@@ -16,10 +16,13 @@ from evermuse import prepared
 from ingest import api_keys, sql
 from ingest.models import ApiKey
 from ingest.refusals import unauthorized
+from lake.envelope import Catalog
 
 # "Last used" is written at most this often for a key, so that a request costs no write.
 DATABASE_AWAY = (OperationalError, InterfaceError)
 LAST_USED_STEP = timedelta(seconds=60)
+# Products, and projects, up to which a workspace's catalog comes along with the key.
+SMALL_CATALOG = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,8 @@ class Credentials:
     source: str
     permissions: frozenset[str]
     rate_limit: int
+    # All that the workspace knows; None where that is much.
+    catalog: Catalog | None = None
 
     is_authenticated = True
 
@@ -62,7 +67,7 @@ def identify(secret: str) -> Credentials:
     row = _find(digest)
     if row is None or not hmac.compare_digest(bytes(row[-1]), digest):
         raise unauthorized()
-    key_id, workspace_id, workspace, source, permissions, rate_limit, is_stale, _ = row
+    key_id, workspace_id, workspace, source, permissions, rate_limit, products, projects, is_stale, _ = row
     if is_stale:
         ApiKey.objects.filter(pk=key_id).update(last_used_at=Now())
     return Credentials(
@@ -72,7 +77,14 @@ def identify(secret: str) -> Credentials:
         source=source,
         permissions=frozenset(json.loads(permissions)),
         rate_limit=settings.EVERMUSE_RATE_LIMIT if rate_limit is None else rate_limit,
+        catalog=_whole_catalog(products, projects),
     )
+
+
+def _whole_catalog(products: list[str], projects: list[str]) -> Catalog | None:
+    if max(len(products), len(projects)) > SMALL_CATALOG:
+        return None
+    return Catalog(frozenset(products), frozenset(projects))
 
 
 def _find(digest: bytes) -> tuple[Any, ...] | None:
@@ -87,5 +99,5 @@ def _find(digest: bytes) -> tuple[Any, ...] | None:
 
 
 def _select(digest: bytes) -> tuple[Any, ...] | None:
-    found = prepared.rows(sql.LIVE_KEY, [LAST_USED_STEP, digest])
+    found = prepared.rows(sql.LIVE_KEY, [SMALL_CATALOG + 1, SMALL_CATALOG + 1, LAST_USED_STEP, digest])
     return found[0] if found else None

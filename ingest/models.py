@@ -108,8 +108,14 @@ class Batch(models.Model):
         COMPLETE = "COMPLETE"
         FAILED = "FAILED"
 
-    workspace = models.ForeignKey(Workspace, models.PROTECT, related_name="batches")
-    api_key = models.ForeignKey(ApiKey, models.SET_NULL, null=True, related_name="batches", db_index=False)
+    # Without constraints in the database: each check would lock the same two rows for every request at once. Django's
+    # deletion protects the workspace; keys are revoked, not deleted.
+    workspace = models.ForeignKey(
+        Workspace, models.PROTECT, related_name="batches", db_index=False, db_constraint=False
+    )
+    api_key = models.ForeignKey(
+        ApiKey, models.SET_NULL, null=True, related_name="batches", db_index=False, db_constraint=False
+    )
     source = models.CharField(max_length=64)
     type = models.CharField(max_length=32)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.LANDING)

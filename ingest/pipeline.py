@@ -20,9 +20,8 @@ from django.db import OperationalError, transaction
 from attachments import registration
 from evermuse import logs, public_ids, wake
 from evermuse.errors import StoreUnavailable
-from ingest import batches, parsers
+from ingest import batches, catalog, parsers
 from ingest.batches import Claim, LandedCounts
-from ingest.catalog import lookup_in
 from ingest.models import Batch
 from lake import archive, index, outcomes, processors, rejections
 from lake.frames import places_of
@@ -96,11 +95,12 @@ def advance(batch_ids: Sequence[int]) -> None:
 def _parse(claims: Sequence[Claim]) -> list[Landing]:
     rows = Batch.objects.select_related("payload", "workspace").in_bulk([c.batch_id for c in claims])
     landings: list[Landing] = []
+    lookup = catalog.remembering()
     for claim in claims:
         batch = rows[claim.batch_id]
         body = batches.content_of(batch.payload)
         raws = parsers.split(body, batch.payload.media_type)
-        verdict = examine(raws, lookup_in(batch.workspace_id))
+        verdict = examine(raws, lookup(batch.workspace_id))
         places = places_of(batch.id, body, raws)
         landings.append(Landing(claim, batch, verdict, prepare(verdict.accepted, batch.workspace_id, places)))
     return landings

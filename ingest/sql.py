@@ -71,9 +71,12 @@ FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::int[], %s::i
 WHERE b.id = n.id AND b.claim_token = n.token AND b.status = 'LANDING'
 """
 
-# The key that a request names, in one round trip and without the cost of building the query anew each time.
+# The key that a request names, in one round trip and without the cost of building the query anew each time; with it what
+# its workspace knows, where that is little: most requests then need no other query before they store.
 LIVE_KEY = """
 SELECT k.id, k.workspace_id, w.name, k.source, k.permissions::text, k.rate_limit,
+  ARRAY(SELECT product_id::text FROM ingest_product p WHERE p.workspace_id = k.workspace_id LIMIT %s),
+  ARRAY(SELECT project_id::text FROM ingest_project p WHERE p.workspace_id = k.workspace_id LIMIT %s),
   k.last_used_at IS NULL OR k.last_used_at < statement_timestamp() - %s, k.digest
 FROM ingest_apikey k JOIN ingest_workspace w ON w.id = k.workspace_id
 WHERE k.digest = %s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > statement_timestamp())

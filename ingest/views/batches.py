@@ -45,7 +45,7 @@ class ValidateView(ContractView):
     @extend_schema(**schema.VALIDATE)
     def post(self, request: Request) -> JsonResponse:
         _check_format(request)
-        verdict = examine_body(bodies.read(request), credentials_of(request).workspace_id)
+        verdict = examine_body(bodies.read(request), credentials_of(request))
         errors = [
             {"index": record.index, "code": error.code, "pointer": error.pointer, "message": error.message}
             for record in verdict.rejected
