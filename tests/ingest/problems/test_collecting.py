@@ -201,7 +201,7 @@ def test_a_collector_that_dies_in_the_middle_has_counted_nothing(
 ) -> None:
     new_client().post(record(event_at="x"))
     with monkeypatch.context() as patch:
-        patch.setattr(sightings.sql, "COUNT_BATCHES", "INSERT INTO nowhere VALUES (%s, %s, %s, %s)")
+        patch.setattr("ingest.problems.sql.COUNT_BATCHES", "INSERT INTO nowhere VALUES (%s, %s, %s, %s)")
         with pytest.raises(Exception, match="nowhere"):
             collector.collect()
     assert not Problem.objects.exists()
