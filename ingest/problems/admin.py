@@ -95,12 +95,16 @@ class ProblemAdmin(_Styled):
 
     @admin.display(description="Who", ordering="party")
     def who(self, obj: Problem) -> SafeString:
-        return format_html('{}<span class="problem-code">{}</span>', obj.party or "–", obj.workspace.name)
+        return format_html(
+            '<div class="problem-cell">{}<span class="problem-code">{}</span></div>',
+            obj.party or "–",
+            obj.workspace.name,
+        )
 
     @admin.display(description="Count", ordering="count")
     def number(self, obj: Problem) -> SafeString:
         unit = " waiting" if obj.is_measured else ""
-        return format_html('<span class="problem-number">{}</span>{}', f"{obj.count:,}", unit)
+        return format_html('<span class="problem-number">{}{}</span>', f"{obj.count:,}", unit)
 
     @admin.display(description="Last 24 hours")
     def trend(self, obj: Problem) -> SafeString:

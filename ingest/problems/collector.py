@@ -106,5 +106,4 @@ def _batches(rows: list[tuple[Any, ...]]) -> Iterable[Sighting]:
 
 
 def _text(message: str) -> str:
-    """What a text column holds."""
-    return message.replace("\0", "\ufffd")[:MAX_MESSAGE]
+    return pointers.storable(message)[:MAX_MESSAGE]

@@ -97,6 +97,9 @@ def _post(alert_id: int, event: str, body: dict[str, Any]) -> None:
             status = receiver.getresponse().status
         finally:
             receiver.close()
+        # A body of headers that was cut off reads like one that ended.
+        if transfer.stopped:
+            raise NotTaken(transfer.stopped.message)
     if not 200 <= status < 300:
         raise NotTaken(f"the webhook answered HTTP {status}")
 

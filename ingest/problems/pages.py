@@ -25,6 +25,7 @@ def of_problem(request: HttpRequest, problem: Problem) -> dict[str, Any]:
         "title": explanations.of(problem.kind, problem.code).title,
         "subtitle": str(problem),
         "problem": problem,
+        "count": f"{problem.count:,}",
         "explanation": explanations.of(problem.kind, problem.code),
         "field_in_words": field_in_words(problem),
         "trend": trend(counted),

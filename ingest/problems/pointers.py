@@ -29,12 +29,17 @@ KNOWN = frozenset(_names(inspect.type_info(Envelope)))
 
 
 def generalise(pointer: str) -> str:
-    """``/_participants/0/email`` → ``/_participants/*/email``; keys of free objects → ``*``; NUL shown, long ones cut."""
+    """``/_participants/0/email`` → ``/_participants/*/email``; keys of free objects → ``*``; long ones are cut."""
     parts = pointer.split("/")[1:]
     if parts[:1] and parts[0] in _FREE:
         parts = [parts[0], *[ANY] * (len(parts) - 1)]
     general = [ANY if part.isascii() and part.isdigit() else part for part in parts]
-    return "".join(f"/{part}" for part in general).replace("\0", "\ufffd")[:MAX_FIELD]
+    return storable("".join(f"/{part}" for part in general))[:MAX_FIELD]
+
+
+def storable(text: str) -> str:
+    """What a text column holds: NUL and lone surrogates are shown as U+FFFD and ``?``."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def without_client_names(field: str) -> str:

@@ -12,8 +12,10 @@ from django.utils import timezone
 
 from ingest import pipeline
 from ingest.models import Batch
-from ingest.problems import alerts, checks, collector, delivery
+from ingest.problems import alerts, checks, collector, delivery, sweeper
 from ingest.problems.models import Alert, BacklogWatch, Problem
+from tests.attachments import vendor as vendors
+from tests.attachments.vendor import Exchange
 from tests.http_client import ApiClient
 from tests.ingest.problems import receivers
 from tests.ingest.problems.receivers import MailServer, Webhook
@@ -235,3 +237,31 @@ def test_a_malformed_webhook_is_told_by_the_checks_without_its_secret(settings: 
 def test_a_malformed_address_is_told_by_the_checks(settings: Any) -> None:
     settings.EVERMUSE_ALERT_EMAILS = ["ops@example.com", "nobody"]
     assert [error.id for error in checks.problems_of_settings()] == ["problems.E003"]
+
+
+def test_a_round_that_cannot_count_still_tells_of_a_backlog(
+    api: ApiClient, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.post(record())
+    Batch.objects.update(created_at=timezone.now() - timedelta(hours=6))
+    alerts.watch_backlogs()
+    later()
+    monkeypatch.setattr(collector, "collect", lambda: 1 / 0)
+    monkeypatch.setattr("evermuse.wake.publish", lambda task, ids: True)
+    sweeper.sweep()
+    assert [alert.event for alert in Alert.objects.all()] == ["BACKLOG"]
+
+
+def test_a_webhook_that_drips_is_cut_off(api: ApiClient, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(delivery, "DEADLINE_SECONDS", 0.3)
+    fail(api, "a")
+
+    def drip(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.1 200 OK\r\n")
+        exchange.drip(b"X: " + b"x" * 1000, every=0.1)
+
+    with vendors.running() as vendor:
+        settings.EVERMUSE_ALERT_WEBHOOK_URL = vendor.on("/", drip)
+        alerts.tell_new_problems()
+        assert delivery.send_due() == 0
+    assert "took longer" in Alert.objects.get().last_error

@@ -32,6 +32,8 @@ def test_fields_are_made_general() -> None:
     assert pointers.generalise("/_event_at") == "/_event_at"
     assert pointers.generalise("") == ""
     assert pointers.generalise("/\0") == "/\ufffd"
+    assert pointers.generalise("/\ud800") == "/?"
+    assert len(pointers.generalise("/x" * 500)) == pointers.MAX_FIELD
     assert pointers.in_words("/_participants/*/email") == "_participants[].email"
 
 

@@ -161,6 +161,7 @@ def test_a_hundred_thousand_failures_cost_few_queries_and_no_walk_through_a_tabl
     while collector.collect():
         pass
     with connection.cursor() as cursor:
+        cursor.execute(WEEK_BEFORE)
         for table in ("problem", "problembatch", "problemhour"):
             cursor.execute(f"ANALYZE problems_{table}")
     records = Problem.objects.filter(kind="RECORDS")
@@ -181,6 +182,10 @@ def test_a_hundred_thousand_failures_cost_few_queries_and_no_walk_through_a_tabl
     assert selectors.affected(files[0], before=None).following
 
 
+WEEK_BEFORE = """
+INSERT INTO problems_problemhour (problem_id, hour, count)
+SELECT p.id, date_trunc('hour', now()) - n * interval '1 hour', 1 FROM problems_problem p, generate_series(48, 216) AS n
+"""
 BIG = "lake_rejectedrecord|attachments_attachment|ingest_batch|problems_problembatch|problems_problemhour"
 
 
