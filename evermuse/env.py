@@ -121,7 +121,7 @@ class MailServer(NamedTuple):
 
 def mail_server(name: str = "EVERMUSE_EMAIL_URL") -> MailServer:
     """Where mail goes, from ``smtp://user:password@host:port`` (``smtp+starttls://``: upgraded, ``smtps://``: TLS)."""
-    parts = urlsplit(text(name, "smtp://localhost"))
+    parts = urlsplit(text(name, "") or "smtp://localhost")
     ports = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
     if parts.scheme not in ports:
         raise ConfigurationError(f"{name} must begin with smtp://, smtp+starttls:// or smtps://")

@@ -166,6 +166,7 @@ class Alert(models.Model):
         PROBLEMS = "PROBLEMS", "new problems"
         BACKLOG = "BACKLOG", "backlog"
         RECOVERED = "RECOVERED", "backlog recovered"
+        TEST = "TEST", "test"
 
     channel = models.CharField(max_length=8, choices=Channel.choices)
     event = models.CharField(max_length=16, choices=Event.choices)

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.contrib.admin.utils import quote
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -25,6 +26,7 @@ def of_problem(request: HttpRequest, problem: Problem) -> dict[str, Any]:
         "title": explanations.of(problem.kind, problem.code).title,
         "subtitle": str(problem),
         "problem": problem,
+        "host_url": _host_url(problem),
         "count": f"{problem.count:,}",
         "explanation": explanations.of(problem.kind, problem.code),
         "field_in_words": field_in_words(problem),
@@ -95,6 +97,15 @@ def _affected(row: Any) -> dict[str, Any]:
         "at": moment(batch.created_at),
         "more": more,
     }
+
+
+def _host_url(problem: Problem) -> str | None:
+    is_file = problem.kind in (Problem.Kind.FILES, Problem.Kind.WAITING_FILES)
+    return (
+        reverse("admin:attachments_vendorhost_change", args=[quote(problem.party)])
+        if is_file and problem.party
+        else None
+    )
 
 
 def _batch_link(number: int) -> SafeString:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
 
 from attachments.models import Attachment
@@ -66,6 +67,12 @@ def _files(problem: Problem) -> "QuerySet[Attachment]":
 def _page(rows: Any, before: int | None) -> Page:
     found = list((rows if before is None else rows.filter(id__lt=before))[: PAGE + 1])
     return Page(found[:PAGE], found[PAGE - 1].pk if len(found) > PAGE else None)
+
+
+def open_count(request: HttpRequest) -> str:
+    """How many groups are open, for a badge in the navigation; nothing where there is none."""
+    count = Problem.objects.filter(state=Problem.State.OPEN).order_by()[:100].count()
+    return "" if count == 0 else str(count) if count < 100 else "99+"
 
 
 def sample_record(problem: Problem) -> RejectedRecord | None:

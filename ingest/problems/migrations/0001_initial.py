@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('channel', models.CharField(choices=[('WEBHOOK', 'webhook'), ('EMAIL', 'e-mail')], max_length=8)),
-                ('event', models.CharField(choices=[('PROBLEMS', 'new problems'), ('BACKLOG', 'backlog'), ('RECOVERED', 'backlog recovered')], max_length=16)),
+                ('event', models.CharField(choices=[('PROBLEMS', 'new problems'), ('BACKLOG', 'backlog'), ('RECOVERED', 'backlog recovered'), ('TEST', 'test')], max_length=16)),
                 ('body', models.JSONField()),
                 ('created_at', models.DateTimeField()),
                 ('attempts', models.PositiveIntegerField(default=0)),

@@ -5,9 +5,11 @@ import hmac
 import json
 from collections.abc import Iterator
 from datetime import timedelta
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
+from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from ingest import pipeline
@@ -132,6 +134,42 @@ def test_a_receiver_that_is_away_is_a_failure_not_an_error(api: ApiClient, hook:
     settings.EVERMUSE_ALERT_WEBHOOK_URL = "http://127.0.0.1:9/"
     assert delivery.send_due() == 0
     assert "ConnectionRefusedError" in Alert.objects.get().last_error
+
+
+def test_a_channel_that_is_away_is_tried_once_a_round(
+    api: ApiClient, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EVERMUSE_ALERT_WEBHOOK_URL = "http://127.0.0.1:9/"
+    dialled: list[str] = []
+    connection = delivery._connection
+
+    def dial(scheme: str, host: str, port: int | None) -> HTTPConnection:
+        dialled.append(host)
+        return connection(scheme, host, port)
+
+    monkeypatch.setattr(delivery, "_connection", dial)
+    for _ in range(3):
+        alerts.test()
+    assert (delivery.send_due(), dialled) == (0, ["127.0.0.1"])
+    assert [alert.attempts for alert in Alert.objects.all()] == [1, 1, 1]
+
+
+def test_the_command_says_what_became_of_a_test(
+    db: None, hook: Webhook, mail: MailServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mail.refuses = True
+    with pytest.raises(CommandError, match="no such box"):
+        call_command("testalert")
+    assert json.loads(capsys.readouterr().out)["webhook"] == "sent"
+    mail.refuses = False
+    call_command("testalert")
+    assert json.loads(capsys.readouterr().out) == {"webhook": "sent", "e-mail": "sent"}
+    assert "Test: alerts arrive here" in mail.mails[-1][1]["Subject"]
+
+
+def test_the_command_says_when_there_is_no_channel(db: None) -> None:
+    with pytest.raises(CommandError, match="EVERMUSE_ALERT_WEBHOOK_URL"):
+        call_command("testalert")
 
 
 def test_a_redirect_is_not_followed(api: ApiClient, hook: Webhook) -> None:

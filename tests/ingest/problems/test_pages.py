@@ -7,6 +7,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission, User
 from django.db import connection
+from django.http import HttpRequest
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
@@ -140,6 +141,13 @@ def test_a_resolved_group_that_is_seen_again_is_open_and_a_muted_one_stays_muted
         problem.refresh_from_db()
         assert (problem.state, problem.is_alert_due) == (after, alert)
     assert problem.count == 3
+
+
+def test_the_badge_counts_what_is_open(problem: Problem) -> None:
+    request = HttpRequest()
+    assert selectors.open_count(request) == "1"
+    Problem.objects.update(state="MUTED")
+    assert selectors.open_count(request) == ""
 
 
 def test_pages_carry_no_inline_script(login: Callable[..., Client], problem: Problem) -> None:
