@@ -3,9 +3,12 @@
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from evermuse import public_ids
+
+# A failure is known by the claim under which it happened: each new one has a greater token.
+_UNCOLLECTED = Q(state="FAILED") & (Q(collected_token=None) | Q(collected_token__lt=F("claim_token")))
 
 
 class Attachment(models.Model):
@@ -57,6 +60,7 @@ class Attachment(models.Model):
     kept_until = models.DateTimeField(null=True, help_text="Renewed by that worker.")
     error_code = models.CharField(max_length=64, default="", blank=True)
     error_message = models.TextField(default="", blank=True)
+    collected_token = models.BigIntegerField(null=True, help_text="The claim whose failure the problem inbox counted.")
 
     # Measured from the stored bytes.
     size = models.BigIntegerField(null=True)
@@ -79,6 +83,11 @@ class Attachment(models.Model):
             ),
             models.Index(fields=["host", "claimed_until"], name="attachment_claimed", condition=Q(state="IN_PROGRESS")),
             models.Index(fields=["workspace", "origin"], name="attachment_by_origin", condition=Q(state="COMPLETE")),
+            # Written when a file fails, not on the way to a stored one.
+            models.Index(
+                fields=["host", "error_code", "workspace", "id"], name="attachment_failed", condition=Q(state="FAILED")
+            ),
+            models.Index(fields=["id"], name="attachment_to_collect", condition=_UNCOLLECTED),
         ]
 
     def __str__(self) -> str:

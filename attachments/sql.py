@@ -216,6 +216,7 @@ WITH hopeless AS (
 ), done AS (
   UPDATE attachments_attachment AS a SET
     state = 'FAILED', next_attempt_at = NULL, completed_at = statement_timestamp(), kept_token = NULL, kept_until = NULL,
+    claim_token = a.claim_token + 1,
     error_code = 'HOST_UNAVAILABLE', error_message = left('the host fails every download; the last time: ' || h.last_error, 500)
   FROM hopeless h WHERE a.id = h.id
 ), counted AS (
@@ -256,4 +257,81 @@ SELECT count(*) FROM (
   ) AS one
   WHERE {_MAY_BEGIN} LIMIT %(at_most)s
 ) AS due
+"""
+
+# Files that could have begun long ago, and claims that ran out long ago without anybody's notice, by workspace and host.
+# A host that is paused counts too: somebody should know what waits behind it.
+STANDING = f"""{_HOSTS}, standing AS (
+  SELECT a.workspace_id, a.host, a.id, a.batch_id, a.next_attempt_at AS since
+  FROM hosts h JOIN attachments_attachment a ON a.state = 'PENDING' AND a.host = h.host
+    AND a.next_attempt_at < statement_timestamp() - make_interval(secs => %(stuck)s)
+  UNION ALL
+  SELECT workspace_id, host, id, batch_id, claimed_until FROM attachments_attachment
+  WHERE state = 'IN_PROGRESS' AND claimed_until < statement_timestamp() - make_interval(secs => %(stuck)s)
+)
+SELECT s.workspace_id, s.host, count(*), min(s.since), max(s.id), max(s.batch_id),
+  CASE WHEN v.paused_at IS NOT NULL THEN 'the host is paused'
+    WHEN v.opened_at IS NOT NULL THEN left('the host fails every download; the last time: ' || v.last_error, 500)
+    WHEN v.held_until > statement_timestamp() THEN 'the host asked for a pause'
+    ELSE 'due, and no worker has begun' END
+FROM standing s LEFT JOIN attachments_vendorhost v USING (host)
+GROUP BY s.workspace_id, s.host, v.host
+"""
+
+OLDEST_DUE = f"""{_HOSTS}
+SELECT extract(epoch FROM statement_timestamp() - min(first.next_attempt_at))::float
+FROM hosts h LEFT JOIN attachments_vendorhost v USING (host)
+CROSS JOIN LATERAL (
+  SELECT a.next_attempt_at FROM attachments_attachment a WHERE a.state = 'PENDING' AND a.host = h.host
+  ORDER BY a.next_attempt_at LIMIT 1
+) AS first
+WHERE {_MAY_BEGIN} AND first.next_attempt_at <= statement_timestamp()
+"""
+
+COUNT_FAILED_ALIKE = """
+SELECT count(*), coalesce(max(id), 0) FROM attachments_attachment
+WHERE state = 'FAILED' AND host = %(host)s AND error_code = %(code)s AND workspace_id = %(workspace)s
+"""
+
+# FAILED → PENDING for the next files that failed alike, over all batches; the tallies in the same statement, in the
+# order of their key.
+RETRY_FAILED_ALIKE = """
+WITH failed AS (
+  SELECT id, batch_id FROM attachments_attachment
+  WHERE state = 'FAILED' AND host = %(host)s AND error_code = %(code)s AND workspace_id = %(workspace)s
+    AND id > %(after)s AND id <= %(until)s
+  ORDER BY id LIMIT %(limit)s FOR UPDATE
+), again AS (
+  UPDATE attachments_attachment AS a SET
+    state = 'PENDING', attempts = 0, crashes = 0, window_began_at = NULL, next_attempt_at = statement_timestamp(), completed_at = NULL,
+    error_code = '', error_message = '', kept_token = NULL, kept_until = NULL
+  FROM failed WHERE a.id = failed.id
+), counted AS (
+  SELECT batch_id, count(*) AS n FROM failed GROUP BY batch_id
+), locked AS MATERIALIZED (
+  SELECT t.batch_id, counted.n FROM attachments_attachmenttally t JOIN counted USING (batch_id)
+  ORDER BY t.batch_id FOR UPDATE OF t
+), tally AS (
+  UPDATE attachments_attachmenttally AS t SET failed = t.failed - locked.n, has_begun = true
+  FROM locked WHERE t.batch_id = locked.batch_id
+)
+SELECT id FROM failed
+"""
+
+# Those that failed alike and wait for their next attempt: now.
+PULL_ALIKE_FORWARD = """
+UPDATE attachments_attachment SET next_attempt_at = statement_timestamp()
+WHERE state = 'PENDING' AND host = %(host)s AND error_code = %(code)s AND workspace_id = %(workspace)s
+  AND next_attempt_at > statement_timestamp()
+"""
+
+# An open breaker and a pause that the host asked for end; an operator's pause is the operator's.
+RELEASE_HOST = """
+UPDATE attachments_vendorhost SET held_until = NULL, opened_at = NULL, failures = 0
+WHERE host = %(host)s AND paused_at IS NULL AND (held_until IS NOT NULL OR opened_at IS NOT NULL)
+"""
+
+COUNT_DUE_OF = """
+SELECT count(*) FROM attachments_attachment
+WHERE state = 'PENDING' AND host = %(host)s AND workspace_id = %(workspace)s AND next_attempt_at <= statement_timestamp()
 """

@@ -39,6 +39,9 @@ class Config:
         "ingest.sweep": {"queue": MAINTENANCE},
         "attachments.download": {"queue": ATTACHMENTS},
         "attachments.sweep": {"queue": MAINTENANCE},
+        "problems.sweep": {"queue": MAINTENANCE},
+        "problems.run_jobs": {"queue": MAINTENANCE},
+        "problems.send_alerts": {"queue": MAINTENANCE},
     }
     task_acks_late = True
     task_reject_on_worker_lost = True
@@ -55,6 +58,11 @@ class Config:
         },
         "sweep attachments": {
             "task": "attachments.sweep",
+            "schedule": SWEEP_SECONDS,
+            "options": {"expires": 60, "queue": MAINTENANCE},
+        },
+        "sweep problems": {
+            "task": "problems.sweep",
             "schedule": SWEEP_SECONDS,
             "options": {"expires": 60, "queue": MAINTENANCE},
         },

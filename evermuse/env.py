@@ -10,6 +10,7 @@ import json
 import os
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -105,3 +106,36 @@ def database(name: str = "DATABASE_URL") -> dict[str, str]:
         "HOST": unquote(parts.hostname or ""),
         "PORT": str(parts.port or ""),
     }
+
+
+class MailServer(NamedTuple):
+    """Django's ``EMAIL_*`` settings, in the order of `mail_server`'s answer."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    starttls: bool
+    tls: bool
+
+
+def mail_server(name: str = "EVERMUSE_EMAIL_URL") -> MailServer:
+    """Where mail goes, from ``smtp://user:password@host:port`` (``smtp+starttls://``: upgraded, ``smtps://``: TLS)."""
+    parts = urlsplit(text(name, "") or "smtp://localhost")
+    ports = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+    if parts.scheme not in ports:
+        raise ConfigurationError(f"{name} must begin with smtp://, smtp+starttls:// or smtps://")
+    try:
+        port = parts.port or ports[parts.scheme]
+    except ValueError:
+        raise ConfigurationError(f"{name}: the port must be a number from 1 to 65535") from None
+    if not parts.hostname:
+        raise ConfigurationError(f"{name} names no host")
+    return MailServer(
+        unquote(parts.hostname),
+        port,
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+        parts.scheme == "smtp+starttls",
+        parts.scheme == "smtps",
+    )

@@ -31,6 +31,7 @@ INSTALLED_APPS = [
     "ingest.apps.IngestConfig",
     "lake.apps.LakeConfig",
     "attachments.apps.AttachmentsConfig",
+    "ingest.problems.apps.ProblemsConfig",
 ]
 
 MIDDLEWARE = [
@@ -156,6 +157,18 @@ EVERMUSE_LEASE_SECONDS = env.integer("EVERMUSE_LEASE_SECONDS", 30, minimum=2)
 EVERMUSE_BODY_TIMEOUT_SECONDS = env.integer("EVERMUSE_BODY_TIMEOUT_SECONDS", 30, minimum=1)
 EVERMUSE_WEB_THREADS = env.integer("EVERMUSE_WEB_THREADS", 4, minimum=1)
 EVERMUSE_PROCESSORS = env.words("EVERMUSE_PROCESSORS", "attachments.processor.AttachmentDownloads")
+
+# -- Alerts (`ingest.problems`) --
+EVERMUSE_ALERT_WEBHOOK_URL = env.text("EVERMUSE_ALERT_WEBHOOK_URL", "")
+EVERMUSE_ALERT_WEBHOOK_SECRET = env.text("EVERMUSE_ALERT_WEBHOOK_SECRET", "")
+EVERMUSE_ALERT_EMAILS = env.words("EVERMUSE_ALERT_EMAILS")
+EVERMUSE_ALERT_BACKLOG_SECONDS = env.integer("EVERMUSE_ALERT_BACKLOG_SECONDS", 300)
+EVERMUSE_PROBLEM_STUCK_SECONDS = env.integer("EVERMUSE_PROBLEM_STUCK_SECONDS", 120, minimum=1)
+# What people reach the admin by, for links in alerts.
+EVERMUSE_PUBLIC_URL = env.text("EVERMUSE_PUBLIC_URL", "").rstrip("/")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EVERMUSE_EMAIL_FROM", "evermuse@localhost")
+EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMAIL_USE_SSL = env.mail_server()
+EMAIL_TIMEOUT = 5
 
 LOGGING_CONFIG = None
 logs.configure(level=env.text("EVERMUSE_LOG_LEVEL", "INFO"), as_json=env.flag("EVERMUSE_LOG_JSON", default=False))

@@ -80,7 +80,7 @@ def persist(credentials: Credentials, body: Body, query: str, verdict: Verdict) 
         return _insert(values)
     with transaction.atomic():
         batch_id = _insert(values)
-        rejections.store({batch_id: verdict})
+        rejections.store({batch_id: verdict}, is_final=status == Status.FAILED)
     return batch_id
 
 
@@ -207,3 +207,9 @@ def reopen(batch_id: int) -> bool:
         )
         == 1
     )
+
+
+def pull_forward(batch_ids: Sequence[int]) -> int:
+    """Have batches that wait after a fault be claimed now, unless a worker is at them; how many."""
+    waiting = Batch.objects.filter(id__in=batch_ids, status=Status.LANDING, claimed_until=None)
+    return waiting.update(not_before=None)

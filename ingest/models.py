@@ -5,7 +5,7 @@ from typing import ClassVar
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from evermuse import public_ids
 
@@ -87,6 +87,12 @@ class ApiKey(models.Model):
         return f"{self.workspace}: {self.label} ({self.prefix}…)"
 
 
+# Given up, and not because every record was rejected: those are counted one by one.
+_GIVEN_UP_UNCOLLECTED = Q(status="FAILED", failure__startswith="given up") & (
+    Q(collected_token=None) | Q(collected_token__lt=F("claim_token"))
+)
+
+
 class Batch(models.Model):
     """What one accepted request sent, and how far it has come.
 
@@ -137,6 +143,7 @@ class Batch(models.Model):
     lone_crashes = models.PositiveIntegerField(default=0, help_text="Crashes while it was claimed alone.")
     failure = models.TextField(default="", blank=True, help_text="Why it FAILED or last had to wait.")
 
+    collected_token = models.BigIntegerField(null=True, help_text="The claim whose end the problem inbox counted.")
     landed_at = models.DateTimeField(null=True)
     processing_at = models.DateTimeField(null=True)
     completed_at = models.DateTimeField(null=True)
@@ -152,6 +159,7 @@ class Batch(models.Model):
             models.Index(fields=["workspace", "-id"], name="batch_by_workspace"),
             models.Index(fields=["id"], name="batch_waiting", condition=Q(status="LANDING")),
             models.Index(fields=["id"], name="batch_unsettled", condition=Q(status__in=["LANDED", "PROCESSING"])),
+            models.Index(fields=["id"], name="batch_to_collect", condition=_GIVEN_UP_UNCOLLECTED),
         ]
 
     def __str__(self) -> str:

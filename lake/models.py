@@ -84,10 +84,16 @@ class RejectedRecord(models.Model):
     errors = models.TextField(help_text='ASCII JSON: [{"code", "pointer", "message"}].')
     payload = models.BinaryField()
     is_json = models.BooleanField(help_text="False: a line that does not parse.")
+    awaits_collection = models.BooleanField(
+        default=True, db_default=True, help_text="The verdict stands, and the problem inbox has not counted it yet."
+    )
 
     class Meta:
         ordering: ClassVar = ["batch", "index"]
         constraints: ClassVar = [models.UniqueConstraint(fields=["batch", "index"], name="rejected_once")]
+        indexes: ClassVar = [
+            models.Index(fields=["id"], name="rejected_to_collect", condition=models.Q(awaits_collection=True))
+        ]
 
     def __str__(self) -> str:
         return f"{self.batch_id}[{self.index}]"

@@ -8,8 +8,11 @@ from lake.landing import Rejected, Verdict
 from lake.models import RejectedRecord
 
 
-def store(verdicts: Mapping[int, Verdict]) -> None:
-    """Replace what is kept for these batches (by id), inside the caller's transaction."""
+def store(verdicts: Mapping[int, Verdict], *, is_final: bool = True) -> None:
+    """Replace what is kept for these batches (by id), inside the caller's transaction.
+
+    ``is_final``: False where the worker's verdict is yet to come, so that nobody counts these twice.
+    """
     RejectedRecord.objects.filter(batch_id__in=list(verdicts)).delete()
     RejectedRecord.objects.bulk_create(
         [
@@ -19,6 +22,7 @@ def store(verdicts: Mapping[int, Verdict]) -> None:
                 errors=json.dumps(_errors(record)),
                 payload=record.raw,
                 is_json=record.is_json,
+                awaits_collection=is_final,
             )
             for batch_id, verdict in verdicts.items()
             for record in verdict.rejected

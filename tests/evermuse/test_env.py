@@ -84,3 +84,25 @@ def test_a_database_url_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "mysql://x/y")
     with pytest.raises(ConfigurationError, match="DATABASE_URL must begin with postgresql://"):
         env.database()
+
+
+def test_a_mail_servers_url_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.mail_server("X") == ("localhost", 25, "", "", False, False)
+    monkeypatch.setenv("X", "smtp+starttls://us%40er:p%2Fw@mail.example:2525")
+    assert env.mail_server("X") == ("mail.example", 2525, "us@er", "p/w", True, False)
+    monkeypatch.setenv("X", "smtps://mail.example")
+    assert env.mail_server("X") == ("mail.example", 465, "", "", False, True)
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mail.example", "X must begin with smtp://"),
+        ("smtp://", "X names no host"),
+        ("smtp://mail.example:x", "X: the port must be a number"),
+    ],
+)
+def test_a_mail_servers_url_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, url: str, message: str) -> None:
+    monkeypatch.setenv("X", url)
+    with pytest.raises(ConfigurationError, match=message):
+        env.mail_server("X")

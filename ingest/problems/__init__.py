@@ -1,0 +1,1 @@
+"""The problem inbox: what fails, grouped; who was told; what was set going again."""

@@ -1,0 +1,262 @@
+"""The inbox in the admin: groups of failures, a group's page with its acts, jobs with their progress, alerts."""
+
+import json
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.forms import Media
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, JsonResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from unfold.decorators import display
+
+from evermuse import audit
+from evermuse.admin import PipelineAdmin, pretty
+from evermuse.roles import may_act
+from ingest.problems import explanations, jobs, pages, selectors, services
+from ingest.problems.models import Alert, Job, Problem
+
+STATE_LABELS = {"open": "danger", "muted": "default", "resolved": "success"}
+ACT_WORDS = {"mute": "Muted", "resolve": "Resolved", "reopen": "Opened again"}
+JOB_LABELS = {"queued": "info", "running": "info", "done": "success", "failed": "danger"}
+
+
+class StateFilter(admin.SimpleListFilter):
+    """What is open, unless somebody asks for more."""
+
+    title = "state"
+    parameter_name = "state"
+    ALL = "all"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(State.value, State.label.capitalize()) for State in Problem.State] + [(self.ALL, "All")]
+
+    def value(self) -> str:
+        return super().value() or Problem.State.OPEN
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset if self.value() == self.ALL else queryset.filter(state=self.value())
+
+    def choices(self, changelist: Any) -> Any:
+        for value, title in self.lookup_choices:
+            yield {
+                "selected": self.value() == value,
+                "query_string": changelist.get_query_string({self.parameter_name: value}),
+                "display": title,
+            }
+
+
+class _Styled(PipelineAdmin):
+    """With this app's style sheet and script, which are files of ours: the policy allows no others."""
+
+    @property
+    def media(self) -> Media:
+        mine: Media = super().media + Media(css={"all": ["problems/problems.css"]}, js=["problems/progress.js"])
+        return mine
+
+
+@admin.register(Problem)
+class ProblemAdmin(_Styled):
+    """The inbox."""
+
+    list_display = ("what", "who", "number", "trend", "first_seen", "last_seen", "condition")
+    list_filter = (StateFilter, "kind", "workspace")
+    list_select_related = ("workspace",)
+    search_fields = ("code", "field", "party", "workspace__name", "sample_message")
+    search_help_text = "Code, field, source label, vendor host, workspace, or a part of the message"
+    ordering: ClassVar = ["-last_seen_at", "-id"]
+    list_filter_sheet = False
+    list_fullwidth = True
+    fields: ClassVar[list[str]] = []
+    actions: ClassVar = ["mute", "resolve", "reopen", "retry"]
+    change_form_template = "problems/problem.html"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Problem]:
+        return selectors.with_day(super().get_queryset(request))
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request)
+        return actions if may_act(request) else {}
+
+    @admin.display(description="What", ordering="code")
+    def what(self, obj: Problem) -> SafeString:
+        return format_html(
+            '<span class="problem-title">{}</span><span class="problem-code">{}{}</span>',
+            explanations.of(obj.kind, obj.code).title,
+            obj.code,
+            f" · {field}" if (field := pages.field_in_words(obj)) else "",
+        )
+
+    @admin.display(description="Who", ordering="party")
+    def who(self, obj: Problem) -> SafeString:
+        return format_html(
+            '<div class="problem-cell">{}<span class="problem-code">{}</span></div>',
+            obj.party or "–",
+            obj.workspace.name,
+        )
+
+    @admin.display(description="Count", ordering="count")
+    def number(self, obj: Problem) -> SafeString:
+        unit = " waiting" if obj.is_measured else ""
+        return format_html('<span class="problem-number">{}{}</span>', f"{obj.count:,}", unit)
+
+    @admin.display(description="Last 24 hours")
+    def trend(self, obj: Problem) -> SafeString:
+        return pages.trend(obj)
+
+    @admin.display(description="First seen", ordering="first_seen_at")
+    def first_seen(self, obj: Problem) -> SafeString:
+        return pages.moment(obj.first_seen_at)
+
+    @admin.display(description="Last seen", ordering="last_seen_at")
+    def last_seen(self, obj: Problem) -> SafeString:
+        return pages.moment(obj.last_seen_at)
+
+    @display(description="State", ordering="state", label=STATE_LABELS)  # type: ignore[untyped-decorator]
+    def condition(self, obj: Problem) -> str:
+        return obj.get_state_display()
+
+    @admin.action(description="Mute: keep counting, do not alert")
+    def mute(self, request: HttpRequest, queryset: QuerySet[Problem]) -> None:
+        self._settle_all(request, queryset, "mute")
+
+    @admin.action(description="Resolve: opens again when it is seen again")
+    def resolve(self, request: HttpRequest, queryset: QuerySet[Problem]) -> None:
+        self._settle_all(request, queryset, "resolve")
+
+    @admin.action(description="Open again")
+    def reopen(self, request: HttpRequest, queryset: QuerySet[Problem]) -> None:
+        self._settle_all(request, queryset, "reopen")
+
+    @admin.action(description="Retry all in the selected groups")
+    def retry(self, request: HttpRequest, queryset: QuerySet[Problem]) -> None:
+        _allow(request)
+        begun = sum(_request_retry(request, problem)[1] for problem in queryset)
+        messages.success(request, f"Jobs begun: {begun}. See Jobs for their progress.")
+
+    def _settle_all(self, request: HttpRequest, queryset: QuerySet[Problem], act: str) -> None:
+        _allow(request)
+        changed = sum(_settle(request, problem, act) for problem in queryset.order_by("pk"))
+        messages.success(request, f"{ACT_WORDS[act]}: {changed}.")
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap: Callable[[Any], Any] = self.admin_site.admin_view
+        mine = [
+            path("<int:problem_id>/act/", wrap(self.act_view), name="problems_problem_act"),
+            path("<int:problem_id>/progress/", wrap(self.progress_view), name="problems_problem_progress"),
+        ]
+        return [*mine, *super().get_urls()]
+
+    def act_view(self, request: HttpRequest, problem_id: int) -> HttpResponse:
+        """The buttons of a group's page: POST with ``act``."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        _allow(request)
+        problem = get_object_or_404(Problem, pk=problem_id)
+        act = request.POST.get("act", "")
+        if act == "retry":
+            _, is_new = _request_retry(request, problem)
+            messages.success(request, "The job has begun." if is_new else "A job is already at it.")
+        elif act in services.ACTS:
+            changed = _settle(request, problem, act)
+            messages.success(
+                request, f"{ACT_WORDS[act]}." if changed else f"It was {problem.get_state_display()} already."
+            )
+        else:
+            messages.error(request, "No such act.")
+        return redirect("admin:problems_problem_change", problem_id)
+
+    def progress_view(self, request: HttpRequest, problem_id: int) -> JsonResponse:
+        """The latest job's progress, as the page shows it."""
+        problem = get_object_or_404(Problem, pk=problem_id)
+        if not self.has_view_permission(request, problem):
+            raise PermissionDenied
+        job = selectors.latest_job(problem)
+        return JsonResponse({"job": pages.progress(job) if job else None})
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponseBase:
+        problem = Problem.objects.select_related("workspace").filter(pk=pages.number(object_id) or 0).first()
+        shown = pages.of_problem(request, problem) if problem and self.has_view_permission(request, problem) else {}
+        answer: HttpResponseBase = super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
+        return answer
+
+
+def _allow(request: HttpRequest) -> None:
+    if not may_act(request):
+        raise PermissionDenied
+
+
+@transaction.atomic
+def _settle(request: HttpRequest, problem: Problem, act: str) -> bool:
+    changed = services.settle(problem.pk, act=act)
+    if changed:
+        audit.record(request, problem, ACT_WORDS[act])
+    return changed
+
+
+@transaction.atomic
+def _request_retry(request: HttpRequest, problem: Problem) -> tuple[Job, bool]:
+    job, is_new = jobs.request(problem, user_id=request.user.pk)
+    if is_new:
+        audit.record(request, problem, "Retry of all in the group", job=job.pk)
+    return job, is_new
+
+
+@admin.register(Job)
+class JobAdmin(_Styled):
+    """Jobs and how far they are."""
+
+    list_display = ("name", "group", "condition", "bar", "done", "skipped", "requested_by", "created_at", "finished_at")
+    list_filter = ("state",)
+    list_select_related = ("problem", "problem__workspace", "requested_by")
+    ordering: ClassVar = ["-id"]
+    fields = (
+        "kind", "group", "condition", "bar", "total", "done", "skipped", "why_skipped", "error", "faults", "requested_by",
+        "created_at", "started_at", "finished_at",
+    )  # fmt: skip
+
+    @admin.display(description="Job", ordering="id")
+    def name(self, obj: Job) -> str:
+        return str(obj)
+
+    @admin.display(description="Group")
+    def group(self, obj: Job) -> SafeString:
+        url = reverse("admin:problems_problem_change", args=[obj.problem_id])
+        return format_html('<a class="problem-link" href="{}">{}</a>', url, str(obj.problem))
+
+    @display(description="State", label=JOB_LABELS)  # type: ignore[untyped-decorator]
+    def condition(self, obj: Job) -> str:
+        return obj.get_state_display()
+
+    @admin.display(description="Progress")
+    def bar(self, obj: Job) -> SafeString:
+        return format_html(
+            '<progress class="problem-bar" max="100" value="{}" aria-label="Progress of job {}">{} %</progress>',
+            obj.percent, obj.pk, obj.percent,
+        )  # fmt: skip
+
+    @admin.display(description="Why skipped")
+    def why_skipped(self, obj: Job) -> str:
+        return "; ".join(pages.progress(obj)["reasons"]) or "–"
+
+
+@admin.register(Alert)
+class AlertAdmin(PipelineAdmin):
+    """What was told, to whom, and whether it was taken."""
+
+    list_display = ("event", "channel", "created_at", "sent_at", "attempts", "next_attempt_at", "last_error")
+    list_filter = ("channel", "event")
+    ordering: ClassVar = ["-id"]
+    fields = ("event", "channel", "created_at", "sent_at", "attempts", "next_attempt_at", "last_error", "told")
+
+    @admin.display(description="What was told")
+    def told(self, obj: Alert) -> SafeString:
+        return pretty(json.dumps(obj.body))

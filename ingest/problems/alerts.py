@@ -1,0 +1,129 @@
+"""Alerts: what is to be told is written to an outbox in PostgreSQL, one row a channel, and sent later (`delivery`).
+
+New groups (and resolved ones that came back) become one message a round, at most one a minute. A backlog is told once
+when it has been too old for a while, and once when it has recovered. Never payloads, keys, or a client's own names.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Min
+from django.utils import timezone
+
+from attachments import groups
+from evermuse import logs
+from ingest.models import Batch
+from ingest.problems import explanations, pointers
+from ingest.problems.models import Alert, BacklogWatch, Problem
+
+log = logs.get(__name__)
+
+SPACING = timedelta(seconds=60)
+MAX_LISTED = 50
+MAX_FLAGS = 10_000
+# A batch that somebody opened again is as old as it is: only what stays over the threshold is a backlog.
+MUST_LAST = timedelta(seconds=15)
+LANDING, DOWNLOADS = "landing", "downloads"
+
+Event, Channel = Alert.Event, Alert.Channel
+
+
+def channels() -> list[str]:
+    """Where alerts go, by the settings."""
+    found: list[str] = [Channel.WEBHOOK] if settings.EVERMUSE_ALERT_WEBHOOK_URL else []
+    return [*found, Channel.EMAIL] if settings.EVERMUSE_ALERT_EMAILS else found
+
+
+def tell_new_problems() -> int:
+    """Put groups that are new or open again into one message; how many groups."""
+    with transaction.atomic():
+        latest = Alert.objects.filter(event=Event.PROBLEMS).order_by("-id").values_list("created_at", flat=True).first()
+        if latest and timedelta() <= timezone.now() - latest < SPACING:
+            return 0
+        due = Problem.objects.select_for_update(skip_locked=True, of=("self",)).filter(is_alert_due=True)
+        found = list(due.select_related("workspace").order_by("id")[:MAX_FLAGS])
+        Problem.objects.filter(id__in=[problem.pk for problem in found]).update(is_alert_due=False)
+        told = [problem for problem in found if problem.state == Problem.State.OPEN]
+        if told:
+            _write(Event.PROBLEMS, {"total": len(told), "problems": [_summary(one) for one in told[:MAX_LISTED]]})
+    if told:
+        log.warning("problems.new", count=len(told), problem_ids=[problem.pk for problem in told[:MAX_LISTED]])
+    return len(told)
+
+
+def _summary(problem: Problem) -> dict[str, Any]:
+    return {
+        "id": problem.pk,
+        "kind": problem.kind,
+        "code": problem.code,
+        "field": pointers.without_client_names(problem.field)
+        if problem.kind == Problem.Kind.RECORDS
+        else problem.field,
+        "title": explanations.of(problem.kind, problem.code).title,
+        "workspace": problem.workspace.name,
+        "party": problem.party,
+        "count": problem.count,
+        "firstSeenAt": problem.first_seen_at.isoformat(),
+        "lastSeenAt": problem.last_seen_at.isoformat(),
+        "isNew": problem.first_seen_at >= problem.opened_at - timedelta(minutes=5),
+        "url": _link(f"/admin/problems/problem/{problem.pk}/change/"),
+    }
+
+
+def watch_backlogs() -> None:
+    """Look at the age of what waits to land and to be downloaded; tell when it is over the threshold, and when no more."""
+    threshold = settings.EVERMUSE_ALERT_BACKLOG_SECONDS
+    if threshold:
+        _watch(LANDING, oldest_batch_seconds(), threshold)
+        _watch(DOWNLOADS, groups.oldest_due_seconds(), threshold)
+
+
+def oldest_batch_seconds() -> float:
+    """For how long the oldest batch waits that has not landed; 0 when none waits."""
+    oldest = Batch.objects.filter(status=Batch.Status.LANDING).aggregate(at=Min("created_at"))["at"]
+    return max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
+
+
+def _watch(name: str, age: float, threshold: float) -> None:
+    BacklogWatch.objects.get_or_create(name=name)
+    with transaction.atomic():
+        watch = BacklogWatch.objects.select_for_update().get(name=name)
+        now = timezone.now()
+        if age > threshold:
+            watch.over_since = watch.over_since or now
+            if watch.told_at is None and now - watch.over_since >= MUST_LAST:
+                watch.told_at = now
+                _write(Event.BACKLOG, _backlog(name, age, threshold))
+                log.warning("backlog.old", backlog=name, seconds=round(age))
+        else:
+            if watch.told_at is not None:
+                _write(Event.RECOVERED, _backlog(name, age, threshold))
+                log.info("backlog.recovered", backlog=name)
+            watch.over_since = watch.told_at = None
+        watch.save()
+
+
+def _backlog(name: str, age: float, threshold: float) -> dict[str, Any]:
+    return {"backlog": name, "oldestSeconds": round(age), "thresholdSeconds": threshold}
+
+
+def test() -> list[int]:
+    """Put a message that says nothing but that it arrived into the outbox; its rows, one a channel."""
+    _write(Event.TEST, {})
+    newest = Alert.objects.filter(event=Event.TEST).order_by("-id").values_list("id", flat=True)
+    return sorted(newest[: len(channels())])
+
+
+def _write(event: str, details: dict[str, Any]) -> None:
+    """Rows of the outbox, in the caller's transaction."""
+    now = timezone.now()
+    body = {"event": event, "at": now.isoformat(), "inbox": _link("/admin/problems/problem/"), **details}
+    Alert.objects.bulk_create(
+        Alert(channel=channel, event=event, body=body, created_at=now, next_attempt_at=now) for channel in channels()
+    )
+
+
+def _link(path: str) -> str | None:
+    return f"{settings.EVERMUSE_PUBLIC_URL}{path}" if settings.EVERMUSE_PUBLIC_URL else None

@@ -1,0 +1,109 @@
+"""The collector: counts every failure once, in its group, without the pipeline's waiting for it.
+
+Each row that fails carries a mark that it was not counted yet (a partial index holds exactly these). A round takes some
+thousands, marks them and writes the groups in one transaction. A batch that is landed again writes its rejected records
+anew: they are seen again, and counted again.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from attachments import groups
+from evermuse import logs
+from ingest.problems import pointers, sightings, sql
+from ingest.problems.models import Problem
+from ingest.problems.sightings import Key, Sighting
+
+log = logs.get(__name__)
+
+SLICE = 2000
+# A round makes room for other maintenance after this many slices of each kind.
+MAX_SLICES = 10
+MAX_MESSAGE = 500
+MAX_PARTY = 256
+GIVEN_UP, BATCH_STUCK, ATTACHMENT_STUCK = "BATCH_GIVEN_UP", "BATCH_STUCK", "ATTACHMENT_STUCK"
+
+Kind = Problem.Kind
+
+
+def collect() -> int:
+    """Count what failed since the last round; how many rows were taken."""
+    taken = 0
+    sources: list[tuple[str, Callable[[list[tuple[Any, ...]]], Iterable[Sighting]], bool]] = [
+        (sql.TAKE_REJECTED, _rejected, True),
+        (sql.TAKE_FILES, _files, False),
+        (sql.TAKE_BATCHES, _batches, True),
+    ]
+    for statement, read, with_batches in sources:
+        for _ in range(MAX_SLICES):
+            rows = collect_slice(statement, read, with_batches=with_batches)
+            taken += rows
+            if rows < SLICE:
+                break
+    if taken:
+        log.info("problems.collected", failures=taken)
+    return taken
+
+
+def collect_slice(
+    statement: str, read: Callable[[list[tuple[Any, ...]]], Iterable[Sighting]], *, with_batches: bool
+) -> int:
+    """Take, mark and count one slice, in one transaction; how many rows."""
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute(statement, [SLICE])
+            rows = cursor.fetchall()
+        if rows:
+            sightings.count(list(read(rows)), with_batches=with_batches)
+    return len(rows)
+
+
+def measure() -> None:
+    """See what stands still now: groups of it open, grow, shrink, and resolve themselves when nothing waits."""
+    limits = {"stuck": settings.EVERMUSE_PROBLEM_STUCK_SECONDS}
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql.MEASURE_LOCK)
+        if not cursor.fetchone()[0]:
+            return
+        now = timezone.now()
+        found: list[Sighting] = []
+        cursor.execute(sql.STANDING_BATCHES, limits)
+        for workspace, source, reason, count, since, batch, message in cursor.fetchall():
+            key = Key(Kind.WAITING_BATCHES, workspace, source[:MAX_PARTY], BATCH_STUCK, reason)
+            found.append(Sighting(key, now, message, batch, count=count, first_at=since))
+        for workspace, host, count, since, attachment, batch, message in groups.standing(limits["stuck"]):
+            key = Key(Kind.WAITING_FILES, workspace, host[:MAX_PARTY], ATTACHMENT_STUCK, "")
+            found.append(Sighting(key, now, message, batch, attachment_id=attachment, count=count, first_at=since))
+        sightings.measure(found)
+
+
+def _rejected(rows: list[tuple[Any, ...]]) -> Iterable[Sighting]:
+    """A record counts once in each group that it has errors of."""
+    for batch_id, index, errors, workspace_id, source, at in rows:
+        seen: set[Key] = set()
+        for error in json.loads(errors):
+            field = pointers.generalise(error["pointer"])
+            key = Key(Kind.RECORDS, workspace_id, source[:MAX_PARTY], error["code"][:64], field)
+            if key not in seen:
+                seen.add(key)
+                yield Sighting(key, at, _text(error["message"]), batch_id, index)
+
+
+def _files(rows: list[tuple[Any, ...]]) -> Iterable[Sighting]:
+    for attachment_id, batch_id, index, code, message, host, workspace_id, at in rows:
+        key = Key(Kind.FILES, workspace_id, host[:MAX_PARTY], code, "")
+        yield Sighting(key, at, _text(message), batch_id, index, attachment_id)
+
+
+def _batches(rows: list[tuple[Any, ...]]) -> Iterable[Sighting]:
+    for batch_id, failure, source, workspace_id, at in rows:
+        yield Sighting(Key(Kind.BATCHES, workspace_id, source[:MAX_PARTY], GIVEN_UP, ""), at, _text(failure), batch_id)
+
+
+def _text(message: str) -> str:
+    return pointers.storable(message)[:MAX_MESSAGE]

@@ -1,0 +1,52 @@
+"""Fields as groups know them: the JSON pointer of an error, with every place that a client chose made general."""
+
+from typing import Any
+
+from msgspec import inspect
+
+from lake.envelope import Envelope
+
+ANY = "*"
+MAX_FIELD = 256
+# Objects whose keys are the client's own.
+_FREE = ("_vendor_ids",)
+
+
+def _names(type: Any) -> set[str]:
+    match type:
+        case inspect.StructType():
+            return {f.encode_name for f in type.fields}.union(*(_names(f.type) for f in type.fields))
+        case inspect.ListType():
+            return _names(type.item_type)
+        case inspect.UnionType():
+            return set().union(*(_names(one) for one in type.types))
+        case inspect.Metadata():
+            return _names(type.type)
+    return set()
+
+
+KNOWN = frozenset(_names(inspect.type_info(Envelope)))
+
+
+def generalise(pointer: str) -> str:
+    """``/_participants/0/email`` → ``/_participants/*/email``; keys of free objects → ``*``; long ones are cut."""
+    parts = pointer.split("/")[1:]
+    if parts[:1] and parts[0] in _FREE:
+        parts = [parts[0], *[ANY] * (len(parts) - 1)]
+    general = [ANY if part.isascii() and part.isdigit() else part for part in parts]
+    return storable("".join(f"/{part}" for part in general))[:MAX_FIELD]
+
+
+def storable(text: str) -> str:
+    """What a text column holds: NUL and lone surrogates are shown as U+FFFD and ``?``."""
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+def without_client_names(field: str) -> str:
+    """The field for eyes outside: a name that is none of the envelope's is the client's text and becomes ``*``."""
+    return "".join(f"/{part if part in KNOWN else ANY}" for part in field.split("/")[1:])
+
+
+def in_words(field: str) -> str:
+    """``/_participants/*/email`` as a person reads it: ``_participants[].email``."""
+    return field.replace(f"/{ANY}", "[]").replace("/", ".").lstrip(".")

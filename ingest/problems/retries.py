@@ -1,0 +1,139 @@
+"""What "retry all in this group" does, by kind of group: a slice at a time, each inside the job's transaction."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from django.db import connection
+
+from attachments import groups
+from evermuse import wake
+from ingest import batches
+from ingest.models import Batch
+from ingest.problems import sql
+from ingest.problems.models import Job, Problem, ProblemBatch
+
+SLICE_FILES, SLICE_BATCHES = 500, 200
+
+Kind = Problem.Kind
+
+
+@dataclass(slots=True)
+class Progress:
+    """What one slice did. ``wake``: what to say, after the commit, to whom it may concern."""
+
+    step: int
+    cursor: int
+    is_done: bool
+    done: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    wake: Callable[[], None] | None = None
+
+
+def extent(problem: Problem) -> tuple[int, int]:
+    """How many there are to retry, and the greatest id: what fails later is not the job's own."""
+    match problem.kind:
+        case Kind.FILES:
+            return groups.failed(_files(problem))
+        case Kind.WAITING_FILES:
+            return problem.count, 0
+        case Kind.WAITING_BATCHES:
+            with connection.cursor() as cursor:
+                cursor.execute(sql.COUNT_STANDING_BATCHES, _standing(problem))
+                count, last = cursor.fetchone()
+            return int(count), int(last)
+    members = ProblemBatch.objects.filter(problem=problem)
+    last = members.order_by("-batch_id").values_list("batch_id", flat=True).first()
+    return members.count(), last or 0
+
+
+def next_slice(job: Job) -> Progress:
+    """Do the next piece of a job, inside its transaction."""
+    match job.problem.kind:
+        case Kind.FILES:
+            return _failed_files(job) if job.step == 0 else _waiting_alike(job)
+        case Kind.WAITING_FILES:
+            return _standing_files(job)
+        case Kind.WAITING_BATCHES:
+            return _standing_batches(job)
+    return _members(job)
+
+
+def _files(problem: Problem) -> groups.Group:
+    return groups.Group(problem.party, problem.code, problem.workspace_id)
+
+
+def _failed_files(job: Job) -> Progress:
+    ids = groups.retry_failed(_files(job.problem), after=job.cursor, until=job.until or 0, limit=SLICE_FILES)
+    if len(ids) < SLICE_FILES:
+        return Progress(step=1, cursor=0, is_done=False, done=len(ids), wake=lambda: groups.wake_for(len(ids)))
+    return Progress(step=0, cursor=ids[-1], is_done=False, done=len(ids), wake=lambda: groups.wake_for(len(ids)))
+
+
+def _waiting_alike(job: Job) -> Progress:
+    """Those of the group that still have attempts left, and wait."""
+    pulled = groups.pull_forward(_files(job.problem))
+    return Progress(step=2, cursor=0, is_done=True, done=pulled, wake=lambda: groups.wake_for(pulled))
+
+
+def _standing_files(job: Job) -> Progress:
+    due, is_paused = groups.release(job.problem.party, job.problem.workspace_id)
+    if is_paused:
+        reason = "the host is paused: resume it under Vendor hosts"
+        return Progress(step=1, cursor=0, is_done=True, skipped=Counter({reason: due}))
+    return Progress(step=1, cursor=0, is_done=True, done=due, wake=lambda: groups.wake_for(due))
+
+
+def _standing(problem: Problem) -> dict[str, Any]:
+    return {
+        "stuck": settings.EVERMUSE_PROBLEM_STUCK_SECONDS,
+        "workspace": problem.workspace_id,
+        "party": problem.party,
+        "field": problem.field,
+    }
+
+
+def _standing_batches(job: Job) -> Progress:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.SLICE_OF_STANDING_BATCHES,
+            {**_standing(job.problem), "cursor": job.cursor, "until": job.until or 0, "limit": SLICE_BATCHES},
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+    released = batches.pull_forward(ids)
+    skipped = Counter({"a worker is at it": len(ids) - released} if len(ids) > released else {})
+    is_done = len(ids) < SLICE_BATCHES
+    return Progress(0, ids[-1] if ids else job.cursor, is_done, released, skipped, _waking(ids))
+
+
+def _members(job: Job) -> Progress:
+    """Batches of the group: those that FAILED are landed again; a rejected record of any other cannot change."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.SLICE_OF_BATCHES,
+            {"problem": job.problem_id, "cursor": job.cursor, "until": job.until or 0, "limit": SLICE_BATCHES},
+        )
+        rows = cursor.fetchall()
+    reopened: list[int] = []
+    skipped: Counter[str] = Counter()
+    for batch_id, status in rows:
+        if status == Batch.Status.FAILED and batches.reopen(batch_id):
+            reopened.append(batch_id)
+        elif status in (Batch.Status.LANDING, Batch.Status.FAILED):
+            skipped["already on its way again"] += 1
+        elif job.problem.kind == Kind.BATCHES:
+            skipped["has landed since"] += 1
+        else:
+            skipped["its other records have landed; the client has to send the rejected ones again"] += 1
+    is_done = len(rows) < SLICE_BATCHES
+    return Progress(0, rows[-1][0] if rows else job.cursor, is_done, len(reopened), skipped, _waking(reopened))
+
+
+def _waking(batch_ids: list[int]) -> Callable[[], None] | None:
+    return (lambda: _wake_landing(batch_ids)) if batch_ids else None
+
+
+def _wake_landing(batch_ids: list[int]) -> None:
+    wake.publish(wake.LAND, batch_ids)

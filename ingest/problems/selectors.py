@@ -1,0 +1,87 @@
+"""Reads of the inbox: its list with the last day's trend, one group's page, progress of jobs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+
+from attachments.models import Attachment
+from ingest.models import Batch
+from ingest.problems.models import Job, Problem, ProblemBatch, ProblemHour
+from lake.models import RejectedRecord
+
+HOURS = 24
+PAGE = 25
+
+Kind = Problem.Kind
+
+
+def with_day(rows: "QuerySet[Problem]") -> "QuerySet[Problem]":
+    """Groups with their last 24 hours at ``day_hours``, fetched along in one query."""
+    day = ProblemHour.objects.filter(hour__gt=timezone.now() - timedelta(hours=HOURS))
+    return rows.prefetch_related(Prefetch("hours", day, to_attr="day_hours"))
+
+
+def day(hours: Sequence[ProblemHour], now: datetime) -> list[int]:
+    """Counts of the last 24 hours, the present one last."""
+    by_hour = {one.hour: one.count for one in hours}
+    last = now.replace(minute=0, second=0, microsecond=0)
+    return [by_hour.get(last - timedelta(hours=back), 0) for back in range(HOURS - 1, -1, -1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of what a group touches; ``following``: where the next one begins."""
+
+    rows: list[Any]
+    following: int | None
+
+
+def affected(problem: Problem, *, before: int | None) -> Page:
+    """Batches or attachments of a group, newest first; those of what waits are the ones that wait now."""
+    if problem.kind in (Kind.FILES, Kind.WAITING_FILES):
+        return _page(_files(problem), before)
+    if problem.kind == Kind.WAITING_BATCHES:
+        waiting = Batch.objects.filter(
+            status=Batch.Status.LANDING, workspace_id=problem.workspace_id, source=problem.party
+        ).exclude(failure="", crashes=0)
+        return _page(waiting.order_by("-id"), before)
+    members = ProblemBatch.objects.filter(problem=problem).select_related("batch").order_by("-batch_id")
+    if before is not None:
+        members = members.filter(batch_id__lt=before)
+    found = list(members[: PAGE + 1])
+    return Page(found[:PAGE], found[PAGE - 1].batch_id if len(found) > PAGE else None)
+
+
+def _files(problem: Problem) -> "QuerySet[Attachment]":
+    rows = Attachment.objects.filter(host=problem.party, workspace_id=problem.workspace_id).order_by("-id")
+    if problem.kind == Kind.FILES:
+        return rows.filter(state=Attachment.State.FAILED, error_code=problem.code)
+    return rows.filter(state=Attachment.State.PENDING, next_attempt_at__lt=timezone.now())
+
+
+def _page(rows: Any, before: int | None) -> Page:
+    found = list((rows if before is None else rows.filter(id__lt=before))[: PAGE + 1])
+    return Page(found[:PAGE], found[PAGE - 1].pk if len(found) > PAGE else None)
+
+
+def open_count(request: HttpRequest) -> str:
+    """How many groups are open, for a badge in the navigation; nothing where there is none."""
+    count = Problem.objects.filter(state=Problem.State.OPEN).order_by()[:100].count()
+    return "" if count == 0 else str(count) if count < 100 else "99+"
+
+
+def sample_record(problem: Problem) -> RejectedRecord | None:
+    """The rejected record that a group shows, while it is kept."""
+    if problem.kind != Kind.RECORDS or problem.sample_batch is None or problem.sample_index is None:
+        return None
+    return RejectedRecord.objects.filter(batch_id=problem.sample_batch, index=problem.sample_index).first()
+
+
+def latest_job(problem: Problem) -> Job | None:
+    """The last job on a group."""
+    return problem.jobs.select_related("requested_by").order_by("-id").first()

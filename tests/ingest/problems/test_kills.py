@@ -1,0 +1,94 @@
+"""A worker that is killed (-9) in the middle of a transaction: nothing is lost, nothing happens twice."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from attachments.models import Attachment
+from ingest.models import Workspace
+from ingest.problems import collector, jobs
+from ingest.problems.models import Job, Problem, ProblemHour
+from tests.ingest.problems import seed
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+BEGIN = """
+import django, sys, time
+django.setup()
+
+def stop_here(*args, **kwargs):
+    print("in the middle", flush=True)
+    time.sleep(60)
+
+"""
+COLLECTOR = """
+from ingest.problems import collector, sightings
+count = sightings.count
+def counted(*args, **kwargs):
+    count(*args, **kwargs)
+    stop_here()
+sightings.count = counted
+collector.collect()
+"""
+JOB = """
+from ingest.problems import jobs, retries
+retries.SLICE_FILES = 7
+next_slice = retries.next_slice
+slices = []
+def second_is_cut_off(job):
+    slices.append(next_slice(job))
+    return stop_here() if len(slices) == 2 else slices[-1]
+retries.next_slice = second_is_cut_off
+jobs.run_waiting()
+"""
+
+
+def kill_in_the_middle_of(program: str) -> None:
+    """Run a program against this test's database, and kill it when it says where it is."""
+    database = connection.settings_dict
+    url = "postgresql://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(**database)
+    with subprocess.Popen(
+        [sys.executable, "-c", BEGIN + program],
+        env={**os.environ, "DATABASE_URL": url},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        try:
+            assert any("in the middle" in line for line in process.stdout)
+        finally:
+            process.kill()
+
+
+def test_a_killed_collector_has_counted_nothing_and_the_next_counts_everything_once(workspace: Workspace) -> None:
+    seed.fill(workspace.pk, batches=20, each=10)
+    kill_in_the_middle_of(COLLECTOR)
+    assert not Problem.objects.exists()
+    collector.collect()
+    counts = [sum(p.count for p in Problem.objects.filter(kind=kind)) for kind in ("RECORDS", "FILES")]
+    assert counts == [200, 160]
+    assert sum(hour.count for hour in ProblemHour.objects.all()) == 360
+
+
+def test_a_killed_workers_job_goes_on_at_its_last_commit(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evermuse.wake.publish", lambda task, ids: True)
+    seed.fill(workspace.pk, batches=70, each=10)
+    collector.collect()
+    problem = Problem.objects.filter(kind="FILES").order_by("-count", "id")[0]
+    assert problem.count == 70
+    job, _ = jobs.request(problem, user_id=None)
+    kill_in_the_middle_of(JOB)
+    job.refresh_from_db()
+    assert (job.state, job.done) == ("RUNNING", 7)
+    assert Attachment.objects.filter(state="PENDING").count() == 7
+    assert jobs.run_waiting() == 0  # its lease stands
+    Job.objects.update(claimed_until=timezone.now() - timedelta(seconds=1))
+    jobs.run_waiting()
+    job.refresh_from_db()
+    assert (job.state, job.total, job.done) == ("DONE", 70, 70)
+    assert Attachment.objects.filter(state="PENDING", host=problem.party).count() == 70
