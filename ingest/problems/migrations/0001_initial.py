@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('ingest', '0004_problem_inbox'),
+        ('ingest', '0006_problem_inbox'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('ingest', '0001_initial'),
-        ('lake', '0001_initial'),
+        ('lake', '0003_data_stands_once'),
     ]
 
     operations = [

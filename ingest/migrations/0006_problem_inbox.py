@@ -9,7 +9,7 @@ class Migration(migrations.Migration):
     atomic = False  # indexes are built while the tables are written to
 
     dependencies = [
-        ('ingest', '0002_roles'),
+        ('ingest', '0005_no_checks_on_accept'),
     ]
 
     operations = [
