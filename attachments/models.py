@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 
@@ -79,6 +80,10 @@ class Attachment(models.Model):
             ),
             models.Index(fields=["host", "claimed_until"], name="attachment_claimed", condition=Q(state="IN_PROGRESS")),
             models.Index(fields=["workspace", "origin"], name="attachment_by_origin", condition=Q(state="COMPLETE")),
+            models.Index(fields=["id"], name="attachment_failed", condition=Q(state="FAILED")),
+            BrinIndex(
+                fields=["completed_at"], name="attachment_completed_brin", pages_per_range=32, autosummarize=True
+            ),
         ]
 
     def __str__(self) -> str:
@@ -106,7 +111,10 @@ class DownloadAttempt(models.Model):
     class Meta:
         ordering: ClassVar = ["attachment", "token"]
         constraints: ClassVar = [models.UniqueConstraint(fields=["attachment", "token"], name="attempt_once")]
-        indexes: ClassVar = [models.Index(fields=["id"], name="attempt_leftovers", condition=Q(leftovers=True))]
+        indexes: ClassVar = [
+            models.Index(fields=["id"], name="attempt_leftovers", condition=Q(leftovers=True)),
+            BrinIndex(fields=["finished_at"], name="attempt_finished_brin", pages_per_range=32, autosummarize=True),
+        ]
 
 
 class AttachmentTally(models.Model):

@@ -16,6 +16,7 @@ if not SECRET_KEY:
     SECRET_KEY = "not-a-secret:set-EVERMUSE_SECRET_KEY"  # noqa: S105
 
 INSTALLED_APPS = [
+    "ingest.activity.apps.ActivityConfig",  # before the theme: its template is the admin's index
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
