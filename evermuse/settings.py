@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from evermuse import env, logs
+from evermuse.theme import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 EVERMUSE_HOME = env.home()
@@ -160,5 +161,3 @@ EVERMUSE_PROCESSORS = env.words("EVERMUSE_PROCESSORS", "attachments.processor.At
 
 LOGGING_CONFIG = None
 logs.configure(level=env.text("EVERMUSE_LOG_LEVEL", "INFO"), as_json=env.flag("EVERMUSE_LOG_JSON", default=False))
-
-UNFOLD = {"SITE_TITLE": "Evermuse Ingest", "SITE_HEADER": "Evermuse Ingest"}

@@ -114,8 +114,8 @@ def standing(totals: dict[Key, int], workspace_id: int | None = None) -> Standin
 
 def totals(workspace_id: int | None = None) -> dict[Key, int]:
     """Everything that was ever counted, to this moment for batches and records, to the last round for files."""
-    state = RollupState.objects.first()
-    opened_at = state.closed_through if state else EPOCH
+    counted = state()
+    opened_at = counted.closed_through if counted else EPOCH
     rows = _rows(sql.TOTALS, {"open": opened_at, "workspace": workspace_id})
     return {(row[0], row[1], row[2]): row[3] for row in rows}
 
@@ -125,14 +125,9 @@ def total(found: dict[Key, int], metric: Metric) -> int:
     return sum(value for (_, name, _), value in found.items() if name == metric)
 
 
-def counted_at() -> datetime | None:
-    """When the last round of the rollup began; None before the first."""
-    return RollupState.objects.values_list("ran_at", flat=True).first()
-
-
-def counted_through() -> datetime | None:
-    """Everything before is counted."""
-    return RollupState.objects.values_list("closed_through", flat=True).first()
+def state() -> RollupState | None:
+    """How far counting has come; None before the first round."""
+    return RollupState.objects.first()
 
 
 def conditions(hosts: Sequence[str]) -> dict[str, str]:

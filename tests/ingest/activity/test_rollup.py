@@ -93,27 +93,27 @@ def test_after_a_downtime_rounds_catch_up_by_minutes_and_by_hours(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rollup, "ROUND_SECONDS", 0.05)
-    long_ago, lately = ago(hours=60), ago(hours=3)
+    monkeypatch.setattr(rollup, "KEEP_MINUTES", timedelta(hours=3))
+    long_ago, lately = ago(hours=60), ago(hours=2)
     batch(workspace, long_ago, accepted=5)
     batch(workspace, lately, accepted=7)
     batch(workspace, ago(minutes=0), accepted=1)
     first = rollup.roll_up()
     assert 0 < first < 60
-    roll_up_by_steps(monkeypatch)
+    monkeypatch.setattr(rollup, "ROUND_SECONDS", 5.0)
+    roll_up()
     assert values("hour", at=floor(long_ago, HOUR))["records"] == 5
     assert values("minute", at=floor(lately, MINUTE))["records"] == 7
     assert values("ever")["records"] == 13
     assert not Rollup.objects.filter(resolution="minute", at__lt=rollup.minutes_kept_from(timezone.now())).exists()
 
 
-def roll_up_by_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rollup, "ROUND_SECONDS", 5.0)
-    roll_up()
-
-
-def test_a_batch_that_lands_beyond_the_minutes_changes_its_hour(api: ApiClient, workspace: Workspace) -> None:
+def test_a_batch_that_lands_beyond_the_minutes_changes_its_hour(
+    api: ApiClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollup, "KEEP_MINUTES", timedelta(hours=1))
     api.post([record(), record(project_ids=["later"])])
-    at = ago(hours=72)
+    at = ago(hours=30)
     Batch.objects.update(created_at=at)
     roll_up()
     assert values("hour", at=floor(at, HOUR))["records_rejected"] == 1
