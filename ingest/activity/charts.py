@@ -59,7 +59,7 @@ def tables(figures: Figures, period: Period) -> list[dict[str, Any]]:
             {
                 "name": name,
                 "title": f"{title} per {per}",
-                "summary": f"{title} over {period.title}: {sums}.",
+                "summary": f"{title} in {period.past}: {sums}.",
                 "columns": [label for label, _, _ in series],
                 "rows": rows[::-1],
             }

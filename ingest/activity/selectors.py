@@ -25,6 +25,7 @@ class Period:
 
     key: str
     title: str
+    past: str
     resolution: Rollup.Resolution
     step: timedelta
     steps: int
@@ -38,9 +39,9 @@ class Period:
 PERIODS = {
     period.key: period
     for period in (
-        Period("1h", "1 hour", Rollup.Resolution.MINUTE, MINUTE, 60),
-        Period("24h", "24 hours", Rollup.Resolution.HOUR, HOUR, 24),
-        Period("7d", "7 days", Rollup.Resolution.HOUR, HOUR, 7 * 24),
+        Period("1h", "1 hour", "the last hour", Rollup.Resolution.MINUTE, MINUTE, 60),
+        Period("24h", "24 hours", "the last 24 hours", Rollup.Resolution.HOUR, HOUR, 24),
+        Period("7d", "7 days", "the last 7 days", Rollup.Resolution.HOUR, HOUR, 7 * 24),
     )
 }
 

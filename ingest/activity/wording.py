@@ -7,12 +7,12 @@ def number(value: float) -> str:
 
 
 def size(count: float) -> str:
-    """Bytes in binary units."""
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if count < 1024:
+    """Bytes in decimal units, as on the charts' axes."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
             return f"{number(count)} {unit}"
-        count /= 1024
-    return f"{number(count)} TiB"
+        count /= 1000
+    return f"{number(count)} TB"
 
 
 def duration(seconds: float | None) -> str:

@@ -9,11 +9,11 @@
   let isAsking = false;
 
   const color = (name) => getComputedStyle(page).getPropertyValue(`--ov-${name}`).trim();
-  const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];
+  const units = ["bytes", "kB", "MB", "GB", "TB"];
   const shown = (value, unit) => {
     if (unit !== "bytes") return value.toLocaleString("en");
     let power = 0;
-    while (value >= 1024 && power < units.length - 1) { value /= 1024; power += 1; }
+    while (value >= 1000 && power < units.length - 1) { value /= 1000; power += 1; }
     return `${value.toLocaleString("en", { maximumFractionDigits: 1 })} ${units[power]}`;
   };
 
