@@ -16,6 +16,7 @@ from attachments.models import VendorHost
 from ingest.activity import selectors, surroundings
 from ingest.activity.measures import Key
 from ingest.activity.models import Metric
+from ingest.activity.surroundings import Surroundings
 from ingest.health import OK
 from ingest.models import Workspace
 
@@ -34,12 +35,13 @@ class StateCollector(Collector):
 
     def collect(self) -> Iterator[Family]:
         """One family per figure."""
+        asked = surroundings.Asked()
         totals = selectors.totals()
         yield from _standing(totals)
         yield from _by_workspace(totals)
         yield from _by_label(totals)
         yield from _vendors()
-        yield from _surroundings()
+        yield from _surroundings(asked.answers())
 
 
 def _standing(totals: dict[Key, int]) -> Iterator[Family]:
@@ -124,8 +126,7 @@ def _vendors() -> Iterator[Family]:
     yield hosts
 
 
-def _surroundings() -> Iterator[Family]:
-    around = surroundings.look()
+def _surroundings(around: Surroundings) -> Iterator[Family]:
     up = GaugeMetricFamily("evermuse_server_up", "Whether a server answers: 1 or 0.", labels=["server"])
     for server, state in around.servers.items():
         up.add_metric([server], float(state == OK))

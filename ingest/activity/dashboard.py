@@ -64,8 +64,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def refreshed(request: HttpRequest) -> dict[str, Any]:
     """Everything anew, servers, queues and workers too: two seconds at most when one of them hangs."""
     choice = _choice(request)
-    around = surroundings.look()
-    found = _figures(request, choice, around)
+    found = _figures(request, choice, surroundings.Asked())
     return {
         "figures": found["numbers"],
         "charts": found["charts"],
@@ -81,7 +80,7 @@ def _choice(request: HttpRequest) -> Choice:
     return Choice(period, Workspace.objects.filter(pk=int(wanted)).first() if is_id else None)
 
 
-def _figures(request: HttpRequest, choice: Choice, around: Surroundings | None = None) -> dict[str, Any]:
+def _figures(request: HttpRequest, choice: Choice, asked: surroundings.Asked | None = None) -> dict[str, Any]:
     now, workspace_id = timezone.now(), choice.workspace_id
     figures = selectors.figures(choice.period, now=now, workspace_id=workspace_id)
     standing = selectors.standing(selectors.totals(workspace_id), workspace_id)
@@ -89,6 +88,7 @@ def _figures(request: HttpRequest, choice: Choice, around: Surroundings | None =
     state = selectors.state()
     lag = (now - state.closed_through).total_seconds() if state else None
     numbers = _numbers(figures, standing, rate, choice.period, now)
+    around = asked.answers() if asked else None
     if around:
         numbers |= {"servers": around.servers, "queues": around.queues, "workers": around.workers}
     tables = charts.tables(figures, choice.period)

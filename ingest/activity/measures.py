@@ -13,7 +13,7 @@ from ingest.activity.models import Metric, Rollup
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 # Labels come from clients (pointers, hosts): of a stretch and workspace the most frequent are kept, the rest is summed up.
-MAX_LABELS = 50
+MAX_LABELS = 20
 OTHER = "other"
 
 # Workspace, metric, label.

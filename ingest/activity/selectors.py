@@ -60,22 +60,17 @@ class Figures:
 
 
 def figures(period: Period, *, now: datetime, workspace_id: int | None = None) -> Figures:
-    """What happened in a period, in one workspace or in all. Two queries, over the period's rollups alone."""
+    """What happened in a period, in one workspace or in all. One query, over the period's rollups alone."""
     starts = period.starts(now)
     place = {at: index for index, at in enumerate(starts)}
     series = {str(metric): [0] * len(starts) for metric in Metric}
-    rows = Rollup.objects.filter(resolution=period.resolution, at__gte=starts[0])
-    if workspace_id is not None:
-        rows = rows.filter(workspace_id=workspace_id)
-    for at, metric, value in rows.values_list("at", "metric").annotate(n=Sum("value")).order_by():
-        if at in place:
-            series[metric][place[at]] = int(value)
     labels: dict[str, dict[str, int]] = defaultdict(dict)
-    labelled = rows.filter(
-        metric__in=[Metric.REJECTED_REASON, Metric.FILES, Metric.FILE_BYTES, Metric.DOWNLOAD_FAILURES]
-    )
-    for metric, label, value in labelled.values_list("metric", "label").annotate(n=Sum("value")).order_by():
-        labels[metric][label] = int(value)
+    asked = {"resolution": str(period.resolution), "start": starts[0], "workspace": workspace_id}
+    for at, metric, label, value in _rows(sql.PERIOD, asked):
+        if at is None:
+            labels[metric][label] = value
+        elif at in place:
+            series[metric][place[at]] = value
     return Figures(starts, series, labels)
 
 

@@ -92,23 +92,30 @@ GROUP BY 1, 2, 3
 
 _OF = "(%(workspace)s::bigint IS NULL OR workspace_id = %(workspace)s)"
 
-# What stands in each state, by partial indexes; counted up to a limit.
+# A period in one pass: sums by step, and sums by label.
+PERIOD = f"""
+SELECT at, metric, label, sum(value)::bigint FROM activity_rollup
+WHERE resolution = %(resolution)s AND at >= %(start)s AND {_OF}
+GROUP BY GROUPING SETS ((at, metric), (metric, label))
+"""
+
+# What stands in each state, by partial indexes, counted up to a limit. A state that an index is for is not read from the rows.
 UNSETTLED_BATCHES = f"""
 SELECT status, count(*) FROM (
-  (SELECT status FROM ingest_batch WHERE status = 'LANDING' AND {_OF} LIMIT %(limit)s)
+  (SELECT 'LANDING' AS status FROM ingest_batch WHERE status = 'LANDING' AND {_OF} LIMIT %(limit)s)
   UNION ALL
   (SELECT status FROM ingest_batch WHERE status IN ('LANDED', 'PROCESSING') AND {_OF} LIMIT %(limit)s)
   UNION ALL
-  (SELECT status FROM ingest_batch WHERE status = 'FAILED' AND {_OF} LIMIT %(limit)s)
+  (SELECT 'FAILED' FROM ingest_batch WHERE status = 'FAILED' AND {_OF} LIMIT %(limit)s)
 ) AS found GROUP BY status
 """
 UNSETTLED_FILES = f"""
 SELECT state, count(*) FROM (
-  (SELECT state FROM attachments_attachment WHERE state = 'PENDING' AND {_OF} LIMIT %(limit)s)
+  (SELECT 'PENDING' AS state FROM attachments_attachment WHERE state = 'PENDING' AND {_OF} LIMIT %(limit)s)
   UNION ALL
-  (SELECT state FROM attachments_attachment WHERE state = 'IN_PROGRESS' AND {_OF} LIMIT %(limit)s)
+  (SELECT 'IN_PROGRESS' FROM attachments_attachment WHERE state = 'IN_PROGRESS' AND {_OF} LIMIT %(limit)s)
   UNION ALL
-  (SELECT state FROM attachments_attachment WHERE state = 'FAILED' AND {_OF} LIMIT %(limit)s)
+  (SELECT 'FAILED' FROM attachments_attachment WHERE state = 'FAILED' AND {_OF} LIMIT %(limit)s)
 ) AS found GROUP BY state
 """
 

@@ -36,12 +36,17 @@ class Surroundings:
     workers: dict[str, int] | None
 
 
-def look() -> Surroundings:
-    """Ask all of them at once; two seconds or so at most."""
-    ends_at = monotonic() + WAIT_SECONDS
-    queues, workers = _threads.submit(_queues), _threads.submit(_workers)
-    servers = health.check()
-    return Surroundings(servers, _in_time(queues, ends_at), _in_time(workers, ends_at))
+class Asked:
+    """Questions on their way, so that the caller can count meanwhile."""
+
+    def __init__(self) -> None:
+        self._ends_at = monotonic() + WAIT_SECONDS
+        self._queues, self._workers = _threads.submit(_queues), _threads.submit(_workers)
+
+    def answers(self) -> Surroundings:
+        """What is known when the wait is over, two seconds or so after the questions."""
+        servers = health.check()
+        return Surroundings(servers, _in_time(self._queues, self._ends_at), _in_time(self._workers, self._ends_at))
 
 
 def _in_time(asked: "Future[_T]", ends_at: float) -> _T | None:
