@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 
@@ -88,6 +89,9 @@ class Attachment(models.Model):
                 fields=["host", "error_code", "workspace", "id"], name="attachment_failed", condition=Q(state="FAILED")
             ),
             models.Index(fields=["id"], name="attachment_to_collect", condition=_UNCOLLECTED),
+            BrinIndex(
+                fields=["completed_at"], name="attachment_completed_brin", pages_per_range=32, autosummarize=True
+            ),
         ]
 
     def __str__(self) -> str:
@@ -115,7 +119,10 @@ class DownloadAttempt(models.Model):
     class Meta:
         ordering: ClassVar = ["attachment", "token"]
         constraints: ClassVar = [models.UniqueConstraint(fields=["attachment", "token"], name="attempt_once")]
-        indexes: ClassVar = [models.Index(fields=["id"], name="attempt_leftovers", condition=Q(leftovers=True))]
+        indexes: ClassVar = [
+            models.Index(fields=["id"], name="attempt_leftovers", condition=Q(leftovers=True)),
+            BrinIndex(fields=["finished_at"], name="attempt_finished_brin", pages_per_range=32, autosummarize=True),
+        ]
 
 
 class AttachmentTally(models.Model):

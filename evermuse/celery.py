@@ -19,6 +19,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 QUEUES = LANDING, ATTACHMENTS, MAINTENANCE = ("landing", "attachments", "maintenance")
 
 SWEEP_SECONDS = env.integer("EVERMUSE_SWEEP_SECONDS", 5, minimum=1)
+ROLL_UP_SECONDS = 10
 
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
@@ -42,6 +43,7 @@ class Config:
         "problems.sweep": {"queue": MAINTENANCE},
         "problems.run_jobs": {"queue": MAINTENANCE},
         "problems.send_alerts": {"queue": MAINTENANCE},
+        "activity.roll_up": {"queue": MAINTENANCE},
     }
     task_acks_late = True
     task_reject_on_worker_lost = True
@@ -65,6 +67,11 @@ class Config:
             "task": "problems.sweep",
             "schedule": SWEEP_SECONDS,
             "options": {"expires": 60, "queue": MAINTENANCE},
+        },
+        "roll up activity": {
+            "task": "activity.roll_up",
+            "schedule": ROLL_UP_SECONDS,
+            "options": {"expires": ROLL_UP_SECONDS, "queue": MAINTENANCE},
         },
     }
     worker_hijack_root_logger = False

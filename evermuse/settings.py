@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from evermuse import env, logs
+from evermuse.theme import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 EVERMUSE_HOME = env.home()
@@ -16,6 +17,7 @@ if not SECRET_KEY:
     SECRET_KEY = "not-a-secret:set-EVERMUSE_SECRET_KEY"  # noqa: S105
 
 INSTALLED_APPS = [
+    "ingest.activity.apps.ActivityConfig",  # before the theme: its template is the admin's index
     "unfold",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -172,5 +174,3 @@ EMAIL_TIMEOUT = 5
 
 LOGGING_CONFIG = None
 logs.configure(level=env.text("EVERMUSE_LOG_LEVEL", "INFO"), as_json=env.flag("EVERMUSE_LOG_JSON", default=False))
-
-UNFOLD = {"SITE_TITLE": "Evermuse Ingest", "SITE_HEADER": "Evermuse Ingest"}

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path, re_path
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
-from ingest.views import attachments, batches, probes, records, uploads
+from ingest.views import attachments, batches, overview, probes, records, uploads
 
 handler400 = "ingest.exception_handler.bad_request"
 handler403 = "ingest.exception_handler.forbidden"
@@ -42,5 +42,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^healthz/?\Z", probes.healthz),
     re_path(r"^readyz/?\Z", probes.readyz),
     re_path(r"^metrics/?\Z", probes.metrics),
+    path("admin/overview.json", admin.site.admin_view(overview.overview), name="overview"),
     path("admin/", admin.site.urls),
 ]

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import BrinIndex
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
@@ -160,6 +161,11 @@ class Batch(models.Model):
             models.Index(fields=["id"], name="batch_waiting", condition=Q(status="LANDING")),
             models.Index(fields=["id"], name="batch_unsettled", condition=Q(status__in=["LANDED", "PROCESSING"])),
             models.Index(fields=["id"], name="batch_to_collect", condition=_GIVEN_UP_UNCOLLECTED),
+            models.Index(fields=["id"], name="batch_failed", condition=Q(status="FAILED")),
+            # What happened in a minute: they cost the accepting POST nothing that can be measured.
+            BrinIndex(fields=["created_at"], name="batch_created_brin", pages_per_range=32, autosummarize=True),
+            BrinIndex(fields=["landed_at"], name="batch_landed_brin", pages_per_range=32, autosummarize=True),
+            BrinIndex(fields=["completed_at"], name="batch_completed_brin", pages_per_range=32, autosummarize=True),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,69 @@
+"""The admin's sidebar: sections of pages, each shown where it exists and the login may look at it."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+
+# Section → (title, icon, app and model). A page that no app registers is left out.
+PAGES: dict[str, list[tuple[str, str, str]]] = {
+    "Pipeline": [
+        ("Batches", "inbox", "ingest.batch"),
+        ("Problems", "report", "problems.problem"),
+        ("Jobs", "play_circle", "problems.job"),
+        ("Alerts", "notifications", "problems.alert"),
+        ("Records", "description", "lake.record"),
+        ("Rejected records", "rule", "lake.rejectedrecord"),
+        ("Archived objects", "inventory_2", "lake.archivedobject"),
+        ("Attachments", "attach_file", "attachments.attachment"),
+        ("Vendor hosts", "dns", "attachments.vendorhost"),
+        ("Upload intents", "upload_file", "attachments.uploadintent"),
+    ],
+    "Clients": [
+        ("Workspaces", "domain", "ingest.workspace"),
+        ("Products", "category", "ingest.product"),
+        ("Projects", "folder", "ingest.project"),
+        ("API keys", "key", "ingest.apikey"),
+    ],
+    "Administration": [
+        ("Users", "person", "auth.user"),
+        ("Groups", "group", "auth.group"),
+        ("Audit log", "history", "admin.logentry"),
+    ],
+}
+
+
+def sections(request: HttpRequest) -> list[dict[str, Any]]:
+    """Unfold's navigation for this login."""
+    overview = [{"title": "Overview", "icon": "monitoring", "link": reverse("admin:index")}]
+    found: list[dict[str, Any]] = [{"title": "Overview", "items": overview}]
+    for title, pages in PAGES.items():
+        items = [
+            {"title": name, "icon": icon, "link": link}
+            for name, icon, model in pages
+            if (link := changelist(request, model))
+        ]
+        found.append({"title": title, "separator": True, "items": items})
+    elsewhere = [
+        {
+            "title": "Flower: queues and tasks",
+            "icon": "local_florist",
+            "link": settings.EVERMUSE_FLOWER_URL,
+            "active": False,
+        },
+        {"title": "API documentation", "icon": "menu_book", "link": "/api/v1/docs", "active": False},
+    ]
+    found.append({"title": "Elsewhere", "separator": True, "items": elsewhere})
+    return [section for section in found if section["items"]]
+
+
+def changelist(request: HttpRequest, model: str) -> str | None:
+    """The address of a model's list (``app.model``); None where there is no such page or this login may not look at it."""
+    app, _, name = model.partition(".")
+    if not (request.user.has_perm(f"{app}.view_{name}") or request.user.has_perm(f"{app}.change_{name}")):
+        return None
+    try:
+        return reverse(f"admin:{app}_{name}_changelist")
+    except NoReverseMatch:
+        return None

@@ -1,0 +1,261 @@
+"""The admin's index: the same figures as page, as parts that replace themselves, and as numbers."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils import timezone
+
+from evermuse.navigation import changelist
+from ingest.activity import charts, selectors, surroundings, wording
+from ingest.activity.models import Metric
+from ingest.activity.selectors import MAX_COUNTED, PERIODS, Figures, Period, Standing
+from ingest.activity.surroundings import Surroundings
+from ingest.health import OK
+from ingest.models import Batch, Workspace
+
+PARTS = ("notices", "cards", "statuses", "reasons", "hosts", "surroundings", "counted")
+TOP = 10
+# Beyond these an operator should look.
+LONG_WAIT_SECONDS, LATE_COUNT_SECONDS = 300, 120
+SERVERS = {"database": "PostgreSQL", "broker": "Broker", "redis": "Redis (rates)", "objectStore": "Object store"}
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the page is asked to show."""
+
+    period: Period
+    workspace: Workspace | None
+
+    @property
+    def workspace_id(self) -> int | None:
+        """None: all of them."""
+        return self.workspace.pk if self.workspace else None
+
+    def query(self, **changes: str) -> str:
+        """The page's query string, with changes."""
+        named = {"period": self.period.key, "workspace": str(self.workspace_id or "")} | changes
+        return urlencode({name: value for name, value in named.items() if value})
+
+
+def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Unfold's hook: the index page's figures. Nothing is asked here that could hang; the parts that could come later."""
+    choice = _choice(request)
+    found = _figures(request, choice)
+    return context | found | {
+        "title": "Overview",
+        "periods": [
+            {"title": p.title, "query": choice.query(period=p.key), "is_current": p == choice.period}
+            for p in PERIODS.values()
+        ],
+        "workspaces": Workspace.objects.only("name"),
+        "refresh_url": f"{reverse('overview')}?{choice.query()}",
+        "is_empty": not found["numbers"]["batches"] and not Batch.objects.exists(),
+        "api_key_url": changelist(request, "ingest.apikey"),
+    }  # fmt: skip
+
+
+def refreshed(request: HttpRequest) -> dict[str, Any]:
+    """Everything anew, servers, queues and workers too: two seconds at most when one of them hangs."""
+    choice = _choice(request)
+    found = _figures(request, choice, surroundings.Asked())
+    return {
+        "figures": found["numbers"],
+        "charts": found["charts"],
+        "parts": {name: render_to_string(f"activity/{name}.html", found) for name in PARTS},
+        "tables": {one["name"]: render_to_string("activity/table.html", {"table": one}) for one in found["tables"]},
+    }
+
+
+def _choice(request: HttpRequest) -> Choice:
+    period = PERIODS.get(request.GET.get("period", ""), PERIODS["1h"])
+    wanted = request.GET.get("workspace", "")
+    is_id = wanted.isascii() and wanted.isdigit() and len(wanted) < 19
+    return Choice(period, Workspace.objects.filter(pk=int(wanted)).first() if is_id else None)
+
+
+def _figures(request: HttpRequest, choice: Choice, asked: surroundings.Asked | None = None) -> dict[str, Any]:
+    now, workspace_id = timezone.now(), choice.workspace_id
+    figures = selectors.figures(choice.period, now=now, workspace_id=workspace_id)
+    standing = selectors.standing(selectors.totals(workspace_id), workspace_id)
+    rate = selectors.rate(now=now, workspace_id=workspace_id)
+    state = selectors.state()
+    lag = (now - state.closed_through).total_seconds() if state else None
+    numbers = _numbers(figures, standing, rate, choice.period, now)
+    around = asked.answers() if asked else None
+    if around:
+        numbers |= {"servers": around.servers, "queues": around.queues, "workers": around.workers}
+    tables = charts.tables(figures, choice.period)
+    return {
+        "choice": choice,
+        "numbers": numbers,
+        "charts": charts.of(figures, choice.period, tables),
+        "tables": tables,
+        "cards": _cards(request, choice, numbers),
+        "statuses": _statuses(request, choice, standing),
+        "reasons": _reasons(figures),
+        "hosts": _hosts(request, figures),
+        "around": _around(around),
+        "notices": _notices(standing, around, lag),
+        "counted_at": state.ran_at if state else None,
+        "flower_url": settings.EVERMUSE_FLOWER_URL,
+    }
+
+
+def _numbers(figures: Figures, standing: Standing, rate: float, period: Period, now: datetime) -> dict[str, Any]:
+    seconds = (now - figures.starts[0]).total_seconds()
+    return {
+        "records_per_second": round(rate, 3),
+        "records_per_second_of_period": round(figures.total(Metric.RECORDS) / seconds, 3),
+        "batches": figures.total(Metric.BATCHES),
+        "batches_landed": figures.total(Metric.BATCHES_LANDED),
+        "records": figures.total(Metric.RECORDS),
+        "records_accepted": figures.total(Metric.RECORDS_ACCEPTED),
+        "records_rejected": figures.total(Metric.RECORDS_REJECTED),
+        "files": figures.total(Metric.FILES),
+        "file_bytes": figures.total(Metric.FILE_BYTES),
+        "file_bytes_per_second": round(figures.total(Metric.FILE_BYTES) / seconds, 1),
+        "download_failures": figures.total(Metric.DOWNLOAD_FAILURES),
+        "batches_by_status": standing.batches,
+        "attachments_by_state": standing.files,
+        "oldest_waiting_batch_seconds": standing.oldest_batch_seconds,
+        "oldest_waiting_attachment_seconds": standing.oldest_file_seconds,
+    }
+
+
+def _link(request: HttpRequest, choice: Choice, model: str, **filters: str) -> str | None:
+    base = changelist(request, model)
+    if base is None:
+        return None
+    if choice.workspace_id is not None and model != "lake.rejectedrecord":
+        filters["workspace__id__exact"] = str(choice.workspace_id)
+    return f"{base}?{urlencode(filters)}" if filters else base
+
+
+def _card(title: str, value: str, note: str, link: str | None = None, *, tone: str = "") -> dict[str, str | None]:
+    return {"title": title, "value": value, "note": note, "link": link, "tone": tone}
+
+
+def _cards(request: HttpRequest, choice: Choice, n: dict[str, Any]) -> list[dict[str, str | None]]:
+    waiting = n["batches_by_status"]["LANDING"]
+    files = n["attachments_by_state"]["PENDING"]
+    batch_age, file_age = n["oldest_waiting_batch_seconds"], n["oldest_waiting_attachment_seconds"]
+    sent = n["records"]
+    return [
+        _card("Ingest rate", f"{wording.number(n['records_per_second'])} records/s",
+              f"over 5 minutes; {wording.number(n['records_per_second_of_period'])}/s over the period"),
+        _card("Records accepted", wording.number(n["records_accepted"]),
+              f"in {wording.number(n['batches'])} batches", _link(request, choice, "ingest.batch")),
+        _card("Records rejected", wording.number(n["records_rejected"]),
+              f"{wording.share(n['records_rejected'], sent)} of {wording.number(sent)} sent",
+              _link(request, choice, "lake.rejectedrecord"), tone="bad" if n["records_rejected"] else ""),
+        _card("Batches waiting", wording.at_least(waiting, MAX_COUNTED), f"oldest: {wording.duration(batch_age)}",
+              _link(request, choice, "ingest.batch", status__exact="LANDING"),
+              tone="bad" if (batch_age or 0) > LONG_WAIT_SECONDS else ""),
+        _card("Attachments waiting", wording.at_least(files, MAX_COUNTED), f"longest due: {wording.duration(file_age)}",
+              _link(request, choice, "attachments.attachment", state__exact="PENDING"),
+              tone="bad" if (file_age or 0) > LONG_WAIT_SECONDS else ""),
+        _card("Downloaded", wording.size(n["file_bytes"]),
+              f"{wording.number(n['files'])} files, {wording.size(n['file_bytes_per_second'])}/s; "
+              f"{wording.number(n['download_failures'])} failed attempts",
+              _link(request, choice, "attachments.attachment", state__exact="FAILED")),
+    ]  # fmt: skip
+
+
+def _statuses(request: HttpRequest, choice: Choice, standing: Standing) -> list[dict[str, Any]]:
+    def rows(model: str, name: str, counts: dict[str, int]) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": key,
+                "count": wording.number(n)
+                if key == "COMPLETE" or n > MAX_COUNTED
+                else wording.at_least(n, MAX_COUNTED),
+                "link": _link(request, choice, model, **{f"{name}__exact": key}),
+                "tone": "bad" if key == "FAILED" and n else "",
+            }
+            for key, n in counts.items()
+        ]
+
+    return [
+        {"title": "Batches by status", "rows": rows("ingest.batch", "status", standing.batches)},
+        {"title": "Attachments by state", "rows": rows("attachments.attachment", "state", standing.files)},
+    ]
+
+
+def _reasons(figures: Figures) -> list[dict[str, str]]:
+    found = figures.labels.get(Metric.REJECTED_REASON, {})
+    top = sorted(((n, label) for label, n in found.items() if n > 0), key=lambda one: (-one[0], one[1]))[:TOP]
+    rejected = figures.total(Metric.RECORDS_REJECTED)
+    return [
+        {
+            "code": label.partition(" ")[0],
+            "pointer": label.partition(" ")[2],
+            "count": wording.number(n),
+            "share": wording.share(n, rejected),
+        }
+        for n, label in top
+    ]
+
+
+def _hosts(request: HttpRequest, figures: Figures) -> list[dict[str, Any]]:
+    failures: dict[str, dict[str, int]] = {}
+    for label, n in figures.labels.get(Metric.DOWNLOAD_FAILURES, {}).items():
+        host, _, code = label.rpartition(" ")
+        failures.setdefault(host or code, {})[code if host else ""] = n
+    files, sizes = figures.labels.get(Metric.FILES, {}), figures.labels.get(Metric.FILE_BYTES, {})
+    hosts = sorted({*files, *failures}, key=lambda h: (-sum(failures.get(h, {}).values()), -sizes.get(h, 0), h))[:TOP]
+    conditions = selectors.conditions(hosts)
+    base = changelist(request, "attachments.vendorhost")
+    return [
+        {
+            "host": host or "uploaded by clients",
+            "link": f"{base}?{urlencode({'q': host})}" if base and host and host != "other" else None,
+            "files": wording.number(files.get(host, 0)),
+            "size": wording.size(sizes.get(host, 0)),
+            "failures": wording.number(sum(failures.get(host, {}).values())),
+            "codes": ", ".join(f"{c} {n:,}" for c, n in sorted(failures.get(host, {}).items(), key=lambda o: -o[1])[:3] if c),
+            "condition": conditions.get(host, ""),
+        }
+        for host in hosts
+    ]  # fmt: skip
+
+
+def _around(around: Surroundings | None) -> dict[str, Any]:
+    if around is None:
+        return {"is_known": False}
+    return {
+        "is_known": True,
+        "servers": [
+            {"name": SERVERS[name], "text": "answers" if state == OK else "does not answer", "is_well": state == OK}
+            for name, state in around.servers.items()
+        ],
+        "queues": [
+            {"name": f"Queue {name}", "text": f"{n:,} messages"} for name, n in sorted((around.queues or {}).items())
+        ],
+        "workers": [
+            {"name": f"Workers, {kind}", "text": f"{n} seen" if n else "none seen", "is_well": n > 0}
+            for kind, n in sorted((around.workers or {}).items())
+        ],
+        "is_silent": around.queues is None or around.workers is None,
+    }
+
+
+def _notices(standing: Standing, around: Surroundings | None, lag: float | None) -> list[str]:
+    """What an operator should look at, without figures that change by the second: they are read out when they change."""
+    found = []
+    if around:
+        found += [f"{SERVERS[name]} does not answer." for name, state in around.servers.items() if state != OK]
+        found += [f"No {kind} worker is seen." for kind, n in sorted((around.workers or {}).items()) if not n]
+    if (standing.oldest_batch_seconds or 0) > LONG_WAIT_SECONDS:
+        found.append("Batches have waited for more than five minutes.")
+    if (standing.oldest_file_seconds or 0) > LONG_WAIT_SECONDS:
+        found.append("Attachments have been due for more than five minutes.")
+    if lag is None or lag > LATE_COUNT_SECONDS + 60:
+        found.append("Figures of a period are behind: the rollup runs every ten seconds in a landing worker.")
+    return found

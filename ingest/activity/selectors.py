@@ -1,0 +1,143 @@
+"""Reads of activity: from rollups over a period, and by partial indexes for what waits now."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connection
+from django.db.models import Sum
+
+from attachments.models import Attachment, VendorHost
+from ingest.activity import sql
+from ingest.activity.measures import HOUR, MINUTE, Key, floor
+from ingest.activity.models import EPOCH, Metric, Rollup, RollupState
+from ingest.models import Batch
+
+# What stands in one state is counted up to here; a greater number reads "at least".
+MAX_COUNTED = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """What a chart shows: the last ``steps`` minutes or hours, the current one among them."""
+
+    key: str
+    title: str
+    past: str
+    resolution: Rollup.Resolution
+    step: timedelta
+    steps: int
+
+    def starts(self, now: datetime) -> list[datetime]:
+        """The beginning of each step."""
+        last = floor(now, self.step)
+        return [last - self.step * back for back in reversed(range(self.steps))]
+
+
+PERIODS = {
+    period.key: period
+    for period in (
+        Period("1h", "1 hour", "the last hour", Rollup.Resolution.MINUTE, MINUTE, 60),
+        Period("24h", "24 hours", "the last 24 hours", Rollup.Resolution.HOUR, HOUR, 24),
+        Period("7d", "7 days", "the last 7 days", Rollup.Resolution.HOUR, HOUR, 7 * 24),
+    )
+}
+
+
+@dataclass(slots=True)
+class Figures:
+    """A period's figures: sums, one value a step, and sums by label."""
+
+    starts: list[datetime]
+    series: dict[str, list[int]]
+    labels: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def total(self, metric: str) -> int:
+        """The sum over the period."""
+        return sum(self.series[metric])
+
+
+def figures(period: Period, *, now: datetime, workspace_id: int | None = None) -> Figures:
+    """What happened in a period, in one workspace or in all. One query, over the period's rollups alone."""
+    starts = period.starts(now)
+    place = {at: index for index, at in enumerate(starts)}
+    series = {str(metric): [0] * len(starts) for metric in Metric}
+    labels: dict[str, dict[str, int]] = defaultdict(dict)
+    asked = {"resolution": str(period.resolution), "start": starts[0], "workspace": workspace_id}
+    for at, metric, label, value in _rows(sql.PERIOD, asked):
+        if at is None:
+            labels[metric][label] = value
+        elif at in place:
+            series[metric][place[at]] = value
+    return Figures(starts, series, labels)
+
+
+def rate(*, now: datetime, minutes: int = 5, workspace_id: int | None = None) -> float:
+    """Records sent per second, over the last whole minutes."""
+    until = floor(now, MINUTE)
+    rows = Rollup.objects.filter(
+        resolution=Rollup.Resolution.MINUTE, at__gte=until - MINUTE * minutes, at__lt=until, metric=Metric.RECORDS
+    )
+    if workspace_id is not None:
+        rows = rows.filter(workspace_id=workspace_id)
+    return float((rows.aggregate(n=Sum("value"))["n"] or 0) / (60 * minutes))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What stands in each state now, and for how long the oldest has waited (seconds; None: nothing waits)."""
+
+    batches: dict[str, int]
+    files: dict[str, int]
+    oldest_batch_seconds: float | None
+    oldest_file_seconds: float | None
+
+
+def standing(totals: dict[Key, int], workspace_id: int | None = None) -> Standing:
+    """States and ages, exact up to MAX_COUNTED; what is COMPLETE comes from the counters of `totals`."""
+    found = {"workspace": workspace_id, "limit": MAX_COUNTED}
+    batches = {str(status): 0 for status in Batch.Status} | dict(_rows(sql.UNSETTLED_BATCHES, found))
+    files = {str(state): 0 for state in Attachment.State} | dict(_rows(sql.UNSETTLED_FILES, found))
+    batches[Batch.Status.COMPLETE] = total(totals, Metric.BATCHES_COMPLETE)
+    if batches[Batch.Status.FAILED] >= MAX_COUNTED:
+        batches[Batch.Status.FAILED] = max(MAX_COUNTED, total(totals, Metric.BATCHES_FAILED))
+    files[Attachment.State.COMPLETE] = total(totals, Metric.FILES)
+    oldest_file = sql.OLDEST_FILE if workspace_id is None else sql.OLDEST_FILE_OF_WORKSPACE
+    return Standing(batches, files, _age(sql.OLDEST_BATCH, found), _age(oldest_file, found))
+
+
+def totals(workspace_id: int | None = None) -> dict[Key, int]:
+    """Everything that was ever counted, to this moment for batches and records, to the last round for files."""
+    counted = state()
+    opened_at = counted.closed_through if counted else EPOCH
+    rows = _rows(sql.TOTALS, {"open": opened_at, "workspace": workspace_id})
+    return {(row[0], row[1], row[2]): row[3] for row in rows}
+
+
+def total(found: dict[Key, int], metric: Metric) -> int:
+    """A metric's sum over workspaces and labels."""
+    return sum(value for (_, name, _), value in found.items() if name == metric)
+
+
+def state() -> RollupState | None:
+    """How far counting has come; None before the first round."""
+    return RollupState.objects.first()
+
+
+def conditions(hosts: Sequence[str]) -> dict[str, str]:
+    """Those of the hosts that are paused or held, and why."""
+    held = VendorHost.objects.filter(host__in=hosts).exclude(paused_at=None, opened_at=None)
+    return {one.host: "paused" if one.paused_at else "breaker open" for one in held}
+
+
+def _age(statement: str, parameters: dict[str, int | None]) -> float | None:
+    rows = _rows(statement, parameters)
+    return max(rows[0][0], 0.0) if rows and rows[0][0] is not None else None
+
+
+def _rows(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall())

@@ -1,0 +1,88 @@
+"""What runs around the database: servers that answer, messages that wait in the broker, workers that were seen.
+
+Every question has a bounded wait and an answer for "nobody knows": a page never hangs with a server that does.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as Late
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any, TypeVar
+
+from kombu import Connection
+from kombu.exceptions import ChannelError
+from kombu.pidbox import Mailbox
+
+from evermuse.celery import QUEUES, app
+from ingest import health
+
+SOCKET_SECONDS, ANSWER_SECONDS = 1, 0.6
+# For all questions together.
+WAIT_SECONDS = 2.0
+WORKERS = ("landing", "attachments")
+_threads = ThreadPoolExecutor(4, thread_name_prefix="surroundings")
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """``servers``: ok or away. ``queues``: messages; ``workers``: processes by kind. None: the broker does not tell."""
+
+    servers: dict[str, str]
+    queues: dict[str, int] | None
+    workers: dict[str, int] | None
+
+
+class Asked:
+    """Questions on their way, so that the caller can count meanwhile."""
+
+    def __init__(self) -> None:
+        self._ends_at = monotonic() + WAIT_SECONDS
+        self._queues, self._workers = _threads.submit(_queues), _threads.submit(_workers)
+
+    def answers(self) -> Surroundings:
+        """What is known when the wait is over, two seconds or so after the questions."""
+        servers = health.check()
+        return Surroundings(servers, _in_time(self._queues, self._ends_at), _in_time(self._workers, self._ends_at))
+
+
+def _in_time(asked: "Future[_T]", ends_at: float) -> _T | None:
+    try:
+        return asked.result(max(ends_at - monotonic(), 0.0))
+    except Late:
+        asked.cancel()
+        return None
+    except Exception:  # kombu's transports raise errors of many libraries; all mean "unknown" here
+        return None
+
+
+def _broker() -> Connection:
+    options = {"socket_timeout": SOCKET_SECONDS, "socket_connect_timeout": SOCKET_SECONDS, "max_retries": 0}
+    return Connection(app.conf.broker_url, connect_timeout=SOCKET_SECONDS, transport_options=options)
+
+
+def _queues() -> dict[str, int]:
+    with _broker() as broker:
+        return {name: _length(broker.channel, name) for name in QUEUES}
+
+
+def _length(channel: Callable[[], object], queue: str) -> int:
+    # On its own channel: RabbitMQ closes one that asked for a queue that is not there.
+    one = channel()
+    try:
+        return int(one.queue_declare(queue, passive=True).message_count)  # type: ignore[attr-defined]
+    except ChannelError:
+        return 0
+
+
+def _workers() -> dict[str, int]:
+    box = Mailbox(app.conf.control_exchange, type="fanout", accept=["json"], reply_queue_expires=10)
+    with _broker() as broker:
+        bound: Any = box(broker)
+        answers = bound.multi_call("ping", timeout=ANSWER_SECONDS) or []
+    # Each answer is {"landing@host": {"ok": "pong"}}.
+    seen = Counter(name.partition("@")[0] for answer in answers for name in answer)
+    return {kind: seen[kind] for kind in {*WORKERS, *seen}}

@@ -1,0 +1,112 @@
+"""PostgreSQL's plans over tables of some size: rollups, states and ages read by indexes, never whole tables."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from ingest.activity import measures, rollup, selectors
+from ingest.activity.measures import MINUTE, Stretch, floor
+from ingest.activity.models import Rollup, RollupState
+from ingest.models import Workspace
+from tests.ingest.activity.rows import ago, batch, roll_up
+
+LARGE = ("ingest_batch", "lake_rejectedrecord", "attachments_attachment", "attachments_downloadattempt")
+
+# A day and a half of batches, every hundredth with a file and a rejected record; one in 10,000 waits and one fails.
+FILL = """
+INSERT INTO ingest_batch (workspace_id, source, type, status, created_at, record_count, accepted_count, rejected_count,
+  error_count, first_errors, claim_token, claimed_by, claimed_alone, attempts, crashes, lone_crashes, failure, landed_at, completed_at)
+SELECT %(workspace)s, 'crm', 'call', CASE n %% 10000 WHEN 1 THEN 'LANDING' WHEN 2 THEN 'FAILED' WHEN 3 THEN 'PROCESSING' ELSE 'COMPLETE' END,
+  t, 10, 9, 1, 1, '[]', 1, '', false, 1, 0, 0, '', t, t
+FROM (SELECT n, now() - (%(n)s - n) * interval '2 seconds' AS t FROM generate_series(1, %(n)s) AS n) AS n;
+INSERT INTO lake_rejectedrecord (batch_id, index, errors, payload, is_json)
+SELECT id, 0, '[{"code": "VALIDATION_ERROR", "pointer": "/_type", "message": "no"}]', 'x', true FROM ingest_batch;
+INSERT INTO attachments_attachment (workspace_id, batch_id, record_id, record_index, position, type, filename, vendor_url,
+  upload_intent_id, declared_mime_type, declared_sha1, declared_md5, host, origin, state, attempts, crashes, claim_token, claimed_by,
+  error_code, error_message, mime_type, sha256, sha1, md5, storage_uri, created_at, completed_at, size)
+SELECT workspace_id, id, gen_random_uuid(), 0, 0, 'file', '', '', '', '', '', '', 'cdn' || id %% 5, '', 'COMPLETE', 1, 0, 1, '', '', '',
+  '', '', '', '', '', created_at, created_at, 10 FROM ingest_batch;
+INSERT INTO attachments_downloadattempt (attachment_id, token, started_at, finished_at, bytes, code, message, leftovers)
+SELECT id, 1, created_at, created_at, 10, CASE id %% 50 WHEN 0 THEN 'TIMEOUT' ELSE 'OK' END, '', false FROM attachments_attachment;
+ANALYZE ingest_batch, lake_rejectedrecord, attachments_attachment, attachments_downloadattempt;
+"""
+
+
+@pytest.fixture
+def full(workspace: Workspace) -> Workspace:
+    with connection.cursor() as cursor:
+        cursor.execute(FILL, {"workspace": workspace.pk, "n": 60_000})
+        for index in ("batch_created", "batch_landed", "batch_completed", "attachment_completed", "attempt_finished"):
+            cursor.execute("SELECT brin_summarize_new_values(%s)", [f"{index}_brin"])
+    return workspace
+
+
+@contextmanager
+def plans() -> Iterator[list[str]]:
+    """The plan of every SELECT that runs meanwhile."""
+    found: list[str] = []
+
+    def explain(execute, sql, params, many, context):  # type: ignore[no-untyped-def]
+        if sql.lstrip().upper().startswith(("SELECT", "WITH", "INSERT INTO ACTIVITY_STALE")):
+            with connection.connection.cursor() as cursor:
+                cursor.execute(f"EXPLAIN {sql}", params)
+                found.append("\n".join(row[0] for row in cursor.fetchall()))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(explain):
+        yield found
+
+
+def assert_no_large_scan(found: list[str]) -> None:
+    assert found
+    for plan in found:
+        for table in LARGE:
+            assert f"Seq Scan on {table}" not in plan, plan
+
+
+def test_a_minute_is_counted_by_indexes(full: Workspace) -> None:
+    with plans() as found:
+        counted = measures.count(Stretch(Rollup.Resolution.MINUTE, floor(ago(minutes=90), MINUTE)))
+    assert counted[full.pk, "batches", ""] == counted[full.pk, "rejected_reason", "VALIDATION_ERROR /_type"] == 30
+    assert_no_large_scan(found)
+
+
+def test_changes_are_noticed_by_indexes(full: Workspace) -> None:
+    rollup._begin()
+    with plans() as found:
+        rollup._begin()
+    assert_no_large_scan(found)
+    assert any("batch_landed_brin" in plan and "batch_completed_brin" in plan for plan in found)
+
+
+@pytest.mark.parametrize("is_one_workspace", [True, False])
+def test_states_and_ages_are_read_by_partial_indexes(full: Workspace, is_one_workspace: bool) -> None:
+    workspace_id = full.pk if is_one_workspace else None
+    with plans() as found:
+        standing = selectors.standing({}, workspace_id)
+    assert (standing.batches["LANDING"], standing.batches["FAILED"], standing.batches["PROCESSING"]) == (6, 6, 6)
+    assert_no_large_scan(found)
+    text = "\n".join(found)
+    for index in ("batch_waiting", "batch_unsettled", "batch_failed", "attachment_waiting", "attachment_failed"):
+        assert index in text
+
+
+def test_page_json_and_metrics_scan_no_large_table(full: Workspace, admin_client: Client) -> None:
+    # A day and a half of minutes would take the test a while: most of it is taken as counted.
+    rollup._begin()
+    RollupState.objects.update(closed_through=floor(ago(minutes=5), MINUTE))
+    batch(full, ago(minutes=0))
+    roll_up()
+    with plans() as found:
+        for path in (
+            "/admin/",
+            "/admin/overview.json",
+            "/admin/?period=7d",
+            f"/admin/?workspace={full.pk}",
+            "/metrics",
+        ):
+            assert admin_client.get(path).status_code == 200
+    assert_no_large_scan(found)
