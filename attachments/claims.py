@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from django.db import DatabaseError, connection, transaction
 from attachments import sql
 from attachments.failures import Failure
 from attachments.models import DownloadAttempt
+from attachments.together import Together
 from attachments.watch import Transfer
 from evermuse import logs
 from evermuse.errors import LeaseLost
@@ -69,17 +70,29 @@ class Stored:
 
 
 def take() -> Claim | None:
-    """Claim one file that is due, or None. Counts the attempt and opens its row in the ledger."""
+    """Claim one file that is due, or None. Counts the attempt and opens its row in the ledger.
+
+    Threads that ask at the same time are served by one statement; each gets its file at once, none is kept in hand.
+    """
+    return _together.ask(f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}"[:128])
+
+
+def take_for(takers: Sequence[str]) -> list[Claim | None]:
+    """Claim a file for each taker, as far as there are files that may begin."""
     parameters: dict[str, Any] = {
-        "who": f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}"[:128],
+        "takers": list(takers),
         "lease": settings.EVERMUSE_LEASE_SECONDS,
         "host_limit": settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY,
     }
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql.CLAIM_LOCK)
         cursor.execute(sql.CLAIM, parameters)
-        row = cursor.fetchone()
-    return Claim(*row) if row else None
+        rows = cursor.fetchall()
+    nothing: list[Claim | None] = [None] * (len(takers) - len(rows))
+    return [Claim(*row) for row in rows] + nothing
+
+
+_together: Together[str, Claim | None] = Together(take_for)
 
 
 def complete(claim: Claim, stored: Stored, *, received: int, http_status: int | None) -> tuple[str, bool]:

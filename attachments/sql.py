@@ -3,7 +3,7 @@
 Lock order everywhere: attachments, then stored files, then the batch's tally.
 """
 
-# One claim at a time over all workers, so that the count of a host's downloads is exact.
+# One claiming statement at a time over all workers, so that the count of a host's downloads is exact.
 CLAIM_LOCK = "SELECT pg_advisory_xact_lock(7305213901)"
 
 # The host with the fewest downloads on their way comes first, and of a host the file that waits longest: a slow vendor
@@ -20,37 +20,45 @@ WITH RECURSIVE hosts AS (
 _MAY_BEGIN = """h.host IS NOT NULL AND v.paused_at IS NULL
     AND (v.held_until IS NULL OR v.held_until <= statement_timestamp())"""
 
+# Several at once are the same ones, in the same order, as one after the other: each further file of a host counts as one
+# more on its way, and where that would pass the host's limit there is none.
 CLAIM = f"""{_HOSTS}, busy AS (
   SELECT host, count(*) AS n FROM attachments_attachment WHERE state = 'IN_PROGRESS' GROUP BY host
-), chosen AS (
-  SELECT first.id
+), room AS (
+  SELECT h.host, coalesce(busy.n, 0) AS n,
+    CASE WHEN v.opened_at IS NULL THEN %(host_limit)s ELSE 1 END - coalesce(busy.n, 0) AS free
   FROM hosts h LEFT JOIN busy USING (host) LEFT JOIN attachments_vendorhost v USING (host)
-  CROSS JOIN LATERAL (
-    SELECT a.id, a.next_attempt_at FROM attachments_attachment a
-    WHERE a.state = 'PENDING' AND a.host = h.host AND a.next_attempt_at <= statement_timestamp()
-    ORDER BY a.next_attempt_at, a.id LIMIT 1
-  ) AS first
   WHERE {_MAY_BEGIN}
-    AND coalesce(busy.n, 0) < CASE WHEN v.opened_at IS NULL THEN %(host_limit)s ELSE 1 END
-  ORDER BY coalesce(busy.n, 0), first.next_attempt_at LIMIT 1
+), chosen AS (
+  SELECT next.id, row_number() OVER (ORDER BY room.n + next.place, next.next_attempt_at) AS turn
+  FROM room CROSS JOIN LATERAL (
+    SELECT a.id, a.next_attempt_at, row_number() OVER (ORDER BY a.next_attempt_at, a.id) AS place
+    FROM attachments_attachment a
+    WHERE a.state = 'PENDING' AND a.host = room.host AND a.next_attempt_at <= statement_timestamp()
+    ORDER BY a.next_attempt_at, a.id LIMIT least(room.free, cardinality(%(takers)s::text[]))
+  ) AS next
+  WHERE room.free > 0
+  ORDER BY turn LIMIT cardinality(%(takers)s::text[])
 ), claimed AS (
   UPDATE attachments_attachment AS a SET
-    state = 'IN_PROGRESS', claim_token = a.claim_token + 1, claimed_by = %(who)s,
+    state = 'IN_PROGRESS', claim_token = a.claim_token + 1, claimed_by = (%(takers)s::text[])[chosen.turn],
     claimed_until = statement_timestamp() + make_interval(secs => %(lease)s), attempts = a.attempts + 1,
     window_began_at = coalesce(a.window_began_at, statement_timestamp()), next_attempt_at = NULL, kept_until = NULL
   FROM chosen WHERE a.id = chosen.id AND a.state = 'PENDING'
-  RETURNING a.*
+  RETURNING a.*, chosen.turn
 ), attempt AS (
   INSERT INTO attachments_downloadattempt (attachment_id, token, started_at, bytes, code, message, leftovers)
   SELECT id, claim_token, statement_timestamp(), 0, 'IN_PROGRESS', '', true FROM claimed
+), begun AS (
+  SELECT batch_id FROM attachments_attachmenttally
+  WHERE batch_id IN (SELECT batch_id FROM claimed) AND NOT has_begun ORDER BY batch_id FOR UPDATE
 ), tally AS (
-  UPDATE attachments_attachmenttally AS t SET has_begun = true FROM claimed
-  WHERE t.batch_id = claimed.batch_id AND NOT t.has_begun
+  UPDATE attachments_attachmenttally AS t SET has_begun = true FROM begun WHERE t.batch_id = begun.batch_id
 )
 SELECT c.id, c.claim_token, c.batch_id, c.workspace_id, w.name, c.type, c.filename, c.vendor_url, c.upload_intent_id,
   c.declared_mime_type, c.declared_size, c.declared_sha1, c.declared_md5, c.attempts,
   extract(epoch FROM statement_timestamp() - c.window_began_at)::float, c.host, c.kept_token, c.origin
-FROM claimed c JOIN ingest_workspace w ON w.id = c.workspace_id
+FROM claimed c JOIN ingest_workspace w ON w.id = c.workspace_id ORDER BY c.turn
 """
 
 RENEW = """
