@@ -81,6 +81,7 @@ def take_for(takers: Sequence[str]) -> list[Claim | None]:
     """Claim a file for each taker, as far as there are files that may begin."""
     parameters: dict[str, Any] = {
         "takers": list(takers),
+        "count": len(takers),
         "lease": settings.EVERMUSE_LEASE_SECONDS,
         "host_limit": settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY,
     }

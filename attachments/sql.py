@@ -21,7 +21,8 @@ _MAY_BEGIN = """h.host IS NOT NULL AND v.paused_at IS NULL
     AND (v.held_until IS NULL OR v.held_until <= statement_timestamp())"""
 
 # Several at once are the same ones, in the same order, as one after the other: each further file of a host counts as one
-# more on its way, and where that would pass the host's limit there is none.
+# more on its way, and where that would pass the host's limit there is none. (`state || ''`: by their ids, please. Where the
+# planner knows nothing of a table that just grew, it would rather read the whole index of what waits.)
 CLAIM = f"""{_HOSTS}, busy AS (
   SELECT host, count(*) AS n FROM attachments_attachment WHERE state = 'IN_PROGRESS' GROUP BY host
 ), room AS (
@@ -32,19 +33,21 @@ CLAIM = f"""{_HOSTS}, busy AS (
 ), chosen AS (
   SELECT next.id, row_number() OVER (ORDER BY room.n + next.place, next.next_attempt_at) AS turn
   FROM room CROSS JOIN LATERAL (
-    SELECT a.id, a.next_attempt_at, row_number() OVER (ORDER BY a.next_attempt_at, a.id) AS place
-    FROM attachments_attachment a
-    WHERE a.state = 'PENDING' AND a.host = room.host AND a.next_attempt_at <= statement_timestamp()
-    ORDER BY a.next_attempt_at, a.id LIMIT least(room.free, cardinality(%(takers)s::text[]))
+    SELECT first.id, first.next_attempt_at, row_number() OVER (ORDER BY first.next_attempt_at, first.id) AS place
+    FROM (
+      SELECT a.id, a.next_attempt_at FROM attachments_attachment a
+      WHERE a.state = 'PENDING' AND a.host = room.host AND a.next_attempt_at <= statement_timestamp()
+      ORDER BY a.next_attempt_at, a.id LIMIT %(count)s
+    ) AS first
   ) AS next
-  WHERE room.free > 0
-  ORDER BY turn LIMIT cardinality(%(takers)s::text[])
+  WHERE next.place <= room.free
+  ORDER BY turn LIMIT %(count)s
 ), claimed AS (
   UPDATE attachments_attachment AS a SET
     state = 'IN_PROGRESS', claim_token = a.claim_token + 1, claimed_by = (%(takers)s::text[])[chosen.turn],
     claimed_until = statement_timestamp() + make_interval(secs => %(lease)s), attempts = a.attempts + 1,
     window_began_at = coalesce(a.window_began_at, statement_timestamp()), next_attempt_at = NULL, kept_until = NULL
-  FROM chosen WHERE a.id = chosen.id AND a.state = 'PENDING'
+  FROM chosen WHERE a.id = chosen.id AND a.state || '' = 'PENDING'
   RETURNING a.*, chosen.turn
 ), attempt AS (
   INSERT INTO attachments_downloadattempt (attachment_id, token, started_at, bytes, code, message, leftovers)
