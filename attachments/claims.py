@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
 
-from attachments import sql
+from attachments import completions, sql
+from attachments.completions import Completion
 from attachments.failures import Failure
 from attachments.models import DownloadAttempt
 from attachments.together import Together
@@ -85,9 +86,9 @@ def take_for(takers: Sequence[str]) -> list[Claim | None]:
         "lease": settings.EVERMUSE_LEASE_SECONDS,
         "host_limit": settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY,
     }
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(sql.CLAIM_LOCK)
+    with connection.cursor() as cursor:
         cursor.execute(sql.CLAIM, parameters)
+        cursor.nextset()
         rows = cursor.fetchall()
     nothing: list[Claim | None] = [None] * (len(takers) - len(rows))
     return [Claim(*row) for row in rows] + nothing
@@ -99,25 +100,24 @@ _together: Together[str, Claim | None] = Together(take_for)
 def complete(claim: Claim, stored: Stored, *, received: int, http_status: int | None) -> tuple[str, bool]:
     """IN_PROGRESS → COMPLETE. Gives the URI that counts (another's, where the workspace held the same content) and
     whether the batch is settled. Raises LeaseLost. ``received``: bytes over the wire."""
-    parameters: dict[str, Any] = {
-        "id": claim.id,
-        "token": claim.token,
-        "uri": stored.uri,
-        "size": stored.size,
-        "mime_type": stored.mime_type,
-        "sha256": stored.sha256,
-        "sha1": stored.sha1,
-        "md5": stored.md5,
-        "bytes": received,
-        "http_status": http_status,
-        "host": claim.host,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(sql.COMPLETE, parameters)
-        row = cursor.fetchone()
-    if row is None:
+    settled = completions.settle(
+        Completion(
+            id=claim.id,
+            token=claim.token,
+            uri=stored.uri,
+            size=stored.size,
+            mime_type=stored.mime_type,
+            sha256=stored.sha256,
+            sha1=stored.sha1,
+            md5=stored.md5,
+            received=received,
+            http_status=http_status,
+            host=claim.host,
+        )
+    )
+    if settled is None:
         raise LeaseLost(f"attachment {claim.id} under claim {claim.token}")
-    return str(row[0]), bool(row[1])
+    return settled.uri, settled.is_last
 
 
 def fail(
