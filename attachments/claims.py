@@ -5,16 +5,18 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection
 
-from attachments import sql
+from attachments import completions, sql
+from attachments.completions import Completion
 from attachments.failures import Failure
 from attachments.models import DownloadAttempt
+from attachments.together import Together
 from attachments.watch import Transfer
 from evermuse import logs
 from evermuse.errors import LeaseLost
@@ -69,41 +71,53 @@ class Stored:
 
 
 def take() -> Claim | None:
-    """Claim one file that is due, or None. Counts the attempt and opens its row in the ledger."""
+    """Claim one file that is due, or None. Counts the attempt and opens its row in the ledger.
+
+    Threads that ask at the same time are served by one statement; each gets its file at once, none is kept in hand.
+    """
+    return _together.ask(f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}"[:128])
+
+
+def take_for(takers: Sequence[str]) -> list[Claim | None]:
+    """Claim a file for each taker, as far as there are files that may begin."""
     parameters: dict[str, Any] = {
-        "who": f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}"[:128],
+        "takers": list(takers),
+        "count": len(takers),
         "lease": settings.EVERMUSE_LEASE_SECONDS,
         "host_limit": settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY,
     }
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(sql.CLAIM_LOCK)
+    with connection.cursor() as cursor:
         cursor.execute(sql.CLAIM, parameters)
-        row = cursor.fetchone()
-    return Claim(*row) if row else None
+        cursor.nextset()
+        rows = cursor.fetchall()
+    nothing: list[Claim | None] = [None] * (len(takers) - len(rows))
+    return [Claim(*row) for row in rows] + nothing
+
+
+_together: Together[str, Claim | None] = Together(take_for)
 
 
 def complete(claim: Claim, stored: Stored, *, received: int, http_status: int | None) -> tuple[str, bool]:
     """IN_PROGRESS → COMPLETE. Gives the URI that counts (another's, where the workspace held the same content) and
     whether the batch is settled. Raises LeaseLost. ``received``: bytes over the wire."""
-    parameters: dict[str, Any] = {
-        "id": claim.id,
-        "token": claim.token,
-        "uri": stored.uri,
-        "size": stored.size,
-        "mime_type": stored.mime_type,
-        "sha256": stored.sha256,
-        "sha1": stored.sha1,
-        "md5": stored.md5,
-        "bytes": received,
-        "http_status": http_status,
-        "host": claim.host,
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(sql.COMPLETE, parameters)
-        row = cursor.fetchone()
-    if row is None:
+    settled = completions.settle(
+        Completion(
+            id=claim.id,
+            token=claim.token,
+            uri=stored.uri,
+            size=stored.size,
+            mime_type=stored.mime_type,
+            sha256=stored.sha256,
+            sha1=stored.sha1,
+            md5=stored.md5,
+            received=received,
+            http_status=http_status,
+            host=claim.host,
+        )
+    )
+    if settled is None:
         raise LeaseLost(f"attachment {claim.id} under claim {claim.token}")
-    return str(row[0]), bool(row[1])
+    return settled.uri, settled.is_last
 
 
 def fail(

@@ -2,16 +2,18 @@
 
 import contextvars
 import socket
-from http.cookiejar import DefaultCookiePolicy
+import ssl
+from functools import cache
 from typing import Any, TypeVar
 
-import requests
 from django.conf import settings
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 from urllib3.poolmanager import PoolManager
+from urllib3.util.ssl_ import create_urllib3_context
 
 from attachments import url_policy
 from attachments.failures import DownloadFailed, transient
@@ -93,23 +95,31 @@ class _CheckedPoolManager(PoolManager):
         self.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
 
+@cache
+def _trust() -> ssl.SSLContext:
+    """The certificates that are trusted, read once a process: reading them costs more than a small file."""
+    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
+    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    return context
+
+
 class CheckedAdapter(HTTPAdapter):
-    """requests' adapter on checked connections; no retries, no proxies."""
+    """requests' adapter on checked connections, for one download: no retries, no proxies, no session.
+
+    Without a session nothing of the environment plays a part, and no cookie or credential is carried anywhere.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
-        self.poolmanager = _CheckedPoolManager(num_pools=connections, maxsize=maxsize, block=block, **kwargs)
+        self.poolmanager = _CheckedPoolManager(
+            num_pools=connections, maxsize=maxsize, block=block, ssl_context=_trust(), **kwargs
+        )
 
-
-def new_session() -> requests.Session:
-    """A session of one download: nothing of the environment, no cookies or credentials carried anywhere."""
-    session = requests.Session()
-    session.trust_env = False
-    session.proxies = {}
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, CheckedAdapter(pool_connections=1, pool_maxsize=1, max_retries=0))
-    session.headers.clear()
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    return session
+    def cert_verify(self, conn: Any, url: str, verify: object, cert: object) -> None:
+        """The certificates to trust are in the shared context already."""
+        conn.cert_reqs = "CERT_REQUIRED"
 
 
 def behind(error: BaseException, kind: type[E]) -> E | None:

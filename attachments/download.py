@@ -65,15 +65,15 @@ def opened(url: str, transfer: Transfer, place: Place | None = None) -> Iterator
     Raises DownloadFailed, also from the chunks while they are read.
     """
     token = dial.current.set(transfer)
-    session = dial.new_session()
+    adapter = dial.CheckedAdapter()
     response: Response | None = None
     try:
         with _translated(transfer):
-            response = _follow(session, url, place)
+            response = _follow(adapter, url, place)
             is_continued = place is not None and _is_rest(response, place)
             if place is not None and not is_continued and response.status_code in {206, 416}:
                 response.close()
-                response = _follow(session, url)
+                response = _follow(adapter, url)
             if not is_continued:
                 _check_status(response)
             announced = _announced(response)
@@ -90,7 +90,7 @@ def opened(url: str, transfer: Transfer, place: Place | None = None) -> Iterator
     finally:
         if response is not None:
             response.close()
-        session.close()
+        adapter.close()
         dial.current.reset(token)
 
 
@@ -110,17 +110,16 @@ def _guarded(chunks: Iterator[bytes], transfer: Transfer) -> Iterator[bytes]:
         yield from chunks
 
 
-def _follow(session: requests.Session, url: str, place: Place | None = None) -> Response:
+def _follow(adapter: dial.CheckedAdapter, url: str, place: Place | None = None) -> Response:
     """The first answer that is no redirect."""
     at = url_policy.target(url)
     headers = HEADERS if place is None else {**HEADERS, "Range": f"bytes={place.offset}-", "If-Range": place.etag}
     for _ in range(MAX_REDIRECTS + 1):
-        response = session.get(
-            url,
-            headers=headers,
+        response = adapter.send(
+            requests.Request("GET", url, headers=headers).prepare(),
             stream=True,
-            allow_redirects=False,
             timeout=(dial.CONNECT_SECONDS, dial.READ_SECONDS),
+            proxies={},
         )
         if response.status_code not in REDIRECTS:
             return response

@@ -7,7 +7,7 @@ them. Sources: RFC 9110, sections 8.8.3 (strong validators), 13.1.5 (If-Range), 
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -15,7 +15,7 @@ from django.db import DatabaseError, connection
 from attachments import sql
 from attachments.claims import Claim
 from attachments.download import Place
-from attachments.storage import Measure, Upload
+from attachments.storage import Upload
 from evermuse import logs
 
 log = logs.get(__name__)
@@ -26,14 +26,13 @@ MAX_KEPT = 16
 
 @dataclass(eq=False, slots=True)
 class Partial:
-    """A download under way: the upload, what was measured, and what proves that the rest belongs to it.
+    """A download under way: the upload, which measures it, and what proves that the rest belongs to it.
 
     ``token``: the attempt under whose key it is stored.
     """
 
     upload: Upload
     token: int
-    measure: Measure = field(default_factory=Measure)
     opening: bytes = b""
     answered_mime: str = ""
     etag: str = ""
@@ -42,9 +41,9 @@ class Partial:
     @property
     def place(self) -> Place | None:
         """Where another request may go on; None where nothing proves that it would be the same file."""
-        if not self.etag or self.total is None or not 0 < self.measure.size < self.total:
+        if not self.etag or self.total is None or not 0 < self.upload.size < self.total:
             return None
-        return Place(self.etag, self.measure.size, self.total)
+        return Place(self.etag, self.upload.size, self.total)
 
 
 class Keeper:

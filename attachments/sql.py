@@ -1,10 +1,12 @@
 """Raw SQL of the attachments app: claims and settlements, each one statement and so one commit.
 
-Lock order everywhere: attachments, then stored files, then the batch's tally.
+Lock order everywhere: attachments, then stored files, then the batches' tallies; several of a kind in the order of
+their key.
 """
 
-# One claim at a time over all workers, so that the count of a host's downloads is exact.
-CLAIM_LOCK = "SELECT pg_advisory_xact_lock(7305213901)"
+# One claim at a time over all workers, so that the count of a host's downloads is exact. Sent with the claim as one text:
+# so one transaction and one round trip, in which the claim's snapshot is still taken after the lock.
+_CLAIM_LOCK = "SELECT pg_advisory_xact_lock(7305213901);"
 
 # The host with the fewest downloads on their way comes first, and of a host the file that waits longest: a slow vendor
 # never stands in another's way. Hosts are found by jumps over the partial index, not by reading all that waits.
@@ -20,37 +22,48 @@ WITH RECURSIVE hosts AS (
 _MAY_BEGIN = """h.host IS NOT NULL AND v.paused_at IS NULL
     AND (v.held_until IS NULL OR v.held_until <= statement_timestamp())"""
 
-CLAIM = f"""{_HOSTS}, busy AS (
+# Several at once are the same ones, in the same order, as one after the other: each further file of a host counts as one
+# more on its way, and where that would pass the host's limit there is none. (`state || ''`: by their ids, please. Where the
+# planner knows nothing of a table that just grew, it would rather read the whole index of what waits.)
+CLAIM = f"""{_CLAIM_LOCK}{_HOSTS}, busy AS (
   SELECT host, count(*) AS n FROM attachments_attachment WHERE state = 'IN_PROGRESS' GROUP BY host
-), chosen AS (
-  SELECT first.id
+), room AS (
+  SELECT h.host, coalesce(busy.n, 0) AS n,
+    CASE WHEN v.opened_at IS NULL THEN %(host_limit)s ELSE 1 END - coalesce(busy.n, 0) AS free
   FROM hosts h LEFT JOIN busy USING (host) LEFT JOIN attachments_vendorhost v USING (host)
-  CROSS JOIN LATERAL (
-    SELECT a.id, a.next_attempt_at FROM attachments_attachment a
-    WHERE a.state = 'PENDING' AND a.host = h.host AND a.next_attempt_at <= statement_timestamp()
-    ORDER BY a.next_attempt_at, a.id LIMIT 1
-  ) AS first
   WHERE {_MAY_BEGIN}
-    AND coalesce(busy.n, 0) < CASE WHEN v.opened_at IS NULL THEN %(host_limit)s ELSE 1 END
-  ORDER BY coalesce(busy.n, 0), first.next_attempt_at LIMIT 1
+), chosen AS (
+  SELECT next.id, row_number() OVER (ORDER BY room.n + next.place, next.next_attempt_at) AS turn
+  FROM room CROSS JOIN LATERAL (
+    SELECT first.id, first.next_attempt_at, row_number() OVER (ORDER BY first.next_attempt_at, first.id) AS place
+    FROM (
+      SELECT a.id, a.next_attempt_at FROM attachments_attachment a
+      WHERE a.state = 'PENDING' AND a.host = room.host AND a.next_attempt_at <= statement_timestamp()
+      ORDER BY a.next_attempt_at, a.id LIMIT %(count)s
+    ) AS first
+  ) AS next
+  WHERE next.place <= room.free
+  ORDER BY turn LIMIT %(count)s
 ), claimed AS (
   UPDATE attachments_attachment AS a SET
-    state = 'IN_PROGRESS', claim_token = a.claim_token + 1, claimed_by = %(who)s,
+    state = 'IN_PROGRESS', claim_token = a.claim_token + 1, claimed_by = (%(takers)s::text[])[chosen.turn],
     claimed_until = statement_timestamp() + make_interval(secs => %(lease)s), attempts = a.attempts + 1,
     window_began_at = coalesce(a.window_began_at, statement_timestamp()), next_attempt_at = NULL, kept_until = NULL
-  FROM chosen WHERE a.id = chosen.id AND a.state = 'PENDING'
-  RETURNING a.*
+  FROM chosen WHERE a.id = chosen.id AND a.state || '' = 'PENDING'
+  RETURNING a.*, chosen.turn
 ), attempt AS (
   INSERT INTO attachments_downloadattempt (attachment_id, token, started_at, bytes, code, message, leftovers)
   SELECT id, claim_token, statement_timestamp(), 0, 'IN_PROGRESS', '', true FROM claimed
+), begun AS (
+  SELECT batch_id FROM attachments_attachmenttally
+  WHERE batch_id IN (SELECT batch_id FROM claimed) AND NOT has_begun ORDER BY batch_id FOR UPDATE
 ), tally AS (
-  UPDATE attachments_attachmenttally AS t SET has_begun = true FROM claimed
-  WHERE t.batch_id = claimed.batch_id AND NOT t.has_begun
+  UPDATE attachments_attachmenttally AS t SET has_begun = true FROM begun WHERE t.batch_id = begun.batch_id
 )
 SELECT c.id, c.claim_token, c.batch_id, c.workspace_id, w.name, c.type, c.filename, c.vendor_url, c.upload_intent_id,
   c.declared_mime_type, c.declared_size, c.declared_sha1, c.declared_md5, c.attempts,
   extract(epoch FROM statement_timestamp() - c.window_began_at)::float, c.host, c.kept_token, c.origin
-FROM claimed c JOIN ingest_workspace w ON w.id = c.workspace_id
+FROM claimed c JOIN ingest_workspace w ON w.id = c.workspace_id ORDER BY c.turn
 """
 
 RENEW = """
@@ -59,35 +72,56 @@ WHERE state = 'IN_PROGRESS' AND (id, claim_token) IN (SELECT * FROM unnest(%s::b
 RETURNING id
 """
 
-# The fence is `held`: no row of it, and nothing is written.
-COMPLETE = """
-WITH held AS (
-  SELECT id, batch_id, workspace_id FROM attachments_attachment
-  WHERE id = %(id)s AND claim_token = %(token)s AND state = 'IN_PROGRESS' FOR UPDATE
+# Several tallies are locked in the order of their key before they are changed, so that two groups cannot deadlock.
+_ORDERED = """ordered AS (
+  SELECT batch_id FROM attachments_attachmenttally
+  WHERE batch_id IN (SELECT batch_id FROM counted) ORDER BY batch_id FOR UPDATE
+)"""
+
+# One or several files. The fence is `held`: no row of a file, and nothing of it is written. Of equal contents in one
+# workspace the first one's object counts. (`state || ''`: see CLAIM.)
+COMPLETE = f"""
+WITH given AS (
+  SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[],
+    %s::bigint[], %s::int[], %s::text[])
+    AS g (id, token, uri, size, mime_type, sha256, sha1, md5, bytes, http_status, host)
+), held AS (
+  SELECT g.*, a.batch_id, a.workspace_id FROM attachments_attachment a JOIN given g USING (id)
+  WHERE a.claim_token = g.token AND a.state || '' = 'IN_PROGRESS' ORDER BY a.id FOR UPDATE OF a
+), distinct_files AS (
+  SELECT DISTINCT ON (workspace_id, sha256) workspace_id, sha256, uri, size FROM held ORDER BY workspace_id, sha256, id
 ), file AS (
   INSERT INTO attachments_storedfile AS f (workspace_id, sha256, storage_uri, size, created_at)
-  SELECT workspace_id, decode(%(sha256)s, 'hex'), %(uri)s, %(size)s, statement_timestamp() FROM held
+  SELECT workspace_id, decode(sha256, 'hex'), uri, size, statement_timestamp() FROM distinct_files
+  ORDER BY workspace_id, sha256
   ON CONFLICT (workspace_id, sha256) DO UPDATE SET size = f.size
-  RETURNING storage_uri
+  RETURNING workspace_id, encode(sha256, 'hex') AS sha256, storage_uri
+), stored AS (
+  SELECT held.*, file.storage_uri FROM held JOIN file USING (workspace_id, sha256)
 ), done AS (
   UPDATE attachments_attachment AS a SET
     state = 'COMPLETE', claimed_until = NULL, completed_at = statement_timestamp(), error_code = '', error_message = '',
-    size = %(size)s, mime_type = %(mime_type)s, sha256 = %(sha256)s, sha1 = %(sha1)s, md5 = %(md5)s,
-    storage_uri = file.storage_uri, kept_token = NULL, kept_until = NULL
-  FROM held, file WHERE a.id = held.id
+    size = stored.size, mime_type = stored.mime_type, sha256 = stored.sha256, sha1 = stored.sha1, md5 = stored.md5,
+    storage_uri = stored.storage_uri, kept_token = NULL, kept_until = NULL
+  FROM stored WHERE a.id = stored.id
+), failing AS (
+  SELECT host FROM attachments_vendorhost WHERE host IN (SELECT host FROM held) AND failures > 0 ORDER BY host FOR UPDATE
 ), host AS (
-  UPDATE attachments_vendorhost SET failures = 0, opened_at = NULL, held_until = NULL, last_error = ''
-  WHERE host = %(host)s AND failures > 0
+  UPDATE attachments_vendorhost AS v SET failures = 0, opened_at = NULL, held_until = NULL, last_error = ''
+  FROM failing WHERE v.host = failing.host
 ), attempt AS (
   UPDATE attachments_downloadattempt AS d SET
-    finished_at = statement_timestamp(), http_status = %(http_status)s, bytes = %(bytes)s, code = 'OK', message = '',
-    leftovers = file.storage_uri <> %(uri)s
-  FROM held, file WHERE d.attachment_id = held.id AND d.token = %(token)s
-), tally AS (
-  UPDATE attachments_attachmenttally AS t SET complete = t.complete + 1 FROM held WHERE t.batch_id = held.batch_id
-  RETURNING t.complete + t.failed >= t.total AS is_settled
+    finished_at = statement_timestamp(), http_status = stored.http_status, bytes = stored.bytes, code = 'OK', message = '',
+    leftovers = stored.storage_uri <> stored.uri
+  FROM stored WHERE d.attachment_id = stored.id AND d.token = stored.token
+), counted AS (
+  SELECT batch_id, count(*) AS n FROM stored GROUP BY batch_id
+), {_ORDERED}, tally AS (
+  UPDATE attachments_attachmenttally AS t SET complete = t.complete + counted.n
+  FROM counted JOIN ordered USING (batch_id) WHERE t.batch_id = counted.batch_id
+  RETURNING t.batch_id, t.complete + t.failed >= t.total AS is_settled
 )
-SELECT file.storage_uri, coalesce((SELECT is_settled FROM tally), true) FROM file
+SELECT stored.id, stored.storage_uri, coalesce(tally.is_settled, true) FROM stored LEFT JOIN tally USING (batch_id)
 """
 
 # A transient fault waits; a final one settles the file.
@@ -131,7 +165,7 @@ SELECT held.batch_id, coalesce((SELECT is_settled FROM tally), false) FROM held
 """
 
 # Claims whose worker died: to be taken again, or given up after too many crashes.
-TAKE_BACK = """
+TAKE_BACK = f"""
 WITH lost AS (
   SELECT id, claim_token, batch_id, crashes + 1 >= %(max_crashes)s AS is_hopeless FROM attachments_attachment
   WHERE state = 'IN_PROGRESS' AND (claimed_until < statement_timestamp()
@@ -150,9 +184,9 @@ WITH lost AS (
   FROM lost WHERE d.attachment_id = lost.id AND d.token = lost.claim_token AND d.finished_at IS NULL
 ), counted AS (
   SELECT batch_id, count(*) AS n FROM lost WHERE is_hopeless GROUP BY batch_id
-), tally AS (
+), {_ORDERED}, tally AS (
   UPDATE attachments_attachmenttally AS t SET failed = t.failed + counted.n
-  FROM counted WHERE t.batch_id = counted.batch_id
+  FROM counted JOIN ordered USING (batch_id) WHERE t.batch_id = counted.batch_id
 )
 SELECT id, batch_id, is_hopeless FROM lost
 """
@@ -206,7 +240,7 @@ SELECT count(*) FROM old
 """
 
 # Behind an open breaker a file would wait for as long as its host is away: past the window of its attempts it fails.
-FAIL_BEHIND_BREAKER = """
+FAIL_BEHIND_BREAKER = f"""
 WITH hopeless AS (
   SELECT a.id, a.batch_id, v.last_error FROM attachments_vendorhost v
   JOIN attachments_attachment a ON a.host = v.host AND a.state = 'PENDING'
@@ -221,9 +255,9 @@ WITH hopeless AS (
   FROM hopeless h WHERE a.id = h.id
 ), counted AS (
   SELECT batch_id, count(*) AS n FROM hopeless GROUP BY batch_id
-), tally AS (
+), {_ORDERED}, tally AS (
   UPDATE attachments_attachmenttally AS t SET failed = t.failed + counted.n
-  FROM counted WHERE t.batch_id = counted.batch_id
+  FROM counted JOIN ordered USING (batch_id) WHERE t.batch_id = counted.batch_id
 )
 SELECT DISTINCT batch_id FROM hopeless
 """

@@ -5,20 +5,19 @@ streaming upload leaks threads when parts fail and cannot be recorded or resumed
 """
 
 import contextlib
-import hashlib
-import io
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
 from django.conf import settings
 from minio import Minio
 from minio.datatypes import Part
 from minio.error import S3Error
 
+from attachments.measure import Checksums, Measure
 from evermuse.errors import StoreUnavailable
 from lake import object_store
 
@@ -27,30 +26,6 @@ PART_BYTES = 8 * 1024 * 1024
 PARTS_IN_FLIGHT = 2
 READ_BYTES = 256 * 1024
 DOWNLOAD_URL_LIFETIME = timedelta(hours=1)
-
-
-class Hash(Protocol):
-    """What hashlib's objects offer here."""
-
-    def update(self, data: bytes, /) -> None: ...
-    def hexdigest(self) -> str: ...
-
-
-@dataclass(slots=True)
-class Measure:
-    """Size and checksums of the bytes that went by."""
-
-    size: int = 0
-    sha256: Hash = field(default_factory=hashlib.sha256)
-    sha1: Hash = field(default_factory=lambda: hashlib.sha1(usedforsecurity=False))
-    md5: Hash = field(default_factory=lambda: hashlib.md5(usedforsecurity=False))
-
-    def add(self, chunk: bytes) -> None:
-        """Count and hash a chunk."""
-        self.size += len(chunk)
-        self.sha256.update(chunk)
-        self.sha1.update(chunk)
-        self.md5.update(chunk)
 
 
 @cache
@@ -72,16 +47,19 @@ def _store_errors() -> Iterator[None]:
 
 
 class Upload:
-    """One object on its way. Use as a context manager: what is not completed is aborted.
+    """One object on its way, measured as it goes. Use as a context manager: what is not completed is aborted.
 
-    Memory: at most ``PART_BYTES`` × (1 + ``PARTS_IN_FLIGHT``). Raises StoreUnavailable.
+    Memory: at most ``PART_BYTES`` × (1 + ``PARTS_IN_FLIGHT``). ``size``: bytes written. Raises StoreUnavailable.
     """
 
     def __init__(self, key: str, mime_type: str) -> None:
         self.key, self.mime_type = key, mime_type
+        self.size = 0
         self.upload_id = ""
         self.is_stored = False
         self._buffer = bytearray()
+        self._measure = Measure()
+        self._checksums: Checksums | None = None
         self._number = 0
         self._sending: list[Future[Part]] = []
         self._sent: list[Part] = []
@@ -94,27 +72,41 @@ class Upload:
             self.abandon()
 
     def write(self, chunk: bytes) -> None:
-        """Take a chunk; a full part is sent while the next one fills."""
-        self._buffer += chunk
-        while len(self._buffer) >= PART_BYTES:
-            part = bytes(self._buffer[:PART_BYTES])
-            del self._buffer[:PART_BYTES]
-            self._send(part)
+        """Take a chunk; a full part is sent and hashed while the next one fills."""
+        self.size += len(chunk)
+        if len(self._buffer) + len(chunk) < PART_BYTES:
+            self._buffer += chunk
+            return
+        left = memoryview(chunk)
+        while left:
+            taken = left[: PART_BYTES - len(self._buffer)]
+            self._buffer += taken
+            left = left[len(taken) :]
+            if len(self._buffer) == PART_BYTES:
+                # The buffer itself goes on its way, so that its bytes are not copied.
+                part, self._buffer = self._buffer, bytearray()
+                self._send(part)
+
+    def end(self) -> Checksums:
+        """No more is written: the checksums of all of it."""
+        if self._checksums is None:
+            self._checksums = self._measure.end(self._buffer)
+        return self._checksums
 
     def complete(self) -> str:
         """Make the object whole and give its URI."""
+        checksums = self.end()
         with _store_errors():
             if not self.upload_id:
-                content = bytes(self._buffer)
-                _client().put_object(
-                    settings.MINIO_BUCKET, self.key, io.BytesIO(content), len(content), content_type=self.mime_type
-                )
+                # The signature covers the content by its SHA-256, which need not be taken twice.
+                headers: Any = {"Content-Type": self.mime_type, object_store.CONTENT_SHA256: checksums.sha256}
+                _client()._put_object(settings.MINIO_BUCKET, self.key, self._buffer, headers)  # type: ignore[arg-type]
             else:
                 if self._buffer:
-                    self._send(bytes(self._buffer))
+                    self._put_later(self._buffer)
                 self._wait(0)
                 _client()._complete_multipart_upload(settings.MINIO_BUCKET, self.key, self.upload_id, self._sent)
-        self._buffer.clear()
+        self._buffer = bytearray()
         self.is_stored = True
         return object_store.uri(self.key)
 
@@ -126,27 +118,32 @@ class Upload:
             with contextlib.suppress(Exception):
                 sending.result()
         self._sending.clear()
-        self._buffer.clear()
+        self._buffer = bytearray()
         if self.upload_id:
             with contextlib.suppress(*object_store.FAULTS):
                 _client()._abort_multipart_upload(settings.MINIO_BUCKET, self.key, self.upload_id)
                 self.upload_id = ""
 
-    def _send(self, part: bytes) -> None:
+    def _send(self, part: bytearray) -> None:
         with _store_errors():
             if not self.upload_id:
                 headers: Any = {"Content-Type": self.mime_type}
                 self.upload_id = _client()._create_multipart_upload(settings.MINIO_BUCKET, self.key, headers)
-            self._wait(PARTS_IN_FLIGHT - 1)
-            self._number += 1
-            self._sending.append(_parts().submit(self._put, part, self._number))
+            self._measure.add(part)
+            self._put_later(part)
+
+    def _put_later(self, part: bytearray) -> None:
+        self._wait(PARTS_IN_FLIGHT - 1)
+        self._number += 1
+        self._sending.append(_parts().submit(self._put, part, self._number))
 
     def _wait(self, allowed: int) -> None:
         while len(self._sending) > allowed:
             self._sent.append(self._sending.pop(0).result())
 
-    def _put(self, part: bytes, number: int) -> Part:
-        etag = _client()._upload_part(settings.MINIO_BUCKET, self.key, part, None, self.upload_id, number)
+    def _put(self, part: bytearray, number: int) -> Part:
+        bucket, upload_id = settings.MINIO_BUCKET, self.upload_id
+        etag = _client()._upload_part(bucket, self.key, part, None, upload_id, number)  # type: ignore[arg-type]
         return Part(number, etag)
 
 

@@ -6,9 +6,10 @@ from attachments import claims, content, download, storage, uploads
 from attachments.claims import Claim, Stored
 from attachments.download import Answer
 from attachments.failures import DownloadFailed, final
+from attachments.measure import Checksums
 from attachments.models import UploadIntent
 from attachments.resumption import Partial, keeper
-from attachments.storage import Measure, Upload
+from attachments.storage import Upload
 from attachments.watch import Transfer
 from evermuse import public_ids
 
@@ -92,14 +93,14 @@ class Fetch:
         if answer.announced is not None and answer.announced > limit:
             raise final("TOO_LARGE", f"the file has {answer.announced} bytes; at most {limit} are taken", status)
         partial = self._begun(answer)
-        measure, upload = partial.measure, partial.upload
+        upload = partial.upload
         for chunk in answer.chunks:
-            measure.add(chunk)
-            if measure.size > limit:
+            if upload.size + len(chunk) > limit:
                 raise final("TOO_LARGE", f"the file is larger than {limit} bytes", status)
             if len(partial.opening) < OPENING_BYTES:
                 partial.opening += chunk[:OPENING_BYTES]
             upload.write(chunk)
+        checksums = upload.end()
         content.check_promise(
             type=self.claim.type,
             declared_mime=self.claim.declared_mime_type,
@@ -107,27 +108,25 @@ class Fetch:
             opening=partial.opening,
         )
         claim, intent = self.claim, self._intent
-        check_declared(measure, claim.declared_size, claim.declared_sha1, claim.declared_md5, status)
+        check_declared(upload.size, checksums, claim.declared_size, claim.declared_sha1, claim.declared_md5, status)
         if intent is not None:
-            check_declared(measure, intent.size, intent.sha1, intent.md5, status)
+            check_declared(upload.size, checksums, intent.size, intent.sha1, intent.md5, status)
         if self.transfer.stopped:
             raise DownloadFailed(self.transfer.stopped)
         return Stored(
             uri=upload.complete(),
-            size=measure.size,
+            size=upload.size,
             mime_type=upload.mime_type,
-            sha256=measure.sha256.hexdigest(),
-            sha1=measure.sha1.hexdigest(),
-            md5=measure.md5.hexdigest(),
+            sha256=checksums.sha256,
+            sha1=checksums.sha1,
+            md5=checksums.md5,
         )
 
 
-def check_declared(measure: Measure, size: int | None, sha1: str, md5: str, status: int | None) -> None:
+def check_declared(came: int, checksums: Checksums, size: int | None, sha1: str, md5: str, status: int | None) -> None:
     """Raise (final) when the file is not the one that was described; empty values promise nothing."""
-    if size is not None and size != measure.size:
-        raise final("SIZE_MISMATCH", f"size: {size} bytes were declared, {measure.size} came", status)
-    for name, declared, found in (("sha1", sha1, measure.sha1), ("md5", md5, measure.md5)):
-        if declared and declared.strip().lower() != found.hexdigest():
-            raise final(
-                f"{name.upper()}_MISMATCH", f"{name}: the file's is {found.hexdigest()}, another was declared", status
-            )
+    if size is not None and size != came:
+        raise final("SIZE_MISMATCH", f"size: {size} bytes were declared, {came} came", status)
+    for name, declared, found in (("sha1", sha1, checksums.sha1), ("md5", md5, checksums.md5)):
+        if declared and declared.strip().lower() != found:
+            raise final(f"{name.upper()}_MISMATCH", f"{name}: the file's is {found}, another was declared", status)

@@ -1,0 +1,126 @@
+"""Claims for several threads in one statement: the same files, in the same order, as one after the other."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+from pytest_django.fixtures import Settings
+
+from attachments import claims, fetching
+from attachments.models import Attachment, AttachmentTally, DownloadAttempt, VendorHost
+from ingest.models import Workspace
+from tests.attachments.journey import file, run, send
+from tests.attachments.vendor import Vendor
+from tests.http_client import ApiClient
+
+FIVE = [f"worker-{number}" for number in range(5)]
+
+
+def at(*ports: int, each: int) -> list[dict[str, object]]:
+    return [file(f"http://127.0.0.1:{port}/{number}") for port in ports for number in range(each)]
+
+
+def hosts_of(taken: list[claims.Claim | None]) -> list[str | None]:
+    return [claim.host.rpartition(":")[2] if claim else None for claim in taken]
+
+
+def test_a_group_is_shared_out_by_turns_up_to_each_hosts_limit(api: ApiClient, settings: Settings) -> None:
+    settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = 3
+    send(api, *at(1111, each=8), *at(2222, each=2))
+    taken = claims.take_for([*FIVE, "x", "y"])
+    assert hosts_of(taken) == ["1111", "2222", "1111", "2222", "1111", None, None]
+    assert hosts_of(claims.take_for(FIVE)) == [None] * 5
+
+
+def test_a_group_counts_what_is_on_its_way_already(api: ApiClient, settings: Settings) -> None:
+    settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = 2
+    send(api, *at(1111, each=5))
+    first = claims.take()
+    send(api, *at(2222, each=5))
+    assert first is not None
+    assert hosts_of(claims.take_for(FIVE)) == ["2222", "1111", "2222", None, None]
+
+
+def test_each_file_of_a_group_has_its_own_claim_and_its_row_in_the_ledger(api: ApiClient) -> None:
+    batch_id = send(api, *at(1111, each=3))
+    taken = claims.take_for(FIVE)
+    found = [claim for claim in taken if claim]
+    assert [claim.vendor_url[-1] for claim in found] == ["0", "1", "2"]
+    rows = {row.pk: row for row in Attachment.objects.all()}
+    assert [(rows[c.id].state, rows[c.id].claim_token, rows[c.id].claimed_by) for c in found] == [
+        ("IN_PROGRESS", c.token, who) for c, who in zip(found, FIVE, strict=False)
+    ]
+    assert set(DownloadAttempt.objects.values_list("attachment_id", "token")) == {(c.id, c.token) for c in found}
+    assert AttachmentTally.objects.get(batch_id=int(batch_id[6:])).has_begun
+
+
+def test_behind_an_open_breaker_a_group_gets_one_file_and_of_a_paused_host_none(api: ApiClient) -> None:
+    send(api, *at(1111, 2222, 3333, each=2))
+    VendorHost.objects.filter(host="127.0.0.1:1111").update(opened_at=timezone.now() - timedelta(minutes=1))
+    VendorHost.objects.filter(host="127.0.0.1:2222").update(paused_at=timezone.now())
+    assert sorted(hosts_of(claims.take_for(FIVE)), key=str) == ["1111", "3333", "3333", None, None]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_threads_together_never_pass_a_hosts_limit(
+    workspace: Workspace, new_client: Callable[..., ApiClient], settings: Settings
+) -> None:
+    settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = 4
+    send(new_client(), *at(1111, 2222, each=5))
+    begin = threading.Barrier(6)
+
+    def worker(number: int) -> list[claims.Claim]:
+        begin.wait(30)
+        try:
+            # Each thread a process of its own, as far as PostgreSQL can tell: it shares its statement with nobody.
+            return [claim for claim in claims.take_for([f"worker-{number}"] * 3) if claim]
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        taken = [claim for found in pool.map(worker, range(6)) for claim in found]
+    assert len({claim.id for claim in taken}) == len(taken) == 8
+    assert sorted(hosts_of([*taken])) == ["1111"] * 4 + ["2222"] * 4  # type: ignore[type-var]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_threads_that_ask_at_once_each_get_another_file(
+    workspace: Workspace, new_client: Callable[..., ApiClient], settings: Settings
+) -> None:
+    send(new_client(), *at(1111, 2222, each=3))
+    begin = threading.Barrier(8)
+
+    def taker(_: int) -> int | None:
+        begin.wait(30)
+        try:
+            claim = claims.take()
+            return claim.id if claim else None
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(taker, range(8)))
+    assert taken.count(None) == 2
+    assert {one for one in taken if one} == set(Attachment.objects.values_list("pk", flat=True))
+
+
+@pytest.mark.usefixtures("empty_store")
+def test_a_stopping_worker_gives_the_file_it_just_got_back_uncounted(
+    api: ApiClient, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch_id = send(api, file(vendor.on("/a", lambda x: x.answer(b"a"))))
+    taken = claims.take_for(FIVE)[0]
+    assert taken is not None
+    stopping = threading.Event()
+    stopping.set()
+    with monkeypatch.context() as patch:
+        patch.setattr(fetching, "stopping", stopping)
+        fetching.fetch_one(taken)
+    row = Attachment.objects.get()
+    assert (row.state, row.attempts, AttachmentTally.objects.get().failed) == ("PENDING", 0, 0)
+    assert run(api, batch_id)["attachmentDownloadComplete"] == 1
+    assert [attempt["code"] for attempt in api.rows(batch_id, "attachments")[0]["attempts"]] == ["INTERRUPTED", "OK"]
