@@ -7,15 +7,15 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponseBase
-from django.urls import reverse
 from django.utils.html import format_html
-from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
-from evermuse import wake
-from evermuse.admin import PipelineAdmin, block, pretty
-from ingest import api_keys, batches
-from ingest.models import PERMISSIONS, ApiKey, Batch, Product, Project, Workspace
+from ingest import api_keys
+from ingest.batch_admin import BatchAdmin
+from ingest.models import PERMISSIONS, ApiKey, Product, Project, Workspace
+
+# Registered in its own module.
+__all__ = ["BatchAdmin"]
 
 
 @admin.register(Workspace)
@@ -126,59 +126,3 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
     def revoke(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> None:
         revoked = sum(api_keys.revoke(key) for key in queryset)
         messages.success(request, f"Revoked: {revoked}. They are refused from the next request on.")
-
-
-@admin.register(Batch)
-class BatchAdmin(PipelineAdmin):
-    list_display = (
-        "public_id", "workspace", "status", "type", "source", "record_count", "accepted_count", "rejected_count",
-        "created_at", "completed_at",
-    )  # fmt: skip
-    list_filter = ("status", "workspace", "type", "source")
-    list_select_related = ("workspace",)
-    search_fields = ("id__exact", "source")
-    search_help_text = "Batch number or id, or a source label"
-    actions: ClassVar = ["retry"]
-    fields = (
-        "public_id", "workspace", "status", "type", "source", "api_key", "created_at", "landed_at", "processing_at",
-        "completed_at", "record_count", "accepted_count", "rejected_count", "error_count", "errors", "links", "payload",
-        "attempts", "crashes", "claimed_by", "claimed_until", "not_before", "failure",
-    )  # fmt: skip
-
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Batch], search_term: str
-    ) -> tuple[QuerySet[Batch], bool]:
-        number = search_term.strip().removeprefix("batch_")
-        if number.isascii() and number.isdigit() and len(number) <= 19 and int(number) < 2**63:
-            return queryset.filter(id=int(number)), False
-        return (queryset.filter(source__startswith=search_term.strip()) if search_term else queryset), False
-
-    @admin.display(description="Batch", ordering="id")
-    def public_id(self, obj: Batch) -> str:
-        return obj.public_id
-
-    @admin.display(description="First errors")
-    def errors(self, obj: Batch) -> SafeString:
-        return pretty(obj.first_errors)
-
-    @admin.display(description="Of this batch")
-    def links(self, obj: Batch) -> SafeString:
-        def link(name: str) -> str:
-            return f"{reverse(f'admin:{name}_changelist')}?batch__id__exact={obj.pk}"
-
-        return format_html(
-            '<a href="{}">Rejected records</a> · <a href="{}">Attachments</a>',
-            link("lake_rejectedrecord"),
-            link("attachments_attachment"),
-        )
-
-    @admin.display(description="Payload as sent")
-    def payload(self, obj: Batch) -> SafeString:
-        return block(batches.content_of(obj.payload))
-
-    @admin.action(description="Retry the selected FAILED batches")
-    def retry(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
-        reopened = [batch.pk for batch in queryset if batches.reopen(batch.pk)]
-        for batch_id in reopened:
-            wake.landing(batch_id)
-        messages.success(request, f"Set going again: {len(reopened)}.")

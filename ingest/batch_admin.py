@@ -1,0 +1,204 @@
+"""A batch in the admin: its list, its page, and what an operator can do with it."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.forms import Media
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, StreamingHttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path, reverse
+from unfold.decorators import display
+
+from attachments import fetching, storage
+from attachments.models import AttachmentTally
+from evermuse import audit, wake
+from evermuse.admin import PipelineAdmin, block, pretty
+from evermuse.roles import may_act, may_see_payloads
+from ingest import batch_story, batches
+from ingest.models import Batch
+from ingest.views.base import ndjson
+from lake import selectors
+from lake.models import RejectedRecord
+
+STATUS_LABELS = {
+    "LANDING": "info",
+    "LANDED": "info",
+    "PROCESSING": "info",
+    "COMPLETE": "success",
+    "FAILED": "danger",
+}
+STREAM_PAGE = 500
+
+
+@admin.register(Batch)
+class BatchAdmin(PipelineAdmin):
+    """Rows of the pipeline: looked at, set going again, never edited."""
+
+    list_display = (
+        "public_id", "workspace", "condition", "type", "source", "record_count", "accepted_count", "rejected_count",
+        "created_at", "completed_at",
+    )  # fmt: skip
+    list_filter = ("status", "workspace", "type", "source")
+    list_select_related = ("workspace",)
+    search_fields = ("id__exact", "source")
+    search_help_text = "Batch number or id, or the beginning of a source label"
+    actions: ClassVar = ["retry"]
+    fields: ClassVar[list[str]] = []
+    change_form_template = "admin/ingest/batch/page.html"
+
+    @property
+    def media(self) -> Media:
+        mine: Media = super().media + Media(css={"all": ["ingest/batch.css"]}, js=["ingest/batch.js"])
+        return mine
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Batch], search_term: str
+    ) -> tuple[QuerySet[Batch], bool]:
+        number = search_term.strip().removeprefix("batch_")
+        if number.isascii() and number.isdigit() and len(number) <= 19 and int(number) < 2**63:
+            return queryset.filter(id=int(number)), False
+        return (queryset.filter(source__startswith=search_term.strip()) if search_term else queryset), False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request)
+        return actions if may_act(request) else {}
+
+    @admin.display(description="Batch", ordering="id")
+    def public_id(self, obj: Batch) -> str:
+        return obj.public_id
+
+    @display(description="Status", ordering="status", label=STATUS_LABELS)  # type: ignore[untyped-decorator]
+    def condition(self, obj: Batch) -> str:
+        return obj.status
+
+    @admin.action(description="Retry what failed in the selected batches")
+    def retry(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
+        _allow(request)
+        told = [_retry(request, batch) for batch in queryset.order_by("pk")]
+        messages.success(request, f"Set going again: {sum(told)} of {len(told)}. The others had nothing that failed.")
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap: Callable[[Any], Any] = self.admin_site.admin_view
+        mine = [
+            path("<int:batch_id>/act/", wrap(self.act_view), name="ingest_batch_act"),
+            path("<int:batch_id>/payload/", wrap(self.payload_view), name="ingest_batch_payload"),
+            path("<int:batch_id>/rejected.ndjson", wrap(self.rejected_view), name="ingest_batch_rejected"),
+        ]
+        return [*mine, *super().get_urls()]
+
+    def act_view(self, request: HttpRequest, batch_id: int) -> HttpResponse:
+        """The buttons of a batch's page: POST with ``act``."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        _allow(request)
+        batch = get_object_or_404(Batch, pk=batch_id)
+        if request.POST.get("act") == "retry":
+            if _retry(request, batch):
+                messages.success(request, "Set going again. This page follows it.")
+            else:
+                messages.warning(request, "Nothing in this batch has failed: nothing was changed.")
+        else:
+            messages.error(request, "No such act.")
+        return redirect("admin:ingest_batch_change", batch_id)
+
+    def payload_view(self, request: HttpRequest, batch_id: int) -> HttpResponse:
+        """The body of the request, byte for byte, decompressed, as a download."""
+        batch = self._of_payloads(request, batch_id)
+        answer = HttpResponse(batches.content_of(batch.payload), content_type=batch.payload.media_type)
+        suffix = "ndjson" if batch.payload.media_type.endswith("ndjson") else "json"
+        answer["Content-Disposition"] = f'attachment; filename="{batch.public_id}.{suffix}"'
+        return answer
+
+    def rejected_view(self, request: HttpRequest, batch_id: int) -> StreamingHttpResponse:
+        """The rejected records as NDJSON: the lines of the API's error endpoint."""
+        batch = self._of_payloads(request, batch_id)
+        answer = ndjson(
+            lambda after: selectors.rejected_page(
+                batch.pk, batch.record_count, after=after, limit=STREAM_PAGE, single_line=True
+            )
+        )
+        answer["Content-Disposition"] = f'attachment; filename="{batch.public_id}-rejected.ndjson"'
+        return answer
+
+    def _of_payloads(self, request: HttpRequest, batch_id: int) -> Batch:
+        if not (may_see_payloads(request) and self.has_view_permission(request)):
+            raise PermissionDenied
+        return get_object_or_404(Batch.objects.select_related("payload"), pk=batch_id)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponseBase:
+        number = _number(object_id)
+        batch = Batch.objects.select_related("workspace", "api_key").filter(pk=number).first()
+        shown = _page(request, batch) if batch and self.has_view_permission(request, batch) else {}
+        answer: HttpResponseBase = super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
+        return answer
+
+
+def _allow(request: HttpRequest) -> None:
+    if not may_act(request):
+        raise PermissionDenied
+
+
+def _retry(request: HttpRequest, batch: Batch) -> bool:
+    """What `POST …/retry` of the API does, noted in the audit log; whether anything changed."""
+    with transaction.atomic():
+        is_reopened = batches.reopen(batch.pk)
+        if is_reopened:
+            audit.record(request, batch, "Retry: the batch is opened again")
+    if is_reopened:
+        wake.landing(batch.pk)
+        return True
+    files = fetching.retry_failed(batch.pk)
+    if files:
+        audit.record(request, batch, "Retry of failed files", files=files)
+    return files > 0
+
+
+def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
+    """The context of a batch's page."""
+    sees_payloads = may_see_payloads(request)
+    tally = AttachmentTally.objects.filter(batch_id=batch.pk).first()
+    archived = batch_story.archived_object(batch)
+    rejected = batch_story.rejected(batch, start=_number(request.GET.get("rejected")))
+    files = batch_story.files(batch, start=_number(request.GET.get("files")))
+    return {
+        "title": batch.public_id,
+        "batch": batch,
+        "steps": [(step, batch_story.in_words(step.after)) for step in batch_story.timeline(batch)],
+        "is_settled": batch.status in {Batch.Status.COMPLETE, Batch.Status.FAILED},
+        "took": batch_story.in_words(batch.completed_at - batch.created_at if batch.completed_at else None),
+        "outcomes": batch_story.outcomes(batch),
+        "error_groups": batch_story.error_groups(batch),
+        "rejected": [_rejected(row, sees_payloads) for row in rejected.rows],
+        "rejected_following": rejected.following,
+        "files": files.rows,
+        "files_following": files.following,
+        "tally": tally,
+        "archived": archived,
+        "archive_url": _archive_url(batch, archived) if archived and sees_payloads else None,
+        "api_key_url": reverse("admin:ingest_apikey_change", args=[batch.api_key_id]) if batch.api_key_id else None,
+        "flower_url": f"{settings.EVERMUSE_FLOWER_URL.rstrip('/')}/tasks",
+        "may_act": may_act(request),
+        "may_see_payloads": sees_payloads,
+        "has_failed": batch.status == Batch.Status.FAILED or bool(tally and tally.failed),
+    }
+
+
+def _rejected(row: RejectedRecord, sees_payloads: bool) -> dict[str, Any]:
+    payload = (pretty if row.is_json else block)(bytes(row.payload)) if sees_payloads else None
+    return {"index": row.index, "errors": batch_story.errors_of(row), "payload": payload}
+
+
+def _archive_url(batch: Batch, archived: Any) -> str:
+    name = f"{batch.public_id}.ndjson.zst"
+    return storage.download_url(archived.uri, filename=name, mime_type="application/zstd")
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else 0
