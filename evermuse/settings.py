@@ -50,6 +50,7 @@ MIDDLEWARE = [
 ROOT_URLCONF = "evermuse.urls"
 WSGI_APPLICATION = "evermuse.wsgi.application"
 APPEND_SLASH = False
+LOGIN_REDIRECT_URL = "/admin/"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
