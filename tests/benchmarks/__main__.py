@@ -1,4 +1,4 @@
-"""`make bench`: every row (or ROW=name) in one run, a table on the screen, bench.json under EVERMUSE_HOME."""
+"""`make bench`: every row (or ROW="name name …") in one run, a table on the screen, bench.json under EVERMUSE_HOME."""
 
 import json
 import logging
@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.table import Table
 
 from deploy.local.embedded import running_servers
 from evermuse.env import home
-from tests.benchmarks import rows_accept, rows_pipeline
+from tests.benchmarks import rows_accept, rows_backlog, rows_growth, rows_pipeline
 from tests.benchmarks.measure import Row
 from tests.benchmarks.stack import BenchStack
 
@@ -27,15 +27,25 @@ ROWS: dict[str, Callable[[BenchStack], list[Row]]] = {
     "end-to-end-single": rows_pipeline.end_to_end_single,
     "attachments-small": rows_pipeline.attachments_small,
     "attachments-large": rows_pipeline.attachments_large,
+    "backlog": rows_backlog.backlog,
+    "worker-memory": rows_backlog.worker_memory,
+    "growth-batch-list": rows_growth.batch_list,
+    "growth-batch-status": rows_growth.batch_status,
+    "growth-read-back": rows_growth.read_back,
+    "growth-record": rows_growth.record,
+    "growth-dedup": rows_growth.dedup,
+    "growth-overview": rows_growth.overview,
 }
 
 
 def main() -> int:
-    """The exit code: 0 when every row could be measured, whatever it came to."""
-    wanted = sys.argv[1:] or list(ROWS)
-    if unknown := [name for name in wanted if name not in ROWS]:
+    """The exit code: 0 when every row could be measured, whatever it came to; 1 when one failed; 2 for a wrong name."""
+    given = [name for word in sys.argv[1:] for name in word.split(",") if name]
+    chosen = {name: _groups(name) for name in given}
+    if unknown := [name for name, groups in chosen.items() if not groups]:
         Console(stderr=True).print(f"make bench: no row {', '.join(unknown)}; there are: {', '.join(ROWS)}")
         return 2
+    wanted = [key for key in ROWS if not given or any(key in groups for groups in chosen.values())]
     # The limit's client has a pool of ten connections and says so for each of its sixteen threads.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     target = home() / "bench.json"
@@ -47,21 +57,55 @@ def main() -> int:
             os.environ.update(servers.environment | {"EVERMUSE_HOME": str(root / "stack")})
             stack = BenchStack(servers, root / "stack")
             for name in wanted:
-                for row in ROWS[name](stack):
+                for row in _measured(name, stack):
                     rows.append(row)
-                    console.print(f"{row.name}: {row.ours:,.0f} beside {row.limit:,.0f} {row.unit} = {row.ratio:.2f}")
+                    console.print(_line(row), highlight=False, markup=False)
+                _write(target, rows)
     finally:
         shutil.rmtree(root, ignore_errors=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps({"rows": [row.as_json() for row in rows]}, indent=2))
     console.print(_table(rows))
     console.print(f"Written to {target}", highlight=False)
-    return 0
+    return 1 if any(row.failure for row in rows) else 0
 
 
-def _table(rows: list[Row]) -> Table:
+def _groups(name: str) -> list[str]:
+    """What a name asks for: the rows that are measured together under it, a family ("growth"), or one row's own group."""
+    if name in ROWS:
+        return [name]
+    if family := [key for key in ROWS if key.startswith(f"{name}-")]:
+        return family
+    return sorted((key for key in ROWS if name.startswith(f"{key}-")), key=len)[-1:]
+
+
+def _measured(name: str, stack: BenchStack) -> list[Row]:
+    """The rows of a group; one that cannot be measured says why, and the others go on."""
+    try:
+        return ROWS[name](stack)
+    except Exception as error:
+        logging.getLogger(__name__).exception("row %s failed", name)
+        return [Row(name, "", None, failure=f"{type(error).__name__}: {error}"[:2000])]
+
+
+def _write(target: Path, rows: Sequence[Row]) -> None:
+    """After every group, so that a run that is interrupted keeps what it has."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_suffix(".json.new")
+    draft.write_text(json.dumps({"rows": [row.as_json() for row in rows]}, indent=2))
+    draft.replace(target)
+
+
+def _line(row: Row) -> str:
+    if row.failure:
+        return f"{row.name}: FAILED: {row.failure}"
+    return f"{row.name}: {row.ours:,.1f} beside {row.limit:,.1f} {row.unit} = {row.ratio:.2f}"
+
+
+def _table(rows: Sequence[Row]) -> Table:
     table = Table("row", "unit", "ours", "limit", "ratio (median)", "spread", "aim", "runs")
     for row in rows:
+        if row.failure:
+            table.add_row(row.name, "[red]failed", "", "", "", "", "", "0")
+            continue
         met = row.aim is None or row.ratio >= row.aim
         style = "green" if met else "red"
         table.add_row(

@@ -54,21 +54,30 @@ class _Connection(asyncio.Protocol):
         self._load.latencies.append(time.perf_counter() - self._began)
         if len(self._load.latencies) == self._load.total:
             self._load.done.set_result(None)
-        self._next()
+        if self._load.pause:
+            asyncio.get_running_loop().call_later(self._load.pause, self._next)
+        else:
+            self._next()
 
 
 class _Load:
-    def __init__(self, request: Callable[[], bytes], total: int, expected: bytes) -> None:
+    def __init__(self, request: Callable[[], bytes], total: int, expected: bytes, pause: float) -> None:
         self.request, self.total, self.left, self.expected = request, total, total, expected
+        self.pause = pause
         self.latencies: list[float] = []
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
 
-def send(port: int, request: Callable[[], bytes], *, total: int, connections: int, status: int) -> Outcome:
-    """Send ``total`` requests over some connections; every answer must have the status."""
+def send(
+    port: int, request: Callable[[], bytes], *, total: int, connections: int, status: int, pause: float = 0.0
+) -> Outcome:
+    """Send ``total`` requests over some connections; every answer must have the status.
+
+    ``pause``: seconds that a connection waits between an answer and its next request.
+    """
 
     async def run() -> Outcome:
-        load = _Load(request, total, b"HTTP/1.1 %d" % status)
+        load = _Load(request, total, b"HTTP/1.1 %d" % status, pause)
         began = time.perf_counter()
         loop = asyncio.get_running_loop()
         for _ in range(min(connections, total)):

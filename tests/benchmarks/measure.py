@@ -22,6 +22,10 @@ class Row:
     ratio: float = 0.0
     runs: list[dict[str, float]] = field(default_factory=list)
     note: str = ""
+    # Plans (EXPLAIN ANALYZE, BUFFERS) of the statements behind the row, at full size.
+    explain: list[str] = field(default_factory=list)
+    # Why it could not be measured.
+    failure: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The row as bench.json holds it."""
@@ -42,6 +46,11 @@ def by_turns(row: Row, *, ours: Callable[[], Rate], limit: Callable[[], Rate], r
         first, second = (limit, ours) if turn % 2 == 0 else (ours, limit)
         a, b = first(), second()
         row.runs.append({"limit": a, "ours": b} if first is limit else {"ours": a, "limit": b})
+    return conclude(row)
+
+
+def conclude(row: Row) -> Row:
+    """The medians of the runs."""
     row.ours = statistics.median(run["ours"] for run in row.runs)
     row.limit = statistics.median(run["limit"] for run in row.runs)
     row.ratio = statistics.median(run["ours"] / run["limit"] for run in row.runs)

@@ -55,19 +55,20 @@ class BenchStack:
         if not self.store.bucket_exists(BUCKET):
             self.store.make_bucket(BUCKET)
 
-    def manage(self, *words: str) -> Any:
-        """A manage.py command; its JSON, where it prints some."""
+    def manage(self, *words: str, **changes: str) -> Any:
+        """A manage.py command; its JSON, where it prints some. ``changes``: of the environment."""
         done = subprocess.run(
             [sys.executable, str(ROOT / "manage.py"), *words],
-            env=self.environment, capture_output=True, text=True, check=False,
+            env={**self.environment, **changes}, capture_output=True, text=True, check=False,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(done.stderr)
         return json.loads(done.stdout.splitlines()[-1]) if done.stdout.strip() else None
 
     @contextmanager
-    def running(self, *names: str, **changes: str) -> Iterator[None]:
-        """Processes for the length of the block; ``bare`` is the view that only inserts."""
+    def running(self, *names: str, settle: float = 4, **changes: str) -> Iterator[dict[str, Child]]:
+        """Processes for the length of the block; ``bare`` is the view that only inserts. ``settle``: seconds that workers
+        get to start; ``changes``: of the environment."""
         children = []
         for name in names:
             words, environment = self._words["web" if name == "bare" else name], {**self.environment, **changes}
@@ -85,8 +86,8 @@ class BenchStack:
                 if name in ("web", "bare"):
                     _wait_for(WEB_PORT if name == "web" else BARE_PORT)
             if any(name.startswith("worker") for name in names):
-                time.sleep(4)
-            yield
+                time.sleep(settle)
+            yield {child.name: child for child in children}
         finally:
             for child in children:
                 child.stop()

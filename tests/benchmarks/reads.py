@@ -1,0 +1,168 @@
+"""The product's reads called in this process, on one or the other of two databases, and the plans of their statements."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import django
+
+django.setup()
+
+import msgspec  # noqa: E402
+import psycopg  # noqa: E402
+from django.contrib.auth import get_user_model  # noqa: E402
+from django.db import connection, transaction  # noqa: E402
+from django.test import Client  # noqa: E402
+
+from ingest import api_keys  # noqa: E402
+from ingest.models import Batch, Workspace  # noqa: E402
+from lake import index  # noqa: E402
+from lake.envelope import Envelope  # noqa: E402
+from lake.landing import LandedRecord, prepare  # noqa: E402
+from lake.models import Record  # noqa: E402
+from tests.benchmarks import data  # noqa: E402
+from tests.benchmarks.grown import Grown  # noqa: E402
+
+# A measurement ends after this many requests, or this many seconds.
+REQUESTS, SECONDS = 30, 0.6
+EXPLAIN = (
+    "LOAD 'auto_explain'",
+    "SET auto_explain.log_level = 'notice'",
+    "SET auto_explain.log_min_duration = 0",
+    "SET auto_explain.log_analyze = on",
+    "SET auto_explain.log_buffers = on",
+    "SET auto_explain.log_parameter_max_length = 0",
+)
+LONGEST_PLAN = 4000
+_decode = msgspec.json.Decoder(Envelope).decode
+
+
+@dataclass
+class Place:
+    """A database with a client of its large workspace, an operator, and records that were landed for real."""
+
+    grown: Grown
+    client: Client
+    operator: Client
+    sample: list[LandedRecord]
+
+    @property
+    def name(self) -> str:
+        return self.grown.dsn.rsplit("/", 1)[1]
+
+
+def use(dsn: str) -> None:
+    """Have Django's connection speak to a database."""
+    connection.close()
+    connection.settings_dict["NAME"] = dsn.rsplit("/", 1)[1]
+
+
+def open_place(grown: Grown) -> Place:
+    """Make a key, an operator, and a batch of 1,000 records with known vendor ids, now."""
+    use(grown.dsn)
+    workspace = Workspace.objects.get(name="grown-1")
+    key = api_keys.create(workspace=workspace, label="bench", rate_limit=0).secret
+    client = Client(headers={"x-api-key": key}, SERVER_NAME="127.0.0.1")
+    operator = Client(SERVER_NAME="127.0.0.1")
+    operator.force_login(get_user_model().objects.create_superuser("bench", password=None))
+    sample = upsert(1, None)[0]
+    return Place(grown, client, operator, sample)
+
+
+def upsert(batches: int, again: Sequence[LandedRecord] | None) -> list[list[LandedRecord]]:
+    """Land batches of 1,000 records, new ones or the same again, a commit each; time is not taken here."""
+    made = [prepare_batch(again) for _ in range(batches)]
+    for one in made:
+        commit(one)
+    return [list(one.records) for one in made]
+
+
+def prepare_batch(again: Sequence[LandedRecord] | None = None) -> index.IndexedBatch:
+    """A batch of 1,000 records of the large workspace, ready for the index."""
+    workspace = Workspace.objects.get(name="grown-1")
+    batch = Batch.objects.create(
+        workspace=workspace, source="api", type="conversation", created_at=datetime.now(UTC), status="COMPLETE",
+        record_count=1000, accepted_count=1000, rejected_count=0, error_count=0,
+    )  # fmt: skip
+    records = again or prepare([(i, _decode(data.record())) for i in range(1000)], workspace.pk)
+    return index.IndexedBatch(batch.pk, workspace.pk, datetime.now(UTC), "s3://x/y", records)
+
+
+def commit(batch: index.IndexedBatch) -> None:
+    """One batch's upsert, durable."""
+    with transaction.atomic():
+        index.upsert([batch])
+
+
+def forget(batch_ids: Sequence[int]) -> None:
+    """Take records away again, so that the small database stays small."""
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM lake_record WHERE batch_id = ANY(%s)", [list(batch_ids)])
+        cursor.execute("VACUUM lake_record")
+
+
+def get(client: Client, path: str) -> bytes:
+    """The content of an answer, which must be 200."""
+    answer = client.get(path)
+    content = b"".join(answer.streaming_content) if answer.streaming else answer.content  # type: ignore[attr-defined]
+    if answer.status_code != 200:
+        raise AssertionError(f"{path}: {answer.status_code} {content[:300]!r}")
+    return content
+
+
+def rate(work: Callable[[], object]) -> float:
+    """How often in a second; the first two calls, which open the connection and load what stays, do not count."""
+    work(), work()
+    began, count = time.perf_counter(), 0
+    while count < REQUESTS and time.perf_counter() - began < SECONDS:
+        work()
+        count += 1
+    return count / (time.perf_counter() - began)
+
+
+@contextmanager
+def plans(found: list[str]) -> Iterator[None]:
+    """Add the plan of every statement of the block, as it ran, to a list."""
+    connection.ensure_connection()
+    raw: psycopg.Connection[tuple[object, ...]] = connection.connection
+
+    def note(diagnostic: psycopg.errors.Diagnostic) -> None:
+        text = diagnostic.message_primary or ""
+        if "Query Text:" in text and "LIVE_KEY" not in text:
+            found.append(text if len(text) <= LONGEST_PLAN else f"{text[:LONGEST_PLAN]} …")
+
+    with psycopg.Cursor(raw) as cursor:
+        for statement in EXPLAIN:
+            cursor.execute(statement.encode())
+    raw.add_notice_handler(note)
+    try:
+        yield
+    finally:
+        raw.remove_notice_handler(note)
+        connection.close()
+
+
+def an_hour_before_the_end() -> str:
+    """An instant near the end of what was loaded."""
+    return _text(datetime.now(UTC) - timedelta(hours=3))
+
+
+def the_middle() -> str:
+    """An instant amid what was loaded."""
+    return _text(datetime.now(UTC) - timedelta(days=180))
+
+
+def _text(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def any_record() -> str:
+    """The id of a loaded record of the large workspace."""
+    return Record.objects.filter(workspace__name="grown-1")[1000].public_id
+
+
+def any_batch() -> str:
+    """The id of a loaded batch of the large workspace."""
+    return Batch.objects.filter(workspace__name="grown-1")[500].public_id

@@ -1,0 +1,228 @@
+"""Rows of growth: what reads and dedup take at 10,000 records beside what they take at full size (a ratio of times)."""
+
+import json
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from tests.benchmarks import grown
+from tests.benchmarks.measure import Row, by_turns
+from tests.benchmarks.stack import BenchStack
+
+if TYPE_CHECKING:
+    from tests.benchmarks.reads import Place
+
+AIM = 0.5
+RUNS = 3
+BATCHES, RECORDS = "/api/v1/ingest/batches", "/api/v1/records"
+UPSERTS = 5
+
+_places: list["Place"] = []
+
+
+def _both(stack: BenchStack) -> tuple["Place", "Place"]:
+    """The small database and the full one, filled when the first row asks."""
+    if not _places:
+        os.environ.update(stack.environment)
+        from tests.benchmarks import reads
+
+        for name, records in (("evermuse_small", grown.SMALL_RECORDS), ("evermuse_grown", grown.records_wanted())):
+            made = grown.grow(stack, name, records)
+            said = f"{name}: {records:,} records, {made.batches:,} batches loaded in {made.seconds:.0f} s"
+            Console().print(said, highlight=False)
+            _places.append(reads.open_place(made))
+    return _places[0], _places[1]
+
+
+def _compare(stack: BenchStack, row: Row, make: Callable[["Place"], Callable[[], object]]) -> Row:
+    """Measure one piece of work at both sizes by turns, then keep its plans at full size."""
+    from tests.benchmarks import reads
+
+    small, full = _both(stack)
+
+    def measured(place: "Place") -> float:
+        reads.use(place.grown.dsn)
+        return reads.rate(make(place))
+
+    row.note = f"limit: at {small.grown.records:,} records, ours: at {full.grown.records:,}" + (
+        row.note and f"; {row.note}"
+    )
+    by_turns(row, ours=lambda: measured(full), limit=lambda: measured(small), runs=RUNS)
+    reads.use(full.grown.dsn)
+    work = make(full)
+    with reads.plans(row.explain):
+        work()
+    return row
+
+
+def _worst(name: str, rows: list[Row]) -> list[Row]:
+    """The rows, and first the worst of them under the group's name."""
+    worst = min(rows, key=lambda row: row.ratio)
+    first = Row(name, worst.unit, worst.aim, worst.ours, worst.limit, worst.ratio, worst.runs)
+    first.note = f"the worst of {len(rows)}: {worst.name}"
+    return [first, *rows]
+
+
+def _pages(path: str, query: str) -> Callable[["Place"], Callable[[], object]]:
+    """A page and, where there is one, the page after it."""
+
+    def make(place: "Place") -> Callable[[], object]:
+        from tests.benchmarks import reads
+
+        def work() -> None:
+            following = json.loads(reads.get(place.client, f"{path}?{query}"))["nextCursor"]
+            if following:
+                reads.get(place.client, f"{path}?{query}&cursor={following}")
+
+        return work
+
+    return make
+
+
+def batch_list(stack: BenchStack) -> list[Row]:
+    """GET /batches with each filter, frequent and rare values."""
+    _both(stack)
+    from tests.benchmarks import reads
+
+    queries = {
+        "all": "limit=20",
+        "status": "status=COMPLETE",
+        "status-rare": "status=FAILED",
+        "status-none": "status=PROCESSING",
+        "type": "type=email",
+        "type-rare": "type=spreadsheet",
+        "type-none": "type=call",
+        "source": "source=crm",
+        "source-rare": "source=import",
+        "source-none": "source=nobody",
+        "since": f"since={reads.an_hour_before_the_end()}",
+        "until": f"until={reads.the_middle()}",
+        "until-rare": f"until={reads.the_middle()}&type=spreadsheet",
+    }
+    return _worst(
+        "growth-batch-list",
+        [
+            _compare(stack, Row(f"growth-batch-list-{name}", "pages/s", AIM, note=query), _pages(BATCHES, query))
+            for name, query in queries.items()
+        ],
+    )
+
+
+def batch_status(stack: BenchStack) -> list[Row]:
+    """GET /batches/{id}."""
+
+    def make(place: "Place") -> Callable[[], object]:
+        from tests.benchmarks import reads
+
+        path = f"{BATCHES}/{reads.any_batch()}"
+        return lambda: reads.get(place.client, path)
+
+    return [_compare(stack, Row("growth-batch-status", "requests/s", AIM), make)]
+
+
+def read_back(stack: BenchStack) -> list[Row]:
+    """GET /records with each filter, frequent and rare values."""
+    _both(stack)
+    from tests.benchmarks import reads
+
+    recent, middle = reads.an_hour_before_the_end(), reads.the_middle()
+    queries = {"all": "limit=20", "tag-rare": f"tag={grown.RARE_TAG}", "tag-none": "tag=nothing"}
+    for kind, filter_ in (
+        ("project", "project_id"),
+        ("thread", "thread_id"),
+        ("participant", "participant"),
+        ("tag", "tag"),
+    ):
+        size = grown.LARGE[kind]
+        for name, number in (("frequent", 0), ("middle", size // 2), ("last", size - 1)):
+            queries[f"{kind}-{name}"] = f"{filter_}={grown.name_of(kind, number)}"
+    queries |= {
+        "vendor-none": "vendor_id=conversation_id:nothing",
+        "type": "type=email",
+        "type-rare": "type=spreadsheet",
+        "type-none": "type=call",
+        "product": "product_id=prod-abc",
+        "product-none": "product_id=nothing",
+        "changed-recent": f"changed_since={recent}",
+        "changed-middle": f"changed_since={middle}",
+        "event-recent": f"event_since={recent}",
+        "event-middle": f"event_since={middle}",
+        "event-until": f"event_until={middle}",
+        "tag-and-type": f"tag={grown.name_of('tag', 0)}&type=email",
+        "tag-changed": f"tag={grown.name_of('tag', 0)}&changed_since={middle}",
+    }
+    rows = [
+        _compare(stack, Row(f"growth-read-back-{name}", "pages/s", AIM, note=query), _pages(RECORDS, query))
+        for name, query in queries.items()
+    ]
+
+    def vendor(place: "Place") -> Callable[[], object]:
+        key, value = next(iter(place.sample[0].normalized.vendor_ids.items()))
+        return lambda: reads.get(place.client, f"{RECORDS}?vendor_id={key}:{value}")
+
+    rows.append(_compare(stack, Row("growth-read-back-vendor", "pages/s", AIM), vendor))
+    return _worst("growth-read-back", rows)
+
+
+def record(stack: BenchStack) -> list[Row]:
+    """GET /records/{id}."""
+
+    def make(place: "Place") -> Callable[[], object]:
+        from tests.benchmarks import reads
+
+        path = f"{RECORDS}/{reads.any_record()}"
+        return lambda: reads.get(place.client, path)
+
+    return [_compare(stack, Row("growth-record", "requests/s", AIM), make)]
+
+
+def overview(stack: BenchStack) -> list[Row]:
+    """GET /admin/ as an operator."""
+
+    def make(place: "Place") -> Callable[[], object]:
+        from tests.benchmarks import reads
+
+        return lambda: reads.get(place.operator, "/admin/")
+
+    return [_compare(stack, Row("growth-overview", "pages/s", AIM), make)]
+
+
+def dedup(stack: BenchStack) -> list[Row]:
+    """The index's upsert, 1,000 records a commit: new ones, and the same again."""
+    from tests.benchmarks.measure import per_second
+
+    small, full = _both(stack)
+    from tests.benchmarks import reads
+
+    def measured(place: "Place", again: bool) -> float:
+        reads.use(place.grown.dsn)
+        made = [reads.prepare_batch(place.sample if again else None) for _ in range(UPSERTS)]
+
+        def work() -> None:
+            for batch in made:
+                reads.commit(batch)
+
+        found = per_second(UPSERTS * 1000, work)
+        letter = "i" if again else "c"
+        assert all(set(batch.outcomes.values()) == {letter} for batch in made)
+        if place is small and not again:
+            reads.forget([batch.sequence for batch in made])
+        return found
+
+    rows = []
+    for name, again in (("growth-dedup-new", False), ("growth-dedup-again", True)):
+        row = Row(name, "records/s", AIM, note=f"limit: at {small.grown.records:,}, ours: at {full.grown.records:,}")
+        by_turns(
+            row,
+            ours=lambda again=again: measured(full, again),  # type: ignore[misc]
+            limit=lambda again=again: measured(small, again),  # type: ignore[misc]
+            runs=5,
+        )
+        reads.use(full.grown.dsn)
+        batch = reads.prepare_batch(full.sample if again else None)
+        with reads.plans(row.explain):
+            reads.commit(batch)
+        rows.append(row)
+    return _worst("growth-dedup", rows)
