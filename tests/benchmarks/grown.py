@@ -5,13 +5,14 @@ record has is skewed: the first is frequent, the last rare. Besides, a fixed num
 size, are rare on purpose: what a filter must find without looking through all the others.
 """
 
+import json
 import os
 import time
 from dataclasses import dataclass
 
 import psycopg
 
-from lake import terms
+from lake import frames, terms
 from tests.benchmarks.stack import BenchStack
 
 SMALL_RECORDS = 10_000
@@ -47,18 +48,33 @@ FROM (
   FROM generate_series(%s::bigint, %s::bigint) b
 ) AS made
 """
+# What was sent is the same for every batch: PostgreSQL cannot make zstd frames, and reading them costs the same.
+PAYLOADS = """
+INSERT INTO ingest_payload (batch_id, media_type, query, size, frames, content)
+SELECT b, 'application/x-ndjson', '', %(size)s, '{{}}', %(content)s FROM generate_series(%(first)s::bigint, %(last)s::bigint) b
+"""
+LINE = json.dumps(
+    {
+        "_type": "conversation",
+        "_schema_version": "1.0.0",
+        "_event_at": "2026-01-01T00:00:00Z",
+        "_nature": "evidence",
+        "_vendor_ids": {"conversation_id": "g0000001"},
+        "_product_id": "prod-abc",
+        "_project_ids": ["project-0"],
+        "_thread_id": "thread-0",
+        "_tags": ["tag-0"],
+        "data": {"messages": [{"sender": "user", "text": "invoice " * 8}]},
+    },
+    separators=(",", ":"),
+).encode()
 RECORDS = """
 INSERT INTO lake_record (id, workspace_id, batch_id, sequence, version, type, product_id, event_at, first_accepted_at,
-  updated_at, terms, digest, head, data, storage_uri)
+  updated_at, terms, digest, body_offset, body_size)
 SELECT gen_random_uuid(), r.w, r.b, r.b, 1, r.type, 'prod-abc', date_trunc('second', r.at - r.u * interval '30 days'),
   r.at, r.at + interval '1 second',
   array_remove(ARRAY[project.term, thread.term, tag.term, participant.term, hashint8extended(r.n, 9), rare.term], NULL),
-  sha256(int8send(r.n)),
-  convert_to('{{"_type":"' || r.type || '","_schema_version":"1.0.0","_event_at":"2026-01-01T00:00:00Z","_nature":'
-    || '"evidence","_vendor_ids":{{"conversation_id":"g' || r.n || '"}},"_product_id":"prod-abc","_project_ids":["'
-    || project.name || '"],"_thread_id":"' || thread.name || '","_tags":["' || tag.name || '"]}}', 'UTF8'),
-  convert_to('{{"messages":[{{"sender":"user","text":"' || repeat('invoice ', 8) || r.n || '"}}]}}', 'UTF8'),
-  's3://evermuse-lake/grown/' || r.b || '.ndjson.zst'
+  sha256(int8send(r.n)), (r.n - 1) %% {per_batch} * {line}, {line} - 1
 FROM (
   SELECT n, b.id AS b, b.workspace_id AS w, b.created_at AS at, (hashint8extended(n, 2) & 1048575) / 1048576.0 AS u,
     ((hashint8extended(n, 3) & 1048575) / 1048576.0) ^ 2 AS skewed, ((hashint8extended(n, 4) & 1048575) / 1048576.0) ^ 2
@@ -76,7 +92,7 @@ JOIN bench_term participant ON participant.workspace_id = r.w AND participant.ki
   AND participant.number = floor(r.skewed_too * CASE WHEN r.w = 1 THEN {large[participant]} ELSE {small[participant]} END)::int
 LEFT JOIN bench_term rare ON r.rare AND rare.workspace_id = r.w AND rare.kind = 'rare'
 """
-FILLED = ("ingest_batch", "lake_record")
+FILLED = ("ingest_batch", "lake_record", "ingest_payload")
 
 
 @dataclass(frozen=True)
@@ -119,6 +135,7 @@ def grow(stack: BenchStack, name: str, records: int) -> Grown:
         rebuild = _drop_indexes(connection)
         _in_slices(connection, BATCHES, records // RECORDS_PER_BATCH, records)
         _in_slices(connection, RECORDS, records, records)
+        _payloads(connection, records // RECORDS_PER_BATCH)
         for statement in rebuild:
             connection.execute(statement.encode())
         connection.execute("SELECT setval(pg_get_serial_sequence('ingest_batch', 'id'), max(id)) FROM ingest_batch")
@@ -155,10 +172,22 @@ def _drop_indexes(connection: psycopg.Connection) -> list[str]:
     return [definition for _, definition in rows] + ["ALTER TABLE lake_record ADD PRIMARY KEY (id)"]
 
 
+def _payloads(connection: psycopg.Connection, count: int) -> None:
+    body = (LINE + b"\n") * RECORDS_PER_BATCH
+    content, ends = frames.pack(body)
+    assert not ends
+    for first in range(1, count + 1, SLICE):
+        last = min(count, first + SLICE - 1)
+        connection.execute(
+            PAYLOADS.replace("{{}}", "{}").encode(),
+            {"size": len(body), "content": content, "first": first, "last": last},
+        )
+
+
 def _in_slices(connection: psycopg.Connection, statement: str, count: int, records: int) -> None:
     ready = statement.format(
         records=records, batches=records // RECORDS_PER_BATCH, per_batch=RECORDS_PER_BATCH, others=WORKSPACES - 1,
-        large=LARGE, small=OTHERS,
+        large=LARGE, small=OTHERS, line=len(LINE) + 1,
     )  # fmt: skip
     for first in range(1, count + 1, SLICE):
         connection.execute(ready.encode(), [first, min(count, first + SLICE - 1)])

@@ -135,5 +135,5 @@ def store(stack: BenchStack) -> list[Row]:
         return rate
 
     row = by_turns(Row("store-1000", "records/s", 0.8), ours=ours, limit=limit, runs=5)
-    row.note = "limit: id, sequence, digest, head, data; ours besides: terms (GIN), outcomes, five more columns"
+    row.note = "limit: id, sequence, digest, head, data; ours points to the payload, and besides has terms (GIN), outcomes, seven more columns"
     return [row]
