@@ -2,6 +2,7 @@
 
 import io
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -135,7 +136,10 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 512
 
 
-def _attachments(stack: BenchStack, row: Row, *, size: int, count: int, runs: int) -> list[Row]:
+def _attachments(
+    stack: BenchStack, row: Row, *, size: int, count: int, runs: int, beside_requests: Row | None = None
+) -> list[Row]:
+    """``beside_requests``: the same beside a plain download and upload of the same URLs, without any check or row."""
     server = _Server(("127.0.0.1", 0), _Vendor)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     base = f"http://127.0.0.1:{server.server_port}"
@@ -161,12 +165,18 @@ def _attachments(stack: BenchStack, row: Row, *, size: int, count: int, runs: in
             assert stack.value(stored) - before == count * size
             return rate
 
-        def limit() -> float:
+        def local(number: int) -> bytes:
+            return content
+
+        def fetched(number: int) -> bytes:
+            return requests.get(f"{base}/{size}-{number}", timeout=30).content
+
+        def limit(source: Callable[[int], bytes]) -> float:
             folder = get_random_string(8)
 
             def put(number: int) -> None:
                 stack.store.put_object(
-                    BUCKET, f"bench/{folder}/{number}", io.BytesIO(content), size,
+                    BUCKET, f"bench/{folder}/{number}", io.BytesIO(source(number)), size,
                     part_size=8 * 1024 * 1024 if size > 8 * 1024 * 1024 else 0, num_parallel_uploads=3,
                 )  # fmt: skip
 
@@ -176,15 +186,18 @@ def _attachments(stack: BenchStack, row: Row, *, size: int, count: int, runs: in
 
             return per_second(count * size, work)
 
-        by_turns(row, ours=ours, limit=limit, runs=runs)
+        by_turns(row, ours=ours, limit=lambda: limit(local), runs=runs)
+        if beside_requests is not None:
+            by_turns(beside_requests, ours=ours, limit=lambda: limit(fetched), runs=runs)
     server.shutdown()
-    return [row]
+    return [row] if beside_requests is None else [row, beside_requests]
 
 
 def attachments_small(stack: BenchStack) -> list[Row]:
     """1,000 files of 100 KB."""
     row = Row("attachments-1000x100KB", "bytes/s", 0.7, note="limit: put_object of local bytes, 16 threads")
-    return _attachments(stack, row, size=100_000, count=1000, runs=3)
+    beside = Row("attachments-1000x100KB-vs-requests", "bytes/s", None, note="limit: requests → put_object, 16 threads")
+    return _attachments(stack, row, size=100_000, count=1000, runs=3, beside_requests=beside)
 
 
 def attachments_large(stack: BenchStack) -> list[Row]:
