@@ -121,6 +121,7 @@ def name_of(kind: str, number: int) -> str:
 
 def grow(stack: BenchStack, name: str, records: int) -> Grown:
     """A new database on the benchmark's server, migrated and filled."""
+    stack.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     stack.execute(f"CREATE DATABASE {name}")
     dsn = stack.dsn.rsplit("/", 1)[0] + f"/{name}"
     stack.manage("migrate", "--noinput", "--verbosity", "0", DATABASE_URL=dsn)

@@ -17,8 +17,8 @@ from django.db import connection, transaction  # noqa: E402
 from django.test import Client  # noqa: E402
 
 from ingest import api_keys  # noqa: E402
-from ingest.models import Batch, Workspace  # noqa: E402
-from lake import index  # noqa: E402
+from ingest.models import Batch, Payload, Workspace  # noqa: E402
+from lake import frames, index  # noqa: E402
 from lake.envelope import Envelope  # noqa: E402
 from lake.landing import LandedRecord, prepare  # noqa: E402
 from lake.models import Record  # noqa: E402
@@ -86,8 +86,17 @@ def prepare_batch(again: Sequence[LandedRecord] | None = None) -> index.IndexedB
         workspace=workspace, source="api", type="conversation", created_at=datetime.now(UTC), status="COMPLETE",
         record_count=1000, accepted_count=1000, rejected_count=0, error_count=0,
     )  # fmt: skip
-    records = again or prepare([(i, _decode(data.record())) for i in range(1000)], workspace.pk)
-    return index.IndexedBatch(batch.pk, workspace.pk, datetime.now(UTC), "s3://x/y", records)
+    return index.IndexedBatch(batch.pk, workspace.pk, datetime.now(UTC), again or _sent(batch))
+
+
+def _sent(batch: Batch) -> list[LandedRecord]:
+    """A thousand new records, and the payload that they stand in."""
+    body = data.ndjson(1000)
+    content, ends = frames.pack(body)
+    Payload.objects.create(batch=batch, media_type=Payload.Media.NDJSON, size=len(body), frames=ends, content=content)
+    raws = body.split(b"\n")
+    envelopes = [(i, _decode(raw)) for i, raw in enumerate(raws)]
+    return prepare(envelopes, batch.workspace_id, frames.places_of(batch.pk, body, raws))
 
 
 def commit(batch: index.IndexedBatch) -> None:

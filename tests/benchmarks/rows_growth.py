@@ -159,7 +159,7 @@ def read_back(stack: BenchStack) -> list[Row]:
     ]
 
     def vendor(place: "Place") -> Callable[[], object]:
-        key, value = next(iter(place.sample[0].normalized.vendor_ids.items()))
+        key, value = next(iter(place.sample[0].normalized.envelope.vendor_ids.items()))
         return lambda: reads.get(place.client, f"{RECORDS}?vendor_id={key}:{value}")
 
     rows.append(_compare(stack, Row("growth-read-back-vendor", "pages/s", AIM), vendor))
