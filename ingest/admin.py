@@ -12,7 +12,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
-from evermuse import wake
+from evermuse import audit, wake
 from evermuse.admin import PipelineAdmin, block, pretty
 from ingest import api_keys, batches
 from ingest.models import PERMISSIONS, ApiKey, Batch, Product, Project, Workspace
@@ -144,6 +144,7 @@ class BatchAdmin(PipelineAdmin):
         "completed_at", "record_count", "accepted_count", "rejected_count", "error_count", "errors", "links", "payload",
         "attempts", "crashes", "claimed_by", "claimed_until", "not_before", "failure",
     )  # fmt: skip
+    confidential = ("payload",)
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Batch], search_term: str
@@ -176,9 +177,10 @@ class BatchAdmin(PipelineAdmin):
     def payload(self, obj: Batch) -> SafeString:
         return block(batches.content_of(obj.payload))
 
-    @admin.action(description="Retry the selected FAILED batches")
+    @admin.action(description="Retry the selected FAILED batches", permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
         reopened = [batch.pk for batch in queryset if batches.reopen(batch.pk)]
         for batch_id in reopened:
+            audit.record(request, Batch(pk=batch_id), "Retried")
             wake.landing(batch_id)
         messages.success(request, f"Set going again: {len(reopened)}.")
