@@ -11,7 +11,9 @@ from unfold.admin import ModelAdmin
 
 from attachments import hosts, ledger
 from attachments.models import Attachment, VendorHost
+from evermuse import audit
 from evermuse.admin import EstimatingPaginator, PipelineAdmin
+from evermuse.roles import may_act
 
 
 @admin.register(Attachment)
@@ -27,6 +29,7 @@ class AttachmentAdmin(PipelineAdmin):
         "size", "mime_type", "sha256", "sha1", "md5", "storage_uri", "link", "error_code", "error_message", "tries",
         "next_attempt_at", "claimed_by", "claimed_until", "created_at", "completed_at",
     )  # fmt: skip
+    confidential = ("vendor_url", "link", "filename", "storage_uri")
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup == "batch__id__exact" or super().lookup_allowed(lookup, value, request)
@@ -79,18 +82,26 @@ class VendorHostAdmin(ModelAdmin):  # type: ignore[misc]
     def has_delete_permission(self, request: HttpRequest, obj: VendorHost | None = None) -> bool:
         return False
 
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """For the actions."""
+        return may_act(request)
+
     @admin.display(description="Condition")
     def condition(self, obj: VendorHost) -> str:
         if obj.paused_at:
             return "paused"
         return "breaker open" if obj.opened_at else "open for downloads"
 
-    @admin.action(description="Pause: begin no download from these hosts")
+    @admin.action(description="Pause: begin no download from these hosts", permissions=["operate"])
     def pause(self, request: HttpRequest, queryset: QuerySet[VendorHost]) -> None:
-        paused = sum(hosts.pause(one.host) for one in queryset)
-        messages.success(request, f"Paused: {paused}. Downloads that are on their way go on.")
+        paused = [one for one in queryset if hosts.pause(one.host)]
+        for one in paused:
+            audit.record(request, one, "Paused")
+        messages.success(request, f"Paused: {len(paused)}. Downloads that are on their way go on.")
 
-    @admin.action(description="Resume: let downloads begin again")
+    @admin.action(description="Resume: let downloads begin again", permissions=["operate"])
     def resume(self, request: HttpRequest, queryset: QuerySet[VendorHost]) -> None:
-        resumed = sum(hosts.resume(one.host) for one in queryset)
-        messages.success(request, f"Resumed: {resumed}.")
+        resumed = [one for one in queryset if hosts.resume(one.host)]
+        for one in resumed:
+            audit.record(request, one, "Resumed")
+        messages.success(request, f"Resumed: {len(resumed)}.")

@@ -12,6 +12,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
+from evermuse import roles
+
 EXACT_UP_TO = 10_000
 SHOWN_CHARACTERS = 20_000
 
@@ -39,6 +41,8 @@ class PipelineAdmin(ModelAdmin):  # type: ignore[misc]
     paginator = EstimatingPaginator
     show_full_result_count = False
     list_per_page = 50
+    # Fields that show what customers said, or lead to it: left out for who may not see payloads.
+    confidential: tuple[str, ...] = ()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -48,6 +52,19 @@ class PipelineAdmin(ModelAdmin):  # type: ignore[misc]
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """For actions declared with ``permissions=["operate"]``."""
+        return roles.may_act(request)
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self._open_to(request, super().get_fields(request, obj))
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return self._open_to(request, super().get_list_display(request))
+
+    def _open_to(self, request: HttpRequest, names: Any) -> Any:
+        return names if roles.may_see_payloads(request) else [name for name in names if name not in self.confidential]
 
 
 def block(content: bytes | str) -> SafeString:

@@ -11,7 +11,10 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from evermuse import logs
 from ingest.models import MAX_LIVE_KEYS, PERMISSIONS, ApiKey, Workspace
+
+log = logs.get(__name__)
 
 PREFIX = "em_sk_"
 
@@ -58,17 +61,21 @@ def create(
     )
     with transaction.atomic():
         Workspace.objects.select_for_update().get(pk=workspace.pk)
-        if live_keys(workspace).count() >= MAX_LIVE_KEYS:
-            raise ValidationError(
-                {"workspace": f"{workspace} has {MAX_LIVE_KEYS} live keys, the most allowed: revoke one first"}
-            )
-        if ApiKey.objects.filter(workspace=workspace, label=label, revoked_at=None).exists():
-            raise ValidationError(
-                {"label": f"a live key of {workspace} has the label {label!r}: revoke it or choose another"}
-            )
+        if wrong := objections(workspace=workspace, label=label):
+            raise ValidationError(wrong)
         key.full_clean(exclude=["digest", "permissions"], validate_constraints=False)
         key.save()
+    log.info("key.created", key_id=key.pk, workspace=workspace.name, permissions=granted)
     return NewKey(key, secret)
+
+
+def objections(*, workspace: Workspace, label: str) -> dict[str, str]:
+    """What stands against a new key of this label: field → message."""
+    if live_keys(workspace).count() >= MAX_LIVE_KEYS:
+        return {"workspace": f"{workspace} has {MAX_LIVE_KEYS} live keys, the most allowed: revoke one first"}
+    if ApiKey.objects.filter(workspace=workspace, label=label, revoked_at=None).exists():
+        return {"label": f"a live key of {workspace} has the label {label!r}: revoke it or choose another"}
+    return {}
 
 
 def live_keys(workspace: Workspace) -> QuerySet[ApiKey]:
@@ -80,4 +87,7 @@ def live_keys(workspace: Workspace) -> QuerySet[ApiKey]:
 
 def revoke(api_key: ApiKey) -> bool:
     """Refuse the key from the next request on; False when it was revoked already."""
-    return ApiKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
+    revoked = ApiKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
+    if revoked:
+        log.info("key.revoked", key_id=api_key.pk, workspace_id=api_key.workspace_id)
+    return revoked

@@ -6,7 +6,10 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from ingest.models import Product, Project, Workspace
+from attachments.models import StoredFile, UploadIntent
+from ingest.models import Batch, Product, Project, Workspace
+from lake import terms
+from lake.models import Record
 
 
 @transaction.atomic
@@ -53,3 +56,25 @@ def describe(workspace: Workspace) -> dict[str, Any]:
             for p in workspace.products.prefetch_related("projects")
         ],
     }
+
+
+def why_kept(target: Workspace | Product | Project) -> str:
+    """Why a workspace, product or project may not be deleted, as a sentence; empty where nothing stands against it.
+
+    The database does not hold these references (`Batch`, `Record`): what asks here deletes nothing that they name.
+    """
+    if isinstance(target, Workspace):
+        kept = (
+            ("batches", Batch.objects.filter(workspace=target)),
+            ("records", Record.objects.filter(workspace=target)),
+            ("uploads", UploadIntent.objects.filter(workspace=target)),
+            ("files", StoredFile.objects.filter(workspace=target)),
+        )
+        found = next((what for what, rows in kept if rows.exists()), "")
+        return f"Workspace {target} has {found}: it stays. Revoke its keys to have nothing more sent." if found else ""
+    if isinstance(target, Product):
+        rows = Record.objects.filter(workspace_id=target.workspace_id, product_id=target.product_id)
+        return f"Product {target} has records: it stays." if rows.exists() else ""
+    term = terms.term(target.workspace_id, "project", target.project_id)
+    rows = Record.objects.filter(terms__overlap=[term])
+    return f"Project {target} has records: it stays." if rows.exists() else ""

@@ -28,6 +28,7 @@ class RecordAdmin(PipelineAdmin):
         "public_id", "workspace", "type", "product_id", "event_at", "version", "written_by", "sequence",
         "first_accepted_at", "updated_at", "envelope", "stored_data",
     )  # fmt: skip
+    confidential = ("envelope", "stored_data")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Record], search_term: str
@@ -67,6 +68,7 @@ class RejectedRecordAdmin(PipelineAdmin):
     search_help_text = "Batch number, or a part of the errors"
     ordering: ClassVar = ["-batch_id", "index"]
     fields = ("batch", "index", "reasons", "as_sent")
+    confidential = ("as_sent",)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         return lookup == "batch__id__exact" or super().lookup_allowed(lookup, value, request)

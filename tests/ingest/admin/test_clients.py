@@ -1,0 +1,65 @@
+"""A workspace's page, and what may not be deleted."""
+
+import html
+from collections.abc import Callable
+
+from django.test import Client
+from django.urls import reverse
+
+from ingest import api_keys
+from ingest.models import ApiKey, Product, Project, Workspace
+from tests.http_client import ApiClient
+from tests.ingest.landing import send_and_land
+from tests.records import record
+
+
+def test_a_workspaces_page_shows_all_that_is_its_own(login: Callable[[str], Client], workspace: Workspace) -> None:
+    for label in ("a", "b", "c"):
+        api_keys.create(workspace=workspace, label=label)
+    api_keys.revoke(api_keys.create(workspace=workspace, label="gone").api_key)
+    page = login("administrator").get(reverse("admin:ingest_workspace_change", args=[workspace.pk]))
+    text = html.unescape(page.content.decode())
+    assert "3 of 10 live keys" in text
+    for project_id in ("proj-123", "proj-456"):
+        assert f'{{"_product_id": "prod-abc", "_project_id": "{project_id}"}}' in text
+    assert "3 of 10" in login("viewer").get(reverse("admin:ingest_workspace_changelist")).content.decode()
+
+
+def test_what_something_was_sent_for_stays(
+    login: Callable[[str], Client], workspace: Workspace, api: ApiClient
+) -> None:
+    send_and_land(api, record())
+    for role in ("administrator", "superuser"):
+        client = login(role)
+        for target, reason in (
+            (workspace, "has batches: it stays"),
+            (Product.objects.get(), "has records: it stays"),
+            (Project.objects.get(project_id="proj-123"), "has records: it stays"),
+        ):
+            path = reverse(f"admin:ingest_{target._meta.model_name}_delete", args=[target.pk])
+            for answer in (client.get(path, follow=True), client.post(path, {"post": "yes"}, follow=True)):
+                assert answer.status_code == 200
+                assert reason in answer.content.decode()
+            assert type(target).objects.filter(pk=target.pk).exists()
+        listed = client.get(reverse("admin:ingest_workspace_changelist")).content
+        assert b"delete_selected" not in listed
+
+
+def test_what_nothing_was_sent_for_is_deleted(
+    login: Callable[[str], Client], workspace: Workspace, api: ApiClient
+) -> None:
+    client = login("administrator")
+    spare = Project.objects.get(project_id="proj-456")
+    client.post(reverse("admin:ingest_project_delete", args=[spare.pk]), {"post": "yes"})
+    assert not Project.objects.filter(pk=spare.pk).exists()
+    client.post(reverse("admin:ingest_workspace_delete", args=[workspace.pk]), {"post": "yes"})
+    assert (Workspace.objects.count(), ApiKey.objects.count()) == (0, 0)
+
+
+def test_a_project_of_another_workspaces_product_is_refused(
+    login: Callable[[str], Client], workspace: Workspace, other_workspace: Workspace
+) -> None:
+    foreign = Product.objects.get(workspace=other_workspace)
+    form = {"workspace": workspace.pk, "product": foreign.pk, "project_id": "proj-new"}
+    answer = login("administrator").post(reverse("admin:ingest_project_add"), form)
+    assert "another workspace" in str(answer.context["adminform"].form.errors["product"])
