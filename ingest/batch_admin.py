@@ -183,7 +183,7 @@ def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
         "archived": archived,
         "archive_url": _archive_url(batch, archived) if archived and sees_payloads else None,
         "api_key_url": reverse("admin:ingest_apikey_change", args=[batch.api_key_id]) if batch.api_key_id else None,
-        "flower_url": f"{settings.EVERMUSE_FLOWER_URL.rstrip('/')}/tasks",
+        "flower_url": f"{settings.EVERMUSE_FLOWER_URL.rstrip('/')}/tasks?name=ingest.land_batches",
         "may_act": may_act(request),
         "may_see_payloads": sees_payloads,
         "has_failed": batch.status == Batch.Status.FAILED or bool(tally and tally.failed),

@@ -1,0 +1,118 @@
+"""A batch's page in the admin: what it tells, who may see what, and what an operator can do."""
+
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from ingest import pipeline
+from ingest.models import Batch, Project, Workspace
+from lake.models import RejectedRecord
+from tests.http_client import ApiClient
+from tests.ingest.landing import send_and_land
+from tests.records import record
+
+SECRET_WORDS = "what the customer said"
+
+
+def login(*permissions: str) -> Client:
+    """A staff login with these permissions (codenames)."""
+    name = f"user-{len(permissions)}-{get_user_model().objects.count()}"
+    user = get_user_model().objects.create_user(name, password="secret", is_staff=True)
+    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def operator(db: None) -> Client:
+    return login("view_batch", "see_payloads", "operate")
+
+
+@pytest.fixture
+def viewer(db: None) -> Client:
+    return login("view_batch")
+
+
+def page(client: Client, batch_id: str, **query: object) -> str:
+    answer = client.get(reverse("admin:ingest_batch_change", args=[int(batch_id[6:])]), query)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def act(client: Client, batch_id: str, what: str = "retry") -> tuple[int, str]:
+    answer = client.post(reverse("admin:ingest_batch_act", args=[int(batch_id[6:])]), {"act": what}, follow=True)
+    return answer.status_code, answer.content.decode()
+
+
+def test_it_tells_the_way_the_outcomes_and_the_errors_by_field(api: ApiClient, operator: Client) -> None:
+    good = record(vendor_ids={"id": "1"})
+    bad = record(tags=[1, 2], data={"text": SECRET_WORDS})
+    batch_id = send_and_land(api, [good, record(vendor_ids={"id": "1"}), bad, record(project_ids=["nobody"])])
+    shown = page(operator, batch_id)
+    for word in ("Accepted", "Landed", "Processing", "Complete", "COMPLETE", "created", "superseded", "s3://"):
+        assert word in shown
+    assert "<code>/_tags/*</code>" in shown
+    assert "<td>2</td><td><code>VALIDATION_ERROR</code>" in shown
+    assert "the project &#x27;nobody&#x27; is not known" in shown
+    assert SECRET_WORDS in shown
+
+
+def test_before_landing_records_are_pending(api: ApiClient, operator: Client) -> None:
+    batch_id = api.post([record(), {"bad": 1}]).json()["batchId"]
+    shown = page(operator, batch_id)
+    assert "data-follow" in shown
+    assert '<dt class="batch-indent">pending</dt><dd>1</dd>' in shown
+    assert '<dt class="batch-indent">rejected</dt><dd>1</dd>' in shown
+
+
+def test_a_viewer_sees_no_payload_and_cannot_act(api: ApiClient, viewer: Client) -> None:
+    batch_id = api.post([record(project_ids=["nobody"], data={"text": SECRET_WORDS})]).json()["details"]["batchId"]
+    shown = page(viewer, batch_id)
+    assert "UNKNOWN_PROJECT" in shown
+    assert SECRET_WORDS not in shown
+    assert "Retry what failed" not in shown
+    number = int(batch_id[6:])
+    assert viewer.get(reverse("admin:ingest_batch_payload", args=[number])).status_code == 403
+    assert viewer.get(reverse("admin:ingest_batch_rejected", args=[number])).status_code == 403
+    assert act(viewer, batch_id)[0] == 403
+    assert Batch.objects.get().status == "FAILED"
+
+
+def test_a_failed_batch_is_retried_and_heals(api: ApiClient, operator: Client, workspace: Workspace) -> None:
+    batch_id = api.post([record(project_ids=["new"])]).json()["details"]["batchId"]
+    Project.objects.create(workspace=workspace, product=workspace.products.get(), project_id="new")
+    status, shown = act(operator, batch_id)
+    assert (status, "Set going again" in shown) == (200, True)
+    pipeline.land_waiting()
+    assert Batch.objects.get().status == "COMPLETE"
+    assert "opened again" in LogEntry.objects.get().change_message
+    assert "Nothing in this batch has failed" in act(operator, batch_id)[1]
+    assert LogEntry.objects.count() == 1
+
+
+def test_downloads_are_the_bytes_as_sent_and_the_lines_of_the_api(api: ApiClient, operator: Client) -> None:
+    raw = b'[{"bad":  1.0}, {"worse": "\\ud800"}]'
+    number = int(api.post(raw).json()["details"]["batchId"][6:])
+    payload = operator.get(reverse("admin:ingest_batch_payload", args=[number]))
+    assert (payload.content, payload["Content-Type"]) == (raw, "application/json")
+    lines = b"".join(operator.get(reverse("admin:ingest_batch_rejected", args=[number])).streaming_content)  # type: ignore[attr-defined]
+    assert lines.count(b"\n") == 2
+    assert b'"payload":{"bad":  1.0}' in lines
+
+
+def test_a_page_of_a_thousand_rejected_records_takes_few_queries(
+    api: ApiClient, operator: Client, django_assert_max_num_queries: Any
+) -> None:
+    batch_id = api.post([{"bad": n} for n in range(1000)]).json()["details"]["batchId"]
+    with django_assert_max_num_queries(20):
+        shown = page(operator, batch_id)
+    assert shown.count('aria-label="Rejected record ') == 20
+    assert "?rejected=20" in shown
+    assert 'aria-label="Rejected record 20"' in page(operator, batch_id, rejected=20)
+    assert RejectedRecord.objects.count() == 1000
