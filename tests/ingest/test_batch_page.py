@@ -39,7 +39,7 @@ def viewer(db: None) -> Client:
     return login("view_batch")
 
 
-def page(client: Client, batch_id: str, **query: object) -> str:
+def page(client: Client, batch_id: str, **query: int) -> str:
     answer = client.get(reverse("admin:ingest_batch_change", args=[int(batch_id[6:])]), query)
     assert answer.status_code == 200
     return answer.content.decode()
