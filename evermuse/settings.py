@@ -35,6 +35,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "evermuse.request_ids.RequestIds",
     "django.middleware.security.SecurityMiddleware",
     "evermuse.security_headers.SecurityHeaders",
     "whitenoise.middleware.WhiteNoiseMiddleware",
