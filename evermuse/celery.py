@@ -9,8 +9,9 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import setup_logging, worker_init, worker_process_init
+from celery.signals import setup_logging, task_postrun, task_prerun, worker_init, worker_process_init
 from kombu import Exchange, Queue
+from structlog import contextvars
 
 from evermuse import collector, env
 
@@ -108,6 +109,17 @@ def _share_the_interpreter(**_: Any) -> None:
 def _settle_collector(**_: Any) -> None:
     """In each landing process."""
     collector.settle()
+
+
+@task_prerun.connect
+def _bind_task(task_id: str, task: Any, **_: Any) -> None:
+    """Every event of a task says which one it is."""
+    contextvars.bind_contextvars(task=task.name, task_id=task_id)
+
+
+@task_postrun.connect
+def _unbind_task(**_: Any) -> None:
+    contextvars.unbind_contextvars("task", "task_id")
 
 
 @setup_logging.connect

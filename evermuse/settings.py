@@ -37,6 +37,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "evermuse.request_ids.RequestIds",
     "django.middleware.security.SecurityMiddleware",
     "evermuse.security_headers.SecurityHeaders",
     "whitenoise.middleware.WhiteNoiseMiddleware",

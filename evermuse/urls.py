@@ -2,6 +2,7 @@
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path, re_path
+from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
 
 from ingest.views import attachments, batches, overview, probes, records, uploads
@@ -43,5 +44,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^readyz/?\Z", probes.readyz),
     re_path(r"^metrics/?\Z", probes.metrics),
     path("admin/overview.json", admin.site.admin_view(overview.overview), name="overview"),
+    # Browsers ask for it whatever the page says.
+    path("favicon.ico", RedirectView.as_view(url="/static/ingest/icon.svg")),
     path("admin/", admin.site.urls),
 ]

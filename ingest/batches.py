@@ -194,7 +194,7 @@ def mark_complete(batch_ids: Sequence[int]) -> int:
 
 def reopen(batch_id: int) -> bool:
     """FAILED → LANDING, because somebody asked for a retry; False when it is in another state."""
-    return (
+    reopened = (
         Batch.objects.filter(id=batch_id, status=Status.FAILED).update(
             status=Status.LANDING,
             claim_token=F("claim_token") + 1,
@@ -207,6 +207,9 @@ def reopen(batch_id: int) -> bool:
         )
         == 1
     )
+    if reopened:
+        log.info("batch.reopened", batch_id=public_ids.of_batch(batch_id))
+    return reopened
 
 
 def pull_forward(batch_ids: Sequence[int]) -> int:

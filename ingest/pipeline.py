@@ -161,7 +161,10 @@ def _commit(landings: Sequence[Landing]) -> list[int]:
             }
         )
         batches.mark_landed([_counts(landing) for landing in landings])
-    log.info("batch.landed", batch_ids=[landing.batch.public_id for landing in landings])
+    if landed := [landing.batch.public_id for landing in landings if landing.records]:
+        log.info("batch.landed", batch_ids=landed)
+    if failed := [landing.batch.public_id for landing in landings if not landing.records]:
+        log.warning("batch.failed", batch_ids=failed, reason="every record was rejected")
     return [landing.claim.batch_id for landing in landings if landing.records]
 
 

@@ -3,10 +3,12 @@
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from deploy.local.servers import StartFailed
 
 WEB_PORT, FLOWER_PORT = "EVERMUSE_PORT", "EVERMUSE_FLOWER_PORT"
+FLOWER_CONFIGURATION = Path(__file__).resolve().parent.parent.parent / "evermuse" / "flowerconfig.py"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ def commands(*, web_port: int, flower_port: int, run: str) -> list[Command]:
         _celery("worker-attachments", "worker", "-n", "attachments@%h", "-Q", "attachments", "-P", "threads", "-c",
                 count("EVERMUSE_ATTACHMENT_CONCURRENCY", 16), *quiet),
         _celery("beat", "beat", "--schedule", f"{run}/beat-schedule", "--pidfile="),
-        _celery("flower", "flower", "--address=127.0.0.1", f"--port={flower_port}", "--enable_events"),
+        _celery("flower", "flower", "--address=127.0.0.1", f"--port={flower_port}", "--enable_events",
+                f"--conf={FLOWER_CONFIGURATION}"),
     ]  # fmt: skip
 
 

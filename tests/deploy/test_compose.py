@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deploy.local.processes import commands
+from deploy.local.processes import FLOWER_CONFIGURATION, commands
 
 DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
 DEFAULTS = {"EVERMUSE_WEB_WORKERS": "2", "EVERMUSE_LANDING_CONCURRENCY": "2", "EVERMUSE_ATTACHMENT_CONCURRENCY": "16"}
@@ -26,7 +26,13 @@ def local_commands(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     for name, value in DEFAULTS.items():
         monkeypatch.setenv(name, value)
     made = commands(web_port=8000, flower_port=5555, run="/var/lib/evermuse")
-    return {one.name: [word.replace("127.0.0.1", "0.0.0.0") for word in one.words] for one in made}
+    return {
+        one.name: [
+            word.replace("127.0.0.1", "0.0.0.0").replace(f"={FLOWER_CONFIGURATION}", "=/app/evermuse/flowerconfig.py")
+            for word in one.words
+        ]
+        for one in made
+    }
 
 
 def test_every_process_has_the_command_line_of_make_run(

@@ -166,6 +166,22 @@ def test_services_names_everything(stack: Run) -> None:
     assert requests.get(found["admin"]["url"], timeout=10).url.startswith(f"{found['web']}/admin/login/")
 
 
+def test_flower_asks_for_the_login_everywhere_and_leads_back_to_the_admin(stack: Run) -> None:
+    found = stack.services()
+    login = (found["admin"]["username"], found["admin"]["password"])
+    for path in ("/", "/tasks", "/broker", "/metrics", "/api/workers"):
+        assert requests.get(found["flower"] + path, timeout=10).status_code == 401, path
+    assert requests.get(found["flower"] + "/metrics", auth=login, timeout=10).status_code == 200
+    for path in ("/", "/tasks", "/broker"):
+        assert f'href="{found["admin"]["url"]}"' in requests.get(found["flower"] + path, auth=login, timeout=10).text
+
+    def broker() -> str:
+        requests.get(found["flower"] + "/workers?refresh=1", auth=login, timeout=10)
+        return requests.get(found["flower"] + "/broker", auth=login, timeout=10).text
+
+    until(lambda: all(queue in broker() for queue in ("landing", "attachments", "maintenance")), "all queues are shown")
+
+
 def test_files_with_secrets_are_the_owners_alone_and_parents_keep_their_modes(stack: Run) -> None:
     for name in ("demo-api-key", "run/secrets.json", "run/environment.json"):
         assert stat.S_IMODE((stack.home / name).stat().st_mode) == 0o600, name

@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 from typing import Any
 
 import jsonschema
@@ -12,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from ingest.models import ApiKey, Batch, Workspace
+from ingest.models import Batch
 from tests.http_client import INGEST, ApiClient
 from tests.ingest.landing import send_and_land
 from tests.records import record
@@ -103,24 +102,6 @@ def test_operators_list_and_search_every_kind_of_row(admin_client: Client, api: 
 @pytest.mark.parametrize("model", ["ingest_batch", "lake_record", "lake_rejectedrecord", "attachments_attachment"])
 def test_rows_of_the_pipeline_cannot_be_changed(admin_client: Client, model: str) -> None:
     assert admin_client.get(reverse(f"admin:{model}_add")).status_code == 403
-
-
-def test_a_key_made_in_the_admin_is_shown_once_and_works(admin_client: Client, workspace: Workspace) -> None:
-    fields = {
-        "workspace": workspace.pk,
-        "label": "crm",
-        "source": "crm",
-        "permissions": ["api:read"],
-        "rate_limit": "0",
-    }
-    page = admin_client.post(reverse("admin:ingest_apikey_add"), fields, follow=True).content.decode()
-    (secret,) = set(re.findall(r"em_sk_[\w-]{32,}", page))
-    key = ApiKey.objects.get(label="crm")
-    again = admin_client.get(reverse("admin:ingest_apikey_change", args=[key.pk])).content.decode()
-    assert secret not in again
-    assert ApiClient(Client(), secret).get(f"{INGEST}/batches").status_code == 200
-    admin_client.post(reverse("admin:ingest_apikey_changelist"), {"action": "revoke", "_selected_action": [key.pk]})
-    assert ApiClient(Client(), secret).get(f"{INGEST}/batches").status_code == 401
 
 
 def test_the_admin_asks_for_a_login(db: None, client: Client) -> None:

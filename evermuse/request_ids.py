@@ -1,0 +1,26 @@
+"""An id for every request: bound to every event of it, and told in the answer as ``X-Request-ID``."""
+
+import re
+import uuid
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponseBase
+from structlog import contextvars
+
+# What somebody in front gave stands, if it can be no forged line of a log.
+_GIVEN = re.compile(r"\A[A-Za-z0-9._-]{8,64}\Z")
+
+
+class RequestIds:
+    """Django middleware. Threads serve many requests: what was bound is gone before the next one."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self._get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        given = request.META.get("HTTP_X_REQUEST_ID", "")
+        request_id = given if _GIVEN.match(given) else uuid.uuid4().hex
+        with contextvars.bound_contextvars(request_id=request_id):
+            response = self._get_response(request)
+        response["X-Request-ID"] = request_id
+        return response

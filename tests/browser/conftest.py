@@ -1,0 +1,92 @@
+"""A real browser on the real stack, logged in; what it asks for and complains of is noted."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+
+from tests.journeys.conftest import running_stack, stack
+from tests.journeys.stack import Stack
+
+__all__ = ["running_stack", "stack"]
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+USERNAME, PASSWORD = "operations", "a-password-of-the-journeys"
+
+
+@dataclass
+class Visit:
+    """A page that is logged in, and what went wrong on it."""
+
+    page: Page
+    url: str
+    strangers: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def watch(self) -> None:
+        """Note requests that go elsewhere, and errors."""
+        self.page.on("request", self._note_request)
+        self.page.on("console", self._note_console)
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+
+    def _note_request(self, request: Request) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme not in {"data", "blob"} and parts.hostname != "127.0.0.1":
+            self.strangers.append(request.url)
+
+    def _note_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.complaints.append(f"{message.text} {message.location.get('url', '')}")
+
+    def open(self, path: str) -> Page:
+        """Go to a path of the stack."""
+        self.page.goto(f"{self.url}{path}")
+        return self.page
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Chromium of the system."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"{CHROMIUM} is not there: install the chromium package to run the browser's journeys")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser, stack: Stack) -> Iterator[Callable[..., Visit]]:
+    """Logs in: ``visit(scheme="dark")``."""
+    login = (
+        "from django.contrib.auth.models import User; "
+        f"u, _ = User.objects.get_or_create(username={USERNAME!r}, is_staff=True, is_superuser=True); "
+        f"u.set_password({PASSWORD!r}); u.save()"
+    )
+    stack._manage("shell", "--no-imports", "-c", login)
+    contexts = []
+
+    def make(scheme: str = "light") -> Visit:
+        context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        made = Visit(page, stack.url)
+        made.watch()
+        made.open("/admin/")
+        page.fill("[name=username]", USERNAME)
+        page.fill("[name=password]", PASSWORD)
+        page.press("[name=password]", "Enter")
+        page.wait_for_url(f"{stack.url}/admin/")
+        return made
+
+    yield make
+    for context in contexts:
+        context.close()

@@ -1,0 +1,89 @@
+"""What an operator does in the admin, from the login to the end, in a browser."""
+
+from collections.abc import Callable
+
+import pytest
+import requests
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Visit
+from tests.journeys.client import INGEST, HttpClient
+from tests.journeys.stack import Stack, until
+from tests.records import record
+
+PAGES = (
+    "/admin/", "/admin/ingest/batch/", "/admin/ingest/workspace/", "/admin/ingest/apikey/", "/admin/ingest/apikey/add/",
+    "/admin/lake/record/", "/admin/lake/rejectedrecord/", "/admin/attachments/attachment/",
+    "/admin/attachments/vendorhost/", "/admin/problems/problem/", "/admin/problems/job/", "/admin/problems/alert/",
+    "/admin/admin/logentry/", "/admin/auth/user/", "/admin/auth/group/", "/admin/auth/user/add/",
+)  # fmt: skip
+
+
+def workspace_of(stack: Stack, client: HttpClient) -> int:
+    return int(stack.rows("SELECT id FROM ingest_workspace WHERE name = %s", client.workspace)[0][0])
+
+
+def test_a_client_that_fails_is_found_understood_and_set_right(visit: Callable[..., Visit], stack: Stack) -> None:
+    client = stack.new_client()
+    refused = client.post(record(project_ids=["proj-unknown"]))
+    assert refused.status_code == 400
+    batch_id = refused.json()["details"]["batchId"]
+    number, workspace = int(batch_id[6:]), workspace_of(stack, client)
+    visited = visit()
+    page = visited.open(f"/admin/ingest/batch/?status__exact=FAILED&workspace__id__exact={workspace}")
+    page.get_by_role("link", name=batch_id).first.click()
+    expect(page.get_by_text("proj-unknown").first).to_be_visible()
+
+    product = stack.rows("SELECT id FROM ingest_product WHERE workspace_id = %s", workspace)[0][0]
+    visited.open(f"/admin/ingest/project/add/?workspace={workspace}&product={product}")
+    page.fill("[name=project_id]", "proj-unknown")
+    page.locator("[name=_save]").click()
+    page.wait_for_url("**/admin/ingest/project/")
+
+    visited.open(f"/admin/ingest/batch/?status__exact=FAILED&workspace__id__exact={workspace}")
+    page.locator(f"input[name=_selected_action][value='{number}']").check()
+    page.locator("select[name=action]").select_option("retry")
+    page.locator("select[name=action]").press("Tab")
+    page.locator("#changelist-form").evaluate("form => form.requestSubmit()")
+    page.wait_for_load_state()
+    state = "SELECT status FROM ingest_batch WHERE id = %s"
+    until(lambda: stack.rows(state, number)[0][0] == "COMPLETE", f"{batch_id} is complete")
+    visited.open(f"/admin/ingest/batch/{number}/change/")
+    expect(page.get_by_text("COMPLETE").first).to_be_visible()
+    assert (visited.strangers, visited.complaints) == ([], [])
+
+
+def test_a_key_is_made_used_and_revoked(visit: Callable[..., Visit], stack: Stack) -> None:
+    client = stack.new_client()
+    visited = visit()
+    page = visited.open(f"/admin/ingest/apikey/add/?workspace={workspace_of(stack, client)}")
+    page.fill("[name=label]", "made in a browser")
+    page.locator("[name=_save]").click()
+    key = page.get_by_label("The key", exact=True).inner_text().strip()
+    page.get_by_role("button", name="Copy").click()
+    expect(page.get_by_role("status").last).to_contain_text("cop", ignore_case=True)
+    made = HttpClient(stack.url, key, client.workspace)
+    assert made.post(record()).status_code == 202
+
+    visited.open(f"/admin/ingest/apikey/?q={key[:12]}")
+    assert key not in page.content()
+    page.get_by_role("link", name="made in a browser").first.click()
+    page.get_by_role("link", name="Revoke").first.click()
+    page.get_by_role("button", name="Revoke").click()
+    page.wait_for_url("**/admin/ingest/apikey/")
+    assert made.post(record()).status_code == 401
+    assert requests.get(f"{stack.url}{INGEST}/batches", headers=made.headers, timeout=10).status_code == 401
+    assert (visited.strangers, visited.complaints) == ([], [])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_asks_anybody_else_for_anything_or_complains(
+    visit: Callable[..., Visit], stack: Stack, scheme: str
+) -> None:
+    client = stack.new_client()
+    client.post([record(), record(event_at="x")])
+    visited = visit(scheme)
+    for path in (*PAGES, f"/admin/ingest/workspace/{workspace_of(stack, client)}/change/"):
+        visited.open(path)
+        assert visited.page.locator("#content, main, [role=main]").count(), path
+        assert (visited.strangers, visited.complaints) == ([], []), path

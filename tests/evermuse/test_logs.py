@@ -1,0 +1,98 @@
+"""Events: of a batch's way, with ids bound; as JSON one line each, exceptions included."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery.signals import task_postrun, task_prerun
+from django.test import Client
+from structlog import contextvars
+
+from ingest import batches, pipeline, tasks
+from ingest.models import Workspace
+from ingest.workspaces import ensure
+from tests.http_client import INGEST, ApiClient
+from tests.records import record
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def events(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
+    return [entry.msg for entry in caplog.records if isinstance(entry.msg, dict)]
+
+
+def test_a_batchs_way_is_one_event_a_step(api: ApiClient, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    answer = api.post(record(), x_request_id="given-by-a-proxy")
+    batch_id = answer.json()["batchId"]
+    pipeline.land_waiting()
+    way = [e for e in events(caplog) if e["event"].startswith("batch.")]
+    assert [e["event"] for e in way] == ["batch.accepted", "batch.landed", "batch.complete"]
+    assert [e.get("batch_id") or e["batch_ids"] for e in way] == [batch_id, [batch_id], [batch_id]]
+    assert [e.get("request_id") for e in way] == ["given-by-a-proxy", None, None]
+    assert answer["X-Request-ID"] == "given-by-a-proxy"
+
+
+def test_a_failed_batch_that_is_retried_says_so(
+    api: ApiClient, workspace: Workspace, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    refused = api.post(record(project_ids=["proj-new"]))
+    batch_id = refused.json()["details"]["batchId"]
+    for products in ([], [("prod-abc", ["proj-new"])]):
+        ensure(name=workspace.name, products=products)
+        assert batches.reopen(int(batch_id[6:]))
+        pipeline.land_waiting()
+    way = [e["event"] for e in events(caplog) if e["event"].startswith("batch.")]
+    assert way == [
+        "batch.rejected", "batch.reopened", "batch.failed", "batch.reopened", "batch.landed", "batch.complete",
+    ]  # fmt: skip
+
+
+def test_every_answer_has_an_id_and_none_is_taken_that_could_forge_a_line(db: None) -> None:
+    for path in ("/healthz", "/nowhere", f"{INGEST}/batches", "/admin/login/"):
+        assert len(Client().get(path)["X-Request-ID"]) == 32
+    for bad in ("short", "two words here", "x" * 65, "line\nbreak-here"):
+        assert Client().get("/healthz", headers={"x-request-id": bad})["X-Request-ID"] != bad
+    assert contextvars.get_contextvars() == {}
+
+
+def test_a_tasks_name_and_id_are_bound_while_it_runs() -> None:
+    task = tasks.sweep
+    task_prerun.send(sender=task, task_id="t1", task=task)
+    assert contextvars.get_contextvars() == {"task": "ingest.sweep", "task_id": "t1"}
+    task_postrun.send(sender=task, task_id="t1", task=task)
+    assert contextvars.get_contextvars() == {}
+
+
+WRITES = """
+import logging
+import django
+django.setup()
+from evermuse import logs
+log = logs.get("x")
+log.info("plain.event", text="two\\nlines", odd=b"\\xff", number=1)
+try:
+    raise ValueError("broken\\nin two")
+except ValueError:
+    log.exception("failed.event")
+    logging.getLogger("library").exception("of the %s", "library")
+"""
+
+
+def test_json_is_one_line_an_event_exceptions_included() -> None:
+    environment = {**os.environ, "EVERMUSE_LOG_JSON": "true", "DJANGO_SETTINGS_MODULE": "evermuse.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", WRITES], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(e["event"], e["level"]) for e in told] == [
+        ("plain.event", "info"), ("failed.event", "error"), ("of the library", "error"),
+    ]  # fmt: skip
+    assert told[0]["text"] == "two\nlines"
+    assert all("ValueError: broken" in e["exception"] for e in told[1:])
