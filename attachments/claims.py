@@ -192,6 +192,13 @@ def retry_failed(batch_id: int) -> int:
         return int(cursor.fetchone()[0])
 
 
+def retry_files(ids: Sequence[int]) -> list[int]:
+    """FAILED → PENDING for some files, attempts counted anew; the ids of those that were FAILED."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.RETRY_FILES, {"ids": list(ids)})
+        return sorted(row[0] for row in cursor.fetchall())
+
+
 def due(at_most: int) -> int:
     """How many files wait and could begin now, counted up to ``at_most``."""
     with connection.cursor() as cursor:

@@ -327,15 +327,7 @@ SELECT count(*), coalesce(max(id), 0) FROM attachments_attachment
 WHERE state = 'FAILED' AND host = %(host)s AND error_code = %(code)s AND workspace_id = %(workspace)s
 """
 
-# FAILED → PENDING for the next files that failed alike, over all batches; the tallies in the same statement, in the
-# order of their key.
-RETRY_FAILED_ALIKE = """
-WITH failed AS (
-  SELECT id, batch_id FROM attachments_attachment
-  WHERE state = 'FAILED' AND host = %(host)s AND error_code = %(code)s AND workspace_id = %(workspace)s
-    AND id > %(after)s AND id <= %(until)s
-  ORDER BY id LIMIT %(limit)s FOR UPDATE
-), again AS (
+_AGAIN = """, again AS (
   UPDATE attachments_attachment AS a SET
     state = 'PENDING', attempts = 0, crashes = 0, window_began_at = NULL, next_attempt_at = statement_timestamp(), completed_at = NULL,
     error_code = '', error_message = '', kept_token = NULL, kept_until = NULL
@@ -351,6 +343,22 @@ WITH failed AS (
 )
 SELECT id FROM failed
 """
+
+# FAILED → PENDING for the next files that failed alike, over all batches; the tallies in the same statement, in the
+# order of their key.
+RETRY_FAILED_ALIKE = f"""
+WITH failed AS (
+  SELECT id, batch_id FROM attachments_attachment
+  WHERE state = 'FAILED' AND host = %(host)s AND error_code = %(code)s AND workspace_id = %(workspace)s
+    AND id > %(after)s AND id <= %(until)s
+  ORDER BY id LIMIT %(limit)s FOR UPDATE
+){_AGAIN}"""
+
+# Some files, by id.
+RETRY_FILES = f"""
+WITH failed AS (
+  SELECT id, batch_id FROM attachments_attachment WHERE state = 'FAILED' AND id = ANY(%(ids)s) ORDER BY id FOR UPDATE
+){_AGAIN}"""
 
 # Those that failed alike and wait for their next attempt: now.
 PULL_ALIKE_FORWARD = """

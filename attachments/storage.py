@@ -222,6 +222,29 @@ def download_url(storage_uri: str, *, filename: str, mime_type: str) -> str:
     )
 
 
+# What a browser shows without running anything: no SVG, no HTML.
+PREVIEWED = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "application/pdf"})
+PREVIEWED_KINDS = frozenset({"audio", "video"})
+
+
+def preview_kind(mime_type: str) -> str:
+    """image, audio, video or pdf, where a browser may show a file of this type; else empty."""
+    kind = mime_type.partition("/")[0]
+    if kind in PREVIEWED_KINDS:
+        return kind
+    return ("pdf" if mime_type == "application/pdf" else kind) if mime_type in PREVIEWED else ""
+
+
+def preview_url(storage_uri: str, *, mime_type: str) -> str:
+    """A URL that shows the stored file in a page for an hour. Only for types with a `preview_kind`."""
+    return _presigner().presigned_get_object(
+        settings.MINIO_BUCKET,
+        object_store.key_of(storage_uri),
+        expires=DOWNLOAD_URL_LIFETIME,
+        response_headers={"response-content-type": mime_type, "response-content-disposition": "inline"},
+    )
+
+
 @cache
 def _presigner() -> Minio:
     return Minio(

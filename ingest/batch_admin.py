@@ -150,13 +150,13 @@ def _retry(request: HttpRequest, batch: Batch) -> bool:
     with transaction.atomic():
         is_reopened = batches.reopen(batch.pk)
         if is_reopened:
-            audit.record(request, batch, "Retry: the batch is opened again")
+            audit.record(request, batch, "Retried")
     if is_reopened:
         wake.landing(batch.pk)
         return True
     files = fetching.retry_failed(batch.pk)
     if files:
-        audit.record(request, batch, "Retry of failed files", files=files)
+        audit.record(request, batch, "Retried", files=files)
     return files > 0
 
 

@@ -13,7 +13,8 @@ from lake.landing import LandedRecord
 
 # Rows go in by the order of their key, so that two workers cannot deadlock. What all records of a batch share comes once a
 # batch; a row says by ``b`` which one is its own, and by ``lo`` and ``hi`` which of all terms. A row that RETURNING leaves
-# out met a later acceptance and was skipped by WHERE. The answer is one letter a row, in the order of the rows.
+# out met a later acceptance and was skipped by WHERE. A version that is replaced leaves its place behind (`RecordVersion`).
+# The answer is one letter a row, in the order of the rows. PostgreSQL 18: RETURNING old.
 UPSERT = """
 WITH incoming AS (
   SELECT * FROM unnest(%(id)b::uuid[], %(b)b::int[], %(event_at)b::timestamptz[], %(lo)b::int[], %(hi)b::int[],
@@ -37,7 +38,12 @@ WITH incoming AS (
     body_size = CASE WHEN r.digest = EXCLUDED.digest THEN r.body_size ELSE EXCLUDED.body_size END,
     digest = EXCLUDED.digest
   WHERE r.sequence < EXCLUDED.sequence
-  RETURNING r.id, CASE WHEN r.batch_id <> r.sequence THEN 'i' WHEN r.version = 1 THEN 'c' ELSE 'u' END AS outcome
+  RETURNING r.id, r.batch_id, CASE WHEN r.batch_id <> r.sequence THEN 'i' WHEN r.version = 1 THEN 'c' ELSE 'u' END AS outcome,
+    old.version AS old_version, old.batch_id AS old_batch_id, old.body_offset AS old_offset, old.body_size AS old_size
+), replaced AS (
+  INSERT INTO lake_recordversion (record_id, version, batch_id, body_offset, body_size, replaced_by_id, replaced_at)
+  SELECT id, old_version, old_batch_id, old_offset, old_size, batch_id, now() FROM written WHERE outcome = 'u'
+  ON CONFLICT (record_id, version) DO NOTHING
 )
 SELECT string_agg(coalesce(w.outcome, 's'), '' ORDER BY i.n) FROM incoming i LEFT JOIN written w USING (id)
 """

@@ -76,6 +76,26 @@ class Record(models.Model):
         return Place(self.batch_id, self.body_offset, self.body_size)
 
 
+class RecordVersion(models.Model):
+    """A version of a record that a later one replaced; records that were written once, most of them, have none.
+
+    Written by the upsert (`lake.index`), so without constraints that PostgreSQL would check for every row.
+    """
+
+    pk = models.CompositePrimaryKey("record_id", "version")
+    record_id = models.UUIDField()
+    version = models.PositiveIntegerField()
+    batch = models.ForeignKey(
+        "ingest.Batch", models.PROTECT, related_name="+", db_index=False, db_constraint=False, help_text="Wrote it."
+    )
+    body_offset = models.PositiveIntegerField()
+    body_size = models.PositiveIntegerField()
+    replaced_by = models.ForeignKey(
+        "ingest.Batch", models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    replaced_at = models.DateTimeField()
+
+
 class RejectedRecord(models.Model):
     """A record that was not accepted: all its errors, and the bytes that were sent."""
 

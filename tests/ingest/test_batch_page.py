@@ -91,7 +91,7 @@ def test_a_failed_batch_is_retried_and_heals(api: ApiClient, operator: Client, w
     assert (status, "Set going again" in shown) == (200, True)
     pipeline.land_waiting()
     assert Batch.objects.get().status == "COMPLETE"
-    assert "opened again" in LogEntry.objects.get().change_message
+    assert LogEntry.objects.get().change_message == "Retried"
     assert "Nothing in this batch has failed" in act(operator, batch_id)[1]
     assert LogEntry.objects.count() == 1
 

@@ -1,0 +1,110 @@
+"""A record in the admin: found by what it names, shown as it came and as it is stored, with the versions before it."""
+
+from datetime import UTC, datetime
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+
+from evermuse import public_ids
+from evermuse.admin import PipelineAdmin, block, pretty
+from lake import frames, selectors, terms
+from lake.models import Record, RecordVersion
+
+SEARCHED = ("vendor", "thread", "participant", "tag", "project")
+# A record can be sent thousands of times; its page shows the latest.
+SHOWN_VERSIONS = 50
+
+
+@admin.register(Record)
+class RecordAdmin(PipelineAdmin):
+    """Rows of the index: looked at, never edited."""
+
+    list_display = ("public_id", "workspace", "type", "product_id", "event_at", "version", "updated_at")
+    list_filter = ("workspace", "type", "event_at")
+    list_select_related = ("workspace",)
+    search_fields = ("id",)
+    search_help_text = "Record id, vendor id (key:value), thread, participant, tag or project, exactly"
+    # The index `record_by_change` begins with the workspace: so does the order, and no page sorts all records.
+    ordering: ClassVar = ["-workspace_id", "-updated_at", "-id"]
+    fields = (
+        "public_id", "workspace", "type", "product_id", "event_at", "version", "written_by", "last_sent_by",
+        "first_accepted_at", "updated_at", "lineage", "as_it_came", "envelope", "stored_data",
+    )  # fmt: skip
+    confidential = ("as_it_came", "envelope", "stored_data")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Record], search_term: str
+    ) -> tuple[QuerySet[Record], bool]:
+        wanted = search_term.strip()
+        if not wanted:
+            return queryset, False
+        digits = wanted.removeprefix("rec_").replace("-", "").lower()
+        if len(digits) == 32 and all(c in "0123456789abcdef" for c in digits):
+            return queryset.filter(id=digits), False
+        workspaces = Record._meta.get_field("workspace").related_model._default_manager.values_list("pk", flat=True)
+        any_term = [terms.term(pk, name, wanted) for pk in workspaces for name in SEARCHED]
+        return queryset.filter(Q(terms__overlap=any_term)), False
+
+    @admin.display(description="Record")
+    def public_id(self, obj: Record) -> str:
+        return obj.public_id
+
+    @admin.display(description="This version was written by")
+    def written_by(self, obj: Record) -> SafeString:
+        return _batch(obj.batch_id)
+
+    @admin.display(description="Last sent by")
+    def last_sent_by(self, obj: Record) -> SafeString:
+        return _batch(obj.sequence)
+
+    @admin.display(description="Versions before this one")
+    def lineage(self, obj: Record) -> SafeString | str:
+        past = RecordVersion.objects.filter(record_id=obj.pk).order_by("-version")[:SHOWN_VERSIONS]
+        rows = format_html_join(
+            "",
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            ((one.version, _batch(one.batch_id), _batch(one.replaced_by_id), _moment(one.replaced_at)) for one in past),
+        )
+        if not rows:
+            return "None: it was written once."
+        heads = mark_safe(
+            '<thead><tr><th scope="col">Version</th><th scope="col">Written by</th><th scope="col">Replaced by</th>'
+            '<th scope="col">At</th></tr></thead>'
+        )
+        return format_html('<table class="w-full text-left">{}<tbody>{}</tbody></table>', heads, rows)
+
+    @admin.display(description="As it came")
+    def as_it_came(self, obj: Record) -> SafeString:
+        return _folded("The bytes of the request", block(self._sent(obj)))
+
+    @admin.display(description="Envelope, normalized")
+    def envelope(self, obj: Record) -> SafeString:
+        return pretty(selectors.normalized(self._sent(obj)).head)
+
+    @admin.display(description="data, as sent")
+    def stored_data(self, obj: Record) -> SafeString:
+        return block(selectors.normalized(self._sent(obj)).data)
+
+    def _sent(self, obj: Record) -> bytes:
+        return frames.read([obj.place])[obj.place]
+
+
+def _batch(number: int) -> SafeString:
+    return format_html(
+        '<a class="text-primary-600 dark:text-primary-500" href="{}">{}</a>',
+        reverse("admin:ingest_batch_change", args=[number]),
+        public_ids.of_batch(number),
+    )
+
+
+def _moment(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _folded(title: str, content: Any) -> SafeString:
+    return format_html("<details><summary>{}</summary>{}</details>", title, content)

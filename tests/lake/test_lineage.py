@@ -1,0 +1,48 @@
+"""Lineage: a version that is replaced leaves a row behind; what is written once leaves none."""
+
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import reverse
+
+from lake import frames
+from lake.frames import Place
+from lake.models import Record, RecordVersion
+from tests.http_client import ApiClient
+from tests.ingest.landing import outcomes, send_and_land, versions
+
+
+def number(batch_id: str) -> int:
+    return int(batch_id[6:])
+
+
+def test_only_replaced_versions_leave_a_row(api: ApiClient) -> None:
+    first = send_and_land(api, [versions("1")])
+    assert outcomes(api, send_and_land(api, [versions("1")])) == ["identical"]
+    assert not RecordVersion.objects.exists()
+    second, third = send_and_land(api, [versions("2")]), send_and_land(api, [versions("3")])
+    rows = RecordVersion.objects.order_by("version")
+    assert [(row.version, row.batch_id, row.replaced_by_id) for row in rows] == [
+        (1, number(first), number(second)),
+        (2, number(second), number(third)),
+    ]
+    places = [Place(row.batch_id, row.body_offset, row.body_size) for row in rows]
+    assert [b'"v": "%d"' % n in frames.read(places)[place] for n, place in enumerate(places, 1)] == [True, True]
+
+
+def test_versions_that_are_landed_together_leave_a_row_each(api: ApiClient) -> None:
+    for text in ("1", "2"):
+        assert api.post([versions(text)]).status_code == 202
+    send_and_land(api, [versions("3")])
+    assert list(RecordVersion.objects.order_by("version").values_list("version", flat=True)) == [1, 2]
+    assert Record.objects.get().version == 3
+
+
+def test_the_page_of_a_record_shows_how_it_came_and_the_versions_before(api: ApiClient, client: Client) -> None:
+    first = send_and_land(api, [versions("before")])
+    second = send_and_land(api, [versions("after")])
+    client.force_login(get_user_model().objects.create_superuser("admin"))
+    page = client.get(reverse("admin:lake_record_change", args=[Record.objects.get().pk])).content.decode()
+    assert first in page
+    assert second in page
+    assert "<summary>The bytes of the request</summary>" in page
+    assert "&quot;_schema_version&quot;: &quot;1.0.0&quot;" in page
