@@ -15,6 +15,12 @@ class StoreUnavailable(EvermuseError):
     retryable = True
 
 
+class ArchiveDamaged(EvermuseError):
+    """The archive object is gone, or not what was stored, or not what the payload says; asking again does not help."""
+
+    code = "ARCHIVE_DAMAGED"
+
+
 class LeaseLost(EvermuseError):
     """Somebody else holds the claim now: what was done under the old one must not be written."""
 

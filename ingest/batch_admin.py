@@ -18,8 +18,9 @@ from attachments import fetching, storage
 from attachments.models import AttachmentTally
 from evermuse import audit, wake
 from evermuse.admin import PipelineAdmin, block, pretty
+from evermuse.errors import ArchiveDamaged, StoreUnavailable
 from evermuse.roles import may_act, may_see_payloads
-from ingest import batch_story, batches
+from ingest import batch_story, batches, reprocessing
 from ingest.models import Batch
 from ingest.views.base import ndjson
 from lake import selectors
@@ -102,6 +103,8 @@ class BatchAdmin(PipelineAdmin):
                 messages.success(request, "Set going again. This page follows it.")
             else:
                 messages.warning(request, "Nothing in this batch has failed: nothing was changed.")
+        elif request.POST.get("act") == "reprocess":
+            _reprocess(request, batch)
         else:
             messages.error(request, "No such act.")
         return redirect("admin:ingest_batch_change", batch_id)
@@ -158,6 +161,20 @@ def _retry(request: HttpRequest, batch: Batch) -> bool:
     if files:
         audit.record(request, batch, "Retried", files=files)
     return files > 0
+
+
+def _reprocess(request: HttpRequest, batch: Batch) -> None:
+    """In the request: one object of a few megabytes, with bounded waits, so that the answer can say what came of it."""
+    audit.record(request, batch, "Reprocessed from the archive")
+    try:
+        result = reprocessing.reprocess(batch.pk)
+    except ArchiveDamaged as error:
+        messages.error(request, f"Nothing was changed: {error}.")
+    except StoreUnavailable:
+        messages.error(request, "Nothing was changed: the object store is away. Try again when it is back.")
+    else:
+        done = f"{result.checked:,} records of the archive object agree with the payload"
+        messages.success(request, f"{done}; rows of the index that were put back: {result.restored:,}.")
 
 
 def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:

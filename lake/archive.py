@@ -7,10 +7,14 @@ from datetime import datetime
 
 import zstandard
 
+from evermuse.errors import ArchiveDamaged
 from lake import object_store
 from lake.landing import LandedRecord
+from lake.models import ArchivedObject
 
 LEVEL = 1
+# Far more than a body that is accepted can become.
+MAX_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +46,17 @@ def store(
     name = key(workspace=workspace, source=source, type=type, accepted_at=accepted_at, batch=batch, sha256=sha256)
     uri = object_store.put(name, content, "application/zstd")
     return Archive(uri, len(records), len(content), sha256)
+
+
+def read(archived: ArchivedObject) -> list[bytes]:
+    """The lines of a batch's object, proved to be those that were stored. Raises StoreUnavailable, ArchiveDamaged."""
+    content = object_store.get(object_store.key_of(archived.uri), max_bytes=archived.size)
+    if content is None:
+        raise ArchiveDamaged(f"the object store has no {archived.uri}")
+    if len(content) != archived.size or hashlib.sha256(content).hexdigest() != archived.sha256:
+        raise ArchiveDamaged("the object's bytes are not those that were stored: size or SHA-256 differ")
+    with zstandard.ZstdDecompressor().stream_reader(content) as reader:
+        lines = reader.read(MAX_BYTES + 1)
+    if len(lines) > MAX_BYTES:
+        raise ArchiveDamaged(f"the object holds more than {MAX_BYTES:,} bytes")
+    return lines.split(b"\n")[:-1]

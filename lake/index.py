@@ -96,13 +96,14 @@ def _write(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> None:
     connection.ensure_connection()
     # Django's own cursors bind on the client's side, as text; this one sends binary arrays in the same transaction.
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(UPSERT, {**_of_batches(batches), **_of_rows(batches, rows)})
+        cursor.execute(UPSERT, {**of_batches(batches), **of_rows(batches, rows)})
         (letters,) = cursor.fetchone() or ("",)
     for (number, record), letter in zip(rows, letters, strict=True):
         batches[number - 1].outcomes[record.index] = letter
 
 
-def _of_batches(batches: Sequence[IndexedBatch]) -> dict[str, object]:
+def of_batches(batches: Sequence[IndexedBatch]) -> dict[str, object]:
+    """What all records of a batch share, as parameters of UPSERT."""
     # A batch has one type and one product (admission holds it).
     heads = [batch.records[0].normalized for batch in batches]
     return {
@@ -114,7 +115,8 @@ def _of_batches(batches: Sequence[IndexedBatch]) -> dict[str, object]:
     }
 
 
-def _of_rows(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> dict[str, BinaryArray]:
+def of_rows(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> dict[str, BinaryArray]:
+    """Rows as parameters of UPSERT, in their order."""
     all_terms: list[int] = []
     ends: list[int] = []
     for number, record in rows:

@@ -13,7 +13,7 @@ import urllib3
 from django.conf import settings
 from minio import Minio
 from minio.credentials.credentials import Credentials
-from minio.error import MinioException
+from minio.error import MinioException, S3Error
 
 from evermuse.errors import StoreUnavailable
 
@@ -75,6 +75,24 @@ def put(key: str, content: bytes, content_type: str) -> str:
     except FAULTS as error:
         raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
     return uri(key)
+
+
+def get(key: str, *, max_bytes: int) -> bytes | None:
+    """An object's first ``max_bytes`` and one more, so that a longer one shows; None when there is none.
+
+    Raises StoreUnavailable.
+    """
+    try:
+        answer = client().get_object(settings.MINIO_BUCKET, key)
+        try:
+            return bytes(answer.read(max_bytes + 1))
+        finally:
+            answer.close()
+            answer.release_conn()
+    except FAULTS as error:
+        if isinstance(error, S3Error) and error.code == "NoSuchKey":
+            return None
+        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
 
 
 def uri(key: str) -> str:

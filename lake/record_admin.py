@@ -76,7 +76,9 @@ class RecordAdmin(PipelineAdmin):
             '<thead><tr><th scope="col">Version</th><th scope="col">Written by</th><th scope="col">Replaced by</th>'
             '<th scope="col">At</th></tr></thead>'
         )
-        return format_html('<table class="w-full text-left">{}<tbody>{}</tbody></table>', heads, rows)
+        return format_html(
+            '<table class="w-full text-left" style="overflow-wrap:anywhere">{}<tbody>{}</tbody></table>', heads, rows
+        )
 
     @admin.display(description="As it came")
     def as_it_came(self, obj: Record) -> SafeString:

@@ -1,0 +1,62 @@
+"""Reprocessing: a batch's archive object read again, and rows of the index that are missing or damaged put back."""
+
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from evermuse import logs, public_ids
+from evermuse.errors import ArchiveDamaged
+from ingest import batches, parsers
+from ingest.models import Batch
+from lake import archive, repair
+from lake.envelope_errors import check_schema
+from lake.frames import places_of
+from lake.index import REJECTED, IndexedBatch
+from lake.landing import LandedRecord, prepare
+from lake.models import ArchivedObject, BatchOutcomes
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Records of the archive object that were checked, and rows of the index that were put back."""
+
+    checked: int
+    restored: int
+
+
+def reprocess(batch_id: int) -> Result:
+    """Check a landed batch's archive object against its payload, and restore its rows of the index. Idempotent.
+
+    Raises StoreUnavailable, and ArchiveDamaged where object, payload and outcomes do not agree: then nothing is written.
+    """
+    batch = Batch.objects.select_related("payload").get(pk=batch_id)
+    archived = ArchivedObject.objects.filter(batch_id=batch_id).first()
+    outcomes = BatchOutcomes.objects.filter(batch_id=batch_id).first()
+    if archived is None or outcomes is None:
+        raise ArchiveDamaged("the batch has no archive object: nothing of it has landed")
+    lines = archive.read(archived)
+    records = _landed(batch, outcomes.letters)
+    if [record.normalized.line for record in records] != lines:
+        raise ArchiveDamaged("the object's records are not those of the payload")
+    with transaction.atomic():
+        indexed = IndexedBatch(batch_id, batch.workspace_id, batch.created_at, records)
+        restored = repair.restore(indexed, outcomes.letters)
+    log.info("batch.reprocessed", batch_id=public_ids.of_batch(batch_id), checked=len(lines), restored=restored)
+    return Result(len(lines), restored)
+
+
+def _landed(batch: Batch, letters: str) -> list[LandedRecord]:
+    """The records that the batch landed, from its payload."""
+    body = batches.content_of(batch.payload)
+    raws = parsers.split(body, batch.payload.media_type)
+    accepted = []
+    for index, letter in enumerate(letters):
+        if letter == REJECTED:
+            continue
+        envelope = check_schema(raws[index])
+        if isinstance(envelope, list):
+            raise ArchiveDamaged(f"record {index} of the payload is not valid any more: {envelope[0].message}")
+        accepted.append((index, envelope))
+    return prepare(accepted, batch.workspace_id, places_of(batch.pk, body, raws))

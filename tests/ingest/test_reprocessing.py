@@ -1,0 +1,68 @@
+"""Reprocessing from the archive: lost and damaged rows come back, later versions stay, a damaged archive changes nothing."""
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import reverse
+
+from evermuse.errors import ArchiveDamaged
+from ingest.reprocessing import Result, reprocess
+from lake import object_store
+from lake.models import ArchivedObject, Record
+from tests.http_client import ApiClient
+from tests.ingest.landing import data_of, outcomes, send_and_land, versions
+from tests.records import record
+
+
+def number(batch_id: str) -> int:
+    return int(batch_id[6:])
+
+
+def test_rows_that_are_lost_or_damaged_come_back(api: ApiClient) -> None:
+    sent = [record(vendor_ids={"id": str(n)}, data={"n": n, "text": "a\nb"}) for n in range(5)]
+    batch_id = send_and_land(api, [{"bad": 1}, *sent])
+    before = {row.pk: (row.version, row.digest, row.terms, data_of(row)) for row in Record.objects.all()}
+    lost, damaged, *_ = Record.objects.order_by("pk")
+    lost.delete()
+    Record.objects.filter(pk=damaged.pk).update(terms=[1], body_offset=0, digest=b"x" * 32)
+    assert reprocess(number(batch_id)) == Result(checked=5, restored=2)
+    assert {row.pk: (row.version, row.digest, row.terms, data_of(row)) for row in Record.objects.all()} == before
+    assert reprocess(number(batch_id)) == Result(checked=5, restored=0)
+    assert outcomes(api, batch_id) == ["rejected", *["created"] * 5]
+
+
+def test_a_later_version_stays_and_only_its_own_batch_brings_it_back(api: ApiClient) -> None:
+    first = send_and_land(api, [versions("1")])
+    second = send_and_land(api, [versions("2")])
+    assert reprocess(number(first)).restored == 0
+    assert Record.objects.get().batch_id == number(second)
+    Record.objects.all().delete()
+    assert reprocess(number(first)).restored == 0
+    assert not Record.objects.exists()
+    assert reprocess(number(second)).restored == 1
+    row = Record.objects.get()
+    assert (row.version, row.batch_id, b'"2"' in data_of(row)) == (2, number(second), True)
+
+
+@pytest.mark.parametrize("content", [b"another object", None])
+def test_a_damaged_or_missing_object_changes_nothing_and_says_so(api: ApiClient, content: bytes | None) -> None:
+    batch_id = send_and_land(api, [record()])
+    key = object_store.key_of(ArchivedObject.objects.get().uri)
+    if content is None:
+        object_store.client().remove_object("evermuse-lake", key)
+    else:
+        object_store.put(key, content, "application/zstd")
+    Record.objects.all().delete()
+    with pytest.raises(ArchiveDamaged, match="size or SHA-256 differ" if content else "the object store has no s3://"):
+        reprocess(number(batch_id))
+    assert not Record.objects.exists()
+
+
+def test_an_operator_is_told_what_came_of_it(api: ApiClient, client: Client) -> None:
+    batch_id = send_and_land(api, [record()])
+    Record.objects.all().delete()
+    client.force_login(get_user_model().objects.create_superuser("admin"))
+    url = reverse("admin:ingest_batch_act", args=[number(batch_id)])
+    page = client.post(url, {"act": "reprocess"}, follow=True).content.decode()
+    assert "rows of the index that were put back: 1." in page
+    assert Record.objects.count() == 1
