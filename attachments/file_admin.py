@@ -19,12 +19,13 @@ from unfold.decorators import display
 from attachments import claims, fetching, hosts, ledger, storage
 from attachments.models import Attachment, VendorHost
 from evermuse import audit, wake
-from evermuse.admin import PipelineAdmin
+from evermuse.admin import PipelineAdmin, filter_of
 from evermuse.roles import may_act, may_see_payloads
 from lake.envelope import is_uri
 
 STATE_LABELS = {"PENDING": "info", "IN_PROGRESS": "info", "COMPLETE": "success", "FAILED": "danger"}
 MAX_URL = 2048
+TYPES = ("audio", "video", "file", "image", "text", "unknown")
 # Lists are narrowed by these besides the filters that are shown: links of other pages use them.
 LOOKUPS = frozenset({"batch__id__exact", "host", "host__exact", "error_code", "error_code__exact"})
 
@@ -49,7 +50,7 @@ class AttachmentAdmin(PipelineAdmin):
     """Rows of the pipeline: looked at, set going again, never edited."""
 
     list_display = ("public_id", "workspace", "condition", "host", "type", "filename", "size", "attempts", "error_code")
-    list_filter = ("state", "workspace", "type")
+    list_filter = ("state", "workspace", filter_of("type", lambda: TYPES))
     list_select_related = ("workspace",)
     search_fields = ("=id", "=batch__id", "=host", "=sha256", "=error_code")
     search_help_text = "Attachment or batch number, vendor host and port, error code, SHA-256: exactly"

@@ -17,13 +17,15 @@ from unfold.decorators import display
 from attachments import fetching, storage
 from attachments.models import AttachmentTally
 from evermuse import audit, wake
-from evermuse.admin import PipelineAdmin, block, pretty
+from evermuse.admin import PipelineAdmin, block, filter_of, pretty
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
 from evermuse.roles import may_act, may_see_payloads
 from ingest import batch_story, batches, reprocessing
-from ingest.models import Batch
+from ingest.models import ApiKey, Batch
 from ingest.views.base import ndjson
 from lake import selectors
+from lake.envelope import RECORD_TYPES
+from lake.landing import UNKNOWN_TYPE
 from lake.models import RejectedRecord
 
 STATUS_LABELS = {
@@ -36,6 +38,15 @@ STATUS_LABELS = {
 STREAM_PAGE = 500
 
 
+def _types() -> list[str]:
+    return [*sorted(RECORD_TYPES), UNKNOWN_TYPE]
+
+
+def _sources() -> list[str]:
+    """Source labels of keys, revoked ones too: a small table that says what the large one holds."""
+    return list(ApiKey.objects.order_by("source").values_list("source", flat=True).distinct())
+
+
 @admin.register(Batch)
 class BatchAdmin(PipelineAdmin):
     """Rows of the pipeline: looked at, set going again, never edited."""
@@ -44,7 +55,7 @@ class BatchAdmin(PipelineAdmin):
         "public_id", "workspace", "condition", "type", "source", "record_count", "accepted_count", "rejected_count",
         "created_at", "completed_at",
     )  # fmt: skip
-    list_filter = ("status", "workspace", "type", "source")
+    list_filter = ("status", "workspace", filter_of("type", _types), filter_of("source", _sources))
     list_select_related = ("workspace",)
     search_fields = ("id__exact", "source")
     search_help_text = "Batch number or id, or the beginning of a source label"

@@ -11,8 +11,9 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from evermuse import public_ids
-from evermuse.admin import PipelineAdmin, block, pretty
+from evermuse.admin import PipelineAdmin, block, filter_of, pretty
 from lake import frames, selectors, terms
+from lake.envelope import RECORD_TYPES
 from lake.models import Record, RecordVersion
 
 SEARCHED = ("vendor", "thread", "participant", "tag", "project")
@@ -25,7 +26,7 @@ class RecordAdmin(PipelineAdmin):
     """Rows of the index: looked at, never edited."""
 
     list_display = ("public_id", "workspace", "type", "product_id", "event_at", "version", "updated_at")
-    list_filter = ("workspace", "type", "event_at")
+    list_filter = ("workspace", filter_of("type", lambda: sorted(RECORD_TYPES)), "event_at")
     list_select_related = ("workspace",)
     search_fields = ("id",)
     search_help_text = "Record id, vendor id (key:value), thread, participant, tag or project, exactly"
