@@ -3,8 +3,9 @@
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.indexes import BrinIndex, GinIndex
 from django.db import models
+from django.db.models import F, Q
 
 from evermuse import public_ids
 
@@ -50,6 +51,15 @@ class Record(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["workspace", "updated_at", "id"], name="record_by_change"),
             GinIndex("terms", name="record_terms"),
+            # Of events to come: all but always empty. With it a filter on the time of the event need not begin at the first
+            # record (`lake.selectors`).
+            models.Index(
+                fields=["workspace", "updated_at", "id"],
+                name="record_of_future",
+                condition=Q(event_at__gt=F("updated_at")),
+            ),
+            # Costs the landing nothing that can be measured; finds a short span of events where they came as they happened.
+            BrinIndex(fields=["event_at"], name="record_event_brin", pages_per_range=16, autosummarize=True),
         ]
 
     def __str__(self) -> str:

@@ -22,6 +22,8 @@ def of(workspace_id: int, record: NormalizedRecord) -> list[int]:
 
 
 def _properties(record: NormalizedRecord) -> Iterable[tuple[str, str]]:
+    yield "type", record.type
+    yield "product", record.product_id
     if record.thread_id is not None:
         yield "thread", record.thread_id
     for project_id in record.project_ids:

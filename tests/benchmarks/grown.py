@@ -52,7 +52,8 @@ INSERT INTO lake_record (id, workspace_id, batch_id, sequence, version, type, pr
   updated_at, terms, digest, head, data, storage_uri)
 SELECT gen_random_uuid(), r.w, r.b, r.b, 1, r.type, 'prod-abc', date_trunc('second', r.at - r.u * interval '30 days'),
   r.at, r.at + interval '1 second',
-  array_remove(ARRAY[project.term, thread.term, tag.term, participant.term, hashint8extended(r.n, 9), rare.term], NULL),
+  array_remove(ARRAY[project.term, thread.term, tag.term, participant.term, hashint8extended(r.n, 9), rare.term,
+    type.term, product.term], NULL),
   sha256(int8send(r.n)),
   convert_to('{{"_type":"' || r.type || '","_schema_version":"1.0.0","_event_at":"2026-01-01T00:00:00Z","_nature":'
     || '"evidence","_vendor_ids":{{"conversation_id":"g' || r.n || '"}},"_product_id":"prod-abc","_project_ids":["'
@@ -74,6 +75,8 @@ JOIN bench_term tag ON tag.workspace_id = r.w AND tag.kind = 'tag'
   AND tag.number = floor(r.skewed * CASE WHEN r.w = 1 THEN {large[tag]} ELSE {small[tag]} END)::int
 JOIN bench_term participant ON participant.workspace_id = r.w AND participant.kind = 'participant'
   AND participant.number = floor(r.skewed_too * CASE WHEN r.w = 1 THEN {large[participant]} ELSE {small[participant]} END)::int
+JOIN bench_term type ON type.workspace_id = r.w AND type.kind = 'type' AND type.name = r.type
+JOIN bench_term product ON product.workspace_id = r.w AND product.kind = 'product'
 LEFT JOIN bench_term rare ON r.rare AND rare.workspace_id = r.w AND rare.kind = 'rare'
 """
 FILLED = ("ingest_batch", "lake_record")
@@ -139,6 +142,9 @@ def _vocabulary(connection: psycopg.Connection) -> None:
                 for number in range(size):
                     name = name_of(kind, number)
                     copy.write_row((workspace, kind, number, name, terms.term(workspace, kind, name)))
+            for number, name in enumerate(("conversation", "email", "document", "spreadsheet")):
+                copy.write_row((workspace, "type", number, name, terms.term(workspace, "type", name)))
+            copy.write_row((workspace, "product", 0, "prod-abc", terms.term(workspace, "product", "prod-abc")))
             copy.write_row((workspace, "rare", 0, RARE_TAG, terms.term(workspace, "tag", RARE_TAG)))
     connection.execute("ANALYZE bench_term")
 
