@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import BrinIndex, GinIndex
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
 
@@ -58,8 +58,6 @@ class Record(models.Model):
                 name="record_of_future",
                 condition=Q(event_at__gt=F("updated_at")),
             ),
-            # Costs the landing nothing that can be measured; finds a short span of events where they came as they happened.
-            BrinIndex(fields=["event_at"], name="record_event_brin", pages_per_range=16, autosummarize=True),
         ]
 
     def __str__(self) -> str:

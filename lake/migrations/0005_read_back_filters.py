@@ -2,7 +2,6 @@
 
 from hashlib import blake2b
 
-import django.contrib.postgres.indexes
 from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
 
@@ -44,9 +43,5 @@ class Migration(migrations.Migration):
         AddIndexConcurrently(
             model_name='record',
             index=models.Index(condition=models.Q(('event_at__gt', models.F('updated_at'))), fields=['workspace', 'updated_at', 'id'], name='record_of_future'),
-        ),
-        AddIndexConcurrently(
-            model_name='record',
-            index=django.contrib.postgres.indexes.BrinIndex(autosummarize=True, fields=['event_at'], name='record_event_brin', pages_per_range=16),
         ),
     ]
