@@ -158,9 +158,11 @@ class Batch(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["workspace", "-id"], name="batch_by_workspace"),
-            # A filter for what is rare must not read a workspace's million other batches.
-            models.Index(fields=["workspace", "type", "-id"], name="batch_by_type"),
+            # The list's filters: a rare or absent value must not cost a walk through all of a workspace's batches.
             models.Index(fields=["workspace", "source", "-id"], name="batch_by_source"),
+            models.Index(fields=["workspace", "type", "-id"], name="batch_by_type"),
+            models.Index(fields=["workspace", "-created_at", "-id"], name="batch_by_time"),
+            models.Index(fields=["workspace", "-id"], name="batch_failed_of", condition=Q(status="FAILED")),
             models.Index(fields=["id"], name="batch_waiting", condition=Q(status="LANDING")),
             models.Index(fields=["id"], name="batch_unsettled", condition=Q(status__in=["LANDED", "PROCESSING"])),
             models.Index(fields=["id"], name="batch_to_collect", condition=_GIVEN_UP_UNCOLLECTED),

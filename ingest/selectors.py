@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from evermuse import public_ids
 from ingest.models import Batch
@@ -22,27 +23,44 @@ def batch(workspace_id: int, public_id: str) -> Batch:
 def page(
     workspace_id: int,
     *,
-    before: int | None,
+    after: Sequence[Any] | None,
     limit: int,
     status: str | None = None,
     type: str | None = None,
     source: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
-) -> tuple[Sequence[Batch], int | None]:
-    """Batches newest first, by their sequence; the second value is where the next page begins."""
-    rows: QuerySet[Batch] = Batch.objects.filter(workspace_id=workspace_id).order_by("-id")
-    if before is not None:
-        rows = rows.filter(id__lt=before)
+) -> tuple[Sequence[Batch], list[Any] | None]:
+    """Batches newest first; the second value is the place where the next page begins.
+
+    Newest is by sequence, or by the time of creation where that is asked for: a range of an index, not a walk to it.
+    """
+    rows: QuerySet[Batch] = Batch.objects.filter(workspace_id=workspace_id)
     if status:
         rows = rows.filter(status=status)
     if type:
         rows = rows.filter(type=type)
     if source:
         rows = rows.filter(source=source)
+    if since or until:
+        rows = _by_time(rows, since, until, after)
+    else:
+        rows = rows.order_by("-id") if after is None else rows.filter(id__lt=after[0]).order_by("-id")
+    found = list(rows[: limit + 1])
+    if len(found) <= limit:
+        return found, None
+    end = found[limit - 1]
+    return found[:limit], [end.created_at.isoformat(), end.id] if since or until else [end.id]
+
+
+def _by_time(
+    rows: QuerySet[Batch], since: datetime | None, until: datetime | None, after: Sequence[Any] | None
+) -> QuerySet[Batch]:
     if since:
         rows = rows.filter(created_at__gte=since)
     if until:
         rows = rows.filter(created_at__lt=until)
-    found = list(rows[: limit + 1])
-    return found[:limit], found[limit - 1].id if len(found) > limit else None
+    if after is not None:
+        instant = datetime.fromisoformat(after[0])
+        rows = rows.filter(created_at__lte=instant).filter(Q(created_at__lt=instant) | Q(id__lt=after[1]))
+    return rows.order_by("-created_at", "-id")

@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
+from django.db.models import F, Q
 
 from evermuse import public_ids
 from lake.frames import Place
@@ -60,6 +61,13 @@ class Record(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["workspace", "updated_at", "id"], name="record_by_change"),
             GinIndex("terms", name="record_terms"),
+            # Of events to come: all but always empty. With it a filter on the time of the event need not begin at the first
+            # record (`lake.selectors`).
+            models.Index(
+                fields=["workspace", "updated_at", "id"],
+                name="record_of_future",
+                condition=Q(event_at__gt=F("updated_at")),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from evermuse import public_ids
 from evermuse.instants import milliseconds
@@ -49,15 +49,22 @@ class RecordFilter:
     event_until: datetime | None = None
     changed_since: datetime | None = None
 
-    def records(self) -> QuerySet[Record]:
-        """The matching records."""
+    def records(self) -> list[QuerySet[Record]]:
+        """The matching records, in parts that have none in common.
+
+        An event comes before its record's acceptance, so that a walk by the time of change may begin at ``event_since``;
+        the few records of events to come stand in an index of their own.
+        """
+        rows = self._matching()
+        if self.event_since is None:
+            return [rows]
+        usual = rows.filter(updated_at__gte=self.event_since, event_at__lte=F("updated_at"))
+        return [usual, rows.filter(event_at__gt=F("updated_at"))]
+
+    def _matching(self) -> QuerySet[Record]:
         rows = Record.objects.filter(workspace_id=self.workspace_id)
         if wanted := self._terms():
             rows = rows.filter(terms__contains=wanted)
-        if self.product_id is not None:
-            rows = rows.filter(product_id=self.product_id) if "\0" not in self.product_id else rows.none()
-        if self.type is not None:
-            rows = rows.filter(type=self.type)
         if self.event_since is not None:
             rows = rows.filter(event_at__gte=self.event_since)
         if self.event_until is not None:
@@ -68,6 +75,8 @@ class RecordFilter:
 
     def _terms(self) -> list[int]:
         given = {
+            "type": self.type,
+            "product": self.product_id,
             "project": self.project_id,
             "thread": self.thread_id,
             "tag": self.tag,
@@ -81,17 +90,20 @@ def record_page(
     wanted: RecordFilter, *, after: Sequence[Any] | None, limit: int, single_line: bool = False
 ) -> tuple[list[bytes], list[Any] | None]:
     """Records in the order of their last change, and the place where the next page begins."""
-    rows = wanted.records().order_by("updated_at", "id")
-    if after is not None:
-        instant = datetime.fromisoformat(after[0])
-        last = UUID(after[1])
-        rows = rows.filter(updated_at__gte=instant).filter(Q(updated_at__gt=instant) | Q(id__gt=last))
-    found = list(rows[: limit + 1])
+    found: list[Record] = []
+    for part in wanted.records():
+        rows = part if after is None else _beyond(part, datetime.fromisoformat(after[0]), UUID(after[1]))
+        found += rows.order_by("updated_at", "id")[: limit + 1]
+    found.sort(key=lambda record: (record.updated_at, record.id))
     following = None
     if len(found) > limit:
         end = found[limit - 1]
         following = [end.updated_at.isoformat(), end.id.hex]
     return encode(found[:limit], single_line=single_line), following
+
+
+def _beyond(rows: QuerySet[Record], instant: datetime, last: UUID) -> QuerySet[Record]:
+    return rows.filter(updated_at__gte=instant).filter(Q(updated_at__gt=instant) | Q(id__gt=last))
 
 
 def record(workspace_id: int, public_id: str) -> bytes | None:

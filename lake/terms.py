@@ -27,7 +27,8 @@ _repeated = lru_cache(REPEATED)(term)
 def of(workspace_id: int, record: NormalizedRecord) -> list[int]:
     """All terms of a record, each once."""
     envelope = record.envelope
-    found = [_repeated(workspace_id, "project", project_id) for project_id in envelope.all_project_ids]
+    found = [_repeated(workspace_id, "type", envelope.type), _repeated(workspace_id, "product", envelope.product_id)]
+    found += [_repeated(workspace_id, "project", project_id) for project_id in envelope.all_project_ids]
     found += [term(workspace_id, "vendor", f"{key}:{value}") for key, value in envelope.vendor_ids.items()]
     if not isinstance(envelope.thread_id, UnsetType):
         found.append(term(workspace_id, "thread", envelope.thread_id))

@@ -10,6 +10,10 @@ from deploy.local.embedded import Servers
 from ingest import api_keys, workspaces
 from ingest.models import Workspace
 from tests.http_client import ApiClient
+from tests.journeys.running import running_stack, stack
+
+# One stack of processes for all journeys, those of the browser among them: it owns its database.
+__all__ = ["running_stack", "stack"]
 
 
 @pytest.fixture(scope="session")

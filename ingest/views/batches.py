@@ -91,11 +91,11 @@ class BatchListView(ContractView):
         given = queries.known(request.query_params, ("limit", "cursor", *self.FILTERS))
         limit = queries.limit(given)
         filters = {name: given.get(name) for name in self.FILTERS}
-        cursor = Cursor("batches", credentials.workspace_id, sorted(filters.items(), key=str))
-        place = cursor.decode(given.get("cursor"))
+        order = "batches by time" if {"since", "until"} & given.keys() else "batches"
+        cursor = Cursor(order, credentials.workspace_id, sorted(filters.items(), key=str))
         found, following = selectors.page(
             credentials.workspace_id,
-            before=place[0] if place else None,
+            after=cursor.decode(given.get("cursor")),
             limit=limit,
             status=queries.choice(given, "status", Batch.Status.values),
             type=_text(given, "type"),
@@ -103,7 +103,7 @@ class BatchListView(ContractView):
             since=parse("since", given["since"]) if "since" in given else None,
             until=parse("until", given["until"]) if "until" in given else None,
         )
-        following_cursor = None if following is None else cursor.encode([following])
+        following_cursor = None if following is None else cursor.encode(following)
         return JsonResponse({"batches": serializers.statuses(found), "nextCursor": following_cursor})
 
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ingest', '0008_rare_filters'),
+        ('ingest', '0007_activity_indexes'),
         ('lake', '0004_problem_inbox'),
     ]
 

@@ -73,7 +73,8 @@ INSERT INTO lake_record (id, workspace_id, batch_id, sequence, version, type, pr
   updated_at, terms, digest, body_offset, body_size)
 SELECT gen_random_uuid(), r.w, r.b, r.b, 1, r.type, 'prod-abc', date_trunc('second', r.at - r.u * interval '30 days'),
   r.at, r.at + interval '1 second',
-  array_remove(ARRAY[project.term, thread.term, tag.term, participant.term, hashint8extended(r.n, 9), rare.term], NULL),
+  array_remove(ARRAY[project.term, thread.term, tag.term, participant.term, hashint8extended(r.n, 9), rare.term,
+    type.term, product.term], NULL),
   sha256(int8send(r.n)), (r.n - 1) %% {per_batch} * {line}, {line} - 1
 FROM (
   SELECT n, b.id AS b, b.workspace_id AS w, b.created_at AS at, (hashint8extended(n, 2) & 1048575) / 1048576.0 AS u,
@@ -90,6 +91,8 @@ JOIN bench_term tag ON tag.workspace_id = r.w AND tag.kind = 'tag'
   AND tag.number = floor(r.skewed * CASE WHEN r.w = 1 THEN {large[tag]} ELSE {small[tag]} END)::int
 JOIN bench_term participant ON participant.workspace_id = r.w AND participant.kind = 'participant'
   AND participant.number = floor(r.skewed_too * CASE WHEN r.w = 1 THEN {large[participant]} ELSE {small[participant]} END)::int
+JOIN bench_term type ON type.workspace_id = r.w AND type.kind = 'type' AND type.name = r.type
+JOIN bench_term product ON product.workspace_id = r.w AND product.kind = 'product'
 LEFT JOIN bench_term rare ON r.rare AND rare.workspace_id = r.w AND rare.kind = 'rare'
 """
 FILLED = ("ingest_batch", "lake_record", "ingest_payload")
@@ -157,6 +160,9 @@ def _vocabulary(connection: psycopg.Connection) -> None:
                 for number in range(size):
                     name = name_of(kind, number)
                     copy.write_row((workspace, kind, number, name, terms.term(workspace, kind, name)))
+            for number, name in enumerate(("conversation", "email", "document", "spreadsheet")):
+                copy.write_row((workspace, "type", number, name, terms.term(workspace, "type", name)))
+            copy.write_row((workspace, "product", 0, "prod-abc", terms.term(workspace, "product", "prod-abc")))
             copy.write_row((workspace, "rare", 0, RARE_TAG, terms.term(workspace, "tag", RARE_TAG)))
     connection.execute("ANALYZE bench_term")
 

@@ -139,7 +139,7 @@ def plans(found: list[str]) -> Iterator[None]:
 
     def note(diagnostic: psycopg.errors.Diagnostic) -> None:
         text = diagnostic.message_primary or ""
-        if "Query Text:" in text and "LIVE_KEY" not in text:
+        if "Query Text:" in text and "ingest_apikey" not in text:
             found.append(text if len(text) <= LONGEST_PLAN else f"{text[:LONGEST_PLAN]} …")
 
     with psycopg.Cursor(raw) as cursor:

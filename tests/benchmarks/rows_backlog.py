@@ -79,7 +79,7 @@ def _paced(key: str) -> Outcome:
 def worker_memory(stack: BenchStack) -> list[Row]:
     """What the landing worker's processes hold after a fifth of 1,000 batches of 1,000 records, and after all."""
     batches = max(10, min(1000, records_wanted() // 1000))
-    row = Row("worker-memory", "1/MB (inverse of the processes' memory)", 0.95)
+    row = Row("worker-memory", "1/GB (inverse of the processes' memory)", 0.95)
     row.note = f"PSS of the landing children: limit after {batches // 5}, ours after {batches} batches of 1,000 records"
     with stack.running("web", *WORKER) as children:
         key = stack.new_key()
@@ -91,7 +91,7 @@ def worker_memory(stack: BenchStack) -> list[Row]:
                 # Records are made here as fast as they land: a backlog would measure something else.
                 stack.until(UNSETTLED, 0)
             sizes.append(_memory(children["worker-landing"]))
-    row.runs.append({"limit": 1 / sizes[0], "ours": 1 / sizes[1]})
+    row.runs.append({"limit": 1024 / sizes[0], "ours": 1024 / sizes[1]})
     row.note += f": {sizes[0]:.1f} MB and {sizes[1]:.1f} MB"
     return [conclude(row)]
 

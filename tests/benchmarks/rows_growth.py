@@ -65,18 +65,37 @@ def _worst(name: str, rows: list[Row]) -> list[Row]:
     return [first, *rows]
 
 
-def _pages(path: str, query: str) -> Callable[["Place"], Callable[[], object]]:
-    """A page and, where there is one, the page after it."""
+def _page(path: str, query: str) -> Callable[["Place"], Callable[[], object]]:
+    """A page; beside it, where that page holds fewer entries at the small size, one of as many without the filter."""
 
     def make(place: "Place") -> Callable[[], object]:
         from tests.benchmarks import reads
 
-        def work() -> None:
-            following = json.loads(reads.get(place.client, f"{path}?{query}"))["nextCursor"]
-            if following:
-                reads.get(place.client, f"{path}?{query}&cursor={following}")
+        def entries(of: "Place", query: str) -> int:
+            reads.use(of.grown.dsn)
+            return len(next(iter(json.loads(reads.get(of.client, f"{path}?{query}")).values())))
 
-        return work
+        small, full = _places
+        asked = query
+        if place is small:
+            count = entries(full, query)
+            if entries(small, query) < count:
+                asked = f"limit={count}"
+        reads.use(place.grown.dsn)
+        return lambda: reads.get(place.client, f"{path}?{asked}")
+
+    return make
+
+
+def _next_page(path: str, query: str) -> Callable[["Place"], Callable[[], object]]:
+    """The page after the first one."""
+
+    def make(place: "Place") -> Callable[[], object]:
+        from tests.benchmarks import reads
+
+        following = json.loads(reads.get(place.client, f"{path}?{query}"))["nextCursor"]
+        assert following
+        return lambda: reads.get(place.client, f"{path}?{query}&cursor={following}")
 
     return make
 
@@ -101,13 +120,14 @@ def batch_list(stack: BenchStack) -> list[Row]:
         "until": f"until={reads.the_middle()}",
         "until-rare": f"until={reads.the_middle()}&type=spreadsheet",
     }
-    return _worst(
-        "growth-batch-list",
-        [
-            _compare(stack, Row(f"growth-batch-list-{name}", "pages/s", AIM, note=query), _pages(BATCHES, query))
-            for name, query in queries.items()
-        ],
-    )
+    rows = [
+        _compare(stack, Row(f"growth-batch-list-{name}", "pages/s", AIM, note=query), _page(BATCHES, query))
+        for name, query in queries.items()
+    ]
+    for name in ("all", "type", "until"):
+        row = Row(f"growth-batch-list-{name}-next", "pages/s", AIM, note=f"{queries[name]}, second page")
+        rows.append(_compare(stack, row, _next_page(BATCHES, queries[name])))
+    return _worst("growth-batch-list", rows)
 
 
 def batch_status(stack: BenchStack) -> list[Row]:
@@ -154,7 +174,7 @@ def read_back(stack: BenchStack) -> list[Row]:
         "tag-changed": f"tag={grown.name_of('tag', 0)}&changed_since={middle}",
     }
     rows = [
-        _compare(stack, Row(f"growth-read-back-{name}", "pages/s", AIM, note=query), _pages(RECORDS, query))
+        _compare(stack, Row(f"growth-read-back-{name}", "pages/s", AIM, note=query), _page(RECORDS, query))
         for name, query in queries.items()
     ]
 
@@ -162,6 +182,9 @@ def read_back(stack: BenchStack) -> list[Row]:
         key, value = next(iter(place.sample[0].normalized.envelope.vendor_ids.items()))
         return lambda: reads.get(place.client, f"{RECORDS}?vendor_id={key}:{value}")
 
+    for name in ("all", "tag-frequent", "changed-middle", "event-middle"):
+        row = Row(f"growth-read-back-{name}-next", "pages/s", AIM, note=f"{queries[name]}, second page")
+        rows.append(_compare(stack, row, _next_page(RECORDS, queries[name])))
     rows.append(_compare(stack, Row("growth-read-back-vendor", "pages/s", AIM), vendor))
     return _worst("growth-read-back", rows)
 

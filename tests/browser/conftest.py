@@ -8,10 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
-from tests.journeys.conftest import running_stack, stack
 from tests.journeys.stack import Stack
-
-__all__ = ["running_stack", "stack"]
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -51,9 +48,9 @@ class Visit:
         return self.page
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium of the system."""
+    """Chromium of the system. For one module: while it is open, its event loop is the thread's, and others cannot run theirs."""
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not there: install the chromium package to run the browser's journeys")
     with sync_playwright() as playwright:

@@ -130,3 +130,19 @@ def test_since_is_inclusive_and_until_exclusive(api: ApiClient) -> None:
     text = at.strftime("%Y-%m-%dT%H:%M:%SZ")
     assert [b["batchId"] for b in api.get(BATCHES, f"since={text}").json()["batches"]] == [batch_id]
     assert api.get(BATCHES, f"until={text}").json()["batches"] == []
+
+
+def test_pages_of_a_span_go_by_the_time_of_creation(api: ApiClient) -> None:
+    ids = [api.post(record()).json()["batchId"] for _ in range(5)]
+    at = timezone.now().replace(microsecond=0) - timedelta(days=2)
+    Batch.objects.update(created_at=at)
+    # The clock was set back: what came last is said to be the oldest.
+    Batch.objects.filter(id=int(ids[4].removeprefix("batch_"))).update(created_at=at - timedelta(days=1))
+    seen: list[str] = []
+    query = f"limit=2&since={(at - timedelta(days=9)).strftime('%Y-%m-%dT%H:%M:%SZ')}"
+    following: str | None = ""
+    while following is not None:
+        page = api.get(BATCHES, query + following).json()
+        seen += [b["batchId"] for b in page["batches"]]
+        following = f"&cursor={page['nextCursor']}" if page["nextCursor"] else None
+    assert seen == [ids[3], ids[2], ids[1], ids[0], ids[4]]

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from ingest.models import Workspace
+from lake.models import Record
 from tests.http_client import NDJSON, ApiClient, lines
 from tests.ingest.landing import send_and_land
 from tests.records import record
@@ -114,6 +116,31 @@ def test_another_workspaces_records_do_not_exist(
     for query in ("", "tag=x", "vendor_id=a:1", "project_id=proj-123", "type=message", "product_id=prod-abc"):
         assert api.get(RECORDS, query).json() == {"records": [], "nextCursor": None}
         assert lines(api.get(RECORDS, query, accept=NDJSON)) == []
+
+
+def test_events_since_an_instant_come_in_the_order_of_change_those_to_come_among_them(api: ApiClient) -> None:
+    past, to_come = "2026-06-01T00:00:00Z", "2999-01-01T00:00:00Z"
+    instants = [past, to_come, past, to_come, past, "2020-01-01T00:00:00Z"]
+    batches = [send_and_land(api, record(event_at=instant)) for instant in instants]
+    for minute, batch_id in enumerate(batches):
+        # A test is one transaction, and that has one time.
+        changed_at = datetime(2026, 7, 1, 12, minute, tzinfo=UTC)
+        Record.objects.filter(batch_id=int(batch_id.removeprefix("batch_"))).update(updated_at=changed_at)
+    seen: list[str] = []
+    query = "limit=2&event_since=2026-01-01T00:00:00Z"
+    following: str | None = ""
+    while following is not None:
+        page = api.get(RECORDS, query + following).json()
+        seen += [r["batchId"] for r in page["records"]]
+        following = f"&cursor={page['nextCursor']}" if page["nextCursor"] else None
+    assert seen == batches[:5]
+
+
+def test_a_record_that_changes_its_product_is_found_under_the_new_one_alone(api: ApiClient, products: None) -> None:
+    send_and_land(api, record(vendor_ids={"id": "same"}))
+    moved = send_and_land(api, record(vendor_ids={"id": "same"}, product_id="prod-xyz", project_ids=["proj-xyz"]))
+    assert [r["batchId"] for r in api.get(RECORDS, "product_id=prod-xyz").json()["records"]] == [moved]
+    assert api.get(RECORDS, "product_id=prod-abc").json()["records"] == []
 
 
 @pytest.mark.parametrize("record_id", ["x", "rec_", "rec_" + "0" * 32, "rec_" + "G" * 32])

@@ -1,32 +1,12 @@
-"""One stack for all journeys: each test uses a workspace of its own and leaves the stack whole."""
+"""What a journey has beside the stack: a client, and a vendor."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from deploy.local.embedded import Servers
 from tests.attachments.vendor import Vendor
 from tests.journeys.client import HttpClient
-from tests.journeys.stack import NAMES, Stack, until
-from tests.servers import ROOT
-
-
-@pytest.fixture(scope="session")
-def running_stack(servers: Servers) -> Iterator[Stack]:
-    """The stack, started once."""
-    stack = Stack(servers, ROOT / "journeys")
-    stack.start(*NAMES)
-    until(stack.is_up, "the stack is up")
-    yield stack
-    stack.stop_all()
-
-
-@pytest.fixture
-def stack(running_stack: Stack) -> Iterator[Stack]:
-    """The stack with all of its processes; what a test stopped is started again."""
-    yield running_stack
-    running_stack.start(*(name for name in NAMES if name not in running_stack.children))
-    until(running_stack.is_up, "the stack is up again")
+from tests.journeys.stack import Stack
 
 
 @pytest.fixture

@@ -14,10 +14,18 @@ class Migration(migrations.Migration):
     operations = [
         AddIndexConcurrently(
             model_name='batch',
+            index=models.Index(fields=['workspace', 'source', '-id'], name='batch_by_source'),
+        ),
+        AddIndexConcurrently(
+            model_name='batch',
             index=models.Index(fields=['workspace', 'type', '-id'], name='batch_by_type'),
         ),
         AddIndexConcurrently(
             model_name='batch',
-            index=models.Index(fields=['workspace', 'source', '-id'], name='batch_by_source'),
+            index=models.Index(fields=['workspace', '-created_at', '-id'], name='batch_by_time'),
+        ),
+        AddIndexConcurrently(
+            model_name='batch',
+            index=models.Index(condition=models.Q(('status', 'FAILED')), fields=['workspace', '-id'], name='batch_failed_of'),
         ),
     ]

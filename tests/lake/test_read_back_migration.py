@@ -1,0 +1,28 @@
+"""Records of before type and product were terms are found by them."""
+
+import importlib
+
+from django.apps import apps
+from django.db import connection
+
+from lake import terms
+from lake.models import Record
+from tests.http_client import ApiClient
+from tests.ingest.landing import send_and_land
+from tests.records import record
+
+RECORDS = "/api/v1/records"
+
+
+def test_records_of_before_get_the_terms_of_their_type_and_product(api: ApiClient) -> None:
+    send_and_land(api, record(type="email", tags=["a"]))
+    stored = Record.objects.get()
+    Record.objects.update(terms=[1, terms.term(stored.workspace_id, "tag", "a")])
+    assert api.get(RECORDS, "type=email").json()["records"] == []
+    migration = importlib.import_module("lake.migrations.0006_read_back_filters")
+    with connection.schema_editor(atomic=False) as editor:
+        migration.add_terms(apps, editor)
+        migration.add_terms(apps, editor)
+    for query in ("type=email", "product_id=prod-abc", "tag=a"):
+        assert len(api.get(RECORDS, query).json()["records"]) == 1, query
+    assert len(Record.objects.get().terms) == 4
