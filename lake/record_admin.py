@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from evermuse import public_ids
 from evermuse.admin import PipelineAdmin, block, filter_of, pretty
-from lake import frames, selectors, terms
+from lake import frames, record_search, selectors, terms
 from lake.envelope import RECORD_TYPES
 from lake.models import Record, RecordVersion
 
@@ -49,7 +49,7 @@ class RecordAdmin(PipelineAdmin):
             return queryset.filter(id=digits), False
         workspaces = Record._meta.get_field("workspace").related_model._default_manager.values_list("pk", flat=True)
         any_term = [terms.term(pk, name, wanted) for pk in workspaces for name in SEARCHED]
-        return queryset.filter(Q(terms__overlap=any_term)), False
+        return queryset.filter(pk__in=record_search.ids_of(any_term)), False
 
     @admin.display(description="Record")
     def public_id(self, obj: Record) -> str:

@@ -4,11 +4,12 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
 
-from lake import frames
+from lake import frames, record_search, terms
 from lake.frames import Place
 from lake.models import Record, RecordVersion
 from tests.http_client import ApiClient
 from tests.ingest.landing import outcomes, send_and_land, versions
+from tests.records import record
 
 
 def number(batch_id: str) -> int:
@@ -46,3 +47,17 @@ def test_the_page_of_a_record_shows_how_it_came_and_the_versions_before(api: Api
     assert second in page
     assert "<summary>The bytes of the request</summary>" in page
     assert "&quot;_schema_version&quot;: &quot;1.0.0&quot;" in page
+
+
+def test_a_search_finds_records_by_what_they_name_exactly(api: ApiClient, client: Client) -> None:
+    send_and_land(api, [record(vendor_ids={"crm": "4711"}, thread_id="t-1", tags=["vip"]), record(tags=["other"])])
+    client.force_login(get_user_model().objects.create_superuser("admin"))
+    url = reverse("admin:lake_record_changelist")
+    wanted = Record.objects.get(
+        pk=record_search.ids_of([terms.term(Record.objects.first().workspace_id, "tag", "vip")])[0]
+    )  # type: ignore[union-attr]
+    others = Record.objects.exclude(pk=wanted.pk).get()
+    for text in ("crm:4711", "t-1", "vip", wanted.public_id):
+        page = client.get(url, {"q": text}).content.decode()
+        assert (wanted.public_id in page, others.public_id in page) == (True, False), text
+    assert wanted.public_id not in client.get(url, {"q": "vi"}).content.decode()

@@ -1,0 +1,25 @@
+"""The admin's search for records over all workspaces: what names a text exactly."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db import connection, transaction
+
+# The list shows this many at most: a tag may stand in half of all records.
+MOST = 1000
+
+# A look into the index of terms for each, never a walk through the table: the planner cannot know that most find nothing.
+FIND = """
+SELECT found.id FROM unnest(%s::bigint[]) AS wanted (term)
+CROSS JOIN LATERAL (SELECT id FROM lake_record WHERE terms @> ARRAY[wanted.term] LIMIT %s) AS found LIMIT %s
+"""
+
+
+def ids_of(terms: Sequence[int]) -> list[UUID]:
+    """Ids of records that have one of these terms, `MOST` at most."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(FIND, [list(terms), MOST, MOST])
+        found = list({row[0] for row in cursor.fetchall()})
+        cursor.execute("SET LOCAL enable_seqscan = on")
+    return found
