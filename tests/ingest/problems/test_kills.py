@@ -14,6 +14,7 @@ from ingest.models import Workspace
 from ingest.problems import collector, jobs
 from ingest.problems.models import Job, Problem, ProblemHour
 from tests.ingest.problems import seed
+from tests.journeys.stack import until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,6 +64,18 @@ def kill_in_the_middle_of(program: str) -> None:
             assert any("in the middle" in line for line in process.stdout)
         finally:
             process.kill()
+    until(lambda: not open_transactions(), "PostgreSQL has noticed that the worker is gone, and let go of its locks")
+
+
+def open_transactions() -> int:
+    """Transactions of others in this test's database."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
+            "AND state LIKE 'idle in transaction%%'",
+            [],
+        )
+        return int(cursor.fetchone()[0])
 
 
 def test_a_killed_collector_has_counted_nothing_and_the_next_counts_everything_once(workspace: Workspace) -> None:
