@@ -41,6 +41,9 @@ def full(workspace: Workspace) -> Workspace:
         cursor.execute(FILL, {"workspace": workspace.pk, "n": 60_000})
         for index in ("batch_created", "batch_landed", "batch_completed", "attachment_completed", "attempt_finished"):
             cursor.execute("SELECT brin_summarize_new_values(%s)", [f"{index}_brin"])
+        # Without the statistics that autovacuum gathers sooner or later, the planner guesses.
+        for table in ("ingest_batch", "attachments_attachment", "attachments_downloadattempt"):
+            cursor.execute(f"ANALYZE {table}")
     return workspace
 
 
@@ -79,7 +82,11 @@ def test_changes_are_noticed_by_indexes(full: Workspace) -> None:
     with plans() as found:
         rollup._begin()
     assert_no_large_scan(found)
-    assert any("batch_landed_brin" in plan and "batch_completed_brin" in plan for plan in found)
+    # Which of them is the cheapest depends on how much was counted before.
+    (noticing,) = [plan for plan in found if "activity_staleminute" in plan]
+    assert "batch_by_time" in noticing or ("batch_landed_brin" in noticing and "batch_completed_brin" in noticing), (
+        noticing
+    )
 
 
 @pytest.mark.parametrize("is_one_workspace", [True, False])
