@@ -189,7 +189,7 @@ def retry_failed(batch_id: int) -> int:
     """FAILED → PENDING for a batch's files, attempts counted anew; their number."""
     with connection.cursor() as cursor:
         cursor.execute(sql.RETRY, {"batch": batch_id})
-        return int(cursor.fetchone()[0])
+        return len(cursor.fetchall())
 
 
 def retry_files(ids: Sequence[int]) -> list[int]:

@@ -201,21 +201,28 @@ UPDATE attachments_vendorhost SET held_until = NULL
 WHERE held_until > statement_timestamp() + make_interval(secs => %s * 2)
 """
 
-RETRY = """
-WITH failed AS (
-  SELECT id FROM attachments_attachment WHERE batch_id = %(batch)s AND state = 'FAILED' ORDER BY id FOR UPDATE
-), again AS (
+# Behind a CTE `failed` (id, batch_id, locked in the order of their key): FAILED → PENDING, attempts anew, with the tallies.
+_AGAIN = """, again AS (
   UPDATE attachments_attachment AS a SET
     state = 'PENDING', attempts = 0, crashes = 0, window_began_at = NULL, next_attempt_at = statement_timestamp(), completed_at = NULL,
     error_code = '', error_message = '', kept_token = NULL, kept_until = NULL
   FROM failed WHERE a.id = failed.id
-  RETURNING a.id
+), counted AS (
+  SELECT batch_id, count(*) AS n FROM failed GROUP BY batch_id
+), locked AS MATERIALIZED (
+  SELECT t.batch_id, counted.n FROM attachments_attachmenttally t JOIN counted USING (batch_id)
+  ORDER BY t.batch_id FOR UPDATE OF t
 ), tally AS (
-  UPDATE attachments_attachmenttally SET failed = failed - (SELECT count(*) FROM again), has_begun = true
-  WHERE batch_id = %(batch)s AND EXISTS (SELECT 1 FROM again)
+  UPDATE attachments_attachmenttally AS t SET failed = t.failed - locked.n, has_begun = true
+  FROM locked WHERE t.batch_id = locked.batch_id
 )
-SELECT count(*) FROM again
+SELECT id FROM failed
 """
+
+RETRY = f"""
+WITH failed AS (
+  SELECT id, batch_id FROM attachments_attachment WHERE batch_id = %(batch)s AND state = 'FAILED' ORDER BY id FOR UPDATE
+){_AGAIN}"""
 
 # A fresh URL: whatever the file was doing, it begins anew; a worker that is at it loses its claim. Not for a stored file.
 REPLACE_URL = """
@@ -325,23 +332,6 @@ WHERE {_MAY_BEGIN} AND first.next_attempt_at <= statement_timestamp()
 COUNT_FAILED_ALIKE = """
 SELECT count(*), coalesce(max(id), 0) FROM attachments_attachment
 WHERE state = 'FAILED' AND host = %(host)s AND error_code = %(code)s AND workspace_id = %(workspace)s
-"""
-
-_AGAIN = """, again AS (
-  UPDATE attachments_attachment AS a SET
-    state = 'PENDING', attempts = 0, crashes = 0, window_began_at = NULL, next_attempt_at = statement_timestamp(), completed_at = NULL,
-    error_code = '', error_message = '', kept_token = NULL, kept_until = NULL
-  FROM failed WHERE a.id = failed.id
-), counted AS (
-  SELECT batch_id, count(*) AS n FROM failed GROUP BY batch_id
-), locked AS MATERIALIZED (
-  SELECT t.batch_id, counted.n FROM attachments_attachmenttally t JOIN counted USING (batch_id)
-  ORDER BY t.batch_id FOR UPDATE OF t
-), tally AS (
-  UPDATE attachments_attachmenttally AS t SET failed = t.failed - locked.n, has_begun = true
-  FROM locked WHERE t.batch_id = locked.batch_id
-)
-SELECT id FROM failed
 """
 
 # FAILED → PENDING for the next files that failed alike, over all batches; the tallies in the same statement, in the
