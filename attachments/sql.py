@@ -4,9 +4,11 @@ Lock order everywhere: attachments, then stored files, then the batches' tallies
 their key.
 """
 
+from evermuse.advisory_locks import AdvisoryLock
+
 # One claim at a time over all workers, so that the count of a host's downloads is exact. Sent with the claim as one text:
 # so one transaction and one round trip, in which the claim's snapshot is still taken after the lock.
-_CLAIM_LOCK = "SELECT pg_advisory_xact_lock(7305213901);"
+_CLAIM_LOCK = f"SELECT pg_advisory_xact_lock({AdvisoryLock.DOWNLOAD_CLAIMS:d});"
 
 # The host with the fewest downloads on their way comes first, and of a host the file that waits longest: a slow vendor
 # never stands in another's way. Hosts are found by jumps over the partial index, not by reading all that waits.

@@ -3,8 +3,10 @@
 Times are found by BRIN indexes: next to nothing to keep up while batches pour in, and right whatever the clock does.
 """
 
+from evermuse.advisory_locks import AdvisoryLock
+
 # One round at a time over all workers: a value is changed by what was counted less what stands there.
-LOCK = "SELECT pg_try_advisory_xact_lock(7305213902)"
+LOCK = f"SELECT pg_try_advisory_xact_lock({AdvisoryLock.ROLL_UP:d})"
 
 NOW = "SELECT statement_timestamp()"
 

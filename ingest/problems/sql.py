@@ -4,6 +4,8 @@ Collection locks the rows that failed, marks them, and then writes groups in the
 that a failure is counted once whatever dies, and two collectors neither share a row nor deadlock.
 """
 
+from evermuse.advisory_locks import AdvisoryLock
+
 # What failed and was not counted, oldest first; what another collector or a landing holds waits for the next round. The
 # partial indexes `…_to_collect` hold these rows and no others.
 TAKE_REJECTED = """
@@ -89,7 +91,7 @@ ON CONFLICT (problem_id, batch_id) DO UPDATE SET
 """
 
 # One measuring at a time; another one has nothing to add.
-MEASURE_LOCK = "SELECT pg_try_advisory_xact_lock(7305213902)"
+MEASURE_LOCK = f"SELECT pg_try_advisory_xact_lock({AdvisoryLock.MEASURE_STANDING:d})"
 
 # A batch stands still when it has waited for long and a fault was met on the way. What merely waits for its turn is
 # backlog, which has its own alert. The reason up to its colon is the field: "object store", "database", an error's name.

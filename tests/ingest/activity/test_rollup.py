@@ -7,6 +7,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
+from evermuse.advisory_locks import AdvisoryLock
 from ingest.activity import measures, rollup, selectors
 from ingest.activity.measures import HOUR, MINUTE, floor
 from ingest.activity.models import Metric, Rollup, RollupState, StaleMinute
@@ -189,7 +190,7 @@ def test_two_rounds_at_once_do_no_harm(workspace: Workspace) -> None:
     parameters = connection.get_connection_params()
     other = psycopg.connect(**{k: parameters[k] for k in ("host", "port", "user", "password", "dbname")})
     with other, other.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(7305213902)")
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int(AdvisoryLock.ROLL_UP)])
         assert rollup.roll_up() == 0
         assert not Rollup.objects.exists()
     roll_up()

@@ -4,11 +4,13 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 
+import psycopg
 import pytest
 from django.db import connection
 from django.utils import timezone
 
 from attachments.models import Attachment
+from evermuse.advisory_locks import AdvisoryLock
 from ingest import batches, pipeline
 from ingest.models import Batch
 from ingest.problems import collector, pointers, sightings
@@ -150,6 +152,17 @@ def test_what_stands_still_opens_a_group_that_resolves_itself(api: ApiClient) ->
     collector.measure()
     problem.refresh_from_db()
     assert (problem.count, problem.state, problem.is_alert_due) == (0, "RESOLVED", False)
+
+
+def test_a_rollup_under_way_does_not_keep_it_from_being_measured(api: ApiClient) -> None:
+    api.post(record())
+    Batch.objects.update(created_at=timezone.now() - timedelta(hours=1), failure="object store: connection refused")
+    parameters = connection.get_connection_params()
+    other = psycopg.connect(**{k: parameters[k] for k in ("host", "port", "user", "password", "dbname")})
+    with other, other.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [int(AdvisoryLock.ROLL_UP)])
+        collector.measure()
+    assert Problem.objects.get().count == 1
 
 
 def test_files_behind_a_paused_host_stand_still(api: ApiClient) -> None:
