@@ -19,7 +19,7 @@ from unfold.decorators import display
 from attachments import claims, fetching, hosts, ledger, storage
 from attachments.models import Attachment, VendorHost
 from evermuse import audit, wake
-from evermuse.admin import PipelineAdmin, filter_of
+from evermuse.admin import PipelineAdmin, filter_of, row_number
 from evermuse.roles import may_act, may_see_payloads
 from lake.envelope import is_uri
 
@@ -134,8 +134,7 @@ class AttachmentAdmin(PipelineAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponseBase:
-        number = int(object_id) if object_id.isascii() and object_id.isdigit() and len(object_id) < 19 else 0
-        file = Attachment.objects.filter(pk=number).first()
+        file = Attachment.objects.filter(pk=row_number(object_id) or 0).first()
         shown = _page(request, file) if file and self.has_view_permission(request, file) else {}
         answer: HttpResponseBase = super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
         return answer

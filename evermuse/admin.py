@@ -86,6 +86,11 @@ def filter_of(field: str, values: Callable[[], Iterable[str]]) -> type[admin.Sim
     return ValueFilter
 
 
+def row_number(text: str | None) -> int | None:
+    """A row's number from a URL; None for anything else."""
+    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
 def block(content: bytes | str) -> SafeString:
     """A text as it is, in a fixed-width block; what is long is cut and says so."""
     text = content if isinstance(content, str) else content.decode(errors="replace")

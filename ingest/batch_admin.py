@@ -17,7 +17,7 @@ from unfold.decorators import display
 from attachments import fetching, storage
 from attachments.models import AttachmentTally
 from evermuse import audit, wake
-from evermuse.admin import PipelineAdmin, block, filter_of, pretty
+from evermuse.admin import PipelineAdmin, block, filter_of, pretty, row_number
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
 from evermuse.roles import may_act, may_see_payloads
 from ingest import batch_story, batches, reprocessing
@@ -147,8 +147,7 @@ class BatchAdmin(PipelineAdmin):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponseBase:
-        number = _number(object_id)
-        batch = Batch.objects.select_related("workspace", "api_key").filter(pk=number).first()
+        batch = Batch.objects.select_related("workspace", "api_key").filter(pk=row_number(object_id) or 0).first()
         shown = _page(request, batch) if batch and self.has_view_permission(request, batch) else {}
         answer: HttpResponseBase = super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
         return answer
@@ -193,8 +192,8 @@ def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
     sees_payloads = may_see_payloads(request)
     tally = AttachmentTally.objects.filter(batch_id=batch.pk).first()
     archived = batch_story.archived_object(batch)
-    rejected = batch_story.rejected(batch, start=_number(request.GET.get("rejected")))
-    files = batch_story.files(batch, start=_number(request.GET.get("files")))
+    rejected = batch_story.rejected(batch, start=row_number(request.GET.get("rejected")) or 0)
+    files = batch_story.files(batch, start=row_number(request.GET.get("files")) or 0)
     return {
         "title": batch.public_id,
         "batch": batch,
@@ -226,7 +225,3 @@ def _rejected(row: RejectedRecord, sees_payloads: bool) -> dict[str, Any]:
 def _archive_url(batch: Batch, archived: Any) -> str:
     name = f"{batch.public_id}.ndjson.zst"
     return storage.download_url(archived.uri, filename=name, mime_type="application/zstd")
-
-
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else 0

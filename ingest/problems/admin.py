@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from evermuse import audit
-from evermuse.admin import PipelineAdmin, pretty
+from evermuse.admin import PipelineAdmin, pretty, row_number
 from evermuse.roles import may_act
 from ingest.problems import explanations, jobs, pages, selectors, services
 from ingest.problems.models import Alert, Job, Problem
@@ -183,7 +183,7 @@ class ProblemAdmin(_Styled):
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponseBase:
-        problem = Problem.objects.select_related("workspace").filter(pk=pages.number(object_id) or 0).first()
+        problem = Problem.objects.select_related("workspace").filter(pk=row_number(object_id) or 0).first()
         shown = pages.of_problem(request, problem) if problem and self.has_view_permission(request, problem) else {}
         answer: HttpResponseBase = super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
         return answer

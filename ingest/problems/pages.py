@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from evermuse import public_ids
-from evermuse.admin import block, pretty
+from evermuse.admin import block, pretty, row_number
 from evermuse.roles import may_act, may_see_payloads
 from ingest.problems import explanations, pointers, selectors, services, sparkline
 from ingest.problems.models import Job, Problem
@@ -20,7 +20,7 @@ def of_problem(request: HttpRequest, problem: Problem) -> dict[str, Any]:
     """The context of a group's page."""
     [counted] = selectors.with_day(Problem.objects.filter(pk=problem.pk))
     job = selectors.latest_job(problem)
-    page = selectors.affected(problem, before=number(request.GET.get("before")))
+    page = selectors.affected(problem, before=row_number(request.GET.get("before")))
     record = selectors.sample_record(problem) if may_see_payloads(request) else None
     return {
         "title": explanations.of(problem.kind, problem.code).title,
@@ -122,12 +122,6 @@ def _attachment_link(number: int) -> SafeString:
         reverse("admin:attachments_attachment_change", args=[number]),
         public_ids.of_attachment(number),
     )
-
-
-def number(text: str | None) -> int | None:
-    """A row's number from a URL; None for anything else."""
-    good = text is not None and text.isascii() and text.isdigit() and len(text) < 19
-    return int(text) if good and text else None
 
 
 def field_in_words(problem: Problem) -> str:
