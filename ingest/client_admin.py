@@ -1,7 +1,7 @@
 """Workspaces, products and projects in the admin: who sends."""
 
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
@@ -19,7 +19,15 @@ ASSETS = Media(css={"all": ["ingest/clients.css"]}, js=["ingest/copy.js"])
 
 
 class _ClientAdmin(ModelAdmin):  # type: ignore[misc]
-    """Deleted one at a time, and only what nothing was sent for."""
+    """Deleted one at a time, and only what nothing was sent for.
+
+    Names stay as they were given: records, terms and the object store's keys carry them.
+    """
+
+    lasting: ClassVar[tuple[str, ...]] = ()
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        return self.lasting if obj else ()
 
     @property
     def media(self) -> Media:
@@ -47,6 +55,7 @@ class _ClientAdmin(ModelAdmin):  # type: ignore[misc]
 class WorkspaceAdmin(_ClientAdmin):
     """A workspace's page shows all that belongs to it."""
 
+    lasting = ("name",)
     list_display = ("name", "number_of_products", "number_of_projects", "number_of_keys", "created_at")
     search_fields = ("name",)
     change_form_outer_after_template = "ingest/workspace.html"
@@ -113,6 +122,7 @@ def ids_of(product: Product, project: Project) -> str:
 
 @admin.register(Product)
 class ProductAdmin(_ClientAdmin):
+    lasting = ("product_id", "workspace")
     list_display = ("product_id", "workspace")
     list_filter = ("workspace",)
     list_select_related = ("workspace",)
@@ -122,6 +132,7 @@ class ProductAdmin(_ClientAdmin):
 
 @admin.register(Project)
 class ProjectAdmin(_ClientAdmin):
+    lasting = ("project_id", "product", "workspace")
     list_display = ("project_id", "product", "workspace")
     list_filter = ("workspace",)
     list_select_related = ("workspace", "product")

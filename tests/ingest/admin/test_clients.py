@@ -63,3 +63,16 @@ def test_a_project_of_another_workspaces_product_is_refused(
     form = {"workspace": workspace.pk, "product": foreign.pk, "project_id": "proj-new"}
     answer = login("administrator").post(reverse("admin:ingest_project_add"), form)
     assert "another workspace" in str(answer.context["adminform"].form.errors["product"])
+
+
+def test_names_stay_as_they_were_given(login: Callable[[str], Client], workspace: Workspace) -> None:
+    client, product = login("superuser"), Product.objects.get()
+    project, name = Project.objects.get(project_id="proj-123"), workspace.name
+    for target, fields in (
+        (workspace, {"name": "another"}),
+        (product, {"product_id": "another", "workspace": workspace.pk}),
+        (project, {"project_id": "another", "product": product.pk, "workspace": workspace.pk}),
+    ):
+        client.post(reverse(f"admin:ingest_{target._meta.model_name}_change", args=[target.pk]), fields)
+        target.refresh_from_db()
+    assert (workspace.name, product.product_id, project.project_id) == (name, "prod-abc", "proj-123")
