@@ -17,6 +17,8 @@ from django.db import connection, transaction  # noqa: E402
 from django.test import Client  # noqa: E402
 
 from ingest import api_keys  # noqa: E402
+from ingest.activity import rollup  # noqa: E402
+from ingest.activity.models import RollupState  # noqa: E402
 from ingest.models import Batch, Payload, Workspace  # noqa: E402
 from lake import frames, index  # noqa: E402
 from lake.envelope import Envelope  # noqa: E402
@@ -103,6 +105,12 @@ def commit(batch: index.IndexedBatch) -> None:
     """One batch's upsert, durable."""
     with transaction.atomic():
         index.upsert([batch])
+
+
+def roll_up() -> None:
+    """Rounds of the rollup until it has caught up with the present."""
+    while rollup.roll_up() and RollupState.objects.get().closed_through < datetime.now(UTC) - timedelta(minutes=5):
+        pass
 
 
 def forget(batch_ids: Sequence[int]) -> None:
