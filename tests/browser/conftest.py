@@ -47,6 +47,11 @@ class Visit:
         self.page.goto(f"{self.url}{path}")
         return self.page
 
+    def leave(self, by: Callable[[], object]) -> None:
+        """Do what leads to another page, and wait until that has loaded: the next `open` would be interrupted by it."""
+        with self.page.expect_navigation():
+            by()
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
@@ -80,7 +85,7 @@ def visit(browser: Browser, stack: Stack) -> Iterator[Callable[..., Visit]]:
         made.open("/admin/")
         page.fill("[name=username]", USERNAME)
         page.fill("[name=password]", PASSWORD)
-        page.press("[name=password]", "Enter")
+        made.leave(lambda: page.press("[name=password]", "Enter"))
         page.wait_for_url(f"{stack.url}/admin/")
         return made
 

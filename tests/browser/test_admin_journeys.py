@@ -31,21 +31,20 @@ def test_a_client_that_fails_is_found_understood_and_set_right(visit: Callable[.
     number, workspace = int(batch_id[6:]), workspace_of(stack, client)
     visited = visit()
     page = visited.open(f"/admin/ingest/batch/?status__exact=FAILED&workspace__id__exact={workspace}")
-    page.get_by_role("link", name=batch_id).first.click()
+    visited.leave(lambda: page.get_by_role("link", name=batch_id).first.click())
     expect(page.get_by_text("proj-unknown").first).to_be_visible()
 
     product = stack.rows("SELECT id FROM ingest_product WHERE workspace_id = %s", workspace)[0][0]
     visited.open(f"/admin/ingest/project/add/?workspace={workspace}&product={product}")
     page.fill("[name=project_id]", "proj-unknown")
-    page.locator("[name=_save]").click()
+    visited.leave(lambda: page.locator("[name=_save]").click())
     page.wait_for_url("**/admin/ingest/project/")
 
     visited.open(f"/admin/ingest/batch/?status__exact=FAILED&workspace__id__exact={workspace}")
     page.locator(f"input[name=_selected_action][value='{number}']").check()
     page.locator("select[name=action]").select_option("retry")
     page.locator("select[name=action]").press("Tab")
-    page.locator("#changelist-form").evaluate("form => form.requestSubmit()")
-    page.wait_for_load_state()
+    visited.leave(lambda: page.locator("#changelist-form").evaluate("form => form.requestSubmit()"))
     state = "SELECT status FROM ingest_batch WHERE id = %s"
     until(lambda: stack.rows(state, number)[0][0] == "COMPLETE", f"{batch_id} is complete")
     visited.open(f"/admin/ingest/batch/{number}/change/")
@@ -58,7 +57,7 @@ def test_a_key_is_made_used_and_revoked(visit: Callable[..., Visit], stack: Stac
     visited = visit()
     page = visited.open(f"/admin/ingest/apikey/add/?workspace={workspace_of(stack, client)}")
     page.fill("[name=label]", "made in a browser")
-    page.locator("[name=_save]").click()
+    visited.leave(lambda: page.locator("[name=_save]").click())
     key = page.get_by_label("The key", exact=True).inner_text().strip()
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("status").last).to_contain_text("cop", ignore_case=True)
@@ -67,9 +66,9 @@ def test_a_key_is_made_used_and_revoked(visit: Callable[..., Visit], stack: Stac
 
     visited.open(f"/admin/ingest/apikey/?q={key[:12]}")
     assert key not in page.content()
-    page.get_by_role("link", name="made in a browser").first.click()
-    page.get_by_role("link", name="Revoke").first.click()
-    page.get_by_role("button", name="Revoke").click()
+    visited.leave(lambda: page.get_by_role("link", name="made in a browser").first.click())
+    visited.leave(lambda: page.get_by_role("link", name="Revoke").first.click())
+    visited.leave(lambda: page.get_by_role("button", name="Revoke").click())
     page.wait_for_url("**/admin/ingest/apikey/")
     assert made.post(record()).status_code == 401
     assert requests.get(f"{stack.url}{INGEST}/batches", headers=made.headers, timeout=10).status_code == 401
