@@ -25,6 +25,9 @@ def configure(*, level: str, as_json: bool) -> None:
             exception_formatter=structlog.dev.plain_traceback,
         )
     )
+    # Where a call stands in the code, thread and process are in no line of ours: not looked up (logging, "Optimization").
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -41,10 +41,10 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "evermuse.security_headers.SecurityHeaders",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "evermuse.pages.Sessions",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "evermuse.pages.Login",
+    "evermuse.pages.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 

@@ -5,6 +5,9 @@ import time
 
 import redis
 from django.conf import settings
+from redis.backoff import NoBackoff
+from redis.commands.core import Script
+from redis.retry import Retry
 
 from evermuse import logs
 
@@ -35,14 +38,18 @@ return 0
 """
 
 
+class _Kept(threading.local):
+    """What a thread keeps: the script on a connection of its own, so that no pool is asked for one."""
+
+    script: Script | None = None
+
+
 class RateLimiter:
     """The sliding window of one Redis. Without Redis it lets requests through, and says so in the log."""
 
     def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(
-            url, socket_timeout=0.3, socket_connect_timeout=0.3, retry=None, health_check_interval=0
-        )
-        self._script = self._redis.register_script(SCRIPT)
+        self._url = url
+        self._kept = _Kept()
         self._lock = threading.Lock()
         self._asks_again_at = 0.0
 
@@ -51,13 +58,23 @@ class RateLimiter:
         if limit <= 0 or time.monotonic() < self._asks_again_at:
             return 0
         try:
-            microseconds = int(self._script(keys=[f"evermuse:rate:{key}"], args=[limit, WINDOW_MICROSECONDS]))
+            microseconds = int(self._script()(keys=[f"evermuse:rate:{key}"], args=[limit, WINDOW_MICROSECONDS]))
         except redis.RedisError as error:
             with self._lock:
                 self._asks_again_at = time.monotonic() + PAUSE_SECONDS
             log.warning("rate_limit.redis_away", error=str(error), effect="requests pass without a limit")
             return 0
         return -(-microseconds // 1_000_000) if microseconds else 0
+
+    def _script(self) -> Script:
+        """This thread's; connects at first use. A connection that died since is opened once more, at once."""
+        if self._kept.script is None:
+            client = redis.Redis.from_url(
+                self._url, single_connection_client=True, socket_timeout=0.3, socket_connect_timeout=0.3,
+                retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)), health_check_interval=0,
+            )  # fmt: skip
+            self._kept.script = client.register_script(SCRIPT)
+        return self._kept.script
 
 
 limiter = RateLimiter(settings.REDIS_URL)
