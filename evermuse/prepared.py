@@ -3,21 +3,44 @@
 Django's cursors bind on the client's side, so that PostgreSQL parses and plans each text anew.
 """
 
+import re
 import threading
 from collections.abc import Sequence
+from functools import cache
+from itertools import count
 from typing import Any
 
 import psycopg
 from django.db import connection
+from psycopg import pq
+
+# What `value` can send.
+Parameter = int | str | bytes | list[int]
+
+
+class _Kept(threading.local):
+    """What a thread keeps of its connection: a cursor, and the names of what is prepared there."""
+
+    raw: psycopg.Connection[Any] | None = None
+    cursor: psycopg.Cursor[Any]
+    names: dict[str, bytes]
+
+
+_kept = _Kept()
+
+
+def _connection() -> psycopg.Connection[Any]:
+    raw: psycopg.Connection[Any] = connection.connection
+    if _kept.raw is not raw:
+        _kept.raw, _kept.cursor, _kept.names = raw, psycopg.Cursor(raw), {}
+    return raw
 
 
 def rows(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """All rows of a statement of ours, in Django's connection and transaction. Raises Django's database errors."""
     connection.ensure_connection()
     with connection.wrap_database_errors:
-        raw: psycopg.Connection[Any] = connection.connection
-        if _kept.cursor is None or _kept.cursor.connection is not raw:
-            _kept.cursor = psycopg.Cursor(raw)
+        raw = _connection()
         # Django switches preparing off for the connection: its own texts hold their values.
         raw.prepare_threshold = 0
         try:
@@ -27,10 +50,44 @@ def rows(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
             raw.prepare_threshold = None
 
 
-class _Kept(threading.local):
-    """This thread's cursor: it remembers how the values of a connection are read and written."""
+def value(statement: str, parameters: Sequence[Parameter]) -> str | None:
+    """The first value of a statement's row as PostgreSQL writes it, None without a row. Raises like `rows`.
 
-    cursor: psycopg.Cursor[Any] | None = None
+    Outside of a transaction it goes to libpq directly, with as little Python as can be: for what each request does.
+    PostgreSQL must see each parameter's type in the statement.
+    """
+    connection.ensure_connection()
+    if connection.in_atomic_block:
+        found = rows(statement, parameters)
+        return None if not found else str(found[0][0])
+    with connection.wrap_database_errors:
+        server = _connection().pgconn
+        if statement not in _kept.names:
+            name = b"evermuse_%d" % len(_kept.names)
+            _checked(server.prepare(name, _numbered(statement)), pq.ExecStatus.COMMAND_OK)
+            _kept.names[statement] = name
+        formats = [isinstance(parameter, bytes) for parameter in parameters]
+        sent = [_written(parameter) for parameter in parameters]
+        result = server.exec_prepared(_kept.names[statement], sent, formats)
+        _checked(result, pq.ExecStatus.TUPLES_OK)
+        return None if not result.ntuples else (result.get_value(0, 0) or b"").decode()
 
 
-_kept = _Kept()
+@cache
+def _numbered(statement: str) -> bytes:
+    """With libpq's placeholders."""
+    numbers = count(1)
+    return re.sub("%s", lambda _: f"${next(numbers)}", statement).encode()
+
+
+def _written(parameter: Parameter) -> bytes:
+    if isinstance(parameter, bytes):
+        return parameter
+    if isinstance(parameter, list):
+        return b"{%b}" % ",".join(map(str, parameter)).encode()
+    return str(parameter).encode()
+
+
+def _checked(result: "pq.abc.PGresult", expected: pq.ExecStatus) -> None:
+    if result.status != expected:
+        raise psycopg.errors.error_from_result(result)

@@ -47,13 +47,15 @@ class Answer:
 
 
 def admit(submission: Submission) -> Answer:
-    """Take a batch. Returns the 202's answer once it is committed; raises the contract's refusals.
+    """Take a batch. Returns the 202's answer once it is committed; raises the contract's refusals, or KeyMustBeAsked.
 
     A batch whose records were all rejected is stored too (FAILED), and then refused with VALIDATION_ERROR.
     """
     if submission.idempotency_key is None:
         answer, refusal, batch_id = _take(submission)
     else:
+        if submission.credentials.is_remembered:
+            raise batches.KeyMustBeAsked  # the answer may be an old one
         with transaction.atomic():
             remembered = idempotency.begin(
                 submission.credentials.workspace_id, submission.idempotency_key, submission.fingerprint()

@@ -6,7 +6,6 @@ import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -15,7 +14,7 @@ from django.db.models.functions import Now
 
 from evermuse import logs, prepared, public_ids
 from ingest import sql
-from ingest.authentication import Credentials
+from ingest.authentication import Credentials, parameters
 from ingest.bodies import Body
 from ingest.models import Batch, Payload
 from lake import frames, rejections
@@ -51,14 +50,19 @@ class LandedCounts:
     failure: str = ""
 
 
+class KeyMustBeAsked(Exception):
+    """What is remembered of a key is not enough to answer by."""
+
+
 def persist(credentials: Credentials, body: Body, query: str, verdict: Verdict) -> int:
     """Store batch and payload in one commit (or in the caller's transaction) and give the sequence number.
 
-    Rejected records are kept in the same transaction. A batch with nothing acceptable is FAILED at once.
+    Rejected records are kept in the same transaction. A batch with nothing acceptable is FAILED at once. Raises
+    KeyMustBeAsked, with nothing stored, when remembered credentials hold no more or do not suffice.
     """
     status = Status.LANDING if verdict.accepted else Status.FAILED
     content, ends = frames.pack(body.content)
-    values = [
+    values: list[prepared.Parameter] = [
         credentials.workspace_id,
         credentials.api_key_id,
         credentials.source,
@@ -76,16 +80,26 @@ def persist(credentials: Credentials, body: Body, query: str, verdict: Verdict) 
         ends,
         content,
     ]
+    if credentials.is_remembered:
+        if verdict.rejected:
+            raise KeyMustBeAsked
+        return _insert(
+            sql.ACCEPT_IF_KEY_IS_SAME,
+            [*values[:11], *parameters(credentials.digest), credentials.snapshot, *values[11:]],
+        )
     if not verdict.rejected:
-        return _insert(values)
+        return _insert(sql.ACCEPT, values)
     with transaction.atomic():
-        batch_id = _insert(values)
+        batch_id = _insert(sql.ACCEPT, values)
         rejections.store({batch_id: verdict}, is_final=status == Status.FAILED)
     return batch_id
 
 
-def _insert(values: list[Any]) -> int:
-    return int(prepared.rows(sql.ACCEPT, values)[0][0])
+def _insert(statement: str, values: list[prepared.Parameter]) -> int:
+    batch_id = prepared.value(statement, values)
+    if batch_id is None:
+        raise KeyMustBeAsked
+    return int(batch_id)
 
 
 def content_of(payload: Payload) -> bytes:

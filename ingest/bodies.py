@@ -2,7 +2,8 @@
 
 import zlib
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import lru_cache
+from typing import Any, TypeVar
 
 import msgspec
 from rest_framework.request import Request
@@ -28,11 +29,12 @@ class Body:
 
 def read(request: Request) -> Body:
     """The request's body. Raises the refusals for 415, 413 and a body that did not arrive whole, in this order."""
-    media_type = _media_type(request)
-    encoding = request.META.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() or "identity"
+    headers = request.META
+    media_type = _media_type(str(headers.get("CONTENT_TYPE", "")))
+    encoding = headers.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() or "identity"
     if encoding not in {"identity", "gzip"}:
         raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Content-Encoding: only identity and gzip are taken.")
-    sent = _sent(request)
+    sent = _sent(headers)
     content = gunzip(sent) if encoding == "gzip" else sent
     if len(content) > MAX_BODY_BYTES:
         raise Refusal(413, "PAYLOAD_TOO_LARGE", _TOO_LARGE)
@@ -78,8 +80,9 @@ def gunzip(sent: bytes) -> bytes:
             return b"".join(parts)
 
 
-def _media_type(request: Request) -> str:
-    given, _, parameters = str(request.META.get("CONTENT_TYPE", "")).partition(";")
+@lru_cache(64)
+def _media_type(content_type: str) -> str:
+    given, _, parameters = content_type.partition(";")
     media_type = given.strip().lower()
     charset = next(
         (
@@ -98,18 +101,21 @@ def _media_type(request: Request) -> str:
     return media_type
 
 
-def _sent(request: Request) -> bytes:
+def _sent(environ: dict[str, Any]) -> bytes:
     """The bytes as they came. Behind another server than ours the announced length must prove the end."""
-    ending = request.META.get("evermuse.body")
+    if "evermuse.sent" in environ:
+        return bytes(environ["evermuse.sent"])
+    ending = environ.get("evermuse.body")
     if ending == TOO_LARGE:
         raise Refusal(413, "PAYLOAD_TOO_LARGE", _TOO_LARGE)
     if ending == TIMED_OUT:
         raise invalid_body("The body did not arrive in time: nothing was stored.")
-    announced = request.META.get("CONTENT_LENGTH") or ""
+    announced = environ.get("CONTENT_LENGTH") or ""
     if ending != COMPLETE and not announced.isdigit():
         raise invalid_body("The body's end cannot be proven here: send a Content-Length.")
     length = int(announced)
-    sent: bytes = request.META["wsgi.input"].read(length)
+    sent: bytes = environ["wsgi.input"].read(length)
     if len(sent) != length:
         raise invalid_body("The body ended before its Content-Length: nothing was stored.")
+    environ["evermuse.sent"] = sent
     return sent

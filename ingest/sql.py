@@ -1,5 +1,19 @@
 """Raw SQL of the ingest app: what the ORM cannot say in one round trip, or with the lock that it needs."""
 
+# The live key of a digest, and with it what its workspace knows, where that is little: most requests then need no other
+# query before they store.
+_KEY = """
+SELECT k.id, k.workspace_id, w.name, k.source, k.permissions::text AS permissions, k.rate_limit,
+  ARRAY(SELECT product_id::text FROM ingest_product p WHERE p.workspace_id = k.workspace_id ORDER BY 1 LIMIT %s) AS products,
+  ARRAY(SELECT project_id::text FROM ingest_project p WHERE p.workspace_id = k.workspace_id ORDER BY 1 LIMIT %s) AS projects,
+  k.last_used_at IS NULL OR k.last_used_at < statement_timestamp() - make_interval(secs => %s) AS is_stale, k.digest
+FROM ingest_apikey k JOIN ingest_workspace w ON w.id = k.workspace_id
+WHERE k.digest = %s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > statement_timestamp())
+"""
+
+# In one round trip and without the cost of building the query anew each time; last, all of it as one text.
+LIVE_KEY = f"SELECT key.*, key::text FROM ({_KEY}) AS key"
+
 # Batch, its sequence number and its payload in one statement: what a 202 stands for is one commit. The id is drawn here,
 # inside the accepting transaction.
 ACCEPT = """
@@ -7,13 +21,19 @@ WITH batch AS (
   INSERT INTO ingest_batch (workspace_id, api_key_id, source, type, status, created_at, record_count, accepted_count,
     rejected_count, error_count, first_errors, claim_token, claimed_by, claimed_alone, attempts, crashes, lone_crashes,
     failure)
-  VALUES (%s, %s, %s, %s, %s, clock_timestamp(), %s, %s, %s, %s, %s, 0, '', false, 0, 0, 0, %s)
+  SELECT %s, %s, %s, %s, %s, clock_timestamp(), %s, %s, %s, %s, %s, 0, '', false, 0, 0, 0, %s
   RETURNING id
 ), payload AS (
   INSERT INTO ingest_payload (batch_id, media_type, query, size, frames, content) SELECT id, %s, %s, %s, %s, %s FROM batch
 )
 SELECT id FROM batch
 """
+
+# The same for a key of which only is remembered what it was (its text): nothing is inserted, and no row is given, when it
+# is that no more.
+ACCEPT_IF_KEY_IS_SAME = ACCEPT.replace(
+    "\n  RETURNING id", f" FROM ({_KEY}) AS key WHERE key::text = %s\n  RETURNING id", 1
+)
 
 # Waiting batches, oldest first, that nobody else is looking at; a claim that ran out counts as its worker's crash. Times
 # further ahead than any that is ever set come from a clock that was set back since: they bind nobody.
@@ -69,17 +89,6 @@ UPDATE ingest_batch AS b SET
 FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::int[], %s::int[], %s::int[], %s::text[], %s::text[])
   AS n (id, token, status, type, accepted, rejected, errors, first_errors, failure)
 WHERE b.id = n.id AND b.claim_token = n.token AND b.status = 'LANDING'
-"""
-
-# The key that a request names, in one round trip and without the cost of building the query anew each time; with it what
-# its workspace knows, where that is little: most requests then need no other query before they store.
-LIVE_KEY = """
-SELECT k.id, k.workspace_id, w.name, k.source, k.permissions::text, k.rate_limit,
-  ARRAY(SELECT product_id::text FROM ingest_product p WHERE p.workspace_id = k.workspace_id LIMIT %s),
-  ARRAY(SELECT project_id::text FROM ingest_project p WHERE p.workspace_id = k.workspace_id LIMIT %s),
-  k.last_used_at IS NULL OR k.last_used_at < statement_timestamp() - %s, k.digest
-FROM ingest_apikey k JOIN ingest_workspace w ON w.id = k.workspace_id
-WHERE k.digest = %s AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > statement_timestamp())
 """
 
 KNOWN = """

@@ -4,6 +4,7 @@ What a client sent is written once, when it is accepted. A record of the index o
 (``body_offset``, ``body_size``); ``data`` is read from there, so that its bytes are what was sent by construction.
 """
 
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -38,9 +39,19 @@ class Place:
         return self.batch_id, self.offset // FRAME_BYTES, (self.offset + self.size - 1) // FRAME_BYTES
 
 
+class _Kept(threading.local):
+    """A thread's own compressor: making one takes longer than compressing a small body."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=LEVEL)
+
+
+_kept = _Kept()
+
+
 def pack(body: bytes) -> tuple[bytes, list[int]]:
     """A body compressed, and where each frame of it ends; no ends for a body of one frame."""
-    compress = zstandard.ZstdCompressor(level=LEVEL).compress
+    compress = _kept.compressor.compress
     if len(body) <= FRAME_BYTES:
         return compress(body), []
     view = memoryview(body)

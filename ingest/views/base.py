@@ -3,12 +3,12 @@
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from ingest import throttles
-from ingest.authentication import credentials_of
+from ingest.authentication import Credentials, credentials_of
 from ingest.negotiation import NDJSON
 from ingest.permissions import READ, WRITE
 from ingest.refusals import Refusal
@@ -42,7 +42,7 @@ class ContractView(APIView):
         self.format_kwarg = None
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         credentials = credentials_of(request)
-        if wait := throttles.limiter.wait(str(credentials.api_key_id), credentials.rate_limit):
+        if wait := self.wait(credentials):
             raise Refusal(
                 429,
                 "RATE_LIMITED",
@@ -52,6 +52,17 @@ class ContractView(APIView):
         if not credentials.permissions.intersection(self.allowed[method]):
             needed = " or ".join(self.allowed[method])
             raise Refusal(403, "FORBIDDEN", f"This key lacks the permission {needed}.")
+
+    def wait(self, credentials: Credentials) -> int:
+        """Seconds until this request is within its key's rate, 0 when it is; asking counts it."""
+        return throttles.limiter.wait(str(credentials.api_key_id), credentials.rate_limit)
+
+    def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
+        """DRF's request, without the parsers' context: that holds view and request, in a ring that only the collector
+        of cycles would free, bodies with it."""
+        made = super().initialize_request(request, *args, **kwargs)
+        made.parser_context = {}
+        return made
 
     def _handles(self, method: str) -> bool:
         return hasattr(self, method.lower()) or (method == "HEAD" and hasattr(self, "get"))

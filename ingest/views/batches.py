@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from django.http import HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from drf_spectacular.utils import extend_schema
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from attachments import fetching
@@ -11,7 +12,7 @@ from evermuse import wake
 from ingest import api_schema as schema
 from ingest import batches, bodies, queries, selectors, serializers
 from ingest.admission import Submission, admit, examine_body
-from ingest.authentication import credentials_of
+from ingest.authentication import ApiKeyAuthentication, Credentials, credentials_of
 from ingest.instants import parse
 from ingest.models import Batch
 from ingest.negotiation import wants_ndjson
@@ -25,7 +26,37 @@ STREAM_PAGE = 500
 
 
 class IngestView(ContractView):
-    """Take a batch."""
+    """Take a batch.
+
+    First by what is remembered of the key, which the storing statement compares with what it is now. Whatever else than
+    a 202 comes of that is not said: the request begins again, and the key is looked up.
+    """
+
+    _is_by_memory = _asks_again = False
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        """Django's hook before the first dispatch."""
+        super().setup(request, *args, **kwargs)
+        self._waits: dict[tuple[int, int], int] = {}
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """DRF's hook."""
+        return [ApiKeyAuthentication(may_remember=not self._asks_again)]
+
+    def wait(self, credentials: Credentials) -> int:
+        """A request that begins again is counted once."""
+        self._is_by_memory = credentials.is_remembered
+        asked = credentials.api_key_id, credentials.rate_limit
+        if asked not in self._waits:
+            self._waits[asked] = super().wait(credentials)
+        return self._waits[asked]
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """DRF's hook."""
+        if self._is_by_memory and isinstance(exc, (Refusal, batches.KeyMustBeAsked)):
+            self._asks_again = True
+            return self.dispatch(self.request._request, *self.args, **self.kwargs)
+        return super().handle_exception(exc)
 
     @extend_schema(**schema.INGEST)
     def post(self, request: Request) -> HttpResponse:
@@ -62,6 +93,8 @@ class ValidateView(ContractView):
 
 
 def _check_format(request: Request) -> None:
+    if not request.META.get("QUERY_STRING"):
+        return
     values = request.query_params.getlist("format")
     if any(value not in FORMATS for value in values) or len(values) > 1:
         raise invalid_body(f"format must be one of {', '.join(FORMATS)}.")
