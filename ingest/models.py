@@ -192,7 +192,8 @@ class Payload(models.Model):
         JSON = "application/json"
         NDJSON = "application/x-ndjson"
 
-    batch = models.OneToOneField(Batch, models.CASCADE, primary_key=True, related_name="payload")
+    # Not checked by the database: one statement inserts both, and a check would lock the batch's row again each time.
+    batch = models.OneToOneField(Batch, models.CASCADE, primary_key=True, related_name="payload", db_constraint=False)
     media_type = models.CharField(max_length=24, choices=Media.choices)
     query = models.CharField(max_length=64, default="", blank=True)
     size = models.PositiveIntegerField(help_text="Bytes before compression.")
