@@ -13,7 +13,7 @@ from celery.signals import setup_logging, task_postrun, task_prerun, worker_init
 from kombu import Exchange, Queue
 from structlog import contextvars
 
-from evermuse import collector, env
+from evermuse import collector, env, priority
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 
@@ -103,6 +103,12 @@ app.autodiscover_tasks()
 def _share_the_interpreter(**_: Any) -> None:
     """Sixteen download threads wait for each other's turns: at the default of 5 ms they spend their time in that queue."""
     sys.setswitchinterval(0.0005)
+
+
+@worker_init.connect
+def _give_way(**_: Any) -> None:
+    """What was accepted can wait a moment; who sends it cannot."""
+    priority.give_way()
 
 
 @worker_process_init.connect

@@ -40,7 +40,7 @@ def store(
     records: Sequence[LandedRecord], *, workspace: str, source: str, type: str, accepted_at: datetime, batch: str
 ) -> Archive:
     """Write the object, every accepted record a line. Idempotent. Raises StoreUnavailable."""
-    lines = b"".join(r.normalized.line + b"\n" for r in records)
+    lines = b"\n".join([*(record.normalized.line for record in records), b""])
     content = zstandard.ZstdCompressor(level=LEVEL).compress(lines)
     sha256 = hashlib.sha256(content).hexdigest()
     name = key(workspace=workspace, source=source, type=type, accepted_at=accepted_at, batch=batch, sha256=sha256)

@@ -9,7 +9,7 @@ from tests.benchmarks.grown import records_wanted
 from tests.benchmarks.http_load import Outcome, post, send
 from tests.benchmarks.measure import Row, conclude
 from tests.benchmarks.rows_accept import INGEST, NDJSON
-from tests.benchmarks.rows_pipeline import UNSETTLED
+from tests.benchmarks.rows_pipeline import IS_UNSETTLED
 from tests.benchmarks.stack import WEB_PORT, BenchStack
 
 WAITING_BATCHES, EMPTY_BATCHES, PACED_REQUESTS = 10_000, 1000, 400
@@ -18,6 +18,7 @@ RATE = """
 SELECT (count(*) / extract(epoch FROM max(completed_at) - min({begin})))::float8
 FROM ingest_batch WHERE id > %s AND id <= %s AND status = 'COMPLETE'
 """
+WAITING = "SELECT count(*) FROM ingest_batch WHERE status = 'LANDING'"
 LAST = "SELECT coalesce(max(id), 0) FROM ingest_batch"
 WORKER = ("worker-landing", "beat")
 
@@ -35,7 +36,7 @@ def backlog(stack: BenchStack) -> list[Row]:
         for turn in range(4):
             with stack.running(*WORKER):
                 empty, idle = _empty_rate(stack, key), _paced(key)
-                stack.until(UNSETTLED, 0)
+                stack.until(IS_UNSETTLED, False)
             draining, busy = _drain(stack, key)
             if turn:  # the first one warms up
                 drain.runs.append({"limit": empty, "ours": draining})
@@ -46,7 +47,7 @@ def backlog(stack: BenchStack) -> list[Row]:
 def _empty_rate(stack: BenchStack, key: str) -> float:
     before = stack.value(LAST)
     _send(key, EMPTY_BATCHES)
-    stack.until(UNSETTLED, 0)
+    stack.until(IS_UNSETTLED, False)
     return float(stack.value(RATE.format(begin="created_at"), before, stack.value(LAST)))
 
 
@@ -55,14 +56,14 @@ def _drain(stack: BenchStack, key: str) -> tuple[float, Outcome]:
     before = stack.value(LAST)
     _send(key, WAITING_BATCHES)
     last = stack.value(LAST)
-    assert stack.value(UNSETTLED) == WAITING_BATCHES
+    assert stack.value(WAITING) == WAITING_BATCHES
     with stack.running(*WORKER, settle=0):
-        while stack.value(UNSETTLED) > WAITING_BATCHES - 100:
+        while stack.value(WAITING) > WAITING_BATCHES - 100:
             time.sleep(0.01)
         busy = _paced(key)
         # What was measured was a backlog until the end.
-        assert stack.value(f"{UNSETTLED} AND id <= {last}") > 0, "the backlog was gone before its requests were"
-        stack.until(UNSETTLED, 0)
+        assert stack.value(f"{WAITING} AND id <= {last}") > 0, "the backlog was gone before its requests were"
+        stack.until(IS_UNSETTLED, False)
     return float(stack.value(RATE.format(begin="landed_at"), before, last)), busy
 
 
@@ -89,7 +90,7 @@ def worker_memory(stack: BenchStack) -> list[Row]:
                 bodies = [post(INGEST, data.ndjson(1000), key, NDJSON) for _ in range(min(20, count - start))]
                 send(WEB_PORT, bodies.pop, total=len(bodies), connections=4, status=202)
                 # Records are made here as fast as they land: a backlog would measure something else.
-                stack.until(UNSETTLED, 0)
+                stack.until(IS_UNSETTLED, False)
             sizes.append(_memory(children["worker-landing"]))
     row.runs.append({"limit": 1024 / sizes[0], "ours": 1024 / sizes[1]})
     row.note += f": {sizes[0]:.1f} MB and {sizes[1]:.1f} MB"

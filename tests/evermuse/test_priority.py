@@ -1,0 +1,41 @@
+"""Workers give way to the web process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evermuse.priority import NICENESS
+
+GIVE_WAY = """
+import os, pathlib
+from evermuse import priority
+priority.give_way()
+group = pathlib.Path("/proc/self/autogroup")
+print(os.nice(0), group.read_text().split()[-1] if group.exists() else "")
+"""
+
+
+def given(*, own_session: bool) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", GIVE_WAY], start_new_session=own_session, capture_output=True, text=True, check=True
+    )
+    return done.stdout.split()
+
+
+def test_a_process_in_a_session_of_its_own_gives_way_with_its_group() -> None:
+    before = os.nice(0)
+    found = given(own_session=True)
+    assert found[0] == str(min(before + NICENESS, 19))
+    if not Path("/proc/self/autogroup").exists():
+        pytest.skip("this kernel does not group processes by session")
+    assert found[1] == str(NICENESS)
+
+
+def test_the_session_of_others_is_left_alone() -> None:
+    group = Path("/proc/self/autogroup")
+    before = group.read_text() if group.exists() else ""
+    assert given(own_session=False)[0] == str(min(os.nice(0) + NICENESS, 19))
+    assert (group.read_text() if group.exists() else "") == before
