@@ -6,9 +6,9 @@ their key.
 
 from evermuse.advisory_locks import AdvisoryLock
 
-# One claim at a time over all workers, so that the count of a host's downloads is exact. Sent with the claim as one text:
-# so one transaction and one round trip, in which the claim's snapshot is still taken after the lock.
-_CLAIM_LOCK = f"SELECT pg_advisory_xact_lock({AdvisoryLock.DOWNLOAD_CLAIMS:d});"
+# One claim at a time over all workers, so that the count of a host's downloads is exact. Sent before the claim in the same
+# transaction, so that the claim's snapshot is taken after the lock.
+CLAIM_LOCK = f"SELECT pg_advisory_xact_lock({AdvisoryLock.DOWNLOAD_CLAIMS:d})"
 
 # The host with the fewest downloads on their way comes first, and of a host the file that waits longest: a slow vendor
 # never stands in another's way. Hosts are found by jumps over the partial index, not by reading all that waits.
@@ -27,7 +27,7 @@ _MAY_BEGIN = """h.host IS NOT NULL AND v.paused_at IS NULL
 # Several at once are the same ones, in the same order, as one after the other: each further file of a host counts as one
 # more on its way, and where that would pass the host's limit there is none. (`state || ''`: by their ids, please. Where the
 # planner knows nothing of a table that just grew, it would rather read the whole index of what waits.)
-CLAIM = f"""{_CLAIM_LOCK}{_HOSTS}, busy AS (
+CLAIM = f"""{_HOSTS}, busy AS (
   SELECT host, count(*) AS n FROM attachments_attachment WHERE state = 'IN_PROGRESS' GROUP BY host
 ), room AS (
   SELECT h.host, coalesce(busy.n, 0) AS n,

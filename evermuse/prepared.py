@@ -5,7 +5,7 @@ Django's cursors bind on the client's side, so that PostgreSQL parses and plans 
 
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from itertools import count
 from typing import Any
@@ -46,6 +46,21 @@ def rows(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
             _kept.cursor.execute(statement.encode(), parameters, prepare=True)
             return _kept.cursor.fetchall()
+        finally:
+            raw.prepare_threshold = None
+
+
+def rows_under(lock: str, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    """The same after a statement that locks, in one round trip and one transaction: it sees what the lock waited for."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        raw = _connection()
+        raw.prepare_threshold = 0
+        try:
+            with raw.pipeline():
+                raw.execute(lock.encode())
+                _kept.cursor.execute(statement.encode(), parameters, prepare=True)
+                return _kept.cursor.fetchall()
         finally:
             raw.prepare_threshold = None
 

@@ -61,6 +61,15 @@ def _package_file(package: str, pattern: str) -> str:
     raise StartFailed(f"the wheel {package} is not installed, or has no build for this machine")
 
 
+def _shared_buffers() -> int:
+    """Megabytes for PostgreSQL's cache: an eighth of the memory, so that the indexes of some million records stay in it.
+
+    Taken page by page as it fills, so that a small stack costs no more than before.
+    """
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024**2
+    return min(max(memory // 8, 128), 4096)
+
+
 def _unprivileged() -> list[str]:
     """PostgreSQL refuses to run as root: there it gets a user namespace of its own, with no system user and no chown."""
     if os.geteuid() != 0:
@@ -110,7 +119,7 @@ class PostgreSQL:
             "port": self.port,
             "unix_socket_directories": "",
             "max_connections": 200,
-            "shared_buffers": "256MB",
+            "shared_buffers": f"{_shared_buffers()}MB",
             "max_wal_size": "2GB",
             "jit": "off",
             "log_min_messages": "warning",
