@@ -4,6 +4,7 @@ Django's cursors bind on the client's side, so that PostgreSQL parses and plans 
 """
 
 import re
+import select
 import threading
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -34,6 +35,19 @@ def _connection() -> psycopg.Connection[Any]:
     if _kept.raw is not raw:
         _kept.raw, _kept.cursor, _kept.names = raw, psycopg.Cursor(raw), {}
     return raw
+
+
+def is_alive() -> bool:
+    """Whether this thread's connection stands, as far as this side knows: a server that goes away closes it, and an idle
+    connection has nothing else to read. One that is not open yet will be opened."""
+    raw = connection.connection
+    if raw is None:
+        return True
+    if raw.closed:
+        return False
+    poll = select.poll()
+    poll.register(raw.fileno(), select.POLLIN)
+    return not poll.poll(0)
 
 
 def rows(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -65,8 +65,12 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Credentials, Credentials]:
         secret = request.META.get("HTTP_X_API_KEY", "")
-        credentials = (_remembered.get(api_keys.digest(secret)) if self._may_remember else None) or identify(secret)
+        credentials = (self._recall(secret) if self._may_remember else None) or identify(secret)
         return credentials, credentials
+
+    def _recall(self, secret: str) -> Credentials | None:
+        # On a connection that died meanwhile the lookup, which can be repeated, comes first and opens another.
+        return _remembered.get(api_keys.digest(secret)) if prepared.is_alive() else None
 
     def authenticate_header(self, request: Request) -> str:
         return "x-api-key"

@@ -53,7 +53,7 @@ class IngestView(ContractView):
 
     def handle_exception(self, exc: Exception) -> Any:
         """DRF's hook."""
-        if self._is_by_memory and isinstance(exc, (Refusal, batches.KeyMustBeAsked)):
+        if self._is_by_memory and not self._asks_again and isinstance(exc, (Refusal, batches.KeyMustBeAsked)):
             self._asks_again = True
             return self.dispatch(self.request._request, *self.args, **self.kwargs)
         return super().handle_exception(exc)

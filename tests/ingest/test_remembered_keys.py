@@ -1,0 +1,205 @@
+"""A batch is accepted by what is remembered of its key; whatever changed since counts all the same."""
+
+import gc
+import json
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import RequestFactory
+from django.utils import timezone
+
+from evermuse import prepared
+from ingest import api_keys, authentication, throttles
+from ingest.models import ApiKey, Batch, Product, Project, Workspace
+from ingest.permissions import READ
+from ingest.views.batches import IngestView
+from tests.http_client import INGEST, JSON, NDJSON, ApiClient
+from tests.records import record
+
+
+class Lookups:
+    """How often a key was looked up."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        self._real = authentication._select
+        monkeypatch.setattr(authentication, "_select", self._select)
+
+    def _select(self, digest: bytes) -> tuple[Any, ...] | None:
+        self.count += 1
+        return self._real(digest)
+
+
+@pytest.fixture
+def known(api: ApiClient) -> Iterator[ApiClient]:
+    """A client whose key the process remembers."""
+    for _ in range(2):  # the first request notes that the key was used, which is a change
+        assert api.post(record()).status_code == 202
+    yield api
+    authentication._remembered.clear()
+
+
+@pytest.fixture
+def lookups(known: ApiClient, monkeypatch: pytest.MonkeyPatch) -> Lookups:
+    return Lookups(monkeypatch)
+
+
+def key_of(client: ApiClient) -> ApiKey:
+    return ApiKey.objects.get(digest=api_keys.digest(client.key))
+
+
+def test_a_remembered_key_is_not_looked_up_to_accept_a_batch(known: ApiClient, lookups: Lookups) -> None:
+    answers = [known.post(record()) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [202] * 3
+    assert lookups.count == 0
+    found = Batch.objects.get(id=int(answers[-1].json()["batchId"][6:]))
+    assert (found.workspace, found.api_key, found.source) == (key_of(known).workspace, key_of(known), "api")
+
+
+@pytest.mark.parametrize(
+    "change", [{"revoked_at": timezone.now()}, {"expires_at": timezone.now() - timedelta(seconds=1)}, None]
+)
+def test_a_key_that_ended_is_refused_at_once(known: ApiClient, change: dict[str, Any] | None) -> None:
+    mine = ApiKey.objects.filter(pk=key_of(known).pk)
+    before = Batch.objects.count()
+    if change is None:
+        mine.delete()
+    else:
+        mine.update(**change)
+    assert [known.post(record()).status_code for _ in range(2)] == [401, 401]
+    assert Batch.objects.count() == before
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"{", {}),
+        (b"", {}),
+        (b"x" * (5 * 1024 * 1024 + 1), {}),
+        ({"_type": "nonsense"}, {}),
+        ([record(), {}], {}),
+        (record(), {"Content-Encoding": "br"}),
+        (record(), {"Idempotency-Key": "k"}),
+        (record(), {"Idempotency-Key": "k" * 257}),
+    ],
+)
+def test_whatever_is_wrong_with_it_a_revoked_keys_request_is_unauthorized(
+    known: ApiClient, body: Any, headers: dict[str, str]
+) -> None:
+    ApiKey.objects.filter(pk=key_of(known).pk).update(revoked_at=timezone.now())
+    before = Batch.objects.count()
+    assert known.post(body, **headers).status_code == 401
+    assert Batch.objects.count() == before
+
+
+def test_a_revoked_key_over_its_rate_is_unauthorized_not_rate_limited(
+    known: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(throttles.limiter, "wait", lambda key, limit: 1)
+    assert known.post(record()).status_code == 429
+    ApiKey.objects.filter(pk=key_of(known).pk).update(revoked_at=timezone.now())
+    assert known.post(record()).status_code == 401
+
+
+def test_a_permission_that_was_taken_away_counts_at_once(known: ApiClient) -> None:
+    ApiKey.objects.filter(pk=key_of(known).pk).update(permissions=[READ])
+    assert known.post(record()).status_code == 403
+
+
+def test_products_and_projects_count_as_they_are_now(known: ApiClient, workspace: Workspace) -> None:
+    assert known.post(record(project_ids=["proj-new"])).status_code == 400
+    product = Product.objects.get(workspace=workspace)
+    added = Project.objects.create(workspace=workspace, product=product, project_id="proj-new")
+    assert known.post(record(project_ids=["proj-new"])).status_code == 202
+    added.delete()
+    assert known.post(record(project_ids=["proj-new"])).status_code == 400
+    assert known.post(record()).status_code == 202
+
+
+def test_another_source_counts_from_the_next_batch_on(known: ApiClient) -> None:
+    ApiKey.objects.filter(pk=key_of(known).pk).update(source="crm")
+    batch_id = known.post(record()).json()["batchId"]
+    assert known.batch(batch_id)["source"] == "crm"
+
+
+def test_a_request_that_begins_again_is_counted_and_stored_once(
+    known: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def wait(key: str, limit: int) -> int:
+        asked.append(key)
+        return 0
+
+    monkeypatch.setattr(throttles.limiter, "wait", wait)
+    before = Batch.objects.count()
+    body = b'{"_type":"x"}\n'
+    assert known.post(body, content_type=NDJSON).status_code == 400
+    assert known.post([record(), {}]).status_code == 202
+    ApiKey.objects.filter(pk=key_of(known).pk).update(source="other")
+    assert known.post(record()).status_code == 202
+    assert len(asked) == 3
+    assert Batch.objects.count() - before == 3
+
+
+def test_a_key_is_noted_as_used_again_after_a_while(known: ApiClient, lookups: Lookups) -> None:
+    long_ago = timezone.now() - timedelta(hours=1)
+    ApiKey.objects.filter(pk=key_of(known).pk).update(last_used_at=long_ago)
+    assert known.post(record()).status_code == 202
+    assert key_of(known).last_used_at > long_ago  # type: ignore[operator]
+
+
+def test_memory_is_bounded(
+    known: ApiClient, new_client: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authentication, "REMEMBERED_KEYS", 3)
+    for client in [new_client() for _ in range(8)]:
+        assert client.post(record()).status_code == 202
+        assert len(authentication._remembered) <= 3
+    assert known.post(record()).status_code == 202
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_died_is_opened_again_before_a_batch_is_stored(known: ApiClient) -> None:
+    mine = connection.connection.info.backend_pid
+    before = Batch.objects.count()
+
+    def end_it() -> None:
+        with connection.cursor() as cursor:  # this thread's own
+            cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [mine])
+        connection.close()
+
+    other = threading.Thread(target=end_it)
+    other.start()
+    other.join()
+    assert not prepared.is_alive()
+    assert [known.post(record()).status_code for _ in range(2)] == [202, 202]
+    assert Batch.objects.count() - before == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_outside_of_a_transaction_the_key_is_compared_too(known: ApiClient, lookups: Lookups) -> None:
+    assert known.post(record(data={"text": "ä\u0000", "n": [1] * 40_000})).status_code == 202
+    assert lookups.count == 0
+    ApiKey.objects.filter(pk=key_of(known).pk).update(revoked_at=timezone.now())
+    assert known.post(record()).status_code == 401
+
+
+def test_a_request_is_freed_without_the_collector(known: ApiClient) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        request = RequestFactory().post(
+            INGEST, data=json.dumps(record()), content_type=JSON, headers={"x-api-key": known.key}
+        )
+        assert IngestView.as_view()(request).status_code == 202
+        is_there = weakref.ref(request)
+        del request
+        assert is_there() is None
+    finally:
+        gc.enable()
