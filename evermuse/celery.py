@@ -50,7 +50,6 @@ class Config:
     task_reject_on_worker_lost = True
     task_ignore_result = True
     task_store_errors_even_if_ignored = False
-    task_send_sent_event = True
     worker_send_task_events = True
     worker_prefetch_multiplier = 1
     beat_schedule = {

@@ -50,7 +50,7 @@ def is_alive() -> bool:
     return not poll.poll(0)
 
 
-def rows(statement: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+def rows(statement: str, parameters: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
     """All rows of a statement of ours, in Django's connection and transaction. Raises Django's database errors."""
     connection.ensure_connection()
     with connection.wrap_database_errors:

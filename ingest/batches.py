@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
-from django.db.models.functions import Now
+from django.db.models.functions import Coalesce, Now
 
 from evermuse import logs, prepared, public_ids
 from ingest import sql
@@ -166,9 +166,7 @@ def release(claims: Sequence[Claim], *, delay: float, reason: str, crashed: bool
 
 def hold(claims: Sequence[Claim]) -> list[Claim]:
     """Inside a transaction: those claims that still stand, their batches locked until it ends."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.HOLD, [[c.batch_id for c in claims], [c.token for c in claims]])
-        held = {row[0] for row in cursor.fetchall()}
+    held = {row[0] for row in prepared.rows(sql.HOLD, [[c.batch_id for c in claims], [c.token for c in claims]])}
     return [c for c in claims if c.batch_id in held]
 
 
@@ -200,9 +198,9 @@ def mark_processing(batch_ids: Sequence[int]) -> None:
 
 
 def mark_complete(batch_ids: Sequence[int]) -> int:
-    """PROCESSING → COMPLETE; the number that changed."""
-    return Batch.objects.filter(id__in=batch_ids, status=Status.PROCESSING).update(
-        status=Status.COMPLETE, completed_at=Now()
+    """LANDED or PROCESSING → COMPLETE; the number that changed."""
+    return Batch.objects.filter(id__in=batch_ids, status__in=[Status.LANDED, Status.PROCESSING]).update(
+        status=Status.COMPLETE, processing_at=Coalesce("processing_at", Now()), completed_at=Now()
     )
 
 

@@ -16,23 +16,21 @@ WINDOW_MICROSECONDS = 1_000_000
 # While Redis does not answer, ask again only after this many seconds: a hanging one must not hold every request.
 PAUSE_SECONDS = 1.0
 
-# A sorted set of the instants of admitted requests. Redis's clock serves all processes; refused requests leave no trace.
-# It gives 0 for "go on", or the microseconds until the oldest request leaves the window.
+# A sorted set of the instants of admitted requests, no two the same. Redis's clock serves all processes; refused requests
+# leave no trace. It gives 0 for "go on", or the microseconds until the oldest request leaves the window.
 SCRIPT = """
 local now = redis.call('TIME')
 local at = tonumber(now[1]) * 1000000 + tonumber(now[2])
 local last = redis.call('ZREVRANGE', KEYS[1], 0, 0, 'WITHSCORES')
-if last[2] and tonumber(last[2]) > at then at = tonumber(last[2]) end
+if last[2] and tonumber(last[2]) >= at then at = tonumber(last[2]) + 1 end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', at - tonumber(ARGV[2]))
 if redis.call('ZCARD', KEYS[1]) >= tonumber(ARGV[1]) then
   local first = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
   return tonumber(first[2]) + tonumber(ARGV[2]) - at + 1
 end
-local n = redis.call('INCR', KEYS[1] .. ':n')
-redis.call('ZADD', KEYS[1], string.format('%.0f', at), n)
-local kept = math.ceil(tonumber(ARGV[2]) / 1000) * 2
-redis.call('PEXPIRE', KEYS[1], kept)
-redis.call('PEXPIRE', KEYS[1] .. ':n', kept)
+local instant = string.format('%.0f', at)
+redis.call('ZADD', KEYS[1], instant, instant)
+redis.call('PEXPIRE', KEYS[1], math.ceil(tonumber(ARGV[2]) / 1000) * 2)
 return 0
 """
 

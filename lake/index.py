@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-import psycopg
-from django.db import connection
-
+from evermuse import prepared
 from evermuse.binary_arrays import BinaryArray, byteas, int4s, int8s, timestamps, uuids
 from lake import terms
 from lake.landing import LandedRecord
@@ -93,11 +91,8 @@ def upsert(batches: Sequence[IndexedBatch]) -> None:
 
 
 def _write(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> None:
-    connection.ensure_connection()
-    # Django's own cursors bind on the client's side, as text; this one sends binary arrays in the same transaction.
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(UPSERT, {**of_batches(batches), **of_rows(batches, rows)})
-        (letters,) = cursor.fetchone() or ("",)
+    # Django's own cursors bind on the client's side, as text; this sends binary arrays in the same transaction.
+    [(letters,)] = prepared.rows(UPSERT, {**of_batches(batches), **of_rows(batches, rows)})
     for (number, record), letter in zip(rows, letters, strict=True):
         batches[number - 1].outcomes[record.index] = letter
 
