@@ -91,15 +91,31 @@ def value(statement: str, parameters: Sequence[Parameter]) -> str | None:
         return None if not found else str(found[0][0])
     with connection.wrap_database_errors:
         server = _connection().pgconn
-        if statement not in _kept.names:
-            name = b"evermuse_%d" % len(_kept.names)
-            _checked(server.prepare(name, _numbered(statement)), pq.ExecStatus.COMMAND_OK)
-            _kept.names[statement] = name
         formats = [isinstance(parameter, bytes) for parameter in parameters]
         sent = [_written(parameter) for parameter in parameters]
-        result = server.exec_prepared(_kept.names[statement], sent, formats)
+        try:
+            result = server.exec_prepared(_name(server, statement), sent, formats)
+            if result.error_field(pq.DiagnosticField.SQLSTATE) in _IS_PREPARED_NO_MORE:
+                # Said before it ran. After a ROLLBACK psycopg has the server forget all; a migration may change a result.
+                _kept.names.clear()
+                result = server.exec_prepared(_name(server, statement), sent, formats)
+        except MemoryError:  # psycopg's word for no result at all, which is what a lost connection gives
+            raise psycopg.OperationalError(server.get_error_message()) from None
         _checked(result, pq.ExecStatus.TUPLES_OK)
         return None if not result.ntuples else (result.get_value(0, 0) or b"").decode()
+
+
+_serial = count(1)
+_IS_PREPARED_NO_MORE = {b"26000", b"0A000"}
+
+
+def _name(server: "pq.abc.PGconn", statement: str) -> bytes:
+    """What a statement is prepared as on this connection; never a name that was used before."""
+    if statement not in _kept.names:
+        name = b"evermuse_%d" % next(_serial)
+        _checked(server.prepare(name, _numbered(statement)), pq.ExecStatus.COMMAND_OK)
+        _kept.names[statement] = name
+    return _kept.names[statement]
 
 
 @cache
@@ -119,4 +135,6 @@ def _written(parameter: Parameter) -> bytes:
 
 def _checked(result: "pq.abc.PGresult", expected: pq.ExecStatus) -> None:
     if result.status != expected:
+        if not result.error_field(pq.DiagnosticField.SQLSTATE):  # not the server's: it is gone
+            raise psycopg.OperationalError(result.get_error_message())
         raise psycopg.errors.error_from_result(result)

@@ -27,7 +27,7 @@ LAST_USED_STEP_SECONDS = 60
 # Products, and projects, up to which a workspace's catalog comes along with the key.
 SMALL_CATALOG = 64
 # Keys that a process remembers; with more in use it begins anew.
-REMEMBERED_KEYS = 10_000
+REMEMBERED_KEYS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +94,6 @@ def identify(secret: str) -> Credentials:
         _remembered.pop(digest, None)
         raise unauthorized()
     key_id, workspace_id, workspace, source, permissions, rate_limit, products, projects, is_stale, _, snapshot = row
-    if is_stale:
-        ApiKey.objects.filter(pk=key_id).update(last_used_at=Now())
     credentials = Credentials(
         api_key_id=key_id,
         workspace_id=workspace_id,
@@ -107,6 +105,9 @@ def identify(secret: str) -> Credentials:
         digest=digest,
         snapshot=snapshot,
     )
+    if is_stale:  # which is part of what would be remembered
+        ApiKey.objects.filter(pk=key_id).update(last_used_at=Now())
+        return credentials
     if len(_remembered) >= REMEMBERED_KEYS:
         _remembered.clear()
     _remembered[digest] = replace(credentials, is_remembered=True)

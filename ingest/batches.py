@@ -23,7 +23,7 @@ from lake.landing import Verdict
 log = logs.get(__name__)
 
 # A claim takes several small batches at once, or one large one.
-CLAIM_BATCHES, CLAIM_RECORDS = 64, 1000
+CLAIM_BATCHES, CLAIM_RECORDS = 64, 2000
 # Crashes while claimed alone before a batch is given up.
 MAX_LONE_CRASHES = 10
 # No fault makes a batch wait longer than this before it is claimed again.
@@ -80,17 +80,16 @@ def persist(credentials: Credentials, body: Body, query: str, verdict: Verdict) 
         ends,
         content,
     ]
+    statement = sql.ACCEPT
     if credentials.is_remembered:
-        if verdict.rejected:
+        if not verdict.accepted:
             raise KeyMustBeAsked
-        return _insert(
-            sql.ACCEPT_IF_KEY_IS_SAME,
-            [*values[:11], *parameters(credentials.digest), credentials.snapshot, *values[11:]],
-        )
+        statement = sql.ACCEPT_IF_KEY_IS_SAME
+        values[sql.ACCEPT_KEY_AT : sql.ACCEPT_KEY_AT] = [*parameters(credentials.digest), credentials.snapshot]
     if not verdict.rejected:
-        return _insert(sql.ACCEPT, values)
+        return _insert(statement, values)
     with transaction.atomic():
-        batch_id = _insert(sql.ACCEPT, values)
+        batch_id = _insert(statement, values)
         rejections.store({batch_id: verdict}, is_final=status == Status.FAILED)
     return batch_id
 

@@ -3,12 +3,13 @@
 from typing import Any
 
 import psycopg
+from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from rest_framework.exceptions import APIException
 
 from evermuse import logs
-from ingest.refusals import Refusal, not_found, unavailable
+from ingest.refusals import Refusal, invalid_body, not_found, unavailable
 
 log = logs.get(__name__)
 
@@ -32,6 +33,8 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse:
     if isinstance(error, DATABASE_AWAY):
         log.error("request.database_away", error=str(error).strip().splitlines()[0] if str(error) else repr(error))
         return render(unavailable())
+    if isinstance(error, SuspiciousOperation):
+        return render(invalid_body(f"The request is malformed: {error}."[:500]))
     if isinstance(error, APIException):
         return render(Refusal(error.status_code, "INVALID_BODY", str(error.detail)))
     log.exception("request.failed", view=type(context.get("view")).__name__)

@@ -30,7 +30,8 @@ SELECT id FROM batch
 """
 
 # The same for a key of which only is remembered what it was (its text): nothing is inserted, and no row is given, when it
-# is that no more.
+# is that no more. What the key is found and compared by comes after as many parameters.
+ACCEPT_KEY_AT = 11
 ACCEPT_IF_KEY_IS_SAME = ACCEPT.replace(
     "\n  RETURNING id", f" FROM ({_KEY}) AS key WHERE key::text = %s\n  RETURNING id", 1
 )

@@ -72,7 +72,7 @@ class RateLimiter:
         A connection that died since its last use is opened again, once; one that failed has closed itself.
         """
         if self._kept.connection is None:
-            self._kept.connection = self._pool.make_connection()
+            self._kept.connection = self._pool.connection_class(**self._pool.connection_kwargs)
         arguments = (1, name, limit, WINDOW_MICROSECONDS)
         try:
             return self._run("EVALSHA", self._sha, *arguments)

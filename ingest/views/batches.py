@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db import Error as DatabaseFault
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.authentication import BaseAuthentication
@@ -53,7 +54,8 @@ class IngestView(ContractView):
 
     def handle_exception(self, exc: Exception) -> Any:
         """DRF's hook."""
-        if self._is_by_memory and not self._asks_again and isinstance(exc, (Refusal, batches.KeyMustBeAsked)):
+        # After a database error the batch may be there all the same: it must not be stored twice.
+        if self._is_by_memory and not self._asks_again and not isinstance(exc, DatabaseFault):
             self._asks_again = True
             return self.dispatch(self.request._request, *self.args, **self.kwargs)
         return super().handle_exception(exc)

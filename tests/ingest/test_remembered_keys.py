@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 from django.test import RequestFactory
 from django.utils import timezone
+from psycopg import pq
 
 from evermuse import prepared
 from ingest import api_keys, authentication, throttles
@@ -19,6 +21,7 @@ from ingest.models import ApiKey, Batch, Product, Project, Workspace
 from ingest.permissions import READ
 from ingest.views.batches import IngestView
 from tests.http_client import INGEST, JSON, NDJSON, ApiClient
+from tests.journeys.stack import until
 from tests.records import record
 
 
@@ -188,6 +191,62 @@ def test_outside_of_a_transaction_the_key_is_compared_too(known: ApiClient, look
     assert lookups.count == 0
     ApiKey.objects.filter(pk=key_of(known).pk).update(revoked_at=timezone.now())
     assert known.post(record()).status_code == 401
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_that_was_rolled_back_costs_the_next_batch_nothing(known: ApiClient) -> None:
+    """psycopg has the server forget every prepared statement then."""
+    assert known.post([record(), record(type="call")], **{"Idempotency-Key": "k"}).status_code == 400
+    assert [known.post(record()).status_code for _ in range(3)] == [202] * 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_server_that_dies_in_the_middle_is_told_as_unavailable(known: ApiClient) -> None:
+    """Held by a lock while its connection is cut; what is asked next finds another one."""
+    mine, told = connection.connection.info.backend_pid, threading.Event()
+    parameters = connection.get_connection_params() | {"autocommit": True}
+
+    def cut() -> None:
+        with psycopg.connect(**parameters) as other, other.transaction():
+            other.execute("LOCK TABLE ingest_batch IN EXCLUSIVE MODE")
+            told.set()
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s AND wait_event_type = 'Lock'"
+            until(lambda: other.execute(waits, [mine]).fetchone() == (1,), "the insert waits for the lock")
+            other.execute("SELECT pg_terminate_backend(%s, 10000)", [mine])
+
+    thread = threading.Thread(target=cut)
+    thread.start()
+    told.wait()
+    assert known.post(record()).status_code == 503
+    thread.join()
+    assert [known.post(record()).status_code for _ in range(2)] == [202, 202]
+
+
+def test_a_lost_connection_without_a_word_is_operational(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Result:
+        status = pq.ExecStatus.FATAL_ERROR
+
+        def error_field(self, field: object) -> None:
+            return None
+
+        def get_error_message(self) -> str:
+            return "server closed the connection unexpectedly"
+
+    with pytest.raises(psycopg.OperationalError, match="unexpectedly"):
+        prepared._checked(Result(), pq.ExecStatus.TUPLES_OK)  # type: ignore[arg-type]
+
+
+def test_whatever_goes_wrong_a_revoked_key_is_unauthorized(known: ApiClient) -> None:
+    many = "&".join(f"a={n}" for n in range(1100))
+    assert known.post(record(), query=many).json()["error"] == "INVALID_BODY"
+    ApiKey.objects.filter(pk=key_of(known).pk).update(revoked_at=timezone.now())
+    assert known.post(record(), query=many).status_code == 401
+
+
+def test_a_batch_that_is_taken_in_part_needs_no_lookup(known: ApiClient, lookups: Lookups) -> None:
+    answer = known.post([record(), {}])
+    assert (answer.status_code, answer.json()["acceptedCount"], lookups.count) == (202, 1, 0)
+    assert len(known.rows(answer.json()["batchId"], "errors")) == 1
 
 
 def test_a_request_is_freed_without_the_collector(known: ApiClient) -> None:

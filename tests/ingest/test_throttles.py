@@ -2,6 +2,7 @@
 
 import multiprocessing
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -96,6 +97,17 @@ def test_a_connection_that_died_lets_nobody_through(key: str, window: Callable[[
     mine.send_command("CLIENT", "ID")
     assert redis.Redis.from_url(settings.REDIS_URL).client_kill_filter(_id=str(mine.read_response())) == 1
     assert limiter.wait(key, 1) == 3600
+
+
+def test_threads_that_come_and_go_do_not_use_the_limit_up(key: str, window: Callable[[int], None]) -> None:
+    window(HOUR)
+    limiter = RateLimiter(settings.REDIS_URL)
+    waits: list[int] = []
+    for _ in range(130):
+        thread = threading.Thread(target=lambda: waits.append(limiter.wait(key, 1)))
+        thread.start()
+        thread.join()
+    assert waits == [0] + [3600] * 129
 
 
 def test_redis_is_asked_again_after_a_pause(key: str) -> None:
