@@ -22,7 +22,7 @@ from lake.landing import Verdict
 
 log = logs.get(__name__)
 
-# A claim takes several small batches at once, or one large one.
+# A claim takes several small batches at once, or two large ones: what a claim costs does not grow with its records.
 CLAIM_BATCHES, CLAIM_RECORDS = 64, 2000
 # Crashes while claimed alone before a batch is given up.
 MAX_LONE_CRASHES = 10
@@ -118,7 +118,7 @@ def _plausible() -> dict[str, float]:
 
 
 def claim() -> list[Claim]:
-    """Take waiting batches: several small ones or one large; one that crashed a worker is taken alone."""
+    """Take waiting batches: several small ones or two large; one that crashed a worker is taken alone."""
     who = f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}"
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql.WAITING, {**_plausible(), "limit": CLAIM_BATCHES})
