@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
-from django.db.models.functions import Coalesce, Now
+from django.db.models.functions import Now
 
 from evermuse import logs, prepared, public_ids
 from ingest import sql
@@ -197,9 +197,9 @@ def mark_processing(batch_ids: Sequence[int]) -> None:
 
 
 def mark_complete(batch_ids: Sequence[int]) -> int:
-    """LANDED or PROCESSING → COMPLETE; the number that changed."""
-    return Batch.objects.filter(id__in=batch_ids, status__in=[Status.LANDED, Status.PROCESSING]).update(
-        status=Status.COMPLETE, processing_at=Coalesce("processing_at", Now()), completed_at=Now()
+    """PROCESSING → COMPLETE; the number that changed."""
+    return Batch.objects.filter(id__in=batch_ids, status=Status.PROCESSING).update(
+        status=Status.COMPLETE, completed_at=Now()
     )
 
 

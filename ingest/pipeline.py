@@ -84,13 +84,11 @@ def advance(batch_ids: Sequence[int]) -> None:
     """LANDED → PROCESSING → COMPLETE, as far as the processors are. Idempotent."""
     if not batch_ids:
         return
+    batches.mark_processing(batch_ids)
     settled = set(batch_ids)
     for processor in processors.installed():
         processor.start(batch_ids)
         settled &= processor.settled(batch_ids)
-    # Most batches have nothing to wait for: they are written once, not once for each state.
-    if waiting := [batch_id for batch_id in batch_ids if batch_id not in settled]:
-        batches.mark_processing(waiting)
     if settled and batches.mark_complete(sorted(settled)):
         log.info("batch.complete", batch_ids=[public_ids.of_batch(i) for i in sorted(settled)])
 
