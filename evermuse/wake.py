@@ -39,7 +39,10 @@ class Publisher:
             with self._lock:
                 if self._thread is None or not self._thread.is_alive():
                     self._thread = threading.Thread(target=self._run, name="wake-ups", daemon=True)
-                    self._thread.start()
+                    try:
+                        self._thread.start()
+                    except RuntimeError as error:  # no thread can be started: the next batch tries, or a sweeper
+                        log.warning("wakeup.lost", task=self._task, batches=1, error=str(error))
 
     def _run(self) -> None:
         while True:

@@ -15,7 +15,7 @@ from django.test import RequestFactory
 from django.utils import timezone
 from psycopg import pq
 
-from evermuse import prepared
+from evermuse import prepared, wake
 from ingest import api_keys, authentication, throttles
 from ingest.models import ApiKey, Batch, Product, Project, Workspace
 from ingest.permissions import READ
@@ -247,6 +247,23 @@ def test_a_batch_that_is_taken_in_part_needs_no_lookup(known: ApiClient, lookups
     answer = known.post([record(), {}])
     assert (answer.status_code, answer.json()["acceptedCount"], lookups.count) == (202, 1, 0)
     assert len(known.rows(answer.json()["batchId"], "errors")) == 1
+
+
+def test_a_batch_is_stored_once_where_no_thread_can_publish_its_wake_up(
+    known: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publisher, before = wake.Publisher(wake.LAND), Batch.objects.count()
+    monkeypatch.setattr(wake, "_publisher", publisher)
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "wake-ups":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    assert known.post(record()).status_code == 202
+    assert Batch.objects.count() == before + 1
 
 
 def test_a_request_is_freed_without_the_collector(known: ApiClient) -> None:
