@@ -14,7 +14,7 @@ from psycopg.adapt import Dumper
 from psycopg.pq import Format
 
 _int4, _int8, _length = struct.Struct(">ii").pack, struct.Struct(">iq").pack, struct.Struct(">i").pack
-_UUID_LENGTH = _length(16)
+_BIGINT_LENGTH, _UUID_LENGTH = _length(8), _length(16)
 # Of pg_type: the element's type and its array's.
 _BYTEA, _INT4, _INT8, _TIMESTAMPTZ, _UUID = (17, 1001), (23, 1007), (20, 1016), (1184, 1185), (2950, 2951)
 _SECONDS_TO_2000 = 946_684_800
@@ -41,9 +41,14 @@ def int8s(values: Sequence[int]) -> BinaryArray:
     return BinaryArray(_INT8, len(values), map(_int8, repeat(8), values))
 
 
+def bigints(values: Sequence[bytes]) -> BinaryArray:
+    """bigint[], each as its 8 bytes."""
+    return BinaryArray(_INT8, len(values), (_BIGINT_LENGTH, _BIGINT_LENGTH.join(values)))
+
+
 def uuids(values: Sequence[bytes]) -> BinaryArray:
     """uuid[], each as its 16 bytes."""
-    return BinaryArray(_UUID, len(values), (_UUID_LENGTH + value for value in values))
+    return BinaryArray(_UUID, len(values), (_UUID_LENGTH, _UUID_LENGTH.join(values)))
 
 
 def byteas(values: Sequence[bytes]) -> BinaryArray:

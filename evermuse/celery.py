@@ -91,6 +91,9 @@ class Config:
         "queue_order_strategy": "round_robin",
     }
     task_publish_retry = False
+    # Celery would close a task's database connection before and after it. A new one costs a sign-in, empty caches of its
+    # backend and every plan anew; tasks look themselves whether theirs still holds (`close_old_connections`).
+    CELERY_DB_REUSE_MAX = sys.maxsize
     timezone = "UTC"
 
 

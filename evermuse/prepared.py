@@ -50,15 +50,20 @@ def is_alive() -> bool:
     return not poll.poll(0)
 
 
-def rows(statement: str, parameters: Sequence[Any] | Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """All rows of a statement of ours, in Django's connection and transaction. Raises Django's database errors."""
+def rows(
+    statement: str, parameters: Sequence[Any] | Mapping[str, Any], *, binary: bool = False
+) -> list[tuple[Any, ...]]:
+    """All rows of a statement of ours, in Django's connection and transaction. Raises Django's database errors.
+
+    ``binary``: how PostgreSQL sends them; much less for bytea.
+    """
     connection.ensure_connection()
     with connection.wrap_database_errors:
         raw = _connection()
         # Django switches preparing off for the connection: its own texts hold their values.
         raw.prepare_threshold = 0
         try:
-            _kept.cursor.execute(statement.encode(), parameters, prepare=True)
+            _kept.cursor.execute(statement.encode(), parameters, prepare=True, binary=binary)
             return _kept.cursor.fetchall()
         finally:
             raw.prepare_threshold = None

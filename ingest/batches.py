@@ -6,11 +6,11 @@ import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import F
-from django.db.models.functions import Now
 
 from evermuse import logs, prepared, public_ids
 from ingest import sql
@@ -38,6 +38,24 @@ class Claim:
 
     batch_id: int
     token: int
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """A claimed batch and what was sent. ``workspace``: its name; ``body``: decompressed."""
+
+    id: int
+    workspace_id: int
+    workspace: str
+    source: str
+    accepted_at: datetime
+    media_type: str
+    body: bytes
+
+    @property
+    def public_id(self) -> str:
+        """The ``batchId`` of the API."""
+        return public_ids.of_batch(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +122,15 @@ def _insert(statement: str, values: list[prepared.Parameter]) -> int:
 def content_of(payload: Payload) -> bytes:
     """The body as it was sent, decompressed."""
     return frames.unpack(bytes(payload.content), payload.frames, payload.size)
+
+
+def incoming(claims: Sequence[Claim]) -> dict[int, Incoming]:
+    """Claimed batches by id."""
+    given: dict[int, Incoming] = {}
+    for *known, size, ends, content in prepared.rows(sql.INCOMING, [[c.batch_id for c in claims]], binary=True):
+        one = Incoming(*known, frames.unpack(content, ends, size))  # type: ignore[call-arg]
+        given[one.id] = one
+    return given
 
 
 def waiting(limit: int) -> list[int]:
@@ -185,22 +212,19 @@ def mark_landed(counts: Sequence[LandedCounts]) -> None:
         )
         for c in counts
     ]
-    with connection.cursor() as cursor:
-        cursor.execute(sql.LANDED, [list(column) for column in zip(*rows, strict=True)])
-        if cursor.rowcount != len(rows):
-            raise RuntimeError(f"{len(rows)} batches were held, {cursor.rowcount} changed")
+    changed = prepared.rows(sql.LANDED, [list(column) for column in zip(*rows, strict=True)])
+    if len(changed) != len(rows):
+        raise RuntimeError(f"{len(rows)} batches were held, {len(changed)} changed")
 
 
 def mark_processing(batch_ids: Sequence[int]) -> None:
     """LANDED → PROCESSING."""
-    Batch.objects.filter(id__in=batch_ids, status=Status.LANDED).update(status=Status.PROCESSING, processing_at=Now())
+    prepared.rows(sql.PROCESSING, [list(batch_ids)])
 
 
 def mark_complete(batch_ids: Sequence[int]) -> int:
     """PROCESSING → COMPLETE; the number that changed."""
-    return Batch.objects.filter(id__in=batch_ids, status=Status.PROCESSING).update(
-        status=Status.COMPLETE, completed_at=Now()
-    )
+    return len(prepared.rows(sql.COMPLETE, [list(batch_ids)]))
 
 
 def reopen(batch_id: int) -> bool:

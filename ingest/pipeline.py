@@ -21,8 +21,8 @@ from attachments import registration
 from evermuse import logs, public_ids, wake
 from evermuse.errors import StoreUnavailable
 from ingest import batches, catalog, parsers
-from ingest.batches import Claim, LandedCounts
-from ingest.models import Batch, Payload, Workspace
+from ingest.batches import Claim, Incoming, LandedCounts
+from ingest.models import Batch
 from lake import archive, index, outcomes, processors, rejections
 from lake.frames import places_of
 from lake.landing import LandedRecord, Verdict, examine, prepare
@@ -40,8 +40,7 @@ class Landing:
     """A claimed batch on its way."""
 
     claim: Claim
-    batch: Batch
-    workspace: str
+    batch: Incoming
     verdict: Verdict
     records: list[LandedRecord]
     archived: archive.Archive | None = None
@@ -94,20 +93,16 @@ def advance(batch_ids: Sequence[int]) -> None:
 
 
 def _parse(claims: Sequence[Claim]) -> list[Landing]:
-    ids = [claim.batch_id for claim in claims]
-    # One query a table: what joins leave behind (a function that names itself) keeps the bodies until the collector comes.
-    rows, payloads = Batch.objects.in_bulk(ids), Payload.objects.in_bulk(ids)
-    names = dict(Workspace.objects.filter(id__in={row.workspace_id for row in rows.values()}).values_list("id", "name"))
+    incoming = batches.incoming(claims)
     landings: list[Landing] = []
     lookup = catalog.remembering()
     for claim in claims:
-        batch, payload = rows[claim.batch_id], payloads[claim.batch_id]
-        body = batches.content_of(payload)
-        raws = parsers.split(body, payload.media_type)
+        batch = incoming[claim.batch_id]
+        raws = parsers.split(batch.body, batch.media_type)
         verdict = examine(raws, lookup(batch.workspace_id))
-        places = places_of(batch.id, body, raws)
+        places = places_of(batch.id, batch.body, raws)
         records = prepare(verdict.accepted, batch.workspace_id, places)
-        landings.append(Landing(claim, batch, names[batch.workspace_id], verdict, records))
+        landings.append(Landing(claim, batch, verdict, records))
     return landings
 
 
@@ -131,10 +126,10 @@ def _store(landing: Landing) -> archive.Archive | None:
     batch = landing.batch
     return archive.store(
         landing.records,
-        workspace=landing.workspace,
+        workspace=batch.workspace,
         source=batch.source,
         type=landing.verdict.type,
-        accepted_at=batch.created_at,
+        accepted_at=batch.accepted_at,
         batch=batch.public_id,
     )
 
@@ -150,7 +145,7 @@ def _commit(landings: Sequence[Landing]) -> list[int]:
             index.IndexedBatch(
                 sequence=landing.claim.batch_id,
                 workspace_id=landing.batch.workspace_id,
-                accepted_at=landing.batch.created_at,
+                accepted_at=landing.batch.accepted_at,
                 records=landing.records,
             )
             for landing in landings

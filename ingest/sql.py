@@ -61,6 +61,13 @@ WHERE id = batch.old_id
 RETURNING id, claim_token
 """
 
+# What landing needs of claimed batches.
+INCOMING = """
+SELECT b.id, b.workspace_id, w.name, b.source, b.created_at, p.media_type, p.size, p.frames, p.content
+FROM ingest_batch b JOIN ingest_payload p ON p.batch_id = b.id JOIN ingest_workspace w ON w.id = b.workspace_id
+WHERE b.id = ANY(%s::bigint[])
+"""
+
 GIVE_UP = """
 UPDATE ingest_batch SET status = 'FAILED', claimed_until = NULL, claim_token = claim_token + 1, completed_at = statement_timestamp(),
   lone_crashes = lone_crashes + 1, crashes = crashes + 1, failure = %s
@@ -90,6 +97,17 @@ UPDATE ingest_batch AS b SET
 FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::text[], %s::int[], %s::int[], %s::int[], %s::text[], %s::text[])
   AS n (id, token, status, type, accepted, rejected, errors, first_errors, failure)
 WHERE b.id = n.id AND b.claim_token = n.token AND b.status = 'LANDING'
+RETURNING b.id
+"""
+
+PROCESSING = """
+UPDATE ingest_batch SET status = 'PROCESSING', processing_at = statement_timestamp()
+WHERE id = ANY(%s::bigint[]) AND status = 'LANDED' RETURNING id
+"""
+
+COMPLETE = """
+UPDATE ingest_batch SET status = 'COMPLETE', completed_at = statement_timestamp()
+WHERE id = ANY(%s::bigint[]) AND status = 'PROCESSING' RETURNING id
 """
 
 KNOWN = """

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from evermuse import prepared
-from evermuse.binary_arrays import BinaryArray, byteas, int4s, int8s, timestamps, uuids
-from lake import terms
+from evermuse.binary_arrays import BinaryArray, bigints, byteas, int4s, int8s, timestamps, uuids
 from lake.landing import LandedRecord
+from lake.terms import Terms
 
 # Rows go in by the order of their key, so that two workers cannot deadlock. What all records of a batch share comes once a
 # batch; a row says by ``b`` which one is its own, and by ``lo`` and ``hi`` which of all terms. A row that RETURNING leaves
@@ -112,10 +112,11 @@ def of_batches(batches: Sequence[IndexedBatch]) -> dict[str, object]:
 
 def of_rows(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> dict[str, BinaryArray]:
     """Rows as parameters of UPSERT, in their order."""
-    all_terms: list[int] = []
+    terms_of = {batch.workspace_id: Terms(batch.workspace_id).of for batch in batches}
+    all_terms: list[bytes] = []
     ends: list[int] = []
     for number, record in rows:
-        all_terms += terms.of(batches[number - 1].workspace_id, record.normalized)
+        all_terms += terms_of[batches[number - 1].workspace_id](record.normalized)
         ends.append(len(all_terms))
     records = [record for _, record in rows]
     return {
@@ -127,5 +128,5 @@ def of_rows(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> dict[str, 
         "digest": byteas([record.digest for record in records]),
         "body_offset": int4s([record.place.offset for record in records]),
         "body_size": int4s([record.place.size for record in records]),
-        "terms": int8s(all_terms),
+        "terms": bigints(all_terms),
     }

@@ -24,11 +24,12 @@ _encode = msgspec.json.Encoder().encode
 class NormalizedRecord:
     """A record in its one spelling. ``document``: all of it as JSON, ``data`` last, its bytes as sent."""
 
-    __slots__ = ("document", "envelope")
+    __slots__ = ("_head_size", "document", "envelope", "project_ids")
 
-    def __init__(self, envelope: Envelope) -> None:
-        self.envelope = envelope
+    def __init__(self, envelope: Envelope, project_ids: list[str]) -> None:
+        self.envelope, self.project_ids = envelope, project_ids
         self.document = _encode(envelope)
+        self._head_size = len(self.document) - len(memoryview(envelope.data)) - _OPENING - 1
 
     @property
     def type(self) -> str:
@@ -37,10 +38,6 @@ class NormalizedRecord:
     @property
     def product_id(self) -> str:
         return self.envelope.product_id
-
-    @property
-    def project_ids(self) -> list[str]:
-        return self.envelope.all_project_ids
 
     @property
     def attachments(self) -> list[AttachmentEntry]:
@@ -74,29 +71,23 @@ class NormalizedRecord:
         Of the head with what has no order sorted, a line break (none stands in the head, so that head and data cannot run
         into one another), and ``data``.
         """
-        document, size = memoryview(self.document), self._head_size
+        size = self._head_size
         if len(self.project_ids) == 1 and len(self.envelope.vendor_ids) == 1:
-            content = sha256(document[:size])
-            content.update(b"}\n")
+            head = self.document[:size] + b"}"
         else:
-            content = sha256(_sorted_head(self.envelope) + b"\n")
-        content.update(document[size + _OPENING : -1])
-        return content.digest()
-
-    @property
-    def _head_size(self) -> int:
-        return len(self.document) - len(memoryview(self.envelope.data)) - _OPENING - 1
+            head = _sorted_head(self.envelope)
+        return sha256(b"%b\n%b" % (head, self.document[size + _OPENING : -1])).digest()
 
 
 def normalize(envelope: Envelope) -> NormalizedRecord:
     """The record in its one spelling; the envelope, which must be valid, becomes it."""
     envelope.type = envelope.type.lower()
     envelope.event_at = f"{envelope.event_at[:19]}Z"
-    envelope.project_ids = envelope.all_project_ids
+    project_ids = envelope.project_ids = envelope.all_project_ids
     envelope.project_id = UNSET
     if envelope.nature is UNSET:
         envelope.nature = DEFAULT_NATURE
-    return NormalizedRecord(envelope)
+    return NormalizedRecord(envelope, project_ids)
 
 
 def _sorted_head(envelope: Envelope) -> bytes:

@@ -2,53 +2,59 @@
 
 from collections.abc import Mapping, Sequence
 
-from django.utils import timezone
-
+from evermuse import prepared
+from evermuse.binary_arrays import byteas, int8s
 from lake.archive import Archive
 from lake.index import REJECTED, IndexedBatch
 from lake.landing import Verdict
-from lake.models import ArchivedObject, BatchOutcomes
 
 NO_RECORD = bytes(16)
 NAMES = {"c": "created", "u": "updated", "i": "identical", "s": "superseded", "r": "rejected"}
 
+# Of a batch that is landed again they are replaced.
+STORE = """
+INSERT INTO lake_batchoutcomes (batch_id, letters, record_ids) SELECT * FROM unnest(%b::bigint[], %s::text[], %b::bytea[])
+ON CONFLICT (batch_id) DO UPDATE SET letters = EXCLUDED.letters, record_ids = EXCLUDED.record_ids
+RETURNING batch_id
+"""
+NOTE_ARCHIVES = """
+INSERT INTO lake_archivedobject (batch_id, uri, record_count, size, sha256, created_at)
+SELECT n.*, statement_timestamp() FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::int[], %s::text[]) AS n
+ON CONFLICT (batch_id) DO UPDATE SET uri = EXCLUDED.uri, record_count = EXCLUDED.record_count, size = EXCLUDED.size,
+  sha256 = EXCLUDED.sha256, created_at = EXCLUDED.created_at
+RETURNING batch_id
+"""
+
 
 def store(indexed: Sequence[IndexedBatch], verdicts: Mapping[int, Verdict]) -> None:
     """Write the outcomes of landed batches, inside the caller's transaction; a retried batch's are replaced."""
-    BatchOutcomes.objects.bulk_create(
-        [_row(batch, verdicts[batch.sequence]) for batch in indexed],
-        update_conflicts=True,
-        unique_fields=["batch"],
-        update_fields=["letters", "record_ids"],
-    )
+    columns = [_outcomes(batch, verdicts[batch.sequence]) for batch in indexed]
+    letters, record_ids = [text for text, _ in columns], [ids for _, ids in columns]
+    prepared.rows(STORE, [int8s([batch.sequence for batch in indexed]), letters, byteas(record_ids)])
 
 
-def _row(batch: IndexedBatch, verdict: Verdict) -> BatchOutcomes:
+def _outcomes(batch: IndexedBatch, verdict: Verdict) -> tuple[str, bytes]:
     letters = [REJECTED] * verdict.record_count
     ids = [NO_RECORD] * verdict.record_count
     for record in batch.records:
         letters[record.index] = batch.outcomes[record.index]
         ids[record.index] = record.key
-    return BatchOutcomes(batch_id=batch.sequence, letters="".join(letters), record_ids=b"".join(ids))
+    return "".join(letters), b"".join(ids)
 
 
 def note_archives(archives: Mapping[int, Archive | None]) -> None:
     """Write the rows that point to the archive objects, inside the caller's transaction."""
-    now = timezone.now()
-    ArchivedObject.objects.bulk_create(
+    stored = {batch_id: archive for batch_id, archive in archives.items() if archive is not None}
+    if not stored:
+        return
+    of = list(stored.values())
+    prepared.rows(
+        NOTE_ARCHIVES,
         [
-            ArchivedObject(
-                batch_id=batch_id,
-                uri=archive.uri,
-                record_count=archive.record_count,
-                size=archive.size,
-                sha256=archive.sha256,
-                created_at=now,
-            )
-            for batch_id, archive in archives.items()
-            if archive is not None
+            list(stored),
+            [archive.uri for archive in of],
+            [archive.record_count for archive in of],
+            [archive.size for archive in of],
+            [archive.sha256 for archive in of],
         ],
-        update_conflicts=True,
-        unique_fields=["batch"],
-        update_fields=["uri", "record_count", "size", "sha256", "created_at"],
     )

@@ -31,10 +31,10 @@ ORDER BY i.id
 ON CONFLICT (id) DO UPDATE SET
   type = EXCLUDED.type, product_id = EXCLUDED.product_id, event_at = EXCLUDED.event_at, terms = EXCLUDED.terms,
   digest = EXCLUDED.digest, body_offset = EXCLUDED.body_offset, body_size = EXCLUDED.body_size
-WHERE r.batch_id = EXCLUDED.batch_id AND
-  (r.type, r.product_id, r.event_at, r.terms, r.digest, r.body_offset, r.body_size) IS DISTINCT FROM
-  (EXCLUDED.type, EXCLUDED.product_id, EXCLUDED.event_at, EXCLUDED.terms, EXCLUDED.digest, EXCLUDED.body_offset,
-   EXCLUDED.body_size)
+WHERE r.batch_id = EXCLUDED.batch_id AND NOT (
+  (r.type, r.product_id, r.event_at, r.digest, r.body_offset, r.body_size) IS NOT DISTINCT FROM
+  (EXCLUDED.type, EXCLUDED.product_id, EXCLUDED.event_at, EXCLUDED.digest, EXCLUDED.body_offset, EXCLUDED.body_size)
+  AND r.terms @> EXCLUDED.terms AND r.terms <@ EXCLUDED.terms)
 """
 
 

@@ -4,38 +4,64 @@ Strings of clients may hold ``\\u0000`` and be long; a number is neither. 64 bit
 value: a filter of one workspace never meets another's records.
 """
 
-from functools import lru_cache
 from hashlib import blake2b
 
-from msgspec import UnsetType
+from msgspec import UNSET
 
 from lake.normalization import NormalizedRecord
 
-# Projects, tags and participants come back in record after record; vendor ids and threads do not.
-REPEATED = 8192
+_WIDTH = 8
 
 
 def term(workspace_id: int, name: str, value: str) -> int:
     """The number of ``name=value`` in a workspace, signed, 64 bits."""
-    text = f"{workspace_id}\x1f{name}\x1f{value}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(text, digest_size=8).digest(), "big", signed=True)
+    text = _beginning(workspace_id, name) + value
+    return int.from_bytes(
+        blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_WIDTH).digest(), "big", signed=True
+    )
 
 
-_repeated = lru_cache(REPEATED)(term)
+def _beginning(workspace_id: int, name: str) -> str:
+    return f"{workspace_id}\x1f{name}\x1f"
 
 
-def of(workspace_id: int, record: NormalizedRecord) -> list[int]:
-    """All terms of a record, each once."""
-    envelope = record.envelope
-    found = [_repeated(workspace_id, "type", envelope.type), _repeated(workspace_id, "product", envelope.product_id)]
-    found += [_repeated(workspace_id, "project", project_id) for project_id in envelope.all_project_ids]
-    found += [term(workspace_id, "vendor", f"{key}:{value}") for key, value in envelope.vendor_ids.items()]
-    if not isinstance(envelope.thread_id, UnsetType):
-        found.append(term(workspace_id, "thread", envelope.thread_id))
-    for tag in envelope.tags or ():
-        found.append(_repeated(workspace_id, "tag", tag))
-    for participant in envelope.participants or ():
-        found.append(_repeated(workspace_id, "participant", participant.id))
-        if not isinstance(participant.email, UnsetType):
-            found.append(_repeated(workspace_id, "participant", participant.email))
-    return sorted(set(found))
+class _Remembered(dict[str, bytes]):
+    """The terms of values of one name that were met."""
+
+    def __init__(self, workspace_id: int, name: str) -> None:
+        self._beginning = _beginning(workspace_id, name)
+
+    def __missing__(self, value: str) -> bytes:
+        found = self[value] = blake2b(f"{self._beginning}{value}".encode(), digest_size=_WIDTH).digest()
+        return found
+
+
+class Terms:
+    """The terms of some records of one workspace.
+
+    Remembers those of types, products, projects, tags and participants, which come back in record after record.
+    """
+
+    def __init__(self, workspace_id: int) -> None:
+        self._types, self._products, self._projects, self._tags, self._participants = (
+            _Remembered(workspace_id, name) for name in ("type", "product", "project", "tag", "participant")
+        )
+        self._vendor, self._thread = _beginning(workspace_id, "vendor"), _beginning(workspace_id, "thread")
+
+    def of(self, record: NormalizedRecord) -> list[bytes]:
+        """All terms of a record, each once: the numbers' eight bytes, as PostgreSQL sends a bigint."""
+        envelope = record.envelope
+        found = [self._types[envelope.type], self._products[envelope.product_id]]
+        found += [self._projects[project_id] for project_id in record.project_ids]
+        for key, value in envelope.vendor_ids.items():
+            found.append(blake2b(f"{self._vendor}{key}:{value}".encode(), digest_size=_WIDTH).digest())
+        if envelope.thread_id is not UNSET:
+            found.append(blake2b(f"{self._thread}{envelope.thread_id}".encode(), digest_size=_WIDTH).digest())
+        if envelope.tags:
+            found += [self._tags[tag] for tag in envelope.tags]
+        participants = self._participants
+        for participant in envelope.participants or ():
+            found.append(participants[participant.id])
+            if participant.email is not UNSET:
+                found.append(participants[participant.email])
+        return list(dict.fromkeys(found))

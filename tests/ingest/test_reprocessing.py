@@ -31,6 +31,13 @@ def test_rows_that_are_lost_or_damaged_come_back(api: ApiClient) -> None:
     assert outcomes(api, batch_id) == ["rejected", *["created"] * 5]
 
 
+def test_the_order_of_a_rows_terms_is_no_damage(api: ApiClient) -> None:
+    batch_id = send_and_land(api, [record()])
+    row = Record.objects.get()
+    Record.objects.update(terms=row.terms[::-1])
+    assert reprocess(number(batch_id)) == Result(checked=1, restored=0)
+
+
 def test_a_later_version_stays_and_only_its_own_batch_brings_it_back(api: ApiClient) -> None:
     first = send_and_land(api, [versions("1")])
     second = send_and_land(api, [versions("2")])

@@ -47,6 +47,16 @@ def test_overlapping_batches_land_side_by_side_without_a_deadlock(client: HttpCl
     assert stack.rows("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == [(0,)]
 
 
+def test_a_worker_keeps_its_connection_from_one_task_to_the_next(client: HttpClient, stack: Stack) -> None:
+    """Each batch is a wake-up of its own here; Celery by itself would sign in anew for each."""
+    sessions = "SELECT sessions::int FROM pg_stat_database WHERE datname = current_database()"
+    [(before,)] = stack.rows(sessions)
+    for number in range(40):
+        complete(client, [client.send(version(number, f"kept-{number}"))])
+    [(after,)] = stack.rows(sessions)
+    assert after - before < 40
+
+
 def status_of(stack: Stack, batch_id: str) -> str:
     """Read past the API, which looks at tables that a test may have locked."""
     number = public_ids.batch_number(batch_id)

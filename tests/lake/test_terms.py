@@ -1,0 +1,57 @@
+"""Terms: what a record is indexed by is what a filter asks for."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lake.envelope_errors import check_schema
+from lake.terms import Terms, term
+from tests.lake.test_identity import normalized
+from tests.records import record
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+@given(
+    st.dictionaries(texts, texts, min_size=1, max_size=3),
+    st.lists(texts, min_size=1, max_size=3),
+    st.lists(texts, max_size=4),
+    st.none() | texts,
+    st.lists(st.tuples(texts, st.sampled_from([None, "ann@example.com", "bo@example.org"])), max_size=4),
+    st.integers(1, 2**40),
+)
+def test_each_property_is_a_term_once(
+    ids: dict[str, str],
+    projects: list[str],
+    tags: list[str],
+    thread: str | None,
+    people: list[tuple[str, str | None]],
+    workspace: int,
+) -> None:
+    participants = [{"id": who, "role": "external"} | ({"email": email} if email else {}) for who, email in people]
+    one = record(vendor_ids=ids, project_ids=projects, tags=tags, thread_id=thread, participants=participants)
+    wanted = [("type", one["_type"]), ("product", one["_product_id"]), *(("project", value) for value in projects)]
+    wanted += [("vendor", f"{key}:{value}") for key, value in ids.items()]
+    wanted += [("tag", value) for value in tags]
+    wanted += [] if thread is None else [("thread", thread)]
+    wanted += [("participant", value) for person in people for value in person if value is not None]
+    terms = Terms(workspace)
+    for _ in range(2):  # met, then remembered
+        found = [int.from_bytes(content, "big", signed=True) for content in terms.of(normalized(one))]
+        assert len(found) == len(set(found))
+        assert set(found) == {term(workspace, name, value) for name, value in wanted}
+
+
+@pytest.mark.parametrize("field", ["thread_id", "tags", "vendor_ids", "product_id", "participants"])
+def test_no_valid_record_has_half_a_surrogate_pair_in_what_terms_are_made_of(field: str) -> None:
+    half = "\ud800"
+    values: dict[str, Any] = {
+        "tags": [half],
+        "vendor_ids": {"id": half},
+        "participants": [{"id": half, "role": "external"}],
+    }
+    found = check_schema(json.dumps(record(**{field: values.get(field, half)})).encode())
+    assert isinstance(found, list)
