@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from deploy.local.child import ALLOCATOR
 from deploy.local.processes import FLOWER_CONFIGURATION, commands
 
 DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
@@ -84,3 +85,9 @@ def test_the_locks_pin_with_hashes_and_name_no_host() -> None:
         assert "--hash=sha256:" in text
         assert "://" not in text
     assert os.access(DEPLOY.parent / ".ci" / "run", os.X_OK)
+
+
+def test_the_image_sets_the_allocator_as_make_run_does() -> None:
+    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
+    [words] = [line.split()[1:] for line in lines if line.startswith("ENV MALLOC")]
+    assert dict(word.split("=") for word in words) == ALLOCATOR
