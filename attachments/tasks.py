@@ -4,7 +4,6 @@ from typing import Any
 
 from celery import shared_task
 from celery.signals import worker_shutting_down
-from django.db import close_old_connections
 
 from attachments import fetching, sweeper
 
@@ -12,14 +11,12 @@ from attachments import fetching, sweeper
 @shared_task(name="attachments.download")
 def download(batch_ids: list[int] | None = None, **_: Any) -> None:
     """A wake-up: fetch files that are due."""
-    close_old_connections()
     fetching.fetch_waiting()
 
 
 @shared_task(name="attachments.sweep")
 def sweep(**_: Any) -> None:
     """Set going again what stands still, clear up what broke."""
-    close_old_connections()
     sweeper.sweep()
 
 

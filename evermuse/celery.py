@@ -10,6 +10,7 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import setup_logging, task_postrun, task_prerun, worker_init, worker_process_init
+from django.db import close_old_connections, connection
 from kombu import Exchange, Queue
 from structlog import contextvars
 
@@ -92,7 +93,7 @@ class Config:
     }
     task_publish_retry = False
     # Celery would close a task's database connection before and after it. A new one costs a sign-in, empty caches of its
-    # backend and every plan anew; tasks look themselves whether theirs still holds (`close_old_connections`).
+    # backend and every plan anew. Whether it still holds is looked at before each task (`_look_at_connection`).
     CELERY_DB_REUSE_MAX = sys.maxsize
     timezone = "UTC"
 
@@ -123,6 +124,13 @@ def _settle_collector(**_: Any) -> None:
 def _bind_task(task_id: str, task: Any, **_: Any) -> None:
     """Every event of a task says which one it is."""
     contextvars.bind_contextvars(task=task.name, task_id=task_id)
+
+
+@task_prerun.connect
+def _look_at_connection(**_: Any) -> None:
+    """A database connection that broke since the last task is given up, so that the first statement opens another."""
+    close_old_connections()
+    connection.close_if_health_check_failed()
 
 
 @task_postrun.connect

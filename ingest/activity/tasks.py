@@ -3,7 +3,6 @@
 from typing import Any
 
 from celery import shared_task
-from django.db import close_old_connections
 
 from ingest.activity import rollup
 
@@ -11,5 +10,4 @@ from ingest.activity import rollup
 @shared_task(name="activity.roll_up")
 def roll_up(**_: Any) -> None:
     """Count what happened since the last round."""
-    close_old_connections()
     rollup.roll_up()
