@@ -1,7 +1,13 @@
-"""Which processes give way where cores are short: workers to the web process, whose clients wait for an answer."""
+"""Which processes give way where cores are short: workers, and the store that they work on, to the web process, whose
+clients wait for an answer.
+
+A store that did not give way would be in the workers' way: each of its answers would come at once, and wait for a worker.
+"""
 
 import os
+import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 # nice(2): a process of 0 that wants the same core gets nine parts of ten.
@@ -21,6 +27,11 @@ def give_way() -> None:
         _make_group_give_way()
 
 
+def giving_way(command: Sequence[str]) -> list[str]:
+    """The command of a program that is not ours, which gives way from its start. `argv[0]` is its path."""
+    return [sys.executable, "-I", __file__, *command]
+
+
 def _make_group_give_way() -> None:
     for _ in range(_TRIES):
         try:
@@ -31,3 +42,8 @@ def _make_group_give_way() -> None:
             return
         else:
             return
+
+
+if __name__ == "__main__":
+    give_way()
+    os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606 - its arguments are a command of ours

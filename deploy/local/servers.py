@@ -20,6 +20,7 @@ from minio import Minio
 from minio.error import MinioException
 
 from deploy.local.state import ACCESS_KEY, BUCKET, Home, write_private
+from evermuse import priority
 
 USER = DATABASE = "evermuse"
 READY_KEY = ".ready"
@@ -219,7 +220,7 @@ class SeaweedFS:
         named = []
         for part in ("master", "volume", "filer", "s3"):
             named += [f"-{part}.port={ports[part]}", f"-{part}.port.grpc={ports[f'{part}.grpc']}"]
-        return [
+        command = [
             str(weed), "-logtostderr=true", "server",
             f"-dir={self.home.root / 'seaweedfs'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", *named,
             f"-s3.config={self._config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
@@ -227,6 +228,7 @@ class SeaweedFS:
             # The only master elects itself: at the default of 10 s a restart takes no writes for 15 to 25 s.
             "-master.electionTimeout=500ms",
         ]  # fmt: skip
+        return priority.giving_way(command)
 
     def is_ready(self) -> bool:
         pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=1, read=3), retries=False)

@@ -20,6 +20,7 @@ import requests
 
 from deploy.local.leftovers import MARK
 from deploy.local.state import is_free
+from evermuse.priority import NICENESS
 from tests.journeys.stack import lives, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -173,6 +174,14 @@ def test_services_names_everything(stack: Run) -> None:
     assert requests.get(found["flower"], timeout=10).status_code == 401
     assert requests.get(found["flower"], auth=login, timeout=10).status_code == 200
     assert requests.get(found["admin"]["url"], timeout=10).url.startswith(f"{found['web']}/admin/login/")
+
+
+def test_workers_and_their_store_give_way_to_the_web_process(stack: Run) -> None:
+    urgency = {one["name"]: os.getpriority(os.PRIO_PROCESS, one["pid"]) for one in stack.services()["processes"]}
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+    less = {name for name in urgency if urgency[name] == min(ours + NICENESS, 19)}
+    assert less == {"worker-landing", "worker-attachments", "seaweedfs"}
+    assert {urgency[name] for name in NAMES - less} == {ours}
 
 
 def test_flower_asks_for_the_login_everywhere_and_leads_back_to_the_admin(stack: Run) -> None:
