@@ -1,0 +1,79 @@
+"""Registration: what rows and counters the entries of landed batches become."""
+
+from typing import Any
+
+import pytest
+
+from attachments.models import Attachment, AttachmentTally, VendorHost
+from attachments.registration import MAX_BIGINT
+from ingest import pipeline
+from tests.attachments import journey
+from tests.attachments.journey import file
+from tests.attachments.vendor import Vendor
+from tests.http_client import ApiClient
+from tests.ingest.landing import send_and_land
+from tests.records import record
+
+pytestmark = pytest.mark.usefixtures("empty_store")
+
+
+def rows(batch_id: str) -> list[Attachment]:
+    return list(Attachment.objects.filter(batch_id=int(batch_id[6:])).order_by("record_index", "position"))
+
+
+def tally(batch_id: str) -> tuple[int, int, int]:
+    found = AttachmentTally.objects.get(batch_id=int(batch_id[6:]))
+    return found.total, found.complete, found.failed
+
+
+def test_every_field_comes_to_its_column(api: ApiClient) -> None:
+    entry: dict[str, Any] = {
+        "type": "audio", "filename": "a\0b \u2028 é.mp3", "vendor_url": "https://files.example:8443/x?y=%20z",
+        "mime_type": "audio/mpeg", "size": 2**64, "sha1": "ABC", "md5": "def",
+    }  # fmt: skip
+    batch_id = send_and_land(api, record(attachments=[{"type": "text", "filename": "metadata alone"}, entry]))
+    (row,) = rows(batch_id)
+    assert (row.record_index, row.position, row.type, row.filename) == (0, 1, "audio", "a\ufffdb \u2028 é.mp3")
+    assert (row.vendor_url, row.host, row.upload_intent_id) == (entry["vendor_url"], "files.example:8443", "")
+    assert (row.declared_mime_type, row.declared_sha1, row.declared_md5) == ("audio/mpeg", "ABC", "def")
+    assert row.declared_size == MAX_BIGINT
+    assert (row.state, row.attempts, row.claim_token, row.error_code) == ("PENDING", 0, 0, "")
+    assert row.next_attempt_at == row.created_at and row.completed_at is None and row.size is None
+    assert tally(batch_id) == (1, 0, 0)
+    assert VendorHost.objects.get(host="files.example:8443").failures == 0
+
+
+def test_metadata_alone_leaves_neither_row_nor_counter(api: ApiClient) -> None:
+    batch_id = send_and_land(api, record(attachments=[{"type": "text", "filename": "x"}]))
+    assert not rows(batch_id) and not AttachmentTally.objects.exists() and not VendorHost.objects.exists()
+
+
+def test_batches_that_land_together_have_counters_of_their_own(api: ApiClient) -> None:
+    one = [record(attachments=[file("http://a.example/1"), file("http://b.example/1")]), record(attachments=[])]
+    two = [record(attachments=[file("http://a.example/2")]), record(attachments=[file("http://a.example/3")])]
+    ids = [api.post(batch).json()["batchId"] for batch in (one, two)]
+    pipeline.land_waiting()
+    assert [tally(batch_id) for batch_id in ids] == [(2, 0, 0), (2, 0, 0)]
+    assert [[(row.record_index, row.position) for row in rows(i)] for i in ids] == [[(0, 0), (0, 1)], [(0, 0), (1, 0)]]
+    assert set(VendorHost.objects.values_list("host", flat=True)) == {"a.example:80", "b.example:80"}
+
+
+def test_what_the_record_holds_already_is_complete_at_once(api: ApiClient, vendor: Vendor) -> None:
+    """The same record, URL and checksums; another record, checksum or URL is fetched, and so is what did not come."""
+    url = vendor.on("/a", lambda x: x.answer(b"content", Content_Type="audio/mpeg"))
+    missing = vendor.on("/b", lambda x: x.answer(status="404 Not Found"))
+    same = record(attachments=[file(url), file(missing)])
+    first = send_and_land(api, same)
+    journey.run(api, first)
+    (stored, failed) = rows(first)
+    assert (stored.state, failed.state) == ("COMPLETE", "FAILED")
+    others = [record(attachments=[file(url)]), {**same, "_attachments": [file(url, size=7)]}]
+    again = send_and_land(api, [same, *others])
+    states = [(row.record_index, row.position, row.state) for row in rows(again)]
+    assert states == [(0, 0, "COMPLETE"), (0, 1, "PENDING"), (1, 0, "PENDING"), (2, 0, "PENDING")]
+    copy = rows(again)[0]
+    assert copy.storage_uri == stored.storage_uri != "" and copy.attempts == 0
+    assert (copy.size, copy.mime_type, copy.sha256) == (stored.size, stored.mime_type, stored.sha256)
+    assert (copy.sha1, copy.md5) == (stored.sha1, stored.md5)
+    assert copy.completed_at == copy.created_at and copy.next_attempt_at is None
+    assert tally(again) == (4, 1, 0)
