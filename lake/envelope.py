@@ -8,6 +8,7 @@ Source: the HTTP contract, "A record: the Integration Envelope".
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -141,7 +142,9 @@ class Catalog:
     project_ids: frozenset[str]
 
 
-_EVENT_AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,3})?Z")
+_FORM_OF_EVENT_AT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,3})?Z"
+_EVENT_AT = re.compile(_FORM_OF_EVENT_AT)
+_LINES_OF_EVENT_AT = re.compile(rf"(?:{_FORM_OF_EVENT_AT}\n)*+")
 _EMAIL = re.compile(
     r"[^@\s\x00-\x20\x7f<>(),;:\\\"\[\]]{1,64}@"
     r"[^\W_](?:[\w-]{0,61}[^\W_])?(?:\.[^\W_](?:[\w-]{0,61}[^\W_])?)*+"
@@ -184,23 +187,56 @@ _BRACE = ord("{")
 _REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-def decode_quickly(raw: bytes) -> Envelope | None:
-    """The envelope when the fast decoder proves that every rule holds; None when it cannot."""
-    try:
-        envelope = _decode(raw)
-        if not raw.isascii():
-            raw.decode()
-    except _REFUSALS:
-        return None
-    is_sound = (
-        memoryview(envelope.data)[0] == _BRACE
-        and (envelope.type in RECORD_TYPES or is_record_type(envelope.type))
-        and is_instant(envelope.event_at)
-        and not (envelope.project_ids is UNSET and envelope.project_id is UNSET)
-        and _formats_hold(envelope)
-        and _keys_stand_once(raw, envelope)
-    )
-    return envelope if is_sound else None
+def decode_quickly(raws: Sequence[bytes]) -> list[Envelope | None]:
+    """Each record's envelope when the fast decoder proves that every rule holds; None when it cannot.
+
+    Two proofs are cheaper for all at once. Where one fails, each record is looked at by itself.
+    """
+    found: list[Envelope | None] = []
+    for raw in raws:
+        try:
+            envelope = _decode(raw)
+            if not raw.isascii():
+                raw.decode()
+        except _REFUSALS:
+            found.append(None)
+            continue
+        is_sound = (
+            memoryview(envelope.data)[0] == _BRACE
+            and (envelope.type in RECORD_TYPES or is_record_type(envelope.type))
+            and not (envelope.project_ids is UNSET and envelope.project_id is UNSET)
+            and ((envelope.participants is UNSET and envelope.attachments is UNSET) or _formats_hold(envelope))
+        )
+        found.append(envelope if is_sound else None)
+    sound = [envelope for envelope in found if envelope is not None]
+    if len(sound) == len(raws) and _are_instants([e.event_at for e in sound]) and _all_keys_stand_once(raws, sound):
+        return found
+    return [
+        envelope if envelope and is_instant(envelope.event_at) and _keys_stand_once(raw, envelope) else None
+        for raw, envelope in zip(raws, found, strict=True)
+    ]
+
+
+def _are_instants(texts: Sequence[str]) -> bool:
+    """Whether `is_instant` holds for each."""
+    lines = "\n".join([*texts, ""])
+    # As many lines as texts: none of them holds a line break.
+    is_form = _LINES_OF_EVENT_AT.fullmatch(lines) is not None and lines.count("\n") == len(texts)
+    return is_form and all(map(_is_date, {text[:10] for text in texts}))
+
+
+def _all_keys_stand_once(raws: Sequence[bytes], envelopes: Sequence[Envelope]) -> bool:
+    """Proof that no envelope repeats a key, by their lengths together; see `_keys_stand_once`.
+
+    None is written longer than it was sent: if all together are as long, each is.
+    """
+    if [envelope.pii for envelope in envelopes].count(UNSET) < len(envelopes):
+        return False
+    # In brackets, with commas between them.
+    size = sum(map(len, raws)) + len(envelopes) + 1
+    written = bytearray(size)
+    _encode_into(envelopes, written)
+    return len(written) == size
 
 
 def _formats_hold(envelope: Envelope) -> bool:

@@ -47,7 +47,7 @@ _decode_head = msgspec.json.Decoder(Envelope).decode
 
 def check_schema(raw: bytes) -> Envelope | list[FieldError]:
     """The envelope of one record's JSON text, or all its errors. Never raises for any bytes."""
-    return decode_quickly(raw) or explain(raw)
+    return decode_quickly([raw])[0] or explain(raw)
 
 
 def explain(raw: bytes) -> Envelope | list[FieldError]:

@@ -5,6 +5,7 @@ Called by admission for the immediate answer and by the worker for the one that 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from uuid import UUID
 
 from lake import identity
@@ -62,21 +63,18 @@ def examine(raws: Sequence[bytes], lookup: Lookup) -> Verdict:
     """Check every record: its schema, then (where that holds) the product and projects that it names."""
     verdict = Verdict(record_count=len(raws))
     valid: list[tuple[int, Envelope]] = []
-    products: set[str] = set()
-    projects: set[str] = set()
-    types: set[str] = set()
-    for index, raw in enumerate(raws):
-        result = decode_quickly(raw) or explain(raw)
+    for index, envelope in enumerate(decode_quickly(raws)):
+        result = envelope or explain(raws[index])
         if isinstance(result, list):
-            verdict.rejected.append(Rejected(index, raw, result))
-            verdict.attachment_count += attachment_count(raw)
-            continue
-        valid.append((index, result))
-        types.add(result.type)
-        products.add(result.product_id)
-        projects.update(result.all_project_ids)
-        if result.attachments:
-            verdict.attachment_count += len(result.attachment_list)
+            verdict.rejected.append(Rejected(index, raws[index], result))
+            verdict.attachment_count += attachment_count(raws[index])
+        else:
+            valid.append((index, result))
+    types = {envelope.type for _, envelope in valid}
+    products = {envelope.product_id for _, envelope in valid}
+    projects = set(chain.from_iterable([envelope.project_ids or () for _, envelope in valid]))
+    projects.update({one for _, envelope in valid if isinstance(one := envelope.project_id, str)})
+    verdict.attachment_count += sum(map(len, [found for _, envelope in valid if (found := envelope.attachments)]))
     verdict.is_mixed = len(products) > 1 or len({type.lower() for type in types}) > 1
     verdict.type = valid[0][1].type.lower() if valid else _first_type(raws)
     if valid:

@@ -1,8 +1,11 @@
 """Rows from POST to COMPLETE, and of attachments."""
 
 import io
+import os
+import shutil
+import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -116,13 +119,20 @@ class _Vendor(BaseHTTPRequestHandler):
 
     chunk = bytes(range(256)) * 4096
 
-    def do_GET(self) -> None:
-        """Each path has content of its own."""
+    def do_HEAD(self) -> None:
+        """What rclone asks first."""
+        self._begin()
+
+    def _begin(self) -> tuple[int, str]:
         size, _, name = self.path[1:].partition("-")
-        left = int(size)
         self.send_response(200)
         self.send_header("Content-Length", size)
         self.end_headers()
+        return int(size), name
+
+    def do_GET(self) -> None:
+        """Each path has content of its own."""
+        left, name = self._begin()
         opening = name.encode()[:left]
         self.wfile.write(opening)
         left -= len(opening)
@@ -141,9 +151,10 @@ class _Server(ThreadingHTTPServer):
 
 
 def _attachments(
-    stack: BenchStack, row: Row, *, size: int, count: int, runs: int, beside_requests: Row | None = None
+    stack: BenchStack, row: Row, *, size: int, count: int, runs: int, peers: Sequence[Row] = ()
 ) -> list[Row]:
-    """``beside_requests``: the same beside a plain download and upload of the same URLs, without any check or row."""
+    """``peers``: the same beside a plain download and upload of the same URLs, without any check or row, by what the row's
+    name ends in: requests, or rclone where it is installed."""
     server = _Server(("127.0.0.1", 0), _Vendor)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     base = f"http://127.0.0.1:{server.server_port}"
@@ -191,17 +202,56 @@ def _attachments(
             return per_second(count * size, work)
 
         by_turns(row, ours=ours, limit=lambda: limit(local), runs=runs)
-        if beside_requests is not None:
-            by_turns(beside_requests, ours=ours, limit=lambda: limit(fetched), runs=runs)
+        for peer in peers:
+            copied = (
+                (lambda: _rclone(stack, base, size, count)) if peer.name.endswith("rclone") else lambda: limit(fetched)
+            )
+            by_turns(peer, ours=ours, limit=copied, runs=runs)
     server.shutdown()
-    return [row] if beside_requests is None else [row, beside_requests]
+    return [row, *peers]
+
+
+def _rclone(stack: BenchStack, base: str, size: int, count: int) -> float:
+    folder, store = get_random_string(8), stack.environment
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": stack.environment["EVERMUSE_HOME"],
+        "RCLONE_CONFIG_FROM_TYPE": "http",
+        "RCLONE_CONFIG_FROM_URL": base,
+        "RCLONE_CONFIG_TO_TYPE": "s3",
+        "RCLONE_CONFIG_TO_PROVIDER": "Minio",
+        "RCLONE_CONFIG_TO_ENDPOINT": f"http://{store['MINIO_ENDPOINT']}",
+        "RCLONE_CONFIG_TO_ACCESS_KEY_ID": store["MINIO_ACCESS_KEY"],
+        "RCLONE_CONFIG_TO_SECRET_ACCESS_KEY": store["MINIO_SECRET_KEY"],
+    }
+    options = [
+        "--transfers=16",
+        "--checkers=16",
+        "--no-traverse",
+        "--no-check-dest",
+        "--s3-no-check-bucket",
+        "--s3-no-head",
+    ]
+    names = "\n".join(f"{size}-{folder}-{number}" for number in range(count))
+    command = ["rclone", "copy", "FROM:", f"TO:{BUCKET}/bench/{folder}", "--files-from-raw=-", *options]
+    rate = per_second(
+        count * size,
+        lambda: subprocess.run(
+            command, input=names.encode(), env=environment, check=True, timeout=120, capture_output=True
+        ),
+    )
+    assert sum(1 for _ in stack.store.list_objects(BUCKET, prefix=f"bench/{folder}/")) == count
+    return rate
 
 
 def attachments_small(stack: BenchStack) -> list[Row]:
     """1,000 files of 100 KB."""
     row = Row("attachments-1000x100KB", "bytes/s", 0.7, note="limit: put_object of local bytes, 16 threads")
-    beside = Row("attachments-1000x100KB-vs-requests", "bytes/s", None, note="limit: requests → put_object, 16 threads")
-    return _attachments(stack, row, size=100_000, count=1000, runs=3, beside_requests=beside)
+    name = "attachments-1000x100KB-vs"
+    peers = [Row(f"{name}-requests", "bytes/s", None, note="limit: requests → put_object, 16 threads")]
+    if shutil.which("rclone"):
+        peers.append(Row(f"{name}-rclone", "bytes/s", 0.7, note="limit: rclone copy of the same URLs, 16 transfers"))
+    return _attachments(stack, row, size=100_000, count=1000, runs=3, peers=peers)
 
 
 def attachments_large(stack: BenchStack) -> list[Row]:

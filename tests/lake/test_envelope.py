@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lake.envelope import MAX_ERRORS, Envelope, FieldError
+from lake.envelope import MAX_ERRORS, Catalog, Envelope, FieldError, decode_quickly
 from lake.envelope_errors import check_schema
+from lake.landing import examine
 from tests.records import record
 
 PARTICIPANT = {"id": "u1", "role": "internal"}
@@ -197,3 +198,49 @@ def test_a_repeated_key_is_found_however_it_is_written(data: st.DataObject) -> N
     result = check_schema(f"{{{again}{text[1:]}".encode())
     assert isinstance(result, list)
     assert [(error.pointer, error.message) for error in result] == [(f"/{name}", f"{name}: is given more than once")]
+
+
+def compact(value: Any) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+INSTANT = "2026-01-31T12:00:00Z"
+# One after the other they would look as if each were in order: lines of instants, and lengths that make up for each other.
+TOGETHER = [
+    compact(record()),
+    compact(record(participants=[PARTICIPANT], attachments=[FILE])),
+    json.dumps(record(tags=["a"])).encode(),
+    compact(record(pii={"sensitive_score": 0.5})),
+    compact(record(pii={"sensitive_score": 0.5})).replace(b"0.5", b"5E-1"),
+    compact(record(pii={"sensitive_score": 0.5})).replace(b"0.5", b"0.50000"),
+    compact(record(event_at=f"{INSTANT}\n{INSTANT}")),
+    compact(record(event_at="")),
+    compact(record(event_at=f"{INSTANT}\n")),
+    compact(record(event_at="2026-02-30T12:00:00Z")),
+    compact(record())[:-1] + b',"_type":"message"}',
+    compact(record(nature="context"))[:-1] + b',"_nature":"context"}',
+    compact(record(project_ids=None)),
+    compact(record(data=[])),
+    b"nonsense",
+]
+
+
+@given(st.lists(st.sampled_from(TOGETHER), max_size=6))
+def test_records_in_a_group_are_judged_as_each_alone(raws: list[bytes]) -> None:
+    together = decode_quickly(raws)
+    assert [envelope is not None for envelope in together] == [decode_quickly([raw])[0] is not None for raw in raws]
+    for raw, envelope in zip(raws, together, strict=True):
+        assert envelope is None or envelope == check_schema(raw)
+        assert envelope is None or not errors_of(raw)
+
+
+def test_the_sound_ones_of_the_group_are_proven_quickly() -> None:
+    """Else the test above would hold for a decoder that proves nothing."""
+    assert [envelope is not None for envelope in decode_quickly(TOGETHER)] == [True] * 6 + [False] * 9
+    assert None not in decode_quickly(TOGETHER[:2] * 3)
+
+
+def test_an_empty_project_is_looked_up_too() -> None:
+    known = Catalog(frozenset({"prod-abc"}), frozenset({"proj-123"}))
+    verdict = examine([compact(record(project_ids=None, project_id=""))], lambda products, projects: known)
+    assert [record.errors[0].code for record in verdict.rejected] == ["UNKNOWN_PROJECT"]
