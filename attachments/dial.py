@@ -1,8 +1,15 @@
-"""Connections that dial only an address which was checked: on every hop, whatever a name resolves to the second time."""
+"""Connections that dial only an address which was checked: on every hop, whatever a name resolves to the second time.
 
+While a thread fetches one file after the other it keeps its connections: a new one costs a name, two or three round trips
+and a handshake, for most files more than the file. A kept one leads where it led when it was checked, some seconds ago.
+"""
+
+import contextlib
 import contextvars
 import socket
 import ssl
+import time
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, TypeVar
 
@@ -23,6 +30,9 @@ CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
 # Tried one after the other; more say nothing new and only cost time.
 MAX_ADDRESSES = 4
+# A thread's connections: to the vendor and to where it redirects. Servers close what is idle for longer than this.
+KEPT_HOSTS = 2
+KEPT_SECONDS = 4.0
 
 E = TypeVar("E", bound=BaseException)
 
@@ -81,11 +91,29 @@ class _CheckedHTTPS(_Checked, HTTPSConnection):
     pass
 
 
-class _HTTPPool(HTTPConnectionPool):
+class _Keeps:
+    """What a pool does with a connection between two requests."""
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection = super()._get_conn(timeout)  # type: ignore[misc]
+        if connection.sock is not None:
+            if time.monotonic() - connection.kept_at > KEPT_SECONDS:
+                connection.close()  # it dials anew when it is used
+            elif transfer := current.get():
+                transfer.attach(connection.sock, is_kept=True)
+        return connection
+
+    def _put_conn(self, connection: Any) -> None:
+        if connection is not None:
+            connection.kept_at = time.monotonic()
+        super()._put_conn(connection)  # type: ignore[misc]
+
+
+class _HTTPPool(_Keeps, HTTPConnectionPool):
     ConnectionCls = _CheckedHTTP
 
 
-class _HTTPSPool(HTTPSConnectionPool):
+class _HTTPSPool(_Keeps, HTTPSConnectionPool):
     ConnectionCls = _CheckedHTTPS
 
 
@@ -104,13 +132,13 @@ def _trust() -> ssl.SSLContext:
 
 
 class CheckedAdapter(HTTPAdapter):
-    """requests' adapter on checked connections, for one download: no retries, no proxies, no session.
+    """requests' adapter on checked connections, for one thread: no retries, no proxies, no session.
 
     Without a session nothing of the environment plays a part, and no cookie or credential is carried anywhere.
     """
 
     def __init__(self) -> None:
-        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+        super().__init__(pool_connections=KEPT_HOSTS, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
         self.poolmanager = _CheckedPoolManager(
@@ -122,7 +150,34 @@ class CheckedAdapter(HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED"
 
 
-def behind(error: BaseException, kind: type[E]) -> E | None:
+_keeping: contextvars.ContextVar[CheckedAdapter | None] = contextvars.ContextVar("keeping", default=None)
+
+
+@contextlib.contextmanager
+def keeping() -> Iterator[None]:
+    """Within the block this thread's downloads use the connections of those before."""
+    with contextlib.closing(CheckedAdapter()) as adapter:
+        token = _keeping.set(adapter)
+        try:
+            yield
+        finally:
+            _keeping.reset(token)
+
+
+@contextlib.contextmanager
+def adapter() -> Iterator[CheckedAdapter]:
+    """The one that keeps connections, or one for this download alone. What failed leaves no connection behind."""
+    used = _keeping.get() or CheckedAdapter()
+    try:
+        yield used
+    except BaseException:
+        used.close()
+        raise
+    if used is not _keeping.get():
+        used.close()
+
+
+def behind(error: BaseException, kind: type[E] | tuple[type[E], ...]) -> E | None:
     """An error of a kind, found behind the ones that urllib3 and requests wrapped around it."""
     seen: set[int] = set()
     waiting: list[BaseException] = [error]

@@ -23,13 +23,14 @@ from attachments.watch import Transfer
 
 MAX_REDIRECTS = 5
 CHUNK_BYTES = 256 * 1024
-HEADERS = {"Accept-Encoding": "identity", "Accept": "*/*", "User-Agent": "evermuse-ingest/1.0", "Connection": "close"}
+HEADERS = {"Accept-Encoding": "identity", "Accept": "*/*", "User-Agent": "evermuse-ingest/1.0"}
 REDIRECTS = {301, 302, 303, 307, 308}
 # Codes below 500 that may pass; of the others, a 4xx is final.
 TRANSIENT = {408, 425, 429}
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,256}"')
 
+_HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _FAULTS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, HTTPException, UnicodeError, ValueError)
 
 
@@ -65,32 +66,28 @@ def opened(url: str, transfer: Transfer, place: Place | None = None) -> Iterator
     Raises DownloadFailed, also from the chunks while they are read.
     """
     token = dial.current.set(transfer)
-    adapter = dial.CheckedAdapter()
-    response: Response | None = None
     try:
-        with _translated(transfer):
-            response = _follow(adapter, url, place)
-            is_continued = place is not None and _is_rest(response, place)
-            if place is not None and not is_continued and response.status_code in {206, 416}:
-                response.close()
-                response = _follow(adapter, url)
-            if not is_continued:
-                _check_status(response)
-            announced = _announced(response)
-        encoding = response.headers.get("Content-Encoding", "")
-        chunks = _guarded(content.decoded(_raw_chunks(response, transfer, announced), encoding), transfer)
-        yield Answer(
-            status=response.status_code,
-            mime_type=response.headers.get("Content-Type", ""),
-            announced=announced,
-            chunks=chunks,
-            etag=_strong_etag(response) if _is_identity(encoding) else "",
-            is_continued=is_continued,
-        )
+        with dial.adapter() as adapter, contextlib.ExitStack() as responses:
+            with _translated(transfer):
+                response = responses.enter_context(contextlib.closing(_follow(adapter, url, place)))
+                is_continued = place is not None and _is_rest(response, place)
+                if place is not None and not is_continued and response.status_code in {206, 416}:
+                    response.close()
+                    response = responses.enter_context(contextlib.closing(_follow(adapter, url)))
+                if not is_continued:
+                    _check_status(response)
+                announced = _announced(response)
+            encoding = response.headers.get("Content-Encoding", "")
+            chunks = _guarded(content.decoded(_raw_chunks(response, transfer, announced), encoding), transfer)
+            yield Answer(
+                status=response.status_code,
+                mime_type=response.headers.get("Content-Type", ""),
+                announced=announced,
+                chunks=chunks,
+                etag=_strong_etag(response) if _is_identity(encoding) else "",
+                is_continued=is_continued,
+            )
     finally:
-        if response is not None:
-            response.close()
-        adapter.close()
         dial.current.reset(token)
 
 
@@ -115,12 +112,7 @@ def _follow(adapter: dial.CheckedAdapter, url: str, place: Place | None = None) 
     at = url_policy.target(url)
     headers = HEADERS if place is None else {**HEADERS, "Range": f"bytes={place.offset}-", "If-Range": place.etag}
     for _ in range(MAX_REDIRECTS + 1):
-        response = adapter.send(
-            requests.Request("GET", url, headers=headers).prepare(),
-            stream=True,
-            timeout=(dial.CONNECT_SECONDS, dial.READ_SECONDS),
-            proxies={},
-        )
+        response = _sent(adapter, requests.Request("GET", url, headers=headers).prepare())
         if response.status_code not in REDIRECTS:
             return response
         location = response.headers.get("Location", "")
@@ -134,6 +126,18 @@ def _follow(adapter: dial.CheckedAdapter, url: str, place: Place | None = None) 
             raise final("BAD_REDIRECT", "a redirect from https to http is not followed", response.status_code)
         at = next_at
     raise final("TOO_MANY_REDIRECTS", f"more than {MAX_REDIRECTS} redirects")
+
+
+def _sent(adapter: dial.CheckedAdapter, request: requests.PreparedRequest) -> Response:
+    """The answer's head. A kept connection that the server closed just then says nothing of the file: once more, anew."""
+    timeouts = (dial.CONNECT_SECONDS, dial.READ_SECONDS)
+    try:
+        return adapter.send(request, stream=True, timeout=timeouts, proxies={})
+    except requests.RequestException as error:
+        transfer = dial.current.get()
+        if transfer is None or not transfer.is_kept or transfer.stopped or not dial.behind(error, _HUNG_UP):
+            raise
+        return adapter.send(request, stream=True, timeout=timeouts, proxies={})
 
 
 def _is_rest(response: Response, place: Place) -> bool:

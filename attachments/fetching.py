@@ -7,7 +7,7 @@ import time
 
 from django.conf import settings
 
-from attachments import claims, registration, storage, uploads
+from attachments import claims, dial, registration, storage, uploads
 from attachments.claims import Claim, leases
 from attachments.failures import DownloadFailed, Failure
 from attachments.models import Attachment
@@ -35,12 +35,13 @@ def fetch_waiting() -> int:
     """Fetch files until none is due, for some seconds at most; how many."""
     fetched = 0
     ends_at = time.monotonic() + TASK_SECONDS
-    while not stopping.is_set() and (claim := claims.take()):
-        fetch_one(claim)
-        fetched += 1
-        if time.monotonic() >= ends_at:
-            wake.publish(wake.DOWNLOAD, [])
-            break
+    with dial.keeping():
+        while not stopping.is_set() and (claim := claims.take()):
+            fetch_one(claim)
+            fetched += 1
+            if time.monotonic() >= ends_at:
+                wake.publish(wake.DOWNLOAD, [])
+                break
     return fetched
 
 

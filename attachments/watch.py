@@ -24,22 +24,28 @@ WINDOW_SECONDS = 30.0
 
 @dataclass(eq=False, slots=True)
 class Transfer:
-    """A download under watch. ``bytes_read`` grows as it goes; ``stopped`` says why it was shut down, if it was."""
+    """A download under watch. ``bytes_read`` grows as it goes; ``stopped`` says why it was shut down, if it was.
+
+    ``is_kept``: its connection served an earlier one, so that the server may have closed it just now.
+    """
 
     deadline_at: float
     started_at: float = field(default_factory=time.monotonic)
     bytes_read: int = 0
     stopped: Failure | None = None
+    is_kept: bool = False
     _socket: socket.socket | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _window_at: float = field(default_factory=lambda: time.monotonic() + GRACE_SECONDS - WINDOW_SECONDS)
     _window_bytes: int = 0
 
-    def attach(self, connection: socket.socket) -> None:
+    def attach(self, connection: socket.socket, *, is_kept: bool = False) -> None:
         """Watch this socket from now on: a duplicate of it, which outlives a change to TLS."""
         with self._lock:
             self._drop()
-            self._socket = connection.dup()
+            self.is_kept = is_kept
+            # Not `dup`, which a TLS socket refuses.
+            self._socket = socket.fromfd(connection.fileno(), connection.family, connection.type)
             if self.stopped:
                 self._shut()
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ class Exchange:
     socket: socket.socket
     request: Request
     vendor: "Vendor"
+    is_kept: bool = False
 
     def send(self, content: bytes) -> None:
         """Send bytes; a client that hung up is no news."""
@@ -34,6 +36,11 @@ class Exchange:
         given = {"Content_Length": str(len(body)), "Content_Type": "application/octet-stream"} | headers
         head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in given.items() if value)
         self.send(f"HTTP/1.1 {status}\r\n{head}Connection: close\r\n\r\n".encode("latin-1") + body)
+
+    def keep(self, body: bytes) -> None:
+        """A plain answer behind which the connection takes the next request."""
+        self.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        self.is_kept = True
 
     def drip(self, content: bytes, *, every: float) -> None:
         """A byte at a time, until the client or the test has enough."""
@@ -69,6 +76,9 @@ class Vendor:
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
+    tls: ssl.SSLContext | None = None
+    connections: int = 0
+    open_connections: int = 0
     busy: int = 0
     most_busy: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -80,7 +90,7 @@ class Vendor:
 
     def url(self, path: str) -> str:
         """The URL of a path."""
-        return f"http://127.0.0.1:{self.port}{path}"
+        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}{path}"
 
     def on(self, path: str, behaviour: Behaviour) -> str:
         """Behave so at a path, and give its URL."""
@@ -101,29 +111,44 @@ class Vendor:
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
     def _serve(self, connection: socket.socket) -> None:
-        with connection:
-            try:
-                request = _read_request(connection)
-            except OSError:
-                return
-            if request is None:
-                return
+        with self._lock:
+            self.connections += 1
+            self.open_connections += 1
+        try:
+            with self.tls.wrap_socket(connection, server_side=True) if self.tls else connection as opened:
+                while self._serve_one(opened):
+                    pass
+                with contextlib.suppress(OSError):
+                    opened.shutdown(socket.SHUT_WR)
+        except OSError:  # a handshake that failed
+            pass
+        finally:
             with self._lock:
-                self.requests.append(request)
-                self.busy += 1
-                self.most_busy = max(self.busy, self.most_busy)
-            try:
-                exchange = Exchange(connection, request, self)
-                behave = self.behaviours.get(request.path)
-                if behave is None:
-                    exchange.answer(b"not here", status="404 Not Found")
-                else:
-                    behave(exchange)
-            finally:
-                with self._lock:
-                    self.busy -= 1
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_WR)
+                self.open_connections -= 1
+
+    def _serve_one(self, connection: socket.socket) -> bool:
+        """Whether another request may come on this connection."""
+        try:
+            request = _read_request(connection)
+        except OSError:
+            return False
+        if request is None:
+            return False
+        with self._lock:
+            self.requests.append(request)
+            self.busy += 1
+            self.most_busy = max(self.busy, self.most_busy)
+        try:
+            exchange = Exchange(connection, request, self)
+            behave = self.behaviours.get(request.path)
+            if behave is None:
+                exchange.answer(b"not here", status="404 Not Found")
+            else:
+                behave(exchange)
+            return exchange.is_kept
+        finally:
+            with self._lock:
+                self.busy -= 1
 
 
 def _read_request(connection: socket.socket) -> Request | None:
