@@ -271,10 +271,8 @@ class Leases:
         asked_at = time.monotonic()
         try:
             with connection.cursor() as cursor:
-                claims = list(held)
-                cursor.execute(
-                    sql.RENEW, [settings.EVERMUSE_LEASE_SECONDS, [c.id for c in claims], [c.token for c in claims]]
-                )
+                ids, tokens = [claim.id for claim in held], [claim.token for claim in held]
+                cursor.execute(sql.RENEW, [ids, tokens, settings.EVERMUSE_LEASE_SECONDS])
                 kept = {row[0] for row in cursor.fetchall()}
         except DatabaseError as error:
             log.warning("attachment.lease_not_renewed", error=str(error).strip()[:200], claims=len(held))

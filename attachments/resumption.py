@@ -85,7 +85,7 @@ class Keeper:
         try:
             with connection.cursor() as cursor:
                 ids, tokens = [key[0] for key in keys], [key[1] for key in keys]
-                cursor.execute(sql.KEEP, [settings.EVERMUSE_LEASE_SECONDS, ids, tokens])
+                cursor.execute(sql.KEEP, [ids, tokens, settings.EVERMUSE_LEASE_SECONDS])
                 wanted = {row[0] for row in cursor.fetchall()}
         except DatabaseError as error:
             log.warning("attachment.kept_not_renewed", error=str(error).strip()[:200])

@@ -64,7 +64,7 @@ _MAY_BEGIN = """h.host IS NOT NULL AND v.paused_at IS NULL
     AND (v.held_until IS NULL OR v.held_until <= statement_timestamp())"""
 
 # Several at once are the same ones, in the same order, as one after the other: each further file of a host counts as one
-# more on its way, and where that would pass the host's limit there is none. (`state || ''`: by their ids, please. Where the
+# more on its way, and where that would pass the host's limit there is none. Locked in the order of their key. (`state || ''`: by their ids, please. Where the
 # planner knows nothing of a table that just grew, it would rather read the whole index of what waits.)
 CLAIM = f"""{_HOSTS}, busy AS (
   SELECT host, count(*) AS n FROM attachments_attachment WHERE state = 'IN_PROGRESS' GROUP BY host
@@ -85,13 +85,16 @@ CLAIM = f"""{_HOSTS}, busy AS (
   ) AS next
   WHERE next.place <= room.free
   ORDER BY turn LIMIT %(count)s
+), free AS (
+  SELECT a.id, chosen.turn FROM chosen JOIN attachments_attachment a USING (id)
+  WHERE a.state || '' = 'PENDING' ORDER BY a.id FOR UPDATE OF a
 ), claimed AS (
   UPDATE attachments_attachment AS a SET
-    state = 'IN_PROGRESS', claim_token = a.claim_token + 1, claimed_by = (%(takers)s::text[])[chosen.turn],
+    state = 'IN_PROGRESS', claim_token = a.claim_token + 1, claimed_by = (%(takers)s::text[])[free.turn],
     claimed_until = statement_timestamp() + make_interval(secs => %(lease)s), attempts = a.attempts + 1,
     window_began_at = coalesce(a.window_began_at, statement_timestamp()), next_attempt_at = NULL, kept_until = NULL
-  FROM chosen WHERE a.id = chosen.id AND a.state || '' = 'PENDING'
-  RETURNING a.*, chosen.turn
+  FROM free WHERE a.id = free.id
+  RETURNING a.*, free.turn
 ), attempt AS (
   INSERT INTO attachments_downloadattempt (attachment_id, token, started_at, bytes, code, message, leftovers)
   SELECT id, claim_token, statement_timestamp(), 0, 'IN_PROGRESS', '', true FROM claimed
@@ -108,9 +111,13 @@ FROM claimed c JOIN ingest_workspace w ON w.id = c.workspace_id ORDER BY c.turn
 """
 
 RENEW = """
-UPDATE attachments_attachment SET claimed_until = statement_timestamp() + make_interval(secs => %s)
-WHERE state = 'IN_PROGRESS' AND (id, claim_token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
-RETURNING id
+WITH held AS (
+  SELECT a.id FROM attachments_attachment a JOIN unnest(%s::bigint[], %s::bigint[]) AS g (id, token) USING (id)
+  WHERE a.claim_token = g.token AND a.state || '' = 'IN_PROGRESS' ORDER BY a.id FOR UPDATE OF a
+)
+UPDATE attachments_attachment AS a SET claimed_until = statement_timestamp() + make_interval(secs => %s)
+FROM held WHERE a.id = held.id
+RETURNING a.id
 """
 
 # Several tallies are locked in the order of their key before they are changed, so that two groups cannot deadlock.
@@ -234,8 +241,12 @@ SELECT id, batch_id, is_hopeless FROM lost
 
 # Further ahead than any wait that is ever set: the clock was set back since.
 PULL_FORWARD = """
-UPDATE attachments_attachment SET next_attempt_at = statement_timestamp()
-WHERE state = 'PENDING' AND next_attempt_at > statement_timestamp() + make_interval(secs => %s * 2)
+WITH ahead AS (
+  SELECT id FROM attachments_attachment
+  WHERE state = 'PENDING' AND next_attempt_at > statement_timestamp() + make_interval(secs => %s * 2)
+  ORDER BY id FOR UPDATE
+)
+UPDATE attachments_attachment AS a SET next_attempt_at = statement_timestamp() FROM ahead WHERE a.id = ahead.id
 """
 PULL_HOSTS_FORWARD = """
 UPDATE attachments_vendorhost SET held_until = NULL
@@ -311,9 +322,13 @@ SELECT DISTINCT batch_id FROM hopeless
 """
 
 KEEP = """
-UPDATE attachments_attachment SET kept_until = statement_timestamp() + make_interval(secs => %s)
-WHERE state = 'PENDING' AND (id, kept_token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
-RETURNING id
+WITH kept AS (
+  SELECT a.id FROM attachments_attachment a JOIN unnest(%s::bigint[], %s::bigint[]) AS g (id, token) USING (id)
+  WHERE a.kept_token = g.token AND a.state || '' = 'PENDING' ORDER BY a.id FOR UPDATE OF a
+)
+UPDATE attachments_attachment AS a SET kept_until = statement_timestamp() + make_interval(secs => %s)
+FROM kept WHERE a.id = kept.id
+RETURNING a.id
 """
 
 DROP_KEPT = """
@@ -393,9 +408,13 @@ WITH failed AS (
 
 # Those that failed alike and wait for their next attempt: now.
 PULL_ALIKE_FORWARD = """
-UPDATE attachments_attachment SET next_attempt_at = statement_timestamp()
-WHERE state = 'PENDING' AND host = %(host)s AND error_code = %(code)s AND workspace_id = %(workspace)s
-  AND next_attempt_at > statement_timestamp()
+WITH alike AS (
+  SELECT id FROM attachments_attachment
+  WHERE state = 'PENDING' AND host = %(host)s AND error_code = %(code)s AND workspace_id = %(workspace)s
+    AND next_attempt_at > statement_timestamp()
+  ORDER BY id FOR UPDATE
+)
+UPDATE attachments_attachment AS a SET next_attempt_at = statement_timestamp() FROM alike WHERE a.id = alike.id
 """
 
 # An open breaker and a pause that the host asked for end; an operator's pause is the operator's.

@@ -4,18 +4,21 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
+import psycopg
 import pytest
 from django.db import connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from attachments import claims, fetching
+from attachments import claims, fetching, sql
 from attachments.models import Attachment, AttachmentTally, DownloadAttempt, VendorHost
 from ingest.models import Workspace
 from tests.attachments.journey import file, run, send
 from tests.attachments.vendor import Vendor
 from tests.http_client import ApiClient
+from tests.journeys.stack import until
 
 FIVE = [f"worker-{number}" for number in range(5)]
 
@@ -124,3 +127,49 @@ def test_a_stopping_worker_gives_the_file_it_just_got_back_uncounted(
     assert (row.state, row.attempts, AttachmentTally.objects.get().failed) == ("PENDING", 0, 0)
     assert run(api, batch_id)["attachmentDownloadComplete"] == 1
     assert [attempt["code"] for attempt in api.rows(batch_id, "attachments")[0]["attempts"]] == ["INTERRUPTED", "OK"]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("what", ["claim", "renew"])
+def test_several_files_are_locked_in_the_order_of_their_key(
+    workspace: Workspace, new_client: Callable[..., ApiClient], what: str
+) -> None:
+    """A statement that waits for the first of them holds none of the others: two such cannot deadlock."""
+    send(new_client(), *at(1111, each=2))
+    first, second = Attachment.objects.order_by("pk")
+    # By its time and by its place in the table the second comes first.
+    Attachment.objects.filter(pk=second.pk).update(next_attempt_at=timezone.now() - timedelta(hours=1))
+    Attachment.objects.filter(pk=first.pk).update(filename="moved behind it")
+
+    def claim() -> list[int]:
+        return [taken.id for taken in claims.take_for(FIVE[:2]) if taken]
+
+    def renew() -> list[int]:
+        with connection.cursor() as cursor:
+            cursor.execute(sql.RENEW, [[second.pk, first.pk], [1, 1], 60])
+            return [row[0] for row in cursor.fetchall()]
+
+    def worker() -> list[int]:
+        try:
+            return claim() if what == "claim" else renew()
+        finally:
+            connection.close()
+
+    if what == "renew":
+        claim()
+        Attachment.objects.filter(pk=first.pk).update(filename="moved again")
+    lock = "SELECT FROM attachments_attachment WHERE id = %s FOR UPDATE NOWAIT"
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute(lock, [first.pk])
+        waiting = pool.submit(worker)
+        until(lambda: is_locked_out(other), "the statement stands before the first file")
+        other.execute(lock, [second.pk])
+        other.rollback()
+        assert sorted(waiting.result()) == [first.pk, second.pk]
+
+
+def is_locked_out(other: psycopg.Connection[tuple[Any, ...]]) -> bool:
+    """Whether somebody waits for what a connection locked."""
+    waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
+    found = other.execute(waiting).fetchone()
+    return bool(found and found[0])

@@ -159,12 +159,15 @@ def _(stack: Stack) -> Iterator[None]:
     with psycopg.connect(stack.dsn, autocommit=True) as connection:
         for _ in range(10):
             connection.execute(
-                "UPDATE ingest_batch SET claimed_until = claimed_until + interval '1 hour',"
-                " not_before = not_before + interval '1 hour' WHERE status = 'LANDING'"
+                "WITH open AS (SELECT id FROM ingest_batch WHERE status = 'LANDING' ORDER BY id FOR UPDATE)"
+                " UPDATE ingest_batch AS b SET claimed_until = claimed_until + interval '1 hour',"
+                " not_before = not_before + interval '1 hour' FROM open WHERE b.id = open.id"
             )
             connection.execute(
-                "UPDATE attachments_attachment SET claimed_until = claimed_until + interval '1 hour',"
-                " next_attempt_at = next_attempt_at + interval '1 hour' WHERE state IN ('PENDING', 'IN_PROGRESS')"
+                "WITH open AS (SELECT id FROM attachments_attachment WHERE state IN ('PENDING', 'IN_PROGRESS')"
+                " ORDER BY id FOR UPDATE) UPDATE attachments_attachment AS a SET"
+                " claimed_until = claimed_until + interval '1 hour', next_attempt_at = next_attempt_at + interval '1 hour'"
+                " FROM open WHERE a.id = open.id"
             )
             stack.kill_children("worker-landing")
             time.sleep(0.2)
