@@ -6,12 +6,14 @@ import pytest
 
 from tests.attachments.vendor import Vendor
 from tests.journeys.client import HttpClient
-from tests.journeys.stack import Stack
+from tests.journeys.stack import Stack, until
 
 
 @pytest.fixture
 def client(stack: Stack) -> HttpClient:
-    """A client without a rate limit, in a workspace of its own."""
+    """A client without a rate limit, in a workspace of its own; workers are done with what an earlier test sent."""
+    landing = "SELECT count(*) FROM ingest_batch WHERE status = 'LANDING'"
+    until(lambda: stack.rows(landing) == [(0,)], "every batch of the tests before has landed")
     return stack.new_client()
 
 

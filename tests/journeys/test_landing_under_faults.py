@@ -110,19 +110,14 @@ def test_a_worker_killed_after_the_landing_leaves_the_rest_to_the_sweeper(client
 
 def test_a_worker_that_wakes_up_after_its_lease_changes_nothing(client: HttpClient, stack: Stack) -> None:
     with stack.frozen("worker-landing", "beat"):
-        batch_id = client.send(version(1))
+        number = public_ids.batch_number(batch_id := client.send(version(1)))
         lock = stack.table_locked("lake_record")
         lock.__enter__()
+    lease_ended = "SELECT status, claimed_until < clock_timestamp() FROM ingest_batch WHERE id = %s"
     try:
         until(lambda: stack.waits_for_lock("lake_record"), "a worker stands before the index")
         with stack.frozen("worker-landing"):
-            until(
-                lambda: (
-                    stack.rows("SELECT claimed_until < clock_timestamp() FROM ingest_batch WHERE status = 'LANDING'")
-                    == [(True,)]
-                ),
-                "the lease ends",
-            )
+            until(lambda: stack.rows(lease_ended, number) == [("LANDING", True)], "the lease ends")
     finally:
         lock.__exit__(None, None, None)
     complete(client, [batch_id])
