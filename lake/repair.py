@@ -9,7 +9,8 @@ from django.db import connection
 
 from lake.index import CREATED, UPDATED, IndexedBatch, of_batches, of_rows
 
-# A version number that was lost with its row is counted again from the lineage.
+# A version number that was lost with its row is counted again from the lineage. Terms are sorted to be compared: a record
+# may have a hundred thousand of them, and the operators @> and <@ look at every pair.
 REPAIR = """
 INSERT INTO lake_record AS r (id, workspace_id, batch_id, sequence, version, type, product_id, event_at,
   first_accepted_at, updated_at, terms, digest, body_offset, body_size)
@@ -34,7 +35,7 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE r.batch_id = EXCLUDED.batch_id AND NOT (
   (r.type, r.product_id, r.event_at, r.digest, r.body_offset, r.body_size) IS NOT DISTINCT FROM
   (EXCLUDED.type, EXCLUDED.product_id, EXCLUDED.event_at, EXCLUDED.digest, EXCLUDED.body_offset, EXCLUDED.body_size)
-  AND r.terms @> EXCLUDED.terms AND r.terms <@ EXCLUDED.terms)
+  AND ARRAY(SELECT DISTINCT unnest(r.terms) ORDER BY 1) = ARRAY(SELECT DISTINCT unnest(EXCLUDED.terms) ORDER BY 1))
 """
 
 

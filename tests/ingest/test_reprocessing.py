@@ -38,6 +38,16 @@ def test_the_order_of_a_rows_terms_is_no_damage(api: ApiClient) -> None:
     assert reprocess(number(batch_id)) == Result(checked=1, restored=0)
 
 
+def test_a_row_of_very_many_terms_is_compared_before_postgresql_loses_its_patience(api: ApiClient) -> None:
+    """Looking at every pair of them takes longer than a statement may."""
+    batch_id = send_and_land(api, [record(vendor_ids={f"id{n}": "m" for n in range(150_000)})])
+    assert reprocess(number(batch_id)) == Result(checked=1, restored=0)
+    terms = Record.objects.get().terms
+    Record.objects.update(terms=[*terms[1:], terms[-1]])
+    assert reprocess(number(batch_id)) == Result(checked=1, restored=1)
+    assert Record.objects.get().terms == terms
+
+
 def test_a_later_version_stays_and_only_its_own_batch_brings_it_back(api: ApiClient) -> None:
     first = send_and_land(api, [versions("1")])
     second = send_and_land(api, [versions("2")])
