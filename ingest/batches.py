@@ -42,7 +42,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A claimed batch and what was sent. ``workspace``: its name; ``body``: decompressed."""
+    """A claimed batch and what was sent, compressed in `frames`. ``workspace``: its name; ``size``: of the body, in bytes."""
 
     id: int
     workspace_id: int
@@ -50,7 +50,13 @@ class Incoming:
     source: str
     accepted_at: datetime
     media_type: str
-    body: bytes
+    size: int
+    frames: list[int]
+    content: bytes
+
+    def body(self) -> bytes:
+        """What was sent, decompressed anew at each call."""
+        return frames.unpack(self.content, self.frames, self.size)
 
     @property
     def public_id(self) -> str:
@@ -126,11 +132,8 @@ def content_of(payload: Payload) -> bytes:
 
 def incoming(claims: Sequence[Claim]) -> dict[int, Incoming]:
     """Claimed batches by id."""
-    given: dict[int, Incoming] = {}
-    for *known, size, ends, content in prepared.rows(sql.INCOMING, [[c.batch_id for c in claims]], binary=True):
-        one = Incoming(*known, frames.unpack(content, ends, size))  # type: ignore[call-arg]
-        given[one.id] = one
-    return given
+    rows = prepared.rows(sql.INCOMING, [[c.batch_id for c in claims]], binary=True)
+    return {row[0]: Incoming(*row) for row in rows}
 
 
 def waiting(limit: int) -> list[int]:

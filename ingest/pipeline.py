@@ -98,9 +98,10 @@ def _parse(claims: Sequence[Claim]) -> list[Landing]:
     lookup = catalog.remembering()
     for claim in claims:
         batch = incoming[claim.batch_id]
-        raws = parsers.split(batch.body, batch.media_type)
+        body = batch.body()
+        raws = parsers.split(body, batch.media_type)
         verdict = examine(raws, lookup(batch.workspace_id))
-        places = places_of(batch.id, batch.body, raws)
+        places = places_of(batch.id, body, raws)
         records = prepare(verdict.accepted, batch.workspace_id, places)
         landings.append(Landing(claim, batch, verdict, records))
     return landings
