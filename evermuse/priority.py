@@ -5,6 +5,7 @@ A store that did not give way would be in the workers' way: each of its answers 
 """
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -46,4 +47,6 @@ def _make_group_give_way() -> None:
 
 if __name__ == "__main__":
     give_way()
+    for ignored_by_python in (signal.SIGPIPE, signal.SIGXFSZ):  # as subprocess does: what is ignored stays so past exec
+        signal.signal(ignored_by_python, signal.SIG_DFL)
     os.execv(sys.argv[1], sys.argv[1:])  # noqa: S606 - its arguments are a command of ours

@@ -1,11 +1,12 @@
 """Workers give way to the web process."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-from evermuse.priority import NICENESS
+from evermuse.priority import NICENESS, giving_way
 
 GIVE_WAY = """
 import os, pathlib
@@ -35,3 +36,12 @@ def test_the_session_of_others_is_left_alone() -> None:
     before = group.read_text() if group.exists() else ""
     assert given(own_session=False) == [str(min(os.nice(0) + NICENESS, 19)), *before.split()[-1:]]
     assert (group.read_text() if group.exists() else "") == before
+
+
+def test_a_program_that_gives_way_ignores_no_signal_that_it_would_not_ignore_alone() -> None:
+    """Python ignores SIGPIPE, and what a process ignores it ignores past exec."""
+    cat = [shutil.which("cat") or "/bin/cat", "/proc/self/status"]
+    alone, giving = (subprocess.check_output(command, text=True) for command in (cat, giving_way(cat)))
+    ignored = [line for line in alone.splitlines() if line.startswith("SigIgn")]
+    assert len(ignored) == 1
+    assert [line for line in giving.splitlines() if line.startswith("SigIgn")] == ignored
