@@ -8,6 +8,7 @@ Source: the HTTP contract, "A record: the Integration Envelope".
 """
 
 import re
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -183,7 +184,8 @@ def is_uri(text: str) -> bool:
 
 _decode = msgspec.json.Decoder(Envelope).decode
 _encode_into = msgspec.json.Encoder().encode_into
-_BRACE = ord("{")
+_first_byte = struct.Struct("c").unpack_from
+_BRACE = (b"{",)
 _REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -202,7 +204,7 @@ def decode_quickly(raws: Sequence[bytes]) -> list[Envelope | None]:
             found.append(None)
             continue
         is_sound = (
-            memoryview(envelope.data)[0] == _BRACE
+            _first_byte(envelope.data) == _BRACE
             and (envelope.type in RECORD_TYPES or is_record_type(envelope.type))
             and not (envelope.project_ids is UNSET and envelope.project_id is UNSET)
             and ((envelope.participants is UNSET and envelope.attachments is UNSET) or _formats_hold(envelope))
