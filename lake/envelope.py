@@ -186,14 +186,21 @@ _decode = msgspec.json.Decoder(Envelope).decode
 _encode_into = msgspec.json.Encoder().encode_into
 _first_byte = struct.Struct("c").unpack_from
 _BRACE = (b"{",)
+# Records that are proven together: all that is read and written for them stays in a core's cache.
+GROUP_RECORDS = 128
 _REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def decode_quickly(raws: Sequence[bytes]) -> list[Envelope | None]:
-    """Each record's envelope when the fast decoder proves that every rule holds; None when it cannot.
+    """Each record's envelope when the fast decoder proves that every rule holds; None when it cannot."""
+    found: list[Envelope | None] = []
+    for start in range(0, len(raws), GROUP_RECORDS):
+        found += _decode_group(raws[start : start + GROUP_RECORDS])
+    return found
 
-    Two proofs are cheaper for all at once. Where one fails, each record is looked at by itself.
-    """
+
+def _decode_group(raws: Sequence[bytes]) -> list[Envelope | None]:
+    """Two proofs are cheaper for all at once. Where one fails, each record is looked at by itself."""
     found: list[Envelope | None] = []
     for raw in raws:
         try:

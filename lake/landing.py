@@ -64,19 +64,20 @@ def examine(raws: Sequence[bytes], lookup: Lookup) -> Verdict:
     verdict = Verdict(record_count=len(raws))
     valid: list[tuple[int, Envelope]] = []
     for index, envelope in enumerate(decode_quickly(raws)):
-        result = envelope or explain(raws[index])
+        result = explain(raws[index]) if envelope is None else envelope
         if isinstance(result, list):
             verdict.rejected.append(Rejected(index, raws[index], result))
             verdict.attachment_count += attachment_count(raws[index])
         else:
             valid.append((index, result))
-    types = {envelope.type for _, envelope in valid}
-    products = {envelope.product_id for _, envelope in valid}
-    projects = set(chain.from_iterable([envelope.project_ids or () for _, envelope in valid]))
-    projects.update({one for _, envelope in valid if isinstance(one := envelope.project_id, str)})
-    verdict.attachment_count += sum(map(len, [found for _, envelope in valid if (found := envelope.attachments)]))
+    envelopes = [envelope for _, envelope in valid]
+    types = {envelope.type for envelope in envelopes}
+    products = {envelope.product_id for envelope in envelopes}
+    projects = set(chain.from_iterable([envelope.project_ids or () for envelope in envelopes]))
+    projects.update({one for envelope in envelopes if isinstance(one := envelope.project_id, str)})
+    verdict.attachment_count += sum(map(len, [found for envelope in envelopes if (found := envelope.attachments)]))
     verdict.is_mixed = len(products) > 1 or len({type.lower() for type in types}) > 1
-    verdict.type = valid[0][1].type.lower() if valid else _first_type(raws)
+    verdict.type = envelopes[0].type.lower() if envelopes else _first_type(raws)
     if valid:
         _sort_out(verdict, valid, raws, lookup(products, projects), products, projects)
     return verdict

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lake.envelope import MAX_ERRORS, Catalog, Envelope, FieldError, decode_quickly
+from lake.envelope import GROUP_RECORDS, MAX_ERRORS, Catalog, Envelope, FieldError, decode_quickly
 from lake.envelope_errors import check_schema
 from lake.landing import examine
 from tests.records import record
@@ -238,6 +238,13 @@ def test_the_sound_ones_of_the_group_are_proven_quickly() -> None:
     """Else the test above would hold for a decoder that proves nothing."""
     assert [envelope is not None for envelope in decode_quickly(TOGETHER)] == [True] * 6 + [False] * 9
     assert None not in decode_quickly(TOGETHER[:2] * 3)
+
+
+@pytest.mark.parametrize("bad", [{0}, {GROUP_RECORDS - 1}, {GROUP_RECORDS}, {3, 2 * GROUP_RECORDS + 1}])
+def test_records_of_several_groups_keep_their_places(bad: set[int]) -> None:
+    raws = [b"nonsense" if n in bad else compact(record(thread_id=f"t{n}")) for n in range(2 * GROUP_RECORDS + 2)]
+    found = [envelope and envelope.thread_id for envelope in decode_quickly(raws)]
+    assert found == [None if n in bad else f"t{n}" for n in range(len(raws))]
 
 
 def test_an_empty_project_is_looked_up_too() -> None:
