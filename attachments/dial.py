@@ -2,6 +2,10 @@
 
 While a thread fetches one file after the other it keeps its connections: a new one costs a name, two or three round trips
 and a handshake, for most files more than the file. A kept one leads where it led when it was checked, some seconds ago.
+
+HTTP/1.1 matches answers to requests by their order alone. A kept connection on which anything came before it was asked is
+closed; what a server sends too much and just as the next request leaves, no client can tell from the answer. So no
+connection serves the files of two workspaces.
 """
 
 import contextlib
@@ -91,13 +95,18 @@ class _CheckedHTTPS(_Checked, HTTPSConnection):
     pass
 
 
+def _is_unread(sock: socket.socket) -> bool:
+    """Whether TLS holds bytes that nobody read: urllib3 sees those that are still in the socket."""
+    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+
+
 class _Keeps:
     """What a pool does with a connection between two requests."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection = super()._get_conn(timeout)  # type: ignore[misc]
         if connection.sock is not None:
-            if time.monotonic() - connection.kept_at > KEPT_SECONDS:
+            if time.monotonic() - connection.kept_at > KEPT_SECONDS or _is_unread(connection.sock):
                 connection.close()  # it dials anew when it is used
             elif transfer := current.get():
                 transfer.attach(connection.sock, is_kept=True)
@@ -139,11 +148,18 @@ class CheckedAdapter(HTTPAdapter):
 
     def __init__(self) -> None:
         super().__init__(pool_connections=KEPT_HOSTS, pool_maxsize=1, max_retries=0)
+        self._workspace: int | None = None
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
         self.poolmanager = _CheckedPoolManager(
             num_pools=connections, maxsize=maxsize, block=block, ssl_context=_trust(), **kwargs
         )
+
+    def serve(self, workspace: int) -> None:
+        """The next files are of this workspace: connections of another one end here."""
+        if workspace != self._workspace:
+            self.close()
+            self._workspace = workspace
 
     def cert_verify(self, conn: Any, url: str, verify: object, cert: object) -> None:
         """The certificates to trust are in the shared context already."""
@@ -154,12 +170,12 @@ _keeping: contextvars.ContextVar[CheckedAdapter | None] = contextvars.ContextVar
 
 
 @contextlib.contextmanager
-def keeping() -> Iterator[None]:
+def keeping() -> Iterator[CheckedAdapter]:
     """Within the block this thread's downloads use the connections of those before."""
     with contextlib.closing(CheckedAdapter()) as adapter:
         token = _keeping.set(adapter)
         try:
-            yield
+            yield adapter
         finally:
             _keeping.reset(token)
 

@@ -35,8 +35,9 @@ def fetch_waiting() -> int:
     """Fetch files until none is due, for some seconds at most; how many."""
     fetched = 0
     ends_at = time.monotonic() + TASK_SECONDS
-    with dial.keeping():
+    with dial.keeping() as connections:
         while not stopping.is_set() and (claim := claims.take()):
+            connections.serve(claim.workspace_id)
             fetch_one(claim)
             fetched += 1
             if time.monotonic() >= ends_at:

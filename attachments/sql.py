@@ -64,8 +64,9 @@ _MAY_BEGIN = """h.host IS NOT NULL AND v.paused_at IS NULL
     AND (v.held_until IS NULL OR v.held_until <= statement_timestamp())"""
 
 # Several at once are the same ones, in the same order, as one after the other: each further file of a host counts as one
-# more on its way, and where that would pass the host's limit there is none. Locked in the order of their key. (`state || ''`: by their ids, please. Where the
-# planner knows nothing of a table that just grew, it would rather read the whole index of what waits.)
+# more on its way, and where that would pass the host's limit there is none. Locked in the order of their key.
+# (`state || ''`: by their ids, please. Where the planner knows nothing of a table that just grew, it would rather read the
+# whole index of what waits.)
 CLAIM = f"""{_HOSTS}, busy AS (
   SELECT host, count(*) AS n FROM attachments_attachment WHERE state = 'IN_PROGRESS' GROUP BY host
 ), room AS (

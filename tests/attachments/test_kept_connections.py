@@ -1,17 +1,22 @@
 """Connections that serve several downloads of a thread: as good as new ones, and gone with the loop that used them."""
 
-import contextlib
+import fcntl
+import io
 import socket
 import ssl
+import sys
+import termios
 import threading
+from collections.abc import Callable
 
 import pytest
 import trustme
 
-from attachments import dial, download
+from attachments import dial, download, fetching
 from attachments.failures import DownloadFailed, Failure
 from attachments.models import DownloadAttempt
 from attachments.watch import watchdog
+from ingest.models import Workspace
 from tests.attachments.journey import file, run, send
 from tests.attachments.vendor import Exchange, Vendor
 from tests.http_client import ApiClient
@@ -63,17 +68,23 @@ def test_one_connection_serves_a_thread_and_ends_with_the_loop(vendor: Vendor) -
     assert vendor.connections == 2
 
 
-def test_over_tls_too(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def secure_vendor(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> Vendor:
+    """A vendor behind TLS, with a certificate that is trusted."""
     authority = trustme.CA()
     trusted, vendor.tls = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.configure_trust(trusted)
     authority.issue_cert("127.0.0.1").configure_cert(vendor.tls)
     monkeypatch.setattr(dial, "_trust", lambda: trusted)
+    return vendor
+
+
+def test_over_tls_too(secure_vendor: Vendor) -> None:
     with dial.keeping():
-        assert [fetch(good(vendor)) for _ in range(3)] == [BODY] * 3
-        assert vendor.connections == 1
+        assert [fetch(good(secure_vendor)) for _ in range(3)] == [BODY] * 3
+        assert secure_vendor.connections == 1
         # The watchdog reaches what lies below TLS.
-        assert failure_of_stopped(vendor.on("/stall", lambda x: x.stall())).code == "INTERRUPTED"
+        assert failure_of_stopped(secure_vendor.on("/stall", lambda x: x.stall())).code == "INTERRUPTED"
 
 
 def test_a_certificate_that_nobody_vouches_for_stays_refused(vendor: Vendor) -> None:
@@ -137,16 +148,49 @@ def test_what_failed_leaves_no_connection_behind(vendor: Vendor) -> None:
         assert fetch(good(vendor)) == BODY
 
 
-def test_more_bytes_than_announced_are_never_the_next_answer(vendor: Vendor) -> None:
+EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
+
+def test_what_came_unasked_is_never_the_next_answer(vendor: Vendor) -> None:
     def poisoned(exchange: Exchange) -> None:
         exchange.keep(BODY)
-        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+        exchange.send(EVIL)
+        until(lambda: unacknowledged(exchange.socket) == 0, "all of it is at the client")
 
     with dial.keeping():
         assert fetch(vendor.on("/poisoned", poisoned)) == BODY
-        with contextlib.suppress(DownloadFailed):
-            assert fetch(good(vendor)) == BODY
-    assert [request.path for request in vendor.requests] == ["/poisoned", "/good"]
+        until(lambda: vendor.busy == 0, "the vendor has sent it")
+        assert fetch(good(vendor)) == BODY
+    assert vendor.connections == 2
+
+
+def unacknowledged(sock: socket.socket) -> int:
+    """Bytes that the other side's kernel has not taken."""
+    return int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
+def test_nor_what_tls_has_unpacked_and_nobody_read(secure_vendor: Vendor) -> None:
+    def poisoned(exchange: Exchange) -> None:
+        # One TLS record: a reader's buffer takes all before the second answer, the rest waits within TLS.
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood".ljust(io.DEFAULT_BUFFER_SIZE) + EVIL)
+        exchange.is_kept = True
+
+    with dial.keeping():
+        assert fetch(secure_vendor.on("/poisoned", poisoned)) == b"good"
+        assert fetch(good(secure_vendor)) == BODY
+    assert secure_vendor.connections == 2
+
+
+@pytest.mark.usefixtures("empty_store")
+def test_no_connection_serves_two_workspaces(
+    api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace, vendor: Vendor
+) -> None:
+    foreign = new_client(of=other_workspace)
+    send(api, file(good(vendor, "/a")), file(good(vendor, "/b")))
+    send(foreign, file(good(vendor, "/c")))
+    fetching.fetch_waiting()
+    assert [request.path for request in vendor.requests] == ["/a", "/b", "/c"]
+    assert vendor.connections == 2
 
 
 def failure_of_stopped(url: str) -> Failure:
