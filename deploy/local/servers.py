@@ -224,8 +224,8 @@ class SeaweedFS:
             str(weed), "-logtostderr=true", "server",
             f"-dir={self.home.root / 'seaweedfs'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", *named,
             f"-s3.config={self._config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
-            "-master.volumeSizeLimitMB=256", "-volume.max=0", "-volume.preStopSeconds=0",
             # Each bucket reserves seven volumes of this size, and so does what is in none.
+            "-master.volumeSizeLimitMB=256", "-volume.max=0", "-volume.preStopSeconds=0",
             # The only master elects itself: at the default of 10 s a restart takes no writes for 15 to 25 s.
             "-master.electionTimeout=500ms",
         ]  # fmt: skip
