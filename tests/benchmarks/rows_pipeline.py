@@ -115,8 +115,10 @@ def _put_small(stack: BenchStack, count: int, content: bytes) -> float:
 
 
 class _Vendor(BaseHTTPRequestHandler):
-    """Serves as many bytes as the path says."""
+    """Serves as many bytes as the path says, and keeps connections open, as vendors' servers do."""
 
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     chunk = bytes(range(256)) * 4096
 
     def do_HEAD(self) -> None:
