@@ -46,8 +46,6 @@ def main() -> int:
         Console(stderr=True).print(f"make bench: no row {', '.join(unknown)}; there are: {', '.join(ROWS)}")
         return 2
     wanted = [key for key in ROWS if not given or any(key in groups for groups in chosen.values())]
-    # The limit's client has a pool of ten connections and says so for each of its sixteen threads.
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
     target = home() / "bench.json"
     root = Path(tempfile.mkdtemp(prefix="evermuse-bench-"))
     console = Console(width=150)

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 import requests
+import urllib3
 from django.utils.crypto import get_random_string
 from minio import Minio
 
@@ -51,6 +52,8 @@ class BenchStack:
             given["MINIO_SECRET_KEY"],
             secure=False,
             region="us-east-1",
+            # minio's own has ten connections: sixteen threads would open new ones all the time.
+            http_client=urllib3.PoolManager(maxsize=32),
         )
         if not self.store.bucket_exists(BUCKET):
             self.store.make_bucket(BUCKET)
