@@ -13,6 +13,7 @@ _MEDIA_TYPES = {"audio", "video", "image"}
 OCTETS = "application/octet-stream"
 # What decompression may give at once; a gzip of 200 kB can hold 200 MB.
 STEP_BYTES = 256 * 1024
+SLICE_BYTES = 16 * 1024
 
 
 def plain_mime(text: str) -> str:
@@ -60,8 +61,8 @@ def decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
     member = zlib.decompressobj(wbits=31)
     has_begun = False
     try:
-        for chunk in chunks:
-            rest = chunk
+        for slice in _slices(chunks):
+            rest = slice
             while rest:
                 if member.eof:
                     member = zlib.decompressobj(wbits=31)
@@ -76,6 +77,13 @@ def decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
         raise _bad_gzip(error) from None
     if has_begun and not member.eof:
         raise transient("TRUNCATED", "the gzip stream ended before its end")
+
+
+def _slices(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in small pieces: what follows a gzip member is copied, and members may be tiny."""
+    for chunk in chunks:
+        for at in range(0, len(chunk), SLICE_BYTES):
+            yield chunk[at : at + SLICE_BYTES]
 
 
 def _bad_gzip(error: zlib.error) -> DownloadFailed:
