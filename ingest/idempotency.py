@@ -60,5 +60,7 @@ def remember(workspace_id: int, key: str, fingerprint: bytes, batch_id: int, ans
 
 def forget_expired(limit: int = 1000) -> int:
     """Delete keys past their lifetime, some at a time."""
-    expired = IdempotencyKey.objects.filter(created_at__lt=timezone.now() - LIFETIME).values("pk")[:limit]
-    return IdempotencyKey.objects.filter(pk__in=list(expired.values_list("pk", flat=True))).delete()[0]
+    expired = IdempotencyKey.objects.filter(created_at__lt=timezone.now() - LIFETIME)
+    found = list(expired.values_list("pk", flat=True)[:limit])
+    # One of them may be renewed at this moment, in place: the deletion looks at the time again.
+    return expired.filter(pk__in=found).delete()[0]

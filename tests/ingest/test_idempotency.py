@@ -1,16 +1,21 @@
 """Idempotency-Key: one key, one batch, for 24 hours."""
 
+import contextlib
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 from django.utils import timezone
 
 from ingest import idempotency
 from ingest.models import Batch, IdempotencyKey, Workspace
 from tests.http_client import NDJSON, ApiClient, gzipped
+from tests.journeys.stack import until
 from tests.records import record
 
 
@@ -85,3 +90,37 @@ def test_the_sweeper_forgets_expired_keys(api: ApiClient) -> None:
     api.post(record(), idempotency_key="new")
     assert idempotency.forget_expired() == 1
     assert IdempotencyKey.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_sweeper_leaves_a_key_that_is_renewed_at_that_moment(api: ApiClient, workspace: Workspace) -> None:
+    api.post(record(), idempotency_key="a")
+    IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=25))
+    found = Event()
+
+    def sweep() -> int:
+        with contextlib.closing(connection):
+
+            def note(execute: Callable[..., Any], statement: str, *rest: Any) -> Any:
+                if statement.startswith("DELETE"):
+                    found.set()
+                return execute(statement, *rest)
+
+            with connection.execute_wrapper(note):
+                return idempotency.forget_expired()
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            assert idempotency.begin(workspace.id, "a", b"f") is None
+            idempotency.remember(workspace.id, "a", b"f", Batch.objects.get().id, "{}")
+            sweeping = pool.submit(sweep)
+            assert found.wait(30)
+            until(lambda: waits_for_a_row(), "the deletion waits for the row")
+        assert sweeping.result() == 0
+    assert IdempotencyKey.objects.count() == 1
+
+
+def waits_for_a_row() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'transactionid'")
+        return bool(cursor.fetchone()[0])
