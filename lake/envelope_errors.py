@@ -142,9 +142,20 @@ def _clean(text: str) -> str:
     return re.sub("[\ud800-\udfff]", "\ufffd", short)
 
 
+def _escaped(key: str) -> str:
+    """A name as a part of a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def _shown(pointer: str) -> str:
+    """A pointer with each of its names cleaned."""
+    names = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")]
+    return "/".join(_escaped(_clean(name)) for name in names)
+
+
 @dataclass(slots=True)
 class _Walk:
-    """One pass over a record's text."""
+    """One pass over a record's text. ``errors``: by their whole pointer, which is shown with long names cut."""
 
     text: bytes
     errors: dict[str, FieldError] = field(default_factory=dict)
@@ -154,7 +165,7 @@ class _Walk:
         """Note an error, the first one of a pointer only."""
         if pointer not in self.errors and len(self.errors) < MAX_ERRORS:
             message = f"{path}: {rule}" if path else rule
-            self.errors[pointer] = FieldError(VALIDATION_ERROR, pointer, message[:MAX_MESSAGE])
+            self.errors[pointer] = FieldError(VALIDATION_ERROR, _shown(pointer), message[:MAX_MESSAGE])
 
     def value(self, start: int, end: int, type: inspect.Type, pointer: str, path: str) -> None:
         """Check one value against its type."""
@@ -200,7 +211,7 @@ class _Walk:
         for slice, begin, end in json_text.members(self.text, start):
             key = json_text.decode_string(slice)
             shown = _clean(key)
-            here = f"{pointer}/{shown.replace('~', '~0').replace('/', '~1')}"
+            here = f"{pointer}/{_escaped(key)}"
             name = f"{path}.{shown}" if path else shown
             if json_text.has_lone_surrogate(key):
                 self.fail(here, name, "the name holds a lone surrogate")

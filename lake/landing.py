@@ -77,9 +77,10 @@ def examine(raws: Sequence[bytes], lookup: Lookup) -> Verdict:
     projects.update({one for envelope in envelopes if isinstance(one := envelope.project_id, str)})
     verdict.attachment_count += sum(map(len, [found for envelope in envelopes if (found := envelope.attachments)]))
     verdict.is_mixed = len(products) > 1 or len({type.lower() for type in types}) > 1
-    verdict.type = envelopes[0].type.lower() if envelopes else _first_type(raws)
     if valid:
         _sort_out(verdict, valid, raws, lookup(products, projects), products, projects)
+    # Where nothing is accepted: what the client meant to send.
+    verdict.type = verdict.accepted[0][1].type.lower() if verdict.accepted else _first_type(raws)
     return verdict
 
 

@@ -1,12 +1,15 @@
 """POST /api/v1/ingest, row by row of the contract, in-process."""
 
+import gzip
 import json
+import zlib
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
 from evermuse.asgi_body import MAX_BODY_BYTES
-from ingest import batches
+from ingest import batches, bodies
 from ingest.models import Batch, Payload
 from ingest.parsers import MAX_RECORDS
 from lake.models import RejectedRecord
@@ -93,6 +96,22 @@ def test_invalid_json_tells_line_and_column(api: ApiClient) -> None:
     assert answer["details"] == {"line": 2, "column": 12}
 
 
+@pytest.mark.parametrize(
+    ("body", "line", "column"),
+    [
+        (b"\n\n\n{bad", 4, 2),
+        (b"   {bad", 1, 5),
+        (b"\r\n  [1,\n2", 3, 2),
+        (b"\xef\xbb\xbf\n {]", 2, 3),
+        (b'\n\n{"a":"\xff"}', 3, 7),
+        (b" [1] 2 ", 1, 5),
+    ],
+)
+def test_white_space_before_the_body_counts(api: ApiClient, body: bytes, line: int, column: int) -> None:
+    answer = api.post(body).json()
+    assert (answer["error"], answer["details"]) == ("INVALID_JSON", {"line": line, "column": column})
+
+
 def test_a_body_nested_too_deep_for_recursion_is_no_fault_of_ours(api: ApiClient) -> None:
     depth = 100_000
     data = b"[" * depth + b"]" * depth
@@ -157,6 +176,15 @@ def test_a_batch_without_any_valid_type_is_unknown(api: ApiClient) -> None:
     assert api.batch(details["batchId"])["type"] == "unknown"
 
 
+def test_a_batch_that_is_rejected_whole_has_the_first_valid_type(api: ApiClient) -> None:
+    no_data = record(type="call")
+    del no_data["data"]
+    details = api.post([record(type="nonsense"), no_data, record(type="message", product_id="nobody's")]).json()[
+        "details"
+    ]
+    assert api.batch(details["batchId"])["type"] == "call"
+
+
 def test_twenty_errors_are_shown_and_all_are_counted(api: ApiClient) -> None:
     body = api.post([record(), *(record(event_at="x", schema_version="x") for _ in range(30))]).json()
     assert (len(body["errors"]), body["totalErrorCount"], body["rejectedCount"]) == (20, 60, 30)
@@ -181,6 +209,27 @@ def test_gzip_may_have_several_members(api: ApiClient) -> None:
     first, second = json.dumps(record()).encode() + b"\n", json.dumps(record()).encode()
     answer = api.post(gzipped(first) + gzipped(second), content_type=NDJSON, content_encoding="gzip")
     assert answer.json()["acceptedCount"] == 2
+
+
+def test_very_many_members_are_not_copied_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    copied = 0
+
+    class Member:
+        def __init__(self, wbits: int) -> None:
+            self._member = zlib.decompressobj(wbits=wbits)
+
+        def decompress(self, content: bytes, room: int) -> bytes:
+            nonlocal copied
+            copied += len(content)
+            return self._member.decompress(content, room)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._member, name)
+
+    monkeypatch.setattr(bodies, "zlib", SimpleNamespace(decompressobj=Member, error=zlib.error))
+    empty, count = gzip.compress(b""), 3000
+    assert bodies.gunzip(empty * count + gzip.compress(b"a")) == b"a"
+    assert copied < count * 10_000
 
 
 def test_truncated_gzip_and_a_gzip_bomb_are_refused(api: ApiClient) -> None:

@@ -161,6 +161,16 @@ def test_at_most_a_hundred_errors_a_record_one_for_each_pointer() -> None:
     assert len(errors) == MAX_ERRORS == len({e.pointer for e in errors})
 
 
+def test_names_that_are_shown_alike_are_told_apart() -> None:
+    long = "x" * 200
+    assert len(errors_of(record() | {f"{long}a": 1, f"{long}b": 2})) == 2
+    assert len(errors_of(record(vendor_ids={f"{long}a": 1, f"{long}b": 2}))) == 2
+    raw = json.dumps(record()).encode().replace(b'"data"', b'"\\ud800": 1, "\\ud801": 1, "data"', 1)
+    assert [error.pointer for error in errors_of(raw)] == ["/\ufffd", "/\ufffd"]
+    (error,) = errors_of(record() | {"~/" * 100: 1})
+    assert error.pointer == "/" + "~0~1" * 63 + "~0…"
+
+
 def test_every_message_stays_within_its_length() -> None:
     for error in errors_of({"x" * 9000: 1}):
         assert len(error.message) <= 2048
