@@ -22,8 +22,9 @@ from lake.landing import Verdict
 
 log = logs.get(__name__)
 
-# A claim takes several small batches at once, or two large ones: what a claim costs does not grow with its records.
-CLAIM_BATCHES, CLAIM_RECORDS = 64, 2000
+# A claim takes several small batches at once, or two large ones: what a claim costs does not grow with its records. All of
+# it is in memory until it is committed, three to four times its bytes.
+CLAIM_BATCHES, CLAIM_RECORDS, CLAIM_BYTES = 64, 2000, 8 * 1024 * 1024
 # Crashes while claimed alone before a batch is given up.
 MAX_LONE_CRASHES = 10
 # No fault makes a batch wait longer than this before it is claimed again.
@@ -155,19 +156,20 @@ def claim() -> list[Claim]:
         chosen: list[int] = []
         hopeless: list[int] = []
         alone = False
-        room = CLAIM_RECORDS
-        for batch_id, records, crashed, was_alone, crashes, lone_crashes in cursor.fetchall():
+        room, room_bytes = CLAIM_RECORDS, CLAIM_BYTES
+        for batch_id, records, size, crashed, was_alone, crashes, lone_crashes in cursor.fetchall():
             suspect = crashed or crashes > 0
             if lone_crashes + (crashed and was_alone) >= MAX_LONE_CRASHES:
                 hopeless.append(batch_id)
             elif suspect and not chosen:
                 chosen, alone = [batch_id], True
                 break
-            elif suspect or (chosen and records > room):
+            elif suspect or (chosen and (records > room or size > room_bytes)):
                 break
             else:
                 chosen.append(batch_id)
                 room -= records
+                room_bytes -= size
         if hopeless:
             cursor.execute(sql.GIVE_UP, [f"given up: {MAX_LONE_CRASHES} workers died while landing it", hopeless])
             log.error("batch.given_up", batch_ids=[public_ids.of_batch(i) for i in hopeless])
@@ -175,6 +177,13 @@ def claim() -> list[Claim]:
             return []
         cursor.execute(sql.CLAIM, [settings.EVERMUSE_LEASE_SECONDS, who, alone, chosen])
         return [Claim(*row) for row in sorted(cursor.fetchall())]
+
+
+def renew(claims: Sequence[Claim]) -> None:
+    """A new lease for those claims that still stand."""
+    with connection.cursor() as cursor:
+        ids, tokens = [c.batch_id for c in claims], [c.token for c in claims]
+        cursor.execute(sql.RENEW, [ids, tokens, settings.EVERMUSE_LEASE_SECONDS])
 
 
 def release(claims: Sequence[Claim], *, delay: float, reason: str, crashed: bool = False) -> None:

@@ -20,7 +20,7 @@ from django.db import OperationalError, transaction
 from attachments import registration
 from evermuse import logs, public_ids, wake
 from evermuse.errors import StoreUnavailable
-from ingest import batches, catalog, parsers
+from ingest import batches, catalog, leases, parsers
 from ingest.batches import Claim, Incoming, LandedCounts
 from ingest.models import Batch
 from lake import archive, index, outcomes, processors, rejections
@@ -64,9 +64,10 @@ def land_waiting() -> int:
 def land(claims: Sequence[Claim]) -> int:
     """Land claimed batches together. Faults give the claims back; what nobody gives back runs out with its lease."""
     try:
-        landings = _parse(claims)
-        ready = _archive(landings)
-        done = _commit(ready) if ready else []
+        with leases.keeping(claims):
+            landings = _parse(claims)
+            ready = _archive(landings)
+            done = _commit(ready) if ready else []
     except OperationalError as error:
         log.warning("landing.database_fault", error=str(error).strip()[:200], batches=len(claims))
         batches.release(claims, delay=DATABASE_DELAY_SECONDS, reason=f"database: {error}")

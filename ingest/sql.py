@@ -39,8 +39,9 @@ ACCEPT_IF_KEY_IS_SAME = ACCEPT.replace(
 # Waiting batches, oldest first, that nobody else is looking at; a claim that ran out counts as its worker's crash. Times
 # further ahead than any that is ever set come from a clock that was set back since: they bind nobody.
 WAITING = """
-SELECT id, record_count, claimed_until IS NOT NULL AS crashed, claimed_alone, crashes, lone_crashes
-FROM ingest_batch
+SELECT id, record_count, (SELECT size FROM ingest_payload WHERE batch_id = batch.id), claimed_until IS NOT NULL AS crashed,
+  claimed_alone, crashes, lone_crashes
+FROM ingest_batch AS batch
 WHERE status = 'LANDING'
   AND (claimed_until IS NULL OR claimed_until < statement_timestamp()
     OR claimed_until > statement_timestamp() + make_interval(secs => %(lease)s * 2))
@@ -59,6 +60,17 @@ UPDATE ingest_batch SET
 FROM (SELECT id AS old_id, claimed_alone FROM ingest_batch WHERE id = ANY(%s)) AS batch
 WHERE id = batch.old_id
 RETURNING id, claim_token
+"""
+
+# Without waiting: what is locked lands at this moment. What was given back has no lease any more.
+RENEW = """
+WITH held AS (
+  SELECT id FROM ingest_batch
+  WHERE status = 'LANDING' AND claimed_until IS NOT NULL
+    AND (id, claim_token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
+  FOR UPDATE SKIP LOCKED
+)
+UPDATE ingest_batch AS b SET claimed_until = statement_timestamp() + make_interval(secs => %s) FROM held WHERE b.id = held.id
 """
 
 # What landing needs of claimed batches.

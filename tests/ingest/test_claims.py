@@ -10,11 +10,12 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from evermuse.errors import StoreUnavailable
-from ingest import batches, pipeline, sweeper
+from ingest import batches, leases, pipeline, sweeper
 from ingest.models import Batch
 from lake.models import BatchOutcomes, Record
 from tests.http_client import ApiClient
 from tests.ingest.landing import outcomes, send_and_land, versions
+from tests.journeys.stack import until
 from tests.records import record
 
 
@@ -34,6 +35,54 @@ def test_a_claim_takes_two_large_batches_at_most(api: ApiClient) -> None:
     for _ in range(3):
         api.post([record() for _ in range(700)])
     assert [len(batches.claim()) for _ in range(3)] == [2, 1, 0]
+
+
+def test_a_claim_takes_eight_megabytes_at_most(api: ApiClient) -> None:
+    for _ in range(3):
+        api.post(record(data={"text": "x" * 3_000_000}))
+    assert [len(batches.claim()) for _ in range(3)] == [2, 1, 0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_slow_landing_keeps_its_claims(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "EVERMUSE_LEASE_SECONDS", 3)
+    batch_id = api.post(record()).json()["batchId"]
+
+    def slow(landings: list[Any]) -> list[Any]:
+        began = Batch.objects.get().claimed_until
+        assert began is not None
+        until(lambda: timezone.now() > began, "the lease that it was claimed with is over")
+        assert batches.claim() == []
+        return archive(landings)
+
+    archive = pipeline._archive
+    monkeypatch.setattr(pipeline, "_archive", slow)
+    assert pipeline.land_waiting() == 1
+    assert (api.batch(batch_id)["status"], Batch.objects.get().crashes) == ("COMPLETE", 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_that_hangs_loses_them_in_the_end(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "EVERMUSE_LEASE_SECONDS", 1)
+    monkeypatch.setattr(leases, "LONGEST_LANDING_SECONDS", 0.0)
+    api.post(record())
+    claims = batches.claim()
+    with leases.keeping(claims):
+        until(lambda: batches.waiting(1), "another worker may have it")
+    assert [c.token for c in batches.claim()] == [claims[0].token + 1]
+
+
+def test_what_was_given_back_or_taken_over_is_not_renewed(api: ApiClient) -> None:
+    api.post(record())
+    stale = batches.claim()
+    batches.release(stale, delay=0, reason="")
+    batches.renew(stale)
+    assert Batch.objects.get().claimed_until is None
+    fresh = batches.claim()
+    expire()
+    batches.renew(stale)
+    assert batches.claim() != []
+    assert [c.token for c in fresh] == [stale[0].token + 1]
 
 
 def test_the_oldest_comes_first(api: ApiClient) -> None:
