@@ -15,6 +15,8 @@ log = logs.get(__name__)
 WINDOW_MICROSECONDS = 1_000_000
 # While Redis does not answer, ask again only after this many seconds: a hanging one must not hold every request.
 PAUSE_SECONDS = 1.0
+# A Redis that takes longer is away: a request waits for it no longer than this.
+TIMEOUT_SECONDS = 0.3
 
 # A sorted set of the instants of admitted requests, no two the same. Redis's clock serves all processes; refused requests
 # leave no trace. It gives 0 for "go on", or the microseconds until the oldest request leaves the window.
@@ -46,7 +48,11 @@ class RateLimiter:
 
     def __init__(self, url: str) -> None:
         self._pool = redis.ConnectionPool.from_url(
-            url, socket_timeout=0.3, socket_connect_timeout=0.3, retry=None, health_check_interval=0
+            url,
+            socket_timeout=TIMEOUT_SECONDS,
+            socket_connect_timeout=TIMEOUT_SECONDS,
+            retry=None,
+            health_check_interval=0,
         )
         self._sha = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
         self._kept = _Kept()

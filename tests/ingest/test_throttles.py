@@ -26,8 +26,14 @@ def key(servers: Servers) -> str:
 
 @pytest.fixture
 def window(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Sets the window, in microseconds: one that no test outlives, or a short one."""
+    """Sets the window, in microseconds, to one that no test outlives. A slow machine must not pass for an absent Redis."""
+    monkeypatch.setattr(throttles, "TIMEOUT_SECONDS", 30.0)
     return lambda microseconds: monkeypatch.setattr(throttles, "WINDOW_MICROSECONDS", microseconds)
+
+
+def is_an_hour(wait: int) -> bool:
+    """What is left of an hour in a test, however slow the machine."""
+    return 3000 < wait <= 3600
 
 
 def _ask(url: str, key: str, times: int, start: Any, passed: Any) -> None:
@@ -54,7 +60,7 @@ def test_refused_requests_do_not_count(key: str, window: Callable[[int], None]) 
     limiter = RateLimiter(settings.REDIS_URL)
     assert [limiter.wait(key, 2) for _ in range(2)] == [0, 0]
     waits = [limiter.wait(key, 2) for _ in range(50)]
-    assert all(3590 <= wait <= 3600 for wait in waits)
+    assert all(is_an_hour(wait) for wait in waits)
     assert redis.Redis.from_url(settings.REDIS_URL).zcard(f"evermuse:rate:{key}") == 2
 
 
@@ -73,7 +79,8 @@ def test_a_request_passes_when_the_oldest_has_left_the_window(key: str, window: 
 def test_keys_do_not_share_a_limit(key: str, window: Callable[[int], None]) -> None:
     window(HOUR)
     limiter = RateLimiter(settings.REDIS_URL)
-    assert [limiter.wait(f"{key}{name}", 1) for name in "abcab"] == [0, 0, 0, 3600, 3600]
+    assert [limiter.wait(f"{key}{name}", 1) for name in "abc"] == [0, 0, 0]
+    assert all(is_an_hour(limiter.wait(f"{key}{name}", 1)) for name in "ab")
 
 
 def test_the_wait_is_a_whole_number_of_at_least_one_second(key: str) -> None:
@@ -96,7 +103,7 @@ def test_a_connection_that_died_lets_nobody_through(key: str, window: Callable[[
     mine = limiter._kept.connection
     mine.send_command("CLIENT", "ID")
     assert redis.Redis.from_url(settings.REDIS_URL).client_kill_filter(_id=str(mine.read_response())) == 1
-    assert limiter.wait(key, 1) == 3600
+    assert is_an_hour(limiter.wait(key, 1))
 
 
 def test_threads_that_come_and_go_do_not_use_the_limit_up(key: str, window: Callable[[int], None]) -> None:
@@ -107,7 +114,8 @@ def test_threads_that_come_and_go_do_not_use_the_limit_up(key: str, window: Call
         thread = threading.Thread(target=lambda: waits.append(limiter.wait(key, 1)))
         thread.start()
         thread.join()
-    assert waits == [0] + [3600] * 129
+    assert waits[0] == 0
+    assert all(is_an_hour(wait) for wait in waits[1:])
 
 
 def test_redis_is_asked_again_after_a_pause(key: str) -> None:
