@@ -20,7 +20,7 @@ def ago(**units: float) -> datetime:
 
 
 def batch(workspace: Workspace, at: datetime, *, status: str = "COMPLETE", accepted: int = 3, rejected: int = 0, **more: Any) -> Batch:  # fmt: skip
-    """A batch that was accepted (and, unless it waits, landed) at a time."""
+    """A batch that was accepted (oldest first, as ids are given; and, unless it waits, landed) at a time."""
     settled = {} if status == "LANDING" else {"landed_at": at, "completed_at": at}
     fields = {
         "source": "crm", "type": "call", "status": status, "created_at": at, "record_count": accepted + rejected,

@@ -1,6 +1,9 @@
 """Rollups: exact, whenever rows change, whatever round was missed, run twice or run at once."""
 
+import itertools
+import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -25,9 +28,9 @@ def know_later(workspace: Workspace) -> None:
 
 def test_a_minute_holds_what_was_accepted_in_it(workspace: Workspace, other_workspace: Workspace) -> None:
     at = ago(minutes=7)
+    batch(workspace, at - MINUTE, accepted=1)
     batch(workspace, at, accepted=3, rejected=2)
     batch(workspace, at, accepted=0, rejected=4, status="FAILED")
-    batch(workspace, at - MINUTE, accepted=1)
     batch(other_workspace, at, accepted=10)
     roll_up()
     minute = floor(at, MINUTE)
@@ -49,7 +52,7 @@ def test_hours_and_counters_are_the_sums_of_minutes(workspace: Workspace) -> Non
 
 
 def test_a_repeated_round_changes_nothing(workspace: Workspace) -> None:
-    for minutes in range(5):
+    for minutes in (4, 3, 2, 1, 0):
         reject(batch(workspace, ago(minutes=minutes), rejected=1), 0, ("VALIDATION_ERROR", "/_type"))
     roll_up()
     before = list(Rollup.objects.order_by("id").values())
@@ -93,7 +96,8 @@ def test_a_counter_never_falls(api: ApiClient, workspace: Workspace) -> None:
 def test_after_a_downtime_rounds_catch_up_by_minutes_and_by_hours(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rollup, "ROUND_SECONDS", 0.05)
+    # A clock by which each look takes a second, so that a round has time for a few stretches.
+    monkeypatch.setattr(rollup, "time", SimpleNamespace(monotonic=itertools.count().__next__))
     monkeypatch.setattr(rollup, "KEEP_MINUTES", timedelta(hours=3))
     long_ago, lately = ago(hours=60), ago(hours=2)
     batch(workspace, long_ago, accepted=5)
@@ -101,7 +105,7 @@ def test_after_a_downtime_rounds_catch_up_by_minutes_and_by_hours(
     batch(workspace, ago(minutes=0), accepted=1)
     first = rollup.roll_up()
     assert 0 < first < 60
-    monkeypatch.setattr(rollup, "ROUND_SECONDS", 5.0)
+    monkeypatch.setattr(rollup, "time", time)
     roll_up()
     assert values("hour", at=floor(long_ago, HOUR))["records"] == 5
     assert values("minute", at=floor(lately, MINUTE))["records"] == 7
@@ -154,14 +158,15 @@ def test_reasons_count_each_record_once_for_each_of_its_errors_wherever_in_a_lis
 def test_labels_that_clients_make_up_are_bounded(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measures, "MAX_LABELS", 2)
     monkeypatch.setattr(rollup, "MAX_COUNTER_LABELS", 3)
-    for minutes in (3, 4):
-        sent = batch(workspace, ago(minutes=minutes))
+    instants = {4: ago(minutes=4), 3: ago(minutes=3)}
+    for minutes, at in instants.items():
+        sent = batch(workspace, at)
         for number in range(4):
             for times in range(number + 1):
                 name = f"host{number}-{minutes}"
-                attempt(file(sent, name, position=10 * number + times), ago(minutes=minutes), "TIMEOUT")
+                attempt(file(sent, name, position=10 * number + times), at, "TIMEOUT")
     roll_up()
-    minute = values("minute", at=floor(ago(minutes=4), MINUTE))
+    minute = values("minute", at=floor(instants[4], MINUTE))
     assert {name: n for name, n in minute.items() if "failures" in name} == {
         "download_failures host3-4 TIMEOUT": 4, "download_failures host2-4 TIMEOUT": 3, "download_failures other": 3,
     }  # fmt: skip
