@@ -69,7 +69,7 @@ def test_behind_an_open_breaker_files_fail_when_their_window_is_over(
     urls = [vendor.on(f"/{n}", lambda x: x.answer(status="500 Oops")) for n in range(5)]
     batch_id = send(api, *(file(url) for url in urls))
     run(api, batch_id)
-    Attachment.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=239))
+    Attachment.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=180))
     sweeper.sweep()
     assert api.batch(batch_id)["attachmentDownloadFailed"] == 0
     Attachment.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=241))
