@@ -3,9 +3,9 @@
 While a thread fetches one file after the other it keeps its connections: a new one costs a name, two or three round trips
 and a handshake, for most files more than the file. A kept one leads where it led when it was checked, some seconds ago.
 
-HTTP/1.1 matches answers to requests by their order alone. A kept connection on which anything came before it was asked is
-closed; what a server sends too much and just as the next request leaves, no client can tell from the answer. So no
-connection serves the files of two workspaces.
+HTTP/1.1 matches answers to requests by their order alone. A kept connection on which something waits that nobody
+asked for is closed; what comes just as the next request leaves, no client can tell from the answer. So no connection
+serves the files of two workspaces.
 """
 
 import contextlib

@@ -46,11 +46,10 @@ def _lines(content: bytes) -> list[bytes]:
 
 def _json(content: bytes) -> list[bytes]:
     text = content.strip(_SPACE)
-    begin = len(content) - len(content.lstrip(_SPACE))
     try:
         text.decode()
     except UnicodeDecodeError as error:
-        raise _invalid_json(content, begin + error.start, "not UTF-8") from None
+        raise _invalid_json(content, error.start, "not UTF-8") from None
     try:
         if text[:1] == b"[":
             return [bytes(raw) for raw in _ARRAY.decode(text)]
@@ -61,7 +60,7 @@ def _json(content: bytes) -> list[bytes]:
     try:
         return _scan(text)
     except json_text.JsonSyntaxError as error:
-        raise _invalid_json(content, begin + error.offset, error.reason) from None
+        raise _invalid_json(content, error.offset, error.reason) from None
 
 
 def _records_of(text: bytes, fields: dict[str, msgspec.Raw]) -> list[bytes]:
@@ -102,7 +101,8 @@ def _scan(text: bytes) -> list[bytes]:
 
 
 def _invalid_json(content: bytes, offset: int, reason: str) -> Refusal:
-    before = content[:offset]
+    """``offset``: from the first byte that is no white space."""
+    before = content[: len(content) - len(content.lstrip(_SPACE)) + offset]
     line = before.count(b"\n") + 1
     column = len(before[before.rfind(b"\n") + 1 :].decode(errors="replace")) + 1
     return Refusal(

@@ -39,8 +39,8 @@ ACCEPT_IF_KEY_IS_SAME = ACCEPT.replace(
 # Waiting batches, oldest first, that nobody else is looking at; a claim that ran out counts as its worker's crash. Times
 # further ahead than any that is ever set come from a clock that was set back since: they bind nobody.
 WAITING = """
-SELECT id, record_count, (SELECT size FROM ingest_payload WHERE batch_id = batch.id), claimed_until IS NOT NULL AS crashed,
-  claimed_alone, crashes, lone_crashes
+SELECT id, record_count, coalesce((SELECT size FROM ingest_payload WHERE batch_id = batch.id), 0) AS size,
+  claimed_until IS NOT NULL AS crashed, claimed_alone, crashes, lone_crashes
 FROM ingest_batch AS batch
 WHERE status = 'LANDING'
   AND (claimed_until IS NULL OR claimed_until < statement_timestamp()

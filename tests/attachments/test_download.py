@@ -9,12 +9,13 @@ from collections.abc import Callable
 import pytest
 from pytest_django.fixtures import Settings
 
-from attachments import download, url_policy, watch
+from attachments import content, download, url_policy, watch
 from attachments.download import CHUNK_BYTES, HEADERS
 from attachments.failures import DownloadFailed, Failure
 from attachments.url_policy import Target
 from attachments.watch import Transfer, watchdog
 from tests.attachments.vendor import Exchange, Vendor
+from tests.counted_zlib import CountedZlib
 
 BODY = bytes(range(256)) * 40
 
@@ -131,6 +132,14 @@ def test_https_is_never_left_for_http(vendor: Vendor, monkeypatch: pytest.Monkey
     monkeypatch.setattr(url_policy, "target", lambda url: next(at))
     failure = failure_of(vendor.on("/a", redirect_to("http://127.0.0.1/x")))
     assert (failure.code, len(vendor.requests)) == ("BAD_REDIRECT", 1)
+
+
+def test_a_gzip_of_very_many_members_is_not_copied_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(content, "zlib", counted := CountedZlib())
+    members = CHUNK_BYTES // 20
+    chunk = gzip.compress(b"") * members
+    assert b"".join(content.decoded([chunk, gzip.compress(b"a")], "gzip")) == b"a"
+    assert 0 < counted.given < members * 20_000
 
 
 def test_a_gzip_that_nobody_asked_for_is_unpacked_in_bounded_steps(vendor: Vendor) -> None:

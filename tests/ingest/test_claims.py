@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from evermuse.errors import StoreUnavailable
 from ingest import batches, leases, pipeline, sweeper
-from ingest.models import Batch
+from ingest.models import Batch, Payload
 from lake.models import BatchOutcomes, Record
 from tests.http_client import ApiClient
 from tests.ingest.landing import outcomes, send_and_land, versions
@@ -41,6 +41,17 @@ def test_a_claim_takes_eight_megabytes_at_most(api: ApiClient) -> None:
     for _ in range(3):
         api.post(record(data={"text": "x" * 3_000_000}))
     assert [len(batches.claim()) for _ in range(3)] == [2, 1, 0]
+
+
+def test_a_batch_without_its_payload_is_in_nobodys_way(api: ApiClient) -> None:
+    broken, sound = (api.post(record()).json()["batchId"] for _ in range(2))
+    Payload.objects.filter(batch_id=int(broken[6:])).delete()
+    assert len(batches.claim()) == 2
+    expire()
+    for _ in range(2):
+        pipeline.land_waiting()
+        Batch.objects.update(not_before=None)
+    assert (api.batch(broken)["status"], api.batch(sound)["status"]) == ("LANDING", "COMPLETE")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -2,9 +2,7 @@
 
 import gzip
 import json
-import zlib
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +11,7 @@ from ingest import batches, bodies
 from ingest.models import Batch, Payload
 from ingest.parsers import MAX_RECORDS
 from lake.models import RejectedRecord
+from tests.counted_zlib import CountedZlib
 from tests.http_client import NDJSON, ApiClient, gzipped
 from tests.records import record
 
@@ -212,24 +211,10 @@ def test_gzip_may_have_several_members(api: ApiClient) -> None:
 
 
 def test_very_many_members_are_not_copied_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    copied = 0
-
-    class Member:
-        def __init__(self, wbits: int) -> None:
-            self._member = zlib.decompressobj(wbits=wbits)
-
-        def decompress(self, content: bytes, room: int) -> bytes:
-            nonlocal copied
-            copied += len(content)
-            return self._member.decompress(content, room)
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self._member, name)
-
-    monkeypatch.setattr(bodies, "zlib", SimpleNamespace(decompressobj=Member, error=zlib.error))
+    monkeypatch.setattr(bodies, "zlib", counted := CountedZlib())
     empty, count = gzip.compress(b""), 3000
     assert bodies.gunzip(empty * count + gzip.compress(b"a")) == b"a"
-    assert copied < count * 10_000
+    assert 0 < counted.given < count * 10_000
 
 
 def test_truncated_gzip_and_a_gzip_bomb_are_refused(api: ApiClient) -> None:

@@ -1,0 +1,20 @@
+"""How long a landing process waits, when it ends, for a parent that reads no results any more."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import billiard.pool
+import pytest
+
+from evermuse.celery import _end_promptly
+
+
+def test_a_process_gives_a_parent_that_reads_nothing_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(billiard.pool, "time", SimpleNamespace(sleep=waits.append))
+    monkeypatch.setattr(billiard.pool, "GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT", 300)
+    _end_promptly()
+    worker: Any = billiard.pool.Worker.__new__(billiard.pool.Worker)
+    worker.on_ready_counter = SimpleNamespace(value=0)
+    assert worker._ensure_messages_consumed(completed=1) is False
+    assert sum(waits) == pytest.approx(2.0)
