@@ -6,7 +6,6 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import psutil
 import pytest
 
 from evermuse import public_ids
@@ -209,26 +208,6 @@ def test_sigterm_under_load_loses_nothing_and_ends(client: HttpClient, stack: St
     stack.start("worker-landing", "beat")
     complete(client, accepted)
     assert len(client.records()) == 1200
-
-
-def test_a_stop_does_not_wait_for_results_that_nobody_reads(client: HttpClient, stack: Stack) -> None:
-    complete(client, [client.send(record())])  # It is up.
-    parent = psutil.Process(stack.pid("worker-landing"))
-    children = parent.children()
-    for child in children:
-        child.suspend()
-    batch_id = client.send(record())
-    with stack.broker() as broker:
-        until(lambda: broker.hlen("unacked") >= len(children), "the parent has taken a message for each of them")
-    worker = stack.children.pop("worker-landing")
-    worker.stop()
-    # Celery's own: it runs while the parent waits for its children.
-    until(lambda: parent.num_threads() > 1, "the parent has forgotten what it handed out")
-    for child in children:
-        child.resume()
-    assert worker.wait(15.0), "worker-landing did not end on SIGTERM"
-    stack.start("worker-landing")
-    complete(client, [batch_id])
 
 
 def test_a_web_server_ended_under_load_keeps_what_it_accepted(client: HttpClient, stack: Stack) -> None:
