@@ -18,6 +18,7 @@ from minio.datatypes import Part
 from minio.error import S3Error
 
 from attachments.measure import Checksums, Measure
+from attachments.served_names import disposition, served_type
 from evermuse.errors import StoreUnavailable
 from lake import object_store
 
@@ -213,12 +214,14 @@ def upload_url(key: str, *, lifetime: timedelta) -> str:
 
 def download_url(storage_uri: str, *, filename: str, mime_type: str) -> str:
     """A URL that serves the stored file for an hour, as a download under its own name. Needs no network."""
-    headers = {"response-content-type": mime_type, "response-content-disposition": _disposition(filename)}
     return _presigner().presigned_get_object(
         settings.MINIO_BUCKET,
         object_store.key_of(storage_uri),
         expires=DOWNLOAD_URL_LIFETIME,
-        response_headers={name: value for name, value in headers.items() if value},
+        response_headers={
+            "response-content-type": served_type(mime_type),
+            "response-content-disposition": disposition(filename),
+        },
     )
 
 
@@ -241,7 +244,7 @@ def preview_url(storage_uri: str, *, mime_type: str) -> str:
         settings.MINIO_BUCKET,
         object_store.key_of(storage_uri),
         expires=DOWNLOAD_URL_LIFETIME,
-        response_headers={"response-content-type": mime_type, "response-content-disposition": "inline"},
+        response_headers={"response-content-type": served_type(mime_type), "response-content-disposition": "inline"},
     )
 
 
@@ -254,9 +257,3 @@ def _presigner() -> Minio:
         secure=settings.MINIO_PUBLIC_SECURE,
         region="us-east-1",
     )
-
-
-def _disposition(filename: str) -> str:
-    """RFC 6266: a download; the name only in characters that need no encoding rules."""
-    name = "".join(c if c.isascii() and (c.isalnum() or c in " ._-()") else "_" for c in filename)[:200].strip()
-    return f'attachment; filename="{name}"' if name else "attachment"

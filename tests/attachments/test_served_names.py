@@ -1,0 +1,123 @@
+"""How a stored file is served: under its own name in any script, as a type that no browser runs."""
+
+import io
+import re
+from urllib.parse import quote, unquote
+
+import pytest
+import requests
+from django.conf import settings
+
+from attachments import storage
+from attachments.served_names import disposition, served_type
+from deploy.local.embedded import Servers
+from lake import object_store
+
+
+def saved_as(header: str) -> tuple[str, str]:
+    """The name for clients that know ``filename*``, and the one for the others."""
+    found = re.fullmatch(r"""attachment; filename="([^"]*)"(?:; filename\*=UTF-8''([A-Za-z0-9._~%-]*))?""", header)
+    assert found, header
+    return unquote(found[2]) if found[2] else found[1], found[1]
+
+
+@pytest.mark.parametrize(
+    "name", ["日本語レポート.pdf", "Vertrag – Müller.docx", "отчёт.txt", "تقرير.pdf", "क्ष\u200d.mp3", "👩‍🔬.png"]
+)
+def test_a_name_in_any_script_is_kept(name: str) -> None:
+    header = disposition(name)
+    own, plain = saved_as(header)
+    assert own == name
+    assert f"filename*=UTF-8''{quote(name, safe='')}" in header
+    assert header.isascii()
+    assert plain.rpartition(".")[2] == name.rpartition(".")[2]
+
+
+def test_an_ascii_name_needs_no_second_form() -> None:
+    assert disposition("call (2).mp3") == 'attachment; filename="call (2).mp3"'
+
+
+def test_a_name_with_other_ascii_characters_is_kept_in_the_second_form() -> None:
+    header = disposition("100%; #1 'final'.pdf")
+    assert saved_as(header) == ("100%; #1 'final'.pdf", "100__ _1 _final_.pdf")
+
+
+@pytest.mark.parametrize(
+    ("name", "extension"),
+    [
+        ("a" * 300 + ".pdf", ".pdf"),
+        ("日" * 300 + ".pdf", ".pdf"),
+        ("x" * 400 + ".tar.gz", ".tar.gz"),
+        ("é" * 400, ""),
+        ("n" * 200 + "." + "e" * 300, ""),
+    ],
+)
+def test_a_long_name_is_cut_before_its_extension(name: str, extension: str) -> None:
+    own, plain = saved_as(disposition(name))
+    assert 245 <= len(own.encode()) <= 255
+    assert own.endswith(extension)
+    assert name.startswith(own.removesuffix(extension))
+    assert plain.endswith(extension)
+
+
+def test_a_name_of_255_bytes_is_whole() -> None:
+    name = "a" * 251 + ".pdf"
+    assert saved_as(disposition(name))[0] == name
+
+
+@pytest.mark.parametrize(
+    ("name", "harmless"),
+    [
+        ('a"; filename="b.exe', "a_; filename=_b.exe"),
+        ("../../etc/passwd", ".._.._etc_passwd"),
+        ("..\\evil.pdf", ".._evil.pdf"),
+        ("a\r\nSet-Cookie: x=1.pdf", "a__Set-Cookie: x=1.pdf"),
+        ("invoice\u202efdp.exe", "invoice_fdp.exe"),
+        ("a\u2066b\u2069\ufeff\u200e.pdf", "a_b___.pdf"),
+        ("line\u2028end\x7f\x00.txt", "line_end__.txt"),
+        ("lone\udc80.txt", "lone_.txt"),
+    ],
+)
+def test_characters_that_deceive_are_replaced(name: str, harmless: str) -> None:
+    header = disposition(name)
+    assert saved_as(header)[0] == harmless
+    assert not set(header) & set("\r\n\x00")
+
+
+@pytest.mark.parametrize("name", ["", " ", "..", "."])
+def test_a_name_that_is_none_leaves_it_to_the_browser(name: str) -> None:
+    assert disposition(name) == "attachment"
+
+
+@pytest.mark.parametrize(
+    "active",
+    [
+        "text/html", "TEXT/HTML; charset=utf-8", "application/xhtml+xml", "image/svg+xml", "text/xml", "application/xml",
+        "application/rss+xml", "text/javascript", "application/ecmascript", "text/xsl", "multipart/x-mixed-replace",
+        "message/rfc822", "application/x-shockwave-flash", "unknown/unknown", "application/unknown", "", "*/*", "pdf",
+        "image/png\r\nX-Evil: 1", "text/plain; x=<script>",
+    ],
+)  # fmt: skip
+def test_a_type_that_a_browser_would_run_or_guess_is_served_as_bytes(active: str) -> None:
+    assert served_type(active) == "application/octet-stream"
+
+
+@pytest.mark.parametrize(
+    "harmless",
+    [
+        "application/pdf", "audio/mpeg", "text/csv; charset=utf-8", "image/png", "application/json",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ],
+)  # fmt: skip
+def test_another_type_stays(harmless: str) -> None:
+    assert served_type(harmless) == harmless
+
+
+def test_the_store_serves_name_and_type(servers: Servers) -> None:
+    object_store.ensure_bucket()
+    body, key, name = b"<script>alert(1)</script>", "attachments/test/served", "報告 “final” 100%.html"
+    object_store.client().put_object(settings.MINIO_BUCKET, key, io.BytesIO(body), len(body), "text/html")
+    answer = requests.get(storage.download_url(object_store.uri(key), filename=name, mime_type="text/html"), timeout=10)
+    assert answer.content == body
+    assert saved_as(answer.headers["Content-Disposition"])[0] == name
+    assert answer.headers["Content-Type"] == "application/octet-stream"
