@@ -15,7 +15,7 @@ from django.db import close_old_connections, connection
 from kombu import Exchange, Queue
 from structlog import contextvars
 
-from evermuse import collector, env, priority
+from evermuse import collector, env, heartbeat, priority
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 
@@ -127,6 +127,12 @@ def _give_way(**_: Any) -> None:
 def _settle_collector(**_: Any) -> None:
     """In each landing process."""
     collector.settle()
+
+
+@worker_process_init.connect
+def _watch_process(**_: Any) -> None:
+    """In each landing process: one that hangs ends, and the pool starts another."""
+    heartbeat.start()
 
 
 @task_prerun.connect

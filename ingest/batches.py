@@ -25,8 +25,8 @@ log = logs.get(__name__)
 # A claim takes several small batches at once, or two large ones: what a claim costs does not grow with its records. All of
 # it is in memory until it is committed, three to four times its bytes.
 CLAIM_BATCHES, CLAIM_RECORDS, CLAIM_BYTES = 64, 2000, 8 * 1024 * 1024
-# Crashes while claimed alone before a batch is given up.
-MAX_LONE_CRASHES = 10
+# Crashes while claimed alone before a batch is given up. Each may cost a hang and a lease.
+MAX_LONE_CRASHES = 3
 # No fault makes a batch wait longer than this before it is claimed again.
 LONGEST_DELAY_SECONDS = 30.0
 
@@ -171,11 +171,13 @@ def claim() -> list[Claim]:
                 room -= records
                 room_bytes -= size
         if hopeless:
-            cursor.execute(sql.GIVE_UP, [f"given up: {MAX_LONE_CRASHES} workers died while landing it", hopeless])
+            cursor.execute(
+                sql.GIVE_UP, [f"given up: {MAX_LONE_CRASHES} workers died or hung while landing it alone", hopeless]
+            )
             log.error("batch.given_up", batch_ids=[public_ids.of_batch(i) for i in hopeless])
         if not chosen:
             return []
-        cursor.execute(sql.CLAIM, [settings.EVERMUSE_LEASE_SECONDS, who, alone, chosen])
+        cursor.execute(sql.CLAIM, {**_plausible(), "who": who, "alone": alone, "ids": chosen})
         return [Claim(*row) for row in sorted(cursor.fetchall())]
 
 
@@ -193,6 +195,7 @@ def release(claims: Sequence[Claim], *, delay: float, reason: str, crashed: bool
             sql.RELEASE,
             [
                 delay,
+                crashed,
                 reason.replace("\0", "")[:500],
                 crashed,
                 crashed,

@@ -1,4 +1,7 @@
-"""Leases of batches that take their time to land: renewed while their worker lives, so that slow is not taken for dead."""
+"""Leases of batches that take their time to land: renewed while their worker lives, so that slow is not taken for dead.
+
+A landing that never ends would hold a process for ever: after its longest time the process ends itself.
+"""
 
 import contextlib
 import threading
@@ -8,14 +11,14 @@ from collections.abc import Iterator, Sequence
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from evermuse import logs
+from evermuse import heartbeat, logs, public_ids
 from ingest import batches
 from ingest.batches import Claim
 
 log = logs.get(__name__)
 
-# A landing that takes longer hangs: others may have its batches.
-LONGEST_LANDING_SECONDS = 600.0
+# A landing that takes longer hangs.
+LONGEST_LANDING_SECONDS = 300.0
 
 
 @contextlib.contextmanager
@@ -31,7 +34,11 @@ def keeping(claims: Sequence[Claim]) -> Iterator[None]:
 
 def _renew(claims: Sequence[Claim], ended: threading.Event) -> None:
     ends_at = time.monotonic() + LONGEST_LANDING_SECONDS
-    while not ended.wait(settings.EVERMUSE_LEASE_SECONDS / 3) and time.monotonic() < ends_at:
+    while not ended.wait(settings.EVERMUSE_LEASE_SECONDS / 3):
+        if time.monotonic() >= ends_at:
+            log.error("landing.hangs", batch_ids=[public_ids.of_batch(claim.batch_id) for claim in claims])
+            heartbeat.end_process()
+            return
         try:
             batches.renew(claims)
         except DatabaseError as error:

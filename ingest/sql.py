@@ -36,11 +36,12 @@ ACCEPT_IF_KEY_IS_SAME = ACCEPT.replace(
     "\n  RETURNING id", f" FROM ({_KEY}) AS key WHERE key::text = %s\n  RETURNING id", 1
 )
 
-# Waiting batches, oldest first, that nobody else is looking at; a claim that ran out counts as its worker's crash. Times
-# further ahead than any that is ever set come from a clock that was set back since: they bind nobody.
+# Waiting batches, oldest first, that nobody else is looking at. A claim that ran out counts as its worker's crash. Times
+# further ahead than any that is ever set come from a clock that was set back since: they are ignored, and say nothing about
+# the worker.
 WAITING = """
 SELECT id, record_count, coalesce((SELECT size FROM ingest_payload WHERE batch_id = batch.id), 0) AS size,
-  claimed_until IS NOT NULL AS crashed, claimed_alone, crashes, lone_crashes
+  coalesce(claimed_until < statement_timestamp(), false) AS crashed, claimed_alone, crashes, lone_crashes
 FROM ingest_batch AS batch
 WHERE status = 'LANDING'
   AND (claimed_until IS NULL OR claimed_until < statement_timestamp()
@@ -53,11 +54,13 @@ FOR UPDATE SKIP LOCKED
 
 CLAIM = """
 UPDATE ingest_batch SET
-  claim_token = claim_token + 1, claimed_until = statement_timestamp() + make_interval(secs => %s), claimed_by = %s,
-  claimed_alone = %s, attempts = attempts + 1, not_before = NULL,
-  crashes = crashes + (claimed_until IS NOT NULL)::int,
-  lone_crashes = lone_crashes + (claimed_until IS NOT NULL AND batch.claimed_alone)::int
-FROM (SELECT id AS old_id, claimed_alone FROM ingest_batch WHERE id = ANY(%s)) AS batch
+  claim_token = claim_token + 1, claimed_until = statement_timestamp() + make_interval(secs => %(lease)s), claimed_by = %(who)s,
+  claimed_alone = %(alone)s, attempts = attempts + 1, not_before = NULL,
+  crashes = crashes + batch.crashed, lone_crashes = lone_crashes + batch.claimed_alone::int * batch.crashed
+FROM (
+  SELECT id AS old_id, claimed_alone, coalesce(claimed_until < statement_timestamp(), false)::int AS crashed
+  FROM ingest_batch WHERE id = ANY(%(ids)s)
+) AS batch
 WHERE id = batch.old_id
 RETURNING id, claim_token
 """
@@ -86,10 +89,12 @@ UPDATE ingest_batch SET status = 'FAILED', claimed_until = NULL, claim_token = c
 WHERE id = ANY(%s) AND status = 'LANDING'
 """
 
-# Give a claim back before its end. With a crash it will be claimed alone.
+# Give a claim back before its end. With a crash it will be claimed alone; after a crash alone it waits ten times as long, so
+# that a fault of ours that passes does not use up its few tries.
 RELEASE = """
-UPDATE ingest_batch SET claimed_until = NULL, not_before = statement_timestamp() + make_interval(secs => %s), failure = %s,
-  crashes = crashes + %s::int, lone_crashes = lone_crashes + (%s AND claimed_alone)::int
+UPDATE ingest_batch SET claimed_until = NULL,
+  not_before = statement_timestamp() + make_interval(secs => %s * CASE WHEN %s AND claimed_alone THEN 10 ELSE 1 END),
+  failure = %s, crashes = crashes + %s::int, lone_crashes = lone_crashes + (%s AND claimed_alone)::int
 WHERE status = 'LANDING' AND (id, claim_token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
 """
 
