@@ -19,11 +19,13 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
+from evermuse import serving
 from evermuse.asgi_body import COMPLETE, MAX_SENT_BYTES, Disconnected, Message, Receive, Send, read_body
 from evermuse.collector import settle as settle_collector
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 
+serving.demand()
 django = get_wsgi_application()
 # A thread that comes back from the database waits for the interpreter's lock: at the default of 5 ms a turn, eight threads
 # spend their time in this queue.

@@ -10,12 +10,12 @@ from typing import Any
 
 import billiard.pool
 from celery import Celery
-from celery.signals import setup_logging, task_postrun, task_prerun, worker_init, worker_process_init
+from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init, worker_process_init
 from django.db import close_old_connections, connection
 from kombu import Exchange, Queue
 from structlog import contextvars
 
-from evermuse import collector, env, heartbeat, priority
+from evermuse import collector, env, heartbeat, priority, server_urls, serving
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 
@@ -26,13 +26,16 @@ ROLL_UP_SECONDS = 10
 
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
+BROKER_URL, BROKER_TLS = env.read("CELERY_BROKER_URL", DEFAULT_BROKER_URL, server_urls.broker)
+
 app = Celery("evermuse")
 
 
 class Config:
     """Celery's settings. One object: a second ``config_from_object`` would replace all of it."""
 
-    broker_url = env.text("CELERY_BROKER_URL", DEFAULT_BROKER_URL)
+    broker_url = BROKER_URL
+    broker_use_ssl = BROKER_TLS
     # Each with an exchange of its own: on the default one, every queue would get every message.
     task_queues = tuple(Queue(name, Exchange(name), routing_key=name) for name in QUEUES)
     task_default_queue = MAINTENANCE
@@ -101,6 +104,13 @@ class Config:
 
 app.config_from_object(Config)
 app.autodiscover_tasks()
+
+
+@worker_init.connect
+@beat_init.connect
+def _refuse_what_is_unsafe(**_: Any) -> None:
+    """An exception of a signal's receiver is only logged; SystemExit ends the process."""
+    serving.demand_or_exit()
 
 
 @worker_init.connect

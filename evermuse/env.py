@@ -8,10 +8,15 @@ configured talks to the servers that ``make run`` started.
 import ipaddress
 import json
 import os
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
+
+from evermuse import server_urls
+
+_asked: set[str] = set()
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -34,8 +39,19 @@ def _embedded() -> dict[str, str]:
     return {str(name): str(value) for name, value in values.items()}
 
 
+def is_set(name: str) -> bool:
+    """Whether ``name`` has a value that is not empty, wherever it comes from."""
+    return bool(text(name, ""))
+
+
+def asked() -> frozenset[str]:
+    """The names of all variables that were read so far."""
+    return frozenset(_asked)
+
+
 def text(name: str, default: str | None = None) -> str:
     """The value of ``name``; raises ConfigurationError when there is neither a value nor a default."""
+    _asked.add(name)
     if name in os.environ:
         return os.environ[name]
     if path := os.environ.get(f"{name}_FILE"):
@@ -89,23 +105,32 @@ def networks(name: str) -> tuple[Network, ...]:
     return tuple(found)
 
 
-def database(name: str = "DATABASE_URL") -> dict[str, str]:
-    """Django's connection parameters from ``postgresql://user:password@host:port/name``.
+def choice(name: str, default: str, values: Sequence[str]) -> str:
+    """One of ``values``, whatever its case."""
+    value = text(name, default).strip().upper()
+    if value not in values:
+        raise ConfigurationError(f"{name} must be one of {', '.join(values)}, not {value!r}")
+    return value
+
+
+_T = TypeVar("_T")
+
+
+def read(name: str, default: str, parse: Callable[[str], _T]) -> _T:
+    """A value that a function of `server_urls` reads."""
+    try:
+        return parse(text(name, default))
+    except server_urls.Unusable as error:
+        raise ConfigurationError(f"{name} {error}") from None
+
+
+def database(name: str = "DATABASE_URL") -> dict[str, Any]:
+    """Django's connection settings from ``postgresql://user:password@host:port/name?sslmode=…`` (`server_urls.database`).
 
     An unset variable gives placeholders, so that commands that need no database (checks, migrations' dry run) work
     before anything is installed; the first query then fails with PostgreSQL's own words.
     """
-    url = text(name, "postgresql://evermuse@127.0.0.1:5432/evermuse")
-    parts = urlsplit(url)
-    if parts.scheme not in {"postgres", "postgresql"}:
-        raise ConfigurationError(f"{name} must begin with postgresql://")
-    return {
-        "NAME": unquote(parts.path.lstrip("/")) or "evermuse",
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": unquote(parts.hostname or ""),
-        "PORT": str(parts.port or ""),
-    }
+    return read(name, "postgresql://evermuse@127.0.0.1:5432/evermuse", server_urls.database)
 
 
 class MailServer(NamedTuple):

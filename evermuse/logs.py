@@ -5,11 +5,12 @@ import sys
 
 import structlog
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 NOISY = ("urllib3", "celery.beat", "celery.worker.strategy", "celery.app.trace", "tornado.access")
 
 
 def configure(*, level: str, as_json: bool) -> None:
-    """Send structlog's and the standard library's events to standard output in one format."""
+    """Send structlog's and the standard library's events to standard error in one format: standard output is the commands' own."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -20,7 +21,7 @@ def configure(*, level: str, as_json: bool) -> None:
         structlog.processors.JSONRenderer()
         if as_json
         else structlog.dev.ConsoleRenderer(
-            colors=sys.stdout.isatty(),
+            colors=sys.stderr.isatty(),
             # Never with the values of local variables: these are payloads and keys.
             exception_formatter=structlog.dev.plain_traceback,
         )
@@ -28,7 +29,7 @@ def configure(*, level: str, as_json: bool) -> None:
     # Where a call stands in the code, thread and process are in no line of ours: not looked up (logging, "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -1,20 +1,22 @@
 """All settings, read once from the environment (see README, "Settings"). Safe for production by default."""
 
+import secrets
 from pathlib import Path
+from typing import Any
 
-from evermuse import env, logs
+from evermuse import env, logs, server_urls
 from evermuse.theme import UNFOLD as UNFOLD
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 EVERMUSE_HOME = env.home()
 
-SECRET_KEY = env.text("EVERMUSE_SECRET_KEY", "")
-DEBUG = env.flag("EVERMUSE_DEBUG", default=False)
+# Commands that sign nothing for others (migrations' dry run, checks) need no secret: they get one that nobody knows.
+# Django's prefix makes `check --deploy` say so; serving processes refuse it (`evermuse.serving`).
+SECRET_KEY = env.text("EVERMUSE_SECRET_KEY", "") or f"django-insecure-{secrets.token_urlsafe(48)}"
+# Never on: its pages show settings and stack traces, where the contract promises JSON.
+DEBUG = False
 ALLOWED_HOSTS = env.words("EVERMUSE_ALLOWED_HOSTS", "127.0.0.1,localhost")
 CSRF_TRUSTED_ORIGINS = env.words("EVERMUSE_CSRF_TRUSTED_ORIGINS")
-if not SECRET_KEY:
-    # Commands that sign nothing (migrations' dry run, type checks) need no secret; `manage.py check --deploy` asks for one.
-    SECRET_KEY = "not-a-secret:set-EVERMUSE_SECRET_KEY"  # noqa: S105
 
 INSTALLED_APPS = [
     "ingest.activity.apps.ActivityConfig",  # before the theme: its template is the admin's index
@@ -66,19 +68,23 @@ TEMPLATES = [
     }
 ]
 
+_DATABASE: dict[str, Any] = env.database()
+_TIMEOUTS = "-c statement_timeout=30000 -c lock_timeout=20000 -c idle_in_transaction_session_timeout=60000"
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",
-        **env.database(),
+        **_DATABASE,
         # One connection per thread, kept open; Celery's children open their own (never a pool there: Celery closes it).
         "CONN_MAX_AGE": None,
         "CONN_HEALTH_CHECKS": True,
         "DISABLE_SERVER_SIDE_CURSORS": True,
+        # What the URL says comes last: in `options` too, PostgreSQL takes the last of two.
         "OPTIONS": {
             "connect_timeout": 3,
             "tcp_user_timeout": 10_000,
             "application_name": "evermuse",
-            "options": "-c statement_timeout=30000 -c lock_timeout=20000 -c idle_in_transaction_session_timeout=60000",
+            **(_URL_OPTIONS := _DATABASE.get("OPTIONS", {})),
+            "options": f"{_TIMEOUTS} {_URL_OPTIONS.get('options', '')}".strip(),
         },
     }
 }
@@ -95,9 +101,18 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
+# -- Logins of the admin --
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+CSRF_FAILURE_VIEW = "ingest.exception_handler.csrf_failed"
 SESSION_COOKIE_HTTPONLY = True
 # HTTPS ends at the proxy in front; EVERMUSE_HTTPS says that there is one.
 EVERMUSE_HTTPS = env.flag("EVERMUSE_HTTPS", default=False)
@@ -126,22 +141,23 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Send what your customers say; read back what became of it.",
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
+    "OAS_VERSION": "3.1.1",
     "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "ingest.api_schema.finish"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
 # -- Celery: hints only (`evermuse.celery`). PostgreSQL holds the queue of record: a message may be lost or late. --
-REDIS_URL = env.text("REDIS_URL", "redis://127.0.0.1:6379/1")
+REDIS_URL = env.read("REDIS_URL", "redis://127.0.0.1:6379/1", server_urls.redis)
 
 # -- Object store --
-MINIO_ENDPOINT = env.text("MINIO_ENDPOINT", "127.0.0.1:9000")
+MINIO_ENDPOINT = env.read("MINIO_ENDPOINT", "127.0.0.1:9000", server_urls.endpoint)
 MINIO_ACCESS_KEY = env.text("MINIO_ACCESS_KEY", "")
 MINIO_SECRET_KEY = env.text("MINIO_SECRET_KEY", "")
 MINIO_SECURE = env.flag("MINIO_SECURE", default=False)
 MINIO_BUCKET = env.text("MINIO_BUCKET", "evermuse-lake")
 # What clients and browsers reach the object store by, when that is another address than ours.
-MINIO_PUBLIC_ENDPOINT = env.text("MINIO_PUBLIC_ENDPOINT", MINIO_ENDPOINT)
+MINIO_PUBLIC_ENDPOINT = env.read("MINIO_PUBLIC_ENDPOINT", MINIO_ENDPOINT, server_urls.endpoint)
 MINIO_PUBLIC_SECURE = env.flag("MINIO_PUBLIC_SECURE", default=MINIO_SECURE)
 
 # -- The product's own --
@@ -157,6 +173,7 @@ EVERMUSE_ATTACHMENT_BREAKER_FAILURES = env.integer("EVERMUSE_ATTACHMENT_BREAKER_
 EVERMUSE_UPLOAD_INTENT_SECONDS = env.integer("EVERMUSE_UPLOAD_INTENT_SECONDS", 86_400, minimum=60)
 EVERMUSE_ATTACHMENT_DEADLINE_SECONDS = env.integer("EVERMUSE_ATTACHMENT_DEADLINE_SECONDS", 3600, minimum=1)
 EVERMUSE_METRICS_NETWORKS = env.networks("EVERMUSE_METRICS_NETWORKS")
+EVERMUSE_METRICS_TOKEN = env.text("EVERMUSE_METRICS_TOKEN", "")
 EVERMUSE_LEASE_SECONDS = env.integer("EVERMUSE_LEASE_SECONDS", 30, minimum=2)
 EVERMUSE_HANG_SECONDS = env.integer("EVERMUSE_HANG_SECONDS", 20, minimum=3)
 EVERMUSE_BODY_TIMEOUT_SECONDS = env.integer("EVERMUSE_BODY_TIMEOUT_SECONDS", 30, minimum=1)
@@ -176,4 +193,6 @@ EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMA
 EMAIL_TIMEOUT = 5
 
 LOGGING_CONFIG = None
-logs.configure(level=env.text("EVERMUSE_LOG_LEVEL", "INFO"), as_json=env.flag("EVERMUSE_LOG_JSON", default=False))
+logs.configure(
+    level=env.choice("EVERMUSE_LOG_LEVEL", "INFO", logs.LEVELS), as_json=env.flag("EVERMUSE_LOG_JSON", default=False)
+)

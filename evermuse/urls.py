@@ -3,9 +3,9 @@
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from ingest.views import attachments, batches, overview, probes, records, uploads
+from ingest.views import attachments, batches, documents, overview, probes, records, uploads
 
 handler400 = "ingest.exception_handler.bad_request"
 handler403 = "ingest.exception_handler.forbidden"
@@ -31,14 +31,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(rf"^{_BATCH}/retry/?\Z", batches.BatchRetryView.as_view()),
     re_path(r"^api/v1/records/?\Z", records.RecordListView.as_view()),
     re_path(r"^api/v1/records/(?P<record_id>[^/]+)/?\Z", records.RecordView.as_view()),
-    re_path(
-        r"^api/v1/openapi\.json/?\Z",
-        SpectacularJSONAPIView.as_view(authentication_classes=[], permission_classes=[]),
-        name="openapi",
-    ),
+    re_path(r"^api/v1/openapi\.json/?\Z", documents.openapi, name="openapi"),
     re_path(
         r"^api/v1/docs/?\Z",
-        SpectacularSwaggerSplitView.as_view(url_name="openapi", authentication_classes=[], permission_classes=[]),
+        probes.probe(
+            SpectacularSwaggerSplitView.as_view(url_name="openapi", authentication_classes=[], permission_classes=[])
+        ),
     ),
     re_path(r"^healthz/?\Z", probes.healthz),
     re_path(r"^readyz/?\Z", probes.readyz),

@@ -6,12 +6,19 @@ import psycopg
 from django.core.exceptions import SuspiciousOperation
 from django.db import InterfaceError, InternalError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from rest_framework.exceptions import APIException
+from django.views.csrf import csrf_failure
+from rest_framework.exceptions import APIException, MethodNotAllowed
 
 from evermuse import logs
-from ingest.refusals import Refusal, invalid_body, not_found, unavailable
+from ingest.refusals import Refusal, invalid_body, method_not_allowed, not_found, unavailable
 
 log = logs.get(__name__)
+
+# DRF's own exceptions, by status; our views raise refusals.
+CODES = {
+    401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND", 413: "PAYLOAD_TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE",
+    429: "RATE_LIMITED", 500: "INTERNAL_ERROR",
+}  # fmt: skip
 
 DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, psycopg.OperationalError, psycopg.InterfaceError)
 
@@ -35,8 +42,11 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse:
         return render(unavailable())
     if isinstance(error, SuspiciousOperation):
         return render(invalid_body(f"The request is malformed: {error}."[:500]))
+    if isinstance(error, MethodNotAllowed):
+        return render(method_not_allowed(context["view"].allowed_methods))
     if isinstance(error, APIException):
-        return render(Refusal(error.status_code, "INVALID_BODY", str(error.detail)))
+        code = CODES.get(error.status_code, "INVALID_BODY")
+        return render(Refusal(error.status_code, code, str(error.detail)))
     log.exception("request.failed", view=type(context.get("view")).__name__)
     return server_error()
 
@@ -59,3 +69,10 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Django's handler403."""
     return render(Refusal(403, "FORBIDDEN", "Not allowed."))
+
+
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's CSRF_FAILURE_VIEW: a page for people at the admin, the contract's shape everywhere else."""
+    if request.path_info.startswith("/admin/"):
+        return csrf_failure(request, reason)
+    return forbidden(request)

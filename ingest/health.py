@@ -1,7 +1,6 @@
 """What the service needs, and whether it answers, each within a second or so."""
 
-import ipaddress
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import redis
@@ -10,7 +9,6 @@ from django.db import connection
 from kombu import Connection
 
 from evermuse.celery import app
-from evermuse.env import Network
 from ingest.exception_handler import DATABASE_AWAY
 from lake import object_store
 
@@ -51,7 +49,9 @@ def _database() -> bool:
 def _broker() -> bool:
     options = {"socket_timeout": 1, "socket_connect_timeout": 1, "max_retries": 0}
     try:
-        with Connection(app.conf.broker_url, connect_timeout=1, transport_options=options) as broker:
+        with Connection(
+            app.conf.broker_url, ssl=app.conf.broker_use_ssl, connect_timeout=1, transport_options=options
+        ) as broker:
             broker.connect()
             channel = broker.default_channel
             if hasattr(channel, "client"):
@@ -67,12 +67,3 @@ def _redis() -> bool:
             return bool(client.ping())
     except redis.RedisError:
         return False
-
-
-def may_scrape(address: str, allowed: Iterable[Network]) -> bool:
-    """Whether an address may read the metrics: this host, or one of the allowed networks."""
-    try:
-        client = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    return client.is_loopback or any(client in network for network in allowed)

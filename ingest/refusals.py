@@ -1,5 +1,6 @@
 """The contract's error answers, as exceptions that views raise and one handler renders."""
 
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -31,6 +32,11 @@ def invalid_body(message: str, details: Any = None) -> Refusal:
 def not_found(message: str = "There is nothing at this path.") -> Refusal:
     """404: an unknown path, or a thing that is not there or not this workspace's."""
     return Refusal(404, "NOT_FOUND", message)
+
+
+def method_not_allowed(allowed: Iterable[str]) -> Refusal:
+    """405: the path is known, the verb is not one of its own."""
+    return Refusal(405, "METHOD_NOT_ALLOWED", f"This path takes {', '.join(allowed)}.")
 
 
 def unauthorized() -> Refusal:

@@ -61,7 +61,9 @@ def _in_time(asked: "Future[_T]", ends_at: float) -> _T | None:
 
 def _broker() -> Connection:
     options = {"socket_timeout": SOCKET_SECONDS, "socket_connect_timeout": SOCKET_SECONDS, "max_retries": 0}
-    return Connection(app.conf.broker_url, connect_timeout=SOCKET_SECONDS, transport_options=options)
+    return Connection(
+        app.conf.broker_url, ssl=app.conf.broker_use_ssl, connect_timeout=SOCKET_SECONDS, transport_options=options
+    )
 
 
 def _queues() -> dict[str, int]:

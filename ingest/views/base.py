@@ -11,7 +11,7 @@ from ingest import throttles
 from ingest.authentication import Credentials, credentials_of
 from ingest.negotiation import NDJSON
 from ingest.permissions import READ, WRITE
-from ingest.refusals import Refusal
+from ingest.refusals import Refusal, method_not_allowed
 
 # The fields of a page: its rows and where the next one begins.
 Page = dict[str, Any]
@@ -38,7 +38,7 @@ class ContractView(APIView):
         """DRF's hook before the verb's method."""
         method = request.method or ""
         if method.lower() not in self.http_method_names or not self._handles(method):
-            raise Refusal(405, "METHOD_NOT_ALLOWED", f"This path takes {', '.join(self.allowed_methods)}.")
+            raise method_not_allowed(self.allowed_methods)
         self.format_kwarg = None
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         credentials = credentials_of(request)

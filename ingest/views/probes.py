@@ -1,31 +1,51 @@
 """Probes, metrics and the record's schema: what asks for no key."""
 
-from django.conf import settings
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
 from django.db import connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.views.decorators.http import require_safe
+from django.views.decorators.csrf import csrf_exempt
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from ingest import health
+from ingest import health, scrapers
 from ingest.exception_handler import DATABASE_AWAY, render
 from ingest.metrics import StateCollector
-from ingest.refusals import not_found, unavailable
+from ingest.refusals import method_not_allowed, not_found, unavailable
 from lake import json_schema
 
+_View = TypeVar("_View", bound=Callable[..., HttpResponse])
+SAFE = ("GET", "HEAD")
 
-@require_safe
+
+def probe(view: _View) -> _View:
+    """GET and HEAD alone; any other verb gets the contract's 405. No CSRF check, whose answer would come before the 405."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method not in SAFE:
+            refused = render(method_not_allowed(SAFE))
+            refused["Allow"] = ", ".join(SAFE)
+            return refused
+        return view(request, *args, **kwargs)
+
+    return cast(_View, csrf_exempt(guarded))
+
+
+@probe
 def healthz(request: HttpRequest) -> JsonResponse:
     """The process lives."""
     return JsonResponse({"status": "ok"})
 
 
-@require_safe
+@probe
 def record_schema(request: HttpRequest) -> JsonResponse:
     """The envelope as JSON Schema."""
     return JsonResponse(json_schema.envelope(), content_type="application/schema+json")
 
 
-@require_safe
+@probe
 def readyz(request: HttpRequest) -> JsonResponse:
     """What the service needs answers. 503 only without PostgreSQL: ingest goes on without the others."""
     found = health.check()
@@ -37,10 +57,10 @@ def readyz(request: HttpRequest) -> JsonResponse:
     return response
 
 
-@require_safe
+@probe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus's text format, to this host and to EVERMUSE_METRICS_NETWORKS alone; a 404 for anybody else."""
-    if not health.may_scrape(request.META.get("REMOTE_ADDR", ""), settings.EVERMUSE_METRICS_NETWORKS):
+    """Prometheus's text format, for those that `scrapers.may_scrape` names; a 404 for anybody else."""
+    if not scrapers.may_scrape(request):
         return render(not_found())
     registry = CollectorRegistry()
     try:

@@ -2,12 +2,14 @@
 
 import ipaddress
 import json
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kombu import Connection
 
-from evermuse import env
+from evermuse import env, server_urls
 from evermuse.env import ConfigurationError
 
 
@@ -84,6 +86,111 @@ def test_a_database_url_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "mysql://x/y")
     with pytest.raises(ConfigurationError, match="DATABASE_URL must begin with postgresql://"):
         env.database()
+
+
+@pytest.mark.parametrize(
+    ("query", "options"),
+    [
+        ("sslmode=verify-full&sslrootcert=/etc/ca.pem", {"sslmode": "verify-full", "sslrootcert": "/etc/ca.pem"}),
+        ("ssl=true", {"sslmode": "require"}),
+        ("connect_timeout=9&application_name=other", {"connect_timeout": "9", "application_name": "other"}),
+        ("options=-c%20work_mem%3D8MB", {"options": "-c work_mem=8MB"}),
+    ],
+)
+def test_parameters_of_a_database_url_are_honoured(
+    monkeypatch: pytest.MonkeyPatch, query: str, options: dict[str, str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://u:p@db.example/name?{query}")
+    assert env.database()["OPTIONS"] == options
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [
+        ("postgresql://u@a:5432,b:5433/name?target_session_attrs=read-write", "a,b", "5432,5433"),
+        ("postgresql://u@/name?host=/var/run/postgresql", "/var/run/postgresql", ""),
+        ("postgresql://u@%2Fvar%2Frun/name", "/var/run", ""),
+        ("postgresql://u@[::1]:5433/name", "::1", "5433"),
+    ],
+)
+def test_host_lists_sockets_and_ipv6_are_understood(
+    monkeypatch: pytest.MonkeyPatch, url: str, host: str, port: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+    found = env.database()
+    assert (found["HOST"], found["PORT"], found["NAME"]) == (host, port, "name")
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "message"),
+    [
+        ("DATABASE_URL", "postgresql://u:secret@h/n?sslmod=require", "DATABASE_URL has the parameter 'sslmod'"),
+        (
+            "DATABASE_URL",
+            "postgresql://u:secret@h/n?client_encoding=latin1",
+            "DATABASE_URL has the parameter 'client_e",
+        ),
+        ("DATABASE_URL", "postgresql://u:secret@h/n?sslmode=yes", "DATABASE_URL has sslmode='yes': it must be one of"),
+        ("DATABASE_URL", "postgresql://u:secret%zz@h/n", "DATABASE_URL cannot be read: write postgresql://user"),
+        ("DATABASE_URL", "postgresql://u:secret@h:99999/n", "DATABASE_URL must name a port from 1 to 65535"),
+        ("DATABASE_URL", "postgresql://u:secret@[h/n", "DATABASE_URL is not a URL"),
+        ("REDIS_URL", "rediss://:secret@h/0?ssl_cert_req=none", "REDIS_URL has the parameter 'ssl_cert_req'"),
+        (
+            "REDIS_URL",
+            "redis://:secret@h/0?ssl_cert_reqs=none",
+            "REDIS_URL has the parameter 'ssl_cert_reqs', which needs",
+        ),
+        (
+            "REDIS_URL",
+            "rediss://:secret@h/0?ssl_cert_reqs=maybe",
+            "REDIS_URL has the parameter 'ssl_cert_reqs', which mu",
+        ),
+        ("REDIS_URL", "redis://:secret@h/0?socket_timeout=60", "REDIS_URL has the parameter 'socket_timeout'"),
+        ("REDIS_URL", "redis://:secret@h/name", "REDIS_URL must name the database by its number"),
+        ("REDIS_URL", "amqp://u:secret@h", "REDIS_URL must begin with redis://"),
+        ("REDIS_URL", "redis://:secret@h:x/1", "REDIS_URL must name a port"),
+        ("CELERY_BROKER_URL", "sqs://u:secret@h", "CELERY_BROKER_URL must begin with"),
+        (
+            "CELERY_BROKER_URL",
+            "redis://:secret@h/0?visibility_timeout=1",
+            "CELERY_BROKER_URL has the parameter 'visibil",
+        ),
+        (
+            "CELERY_BROKER_URL",
+            "amqps://u:secret@h?ssl_cert_reqs=none",
+            "CELERY_BROKER_URL has the parameter 'ssl_cert_r",
+        ),
+        ("CELERY_BROKER_URL", "amqp://u:secret@a;redis://b", "CELERY_BROKER_URL must name brokers of one kind"),
+        ("MINIO_ENDPOINT", "https://store.example", "MINIO_ENDPOINT must be host:port, without https://"),
+    ],
+)
+def test_what_a_url_cannot_have_is_refused_in_one_line_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str, message: str
+) -> None:
+    readers = {
+        "DATABASE_URL": server_urls.database, "REDIS_URL": server_urls.redis, "CELERY_BROKER_URL": server_urls.broker,
+        "MINIO_ENDPOINT": server_urls.endpoint,
+    }  # fmt: skip
+    monkeypatch.setenv(name, url)
+    with pytest.raises(ConfigurationError) as refused:
+        env.read(name, "", readers[name])
+    assert str(refused.value).startswith(message)
+    assert "secret" not in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "key"),
+    [("rediss://h/0", "ssl_cert_reqs"), ("amqps://u:p@h//", "cert_reqs")],
+)
+def test_a_brokers_certificate_is_checked_unless_the_url_says_otherwise(url: str, key: str) -> None:
+    tls = server_urls.broker(url)[1]
+    assert tls is not None
+    assert tls[key] == ssl.CERT_REQUIRED
+    assert server_urls.broker("redis://h/0") == ("redis://h/0", None)
+    given = Connection("rediss://h/0?ssl_cert_reqs=none", ssl=tls)
+    assert isinstance(given.ssl, dict)
+    assert given.ssl["ssl_cert_reqs"] == ssl.CERT_NONE  # kombu lets the URL's own parameter win
 
 
 def test_a_mail_servers_url_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:

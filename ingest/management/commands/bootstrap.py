@@ -3,23 +3,52 @@
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.core.management.base import BaseCommand
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from evermuse import env, roles
+from evermuse import env, logs, roles
 from lake import object_store
+
+log = logs.get(__name__)
+USERNAME, PASSWORD = "EVERMUSE_ADMIN_USERNAME", "EVERMUSE_ADMIN_PASSWORD"
+RESET = "--set-admin-password"
 
 
 class Command(BaseCommand):
-    help = "Make the bucket, the roles, and the admin's login from EVERMUSE_ADMIN_USERNAME and _PASSWORD. Repeatable."
+    help = (
+        "Make the bucket, the roles, and the admin's login from EVERMUSE_ADMIN_USERNAME and _PASSWORD. Repeatable: a "
+        f"login that exists keeps its password, unless {RESET} is given."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            RESET, action="store_true", help=f"set the admin's password to {PASSWORD} although the login exists"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         object_store.ensure_bucket()
         roles.ensure()
-        users = get_user_model().objects
-        username, password = env.text("EVERMUSE_ADMIN_USERNAME", "admin"), env.text("EVERMUSE_ADMIN_PASSWORD")
-        admin = users.filter(username=username).first()
-        if admin is None:
-            users.create_superuser(username, "", password)
-        elif not admin.check_password(password):
-            admin.set_password(password)
-            admin.save()
+        _ensure_admin(must_set_password=options["set_admin_password"])
+
+
+def _ensure_admin(*, must_set_password: bool) -> None:
+    users = get_user_model().objects
+    username = env.text(USERNAME, "admin")
+    admin = users.filter(username=username).first()
+    if admin is None:
+        users.create_superuser(username, "", _password(username))
+        log.info("admin.made", username=username)
+    elif must_set_password:
+        admin.set_password(_password(username))
+        admin.save(update_fields=["password"])
+        log.info("admin.password_set", username=username)
+
+
+def _password(username: str) -> str:
+    password = env.text(PASSWORD)
+    try:
+        validate_password(password, get_user_model()(username=username))
+    except ValidationError as error:
+        raise CommandError(f"{PASSWORD} is too weak: {' '.join(error.messages)}") from error
+    return password

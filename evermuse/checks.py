@@ -1,0 +1,67 @@
+"""Django system checks of our own settings. Each message names the variable and the fix, never a value."""
+
+import difflib
+import os
+from collections.abc import Iterator
+
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
+from django.utils.module_loading import import_string
+
+from evermuse import env, serving
+
+PREFIX = "EVERMUSE_"
+# Read by others than the settings: the embedded stack, the commands, Flower, the client, the test suite.
+READ_ELSEWHERE = frozenset(
+    PREFIX + name
+    for name in (
+        "HOME", "PORT", "FLOWER_PORT", "FLOWER_USERNAME", "FLOWER_PASSWORD", "WEB_WORKERS", "LANDING_CONCURRENCY",
+        "ATTACHMENT_CONCURRENCY", "ADMIN_USERNAME", "ADMIN_PASSWORD", "SUPERVISED_HOME", "FAULTS_SEED", "BENCH_RECORDS",
+        "URL", "API_KEY", "SWEEP_SECONDS",
+    )
+)  # fmt: skip
+
+
+def check_settings(**_: object) -> list[CheckMessage]:
+    """All of them; for ``django.core.checks.register``."""
+    return [*_secret_key(), *_hosts(), *_processors(), *_unknown_names()]
+
+
+def _secret_key() -> Iterator[CheckMessage]:
+    # Without any, commands may run: `check --deploy` says so (security.W009).
+    if env.is_set("EVERMUSE_SECRET_KEY") and (fault := serving.secret_key_fault()):
+        yield Error(fault, id="evermuse.E001")
+
+
+def _hosts() -> Iterator[CheckMessage]:
+    if "*" in settings.ALLOWED_HOSTS:
+        yield Warning(
+            "EVERMUSE_ALLOWED_HOSTS has *: any name may lead a browser to the admin (DNS rebinding).",
+            hint="Name the hosts that people reach the admin by.",
+            id="evermuse.W001",
+        )
+
+
+def _processors() -> Iterator[CheckMessage]:
+    for path in settings.EVERMUSE_PROCESSORS:
+        try:
+            import_string(path)
+        except ImportError:
+            yield Error(
+                f"EVERMUSE_PROCESSORS names {path!r}, which cannot be imported.",
+                hint="Write module.Class, comma-separated, of classes that Python finds.",
+                id="evermuse.E002",
+            )
+
+
+def _unknown_names() -> Iterator[CheckMessage]:
+    known = env.asked() | READ_ELSEWHERE
+    for name in sorted(os.environ):
+        plain = name.removesuffix("_FILE")
+        if name.startswith(PREFIX) and plain not in known and name not in known:
+            near = difflib.get_close_matches(plain, known, n=1)
+            yield Warning(
+                f"{name} is set, and nothing reads it.",
+                hint=f"Did you mean {near[0]}?" if near else "Remove it: the README lists all settings.",
+                id="evermuse.W002",
+            )

@@ -1,0 +1,160 @@
+"""URLs of PostgreSQL, Redis and the broker: each parameter is honoured or refused.
+
+A parameter that a library ignores is worse than an error: ``sslmode=verify-full`` that nobody reads means a connection
+without TLS. Errors never repeat a value, because a URL holds a password.
+"""
+
+import ssl
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlsplit
+
+from psycopg import ProgrammingError, pq
+from psycopg.conninfo import conninfo_to_dict
+
+SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+# Django sets the encoding, and nothing of ours speaks the replication protocol.
+_NOT_OURS = frozenset({"client_encoding", "replication"})
+# What becomes a setting of its own in Django; the others are passed to libpq.
+_OWN = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
+
+CERTIFICATE_RULES = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
+TLS_PARAMETERS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
+_TIMEOUTS = "their time-outs are set by the application"
+
+
+class Unusable(ValueError):
+    """A URL that cannot be used as it is. The text continues the variable's name: "must begin with …"."""
+
+
+def database(url: str) -> dict[str, Any]:
+    """Django's connection settings from a libpq URL; all parameters that Django has no setting for are in ``OPTIONS``."""
+    if urlsplit_of(url).scheme not in {"postgres", "postgresql"}:
+        raise Unusable("must begin with postgresql://")
+    query = url.partition("#")[0].partition("?")[2]
+    known = {option.keyword.decode() for option in pq.Conninfo.get_defaults()} | {"ssl"}
+    for name, _ in parse_qsl(query, keep_blank_values=True):
+        if name not in known:
+            raise Unusable(f"has the parameter {name!r}, which PostgreSQL's client does not know: remove or correct it")
+        if name in _NOT_OURS:
+            raise Unusable(f"has the parameter {name!r}, which the application sets itself: remove it")
+    try:
+        found: dict[str, Any] = conninfo_to_dict(url)
+    except ProgrammingError:
+        raise Unusable(
+            "cannot be read: write postgresql://user:password@host:port/name?sslmode=require, "
+            "with special characters of the password percent-encoded"
+        ) from None
+    _check_values(found)
+    options = {name: value for name, value in found.items() if name not in _OWN}
+    settings = {name: str(found.get(part) or "") for part, name in _OWN.items()}
+    if not settings["NAME"] and "service" not in options:
+        settings["NAME"] = "evermuse"
+    return {**settings, "OPTIONS": options} if options else settings
+
+
+def _check_values(found: dict[str, Any]) -> None:
+    if (mode := found.get("sslmode", "prefer")) not in SSL_MODES:
+        raise Unusable(f"has sslmode={mode!r}: it must be one of {', '.join(SSL_MODES)}")
+    for port in filter(None, str(found.get("port", "")).split(",")):
+        if not _is_port(port):
+            raise Unusable("must name a port from 1 to 65535")
+    for name in ("connect_timeout", "tcp_user_timeout"):
+        if name in found and not str(found[name]).isdigit():
+            raise Unusable(f"has the parameter {name!r}, which must be a whole number")
+
+
+def redis(url: str) -> str:
+    """A URL that ``redis.from_url`` honours whole: ``redis://``, ``rediss://`` with TLS parameters, or ``unix://``."""
+    parts = urlsplit_of(url)
+    if parts.scheme not in {"redis", "rediss", "unix"}:
+        raise Unusable("must begin with redis://, rediss:// or unix://")
+    if parts.scheme == "unix" and not parts.path:
+        raise Unusable("must name the socket's path: unix:///run/redis.sock?db=1")
+    if parts.scheme != "unix":
+        _check_server(parts)
+        _check_number(parts.path.strip("/"))
+    for name, value in _parameters(parts):
+        if name == "db":
+            _check_number(value)
+        else:
+            _check_tls(parts, name, value)
+    return url
+
+
+def broker(url: str) -> tuple[str, dict[str, Any] | None]:
+    """The broker's URL, and Celery's ``broker_use_ssl`` for it.
+
+    Kombu speaks TLS without looking at the certificate unless it is asked to (kombu.Connection for ``rediss``,
+    amqp.transport for ``amqps``). Several URLs of one kind may be given, separated by ``;``.
+    """
+    schemes = set()
+    for one in url.split(";"):
+        parts = urlsplit_of(one.strip())
+        if parts.scheme not in {"redis", "rediss", "amqp", "amqps", "pyamqp"}:
+            raise Unusable("must begin with redis://, rediss://, amqp:// or amqps://")
+        schemes.add(parts.scheme)
+        _check_server(parts)
+        if parts.scheme in {"redis", "rediss"}:
+            _check_number(parts.path.strip("/"))
+        for name, value in _parameters(parts):
+            if parts.scheme != "rediss":
+                raise Unusable(f"has the parameter {name!r}, which has no effect there: remove it")
+            _check_tls(parts, name, value)
+    if len(schemes) > 1:
+        raise Unusable("must name brokers of one kind")
+    if schemes == {"rediss"}:
+        return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+    if schemes == {"amqps"}:
+        # The empty name stands for the broker's host (kombu.transport.pyamqp).
+        return url, {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}
+    return url, None
+
+
+def endpoint(text: str) -> str:
+    """``host`` or ``host:port`` of an object store."""
+    parts = urlsplit_of(f"//{text}")
+    if "://" in text or not parts.hostname or parts.path or parts.query or parts.fragment or "@" in text:
+        raise Unusable("must be host:port, without https:// and without a path")
+    _check_server(parts)
+    return text
+
+
+def urlsplit_of(url: str) -> SplitResult:
+    """The parts of a URL. Raises Unusable where Python's parser gives up."""
+    try:
+        return urlsplit(url)
+    except ValueError:
+        raise Unusable("is not a URL") from None
+
+
+def _parameters(parts: SplitResult) -> list[tuple[str, str]]:
+    return parse_qsl(parts.query, keep_blank_values=True)
+
+
+def _check_server(parts: SplitResult) -> None:
+    try:
+        _ = parts.port
+    except ValueError:
+        raise Unusable("must name a port from 1 to 65535") from None
+    if not parts.hostname:
+        raise Unusable("names no host")
+
+
+def _check_number(text: str) -> None:
+    if text and not (text.isascii() and text.isdigit()):
+        raise Unusable("must name the database by its number, such as /1")
+
+
+def _check_tls(parts: SplitResult, name: str, value: str) -> None:
+    if name not in TLS_PARAMETERS:
+        raise Unusable(f"has the parameter {name!r}, which cannot be honoured: remove it ({_TIMEOUTS})")
+    if parts.scheme != "rediss":
+        raise Unusable(f"has the parameter {name!r}, which needs rediss://")
+    if name == "ssl_cert_reqs" and value not in CERTIFICATE_RULES:
+        raise Unusable(f"has the parameter {name!r}, which must be one of {', '.join(CERTIFICATE_RULES)}")
+    if name == "ssl_check_hostname" and value.lower() not in {"true", "false"}:
+        raise Unusable(f"has the parameter {name!r}, which must be true or false")
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and 1 <= int(text) <= 65535

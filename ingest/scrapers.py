@@ -1,0 +1,56 @@
+"""Who may read ``/metrics``: this host, named networks, and who knows the token."""
+
+import ipaddress
+from collections.abc import Iterable
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.utils.crypto import constant_time_compare
+
+from evermuse.env import Network
+
+# A proxy adds at least one of these: behind it, "this host" is only where the proxy runs.
+PROXY_HEADERS = (
+    "HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_PORT",
+    "HTTP_X_FORWARDED_SERVER", "HTTP_X_REAL_IP", "HTTP_X_CLIENT_IP", "HTTP_VIA", "HTTP_TRUE_CLIENT_IP",
+    "HTTP_CF_CONNECTING_IP", "HTTP_X_ORIGINAL_FORWARDED_FOR",
+)  # fmt: skip
+BEARER = "Bearer "
+
+
+def may_scrape(request: HttpRequest) -> bool:
+    """Whether this request may read the metrics.
+
+    One that came through a proxy is judged by the address that the proxy named last, the only one that the client cannot
+    choose, and only by EVERMUSE_METRICS_NETWORKS.
+    """
+    if _knows_token(request):
+        return True
+    networks = settings.EVERMUSE_METRICS_NETWORKS
+    peer = request.META.get("REMOTE_ADDR", "")
+    if not any(name in request.META for name in PROXY_HEADERS):
+        return is_local(peer) or _is_in(peer, networks)
+    named = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
+    return (is_local(peer) or _is_in(peer, networks)) and _is_in(named or peer, networks)
+
+
+def is_local(address: str) -> bool:
+    """Whether an address is this host's own."""
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_in(address: str, networks: Iterable[Network]) -> bool:
+    try:
+        client = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(client in network for network in networks)
+
+
+def _knows_token(request: HttpRequest) -> bool:
+    sent = request.META.get("HTTP_AUTHORIZATION", "")
+    token = settings.EVERMUSE_METRICS_TOKEN
+    return bool(token) and sent.startswith(BEARER) and constant_time_compare(sent.removeprefix(BEARER).strip(), token)

@@ -1,0 +1,177 @@
+"""What must be set before anything serves, and what commands do without it."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.core.management import CommandError, call_command
+from django.test import Client, override_settings
+
+from deploy.local.embedded import Servers
+from evermuse import checks, env, serving
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STRONG = "a-real-secret-with-many-different-letters-0123456789!"
+
+
+def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """A process with the environment of the tests, changed."""
+    whole = {**os.environ, **environment}
+    return subprocess.run(
+        [sys.executable, *words], cwd=ROOT, env=whole, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+ENTRIES = {
+    "web": ("-c", "import evermuse.asgi"),
+    "wsgi": ("-c", "import evermuse.wsgi"),
+    "worker": ("-m", "celery", "-A", "evermuse", "worker", "-P", "threads", "-c", "1", "-Q", "landing"),
+    "beat": (
+        "-m",
+        "celery",
+        "-A",
+        "evermuse",
+        "beat",
+        "--schedule",
+        f"{tempfile.gettempdir()}/evermuse-beat-{os.getpid()}",
+        "--pidfile=",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("entry", "key"),
+    [("web", ""), ("wsgi", ""), ("worker", "changeme"), ("beat", "a" * 60), ("web", "django-insecure-" + STRONG)],
+)
+def test_no_process_serves_without_a_strong_secret_key(entry: str, key: str) -> None:
+    done = run(*ENTRIES[entry], EVERMUSE_SECRET_KEY=key)
+    assert done.returncode == 1
+    last = done.stderr.strip().splitlines()[-1]
+    assert "EVERMUSE_SECRET_KEY is " in last and "secrets.token_urlsafe" in last
+    assert not key or key not in done.stderr
+
+
+@pytest.mark.parametrize("name", serving.NEEDED)
+def test_no_process_serves_on_a_placeholder(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(name)
+    with pytest.raises(env.ConfigurationError, match=rf"{name} is not set \(nor {name}_FILE\)"):
+        serving.demand()
+
+
+def test_commands_that_sign_nothing_run_without_a_secret_key() -> None:
+    for words in (["check"], ["makemigrations", "--check", "--dry-run"]):
+        done = run("manage.py", *words, EVERMUSE_SECRET_KEY="")
+        assert done.returncode == 0, done.stderr
+    keys = {
+        run("-c", "from django.conf import settings; print(settings.SECRET_KEY)", EVERMUSE_SECRET_KEY="").stdout
+        for _ in range(2)
+    }
+    assert len(keys) == 2
+
+
+def test_a_fault_of_a_setting_is_one_line_of_a_command() -> None:
+    done = run("manage.py", "check", DATABASE_URL="postgresql://u:secret@h/n?sslmod=require")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("evermuse: DATABASE_URL has the parameter 'sslmod'")
+
+
+def test_our_timeouts_stay_beside_the_options_of_a_database_url() -> None:
+    url = f"{os.environ['DATABASE_URL']}?options=-c%20work_mem%3D8MB&connect_timeout=9&sslmode=disable"
+    code = "from django.conf import settings; import json; print(json.dumps(settings.DATABASES['default']['OPTIONS']))"
+    options = json.loads(run("-c", code, DATABASE_URL=url).stdout)
+    assert options["options"].startswith("-c statement_timeout=30000") and options["options"].endswith("work_mem=8MB")
+    assert (options["connect_timeout"], options["sslmode"], options["tcp_user_timeout"]) == ("9", "disable", 10_000)
+
+
+def test_a_database_url_that_asks_for_tls_does_not_connect_without(servers: Servers) -> None:
+    words = ("manage.py", "createworkspace", "tls")
+    done = run(*words, DATABASE_URL=f"{os.environ['DATABASE_URL']}?sslmode=require")
+    assert done.returncode != 0
+    assert "SSL" in done.stderr
+
+
+def test_unknown_names_star_hosts_and_lost_processors_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVERMUSE_RATE_LIMTI", "5")
+    with override_settings(ALLOWED_HOSTS=["*"], EVERMUSE_PROCESSORS=["nowhere.Processor"]):
+        found = {one.id: f"{one.msg} {one.hint}" for one in checks.check_settings()}
+    assert set(found) == {"evermuse.W001", "evermuse.W002", "evermuse.E002"}
+    assert "EVERMUSE_RATE_LIMTI is set, and nothing reads it" in found["evermuse.W002"]
+    assert "EVERMUSE_RATE_LIMIT?" in found["evermuse.W002"]
+    monkeypatch.setenv("EVERMUSE_SECRET_KEY", "short")
+    assert "evermuse.E001" in {one.id for one in checks.check_settings()}
+
+
+def test_debug_pages_cannot_be_turned_on() -> None:
+    done = run("-c", "from django.conf import settings; print(settings.DEBUG)", EVERMUSE_DEBUG="true")
+    assert done.stdout.strip() == "False"
+    assert "EVERMUSE_DEBUG" not in env.asked()
+
+
+class TestBootstrap:
+    """The admin's login: made once, never put back."""
+
+    @pytest.fixture(autouse=True)
+    def _password(self, monkeypatch: pytest.MonkeyPatch, servers: Servers) -> None:
+        monkeypatch.setenv("EVERMUSE_ADMIN_PASSWORD", "first-made-password-1")
+
+    def test_a_password_that_was_changed_stays(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        call_command("bootstrap")
+        admin = get_user_model().objects.get(username="admin")
+        assert admin.check_password("first-made-password-1")
+        admin.set_password("rotated-by-its-owner-2")
+        admin.save()
+        call_command("bootstrap")
+        admin.refresh_from_db()
+        assert admin.check_password("rotated-by-its-owner-2")
+        monkeypatch.delenv("EVERMUSE_ADMIN_PASSWORD")
+        call_command("bootstrap")
+
+    def test_it_is_set_when_that_is_asked_for(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+        call_command("bootstrap")
+        monkeypatch.setenv("EVERMUSE_ADMIN_PASSWORD", "given-on-purpose-3")
+        call_command("bootstrap", "--set-admin-password")
+        assert get_user_model().objects.get(username="admin").check_password("given-on-purpose-3")
+
+    @pytest.mark.parametrize("weak", ["short-1", "123456789012", "administrator"])
+    def test_a_weak_password_makes_no_login(self, db: None, monkeypatch: pytest.MonkeyPatch, weak: str) -> None:
+        monkeypatch.setenv("EVERMUSE_ADMIN_PASSWORD", weak)
+        with pytest.raises(CommandError, match="EVERMUSE_ADMIN_PASSWORD is too weak: "):
+            call_command("bootstrap")
+        assert not get_user_model().objects.exists()
+
+
+PROXIED = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "X-Forwarded-Proto", "X-Forwarded-Host")
+
+
+class TestMetrics:
+    """`/metrics` behind a proxy on the same host is not open to whoever the proxy serves."""
+
+    @pytest.mark.parametrize("header", PROXIED)
+    def test_a_request_through_a_proxy_is_refused(self, db: None, client: Client, header: str) -> None:
+        assert client.get("/metrics", headers={header: "203.0.113.9"}).status_code == 404
+
+    def test_the_network_of_the_client_that_the_proxy_names_is_what_counts(self, db: None, client: Client) -> None:
+        with override_settings(EVERMUSE_METRICS_NETWORKS=[ip_network("10.0.0.0/8")]):
+            for forwarded, status in (
+                ("10.1.2.3", 200), ("203.0.113.9, 10.1.2.3", 200), ("10.1.2.3, 203.0.113.9", 404), ("unknown", 404),
+                ("127.0.0.1", 404),
+            ):  # fmt: skip
+                answer = client.get("/metrics", headers={"X-Forwarded-For": forwarded})
+                assert answer.status_code == status, forwarded
+            assert client.get("/metrics", REMOTE_ADDR="10.9.9.9").status_code == 200
+            stranger = client.get("/metrics", headers={"X-Forwarded-For": "10.1.2.3"}, REMOTE_ADDR="203.0.113.9")
+            assert stranger.status_code == 404
+
+    def test_who_knows_the_token_may_scrape_from_anywhere(self, db: None, client: Client) -> None:
+        with override_settings(EVERMUSE_METRICS_TOKEN="scrape-me"):
+            for sent, status in (("Bearer scrape-me", 200), ("Bearer scrape-m", 404), ("Basic scrape-me", 404)):
+                headers = {"Authorization": sent, "X-Forwarded-For": "203.0.113.9"}
+                assert client.get("/metrics", headers=headers).status_code == status
+        headers = {"Authorization": "Bearer ", "X-Forwarded-For": "203.0.113.9"}
+        assert client.get("/metrics", headers=headers).status_code == 404
