@@ -1,4 +1,4 @@
-"""What an answer says of its content, and what is believed of it."""
+"""What an answer says of its content: its MIME type, and the codings that its bytes went through."""
 
 import mimetypes
 import re
@@ -8,9 +8,14 @@ from collections.abc import Iterable, Iterator
 from attachments.failures import DownloadFailed, final, transient
 
 _MIME = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
-_HTML_OPENING = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body|title|script)\b", re.I | re.S)
-_MEDIA_TYPES = {"audio", "video", "image"}
 OCTETS = "application/octet-stream"
+# Content-Encoding also holds what is no compression (`base64`, `UTF-8`, `aws-chunked`): object stores replay whatever an
+# uploader wrote there. Only these say that the bytes of the file are others than those sent.
+COMPRESSIONS = {
+    "gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz", "xz", "x-xz", "lzma", "bzip2",
+    "x-bzip2", "exi", "pack200-gzip", "lz4", "snappy",
+}  # fmt: skip
+MAX_CODINGS = 2
 # What decompression may give at once; a gzip of 200 kB can hold 200 MB.
 STEP_BYTES = 256 * 1024
 SLICE_BYTES = 16 * 1024
@@ -30,53 +35,55 @@ def stored_mime(*, declared: str, answered: str, filename: str) -> str:
     return OCTETS
 
 
-def check_promise(*, type: str, declared_mime: str, answered_mime: str, opening: bytes) -> None:
-    """Raise (final) when an HTML page came where media or another document was promised."""
-    promised = plain_mime(declared_mime)
-    wants_other = type in _MEDIA_TYPES or promised not in {
-        "",
-        "text/html",
-        "application/xhtml+xml",
-        "text/plain",
-        OCTETS,
-    }
-    if not wants_other or promised in {"text/html", "application/xhtml+xml"}:
-        return
-    is_page = plain_mime(answered_mime) in {"text/html", "application/xhtml+xml"} or _HTML_OPENING.match(opening)
-    if is_page:
-        wanted = promised or type
-        raise final("HTML_PAGE", f"the server answered with an HTML page where {wanted} was promised", 200)
+def codings(content_encoding: str) -> tuple[str, ...]:
+    """The compressions that a Content-Encoding names, in the order in which they were applied."""
+    tokens = (part.partition(";")[0].strip().lower() for part in content_encoding.split(","))
+    return tuple(token for token in tokens if token in COMPRESSIONS)
 
 
-def decoded(chunks: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """The content behind ``Content-Encoding``, in bounded steps. Raises DownloadFailed."""
-    name = encoding.strip().lower()
-    if name in {"", "identity"}:
-        yield from chunks
-        return
-    if name not in {"gzip", "x-gzip"}:
-        raise final(
-            "UNSUPPORTED_ENCODING", f"the server sent Content-Encoding {name[:32]} although identity was asked for"
-        )
-    member = zlib.decompressobj(wbits=31)
-    has_begun = False
+def can_decode(applied: tuple[str, ...]) -> bool:
+    """Whether `decoded` knows these codings."""
+    return len(applied) <= MAX_CODINGS and all(coding in _WINDOW for coding in applied)
+
+
+def decoded(chunks: Iterable[bytes], applied: tuple[str, ...]) -> Iterator[bytes]:
+    """The content behind these codings, in bounded steps. Raises DownloadFailed."""
+    if not can_decode(applied):
+        told = ", ".join(applied[:4])
+        raise final("UNSUPPORTED_ENCODING", f"the server sent Content-Encoding {told} although identity was asked for")
+    for coding in reversed(applied):
+        chunks = _inflated(chunks, coding)
+    yield from chunks
+
+
+# zlib's `wbits`: with a gzip header; `deflate` is decided by its first byte.
+_WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 0}
+
+
+def _inflated(chunks: Iterable[bytes], coding: str) -> Iterator[bytes]:
+    wbits = _WINDOW[coding]
+    member = None
     try:
-        for slice in _slices(chunks):
-            rest = slice
+        for piece in _slices(chunks):
+            rest = piece
             while rest:
-                if member.eof:
-                    member = zlib.decompressobj(wbits=31)
-                has_begun = True
+                if member is None:
+                    # RFC 9110 means zlib's format by `deflate`; some servers send the bare stream.
+                    member = zlib.decompressobj(wbits or (15 if rest[0] & 0x0F == 8 else -15))
+                elif member.eof:
+                    if not wbits:
+                        raise final("UNSUPPORTED_ENCODING", "bytes follow the end of the deflate stream")
+                    member = zlib.decompressobj(wbits)
                 yield member.decompress(rest, STEP_BYTES)
                 while member.unconsumed_tail:
                     yield member.decompress(member.unconsumed_tail, STEP_BYTES)
                 rest = member.unused_data if member.eof else b""
-        while not member.eof and (more := member.decompress(b"", STEP_BYTES)):
+        while member is not None and not member.eof and (more := member.decompress(b"", STEP_BYTES)):
             yield more
     except zlib.error as error:
-        raise _bad_gzip(error) from None
-    if has_begun and not member.eof:
-        raise transient("TRUNCATED", "the gzip stream ended before its end")
+        raise _broken(coding, error) from None
+    if member is not None and not member.eof:
+        raise transient("TRUNCATED", f"the {coding} stream ended before its end")
 
 
 def _slices(chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -86,5 +93,5 @@ def _slices(chunks: Iterable[bytes]) -> Iterator[bytes]:
             yield chunk[at : at + SLICE_BYTES]
 
 
-def _bad_gzip(error: zlib.error) -> DownloadFailed:
-    return final("UNSUPPORTED_ENCODING", f"Content-Encoding gzip, but the body does not decompress: {error}")
+def _broken(coding: str, error: zlib.error) -> DownloadFailed:
+    return final("UNSUPPORTED_ENCODING", f"Content-Encoding {coding}, but the body does not decompress: {error}")

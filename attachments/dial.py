@@ -15,20 +15,18 @@ import ssl
 import time
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, TypeVar
 
+import certifi
 from django.conf import settings
-from requests.adapters import HTTPAdapter
-from requests.utils import DEFAULT_CA_BUNDLE_PATH
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import NewConnectionError
-from urllib3.poolmanager import PoolManager
-from urllib3.util.ssl_ import create_urllib3_context
 
 from attachments import url_policy
 from attachments.failures import DownloadFailed, transient
+from attachments.http_connection import Connection
+from attachments.targets import Target
 from attachments.watch import Transfer
+from evermuse import logs
+
+log = logs.get(__name__)
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
@@ -38,8 +36,6 @@ MAX_ADDRESSES = 4
 KEPT_HOSTS = 2
 KEPT_SECONDS = 4.0
 
-E = TypeVar("E", bound=BaseException)
-
 # The transfer that this thread is at: its watchdog must know the socket before the first byte is waited for.
 current: contextvars.ContextVar[Transfer | None] = contextvars.ContextVar("transfer", default=None)
 
@@ -47,15 +43,21 @@ current: contextvars.ContextVar[Transfer | None] = contextvars.ContextVar("trans
 def dial(host: str, port: int) -> socket.socket:
     """A connected socket to an address of ``host`` that may be reached. Raises DownloadFailed.
 
-    One forbidden address among several forbids the name: it is not ours to pick the harmless one.
+    One forbidden address among several forbids the name: it is not ours to pick the harmless one. Failures are shown to
+    clients: they name no address, and do not tell a closed port from a filtered one. The log does.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise transient("DNS_FAILED", f"the name {host} does not resolve: {error}") from None
+        log.info("download.not_resolved", host=host[:255], error=str(error)[:200])
+        raise transient("DNS_FAILED", "the host's name does not resolve") from None
     addresses = list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
     for _, text in addresses:
-        url_policy.check_address(text, port, settings.EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS)
+        try:
+            url_policy.check_address(text, port, settings.EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS)
+        except DownloadFailed:
+            log.warning("download.blocked", host=host[:255], address=text, port=port)
+            raise
     fault: OSError | None = None
     for family, text in addresses[:MAX_ADDRESSES]:
         opened = socket.socket(family, socket.SOCK_STREAM)
@@ -69,91 +71,41 @@ def dial(host: str, port: int) -> socket.socket:
         except OSError as error:
             fault = error
             opened.close()
-    raise transient("CONNECT_FAILED", f"cannot connect to {host} port {port}: {fault}")
-
-
-class _Checked:
-    """Replaces how urllib3 opens a socket; proxies and source addresses play no part."""
-
-    _dns_host: str
-    port: int
-
-    def _new_conn(self) -> socket.socket:
-        try:
-            return dial(self._dns_host, self.port)
-        except DownloadFailed as refusal:
-            # urllib3 lets only its own errors through unharmed; the reason rides on one of them.
-            error = NewConnectionError(self, str(refusal))  # type: ignore[arg-type]
-            raise error from refusal
-
-
-class _CheckedHTTP(_Checked, HTTPConnection):
-    pass
-
-
-class _CheckedHTTPS(_Checked, HTTPSConnection):
-    pass
-
-
-def _is_unread(sock: socket.socket) -> bool:
-    """Whether TLS holds bytes that nobody read: urllib3 sees those that are still in the socket."""
-    return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-
-
-class _Keeps:
-    """What a pool does with a connection between two requests."""
-
-    def _get_conn(self, timeout: float | None = None) -> Any:
-        connection = super()._get_conn(timeout)  # type: ignore[misc]
-        if connection.sock is not None:
-            if time.monotonic() - connection.kept_at > KEPT_SECONDS or _is_unread(connection.sock):
-                connection.close()  # it dials anew when it is used
-            elif transfer := current.get():
-                transfer.attach(connection.sock, is_kept=True)
-        return connection
-
-    def _put_conn(self, connection: Any) -> None:
-        if connection is not None:
-            connection.kept_at = time.monotonic()
-        super()._put_conn(connection)  # type: ignore[misc]
-
-
-class _HTTPPool(_Keeps, HTTPConnectionPool):
-    ConnectionCls = _CheckedHTTP
-
-
-class _HTTPSPool(_Keeps, HTTPSConnectionPool):
-    ConnectionCls = _CheckedHTTPS
-
-
-class _CheckedPoolManager(PoolManager):
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+    log.info("download.not_connected", host=host[:255], port=port, error=str(fault)[:200])
+    raise transient("CONNECT_FAILED", "no connection to the host could be made")
 
 
 @cache
 def _trust() -> ssl.SSLContext:
     """The certificates that are trusted, read once a process: reading them costs more than a small file."""
-    context = create_urllib3_context(cert_reqs=ssl.CERT_REQUIRED)
-    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    context = ssl.create_default_context(cafile=certifi.where())
+    context.set_alpn_protocols(["http/1.1"])
     return context
 
 
-class CheckedAdapter(HTTPAdapter):
-    """requests' adapter on checked connections, for one thread: no retries, no proxies, no session.
+def _connected(target: Target) -> Connection:
+    """A new connection, with TLS where the scheme wants it."""
+    opened = dial(target.host, target.port)
+    try:
+        if target.scheme == "https":
+            # The end of a body without a length is its close_notify: a connection that just ends is an error.
+            opened = _trust().wrap_socket(opened, server_hostname=target.host, suppress_ragged_eofs=False)
+        opened.settimeout(READ_SECONDS)
+    except BaseException:
+        opened.close()
+        raise
+    return Connection(opened)
 
-    Without a session nothing of the environment plays a part, and no cookie or credential is carried anywhere.
-    """
+
+Key = tuple[str, str, int]
+
+
+class Connections:
+    """A thread's connections, each used for one request after the other. No cookie or credential is carried anywhere."""
 
     def __init__(self) -> None:
-        super().__init__(pool_connections=KEPT_HOSTS, pool_maxsize=1, max_retries=0)
+        self._kept: dict[Key, Connection] = {}
         self._workspace: int | None = None
-
-    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
-        self.poolmanager = _CheckedPoolManager(
-            num_pools=connections, maxsize=maxsize, block=block, ssl_context=_trust(), **kwargs
-        )
 
     def serve(self, workspace: int) -> None:
         """The next files are of this workspace: connections of another one end here."""
@@ -161,29 +113,57 @@ class CheckedAdapter(HTTPAdapter):
             self.close()
             self._workspace = workspace
 
-    def cert_verify(self, conn: Any, url: str, verify: object, cert: object) -> None:
-        """The certificates to trust are in the shared context already."""
-        conn.cert_reqs = "CERT_REQUIRED"
+    def take(self, target: Target, *, is_new: bool = False) -> Connection:
+        """The kept connection to a target, or a new one. `give_back` it when its answer has ended."""
+        key = target.scheme, target.host, target.port
+        connection = self._kept.pop(key, None)
+        if connection is not None and connection.kept_at is not None:
+            is_fresh = time.monotonic() - connection.kept_at <= KEPT_SECONDS
+            if is_fresh and not is_new and connection.is_quiet:
+                if transfer := current.get():
+                    transfer.attach(connection.sock, is_kept=True)
+            else:
+                connection.close()
+                connection = None
+        while len(self._kept) >= KEPT_HOSTS:
+            self._kept.pop(next(iter(self._kept))).close()
+        # Among the kept ones while it is in use, so that whatever fails closes it too.
+        self._kept[key] = connection = connection or _connected(target)
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """Keep a connection for the next request, if its answer came to its end and nothing behind it."""
+        if connection.is_reusable:
+            connection.kept_at = time.monotonic()
+            return
+        connection.close()
+        self._kept = {key: kept for key, kept in self._kept.items() if kept is not connection}
+
+    def close(self) -> None:
+        """End all of them."""
+        for connection in self._kept.values():
+            connection.close()
+        self._kept.clear()
 
 
-_keeping: contextvars.ContextVar[CheckedAdapter | None] = contextvars.ContextVar("keeping", default=None)
+_keeping: contextvars.ContextVar[Connections | None] = contextvars.ContextVar("keeping", default=None)
 
 
 @contextlib.contextmanager
-def keeping() -> Iterator[CheckedAdapter]:
+def keeping() -> Iterator[Connections]:
     """Within the block this thread's downloads use the connections of those before."""
-    with contextlib.closing(CheckedAdapter()) as adapter:
-        token = _keeping.set(adapter)
+    with contextlib.closing(Connections()) as connections:
+        token = _keeping.set(connections)
         try:
-            yield adapter
+            yield connections
         finally:
             _keeping.reset(token)
 
 
 @contextlib.contextmanager
-def adapter() -> Iterator[CheckedAdapter]:
-    """The one that keeps connections, or one for this download alone. What failed leaves no connection behind."""
-    used = _keeping.get() or CheckedAdapter()
+def connections() -> Iterator[Connections]:
+    """Those that are kept, or new ones for this download alone. What failed leaves no connection behind."""
+    used = _keeping.get() or Connections()
     try:
         yield used
     except BaseException:
@@ -191,19 +171,3 @@ def adapter() -> Iterator[CheckedAdapter]:
         raise
     if used is not _keeping.get():
         used.close()
-
-
-def behind(error: BaseException, kind: type[E] | tuple[type[E], ...]) -> E | None:
-    """An error of a kind, found behind the ones that urllib3 and requests wrapped around it."""
-    seen: set[int] = set()
-    waiting: list[BaseException] = [error]
-    while waiting:
-        at = waiting.pop()
-        if isinstance(at, kind):
-            return at
-        if id(at) in seen:
-            continue
-        seen.add(id(at))
-        inner = [at.__cause__, at.__context__, getattr(at, "reason", None), *at.args]
-        waiting += [one for one in inner if isinstance(one, BaseException)]
-    return None

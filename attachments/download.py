@@ -1,6 +1,6 @@
 """One GET of a vendor's URL: redirects checked hop by hop, the answer proven to be a whole file, its bytes streamed.
 
-Everything that can go wrong is raised as DownloadFailed with a reason; urllib3's and requests' errors end here.
+Everything that can go wrong is raised as DownloadFailed with a reason; errors of sockets and TLS end here.
 """
 
 import contextlib
@@ -10,19 +10,16 @@ import ssl
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.client import HTTPException
-from urllib.parse import urljoin
 
-import requests
-import urllib3
-from requests import Response
-
-from attachments import content, dial, url_policy
+from attachments import content, dial, targets, url_policy
+from attachments.dial import Connections
 from attachments.failures import DownloadFailed, final, transient
+from attachments.http_connection import Connection
+from attachments.http_head import Head
+from attachments.targets import Target
 from attachments.watch import Transfer
 
 MAX_REDIRECTS = 5
-CHUNK_BYTES = 256 * 1024
 HEADERS = {"Accept-Encoding": "identity", "Accept": "*/*", "User-Agent": "evermuse-ingest/1.0"}
 REDIRECTS = {301, 302, 303, 307, 308}
 # Codes below 500 that may pass; of the others, a 4xx is final.
@@ -31,7 +28,6 @@ MAX_RETRY_AFTER_SECONDS = 86_400.0
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,256}"')
 
 _HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
-_FAULTS = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, HTTPException, UnicodeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +43,7 @@ class Place:
 class Answer:
     """A body that is still to be read. ``announced``: its bytes by Content-Length, None where there is none.
 
+    ``chunks``: the bytes as they are sent; ``codings``: the compressions that they went through (`content.decoded`).
     ``etag``: the strong validator of a file that is sent as it is, else empty. ``is_continued``: the body is the rest
     behind the asked place (206), proven by the exact Content-Range and the same ETag.
     """
@@ -57,6 +54,20 @@ class Answer:
     chunks: Iterator[bytes]
     etag: str = ""
     is_continued: bool = False
+    codings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Response:
+    """An answer whose head has come. ``close`` it in any case."""
+
+    head: Head
+    connection: Connection
+    connections: Connections
+
+    def close(self) -> None:
+        """Keep the connection where it can serve on, else end it."""
+        self.connections.give_back(self.connection)
 
 
 @contextlib.contextmanager
@@ -67,25 +78,25 @@ def opened(url: str, transfer: Transfer, place: Place | None = None) -> Iterator
     """
     token = dial.current.set(transfer)
     try:
-        with dial.adapter() as adapter, contextlib.ExitStack() as responses:
+        with dial.connections() as connections, contextlib.ExitStack() as responses:
             with _translated(transfer):
-                response = responses.enter_context(contextlib.closing(_follow(adapter, url, place)))
-                is_continued = place is not None and _is_rest(response, place)
-                if place is not None and not is_continued and response.status_code in {206, 416}:
+                response = responses.enter_context(contextlib.closing(_follow(connections, url, place)))
+                is_continued = place is not None and _is_rest(response.head, place)
+                if place is not None and not is_continued and response.head.status in {206, 416}:
                     response.close()
-                    response = responses.enter_context(contextlib.closing(_follow(adapter, url)))
+                    response = responses.enter_context(contextlib.closing(_follow(connections, url)))
+                head = response.head
                 if not is_continued:
-                    _check_status(response)
-                announced = _announced(response)
-            encoding = response.headers.get("Content-Encoding", "")
-            chunks = _guarded(content.decoded(_raw_chunks(response, transfer, announced), encoding), transfer)
+                    _check_status(head)
+            codings = content.codings(head.get("content-encoding"))
             yield Answer(
-                status=response.status_code,
-                mime_type=response.headers.get("Content-Type", ""),
-                announced=announced,
-                chunks=chunks,
-                etag=_strong_etag(response) if _is_identity(encoding) else "",
+                status=head.status,
+                mime_type=head.get("content-type"),
+                announced=response.connection.announced,
+                chunks=_guarded(response.connection.body(), transfer),
+                etag="" if codings else _strong_etag(head),
                 is_continued=is_continued,
+                codings=codings,
             )
     finally:
         dial.current.reset(token)
@@ -93,10 +104,11 @@ def opened(url: str, transfer: Transfer, place: Place | None = None) -> Iterator
 
 @contextlib.contextmanager
 def _translated(transfer: Transfer) -> Iterator[None]:
-    """Libraries' errors as reasons; what the watchdog stopped fails with its reason, not with the reset it caused."""
+    """Errors of sockets and TLS as reasons; what the watchdog stopped fails with its reason, not with the reset it
+    caused."""
     try:
         yield
-    except (DownloadFailed, *_FAULTS) as error:
+    except (DownloadFailed, OSError) as error:
         if transfer.stopped:
             raise DownloadFailed(transfer.stopped) from None
         raise (error if isinstance(error, DownloadFailed) else _reason(error)) from None
@@ -104,139 +116,101 @@ def _translated(transfer: Transfer) -> Iterator[None]:
 
 def _guarded(chunks: Iterator[bytes], transfer: Transfer) -> Iterator[bytes]:
     with _translated(transfer):
-        yield from chunks
+        for chunk in chunks:
+            transfer.bytes_read += len(chunk)
+            yield chunk
+        # A socket that the watchdog shut down looks like the end of a body without a length.
+        if transfer.stopped:
+            raise DownloadFailed(transfer.stopped)
 
 
-def _follow(adapter: dial.CheckedAdapter, url: str, place: Place | None = None) -> Response:
+def _follow(connections: Connections, url: str, place: Place | None = None) -> _Response:
     """The first answer that is no redirect."""
     at = url_policy.target(url)
     headers = HEADERS if place is None else {**HEADERS, "Range": f"bytes={place.offset}-", "If-Range": place.etag}
     for _ in range(MAX_REDIRECTS + 1):
-        response = _sent(adapter, requests.Request("GET", url, headers=headers).prepare())
-        if response.status_code not in REDIRECTS:
+        response = _sent(connections, at, headers)
+        status = response.head.status
+        if status not in REDIRECTS:
             return response
-        location = response.headers.get("Location", "")
+        locations = set(response.head.fields.get("location", []))
+        response.connection.skip_body()
         response.close()
-        if not location:
-            raise final("BAD_REDIRECT", f"HTTP {response.status_code} without a Location", response.status_code)
-        # requests gives header values as Latin-1; a Location is often UTF-8 all the same.
-        url = urljoin(url, location.encode("latin-1").decode("utf-8", "replace"))
+        if len(locations) != 1 or locations == {""}:
+            raise final("BAD_REDIRECT", f"HTTP {status} without one Location", status)
+        url = targets.redirected(url, locations.pop())
         next_at = url_policy.target(url)
         if at.scheme == "https" and next_at.scheme == "http":
-            raise final("BAD_REDIRECT", "a redirect from https to http is not followed", response.status_code)
+            raise final("BAD_REDIRECT", "a redirect from https to http is not followed", status)
         at = next_at
     raise final("TOO_MANY_REDIRECTS", f"more than {MAX_REDIRECTS} redirects")
 
 
-def _sent(adapter: dial.CheckedAdapter, request: requests.PreparedRequest) -> Response:
+def _sent(connections: Connections, target: Target, headers: dict[str, str]) -> _Response:
     """The answer's head. A kept connection that the server closed just then says nothing of the file: once more, anew."""
-    timeouts = (dial.CONNECT_SECONDS, dial.READ_SECONDS)
+    lines = [f"GET {target.path} HTTP/1.1", f"Host: {target.authority}", *(f"{k}: {v}" for k, v in headers.items())]
+    request = "\r\n".join([*lines, "", ""]).encode("ascii")
+    connection = connections.take(target)
     try:
-        return adapter.send(request, stream=True, timeout=timeouts, proxies={})
-    except requests.RequestException as error:
+        return _Response(connection.ask(request), connection, connections)
+    except _HUNG_UP:
         transfer = dial.current.get()
-        if transfer is None or not transfer.is_kept or transfer.stopped or not dial.behind(error, _HUNG_UP):
+        is_stopped = transfer is not None and transfer.stopped
+        if connection.kept_at is None or connection.has_answered or is_stopped:
             raise
-        return adapter.send(request, stream=True, timeout=timeouts, proxies={})
+    connection = connections.take(target, is_new=True)
+    return _Response(connection.ask(request), connection, connections)
 
 
-def _is_rest(response: Response, place: Place) -> bool:
+def _is_rest(head: Head, place: Place) -> bool:
     """Whether a 206 is just the rest of the same file."""
     return (
-        response.status_code == 206
-        and response.headers.get("Content-Range", "").strip() == f"bytes {place.offset}-{place.total - 1}/{place.total}"
-        and response.headers.get("ETag", place.etag).strip() == place.etag
-        and _is_identity(response.headers.get("Content-Encoding", ""))
-        and response.headers.get("Content-Length", str(place.total - place.offset)) == str(place.total - place.offset)
+        head.status == 206
+        and head.get("content-range") == f"bytes {place.offset}-{place.total - 1}/{place.total}"
+        and head.get("etag", place.etag) == place.etag
+        and not content.codings(head.get("content-encoding"))
+        and head.get("content-length", str(place.total - place.offset)) == str(place.total - place.offset)
     )
 
 
-def _strong_etag(response: Response) -> str:
+def _strong_etag(head: Head) -> str:
     """The ETag, where it promises equal bytes (RFC 9110, 8.8.3); else empty."""
-    etag = response.headers.get("ETag", "").strip()
+    etag = head.get("etag")
     return etag if _STRONG_ETAG.fullmatch(etag) else ""
 
 
-def _is_identity(encoding: str) -> bool:
-    return encoding.strip().lower() in {"", "identity"}
-
-
-def _check_status(response: Response) -> None:
-    status = response.status_code
+def _check_status(head: Head) -> None:
+    status = head.status
     if status == 200:
         return
     message = f"the server answered HTTP {status}"
     if status in TRANSIENT or status >= 500 or status == 202:
-        raise transient(f"HTTP_{status}", message, status, _retry_after(response))
+        raise transient(f"HTTP_{status}", message, status, _retry_after(head))
     if 200 <= status < 300:
         raise transient("UNEXPECTED_STATUS", f"{message} to a plain request for the whole file", status)
     raise final(f"HTTP_{status}", message, status)
 
 
-def _retry_after(response: Response) -> float | None:
+def _retry_after(head: Head) -> float | None:
     """Seconds that the server asks to wait, clamped; None where it says nothing that can be read."""
-    text = response.headers.get("Retry-After", "").strip()
+    text = head.get("retry-after")
     if text.isascii() and text.isdigit():
         return min(float(text[:12]), MAX_RETRY_AFTER_SECONDS)
     try:
-        at = email.utils.parsedate_to_datetime(text).timestamp()
+        at = email.utils.parsedate_to_datetime(text[:64]).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
     return min(max(at - time.time(), 0.0), MAX_RETRY_AFTER_SECONDS)
 
 
-def _announced(response: Response) -> int | None:
-    """The body's length by its header. Raises for one that is no length."""
-    if "chunked" in response.headers.get("Transfer-Encoding", "").lower():
-        return None
-    text = response.headers.get("Content-Length")
-    if text is None:
-        return None
-    values = {part.strip() for part in text.split(",")}
-    value = values.pop()
-    if values or not (value.isascii() and value.isdigit() and len(value) <= 18):
-        raise transient("BAD_RESPONSE", f"the server sent Content-Length {text[:64]!r}", 200)
-    return int(value)
-
-
-def _raw_chunks(response: Response, transfer: Transfer, announced: int | None) -> Iterator[bytes]:
-    """The body as it comes over the wire. Raises for one that ends before its announced length."""
-    received = 0
-    while chunk := _read(response):
-        received += len(chunk)
-        transfer.bytes_read += len(chunk)
-        yield chunk
-    if transfer.stopped:
-        raise DownloadFailed(transfer.stopped)
-    if announced is not None and received != announced:
-        raise transient("TRUNCATED", f"the body ended after {received} of {announced} bytes", 200)
-
-
-def _read(response: Response) -> bytes:
-    """What one read of the socket gives, so that the watchdog sees slow bytes too."""
-    chunk: bytes = response.raw.read1(CHUNK_BYTES, decode_content=False)
-    return chunk
-
-
-def _reason(error: Exception) -> DownloadFailed:
-    """A library's error as a reason."""
-    if refusal := dial.behind(error, DownloadFailed):
-        return refusal
-    certificate = dial.behind(error, ssl.SSLCertVerificationError)
-    if certificate:
-        return final("TLS_FAILED", f"the server's certificate is not valid: {certificate.verify_message}")
-    if dial.behind(error, ssl.SSLError):
-        return transient("TLS_FAILED", "the TLS connection failed")
-    if dial.behind(error, urllib3.exceptions.IncompleteRead):
-        return transient("TRUNCATED", "the body ended before its announced end")
-    if (
-        dial.behind(error, TimeoutError)
-        or dial.behind(error, urllib3.exceptions.TimeoutError)
-        or dial.behind(error, requests.Timeout)
-    ):
+def _reason(error: OSError) -> DownloadFailed:
+    """A fault of the connection as a reason."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return final("TLS_FAILED", f"the server's certificate is not valid: {error.verify_message}")
+    if isinstance(error, TimeoutError):
         return transient("TIMEOUT", f"the server sent nothing for {dial.READ_SECONDS:.0f} seconds")
-    if isinstance(error, requests.exceptions.InvalidURL | urllib3.exceptions.LocationParseError):
-        return final("BAD_URL", "vendor_url cannot be requested")
-    if dial.behind(error, ConnectionError) or dial.behind(error, urllib3.exceptions.ProtocolError):
+    if isinstance(error, _HUNG_UP):
         return transient("CONNECTION_LOST", "the connection was lost before the end")
-    return transient("BAD_RESPONSE", f"the answer cannot be read ({type(error).__name__})")
+    if isinstance(error, ssl.SSLError):
+        return transient("TLS_FAILED", "the TLS connection failed")
+    return transient("CONNECTION_LOST", "the connection failed")

@@ -2,11 +2,11 @@
 
 from django.conf import settings
 
-from attachments import claims, content, download, storage, uploads
+from attachments import claims, content, download, promise, storage, uploads
 from attachments.claims import Claim, Stored
 from attachments.download import Answer
+from attachments.expected import Expected, Sent
 from attachments.failures import DownloadFailed, final
-from attachments.measure import Checksums
 from attachments.models import UploadIntent
 from attachments.resumption import Partial, keeper
 from attachments.storage import Upload
@@ -15,6 +15,12 @@ from evermuse import public_ids
 
 # Enough of the beginning to tell an HTML page.
 OPENING_BYTES = 1024
+
+_GZIP = {("gzip",), ("x-gzip",)}
+
+
+class _AsSentInstead(Exception):
+    """The declared file is not what was decoded, but the bytes as they were sent."""
 
 
 class Fetch:
@@ -25,6 +31,7 @@ class Fetch:
         self.http_status = 0
         self._partial: Partial | None = keeper.take(claim)
         self._intent: UploadIntent | None = None
+        self._is_as_sent = False
 
     @property
     def resumable_token(self) -> int | None:
@@ -47,7 +54,18 @@ class Fetch:
             source = uploads.opened(found, claim.workspace, self.transfer)
         else:
             source = download.opened(claim.vendor_url, self.transfer, place)
-        with source as answer:
+        try:
+            with source as answer:
+                self.http_status = answer.status
+                return self._store(answer)
+        except _AsSentInstead:
+            return self._run_as_sent()
+
+    def _run_as_sent(self) -> Stored:
+        """Ask once more and leave the bytes as they are sent."""
+        self.close()
+        self._partial, self._is_as_sent = None, True
+        with download.opened(self.claim.vendor_url, self.transfer) as answer:
             self.http_status = answer.status
             return self._store(answer)
 
@@ -93,24 +111,36 @@ class Fetch:
         if answer.announced is not None and answer.announced > limit:
             raise final("TOO_LARGE", f"the file has {answer.announced} bytes; at most {limit} are taken", status)
         partial = self._begun(answer)
-        upload = partial.upload
-        for chunk in answer.chunks:
-            if upload.size + len(chunk) > limit:
-                raise final("TOO_LARGE", f"the file is larger than {limit} bytes", status)
-            if len(partial.opening) < OPENING_BYTES:
-                partial.opening += chunk[:OPENING_BYTES]
-            upload.write(chunk)
+        upload, wanted = partial.upload, self._expected()
+        sent, chunks = Sent(), answer.chunks
+        is_decoded = bool(answer.codings) and not self._takes_as_sent(answer, wanted)
+        if is_decoded:
+            chunks = content.decoded(sent.passing(chunks) if wanted else chunks, answer.codings)
+        try:
+            for chunk in chunks:
+                if upload.size + len(chunk) > limit:
+                    raise final("TOO_LARGE", f"the file is larger than {limit} bytes", status)
+                if len(partial.opening) < OPENING_BYTES:
+                    partial.opening += chunk[:OPENING_BYTES]
+                upload.write(chunk)
+        except DownloadFailed as failed:
+            # Often the label is wrong, not the file; the checksums will tell.
+            if is_decoded and wanted and failed.failure.code == "UNSUPPORTED_ENCODING":
+                raise _AsSentInstead from None
+            raise
         checksums = upload.end()
-        content.check_promise(
-            type=self.claim.type,
-            declared_mime=self.claim.declared_mime_type,
-            answered_mime=partial.answered_mime,
-            opening=partial.opening,
-        )
-        claim, intent = self.claim, self._intent
-        check_declared(upload.size, checksums, claim.declared_size, claim.declared_sha1, claim.declared_md5, status)
-        if intent is not None:
-            check_declared(upload.size, checksums, intent.size, intent.sha1, intent.md5, status)
+        differs = [
+            difference
+            for one in wanted
+            if (difference := one.mismatch(size=upload.size, sha1=checksums.sha1, md5=checksums.md5, status=status))
+        ]
+        if differs and is_decoded and all(sent.is_(one) for one in wanted):
+            raise _AsSentInstead
+        # What matches its declaration is the file, whatever it looks like.
+        if differs or not wanted:
+            promise.check(self._promised(), answered_mime=partial.answered_mime, opening=partial.opening)
+        if differs:
+            raise differs[0]
         if self.transfer.stopped:
             raise DownloadFailed(self.transfer.stopped)
         return Stored(
@@ -122,11 +152,31 @@ class Fetch:
             md5=checksums.md5,
         )
 
+    def _expected(self) -> list[Expected]:
+        """What was declared of the file, by the record and by the upload intent."""
+        claim, intent = self.claim, self._intent
+        declared = [Expected(claim.declared_size, claim.declared_sha1, claim.declared_md5)]
+        if intent is not None:
+            declared.append(Expected(intent.size, intent.sha1, intent.md5))
+        return [one for one in declared if one.is_given]
 
-def check_declared(came: int, checksums: Checksums, size: int | None, sha1: str, md5: str, status: int | None) -> None:
-    """Raise (final) when the file is not the one that was described; empty values promise nothing."""
-    if size is not None and size != came:
-        raise final("SIZE_MISMATCH", f"size: {size} bytes were declared, {came} came", status)
-    for name, declared, found in (("sha1", sha1, checksums.sha1), ("md5", md5, checksums.md5)):
-        if declared and declared.strip().lower() != found:
-            raise final(f"{name.upper()}_MISMATCH", f"{name}: the file's is {found}, another was declared", status)
+    def _promised(self) -> promise.Promised:
+        claim, intent = self.claim, self._intent
+        return promise.promised(
+            type=claim.type,
+            declared_mimes=[claim.declared_mime_type, intent.mime_type if intent else ""],
+            filenames=[claim.filename, intent.filename if intent else ""],
+        )
+
+    def _takes_as_sent(self, answer: Answer, wanted: list[Expected]) -> bool:
+        """Whether a compressed answer is the file itself, not the file in a coding.
+
+        Servers label a stored ``.tar.gz`` with Content-Encoding gzip. The declared size says which of the two is meant,
+        and without any declaration the file name does. Where checksums alone are declared, both are measured.
+        """
+        if self._is_as_sent or (wanted and not content.can_decode(answer.codings)):
+            return True
+        sizes = {one.size for one in wanted if one.size is not None}
+        if sizes:
+            return sizes == {answer.announced}
+        return not wanted and answer.codings in _GZIP and "application/gzip" in self._promised().mimes

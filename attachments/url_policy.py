@@ -6,10 +6,11 @@ Sources: the IANA special-purpose address registries for IPv4 and IPv6; cloud me
 
 import ipaddress
 from collections.abc import Iterable
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from attachments import targets
 from attachments.failures import final
+from attachments.targets import Target
 from evermuse.env import Network
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -32,32 +33,12 @@ DENIED_V6 = tuple(
 NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where a URL leads: what a connection is checked against."""
-
-    scheme: str
-    host: str
-    port: int
-
-
 def target(url: str) -> Target:
     """Check a URL by its text. Raises DownloadFailed (final); what it resolves to is checked when it is dialled."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise final("BAD_URL", f"vendor_url cannot be read: {error}") from None
-    scheme = parts.scheme.lower()
-    if scheme not in {"http", "https"}:
-        raise final("BAD_URL", f"vendor_url must begin with http:// or https://, not {scheme[:32]}:")
-    if parts.username is not None or parts.password is not None:
-        raise final("BAD_URL", "vendor_url must not hold a user name or password")
-    if not parts.hostname:
-        raise final("BAD_URL", "vendor_url names no host")
-    if port == 0:
+    found = targets.parse(url)
+    if found.port == 0:
         raise final("BLOCKED_PORT", "port 0 cannot be dialled")
-    return Target(scheme, parts.hostname.rstrip("."), port or (443 if scheme == "https" else 80))
+    return found
 
 
 def host_of(url: str) -> str:
@@ -99,6 +80,6 @@ def check_address(text: str, port: int, networks: Iterable[Network]) -> None:
     if is_allowed(address, networks):
         return
     if not is_public(address):
-        raise final("BLOCKED_ADDRESS", f"the address {text} is not public")
+        raise final("BLOCKED_ADDRESS", "the host's address is not public, and its network is not allowed")
     if port not in {80, 443} and not 1024 <= port <= 65535:
-        raise final("BLOCKED_PORT", f"port {port} is not 80, 443 or 1024 to 65535")
+        raise final("BLOCKED_PORT", "the port is not 80, 443 or 1024 to 65535")

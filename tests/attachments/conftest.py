@@ -1,9 +1,12 @@
 """Fixtures of the attachment tests."""
 
+import ssl
 from collections.abc import Iterator
 
 import pytest
+import trustme
 
+from attachments import dial
 from attachments.claims import Leases
 from attachments.resumption import Keeper, keeper
 from deploy.local.embedded import Servers
@@ -18,6 +21,17 @@ def vendor() -> Iterator[Vendor]:
     """A vendor's server."""
     with vendors.running() as server:
         yield server
+
+
+@pytest.fixture
+def secure_vendor(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> Vendor:
+    """A vendor behind TLS, with a certificate that is trusted."""
+    authority = trustme.CA()
+    trusted, vendor.tls = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.configure_trust(trusted)
+    authority.issue_cert("127.0.0.1").configure_cert(vendor.tls)
+    monkeypatch.setattr(dial, "_trust", lambda: trusted)
+    return vendor
 
 
 @pytest.fixture

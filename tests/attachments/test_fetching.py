@@ -108,10 +108,11 @@ def test_a_file_that_is_not_the_declared_one_is_no_object(
 @pytest.mark.parametrize(
     ("declared", "answer", "code"),
     [
-        ({"type": "audio"}, {"Content_Type": "text/html"}, "HTML_PAGE"),
-        ({"type": "audio"}, {}, "HTML_PAGE"),
-        ({"type": "file", "mime_type": "application/pdf"}, {}, "HTML_PAGE"),
-        ({"type": "file"}, {"Content_Type": "text/html"}, None),
+        ({"type": "audio"}, {"Content_Type": "text/html"}, "UNEXPECTED_CONTENT"),
+        ({"type": "audio"}, {}, "UNEXPECTED_CONTENT"),
+        ({"type": "file", "mime_type": "application/pdf"}, {}, "UNEXPECTED_CONTENT"),
+        ({"type": "file", "filename": "contract.pdf"}, {"Content_Type": "text/html"}, "UNEXPECTED_CONTENT"),
+        ({"type": "file", "filename": "page"}, {"Content_Type": "text/html"}, None),
         ({"type": "text", "mime_type": "text/html"}, {"Content_Type": "text/html"}, None),
     ],
 )

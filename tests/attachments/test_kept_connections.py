@@ -68,17 +68,6 @@ def test_one_connection_serves_a_thread_and_ends_with_the_loop(vendor: Vendor) -
     assert vendor.connections == 2
 
 
-@pytest.fixture
-def secure_vendor(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> Vendor:
-    """A vendor behind TLS, with a certificate that is trusted."""
-    authority = trustme.CA()
-    trusted, vendor.tls = ssl.create_default_context(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.configure_trust(trusted)
-    authority.issue_cert("127.0.0.1").configure_cert(vendor.tls)
-    monkeypatch.setattr(dial, "_trust", lambda: trusted)
-    return vendor
-
-
 def test_over_tls_too(secure_vendor: Vendor) -> None:
     with dial.keeping():
         assert [fetch(good(secure_vendor)) for _ in range(3)] == [BODY] * 3

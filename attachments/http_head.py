@@ -1,0 +1,128 @@
+"""The head of an HTTP/1.1 answer, and where its body ends. An answer whose framing is in doubt is refused.
+
+`http.client` does not serve here: it takes the headers behind a malformed line for the body, knows only the very word
+``chunked``, and takes an interim answer for the final one. What is no framing is read as browsers and curl do: a
+line that is no header is skipped. Source: RFC 9112, sections 4 to 6.
+"""
+
+import re
+from dataclasses import dataclass
+
+from attachments.failures import DownloadFailed, transient
+
+# Of all heads of one exchange, interim ones included; curl stops at 300 kB.
+MAX_HEAD_BYTES = 256 * 1024
+_STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_FRAMING = ("transfer-encoding", "content-length")
+_OPENING = b"HTTP/1."
+_BLANKS = " \t"
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Status and header fields, names in lower case. ``minor``: of the version HTTP/1.x."""
+
+    status: int
+    minor: int
+    fields: dict[str, list[str]]
+
+    def get(self, name: str, default: str = "") -> str:
+        """A field's value; several lines are one list (RFC 9110, 5.3)."""
+        values = self.fields.get(name)
+        return default if values is None else ", ".join(values)
+
+
+@dataclass(frozen=True, slots=True)
+class Framing:
+    """Where the body ends: after ``length`` bytes, with the last chunk, or (neither) with the connection."""
+
+    length: int | None
+    is_chunked: bool
+    # Whether another request may follow on the connection.
+    is_kept: bool
+
+
+def bad(message: str, status: int | None = None) -> DownloadFailed:
+    """An answer that is not HTTP/1.1 without doubt. Another attempt may meet a healthier server."""
+    return transient("BAD_RESPONSE", f"the answer is no valid HTTP/1.1: {message}", status)
+
+
+def may_begin(content: bytes | bytearray) -> bool:
+    """Whether what came so far can be the beginning of an answer."""
+    return content.startswith(_OPENING) if len(content) >= len(_OPENING) else _OPENING.startswith(content)
+
+
+def end_of_head(content: bytearray, start: int) -> int:
+    """Where the head ends, behind its empty line; -1 while it has not ended. ``start``: how far was looked already."""
+    at = max(start - 3, 0)
+    crlf = content.find(b"\n\r\n", at)
+    lf = content.find(b"\n\n", at, crlf + 1 if crlf >= 0 else len(content))
+    if lf >= 0:
+        return lf + 2
+    return crlf + 3 if crlf >= 0 else -1
+
+
+def parse(content: bytes) -> Head:
+    """The head that these bytes are, its empty line included. Raises DownloadFailed."""
+    text = content.decode("latin-1").replace("\r\n", "\n")
+    if "\0" in text or "\r" in text:
+        raise bad("a NUL or a lone CR in the head")
+    first, *lines = text.rstrip("\n").split("\n")
+    status_line = _STATUS_LINE.fullmatch(first)
+    if status_line is None:
+        raise bad("the status line cannot be read")
+    fields: dict[str, list[str]] = {}
+    last: list[str] | None = None
+    for line in lines:
+        if line[0] in _BLANKS:
+            _check_harmless(line)
+            if last is not None:
+                last[-1] = f"{last[-1]} {line.strip(_BLANKS)}".strip(_BLANKS)
+            continue
+        name, colon, value = line.partition(":")
+        # A blank before the colon is to be removed (RFC 9112, 5.1).
+        name = name.rstrip(_BLANKS).lower()
+        if not colon or _NAME.fullmatch(name) is None:
+            _check_harmless(line)
+            last = None
+            continue
+        last = fields.setdefault(name, [])
+        last.append(value.strip(_BLANKS))
+    return Head(int(status_line[2]), int(status_line[1]), fields)
+
+
+def _check_harmless(line: str) -> None:
+    """Readers disagree on lines that are no header; where one speaks of framing, no reading is certain."""
+    lowered = line.lower()
+    if any(name in lowered for name in _FRAMING):
+        raise bad("a malformed header line that speaks of the body's framing")
+
+
+def framing(head: Head) -> Framing:
+    """How the body of a final answer to GET is framed. Raises DownloadFailed."""
+    is_kept = head.minor == 1 and "close" not in _tokens(head, "connection")
+    length = _length(head)
+    transfer = [coding for coding in _tokens(head, "transfer-encoding") if coding != "identity"]
+    if head.status in {204, 304}:
+        return Framing(0, is_chunked=False, is_kept=is_kept and not transfer)
+    if transfer:
+        if transfer != ["chunked"]:
+            raise bad("a Transfer-Encoding that was not asked for", head.status)
+        # Beside a Content-Length, or in HTTP/1.0, the sender is in doubt: nothing follows on this connection.
+        return Framing(None, is_chunked=True, is_kept=is_kept and "content-length" not in head.fields)
+    return Framing(length, is_chunked=False, is_kept=is_kept and length is not None)
+
+
+def _tokens(head: Head, name: str) -> list[str]:
+    return [token for part in head.get(name).split(",") if (token := part.strip(_BLANKS).lower())]
+
+
+def _length(head: Head) -> int | None:
+    if "content-length" not in head.fields:
+        return None
+    parts = {part.strip(_BLANKS) for value in head.fields["content-length"] for part in value.split(",")}
+    if not all(_LENGTH.fullmatch(part) for part in parts) or len({int(part) for part in parts}) != 1:
+        raise bad("Content-Length is no single number", head.status)
+    return int(parts.pop())

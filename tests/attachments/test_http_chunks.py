@@ -1,0 +1,67 @@
+"""The chunked coding against a plain reference, in any pieces."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from attachments.failures import DownloadFailed
+from attachments.http_chunks import Chunks
+
+extensions = st.sampled_from([b"", b" ", b";a", b'; a="b"', b"\t;x=1;y"])
+
+
+def wire(parts: list[bytes], extension: bytes, newline: bytes, trailers: list[bytes]) -> bytes:
+    """A body as a server writes it."""
+    chunks = [b"%X" % len(part) + extension + newline + part + newline for part in parts if part]
+    ends = [b"X-%d: " % n + trailer.hex().encode() + newline for n, trailer in enumerate(trailers)]
+    return b"".join([*chunks, b"0" + extension + newline, *ends, newline])
+
+
+def fed(content: bytes, cuts: list[int]) -> tuple[bytes, Chunks]:
+    chunks, out, at = Chunks(), b"", 0
+    for cut in [*sorted(cut % (len(content) + 1) for cut in cuts), len(content)]:
+        out += chunks.feed(content[at:cut])
+        at = max(at, cut)
+    return out, chunks
+
+
+@given(
+    parts=st.lists(st.binary(max_size=40), max_size=8),
+    extension=extensions,
+    newline=st.sampled_from([b"\r\n", b"\n"]),
+    trailers=st.lists(st.binary(max_size=4), max_size=2),
+    rest=st.binary(max_size=5),
+    cuts=st.lists(st.integers(0, 10_000), max_size=12),
+)
+def test_any_body_in_any_pieces_gives_its_content(
+    parts: list[bytes], extension: bytes, newline: bytes, trailers: list[bytes], rest: bytes, cuts: list[int]
+) -> None:
+    out, chunks = fed(wire(parts, extension, newline, trailers) + rest, cuts)
+    assert (out, chunks.is_complete, chunks.rest) == (b"".join(parts), True, rest)
+
+
+@given(
+    parts=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=8),
+    cut=st.integers(1, 10_000),
+    cuts=st.lists(st.integers(0, 10_000), max_size=4),
+)
+def test_a_body_that_is_cut_off_never_passes_for_whole(parts: list[bytes], cut: int, cuts: list[int]) -> None:
+    whole = wire(parts, b"", b"\r\n", [])
+    # Behind the last chunk's own line the content is whole.
+    short = whole[: len(whole) - 3 - cut % (len(whole) - 3)]
+    out, chunks = fed(short, cuts)
+    assert b"".join(parts).startswith(out)
+    with pytest.raises(DownloadFailed, match="TRUNCATED"):
+        chunks.end()
+
+
+@given(st.binary(max_size=60), st.lists(st.integers(0, 10_000), max_size=4))
+def test_any_bytes_at_all_are_content_or_refused_whatever_the_pieces(content: bytes, cuts: list[int]) -> None:
+    def outcome(cuts: list[int]) -> object:
+        try:
+            out, chunks = fed(content, cuts)
+        except DownloadFailed as failed:
+            return failed.failure.code
+        return out, chunks.is_complete, chunks.rest
+
+    assert outcome(cuts) == outcome([])

@@ -1,0 +1,111 @@
+"""Whether a page or a JSON error came in place of what was promised; looked at in linear time."""
+
+from typing import Any
+
+import pytest
+
+from attachments import promise
+from attachments.failures import DownloadFailed
+
+PAGE = b"<!doctype html><p>Sign in</p>"
+ERROR = b'{"error":"Forbidden!"}'
+PDF = b"%PDF-1.7 <html>"
+MP3 = b"ID3\x04\0\0 <html>"
+
+
+def outcome(opening: bytes, answered: str = "", *, type: str = "file", mime: str = "", filename: str = "") -> str:
+    wanted = promise.promised(type=type, declared_mimes=[mime, ""], filenames=[filename, ""])
+    try:
+        promise.check(wanted, answered_mime=answered, opening=opening)
+    except DownloadFailed as failed:
+        assert not failed.failure.is_transient
+        return failed.failure.code
+    return "OK"
+
+
+@pytest.mark.parametrize(
+    ("opening", "answered", "promised"),
+    [
+        (PAGE, "text/html", {"filename": "contract.pdf"}),
+        (PAGE, "", {"filename": "contract.PDF"}),
+        (PAGE, "application/pdf", {"filename": "contract.pdf"}),
+        (b"Please sign in", "text/html; charset=utf-8", {"filename": "contract.pdf"}),
+        (b"", "text/html", {"type": "audio"}),
+        (PAGE, "", {"type": "audio"}),
+        (PAGE, "", {"type": "image", "mime": "text/plain"}),
+        (PAGE, "", {"mime": "video/mp4"}),
+        (PAGE, "text/html", {"mime": "text/csv"}),
+        (PAGE, "", {"filename": "sheet.xlsx"}),
+        (PAGE, "text/html", {"filename": "a.tar.gz"}),
+        (PAGE, "", {"mime": "application/json"}),
+        (PAGE, "", {"filename": "logo.svg"}),
+        (PAGE, "", {"type": "text", "filename": "notes.docx"}),
+        (b"\xef\xbb\xbf" + PAGE, "", {"type": "video"}),
+        (b"\xff\xfe" + PAGE.decode().encode("utf-16-le"), "", {"type": "video"}),
+        (b"\xfe\xff" + PAGE.decode().encode("utf-16-be"), "text/html", {"filename": "a.zip"}),
+        (b"<!-- a -->\n<!--b-->\r\n<HTML lang=en>", "", {"filename": "contract.pdf"}),
+        (b'<?xml version="1.0"?>\n<!DOCTYPE\n  html PUBLIC "x">', "", {"filename": "contract.pdf"}),
+        (b" \n\t<head>", "", {"filename": "contract.pdf"}),
+        (ERROR, "application/json", {"type": "audio", "filename": "a.m4a", "mime": "audio/mp4"}),
+        (ERROR, "", {"type": "audio"}),
+        (b' \n{ "message" : 1}', "text/plain", {"filename": "a.pdf"}),
+        (b'["no"]', "application/problem+json", {"filename": "a.pdf"}),
+        (ERROR, "application/json", {"mime": "text/csv"}),
+    ],
+)
+def test_a_page_or_a_json_error_is_no_file(opening: bytes, answered: str, promised: dict[str, str]) -> None:
+    assert outcome(opening, answered, **promised) == "UNEXPECTED_CONTENT"
+
+
+@pytest.mark.parametrize(
+    ("opening", "answered", "promised"),
+    [
+        (PAGE, "text/html", {}),
+        (PAGE, "text/html", {"type": "text"}),
+        (PAGE, "text/html", {"type": "unknown", "filename": "page"}),
+        (PAGE, "text/html", {"filename": "page.html"}),
+        (PAGE, "text/html", {"filename": "page.txt"}),
+        (PAGE, "text/html", {"type": "image", "mime": "text/html"}),
+        (PAGE, "", {"mime": "application/xhtml+xml"}),
+        (PAGE, "", {"mime": "application/octet-stream"}),
+        (PDF, "text/html", {"filename": "contract.pdf"}),
+        (MP3, "text/html", {"type": "audio"}),
+        (MP3, "application/json", {"type": "audio"}),
+        (b"<header>", "", {"mime": "application/xml"}),
+        (b"<svg>", "text/html", {"filename": "logo.svg"}),
+        (b"<html xmlns:x='urn:schemas-microsoft-com:office:excel'>", "", {"filename": "sheet.xls"}),
+        (b"a;b\n<html>", "text/plain", {"filename": "a.csv"}),
+        (b"{\\rtf1", "", {"filename": "letter.rtf"}),
+        (ERROR, "application/json", {}),
+        (ERROR, "application/json", {"filename": "a.json"}),
+        (ERROR, "application/json", {"filename": "a.txt"}),
+        (ERROR, "", {"mime": "application/geo+json"}),
+        (ERROR, "", {"mime": "application/yaml"}),
+        (b"", "", {"type": "audio"}),
+        (b"<!-- no end", "", {"filename": "contract.pdf"}),
+    ],
+)
+def test_what_may_be_the_file_is_taken(opening: bytes, answered: str, promised: dict[str, str]) -> None:
+    assert outcome(opening, answered, **promised) == "OK"
+
+
+class Counted(bytes):
+    """Counts how often its bytes are looked at one by one, and searched."""
+
+    looked = 0
+
+    def __getitem__(self, at: Any) -> Any:
+        Counted.looked += 1
+        return super().__getitem__(at)
+
+    def find(self, *args: Any) -> int:
+        Counted.looked += 1
+        return super().find(*args)
+
+
+@pytest.mark.parametrize("piece", [b"<!---->", b"<!-- -->", b"<??>", b" ", b"<!---->\n ", b"<!--", b"<"])
+def test_a_look_takes_steps_in_proportion_to_the_bytes(piece: bytes) -> None:
+    Counted.looked = 0
+    content = Counted(piece * 2000)
+    assert not promise.opens_as_html(content)
+    assert 0 < Counted.looked <= 2 * len(content)
