@@ -10,7 +10,8 @@ from pathlib import Path
 from deploy.local import leftovers
 from deploy.local.child import say
 from deploy.local.processes import FLOWER_PORT, WEB_PORT, commands, port
-from deploy.local.servers import PostgreSQL, SeaweedFS, Server, StartFailed, Valkey
+from deploy.local.seaweedfs import SeaweedFS
+from deploy.local.servers import PostgreSQL, Server, StartFailed, Valkey
 from deploy.local.state import ADMIN, Home, is_free, write_private
 from deploy.local.supervisor import Stopped, Supervisor
 from evermuse.env import home as evermuse_home

@@ -9,10 +9,13 @@ from pathlib import Path
 
 from deploy.local.child import Child
 from deploy.local.leftovers import MARK
-from deploy.local.servers import PostgreSQL, SeaweedFS, Server, StartFailed, Valkey
-from deploy.local.state import Home
+from deploy.local.seaweedfs import SeaweedFS
+from deploy.local.servers import PostgreSQL, Server, StartFailed, Valkey
+from deploy.local.state import BUCKET, Home
 
 READY_SECONDS = 90.0
+# Tests and benchmarks make databases of their own, and the journeys have a bucket of theirs.
+BUCKETS = (BUCKET, "journeys")
 
 
 class Servers:
@@ -22,7 +25,11 @@ class Servers:
         self.home = Home(root)
         self.home.prepare()
         self.home.choose_ports("postgres", "valkey", *SeaweedFS.PORTS)
-        servers: tuple[Server, ...] = (PostgreSQL(self.home), Valkey(self.home), SeaweedFS(self.home))
+        servers: tuple[Server, ...] = (
+            PostgreSQL(self.home, creates_databases=True),
+            Valkey(self.home),
+            SeaweedFS(self.home, buckets=BUCKETS),
+        )
         self._servers = {server.name: server for server in servers}
         self._children: dict[str, Child] = {}
         self.environment: dict[str, str] = {}

