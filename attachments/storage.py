@@ -12,14 +12,15 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
+import urllib3
 from django.conf import settings
 from minio import Minio
 from minio.datatypes import Part
 from minio.error import S3Error
 
+from attachments.failures import transient
 from attachments.measure import Checksums, Measure
 from attachments.served_names import disposition, served_type
-from evermuse.errors import StoreUnavailable
 from lake import object_store
 
 PART_BYTES = 8 * 1024 * 1024
@@ -44,7 +45,27 @@ def _store_errors() -> Iterator[None]:
     try:
         yield
     except object_store.FAULTS as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+        raise object_store.unavailable(error) from None
+
+# Codes of 4xx answers that say something of the store or of our access to it, not of one object.
+_OF_THE_STORE = {
+    "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "RequestTimeTooSkewed", "NoSuchBucket",
+    "AllAccessDisabled", "AccountProblem", "SlowDown", "TooManyRequests", "RequestTimeout", "MethodNotAllowed",
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def _reading_errors() -> Iterator[None]:
+    """Of reading one object: a store that is away is StoreUnavailable; its answer about the object fails the attempt."""
+    try:
+        yield
+    except object_store.FAULTS as error:
+        status = error.response.status if isinstance(error, S3Error) else 0
+        if isinstance(error, S3Error) and 400 <= status < 500 and error.code not in _OF_THE_STORE:
+            raise transient("STORE_REFUSED", f"the object store does not give the file: HTTP {status}") from None
+        if isinstance(error, urllib3.exceptions.DecodeError):
+            raise transient("STORE_REFUSED", "the file cannot be read as the object store gives it") from None
+        raise object_store.unavailable(error) from None
 
 
 class Upload:
@@ -171,17 +192,20 @@ def abort_uploads(key: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object that is being read. ``size``: bytes."""
+    """An object that is being read. ``size``: bytes; None where the store does not say."""
 
-    size: int
+    size: int | None
     mime_type: str
     chunks: Iterator[bytes]
 
 
 @contextlib.contextmanager
 def reading(key: str) -> Iterator[StoredObject | None]:
-    """An object's bytes as a stream; None when there is none. Raises StoreUnavailable, also from the chunks."""
-    with _store_errors():
+    """An object's bytes as a stream, as they were put: no Content-Encoding is decoded. None when there is none.
+
+    Raises StoreUnavailable, and DownloadFailed for the store's answer about this object; also from the chunks.
+    """
+    with _reading_errors():
         try:
             answer = _client().get_object(settings.MINIO_BUCKET, key)
         except S3Error as error:
@@ -191,12 +215,13 @@ def reading(key: str) -> Iterator[StoredObject | None]:
             return
 
     def chunks() -> Iterator[bytes]:
-        with _store_errors():
-            yield from answer.stream(READ_BYTES)
+        with _reading_errors():
+            yield from answer.stream(READ_BYTES, decode_content=False)
 
     try:
-        headers = answer.headers
-        yield StoredObject(int(headers["Content-Length"]), headers.get("Content-Type", ""), chunks())
+        length = answer.headers.get("Content-Length", "")
+        size = int(length) if length.isascii() and length.isdigit() else None
+        yield StoredObject(size, answer.headers.get("Content-Type", ""), chunks())
     finally:
         answer.close()
         answer.release_conn()

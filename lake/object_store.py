@@ -13,7 +13,7 @@ import urllib3
 from django.conf import settings
 from minio import Minio
 from minio.credentials.credentials import Credentials
-from minio.error import MinioException, S3Error
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
 from evermuse.errors import StoreUnavailable
 
@@ -73,7 +73,7 @@ def put(key: str, content: bytes, content_type: str) -> str:
     try:
         client().put_object(settings.MINIO_BUCKET, key, io.BytesIO(content), len(content), content_type=content_type)
     except FAULTS as error:
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+        raise unavailable(error) from None
     return uri(key)
 
 
@@ -92,7 +92,34 @@ def get(key: str, *, max_bytes: int) -> bytes | None:
     except FAULTS as error:
         if isinstance(error, S3Error) and error.code == "NoSuchKey":
             return None
-        raise StoreUnavailable(f"{type(error).__name__}: {error}") from error
+        raise unavailable(error) from None
+
+
+def unavailable(error: BaseException) -> StoreUnavailable:
+    """A library's error in words that logs and clients may see: never a URL, a key, an address or a port.
+
+    Raise it ``from None``: the library's own text holds all of them.
+    """
+    if (status := status_of(error)) is not None:
+        code = error.code if isinstance(error, S3Error) else None
+        return StoreUnavailable(f"it answered HTTP {status}" + (f" {code[:64]}" if code else ""))
+    cause = getattr(error, "reason", None)
+    if not isinstance(cause, BaseException):
+        cause = error
+    if isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError):
+        return StoreUnavailable("it timed out")
+    if isinstance(cause, urllib3.exceptions.NewConnectionError | ConnectionRefusedError):
+        return StoreUnavailable("it takes no connection")
+    return StoreUnavailable(f"the connection failed ({type(cause).__name__})")
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status that the store answered with; None where it did not answer."""
+    if isinstance(error, S3Error):
+        return int(error.response.status)
+    if isinstance(error, ServerError):
+        return error.status_code
+    return error._code if isinstance(error, InvalidResponseError) else None
 
 
 def uri(key: str) -> str:

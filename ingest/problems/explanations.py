@@ -60,6 +60,7 @@ _FILES = {
     "MD5_MISMATCH": ("MD5 does not match", "The bytes are not those that the client declared.", _FRESH_URL),
     "SHA1_MISMATCH": ("SHA-1 does not match", "The bytes are not those that the client declared.", _FRESH_URL),
     "SIZE_MISMATCH": ("Size does not match", "The file is not as long as the client declared.", _FRESH_URL),
+    "STORE_REFUSED": ("Object store refused", "The object store does not give the uploaded file.", "Look at the store's policy and log; then retry all."),
     "STORE_UNAVAILABLE": ("Object store away", "The object store did not take the file.", _RETRY),
     "TIMEOUT": ("No answer in time", "The host did not answer in time, at any attempt.", _RETRY),
     "TLS_FAILED": ("TLS failed", "The host's certificate is not valid, or TLS could not be agreed on.", _FRESH_URL),

@@ -1,6 +1,8 @@
 """Upload intents: sent straight to the store, verified, claimed once, swept away when nobody came for them."""
 
+import gzip
 import hashlib
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -8,11 +10,12 @@ import pytest
 import urllib3
 from django.utils import timezone
 
-from attachments import sweeper
+from attachments import storage, sweeper
 from attachments.models import UploadIntent
 from ingest.models import Workspace
 from lake import object_store
 from tests.attachments.journey import make_due, run, stored
+from tests.attachments.vendor import Exchange, Vendor
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
 from tests.records import record
@@ -86,6 +89,108 @@ def test_what_is_not_what_was_declared_fails(api: ApiClient, declared: dict[str,
     batch_id = send_and_land(api, naming(name, **(declared if where == "record" else {})))
     run(api, batch_id)
     assert error_of(api, batch_id) == code
+
+
+PACKED = gzip.compress(BODY)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br", "zstd", "base64", "aws-chunked", "gzip, gzip"])
+@pytest.mark.parametrize("body", [b"plain text", PACKED], ids=["plain", "packed"])
+def test_an_upload_is_stored_as_it_was_put_whatever_its_content_encoding(
+    api: ApiClient, body: bytes, encoding: str
+) -> None:
+    made = intent(api, size=len(body), md5=hashlib.md5(body).hexdigest())
+    put = urllib3.request("PUT", made["uploadUrl"], body=body, headers={"Content-Encoding": encoding})
+    assert put.status == 200
+    batch_id = send_and_land(api, naming(made["uploadIntentId"]))
+    assert run(api, batch_id)["status"] == "COMPLETE"
+    (entry,) = api.rows(batch_id, "attachments")
+    assert (entry["state"], [a["code"] for a in entry["attempts"]]) == ("COMPLETE", ["OK"])
+    assert (entry["size"], stored(entry["storageUri"])) == (len(body), body)
+
+
+def refusal(status: str, code: str) -> Callable[[Exchange], None]:
+    """An S3 store's answer."""
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Resource>/secret-key</Resource></Error>".encode()
+    return lambda exchange: exchange.answer(body, status=status, Content_Type="application/xml")
+
+
+@pytest.fixture
+def read_from(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[Exchange], None]], None]:
+    """Uploads are read from a store that behaves as a test says; everything else stays."""
+    real = storage._client()
+
+    class Reading:
+        def __init__(self, client: Any) -> None:
+            self._client = client
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+        def get_object(self, bucket: str, key: str) -> Any:
+            return self._client.get_object(bucket, key)
+
+    def read(name: str, behave: Callable[[Exchange], None]) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr("django.conf.settings.MINIO_ENDPOINT", f"127.0.0.1:{vendor.port}")
+            client = Reading(object_store.new_client(read=2.0))
+        monkeypatch.setattr(storage, "_client", lambda: client)
+        key = storage.upload_key(workspace=UploadIntent.objects.get(token=name).workspace.name, token=name)
+        vendor.on(f"/evermuse-lake/{key.replace('=', '%3D')}", behave)
+        vendor.on(f"/evermuse-lake/{key}", behave)
+
+    return read
+
+
+def attempts_of_eight_rounds(api: ApiClient, name: str) -> tuple[str, list[str], str]:
+    batch_id = send_and_land(api, naming(name))
+    for _ in range(8):
+        make_due()
+        run(api, batch_id)
+    (entry,) = api.rows(batch_id, "attachments")
+    return entry["state"], [a["code"] for a in entry["attempts"]], str(entry)
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        refusal("403 Forbidden", "AccessDenied"),
+        refusal("403 Forbidden", "InvalidObjectState"),
+        refusal("400 Bad Request", "InvalidRequest"),
+        refusal("416 Range Not Satisfiable", "InvalidRange"),
+    ],
+)
+def test_the_stores_answer_about_one_upload_counts_as_an_attempt_of_it(
+    api: ApiClient, read_from: Any, behave: Callable[[Exchange], None]
+) -> None:
+    name = upload(api)
+    read_from(name, behave)
+    state, codes, told = attempts_of_eight_rounds(api, name)
+    assert (state, codes) == ("FAILED", ["STORE_REFUSED"] * 6)
+    assert "secret-key" not in told
+
+
+@pytest.mark.parametrize(
+    "behave",
+    [
+        refusal("503 Slow Down", "SlowDown"),
+        refusal("500 Internal Server Error", "InternalError"),
+        refusal("403 Forbidden", "InvalidAccessKeyId"),
+        refusal("404 Not Found", "NoSuchBucket"),
+        lambda x: x.answer(b"<html>", status="502 Bad Gateway", Content_Type="text/html"),
+        lambda x: x.reset(),
+        lambda x: x.answer(b"a", Content_Length="10"),
+    ],
+)
+def test_a_store_that_is_away_is_waited_for_and_no_attempt_is_counted(
+    api: ApiClient, vendor: Vendor, read_from: Any, behave: Callable[[Exchange], None]
+) -> None:
+    name = upload(api)
+    read_from(name, behave)
+    state, codes, told = attempts_of_eight_rounds(api, name)
+    assert (state, set(codes)) == ("PENDING", {"STORE_UNAVAILABLE"})
+    # Neither where the store is, nor the keys in it.
+    assert all(secret not in told for secret in (str(vendor.port), "127.0.0.1", "secret-key", "uploads/", "workspace="))
 
 
 def test_an_unknown_and_a_foreign_intent_fail(api: ApiClient, new_client: Any, other_workspace: Workspace) -> None:
