@@ -47,6 +47,7 @@ def _store_errors() -> Iterator[None]:
     except object_store.FAULTS as error:
         raise object_store.unavailable(error) from None
 
+
 # Codes of 4xx answers that say something of the store or of our access to it, not of one object.
 _OF_THE_STORE = {
     "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "RequestTimeTooSkewed", "NoSuchBucket",

@@ -5,8 +5,12 @@ import sys
 
 import structlog
 
+from evermuse import redaction
+
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-NOISY = ("urllib3", "celery.beat", "celery.worker.strategy", "celery.app.trace", "tornado.access")
+# Says URLs, signatures included, at every level; what matters of it comes back as an error of ours.
+SILENT = ("urllib3", "requests")
+NOISY = ("celery.beat", "celery.worker.strategy", "celery.app.trace", "tornado.access")
 
 
 def configure(*, level: str, as_json: bool) -> None:
@@ -33,12 +37,19 @@ def configure(*, level: str, as_json: bool) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *_exceptions(as_json), renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                redaction.redact,
+                renderer,
+            ],
         )
     )
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    for silent in SILENT:
+        logging.getLogger(silent).setLevel(logging.CRITICAL + 1)
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     # Refused requests are no news; and Flower asks workers that have not started yet.
@@ -55,10 +66,6 @@ def configure(*, level: str, as_json: bool) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-
-
-def _exceptions(as_json: bool) -> list[structlog.typing.Processor]:
-    return [structlog.processors.format_exc_info] if as_json else []
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

@@ -97,3 +97,48 @@ def test_json_is_one_line_an_event_exceptions_included() -> None:
     ]  # fmt: skip
     assert told[0]["text"] == "two\nlines"
     assert all("ValueError: broken" in e["exception"] for e in told[1:])
+
+
+LEAKS = """
+import logging, warnings
+import django
+django.setup()
+import requests
+import urllib3
+from evermuse import logs
+URL = "https://user:PASSWORD-1@files.example/a.mp4?X-Amz-Signature=SECRET-1&é=SECRET-2"
+for name in ("urllib3.connectionpool", "urllib3.connection", "requests.adapters"):
+    for level in (logging.DEBUG, logging.WARNING, logging.ERROR, logging.CRITICAL):
+        logging.getLogger(name).log(level, "said by %s of %s", name, URL)
+logging.getLogger("library").warning("Failed to parse headers (url=%s): %r", URL, ValueError(URL))
+logging.getLogger("kombu").error("lost redis://:PASSWORD-2@127.0.0.1:6379/0 and amqp://u:PASSWORD-3@h//")
+logging.getLogger("celery.app.trace").error("Task x raised unexpected: %s", requests.ConnectionError(f"with url: /a?SECRET-3"))
+log = logs.get("x")
+log.info("an.event", url=URL, key="em_sk_SECRET-4_aaaaaaaa", many=[URL], odd={"a": (URL,)}, error=ValueError(URL))
+try:
+    try:
+        raise urllib3.exceptions.MaxRetryError(None, "/bucket/key?X-Amz-Signature=SECRET-5", None)
+    except urllib3.exceptions.HTTPError as error:
+        raise ValueError("Authorization: em_sk_SECRET-6 " + URL) from error
+except ValueError:
+    log.exception("failed.event")
+    logging.getLogger("library").exception("of the library: %s", URL)
+log.info("last.event", why="is it? yes", path="/a")
+"""
+
+
+@pytest.mark.parametrize("as_json", ["true", "false"])
+def test_no_line_of_any_library_holds_a_url_s_query_a_password_or_a_key(as_json: str) -> None:
+    environment = {
+        **os.environ, "EVERMUSE_LOG_JSON": as_json, "EVERMUSE_LOG_LEVEL": "DEBUG",
+        "DJANGO_SETTINGS_MODULE": "evermuse.settings",
+    }  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", LEAKS], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    said = done.stdout + done.stderr
+    assert [word for word in ("SECRET", "PASSWORD", "said by") if word in said] == [], said
+    # What helps stays: the host, the path, the kind of error.
+    assert all(word in said for word in ("files.example/a.mp4", "MaxRetryError", "an.event", "is it? yes", "127.0.0.1"))
+    if as_json == "true":
+        assert all(json.loads(line)["event"] for line in done.stderr.splitlines())
