@@ -91,3 +91,7 @@ def test_the_image_sets_the_allocator_as_make_run_does() -> None:
     lines = (DEPLOY / "Dockerfile").read_text().splitlines()
     [words] = [line.split()[1:] for line in lines if line.startswith("ENV MALLOC")]
     assert dict(word.split("=") for word in words) == ALLOCATOR
+
+
+def test_postgres_logs_no_statements(services: dict[str, Any]) -> None:
+    assert {"log_min_error_statement=panic", "log_error_verbosity=terse"} <= set(services["postgres"]["command"])
