@@ -7,13 +7,17 @@ LOCKS := deploy/requirements
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint types faults bench clean
+.PHONY: help run demo docs test lint types faults bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
 
 run: $(VENV)/local.stamp ## Start the whole stack in the foreground: servers, web, workers, beat, Flower
+	@$(BIN)/python -m deploy.docs || echo "The stack starts without new documentation." >&2
 	@exec $(BIN)/python -m deploy.local
+
+docs: $(VENV)/local.stamp ## Build the documentation, which the stack serves at /docs/; a broken link is an error
+	@exec $(BIN)/python -m deploy.docs
 
 demo: $(VENV)/local.stamp ## Beside a running stack: send sample data and watch it land
 	@exec $(BIN)/python -m deploy.local.demo

@@ -15,6 +15,12 @@ DOCS = (
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 
+# The documentation: its theme has inline styles, and its search is a form that leads to a page of its own.
+GUIDE = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+)
+
 
 def admin_policy() -> str:
     """The admin's theme compiles expressions (Alpine) and writes styles; previews come from the object store."""
@@ -40,6 +46,8 @@ class SecurityHeaders:
             policy = self._admin
         elif request.path.startswith("/api/v1/docs"):
             policy = DOCS
+        elif request.path.startswith("/docs/"):
+            policy = GUIDE
         else:
             policy = NOTHING
         response["Content-Security-Policy"] = policy

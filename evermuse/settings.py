@@ -96,6 +96,10 @@ LANGUAGE_CODE = "en-us"
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
+# The documentation, as `make docs` builds it: the directory holds docs/ and llms.txt. They are served without a login.
+WHITENOISE_ROOT = BASE_DIR / "evermuse" / "docs" / "_site" / "web"
+WHITENOISE_INDEX_FILE = True
+WHITENOISE_MIMETYPES = {".md": "text/markdown"}
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},

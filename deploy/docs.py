@@ -1,0 +1,130 @@
+"""`make docs`: builds the site that the product serves at /docs/ from the Markdown in ``evermuse/docs``.
+
+The site is built only when a source, the theme or this module has changed. It is swapped in whole: a failed build leaves
+the site before it. Every warning is an error, a link to a page or heading that does not exist among them.
+"""
+
+import hashlib
+import re
+import shutil
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+from sphinx.cmd.build import build_main
+
+SOURCES = Path(__file__).resolve().parent.parent / "evermuse" / "docs"
+SITE = SOURCES / "_site"
+STAMP = ".digest"
+BUILDERS = ("sphinx", "furo", "myst-parser")
+
+_SCRIPT = re.compile(r"<script>\s*(.*?)\s*</script>", re.DOTALL)
+_DIRECTIVE = re.compile(r"^```\{.*?^```\n", re.DOTALL | re.MULTILINE)
+_COMMENT = re.compile(r"^<!--.*?-->\n", re.DOTALL | re.MULTILINE)
+_TOCTREE = re.compile(r"^```\{toctree\}\n(?::\w+:[^\n]*\n)*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+class BrokenDocuments(Exception):
+    """The documents do not build; Sphinx has written the reasons to stderr."""
+
+
+def sources() -> list[Path]:
+    """Every file that the site is made of."""
+    files = (path for path in SOURCES.rglob("*") if path.is_file())
+    return sorted(path for path in files if not {"_site", "__pycache__"} & set(path.relative_to(SOURCES).parts))
+
+
+def pages() -> list[str]:
+    """The names of the pages in reading order: the index, then as its table of contents lists them."""
+    listed = _TOCTREE.findall((SOURCES / "index.md").read_text())
+    return ["index", *(name.strip() for block in listed for name in block.splitlines() if name.strip())]
+
+
+def digest() -> str:
+    """Changes when the site has to be built again."""
+    found = hashlib.sha256("".join(version(name) for name in BUILDERS).encode())
+    for path in [Path(__file__), *sources()]:
+        found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()
+
+
+def build(site: Path = SITE) -> bool:
+    """Bring ``site`` up to date; False when it was. Raises BrokenDocuments."""
+    wanted = digest()
+    stamp = site / STAMP
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return False
+    with tempfile.TemporaryDirectory(prefix=f"{site.name}.", dir=site.parent) as scratch:
+        made, docs = Path(scratch) / "new", Path(scratch) / "new" / "web" / "docs"
+        options = ["-q", "-W", "--keep-going", "-b", "html", "-d", str(Path(scratch) / "doctrees")]
+        if build_main([*options, str(SOURCES), str(docs)]):
+            raise BrokenDocuments
+        for name in (".buildinfo", "_sources", "objects.inv"):
+            path = docs / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        _move_inline_scripts(docs)
+        _write_markdown(docs)
+        shutil.copy(docs / "llms.txt", docs.parent / "llms.txt")
+        (made / STAMP).write_text(wanted)
+        made.chmod(0o755)
+        if site.exists():
+            site.rename(Path(scratch) / "old")
+        made.rename(site)
+    return True
+
+
+def _move_inline_scripts(docs: Path) -> None:
+    """Give every inline script a file of its own: the Content-Security-Policy allows none in a page."""
+    for page in docs.glob("*.html"):
+
+        def moved(found: re.Match[str]) -> str:
+            name = f"_static/inline-{hashlib.sha256(found[1].encode()).hexdigest()[:8]}.js"
+            (docs / name).write_text(found[1] + "\n")
+            return f'<script src="{name}"></script>'
+
+        page.write_text(_SCRIPT.sub(moved, page.read_text()))
+
+
+def markdown(name: str) -> str:
+    """A page as plain Markdown: without the builder's directives and the notes for the tests."""
+    text = (SOURCES / f"{name}.md").read_text()
+    return re.sub(r"\n{3,}", "\n\n", _COMMENT.sub("", _DIRECTIVE.sub("", text))).strip() + "\n"
+
+
+def _write_markdown(docs: Path) -> None:
+    """Each page as Markdown beside its HTML, their list (llms.txt) and all of them in one file (llms-full.txt)."""
+    texts = {name: markdown(name) for name in pages()}
+    for name, text in texts.items():
+        (docs / f"{name}.md").write_text(text)
+    (docs / "llms-full.txt").write_text("\n".join(texts.values()))
+    index = _summary(texts["index"])
+    lines = [f"# {index[0]}", "", f"> {index[1]}", "", "## Pages", ""]
+    for name in texts:
+        if name != "index":
+            title, first = _summary(texts[name])
+            lines.append(f"- [{title}](/docs/{name}.md): {first}")
+    lines += ["", "## More", "", "- [All pages in one file](/docs/llms-full.txt)"]
+    lines += ["- [OpenAPI description of the HTTP API](/api/v1/openapi.json)"]
+    lines += ["- [The record as JSON Schema](/api/v1/schemas/record.json)"]
+    (docs / "llms.txt").write_text("\n".join(lines) + "\n")
+
+
+def _summary(text: str) -> tuple[str, str]:
+    """A page's title and its first paragraph."""
+    title, _, rest = text.removeprefix("# ").partition("\n")
+    return title, " ".join(rest.strip().partition("\n\n")[0].split())
+
+
+def main() -> int:
+    """The exit code."""
+    try:
+        print("The documents are built." if build() else "The documents are up to date.")
+    except BrokenDocuments:
+        print("The documents have faults: see above.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""The site as it is built and served: without a login, with every asset of its own, and as Markdown."""
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+from django.test import Client
+
+from deploy import docs
+
+PAGES = docs.pages()
+
+
+def test_every_source_is_listed_and_every_listed_page_exists() -> None:
+    assert sorted(PAGES) == sorted(path.stem for path in docs.SOURCES.glob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_served_as_html_and_as_markdown_without_a_login(site: Path, client: Client, page: str) -> None:
+    html = client.get("/docs/" if page == "index" else f"/docs/{page}.html")
+    assert (html.status_code, html["Content-Type"].split(";")[0]) == (200, "text/html")
+    markdown = client.get(f"/docs/{page}.md")
+    assert (markdown.status_code, markdown["Content-Type"].split(";")[0]) == (200, "text/markdown")
+    text = b"".join(markdown).decode()
+    assert text.startswith("# ")
+    assert "{toctree}" not in text
+    assert "<!--" not in text
+
+
+def test_the_bare_path_leads_to_the_first_page(site: Path, client: Client) -> None:
+    answer = client.get("/docs")
+    assert (answer.status_code, urljoin("/docs", answer["Location"])) == (302, "/docs/")
+
+
+def test_a_page_that_has_not_changed_is_not_sent_again(site: Path, client: Client) -> None:
+    first = client.get("/docs/send.html")
+    again = client.get("/docs/send.html", headers={"if-none-match": first["ETag"]})
+    assert (again.status_code, "max-age" in first["Cache-Control"]) == (304, True)
+
+
+def test_llms_txt_lists_every_page_and_each_link_leads_to_one(site: Path, client: Client) -> None:
+    text = (site / "llms.txt").read_text()
+    links = re.findall(r"\]\((/[^)]*)\)", text)
+    assert {f"/docs/{page}.md" for page in PAGES if page != "index"} <= set(links)
+    for link in links:
+        if link.startswith("/docs/"):
+            assert client.get(link).status_code == 200, link
+    for path in ("/docs/llms.txt", "/llms.txt", "/docs/llms-full.txt"):
+        assert client.get(path).status_code == 200, path
+    full = (site / "llms-full.txt").read_text()
+    assert all(docs.markdown(page) in full for page in PAGES)
+
+
+def test_a_path_that_does_not_exist_is_answered_as_everywhere(site: Path, client: Client) -> None:
+    answer = client.get("/docs/nowhere.html")
+    assert (answer.status_code, answer.json()["error"]) == (404, "NOT_FOUND")
+
+
+class _Asked(HTMLParser):
+    """What a browser asks for by itself when it shows a page, and the scripts that stand in the page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.assets: list[str] = []
+        self.inline_scripts = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "script" and not given.get("src"):
+            self.inline_scripts += 1
+        if tag in {"script", "img", "iframe", "source", "video", "audio"} and given.get("src"):
+            self.assets.append(given["src"] or "")
+        if tag == "link" and given.get("rel") in {"stylesheet", "icon", "preload", "prefetch", "preconnect"}:
+            self.assets.append(given.get("href") or "")
+
+
+def test_every_asset_is_local_and_no_script_is_inline(site: Path, client: Client) -> None:
+    for page in site.glob("*.html"):
+        asked = _Asked()
+        asked.feed(page.read_text())
+        assert asked.inline_scripts == 0, page.name
+        for asset in asked.assets:
+            assert not urlsplit(asset).netloc, (page.name, asset)
+            path = urlsplit(urljoin(f"/docs/{page.name}", asset)).path
+            assert client.get(unquote(path)).status_code == 200, (page.name, asset)
+    for style in (site / "_static").rglob("*.css"):
+        assert not re.search(r"url\(['\"]?(https?:)?//", style.read_text()), style.name
+
+
+def test_the_policy_lets_pages_run_scripts_of_ours_alone(site: Path, client: Client) -> None:
+    policy = client.get("/docs/")["Content-Security-Policy"]
+    assert "script-src 'self';" in policy
+    assert "default-src 'none';" in policy
+
+
+def test_absolute_links_to_our_own_paths_lead_somewhere(site: Path, client: Client) -> None:
+    asked = {link for page in PAGES for link in re.findall(r"\]\((/[^)#\s]*)", docs.markdown(page))}
+    for link in asked:
+        assert client.get(link).status_code in {200, 302}, link
+
+
+def test_a_broken_link_or_heading_stops_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for fault in ("[x](nowhere.md)", "[x](send.md#no-such-heading)"):
+        sources = tmp_path / f"docs-{len(fault)}"
+        shutil.copytree(docs.SOURCES, sources, ignore=shutil.ignore_patterns("_site*"))
+        with (sources / "send.md").open("a") as page:
+            page.write(f"\n{fault}\n")
+        monkeypatch.setattr(docs, "SOURCES", sources)
+        with pytest.raises(docs.BrokenDocuments):
+            docs.build(sources / "_site")
+        assert not (sources / "_site").exists()
+
+
+def test_an_unchanged_site_is_not_built_again(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(docs, "build_main", lambda argv: pytest.fail("it was built again"))
+    assert docs.build() is False
