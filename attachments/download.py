@@ -91,7 +91,7 @@ def opened(url: str, transfer: Transfer, place: Place | None = None) -> Iterator
             codings = content.codings(head.get("content-encoding"))
             yield Answer(
                 status=head.status,
-                mime_type=head.get("content-type"),
+                mime_type=head.fields.get("content-type", [""])[-1],
                 announced=response.connection.announced,
                 chunks=_guarded(response.connection.body(), transfer),
                 etag="" if codings else _strong_etag(head),

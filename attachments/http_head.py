@@ -12,6 +12,8 @@ from attachments.failures import DownloadFailed, transient
 
 # Of all heads of one exchange, interim ones included; curl stops at 300 kB.
 MAX_HEAD_BYTES = 256 * 1024
+# Folded lines are joined one by one, which copies what came before.
+MAX_FOLDED = 1000
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _LENGTH = re.compile(r"[0-9]{1,18}")
@@ -75,9 +77,13 @@ def parse(content: bytes) -> Head:
         raise bad("the status line cannot be read")
     fields: dict[str, list[str]] = {}
     last: list[str] | None = None
+    folded = 0
     for line in lines:
         if line[0] in _BLANKS:
             _check_harmless(line)
+            folded += 1
+            if folded > MAX_FOLDED:
+                raise bad(f"more than {MAX_FOLDED} folded lines")
             if last is not None:
                 last[-1] = f"{last[-1]} {line.strip(_BLANKS)}".strip(_BLANKS)
             continue

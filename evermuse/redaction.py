@@ -1,4 +1,4 @@
-"""What no log line may hold: queries of URLs (signatures, tokens), passwords in URLs, API keys.
+"""What no log line may hold: queries of URLs (signatures, tokens), passwords in URLs, API keys, rows of the database.
 
 Our own events name ids alone. Libraries' messages and tracebacks hold what they like, so that every text is looked at on
 its way out. The patterns take linear time: each character class excludes what follows it.
@@ -12,6 +12,8 @@ from typing import Any
 _QUERY = re.compile(r"\?[^\s\"'<>]+")
 # A raw `:` of user and password, or of a password alone (`redis://:secret@host`).
 _USERINFO = re.compile(r"(://[^\s/@:]{0,256}:)[^\s/@]{1,1024}(?=@)")
+# PostgreSQL's errors go on with the row or the statement that they are about.
+_ROWS = re.compile(r"^(\s{0,8}(?:DETAIL|CONTEXT|QUERY|LINE [0-9]{1,9}):)[^\n]*", re.MULTILINE)
 _KEY = re.compile(r"em_sk_[A-Za-z0-9_-]+")
 
 
@@ -21,6 +23,8 @@ def redacted(text: str) -> str:
         text = _QUERY.sub("?…", text)
     if "://" in text:
         text = _USERINFO.sub(r"\1…", text)
+    if "\n" in text:
+        text = _ROWS.sub(r"\1 …", text)
     return _KEY.sub("em_sk_…", text) if "em_sk_" in text else text
 
 

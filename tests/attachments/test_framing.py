@@ -101,6 +101,7 @@ REFUSED = {
     "101": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nhello", "BAD_RESPONSE"),
     "endless interim answers": (b"HTTP/1.1 100 Continue\r\n\r\n" * 1000, "BAD_RESPONSE"),
     "headers of 2 MB": (OK + b"X: " + b"a" * 2_000_000 + b"\r\n\r\n", "BAD_RESPONSE"),
+    "folded lines without end": (OK + b"X: a\r\n" + b" b\r\n" * 50_000 + TE + b"\r\n" + CHUNKED, "BAD_RESPONSE"),
     "an interim answer alone": (b"HTTP/1.1 100 Continue\r\n\r\n", "CONNECTION_LOST"),
     "half a head": (OK + b"Content-Len", "CONNECTION_LOST"),
     "a short body": (OK + b"Content-Length: 6\r\n\r\nhello", "TRUNCATED"),

@@ -123,6 +123,11 @@ try:
 except ValueError:
     log.exception("failed.event")
     logging.getLogger("library").exception("of the library: %s", URL)
+from psycopg.errors import UniqueViolation
+try:
+    raise UniqueViolation('duplicate key value\\nDETAIL:  Key (url)=(SECRET-7) already exists.\\nLINE 1: SELECT SECRET-8')
+except UniqueViolation as error:
+    log.exception("row.event", error=str(error))
 log.info("last.event", why="is it? yes", path="/a")
 """
 
@@ -139,6 +144,16 @@ def test_no_line_of_any_library_holds_a_url_s_query_a_password_or_a_key(as_json:
     said = done.stdout + done.stderr
     assert [word for word in ("SECRET", "PASSWORD", "said by") if word in said] == [], said
     # What helps stays: the host, the path, the kind of error.
-    assert all(word in said for word in ("files.example/a.mp4", "MaxRetryError", "an.event", "is it? yes", "127.0.0.1"))
+    assert all(
+        word in said
+        for word in (
+            "files.example/a.mp4",
+            "MaxRetryError",
+            "an.event",
+            "duplicate key value",
+            "is it? yes",
+            "127.0.0.1",
+        )
+    )
     if as_json == "true":
         assert all(json.loads(line)["event"] for line in done.stderr.splitlines())
