@@ -27,6 +27,8 @@ _PAGE_TAGS = (
 # Office programs save sheets and letters as HTML that says so in its first lines, under .xls and .doc.
 _OFFICE_HTML = b"urn:schemas-microsoft-com:office"
 _WHITESPACE = b" \t\r\n\f\v"
+# Of files that are no text, and yet may begin as one.
+_TEXT_SIGNATURES = (b"%PDF-", b"%!PS", b"{\\rtf")
 # What no text holds: control characters other than white space and escape.
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\v\f\r\x1b")
 
@@ -55,7 +57,7 @@ class Promised:
     @property
     def is_text(self) -> bool:
         """Whether the promised file is text of some kind, which may begin in any way."""
-        return any(mime.startswith("text/") or mime.endswith("xml") for mime in self.mimes)
+        return any(mime.startswith(("text/", "message/")) or mime.endswith(("xml", "json")) for mime in self.mimes)
 
     @property
     def words(self) -> str:
@@ -75,7 +77,7 @@ def promised(*, type: str, declared_mimes: Iterable[str], filenames: Iterable[st
 def check(wanted: Promised, *, answered_mime: str, opening: bytes) -> None:
     """Raise (final) when a page or a JSON error came in place of what was promised. ``opening``: the first bytes."""
     text = _as_utf8(opening)
-    if text.startswith(b"%PDF-") or _is_binary(text):
+    if text.startswith(_TEXT_SIGNATURES) or _is_binary(text):
         return
     answered = content.plain_mime(answered_mime)
     if not wanted.may_be_html and _is_page(wanted, answered, text):
@@ -91,19 +93,17 @@ def _unexpected(came: str, wanted: Promised) -> DownloadFailed:
 def _is_page(wanted: Promised, answered: str, opening: bytes) -> bool:
     if _OFFICE_HTML in opening.lower():
         return False
-    # XML is often served as text/html: there only the bytes count.
-    if answered in _HTML and not any(mime.endswith("xml") for mime in wanted.mimes):
+    # Scripts that give out text often leave it under text/html: there only the bytes count.
+    if answered in _HTML and not wanted.is_text:
         return True
     return opens_as_html(opening)
 
 
 def _is_json(wanted: Promised, answered: str, opening: bytes) -> bool:
-    if answered in _JSON_ANSWERS or answered.endswith("+json"):
-        return True
-    if wanted.is_text:
-        return False
     head = opening.lstrip(_WHITESPACE)
-    return head.startswith(b"{") and head[1:].lstrip(_WHITESPACE).startswith(b'"')
+    if answered in _JSON_ANSWERS or answered.endswith("+json"):
+        return not wanted.is_text or head.startswith((b"{", b"["))
+    return not wanted.is_text and head.startswith(b"{") and head[1:].lstrip(_WHITESPACE).startswith(b'"')
 
 
 def opens_as_html(opening: bytes) -> bool:
