@@ -1,20 +1,41 @@
 """From a body to the records that it holds, each as its own slice of the bytes that were sent."""
 
 import re
+from itertools import islice
 
 import msgspec
+from msgspec import UNSET, Raw, UnsetType
+from msgspec.structs import astuple
 
 from ingest.models import Payload
 from ingest.refusals import Refusal, invalid_body
-from lake import json_text
+from lake import json_syntax, json_text
+from lake.json_text import JsonText
 
 MAX_RECORDS = 1000
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
-_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
-_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
+# A longer array is decoded into so many fields: what follows them is read, and takes no memory.
+_SMALL_BYTES = 64 * 1024
+_FIELD = Raw | UnsetType
+_ARRAY = msgspec.json.Decoder(list[Raw])
+_FIRST = msgspec.json.Decoder(
+    msgspec.defstruct("First", [(f"at_{n}", _FIELD, UNSET) for n in range(MAX_RECORDS + 1)], array_like=True)
+)
+
+
+class _Object(msgspec.Struct):
+    records: Raw | UnsetType = UNSET
+
+
+_OBJECT = msgspec.json.Decoder(_Object)
 _RECORDS_OPENING = re.compile(rb'\{[ \t\r\n]*"records"[ \t\r\n]*:[ \t\r\n]*\Z')
+
+
+def are_json(media_type: str) -> bool:
+    """Whether `split` proves of each record that it is JSON."""
+    return media_type == Payload.Media.JSON
 
 
 def split(content: bytes, media_type: str) -> list[bytes]:
@@ -52,44 +73,51 @@ def _json(content: bytes) -> list[bytes]:
         raise _invalid_json(content, error.start, "not UTF-8") from None
     try:
         if text[:1] == b"[":
-            return [bytes(raw) for raw in _ARRAY.decode(text)]
+            return _elements(text)
         if text[:1] == b"{":
-            return _records_of(text, _OBJECT.decode(text))
+            return _records_of(text, _OBJECT.decode(text).records)
     except (msgspec.MsgspecError, RecursionError):
-        pass  # Too deep for it, a lone surrogate, or no JSON at all: the patient scanner knows.
+        pass  # Too deep for it, a lone surrogate, or no JSON at all.
     try:
-        return _scan(text)
-    except json_text.JsonSyntaxError as error:
+        json_syntax.check(text)
+    except json_syntax.JsonSyntaxError as error:
         raise _invalid_json(content, error.offset, error.reason) from None
+    return _patiently(text)
 
 
-def _records_of(text: bytes, fields: dict[str, msgspec.Raw]) -> list[bytes]:
+def _elements(text: bytes) -> list[bytes]:
+    """The elements of an array, at most one more than the limit."""
+    if len(text) < _SMALL_BYTES:
+        return [bytes(raw) for raw in _ARRAY.decode(text)]
+    return [bytes(raw) for raw in astuple(_FIRST.decode(text)) if raw is not UNSET]
+
+
+def _records_of(text: bytes, records: Raw | UnsetType) -> list[bytes]:
     """The records of an object: itself, or what its only key ``records`` holds."""
-    if "records" not in fields:
+    if records is UNSET:
         return [text]
-    value = bytes(fields["records"])
+    value = bytes(records)
     start = len(text[:-1].rstrip(_SPACE)) - len(value)
-    if len(fields) > 1 or not _RECORDS_OPENING.match(text[:start]):
-        return _scan(text)  # Another key beside it, or a repeated one.
+    if not _RECORDS_OPENING.match(text[:start]):
+        return _patiently(text)  # Another key beside it, or a repeated one.
     if value[:1] != b"[":
         raise invalid_body('"records" must be an array of records.')
-    return [bytes(raw) for raw in _ARRAY.decode(value)]
+    return _elements(value)
 
 
-def _scan(text: bytes) -> list[bytes]:
-    """The same in Python, for any nesting depth and any string that JSON allows. Raises JsonSyntaxError."""
-    end = json_text.skip_value(text, 0)
-    if end != len(text):
-        raise json_text.JsonSyntaxError(end, "something follows the value")
+def _patiently(text: bytes) -> list[bytes]:
+    """The same for any JSON, of any nesting depth and any strings."""
+    if text[:1] == b"{" and b'"records"' not in text and b"\\u" not in text:
+        return [text]
+    json = JsonText(text)
     at = 0
     if text[:1] == b"{":
-        members = json_text.members(text, 0)
-        keys = [json_text.decode_string(key) for key, _, _ in members]
-        if "records" not in keys:
+        places = [start for key, start, _ in json.members(0) if json_text.decode_string(key) == "records"]
+        if not places:
             return [text]
-        if len(keys) > 1:
+        if len(list(islice(json.members(0), 2))) > 1:
             raise invalid_body('The object holds another key beside "records".')
-        at = members[0][1]
+        at = places[0]
     if text[at : at + 1] != b"[":
         what = (
             '"records" must be an array of records.'
@@ -97,7 +125,7 @@ def _scan(text: bytes) -> list[bytes]:
             else 'The body must be a record, an array of records, or {"records": […]}.'
         )
         raise invalid_body(what)
-    return [text[start:end] for start, end in json_text.elements(text, at)]
+    return [text[start:end] for start, end in islice(json.elements(at), MAX_RECORDS + 1)]
 
 
 def _invalid_json(content: bytes, offset: int, reason: str) -> Refusal:

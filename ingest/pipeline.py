@@ -101,7 +101,7 @@ def _parse(claims: Sequence[Claim]) -> list[Landing]:
         batch = incoming[claim.batch_id]
         body = batch.body()
         raws = parsers.split(body, batch.media_type)
-        verdict = examine(raws, lookup(batch.workspace_id))
+        verdict = examine(raws, lookup(batch.workspace_id), are_json=parsers.are_json(batch.media_type))
         places = places_of(batch.id, body, raws)
         records = prepare(verdict.accepted, batch.workspace_id, places)
         landings.append(Landing(claim, batch, verdict, records))

@@ -5,19 +5,23 @@ is valid, whatever the fast decoder thought of it.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from functools import cache
+from itertools import islice
+from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import Raw, inspect
+from msgspec import UNSET, Meta, Raw, inspect
+from msgspec.structs import astuple
 
-from lake import json_text
+from lake import json_syntax, json_text
 from lake.envelope import (
     INVALID_JSON,
     MAX_ERRORS,
     RECORD_TYPES,
     VALIDATION_ERROR,
+    DetectedEntity,
     Envelope,
     FieldError,
     decode_quickly,
@@ -26,7 +30,8 @@ from lake.envelope import (
     is_record_type,
     is_uri,
 )
-from lake.json_text import JsonSyntaxError
+from lake.json_syntax import JsonSyntaxError
+from lake.json_text import JsonText
 
 MAX_MESSAGE = 2048
 # Python turns no longer texts into integers (sys.get_int_max_str_digits).
@@ -41,28 +46,127 @@ _FORMATS: dict[str, tuple[Callable[[str], bool], str]] = {
 }
 T = TypeVar("T", bound=msgspec.Struct)
 
+_BRACE = ord("{")
+_LOOKED_AT = (b'"_attachments"', b'"_type"')
+# One more than a batch may hold.
+ENOUGH_ATTACHMENTS = 1001
+# Longer arrays are not counted to their end.
+LONGEST_COUNT = 10_000
+
 _ROOT = inspect.type_info(Envelope)
 _decode_head = msgspec.json.Decoder(Envelope).decode
+_decode_strings = msgspec.json.Decoder(dict[str, str]).decode
+# Entries of an array that are proven together.
+GROUP_ENTRIES = 1000
+
+
+class _Key:
+    """A key that equals no other, so that a decoder keeps every member."""
+
+    __slots__ = ()
+
+
+_decode_pairs = msgspec.json.Decoder(dict[_Key, Raw], dec_hook=lambda _, key: _Key()).decode
+
+
+@cache
+def _strings_decoder(max_length: int | None) -> msgspec.json.Decoder[list[str]]:
+    return msgspec.json.Decoder(list[Annotated[str, Meta(max_length=max_length)]])
+
+
+_decode_entities = msgspec.json.Decoder(list[DetectedEntity]).decode
+_decode_members = msgspec.json.Decoder(list[dict[_Key, Raw]], dec_hook=lambda _, key: _Key()).decode
+
+
+def _are_sound(entries: bytes, type: inspect.Type) -> bool:
+    """Proof by decoders for entries that an array may hold without limit: strings, and detected entities."""
+    try:
+        if isinstance(type, inspect.StrType):
+            _strings_decoder(type.max_length).decode(entries)
+            return True
+        if isinstance(type, inspect.StructType) and type.cls is DetectedEntity:
+            fields = sum(1 for one in _decode_entities(entries) for value in astuple(one) if value is not UNSET)
+            # As many members as fields: no key is repeated.
+            return fields == sum(map(len, _decode_members(entries)))
+    except (msgspec.MsgspecError, RecursionError):
+        pass
+    return False
+
+
+@cache
+def _fields_of(kind: type[msgspec.Struct]) -> dict[str, inspect.Field]:
+    found = inspect.type_info(kind)
+    assert isinstance(found, inspect.StructType)
+    return {one.encode_name: one for one in found.fields}
+
+
+@dataclass(slots=True)
+class Explanation:
+    """What the walk found: the envelope or every error, and what is known of the record whatever else is wrong with it.
+
+    ``attachment_count``: the entries of ``_attachments``. ``type``: lower-cased, when it names a valid one.
+    """
+
+    envelope: Envelope | None = None
+    errors: list[FieldError] = field(default_factory=list)
+    attachment_count: int = 0
+    type: str | None = None
 
 
 def check_schema(raw: bytes) -> Envelope | list[FieldError]:
     """The envelope of one record's JSON text, or all its errors. Never raises for any bytes."""
-    return decode_quickly([raw])[0] or explain(raw)
+    if envelope := decode_quickly([raw])[0]:
+        return envelope
+    found = explain(raw)
+    return found.envelope or found.errors
 
 
-def explain(raw: bytes) -> Envelope | list[FieldError]:
-    """The patient way: all errors, or the envelope where there are none."""
-    text = _object_text(raw, "record")
+def explain(raw: bytes, *, is_json: bool = False) -> Explanation:
+    """The patient way: all errors, or the envelope where there are none. ``is_json``: whether that is proven already."""
+    text = _object_text(raw, "record", is_json=is_json)
     if isinstance(text, list):
-        return text
-    walk = _Walk(text)
-    walk.object(0, _ROOT, "", "")
-    if walk.errors:
-        return list(walk.errors.values())[:MAX_ERRORS]
-    start, end = walk.data
-    envelope = _decode_head(text[:start] + b"{}" + text[end:])
-    envelope.data = Raw(text[start:end])
+        return Explanation(errors=text)
+    found = Explanation()
+    places: list[tuple[int, int]] = []
+    for key, start, end in text.members(0):
+        if key == b'"data"':
+            places.append((start, end))
+        elif b"\\" in key or key in _LOOKED_AT:
+            _look(found, text, json_text.decode_string(key), start, end)
+    if len(places) == 1 and text.raw[places[0][0]] == _BRACE:
+        found.envelope = _without_data(text.raw, *places[0])
+    if found.envelope is None:
+        walk = _Walk(text)
+        walk.object(0, _ROOT, "", "")
+        found.errors = list(walk.errors.values())[:MAX_ERRORS]
+        if not found.errors:
+            start, end = walk.data
+            found.envelope = _decode_head(walk.rewritten(start, end))
+            found.envelope.data = Raw(text.raw[start:end])
+    return found
+
+
+def _without_data(raw: bytes, start: int, end: int) -> Envelope | None:
+    """The envelope, when only ``data`` is what the fast decoder cannot read."""
+    envelope = decode_quickly([raw[:start] + b"{}" + raw[end:]])[0]
+    if envelope is not None:
+        envelope.data = Raw(raw[start:end])
     return envelope
+
+
+def _look(found: Explanation, text: JsonText, key: str, start: int, end: int) -> None:
+    """Note what one top-level member says of attachments and type."""
+    opening = text.raw[start : start + 1]
+    if key == "_attachments" and opening == b"[":
+        found.attachment_count += _count(text, start, ENOUGH_ATTACHMENTS)
+    elif key == "_type" and opening == b'"' and found.type is None:
+        value = json_text.decode_string(text.raw[start:end])
+        found.type = value.lower() if is_record_type(value) else None
+
+
+def _count(text: JsonText, start: int, limit: int) -> int:
+    """The entries of an array, counted no further than the limit."""
+    return sum(1 for _ in islice(text.elements(start), limit))
 
 
 def check_object(raw: bytes, kind: type[T]) -> T | list[FieldError]:
@@ -72,62 +176,28 @@ def check_object(raw: bytes, kind: type[T]) -> T | list[FieldError]:
         return text
     walk = _Walk(text)
     walk.object(0, inspect.type_info(kind), "", "")
-    return list(walk.errors.values()) or msgspec.json.decode(text, type=kind)
+    return list(walk.errors.values()) or msgspec.json.decode(walk.rewritten(), type=kind)
 
 
-def _object_text(raw: bytes, what: str) -> bytes | list[FieldError]:
-    """The bytes without white space around them, when they are one JSON object; else the one error."""
+def _object_text(raw: bytes, what: str, *, is_json: bool = False) -> JsonText | list[FieldError]:
+    """The text without white space around it, when it is one JSON object; else the one error."""
     try:
-        raw.decode()
         text = raw.strip(b" \t\r\n")
-        end = json_text.skip_value(text, 0)
-        if end != len(text):
-            raise JsonSyntaxError(end, "something follows the value")
+        if not is_json:
+            raw.decode()
+            json_syntax.check(text)
     except UnicodeDecodeError as error:
         return [_not_json(raw, error.start, "not UTF-8")]
     except JsonSyntaxError as error:
         return [_not_json(text, error.offset, error.reason)]
     if text[:1] != b"{":
         return [FieldError(VALIDATION_ERROR, "", f"the {what} must be an object, not {_kind(text)}")]
-    return text
+    return JsonText(text)
 
 
 def _not_json(text: bytes, offset: int, reason: str) -> FieldError:
     line, column = json_text.place(text, offset)
     return FieldError(INVALID_JSON, "", f"the record is not JSON: {reason} at line {line}, column {column}")
-
-
-def attachment_count(raw: bytes) -> int:
-    """The entries of ``_attachments``, whatever else is wrong with the record."""
-    return sum(
-        len(json_text.elements(text, start))
-        for text, key, start in _fields(raw, b"_attachments")
-        if text[start] == 0x5B
-    )
-
-
-def declared_type(raw: bytes) -> str | None:
-    """The record's type, lower-cased, when it names a valid one, whatever else is wrong with the record."""
-    for text, _, start in _fields(raw, b"_type"):
-        if text[start : start + 1] == b'"':
-            value = json_text.decode_string(text[start : json_text.skip_value(text, start)])
-            if is_record_type(value):
-                return value.lower()
-    return None
-
-
-def _fields(raw: bytes, name: bytes) -> list[tuple[bytes, str, int]]:
-    """Where the values of a top-level field begin; nothing where the record is no object."""
-    text = raw.strip(b" \t\r\n")
-    if text[:1] != b"{":
-        return []
-    try:
-        raw.decode()
-        found = json_text.members(text, 0)
-    except (JsonSyntaxError, UnicodeDecodeError):
-        return []
-    wanted = name.decode()
-    return [(text, wanted, start) for key, start, _ in found if json_text.decode_string(key) == wanted]
 
 
 def _kind(text: bytes) -> str:
@@ -147,6 +217,11 @@ def _escaped(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
+def _place(key: str, pointer: str, path: str) -> tuple[str, str]:
+    """A member's pointer and its path for people."""
+    return f"{pointer}/{_escaped(key)}", f"{path}.{_clean(key)}" if path else _clean(key)
+
+
 def _shown(pointer: str) -> str:
     """A pointer with each of its names cleaned."""
     names = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")]
@@ -155,21 +230,46 @@ def _shown(pointer: str) -> str:
 
 @dataclass(slots=True)
 class _Walk:
-    """One pass over a record's text. ``errors``: by their whole pointer, which is shown with long names cut."""
+    """One pass over a record's text.
 
-    text: bytes
+    ``errors``: by their whole pointer, which is shown with long names cut. ``data``: its place. ``integers``: place and value
+    of those that are not written as decoders take them, such as ``5.0``.
+    """
+
+    source: JsonText
     errors: dict[str, FieldError] = field(default_factory=dict)
     data: tuple[int, int] = (0, 0)
+    integers: list[tuple[int, int, int]] = field(default_factory=list)
+
+    @property
+    def text(self) -> bytes:
+        """The record's bytes."""
+        return self.source.raw
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further error is noted."""
+        return len(self.errors) >= MAX_ERRORS
+
+    def rewritten(self, start: int = 0, end: int = 0) -> bytes:
+        """The text with ``{}`` for what stands from ``start`` to ``end``, and its integers in the one spelling of decoders."""
+        parts: list[bytes] = []
+        at = 0
+        changes = [(a, b, b"%d" % value) for a, b, value in self.integers]
+        for a, b, new in sorted([*changes, (start, end, b"{}")] if end else changes):
+            parts += (self.text[at:a], new)
+            at = b
+        return b"".join([*parts, self.text[at:]])
 
     def fail(self, pointer: str, path: str, rule: str) -> None:
         """Note an error, the first one of a pointer only."""
-        if pointer not in self.errors and len(self.errors) < MAX_ERRORS:
+        if pointer not in self.errors and not self.is_full:
             message = f"{path}: {rule}" if path else rule
             self.errors[pointer] = FieldError(VALIDATION_ERROR, _shown(pointer), message[:MAX_MESSAGE])
 
     def value(self, start: int, end: int, type: inspect.Type, pointer: str, path: str) -> None:
         """Check one value against its type."""
-        if len(self.errors) >= MAX_ERRORS:
+        if self.is_full:
             return
         match type:
             case inspect.Metadata():
@@ -180,7 +280,7 @@ class _Walk:
                     self.object(start, type, pointer, path)
             case inspect.DictType():
                 if self._is(b"{", "an object", start, pointer, path):
-                    self.mapping(start, type, pointer, path)
+                    self.mapping(start, end, type, pointer, path)
             case inspect.ListType():
                 if self._is(b"[", "an array", start, pointer, path):
                     self.array(start, type, pointer, path)
@@ -192,7 +292,7 @@ class _Walk:
                     self.data = (start, end)
             case inspect.BoolType():
                 if self.text[start:end] not in (b"true", b"false"):
-                    self.fail(pointer, path, f"must be true or false, not {_kind(self.text[start:end])}")
+                    self.fail(pointer, path, f"must be true or false, not {_kind(self.text[start : start + 1])}")
             case inspect.IntType() | inspect.FloatType():
                 self.number(start, end, type, pointer, path)
             case _:
@@ -201,35 +301,37 @@ class _Walk:
     def _is(self, opening: bytes, what: str, start: int, pointer: str, path: str) -> bool:
         if self.text[start : start + 1] == opening:
             return True
-        self.fail(pointer, path, f"must be {what}, not {_kind(self.text[start:])}")
+        self.fail(pointer, path, f"must be {what}, not {_kind(self.text[start : start + 1])}")
         return False
 
-    def _members(self, start: int, pointer: str, path: str) -> list[tuple[str, str, str, int, int]]:
-        """An object's members as (key, pointer, path, start, end), repeated and unsayable keys told and left out."""
-        found: list[tuple[str, str, str, int, int]] = []
+    def _members(self, start: int, pointer: str, path: str) -> Iterator[tuple[str, int, int]]:
+        """An object's members as (key, start, end), repeated and unsayable keys told and left out."""
         seen: set[str] = set()
-        for slice, begin, end in json_text.members(self.text, start):
+        repeated: set[str] = set()
+        for slice, begin, end in self.source.members(start):
+            if self.is_full:
+                return
             key = json_text.decode_string(slice)
-            shown = _clean(key)
-            here = f"{pointer}/{_escaped(key)}"
-            name = f"{path}.{shown}" if path else shown
+            if key in repeated:
+                continue
             if json_text.has_lone_surrogate(key):
-                self.fail(here, name, "the name holds a lone surrogate")
+                self.fail(*_place(key, pointer, path), "the name holds a lone surrogate")
             elif key in seen:
-                self.fail(here, name, "is given more than once")
+                repeated.add(key)
+                self.fail(*_place(key, pointer, path), "is given more than once")
             else:
                 seen.add(key)
-                found.append((key, here, name, begin, end))
-        return found
+                yield key, begin, end
 
     def object(self, start: int, type: inspect.Type, pointer: str, path: str) -> None:
         """An object with named fields."""
         assert isinstance(type, inspect.StructType)
-        fields = {f.encode_name: f for f in type.fields}
+        fields = _fields_of(type.cls)
         present: set[str] = set()
-        for key, here, name, begin, end in self._members(start, pointer, path):
-            present.add(key)
+        for key, begin, end in self._members(start, pointer, path):
+            here, name = _place(key, pointer, path)
             if key in fields:
+                present.add(key)
                 self.value(begin, end, fields[key].type, here, name)
             else:
                 self.fail(here, name, "is no field of the envelope" if type.cls is Envelope else "is no field here")
@@ -239,25 +341,43 @@ class _Walk:
         if type.cls is Envelope and not present & {"_project_ids", "_project_id"}:
             self.fail("/_project_ids", "_project_ids", "one of _project_ids and _project_id is required")
 
-    def mapping(self, start: int, type: inspect.DictType, pointer: str, path: str) -> None:
-        """An object with any keys."""
-        members = self._members(start, pointer, path)
-        # What `_members` left out has its own error and counts as an entry.
-        if type.min_length is not None and len(json_text.members(self.text, start)) < type.min_length:
+    def mapping(self, start: int, end: int, type: inspect.DictType, pointer: str, path: str) -> None:
+        """An object with any keys and strings as values."""
+        if self._is_sound_mapping(start, end):
+            return
+        first = next(self.source.members(start), None)
+        if type.min_length and first is None:
             self.fail(pointer, path, f"must have at least {type.min_length} entry")
-        for _, here, name, begin, end in members:
-            self.value(begin, end, type.value_type, here, name)
+        for key, begin, stop in self._members(start, pointer, path):
+            value = self.text[begin:stop]
+            if value[:1] != b'"' or b"\\" in value:
+                self.value(begin, stop, type.value_type, *_place(key, pointer, path))
+
+    def _is_sound_mapping(self, start: int, end: int) -> bool:
+        """Proof by decoders that an object has entries, strings alone, and no key twice."""
+        try:
+            found = _decode_strings(self.text[start:end])
+        except (msgspec.MsgspecError, RecursionError):
+            return False
+        return 0 < len(found) == len(_decode_pairs(self.text[start:end]))
 
     def array(self, start: int, type: inspect.ListType, pointer: str, path: str) -> None:
         """An array."""
-        elements = json_text.elements(self.text, start)
-        if type.min_length is not None and len(elements) < type.min_length:
-            self.fail(pointer, path, f"must have at least {type.min_length} entry")
-        if type.max_length is not None and len(elements) > type.max_length:
-            self.fail(pointer, path, f"must have at most {type.max_length:,} entries, not {len(elements):,}")
-            return
-        for index, (begin, end) in enumerate(elements):
-            self.value(begin, end, type.item_type, f"{pointer}/{index}", f"{path}[{index}]")
+        if type.min_length is not None or type.max_length is not None:
+            counted = _count(self.source, start, LONGEST_COUNT)
+            if type.min_length is not None and counted < type.min_length:
+                self.fail(pointer, path, f"must have at least {type.min_length} entry")
+            if type.max_length is not None and counted > type.max_length:
+                shown = f"{counted:,}" + (" or more" if counted == LONGEST_COUNT else "")
+                self.fail(pointer, path, f"must have at most {type.max_length:,} entries, not {shown}")
+                return
+        elements = self.source.elements(start)
+        at = 0
+        while not self.is_full and (group := list(islice(elements, GROUP_ENTRIES))):
+            if not _are_sound(b"[%b]" % self.text[group[0][0] : group[-1][1]], type.item_type):
+                for index, (begin, end) in enumerate(group, at):
+                    self.value(begin, end, type.item_type, f"{pointer}/{index}", f"{path}[{index}]")
+            at += len(group)
 
     def string(self, start: int, end: int, type: inspect.Type, pointer: str, path: str) -> None:
         """A string: sayable, of a fixed list, within its length, of its format."""
@@ -279,20 +399,24 @@ class _Walk:
             self.fail(pointer, path, rule)
 
     def number(self, start: int, end: int, type: inspect.IntType | inspect.FloatType, pointer: str, path: str) -> None:
-        """A number within its bounds; an integer is written as one."""
+        """A number within its bounds; an integer may be written with a fraction of zeros or an exponent."""
         text = self.text[start:end]
         if text[:1] not in b"-0123456789":
             self.fail(pointer, path, f"must be {_number_name(type)}, not {_kind(text)}")
             return
         value: float
         if isinstance(type, inspect.IntType):
-            if not _INTEGER.fullmatch(text):
-                self.fail(pointer, path, "must be an integer")
-                return
-            if len(text) > MAX_DIGITS:
+            try:
+                whole = json_text.integer(text, MAX_DIGITS)
+            except OverflowError:
                 self.fail(pointer, path, f"must have at most {MAX_DIGITS:,} digits")
                 return
-            value = int(text)
+            if whole is None:
+                self.fail(pointer, path, "must be an integer")
+                return
+            value = whole
+            if not _INTEGER.fullmatch(text):
+                self.integers.append((start, end, whole))
         else:
             value = float(text)
         if type.ge is not None and value < type.ge:

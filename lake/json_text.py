@@ -1,28 +1,158 @@
-"""A strict JSON scanner over bytes that gives offsets, not values: for slices that must stay as they were sent.
+"""Where the values of a JSON text begin and end: for slices that must stay as they were sent.
 
-RFC 8259, any nesting depth (no recursion), any number, lone surrogate escapes allowed; NaN, control characters in
-strings, leading zeros and trailing commas are not. The text must be valid UTF-8. Fast decoders come first elsewhere;
-this one serves what they refuse although it is JSON, and says where a text ceases to be JSON.
+The text must be JSON, as `lake.json_syntax.check` proves. Nothing here calls itself, and each byte is read a few times at
+most, by native code.
 """
 
 import json
 import re
+from array import array
+from collections.abc import Iterator
+from functools import cache
+from itertools import accumulate
 
-_SPACE = re.compile(rb"[ \t\n\r]*+")
-_STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"')
-_SCALAR = re.compile(rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+|true|false|null")
+import msgspec
+
+from lake.json_syntax import ANY_STRING, SCALAR, SPACE, without_surrogates
+
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 _LONE_HIGH = re.compile("[\ud800-\udfff]")
 
-_OBJECT, _ARRAY = 0, 1
+_SIMPLE = rb"%b|%b|\[[^\[\]{}\"]*+\]|\{(?:[^\[\]{}\"]++|%b)*+\}" % (ANY_STRING, SCALAR, ANY_STRING)
+_VALUE = re.compile(_SIMPLE, re.DOTALL)
+_MEMBER = re.compile(rb"[{, \t\n\r]*+(%b)%b:%b(%b)?+" % (ANY_STRING, SPACE, SPACE, _SIMPLE), re.DOTALL)
+_ELEMENT = re.compile(rb"[, \t\n\r]*+(?:(%b)|(?=[\[{]))" % _SIMPLE, re.DOTALL)
+# Digits of an exponent that no count of digits in a body makes up for.
+_LONGEST_POWER = 12
+
+# A container that msgspec cannot skip is read in pieces: small ones first, since most are short.
+_PIECES = [re.compile(rb"(?:[^\"\[\]{}]++|%b|[\[\]{}]{1,16}+){1,%d}+" % (ANY_STRING, n), re.DOTALL) for n in (64, 4096)]
+_STRINGS = re.compile(ANY_STRING, re.DOTALL)
+_NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
+# As signed bytes: 1 and -1.
+_STEP = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+
+_decode = msgspec.json.Decoder(msgspec.Raw).decode
+_TRAILING = re.compile(r"trailing characters \(byte ([0-9]+)\)")
 
 
-class JsonSyntaxError(ValueError):
-    """The text ceases to be JSON at ``offset`` (bytes) for ``reason``."""
+class JsonText:
+    """A text that is JSON. Offsets are in bytes."""
 
-    def __init__(self, offset: int, reason: str) -> None:
-        super().__init__(f"{reason} at byte {offset}")
-        self.offset, self.reason = offset, reason
+    __slots__ = ("_plain", "raw")
+
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
+        self._plain = memoryview(without_surrogates(raw))
+
+    def skip(self, at: int) -> int:
+        """The end of the value that begins at ``at``."""
+        found = _VALUE.match(self.raw, at)
+        return found.end() if found else self._skip_container(at)
+
+    def _skip_container(self, at: int) -> int:
+        """msgspec names the place where something follows the value."""
+        try:
+            _decode(self._plain[at:])
+        except RecursionError:
+            return _skip_deep(self.raw, at)
+        except msgspec.MsgspecError as error:
+            told = _TRAILING.search(str(error))
+            if told is None:
+                return _skip_deep(self.raw, at)
+            # The byte after the one that follows the value, and white space may stand between.
+            following = at + int(told[1]) - 1
+            return max(self.raw.rfind(b"]", at, following), self.raw.rfind(b"}", at, following)) + 1
+        return len(self.raw)
+
+    def members(self, at: int) -> Iterator[tuple[bytes, int, int]]:
+        """Of the object at ``at``: each member's key (its slice, quotes included) and where its value begins and ends."""
+        raw = self.raw
+        while found := _MEMBER.match(raw, at):
+            start, at = found.span(2)
+            if start < 0:
+                start = found.end()
+                at = self._skip_container(start)
+            yield found[1], start, at
+
+    def elements(self, at: int) -> Iterator[tuple[int, int]]:
+        """Of the array at ``at``: where each element begins and ends."""
+        raw = self.raw
+        at += 1
+        while found := _ELEMENT.match(raw, at):
+            start, at = found.span(1)
+            if start < 0:
+                start = found.end()
+                at = self._skip_container(start)
+            yield start, at
+
+
+@cache
+def _brackets(count: int) -> re.Pattern[bytes]:
+    return re.compile(rb"(?:(?:[^\"\[\]{}]++|%b)*+[\[\]{}]){%d}+" % (ANY_STRING, count), re.DOTALL)
+
+
+def _past_brackets(raw: bytes, at: int, count: int) -> int:
+    """The end of so many brackets outside of strings, counted in powers of two."""
+    while count:
+        step = min(1 << (count.bit_length() - 1), 4096)
+        found = _brackets(step).match(raw, at)
+        assert found is not None
+        at = found.end()
+        count -= step
+    return at
+
+
+def _skip_deep(raw: bytes, at: int) -> int:
+    """The end of a container, by the depth after each piece of it."""
+    depth, piece = 0, _PIECES[0]
+    while found := piece.match(raw, at):
+        content = found[0]
+        content = _STRINGS.sub(b"", content) if b'"' in content else content
+        brackets = content.translate(_STEP, _NO_BRACKETS)
+        closing = brackets.count(b"\xff")
+        if closing >= depth:
+            depths = list(accumulate(array("b", brackets), initial=depth))[1:]
+            if 0 in depths:
+                return _past_brackets(raw, at, depths.index(0) + 1)
+        depth += len(brackets) - 2 * closing
+        at, piece = found.end(), _PIECES[1]
+    raise ValueError("the text is not JSON")
+
+
+def decode_string(slice: bytes) -> str:
+    """The string that a slice (quotes included) stands for; it may hold lone surrogates."""
+    return str(json.loads(slice)) if b"\\" in slice else slice[1:-1].decode()
+
+
+def integer(number: bytes, max_digits: int) -> int | None:
+    """The value of a JSON number that is an integer, however it is written (``5.0``, ``50e-1``); None for another one.
+
+    Raises OverflowError for one of more digits than ``max_digits``.
+    """
+    mantissa, _, exponent = number.lower().partition(b"e")
+    whole, _, fraction = mantissa.lstrip(b"-").partition(b".")
+    digits = (whole + fraction).lstrip(b"0")
+    significant = digits.rstrip(b"0")
+    if not significant:
+        return 0
+    power = exponent.lstrip(b"+-").lstrip(b"0") or b"0"
+    if len(power) > _LONGEST_POWER:
+        if exponent[:1] == b"-":
+            return None
+        raise OverflowError
+    zeros = len(digits) - len(significant) - len(fraction) + (-int(power) if exponent[:1] == b"-" else int(power))
+    if zeros < 0:
+        return None
+    if len(significant) + zeros > max_digits:
+        raise OverflowError
+    value = int(significant + b"0" * zeros)
+    return -value if number[:1] == b"-" else value
+
+
+def has_lone_surrogate(text: str) -> bool:
+    """Whether a string holds half of a surrogate pair, which no UTF-8 can say."""
+    return not text.isascii() and _LONE_HIGH.search(text) is not None
 
 
 def place(text: bytes, offset: int) -> tuple[int, int]:
@@ -30,122 +160,6 @@ def place(text: bytes, offset: int) -> tuple[int, int]:
     before = text[:offset]
     line_start = before.rfind(b"\n") + 1
     return before.count(b"\n") + 1, len(before[line_start:].decode(errors="replace")) + 1
-
-
-def skip_space(text: bytes, at: int) -> int:
-    """The offset of the next byte that is no white space."""
-    found = _SPACE.match(text, at)
-    return found.end() if found else at
-
-
-def skip_value(text: bytes, at: int) -> int:
-    """The end of the value that begins at ``at``. Raises JsonSyntaxError."""
-    stack = bytearray()
-    while True:
-        opening = text[at : at + 1]
-        if opening in (b"{", b"["):
-            kind = _OBJECT if opening == b"{" else _ARRAY
-            inside = skip_space(text, at + 1)
-            if text[inside : inside + 1] == (b"}" if kind == _OBJECT else b"]"):
-                at = inside + 1
-            else:
-                stack.append(kind)
-                at = _key(text, inside) if kind == _OBJECT else inside
-                continue
-        else:
-            at = _scalar(text, at)
-        # A value has ended: close what it ends, or go on to the next one.
-        while stack:
-            at = skip_space(text, at)
-            mark = text[at : at + 1]
-            if mark == b",":
-                at = skip_space(text, at + 1)
-                if stack[-1] == _OBJECT:
-                    at = _key(text, at)
-                break
-            if mark != (b"}" if stack[-1] == _OBJECT else b"]"):
-                raise JsonSyntaxError(at, _expected("',' or '}'" if stack[-1] == _OBJECT else "',' or ']'", text, at))
-            stack.pop()
-            at += 1
-        else:
-            return at
-
-
-def _expected(what: str, text: bytes, at: int) -> str:
-    return f"expected {what}" + ("" if at < len(text) else ", but the text ends")
-
-
-def _scalar(text: bytes, at: int) -> int:
-    if text[at : at + 1] == b'"':
-        return _string(text, at)
-    found = _SCALAR.match(text, at)
-    if not found:
-        raise JsonSyntaxError(at, _expected("a value", text, at))
-    return found.end()
-
-
-def _string(text: bytes, at: int) -> int:
-    found = _STRING.match(text, at)
-    if not found:
-        reason = "bad string: not closed, or a control character or bad escape in it"
-        raise JsonSyntaxError(at, reason if text[at : at + 1] == b'"' else _expected("a string", text, at))
-    return found.end()
-
-
-def _key(text: bytes, at: int) -> int:
-    """Past a key and its colon: where the member's value begins."""
-    if text[at : at + 1] != b'"':
-        raise JsonSyntaxError(at, _expected("a key in double quotes", text, at))
-    at = skip_space(text, _string(text, at))
-    if text[at : at + 1] != b":":
-        raise JsonSyntaxError(at, _expected("':'", text, at))
-    return skip_space(text, at + 1)
-
-
-def members(text: bytes, at: int) -> list[tuple[bytes, int, int]]:
-    """Of the object at ``at``: each member's key (its slice, quotes included) and where its value begins and ends."""
-    found: list[tuple[bytes, int, int]] = []
-    at = skip_space(text, at + 1)
-    while text[at : at + 1] != b"}":
-        key_end = _string(text, at)
-        start = _key(text, at)
-        end = skip_value(text, start)
-        found.append((text[at:key_end], start, end))
-        at = _next(text, end, b"}")
-    return found
-
-
-def elements(text: bytes, at: int) -> list[tuple[int, int]]:
-    """Of the array at ``at``: where each element begins and ends."""
-    found: list[tuple[int, int]] = []
-    at = skip_space(text, at + 1)
-    while text[at : at + 1] != b"]":
-        end = skip_value(text, at)
-        found.append((at, end))
-        at = _next(text, end, b"]")
-    return found
-
-
-def _next(text: bytes, at: int, closing: bytes) -> int:
-    at = skip_space(text, at)
-    if text[at : at + 1] == b",":
-        at = skip_space(text, at + 1)
-        if text[at : at + 1] == closing:
-            raise JsonSyntaxError(at, "a comma before the end")
-        return at
-    if text[at : at + 1] != closing:
-        raise JsonSyntaxError(at, _expected(f"',' or '{closing.decode()}'", text, at))
-    return at
-
-
-def decode_string(slice: bytes) -> str:
-    """The string that a slice (quotes included) stands for; it may hold lone surrogates."""
-    return str(json.loads(slice))
-
-
-def has_lone_surrogate(text: str) -> bool:
-    """Whether a string holds half of a surrogate pair, which no UTF-8 can say."""
-    return _LONE_HIGH.search(text) is not None
 
 
 def one_line(raw: bytes) -> bytes:

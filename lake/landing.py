@@ -10,7 +10,7 @@ from uuid import UUID
 
 from lake import identity
 from lake.envelope import INVALID_JSON, Catalog, Envelope, FieldError, check_known, decode_quickly
-from lake.envelope_errors import attachment_count, declared_type, explain
+from lake.envelope_errors import explain
 from lake.frames import Place
 from lake.normalization import NormalizedRecord, normalize
 
@@ -59,17 +59,26 @@ class Verdict:
         return found[:limit]
 
 
-def examine(raws: Sequence[bytes], lookup: Lookup) -> Verdict:
-    """Check every record: its schema, then (where that holds) the product and projects that it names."""
+def examine(raws: Sequence[bytes], lookup: Lookup, *, are_json: bool = False) -> Verdict:
+    """Check every record: its schema, then (where that holds) the product and projects that it names.
+
+    ``are_json``: whether it is proven already that each is JSON.
+    """
     verdict = Verdict(record_count=len(raws))
     valid: list[tuple[int, Envelope]] = []
+    # By index, of the records whose schema does not hold.
+    told: dict[int, str | None] = {}
     for index, envelope in enumerate(decode_quickly(raws)):
-        result = explain(raws[index]) if envelope is None else envelope
-        if isinstance(result, list):
-            verdict.rejected.append(Rejected(index, raws[index], result))
-            verdict.attachment_count += attachment_count(raws[index])
-        else:
-            valid.append((index, result))
+        if envelope is not None:
+            valid.append((index, envelope))
+            continue
+        explained = explain(raws[index], is_json=are_json)
+        if explained.envelope is not None:
+            valid.append((index, explained.envelope))
+            continue
+        verdict.rejected.append(Rejected(index, raws[index], explained.errors))
+        verdict.attachment_count += explained.attachment_count
+        told[index] = explained.type
     envelopes = [envelope for _, envelope in valid]
     types = {envelope.type for envelope in envelopes}
     products = {envelope.product_id for envelope in envelopes}
@@ -80,7 +89,7 @@ def examine(raws: Sequence[bytes], lookup: Lookup) -> Verdict:
     if valid:
         _sort_out(verdict, valid, raws, lookup(products, projects), products, projects)
     # Where nothing is accepted: what the client meant to send.
-    verdict.type = verdict.accepted[0][1].type.lower() if verdict.accepted else _first_type(raws)
+    verdict.type = verdict.accepted[0][1].type.lower() if verdict.accepted else _first_type(told, valid)
     return verdict
 
 
@@ -104,8 +113,9 @@ def _sort_out(
     verdict.rejected.sort(key=lambda record: record.index)
 
 
-def _first_type(raws: Sequence[bytes]) -> str:
-    return next((found for found in map(declared_type, raws) if found), UNKNOWN_TYPE)
+def _first_type(told: dict[int, str | None], valid: Sequence[tuple[int, Envelope]]) -> str:
+    types = told | {index: envelope.type.lower() for index, envelope in valid}
+    return next((found for _, found in sorted(types.items()) if found), UNKNOWN_TYPE)
 
 
 @dataclass(slots=True)

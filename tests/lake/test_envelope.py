@@ -38,6 +38,7 @@ VALID: list[dict[str, Any]] = [
     {"participants": [PARTICIPANT | {"name": "n" * 256, "email": "a@b.example", "type": "bot"}]},
     {"attachments": [FILE | {"size": 0, "vendor_url": "https://x.example/a?b=c#d", "mime_type": "m", "sha1": "s"}]},
     {"attachments": [FILE | {"size": 10**30}]},
+    {"attachments": [FILE | {"size": 5.0}, FILE | {"size": 5e22}, FILE | {"size": -0.0}]},
     {"attachments": [FILE | {"vendor_url": "ftp://x.example/a"}]},
     {"tags": ["t" * 64] * 200},
     {"pii": {}},
@@ -82,7 +83,8 @@ INVALID: list[tuple[dict[str, Any], str, str]] = [
     ({"attachments": [{}]}, "/_attachments/0/type", "required"),
     ({"attachments": [FILE | {"size": -1}]}, "/_attachments/0/size", "at least 0"),
     ({"attachments": [FILE | {"size": True}]}, "/_attachments/0/size", "integer"),
-    ({"attachments": [FILE | {"size": 1.0}]}, "/_attachments/0/size", "integer"),
+    ({"attachments": [FILE | {"size": 1.5}]}, "/_attachments/0/size", "integer"),
+    ({"attachments": [FILE | {"size": 5e-1}]}, "/_attachments/0/size", "integer"),
     ({"attachments": [FILE | {"vendor_url": "not a uri"}]}, "/_attachments/0/vendor_url", "URI"),
     ({"attachments": [FILE | {"vendor_url": "https://x.example/" + "a" * 2048}]}, "/_attachments/0/vendor_url", ""),
     ({"attachments": [FILE | {"sha1": "x" * 129}]}, "/_attachments/0/sha1", "128"),
@@ -261,3 +263,42 @@ def test_an_empty_project_is_looked_up_too() -> None:
     known = Catalog(frozenset({"prod-abc"}), frozenset({"proj-123"}))
     verdict = examine([compact(record(project_ids=None, project_id=""))], lambda products, projects: known)
     assert [record.errors[0].code for record in verdict.rejected] == ["UNKNOWN_PROJECT"]
+
+
+@pytest.mark.parametrize("size", [b"5.0", b"5e0", b"50e-1", b"0.5E+1", b"5.000"])
+def test_an_integer_that_is_written_as_a_fraction_is_taken_as_its_value(size: bytes) -> None:
+    raw = compact(record(attachments=[FILE | {"size": 7777}, FILE | {"size": 6}], data={"size": 7777}))
+    envelope = check_schema(raw.replace(b"7777", size))
+    assert isinstance(envelope, Envelope)
+    assert [one.size for one in envelope.attachment_list] == [5, 6]
+    assert bytes(envelope.data) == b'{"size":%b}' % size
+
+
+def test_a_repeated_key_and_a_lone_surrogate_are_found_beside_a_deep_field() -> None:
+    deep = b"[" * 5000 + b"]" * 5000
+    raw = compact(record(thread_id="T", data={"x": 1})).replace(b'{"x":1}', deep)
+    assert {e.pointer for e in errors_of(raw)} == {"/data"}
+    raw = compact(record(thread_id="T", data={"x": 1})).replace(b'{"x":1}', b'{"x":%b}' % deep)
+    assert errors_of(raw) == []
+    assert [e.pointer for e in errors_of(raw.replace(b'"T"', b'"\\udc00"'))] == ["/_thread_id"]
+    assert [e.pointer for e in errors_of(raw[:-1] + b',"_type":"call"}')] == ["/_type"]
+    assert [e.pointer for e in errors_of(raw[:-1] + b',"_participants":%b}' % deep)] == ["/_participants/0"]
+
+
+def test_entries_that_are_proven_together_hide_no_fault() -> None:
+    entities: list[Any] = [{"type": "x", "confidence": 1}] * 2500
+    assert errors_of(record(pii={"detected_entities": entities, "more": 1}))[0].pointer == "/_pii/more"
+    entities[2400] = {"type": "x", "confidence": 2}
+    assert [e.pointer for e in errors_of(record(pii={"detected_entities": entities}))] == [
+        "/_pii/detected_entities/2400/confidence"
+    ]
+    raw = compact(record(pii={"detected_entities": [*entities[:2000], {"type": "last"}]}))
+    raw = raw.replace(b'"type":"last"', b'"type":"last","t\\u0079pe":"again"')
+    assert [e.pointer for e in errors_of(raw)] == ["/_pii/detected_entities/2000/type"]
+    projects: list[Any] = ["p"] * 2500
+    projects[2400] = "p" * 129
+    assert [e.pointer for e in errors_of(record(project_ids=projects))] == ["/_project_ids/2400"]
+    vendors = {str(n): "v" for n in range(1000)}
+    raw = compact(record(vendor_ids=vendors | {"last": "v"}, nature="no"))
+    assert [e.pointer for e in errors_of(raw)] == ["/_nature"]
+    assert {e.pointer for e in errors_of(raw.replace(b'"last"', b'"5"'))} == {"/_nature", "/_vendor_ids/5"}

@@ -1,14 +1,16 @@
 """The strict scanner, beside Python's json as a model."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lake import json_text
-from lake.json_text import JsonSyntaxError
+from lake import json_syntax, json_text
+from lake.json_syntax import JsonSyntaxError
+from lake.json_text import JsonText
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -29,15 +31,16 @@ def strict(text: bytes) -> Any:
 def is_whole(text: bytes) -> bool:
     """Whether the scanner takes a text from its beginning to its end."""
     try:
-        return json_text.skip_value(text, 0) == len(text)
+        json_syntax.check(text)
     except JsonSyntaxError:
         return False
+    return JsonText(text).skip(0) == len(text)
 
 
 @given(values, st.sampled_from([None, 1]), st.booleans())
 def test_every_json_text_is_taken_to_its_end(value: Any, indent: int | None, ascii_only: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
-    assert json_text.skip_value(text, 0) == len(text)
+    assert is_whole(text)
 
 
 @given(values, st.data())
@@ -59,22 +62,21 @@ def test_a_mutated_text_is_judged_as_by_pythons_json(value: Any, data: Any) -> N
 @given(st.dictionaries(st.text(), values, max_size=5))
 def test_members_give_each_value_as_its_slice(value: dict[str, Any]) -> None:
     text = json.dumps(value, indent=2).encode()
-    found = {json_text.decode_string(key): json.loads(text[a:b]) for key, a, b in json_text.members(text, 0)}
+    found = {json_text.decode_string(key): json.loads(text[a:b]) for key, a, b in JsonText(text).members(0)}
     assert found == value
 
 
 @given(st.lists(values, max_size=5))
 def test_elements_give_each_value_as_its_slice(value: list[Any]) -> None:
     text = json.dumps(value, indent=2).encode()
-    assert [json.loads(text[a:b]) for a, b in json_text.elements(text, 0)] == value
+    assert [json.loads(text[a:b]) for a, b in JsonText(text).elements(0)] == value
 
 
 @pytest.mark.parametrize("depth", [10, 100_000])
 def test_depth_costs_no_recursion(depth: int) -> None:
     text = b'{"a":[' * depth + b"]}" * depth
-    assert json_text.skip_value(text, 0) == len(text)
-    with pytest.raises(JsonSyntaxError):
-        json_text.skip_value(text[:-1], 0)
+    assert is_whole(text)
+    assert not is_whole(text[:-1])
 
 
 @pytest.mark.parametrize(
@@ -86,3 +88,24 @@ def test_what_is_no_json_is_refused(text: bytes) -> None:
 
 def test_one_line_changes_line_breaks_alone() -> None:
     assert json_text.one_line(b'{\r\n"a": "\\n\\r"\n}') == b'{  "a": "\\n\\r" }'
+
+
+@given(st.integers(-(10**12), 10**12), st.integers(0, 8), st.integers(-8, 8))
+def test_an_integer_is_read_however_it_is_written(whole: int, zeros: int, power: int) -> None:
+    mantissa = f"{whole}.{'0' * zeros}" if zeros else f"{whole}"
+    text = f"{mantissa}e{power}"
+    value = Decimal(text)
+    expected = int(value) if value == value.to_integral_value() else None
+    assert json_text.integer(text.encode(), 100) == expected
+    assert json_text.integer(f"{mantissa}E{power:+}".encode(), 100) == expected
+
+
+@pytest.mark.parametrize("text", [b"1e100", b"1" * 101, b"1e999999999999999999999", b"-1.5E+100"])
+def test_an_integer_of_too_many_digits_is_refused(text: bytes) -> None:
+    with pytest.raises(OverflowError):
+        json_text.integer(text, 100)
+
+
+def test_zero_and_fractions_take_any_exponent() -> None:
+    assert json_text.integer(b"-0.000e999999999999999999999", 100) == 0
+    assert json_text.integer(b"1e-999999999999999999999", 100) is None

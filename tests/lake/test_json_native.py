@@ -1,0 +1,109 @@
+"""The native reading of JSON, beside a plain scanner that goes token by token."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lake import json_syntax, json_text
+from lake.json_syntax import JsonSyntaxError
+from lake.json_text import JsonText
+from tests.lake import plain_scanner
+
+PIECES = st.sampled_from(
+    [b"{", b"}", b"[", b"]", b",", b":", b'"', b"\\", b'"a"', b'"a":', b'"\\ud800"', b'"\\\\ud8"', b"\\uD", b"1", b"0", b"-1.5E+2",
+     b"true", b"null", b"tru", b" ", b"\n", b"\t", b"\r", b"[]", b"{}", b"[1,2]", b'{"k":[{}]}', b",,", b"]}", b"[[", b'"]"', b'"\xc3\xa9"', b"\x01"]
+)  # fmt: skip
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@st.composite
+def nearly_json(draw: st.DrawFn) -> bytes:
+    """JSON, perhaps deep, with some bytes taken out, put in or replaced."""
+    text = json.dumps(draw(VALUES), indent=draw(st.sampled_from([None, 1])), ensure_ascii=draw(st.booleans())).encode(
+        errors="replace"
+    )
+    for _ in range(draw(st.integers(0, 3))):
+        times = draw(st.sampled_from([1, 1, 2, 40]))
+        before, after = draw(
+            st.sampled_from([(b"[", b"]"), (b'{"a":', b"}"), (b'[0,{"":', b',"b":[]} ]'), (b"[[1],", b"]")])
+        )
+        text = before * times + text + after * times
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(text)))
+        until = draw(st.integers(at, min(len(text), at + 4)))
+        text = text[:at] + draw(PIECES) + text[until:]
+    return text.strip(b" \t\r\n")
+
+
+TEXTS = st.lists(PIECES, max_size=12).map(lambda pieces: b"".join(pieces).strip(b" \t\r\n")) | nearly_json()
+
+
+def verdict(check: Any, text: bytes) -> tuple[int, str] | None:
+    """Where and why a text is refused."""
+    try:
+        check(text)
+    except JsonSyntaxError as error:
+        return error.offset, error.reason
+    except plain_scanner.JsonSyntaxError as error:
+        return error.offset, error.reason
+    return None
+
+
+def plainly(text: bytes) -> None:
+    end = plain_scanner.skip_value(text, 0)
+    if end != len(text):
+        raise JsonSyntaxError(end, "something follows the value")
+
+
+@given(TEXTS)
+@settings(max_examples=3000, deadline=None)
+def test_texts_are_judged_as_by_the_plain_scanner(text: bytes) -> None:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return
+    expected = verdict(plainly, text)
+    assert verdict(json_syntax.check, text) == expected
+    assert verdict(json_syntax._check_in_pieces, text) == expected
+
+
+@given(nearly_json(), st.sampled_from(["", "deep"]))
+@settings(max_examples=1500, deadline=None)
+def test_values_end_where_the_plain_scanner_ends_them(text: bytes, way: str) -> None:
+    if verdict(plainly, text) is not None:
+        return
+    whole = b"[ [ " + text + b" ,1 ] ]"
+    native = JsonText(whole)
+    assert native.skip(4) == 4 + len(text)
+    if text[:1] in (b"[", b"{"):
+        assert json_text._skip_deep(whole, 4) == 4 + len(text)
+        if text[:1] == b"{":
+            assert list(native.members(4)) == plain_scanner.members(whole, 4)
+        else:
+            assert list(native.elements(4)) == plain_scanner.elements(whole, 4)
+
+
+DEEP = [
+    b"[" * 30_000 + b"0" + b"]" * 30_000,
+    b'[{"a":' * 20_000 + b"[]" + b"}]" * 20_000,
+    b'[0,{"a":1,"b":' * 10_000 + b"{}" + b',"c":"]"},1]' * 10_000,
+    b"[" * 9_000 + b"[0]," * 30_000 + b"0" + b"]" * 9_000,
+    b"[ " * 9_000 + b"0" + b"\n]" * 9_000,
+]
+
+
+@pytest.mark.parametrize("text", DEEP)
+def test_deep_texts_are_read_and_their_faults_are_found(text: bytes) -> None:
+    assert verdict(json_syntax.check, text) is None
+    assert JsonText(b"[" + text + b",5]").skip(1) == 1 + len(text)
+    middle = len(text) // 2
+    for broken in (text[:-1], text + b"]", text[:-1] + b"}", text[:-2] + b"," + text[-2:], text[:middle] + b"?" + text[middle:],
+                   text.replace(b"]", b"}", 1), text[:200] + b"}" + text[200:]):  # fmt: skip
+        assert verdict(json_syntax.check, broken) == verdict(plainly, broken)
