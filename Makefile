@@ -25,11 +25,12 @@ demo: $(VENV)/local.stamp ## Beside a running stack: send sample data and watch 
 test: $(VENV)/dev.stamp lint types ## Everything that CI runs
 	$(BIN)/python -m pytest $(ARGS)
 
-lint: $(VENV)/dev.stamp ## Formatting, lint, import contract, missing migrations
+lint: $(VENV)/dev.stamp ## Formatting, lint, import contract, missing migrations, links of the documentation
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/python -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(BIN)/python -m deploy.docs
 
 types: $(VENV)/dev.stamp ## mypy, strict
 	$(BIN)/mypy .

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from deploy import docs
 from deploy.local.embedded import Servers
 from tests.journeys.stack import NAMES, Stack, until
 from tests.servers import ROOT
@@ -12,6 +13,7 @@ from tests.servers import ROOT
 @pytest.fixture(scope="session")
 def running_stack(servers: Servers) -> Iterator[Stack]:
     """The stack, started once."""
+    docs.build()  # web reads the list of its pages when it starts
     stack = Stack(servers, ROOT / "journeys")
     stack.start(*NAMES)
     until(stack.is_up, "the stack is up")

@@ -1,0 +1,44 @@
+"""The documentation in a browser, without a login."""
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from deploy.docs import pages
+from tests.browser.conftest import Visit
+from tests.journeys.stack import Stack
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_of_the_documentation_asks_anybody_else_for_anything_or_complains(
+    browser: Browser, stack: Stack, scheme: str
+) -> None:
+    context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
+    visited = Visit(context.new_page(), stack.url)
+    visited.watch()
+    for name in ("", *(f"{page}.html" for page in pages() if page != "index")):
+        page = visited.open(f"/docs/{name}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        assert (visited.strangers, visited.complaints) == ([], []), name
+    context.close()
+
+
+def test_the_search_of_the_documentation_finds_a_page(browser: Browser, stack: Stack) -> None:
+    context = browser.new_context()
+    visited = Visit(context.new_page(), stack.url)
+    visited.watch()
+    page = visited.open("/docs/")
+    page.get_by_role("textbox", name="Search").fill("idempotency")
+    visited.leave(lambda: page.get_by_role("textbox", name="Search").press("Enter"))
+    expect(page.locator("#search-results").get_by_role("link").first).to_be_visible()
+    assert (visited.strangers, visited.complaints) == ([], [])
+    context.close()
+
+
+def test_a_narrow_page_scrolls_its_tables_and_not_itself(browser: Browser, stack: Stack) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    visited = Visit(context.new_page(), stack.url)
+    for name in ("errors", "configure", "contract"):
+        page = visited.open(f"/docs/{name}.html")
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        assert wide <= 0, name
+    context.close()
