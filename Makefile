@@ -7,10 +7,10 @@ LOCKS := deploy/requirements
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo docs test lint types faults bench clean
+.PHONY: help run demo docs docs-settings test lint types faults bench clean
 
 help: ## Show this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 8
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
 run: $(VENV)/local.stamp ## Start the whole stack in the foreground: servers, web, workers, beat, Flower
 	@$(BIN)/python -m deploy.docs || echo "The stack starts without new documentation." >&2
@@ -21,6 +21,9 @@ docs: $(VENV)/local.stamp ## Build the documentation, which the stack serves at 
 
 demo: $(VENV)/local.stamp ## Beside a running stack: send sample data and watch it land
 	@exec $(BIN)/python -m deploy.local.demo
+
+docs-settings: $(VENV)/local.stamp ## Write the table of settings into the page on configuration
+	@exec $(BIN)/python -m deploy.docs_settings
 
 test: $(VENV)/dev.stamp lint types ## Everything that CI runs
 	$(BIN)/python -m pytest $(ARGS)

@@ -16,9 +16,20 @@ from urllib.parse import unquote, urlsplit
 
 from evermuse import server_urls
 
-_asked: set[str] = set()
-
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+class Setting(NamedTuple):
+    """A setting as the documentation describes it. ``shown``: what stands for a default that depends on others."""
+
+    name: str
+    default: str
+    help: str
+    shown: str | None = None
+
+
+_asked: set[str] = set()
+_described: dict[str, Setting] = {}
 
 
 class ConfigurationError(Exception):
@@ -49,9 +60,25 @@ def asked() -> frozenset[str]:
     return frozenset(_asked)
 
 
-def text(name: str, default: str | None = None) -> str:
-    """The value of ``name``; raises ConfigurationError when there is neither a value nor a default."""
+def described() -> tuple[Setting, ...]:
+    """The settings that were read with a description so far, in the order of their first reading."""
+    return tuple(_described.values())
+
+
+def elsewhere(name: str, default: str, help: str, *, shown: str | None = None) -> None:
+    """Describe a setting that a command or the embedded stack reads by itself."""
     _asked.add(name)
+    _described.setdefault(name, Setting(name, default, help, shown))
+
+
+def text(name: str, default: str | None = None, *, help: str = "", shown: str | None = None) -> str:
+    """The value of ``name``; raises ConfigurationError when there is neither a value nor a default.
+
+    ``help`` and ``shown`` describe the setting (`Setting`). Every other reader passes them on.
+    """
+    _asked.add(name)
+    if help:
+        _described.setdefault(name, Setting(name, default or "", help, shown))
     if name in os.environ:
         return os.environ[name]
     if path := os.environ.get(f"{name}_FILE"):
@@ -67,9 +94,9 @@ def text(name: str, default: str | None = None) -> str:
     return value
 
 
-def flag(name: str, default: bool) -> bool:
+def flag(name: str, default: bool, *, help: str = "", shown: str | None = None) -> bool:
     """A boolean: 1/true/yes/on or 0/false/no/off."""
-    value = text(name, str(default)).strip().lower()
+    value = text(name, str(default).lower(), help=help, shown=shown).strip().lower()
     if value in {"1", "true", "yes", "on"}:
         return True
     if value in {"0", "false", "no", "off", ""}:
@@ -77,9 +104,9 @@ def flag(name: str, default: bool) -> bool:
     raise ConfigurationError(f"{name} must be true or false, not {value!r}")
 
 
-def integer(name: str, default: int, *, minimum: int = 0) -> int:
+def integer(name: str, default: int, *, minimum: int = 0, help: str = "") -> int:
     """A whole number of at least ``minimum``."""
-    value = text(name, str(default)).strip()
+    value = text(name, str(default), help=help).strip()
     try:
         number = int(value)
     except ValueError:
@@ -89,15 +116,15 @@ def integer(name: str, default: int, *, minimum: int = 0) -> int:
     return number
 
 
-def words(name: str, default: str = "") -> list[str]:
+def words(name: str, default: str = "", *, help: str = "") -> list[str]:
     """A comma-separated list; empty parts are dropped."""
-    return [part.strip() for part in text(name, default).split(",") if part.strip()]
+    return [part.strip() for part in text(name, default, help=help).split(",") if part.strip()]
 
 
-def networks(name: str) -> tuple[Network, ...]:
+def networks(name: str, *, help: str = "") -> tuple[Network, ...]:
     """A comma-separated list of CIDRs."""
     found: list[Network] = []
-    for part in words(name):
+    for part in words(name, help=help):
         try:
             found.append(ipaddress.ip_network(part))
         except ValueError as error:
@@ -105,9 +132,9 @@ def networks(name: str) -> tuple[Network, ...]:
     return tuple(found)
 
 
-def choice(name: str, default: str, values: Sequence[str]) -> str:
+def choice(name: str, default: str, values: Sequence[str], *, help: str = "") -> str:
     """One of ``values``, whatever its case."""
-    value = text(name, default).strip().upper()
+    value = text(name, default, help=help).strip().upper()
     if value not in values:
         raise ConfigurationError(f"{name} must be one of {', '.join(values)}, not {value!r}")
     return value
@@ -116,21 +143,22 @@ def choice(name: str, default: str, values: Sequence[str]) -> str:
 _T = TypeVar("_T")
 
 
-def read(name: str, default: str, parse: Callable[[str], _T]) -> _T:
+def read(name: str, default: str, parse: Callable[[str], _T], *, help: str = "", shown: str | None = None) -> _T:
     """A value that a function of `server_urls` reads."""
     try:
-        return parse(text(name, default))
+        return parse(text(name, default, help=help, shown=shown))
     except server_urls.Unusable as error:
         raise ConfigurationError(f"{name} {error}") from None
 
 
-def database(name: str = "DATABASE_URL") -> dict[str, Any]:
+def database(name: str = "DATABASE_URL", *, help: str = "") -> dict[str, Any]:
     """Django's connection settings from ``postgresql://user:password@host:port/name?sslmode=…`` (`server_urls.database`).
 
     An unset variable gives placeholders, so that commands that need no database (checks, migrations' dry run) work
     before anything is installed; the first query then fails with PostgreSQL's own words.
     """
-    return read(name, "postgresql://evermuse@127.0.0.1:5432/evermuse", server_urls.database)
+    default = "postgresql://evermuse@127.0.0.1:5432/evermuse"
+    return read(name, default, server_urls.database, help=help, shown="embedded")
 
 
 class MailServer(NamedTuple):
@@ -144,9 +172,9 @@ class MailServer(NamedTuple):
     tls: bool
 
 
-def mail_server(name: str = "EVERMUSE_EMAIL_URL") -> MailServer:
+def mail_server(name: str = "EVERMUSE_EMAIL_URL", *, help: str = "") -> MailServer:
     """Where mail goes, from ``smtp://user:password@host:port`` (``smtp+starttls://``: upgraded, ``smtps://``: TLS)."""
-    parts = urlsplit(text(name, "") or "smtp://localhost")
+    parts = urlsplit(text(name, "", help=help, shown="`smtp://localhost`") or "smtp://localhost")
     ports = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
     if parts.scheme not in ports:
         raise ConfigurationError(f"{name} must begin with smtp://, smtp+starttls:// or smtps://")

@@ -1,0 +1,60 @@
+"""`make docs-settings`: writes the table of settings into the page on configuration, from where the settings are read.
+
+Every reader of `evermuse.env` takes the description of its setting. A test compares the page with `tables`.
+"""
+
+import re
+import sys
+from collections.abc import Iterable
+
+import evermuse.celery
+import evermuse.settings  # noqa: F401  (both are imported for the settings that they read)
+from deploy.docs import SOURCES
+from evermuse import env
+from evermuse.env import Setting
+
+PAGE = SOURCES / "configure.md"
+_PLACE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- end of settings -->)", re.DOTALL)
+# Headings, each with the beginnings of the names below it; the first that fits counts.
+GROUPS = (
+    ("Servers", ("DATABASE_", "CELERY_", "REDIS_")),
+    ("Object store", ("MINIO_",)),
+    ("Attachments and uploads", ("EVERMUSE_ATTACHMENT_", "EVERMUSE_UPLOAD_")),
+    ("Alerts and mail", ("EVERMUSE_ALERT_", "EVERMUSE_EMAIL_", "EVERMUSE_PROBLEM_")),
+    ("Logs and metrics", ("EVERMUSE_LOG_", "EVERMUSE_METRICS_")),
+    ("Everything else", ("EVERMUSE_",)),
+)
+
+
+def tables(settings: Iterable[Setting]) -> str:
+    """The settings as Markdown: a heading and a table for each group, in the order of the groups."""
+    grouped: dict[str, list[Setting]] = {heading: [] for heading, _ in GROUPS}
+    for setting in settings:
+        heading = next(heading for heading, beginnings in GROUPS if setting.name.startswith(beginnings))
+        grouped[heading].append(setting)
+    parts = []
+    for heading, found in grouped.items():
+        if found:
+            rows = [f"| `{one.name}` | {_default(one)} | {one.help} |" for one in found]
+            parts.append("\n".join([f"### {heading}", "", "| setting | default | meaning |", "|---|---|---|", *rows]))
+    return "\n" + "\n\n".join(parts) + "\n\n"
+
+
+def _default(setting: Setting) -> str:
+    return setting.shown if setting.shown is not None else f"`{setting.default}`" if setting.default else "empty"
+
+
+def page() -> str:
+    """The page with a current table."""
+    return _PLACE.sub(lambda _: tables(env.described()), PAGE.read_text())
+
+
+def main() -> int:
+    """The exit code."""
+    PAGE.write_text(page())
+    print(f"{len(env.described())} settings are described.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
