@@ -3,39 +3,32 @@
 from typing import ClassVar
 
 from django.contrib import admin, messages
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
 from attachments import hosts
 from attachments.file_admin import AttachmentAdmin
-from attachments.models import VendorHost
+from attachments.models import Lane, VendorHost
 from evermuse import audit
 from evermuse.admin import EstimatingPaginator
 from evermuse.roles import may_act
 
 __all__ = ["AttachmentAdmin", "VendorHostAdmin"]
 
+MAX_BREAKERS = 50
+
 
 @admin.register(VendorHost)
 class VendorHostAdmin(ModelAdmin):  # type: ignore[misc]
     """Vendors' hosts: what holds them, and the two actions."""
 
-    list_display = ("host", "condition", "failures", "held_until", "last_error", "files")
+    list_display = ("host", "condition", "files")
     search_fields = ("host",)
-    fields = readonly_fields = (
-        "host",
-        "files",
-        "condition",
-        "paused_at",
-        "failures",
-        "opened_at",
-        "held_until",
-        "last_error",
-    )
+    fields = readonly_fields = ("host", "files", "condition", "paused_at", "breakers")
     paginator = EstimatingPaginator
     show_full_result_count = False
     actions: ClassVar = ["pause", "resume"]
@@ -50,11 +43,27 @@ class VendorHostAdmin(ModelAdmin):  # type: ignore[misc]
         """For the actions."""
         return may_act(request)
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[VendorHost]:
+        is_open = Exists(Lane.objects.filter(host=OuterRef("host"), opened_at__isnull=False))
+        found: QuerySet[VendorHost] = super().get_queryset(request).annotate(has_open_breaker=is_open)
+        return found
+
     @admin.display(description="Condition")
     def condition(self, obj: VendorHost) -> str:
         if obj.paused_at:
             return "paused"
-        return "breaker open" if obj.opened_at else "open for downloads"
+        return "breaker open" if getattr(obj, "has_open_breaker", False) else "open for downloads"
+
+    @admin.display(description="Breakers, by workspace")
+    def breakers(self, obj: VendorHost) -> SafeString | str:
+        """The workspaces for which the host only fails, or has asked for a pause."""
+        held = Lane.objects.filter(host=obj.host).exclude(opened_at=None, held_until=None).select_related("workspace")
+        rows = [
+            (lane.workspace, lane.failures, f"{lane.held_until:%Y-%m-%d %H:%M:%S}" if lane.held_until else "–",
+             lane.last_error)
+            for lane in held.order_by("workspace_id")[:MAX_BREAKERS]
+        ]  # fmt: skip
+        return format_html_join("\n", "<p>{}: {} failures in a row, held until {}: {}</p>", rows) or "–"
 
     @admin.display(description="Files")
     def files(self, obj: VendorHost) -> SafeString:

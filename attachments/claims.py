@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import socket
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from attachments import completions, sql
+from attachments import completions, lanes, sql
 from attachments.completions import Completion
 from attachments.failures import Failure
 from attachments.models import DownloadAttempt
@@ -30,8 +31,6 @@ MAX_CRASHES = 10
 LONGEST_WAIT_SECONDS = 120.0
 # A host that asks for a pause gets one, all of its files together; the file that was refused may have to wait longer.
 MAX_HOST_HOLD_SECONDS = 15.0
-# Between two probes of a host that only fails.
-BREAKER_HOLD_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +74,38 @@ def take() -> Claim | None:
 
     Threads that ask at the same time are served by one statement; each gets its file at once, none is kept in hand.
     """
-    return _together.ask(f"{socket.gethostname()}:{os.getpid()}:{threading.get_native_id()}"[:128])
+    return _together.ask(f"{worker()}{threading.get_native_id()}"[:128])
+
+
+def worker() -> str:
+    """How this process signs its claims. A process that comes back under the same number is another one."""
+    return f"{socket.gethostname()[:64]}:{os.getpid()}-{_NONCE}:"
 
 
 def take_for(takers: Sequence[str]) -> list[Claim | None]:
     """Claim a file for each taker, as far as there are files that may begin."""
-    parameters: dict[str, Any] = {
-        "takers": list(takers),
-        "count": len(takers),
-        "lease": settings.EVERMUSE_LEASE_SECONDS,
-        "host_limit": settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY,
-    }
-    # Prepared: to plan it takes longer than to run it.
-    rows = prepared.rows_under(sql.CLAIM_LOCK, sql.CLAIM, parameters)
-    nothing: list[Claim | None] = [None] * (len(takers) - len(rows))
-    return [Claim(*row) for row in rows] + nothing
+    left, taken = list(takers), []
+    while True:
+        parameters: dict[str, Any] = {
+            "takers": left,
+            "count": len(left),
+            "worker": worker(),
+            "slots": settings.EVERMUSE_ATTACHMENT_CONCURRENCY,
+            "slow": list(slow),
+            "lease": settings.EVERMUSE_LEASE_SECONDS,
+            "host_limit": settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY,
+        }
+        # Prepared: to plan them takes longer than to run them.
+        read, rows = prepared.rows_under(sql.CLAIM_LOCK, (sql.REFRESH, lanes.pace()), (sql.CLAIM, parameters))
+        taken += [Claim(*row) for row in rows]
+        left = left[len(rows) :]
+        if not left or read[0][0] < sql.NOTICES_AT_ONCE:
+            return [*taken, *([None] * len(left))]
+
+
+# Downloads of this process that have given their slots to others (`attachments.slots`), by id.
+slow: set[int] = set()
+_NONCE = secrets.token_hex(4)
 
 
 _together: Together[str, Claim | None] = Together(take_for)
@@ -110,7 +126,6 @@ def complete(claim: Claim, stored: Stored, *, received: int, http_status: int | 
             md5=stored.md5,
             received=received,
             http_status=http_status,
-            host=claim.host,
         )
     )
     if settled is None:
@@ -132,7 +147,7 @@ def fail(
 
     An attempt that is not counted was cut short by us, not by the vendor. ``kept_token``: the attempt whose
     parts stay, to be resumed.
-    A transient failure counts against the host; any other answer of it ends the row. Raises LeaseLost.
+    A transient failure counts against the host, for this workspace; any other answer of it ends the row. Raises LeaseLost.
     """
     is_vendors = is_counted and bool(claim.host) and not claim.upload_intent_id
     parameters: dict[str, Any] = {
@@ -153,7 +168,6 @@ def fail(
         "host_answered": is_vendors and not failure.is_transient and failure.http_status is not None,
         "host_hold": min(failure.retry_after or 0.0, MAX_HOST_HOLD_SECONDS),
         "breaker": settings.EVERMUSE_ATTACHMENT_BREAKER_FAILURES,
-        "breaker_hold": BREAKER_HOLD_SECONDS,
     }
     with connection.cursor() as cursor:
         cursor.execute(sql.FAIL, parameters)
@@ -172,7 +186,8 @@ def take_back() -> tuple[list[int], set[int]]:
     }
     with connection.cursor() as cursor:
         cursor.execute(sql.PULL_FORWARD, [LONGEST_WAIT_SECONDS])
-        cursor.execute(sql.PULL_HOSTS_FORWARD, [max(MAX_HOST_HOLD_SECONDS, BREAKER_HOLD_SECONDS)])
+        longest = max(MAX_HOST_HOLD_SECONDS, lanes.BREAKER_HOLD_SECONDS)
+        cursor.execute(sql.PULL_LANES_FORWARD, {"hold": longest, "wait": LONGEST_WAIT_SECONDS})
         cursor.execute(sql.TAKE_BACK, parameters)
         rows = cursor.fetchall()
     return [row[0] for row in rows], {row[1] for row in rows if row[2]}
@@ -221,13 +236,6 @@ def replace_url(attachment_id: int, *, url: str, host: str, origin: bytes) -> bo
     with connection.cursor() as cursor:
         cursor.execute(sql.REPLACE_URL, parameters)
         return bool(cursor.fetchone()[0])
-
-
-def fail_behind_breaker() -> set[int]:
-    """PENDING → FAILED for files that waited past their window behind an open breaker; their batches."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql.FAIL_BEHIND_BREAKER, {"window": settings.EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS})
-        return {row[0] for row in cursor.fetchall()}
 
 
 class Leases:

@@ -23,7 +23,6 @@ class Completion:
     md5: str
     received: int
     http_status: int | None
-    host: str
 
 
 @dataclass(frozen=True, slots=True)

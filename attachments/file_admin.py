@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from attachments import claims, fetching, hosts, ledger, storage
-from attachments.models import Attachment, VendorHost
+from attachments.models import Attachment, Lane, VendorHost
 from evermuse import audit, wake
 from evermuse.admin import PipelineAdmin, filter_of, row_number
 from evermuse.roles import may_act, may_see_payloads
@@ -154,13 +154,15 @@ def _retry(request: HttpRequest, files: list[Attachment]) -> int:
 def _page(request: HttpRequest, file: Attachment) -> dict[str, Any]:
     """The context of a file's page."""
     host = VendorHost.objects.filter(pk=file.host).first()
+    lane = Lane.objects.filter(workspace=file.workspace_id, host=file.host).first()
     kind = storage.preview_kind(file.mime_type) if file.state == State.COMPLETE else ""
     is_open = bool(kind) and may_see_payloads(request)
     return {
         "file": file,
         "attempts": list(file.download_attempts.order_by("token")),
         "host": host,
-        "is_held": bool(host and (host.paused_at or host.opened_at or host.held_until)),
+        "lane": lane,
+        "is_held": bool((host and host.paused_at) or (lane and (lane.opened_at or lane.held_until))),
         "preview_kind": kind if is_open else "",
         "preview_url": storage.preview_url(file.storage_uri, mime_type=file.mime_type) if is_open else "",
         "may_act": may_act(request),

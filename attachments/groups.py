@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from attachments import sql
+from attachments import hosts, lanes, sql
 from attachments.models import VendorHost
 from evermuse import wake
 
@@ -41,16 +41,16 @@ def pull_forward(group: Group) -> int:
 
 
 def release(host: str, workspace: int) -> tuple[int, bool]:
-    """End what holds a host, but for an operator's pause: the files that are due there, and whether it is paused."""
-    parameters: dict[str, Any] = {"host": host, "workspace": workspace}
-    with connection.cursor() as cursor:
-        cursor.execute(sql.RELEASE_HOST, parameters)
-    due = int(_row(sql.COUNT_DUE_OF, parameters)[0])
-    return due, VendorHost.objects.filter(host=host, paused_at__isnull=False).exists()
+    """End what holds a host for a workspace, but for an operator's pause: the files that are due there, and whether it is paused."""
+    is_paused = VendorHost.objects.filter(host=host, paused_at__isnull=False).exists()
+    if not is_paused:
+        hosts.release(host, workspace)
+    return int(_row(sql.COUNT_DUE_OF, {"host": host, "workspace": workspace})[0]), is_paused
 
 
 def standing(seconds: float) -> list[tuple[Any, ...]]:
     """What stands still for longer than ``seconds``: (workspace, host, count, since, an id, a batch, why)."""
+    lanes.refresh()
     with connection.cursor() as cursor:
         cursor.execute(sql.STANDING, {"stuck": seconds})
         return list(cursor.fetchall())
@@ -58,6 +58,7 @@ def standing(seconds: float) -> list[tuple[Any, ...]]:
 
 def oldest_due_seconds() -> float:
     """For how long the file that waits longest could have begun; 0 when none waits."""
+    lanes.refresh()
     with connection.cursor() as cursor:
         cursor.execute(sql.OLDEST_DUE)
         return float(cursor.fetchone()[0] or 0.0)

@@ -51,7 +51,8 @@ class Attachment(models.Model):
 
     state = models.CharField(max_length=11, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveIntegerField(default=0, help_text="Attempts since it was last set going.")
-    crashes = models.PositiveIntegerField(default=0, help_text="Claims that ran out: their worker died.")
+    crashes = models.PositiveIntegerField(default=0, help_text="Claims during which the worker died.")
+    lone_crashes = models.PositiveIntegerField(default=0, db_default=0, help_text="Of those, while it was alone there.")
     window_began_at = models.DateTimeField(null=True, help_text="When the first of these attempts began.")
     next_attempt_at = models.DateTimeField(null=True)
     claim_token = models.BigIntegerField(default=0)
@@ -80,7 +81,12 @@ class Attachment(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(
-                fields=["host", "next_attempt_at", "id"], name="attachment_waiting", condition=Q(state="PENDING")
+                fields=["workspace", "host", "next_attempt_at", "id"],
+                name="attachment_in_lane",
+                condition=Q(state="PENDING"),
+            ),
+            models.Index(
+                fields=["next_attempt_at"], name="attachment_suspect", condition=Q(state="PENDING", crashes__gt=0)
             ),
             models.Index(fields=["host", "claimed_until"], name="attachment_claimed", condition=Q(state="IN_PROGRESS")),
             models.Index(fields=["workspace", "origin"], name="attachment_by_origin", condition=Q(state="COMPLETE")),
@@ -150,18 +156,10 @@ class AttachmentTally(models.Model):
 
 
 class VendorHost(models.Model):
-    """A host that files come from: paused by an operator, or held for a while because it only fails or asks for it.
-
-    The breaker: ``failures`` in a row (any answer that is not a fault of the host ends the row) open it; each hold is
-    longer than the one before, and between two holds one download at a time tries the host.
-    """
+    """A host that files come from. An operator can pause it, for all workspaces."""
 
     host = models.TextField(primary_key=True, help_text="Host and port.")
     paused_at = models.DateTimeField(null=True, blank=True)
-    failures = models.PositiveIntegerField(default=0, help_text="Attempts in a row that the host failed.")
-    opened_at = models.DateTimeField(null=True, blank=True, help_text="Since when the breaker is open.")
-    held_until = models.DateTimeField(null=True, blank=True, help_text="No download begins before.")
-    last_error = models.TextField(default="", blank=True)
 
     class Meta:
         ordering: ClassVar = ["host"]
@@ -169,6 +167,56 @@ class VendorHost(models.Model):
 
     def __str__(self) -> str:
         return self.host
+
+
+class Lane(models.Model):
+    """One workspace's files of one host: their place in the queue, and the breaker that holds them back.
+
+    The breaker: ``failures`` in a row (any answer that is not a fault of the host ends the row) open it. Then downloads
+    begin one by one, some time apart. It holds nothing back but the files of this workspace. ``host`` is empty for files
+    that clients uploaded; those have no breaker. How turns are given: `attachments.sql.lanes`.
+    """
+
+    workspace = models.ForeignKey("ingest.Workspace", models.CASCADE, related_name="+", db_index=False)
+    host = models.TextField(blank=True, help_text="Host and port.")
+    failures = models.PositiveIntegerField(default=0, help_text="Attempts in a row that the host failed.")
+    opened_at = models.DateTimeField(null=True, blank=True, help_text="Since when the breaker is open.")
+    held_until = models.DateTimeField(null=True, blank=True, help_text="No download begins before.")
+    last_error = models.TextField(default="", blank=True)
+    due_at = models.DateTimeField(null=True, blank=True, help_text="When the first of the waiting files is due.")
+    turn_at = models.DateTimeField(null=True, blank=True, help_text="When it may be served; the place in the queue.")
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "host"], name="lane_once")]
+        indexes: ClassVar = [
+            models.Index(fields=["workspace", "turn_at"], name="lane_turn", condition=Q(turn_at__isnull=False)),
+            models.Index(fields=["host"], name="lane_by_host"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.workspace_id} {self.host}"
+
+
+class WorkspaceTurn(models.Model):
+    """A workspace's place in the queue: from its first lane's turn on."""
+
+    workspace = models.OneToOneField("ingest.Workspace", models.CASCADE, primary_key=True, related_name="+")
+    turn_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["turn_at"], name="workspace_turn", condition=Q(turn_at__isnull=False))
+        ]
+
+
+class LaneNotice(models.Model):
+    """Says that something changed in a lane, or that it was served; read and removed by the next claim."""
+
+    workspace = models.ForeignKey(
+        "ingest.Workspace", models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    host = models.TextField()
+    is_served = models.BooleanField()
 
 
 class UploadIntent(models.Model):

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from attachments import claims, storage, uploads
+from attachments import claims, lanes, storage, uploads
 from attachments.models import Attachment, DownloadAttempt, StoredFile
 from evermuse import logs, public_ids, wake
 from evermuse.errors import StoreUnavailable
@@ -24,9 +24,10 @@ def sweep() -> None:
             attachment_ids=[public_ids.of_attachment(i) for i in lost[:50]],
             count=len(lost),
         )
-    settled |= claims.fail_behind_breaker()
     if settled:
         wake.publish(wake.ADVANCE, sorted(settled))
+    lanes.walk.go_on()
+    lanes.refresh()
     wake.downloads(
         claims.due(settings.EVERMUSE_ATTACHMENT_CONCURRENCY), at_most=settings.EVERMUSE_ATTACHMENT_CONCURRENCY
     )

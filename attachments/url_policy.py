@@ -48,7 +48,9 @@ def host_of(url: str) -> str:
         port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
     except ValueError:
         return ""
-    return f"{(parts.hostname or '').rstrip('.')}:{port}"[:300].replace("\0", "")
+    if not parts.hostname:
+        return ""
+    return f"{parts.hostname.rstrip('.')}:{port}"[:300].replace("\0", "")
 
 
 def disguised(address: Address) -> Address:

@@ -69,8 +69,9 @@ def rows(
             raw.prepare_threshold = None
 
 
-def rows_under(lock: str, statement: str, parameters: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """The same after a statement that locks, in one round trip and one transaction: it sees what the lock waited for."""
+def rows_under(lock: str, *statements: tuple[str, Mapping[str, Any]]) -> list[list[tuple[Any, ...]]]:
+    """The same for some statements after one that locks, in one round trip and one transaction: they see what the lock
+    waited for. The rows of each."""
     connection.ensure_connection()
     with connection.wrap_database_errors:
         raw = _connection()
@@ -78,8 +79,10 @@ def rows_under(lock: str, statement: str, parameters: Mapping[str, Any]) -> list
         try:
             with raw.pipeline():
                 raw.execute(lock.encode())
-                _kept.cursor.execute(statement.encode(), parameters, prepare=True)
-                return _kept.cursor.fetchall()
+                cursors = [psycopg.Cursor(raw) for _ in statements]
+                for cursor, (statement, parameters) in zip(cursors, statements, strict=True):
+                    cursor.execute(statement.encode(), parameters, prepare=True)
+                return [cursor.fetchall() for cursor in cursors]
         finally:
             raw.prepare_threshold = None
 

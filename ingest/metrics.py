@@ -12,7 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from attachments.models import VendorHost
+from attachments.models import Lane, VendorHost
 from ingest.activity import selectors, surroundings
 from ingest.activity.measures import Key
 from ingest.activity.models import Metric
@@ -122,7 +122,7 @@ def _summed(totals: dict[Key, int], metric: Metric) -> dict[str, int]:
 def _vendors() -> Iterator[Family]:
     hosts = GaugeMetricFamily("evermuse_vendor_hosts_held", "Vendor hosts that give nothing now.", labels=["reason"])
     hosts.add_metric(["paused"], VendorHost.objects.exclude(paused_at=None).count())
-    hosts.add_metric(["breaker_open"], VendorHost.objects.exclude(opened_at=None).count())
+    hosts.add_metric(["breaker_open"], Lane.objects.exclude(opened_at=None).values("host").distinct().count())
     yield hosts
 
 

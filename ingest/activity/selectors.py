@@ -9,7 +9,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Sum
 
-from attachments.models import Attachment, VendorHost
+from attachments.models import Attachment, Lane, VendorHost
 from ingest.activity import sql
 from ingest.activity.measures import HOUR, MINUTE, Key, floor
 from ingest.activity.models import EPOCH, Metric, Rollup, RollupState
@@ -128,8 +128,9 @@ def state() -> RollupState | None:
 
 def conditions(hosts: Sequence[str]) -> dict[str, str]:
     """Those of the hosts that are paused or held, and why."""
-    held = VendorHost.objects.filter(host__in=hosts).exclude(paused_at=None, opened_at=None)
-    return {one.host: "paused" if one.paused_at else "breaker open" for one in held}
+    failing = Lane.objects.filter(host__in=hosts, opened_at__isnull=False).values_list("host", flat=True)
+    paused = VendorHost.objects.filter(host__in=hosts, paused_at__isnull=False).values_list("host", flat=True)
+    return dict.fromkeys(failing, "breaker open") | dict.fromkeys(paused, "paused")
 
 
 def _age(statement: str, parameters: dict[str, int | None]) -> float | None:

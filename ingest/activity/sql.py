@@ -126,22 +126,13 @@ SELECT extract(epoch FROM statement_timestamp() - created_at)::float FROM ingest
 WHERE status = 'LANDING' AND {_OF} ORDER BY id LIMIT 1
 """
 
-# How long the file has been due that waits longest. Each host's first is found by a jump over the partial index.
-OLDEST_FILE = """
-WITH RECURSIVE hosts AS (
-  (SELECT host FROM attachments_attachment WHERE state = 'PENDING' ORDER BY host LIMIT 1)
+# How long the file has been due that waits longest: read from the lanes, of which there are far fewer than files.
+_FIRST_DUE = """
+SELECT extract(epoch FROM statement_timestamp() - min(due_at))::float FROM (
+  SELECT due_at, workspace_id FROM attachments_lane
   UNION ALL
-  SELECT (SELECT a.host FROM attachments_attachment a WHERE a.state = 'PENDING' AND a.host > h.host ORDER BY a.host LIMIT 1)
-  FROM hosts h WHERE h.host IS NOT NULL
-)
-SELECT extract(epoch FROM statement_timestamp() - min(first.next_attempt_at))::float
-FROM hosts h CROSS JOIN LATERAL (
-  SELECT a.next_attempt_at FROM attachments_attachment a WHERE a.state = 'PENDING' AND a.host = h.host
-  ORDER BY a.next_attempt_at LIMIT 1
-) AS first
-WHERE h.host IS NOT NULL
+  SELECT next_attempt_at, workspace_id FROM attachments_attachment WHERE state = 'PENDING' AND crashes > 0
+) AS waiting
 """
-OLDEST_FILE_OF_WORKSPACE = """
-SELECT extract(epoch FROM statement_timestamp() - min(next_attempt_at))::float FROM attachments_attachment
-WHERE state = 'PENDING' AND workspace_id = %(workspace)s
-"""
+OLDEST_FILE = _FIRST_DUE
+OLDEST_FILE_OF_WORKSPACE = _FIRST_DUE + "WHERE workspace_id = %(workspace)s"

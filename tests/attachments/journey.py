@@ -6,7 +6,7 @@ from typing import Any
 from django.utils import timezone
 
 from attachments import fetching
-from attachments.models import Attachment, VendorHost
+from attachments.models import Attachment, Lane, LaneNotice
 from ingest import pipeline
 from lake import object_store
 from tests.http_client import ApiClient
@@ -34,7 +34,16 @@ def run(api: ApiClient, batch_id: str) -> dict[str, Any]:
 def make_due() -> None:
     """The next attempt's time has come."""
     Attachment.objects.filter(state="PENDING").update(next_attempt_at=timezone.now() - timedelta(minutes=1))
-    VendorHost.objects.update(held_until=None)
+    Lane.objects.update(held_until=None)
+    tell_lanes()
+
+
+def tell_lanes() -> None:
+    """Rows were changed by a test: the next claim looks at their lanes again."""
+    pairs = Attachment.objects.order_by().values_list("workspace_id", "host").distinct()
+    LaneNotice.objects.bulk_create(
+        LaneNotice(workspace_id=workspace, host=host, is_served=False) for workspace, host in pairs
+    )
 
 
 def stored(uri: str) -> bytes:

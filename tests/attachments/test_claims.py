@@ -12,8 +12,8 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from attachments import claims, fetching, sql
-from attachments.models import Attachment, AttachmentTally, DownloadAttempt, VendorHost
+from attachments import claims, fetching, lanes, sql
+from attachments.models import Attachment, AttachmentTally, DownloadAttempt, Lane, VendorHost
 from ingest.models import Workspace
 from tests.attachments.journey import file, run, send
 from tests.attachments.vendor import Vendor
@@ -63,7 +63,8 @@ def test_each_file_of_a_group_has_its_own_claim_and_its_row_in_the_ledger(api: A
 
 def test_behind_an_open_breaker_a_group_gets_one_file_and_of_a_paused_host_none(api: ApiClient) -> None:
     send(api, *at(1111, 2222, 3333, each=2))
-    VendorHost.objects.filter(host="127.0.0.1:1111").update(opened_at=timezone.now() - timedelta(minutes=1))
+    lanes.refresh()
+    Lane.objects.filter(host="127.0.0.1:1111").update(opened_at=timezone.now() - timedelta(minutes=1))
     VendorHost.objects.filter(host="127.0.0.1:2222").update(paused_at=timezone.now())
     assert sorted(hosts_of(claims.take_for(FIVE)), key=str) == ["1111", "3333", "3333", None, None]
 
@@ -140,6 +141,7 @@ def test_several_files_are_locked_in_the_order_of_their_key(
     # By its time and by its place in the table the second comes first.
     Attachment.objects.filter(pk=second.pk).update(next_attempt_at=timezone.now() - timedelta(hours=1))
     Attachment.objects.filter(pk=first.pk).update(filename="moved behind it")
+    lanes.refresh()
 
     def claim() -> list[int]:
         return [taken.id for taken in claims.take_for(FIVE[:2]) if taken]

@@ -40,7 +40,7 @@ def test_every_field_comes_to_its_column(api: ApiClient) -> None:
     assert (row.state, row.attempts, row.claim_token, row.error_code) == ("PENDING", 0, 0, "")
     assert row.next_attempt_at == row.created_at and row.completed_at is None and row.size is None
     assert tally(batch_id) == (1, 0, 0)
-    assert VendorHost.objects.get(host="files.example:8443").failures == 0
+    assert VendorHost.objects.get(host="files.example:8443").paused_at is None
 
 
 def test_metadata_alone_leaves_neither_row_nor_counter(api: ApiClient) -> None:

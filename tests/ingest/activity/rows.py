@@ -7,7 +7,8 @@ from uuid import uuid4
 
 from django.utils import timezone
 
-from attachments.models import Attachment, DownloadAttempt
+from attachments import lanes
+from attachments.models import Attachment, DownloadAttempt, LaneNotice
 from ingest.activity import rollup
 from ingest.activity.models import Rollup, RollupState
 from ingest.models import Batch, Workspace
@@ -38,9 +39,12 @@ def reject(of: Batch, index: int, *errors: tuple[str, str]) -> None:
 def file(of: Batch, host: str, *, position: int = 0, state: str = "COMPLETE", **more: Any) -> Attachment:
     """An attachment of a batch."""
     fields = {"created_at": of.created_at, "origin": b"", "record_index": 0, "record_id": uuid4(), "type": "audio"}
-    return Attachment.objects.create(
+    made = Attachment.objects.create(
         workspace=of.workspace, batch=of, host=host, position=position, state=state, **(fields | more)
     )
+    LaneNotice.objects.create(workspace=of.workspace, host=host, is_served=False)
+    lanes.refresh()
+    return made
 
 
 def attempt(of: Attachment, at: datetime, code: str, token: int = 1) -> None:

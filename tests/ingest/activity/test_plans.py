@@ -97,7 +97,7 @@ def test_states_and_ages_are_read_by_partial_indexes(full: Workspace, is_one_wor
     assert (standing.batches["LANDING"], standing.batches["FAILED"], standing.batches["PROCESSING"]) == (6, 6, 6)
     assert_no_large_scan(found)
     text = "\n".join(found)
-    for index in ("batch_waiting", "batch_unsettled", "batch_failed", "attachment_waiting", "attachment_failed"):
+    for index in ("batch_waiting", "batch_unsettled", "batch_failed", "attachment_in_lane", "attachment_failed"):
         assert index in text
 
 

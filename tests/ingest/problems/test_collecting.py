@@ -16,6 +16,7 @@ from ingest.models import Batch
 from ingest.problems import collector, pointers, sightings
 from ingest.problems.models import Problem, ProblemBatch, ProblemHour
 from lake.models import RejectedRecord
+from tests.attachments.journey import tell_lanes
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
 from tests.records import record
@@ -172,6 +173,7 @@ def test_files_behind_a_paused_host_stand_still(api: ApiClient) -> None:
     Attachment.objects.update(next_attempt_at=timezone.now() - timedelta(hours=1))
     with connection.cursor() as cursor:
         cursor.execute("UPDATE attachments_vendorhost SET paused_at = now()")
+    tell_lanes()
     collector.measure()
     problem = Problem.objects.get()
     assert (problem.kind, problem.count, problem.sample_message) == ("WAITING_FILES", 1, "the host is paused")

@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
-from attachments import claims, groups, hosts
+from attachments import groups, hosts
 from attachments.models import Attachment, AttachmentTally
 from evermuse.errors import LeaseLost
 from ingest import batches, pipeline
@@ -249,23 +249,3 @@ def test_the_sweeper_wakes_a_worker_for_a_job_that_was_left(files: Problem, woke
     expire_claims()
     sweeper.sweep()
     assert jobs.RUN in woken
-
-
-def test_a_file_that_fails_behind_an_open_breaker_after_a_retry_is_counted_again(
-    files: Problem,
-) -> None:
-    request(files)
-    jobs.run_waiting()
-    Attachment.objects.filter(host=files.party, state="PENDING").update(
-        next_attempt_at=timezone.now() - timedelta(hours=1)
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO attachments_vendorhost (host, failures, opened_at, last_error) VALUES (%s, 50, now(), 'x')",
-            [files.party],
-        )
-    claims.fail_behind_breaker()
-    assert_tallies_are_exact()
-    collector.collect()
-    again = Problem.objects.get(code="HOST_UNAVAILABLE")
-    assert (again.party, again.count) == (files.party, files.count)

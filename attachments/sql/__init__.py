@@ -1,0 +1,34 @@
+"""Raw SQL of the attachments app: claims and settlements, each one statement and so one commit.
+
+Lock order everywhere: attachments, then stored files, then lanes, then the batches' tallies; several of a kind in the order
+of their key. Only a claim locks lanes first: the files that it takes are PENDING, and nobody holds those for long.
+"""
+
+from attachments.sql.again import PULL_ALIKE_FORWARD as PULL_ALIKE_FORWARD
+from attachments.sql.again import REPLACE_URL as REPLACE_URL
+from attachments.sql.again import RETRY as RETRY
+from attachments.sql.again import RETRY_FAILED_ALIKE as RETRY_FAILED_ALIKE
+from attachments.sql.again import RETRY_FILES as RETRY_FILES
+from attachments.sql.claims import CLAIM as CLAIM
+from attachments.sql.claims import DROP_KEPT as DROP_KEPT
+from attachments.sql.claims import KEEP as KEEP
+from attachments.sql.claims import RENEW as RENEW
+from attachments.sql.lanes import CLAIM_LOCK as CLAIM_LOCK
+from attachments.sql.lanes import NOTICES_AT_ONCE as NOTICES_AT_ONCE
+from attachments.sql.lanes import REFRESH as REFRESH
+from attachments.sql.lanes import RELEASE as RELEASE
+from attachments.sql.lanes import TELL_HOST as TELL_HOST
+from attachments.sql.lanes import WALK_FILES as WALK_FILES
+from attachments.sql.lanes import WALK_LANES as WALK_LANES
+from attachments.sql.registration import REGISTER as REGISTER
+from attachments.sql.settlements import COMPLETE as COMPLETE
+from attachments.sql.settlements import FAIL as FAIL
+from attachments.sql.sweeping import PULL_FORWARD as PULL_FORWARD
+from attachments.sql.sweeping import PULL_LANES_FORWARD as PULL_LANES_FORWARD
+from attachments.sql.sweeping import TAKE_BACK as TAKE_BACK
+from attachments.sql.uploads import CLAIM_INTENT as CLAIM_INTENT
+from attachments.sql.waiting import COUNT_DUE_OF as COUNT_DUE_OF
+from attachments.sql.waiting import COUNT_FAILED_ALIKE as COUNT_FAILED_ALIKE
+from attachments.sql.waiting import DUE as DUE
+from attachments.sql.waiting import OLDEST_DUE as OLDEST_DUE
+from attachments.sql.waiting import STANDING as STANDING

@@ -1,0 +1,118 @@
+"""Which files begin: claims and their leases. Turns are described in `attachments.sql.lanes`."""
+
+# A lane or a workspace whose turn has come, but which has as many downloads as it may, is passed over. So many there can
+# only be as there are downloads on their way: what is read does not grow with what waits.
+#
+# Of the slots of the worker that asks (those that no slow transfer has left), a workspace takes at most three quarters of
+# what the others leave: some are always free for one that comes later. The first of a workspace may always begin.
+#
+# Several at once are the same ones, in the same order, as one after the other: the workspace with the fewest downloads
+# comes first, of a workspace the host with the fewest, and of a host the file that waits longest.
+# (`state || ''`: by their ids, please. Where the planner knows nothing of a table that just grew, it would rather read the
+# whole index of what waits.)
+CLAIM = """
+WITH going AS MATERIALIZED (
+  SELECT id, workspace_id, host, claimed_by FROM attachments_attachment WHERE state = 'IN_PROGRESS'
+), busy AS MATERIALIZED (
+  SELECT workspace_id, host, count(*) AS n FROM going GROUP BY workspace_id, host
+), here AS MATERIALIZED (
+  SELECT workspace_id, count(*) AS n FROM going
+  WHERE starts_with(claimed_by, %(worker)s) AND id <> ALL (%(slow)s::bigint[]) GROUP BY workspace_id
+), open AS (
+  SELECT w.workspace_id, w.turn_at, 0 AS n FROM attachments_workspaceturn w
+  WHERE w.turn_at <= statement_timestamp() AND w.workspace_id NOT IN (SELECT workspace_id FROM here) AND EXISTS (
+    SELECT FROM attachments_lane l LEFT JOIN busy b ON b.workspace_id = l.workspace_id AND b.host = l.host
+    WHERE l.workspace_id = w.workspace_id AND l.turn_at <= statement_timestamp()
+      AND (l.held_until IS NULL OR l.held_until <= statement_timestamp()) AND (l.host = '' OR coalesce(b.n, 0) < %(host_limit)s)
+  )
+  ORDER BY w.turn_at LIMIT %(count)s
+), shares AS MATERIALIZED (
+  SELECT s.workspace_id, s.turn_at, s.n,
+    greatest(1, floor(0.75 * (%(slots)s - (SELECT coalesce(sum(n), 0) FROM here) + s.n))) - s.n AS free
+  FROM (
+    SELECT workspace_id, turn_at, n FROM open
+    UNION ALL
+    SELECT w.workspace_id, w.turn_at, here.n FROM here JOIN attachments_workspaceturn w USING (workspace_id)
+    WHERE w.turn_at <= statement_timestamp()
+  ) AS s
+), lanes AS MATERIALIZED (
+  SELECT s.workspace_id, s.n AS workspace_n, s.turn_at AS workspace_turn, s.free AS workspace_free, lane.*
+  FROM shares s CROSS JOIN LATERAL (
+    SELECT l.host, l.turn_at, coalesce(b.n, 0) AS n, CASE
+      WHEN l.host = '' THEN %(count)s
+      WHEN l.opened_at IS NOT NULL THEN least(1, %(host_limit)s - coalesce(b.n, 0))
+      ELSE %(host_limit)s - coalesce(b.n, 0) END AS free
+    FROM attachments_lane l LEFT JOIN busy b ON b.workspace_id = l.workspace_id AND b.host = l.host
+    LEFT JOIN attachments_vendorhost v ON v.host = l.host
+    WHERE l.workspace_id = s.workspace_id AND l.turn_at <= statement_timestamp() AND v.paused_at IS NULL
+      AND (l.held_until IS NULL OR l.held_until <= statement_timestamp()) AND (l.host = '' OR coalesce(b.n, 0) < %(host_limit)s)
+    ORDER BY l.turn_at LIMIT %(count)s
+  ) AS lane
+  WHERE s.free > 0
+), ranked AS (
+  SELECT next.id, lanes.workspace_id, lanes.workspace_n, lanes.workspace_turn, lanes.workspace_free, row_number() OVER (
+    PARTITION BY lanes.workspace_id ORDER BY lanes.n + next.place, next.next_attempt_at, lanes.turn_at, lanes.host
+  ) AS place
+  FROM lanes CROSS JOIN LATERAL (
+    SELECT first.id, first.next_attempt_at, row_number() OVER (ORDER BY first.next_attempt_at, first.id) AS place
+    FROM (
+      SELECT a.id, a.next_attempt_at FROM attachments_attachment a
+      WHERE a.state = 'PENDING' AND a.crashes >= 0 AND a.workspace_id = lanes.workspace_id AND a.host = lanes.host
+        AND a.next_attempt_at <= statement_timestamp()
+      ORDER BY a.next_attempt_at, a.id LIMIT least(lanes.free, %(count)s)
+    ) AS first
+  ) AS next
+), chosen AS (
+  SELECT id, row_number() OVER (ORDER BY workspace_n + place, workspace_turn, workspace_id) AS turn
+  FROM ranked WHERE place <= workspace_free ORDER BY turn LIMIT %(count)s
+), free AS (
+  SELECT a.id, chosen.turn FROM chosen JOIN attachments_attachment a USING (id)
+  WHERE a.state || '' = 'PENDING' ORDER BY a.id FOR UPDATE OF a
+), claimed AS (
+  UPDATE attachments_attachment AS a SET
+    state = 'IN_PROGRESS', claim_token = a.claim_token + 1, claimed_by = (%(takers)s::text[])[free.turn],
+    claimed_until = statement_timestamp() + make_interval(secs => %(lease)s), attempts = a.attempts + 1,
+    window_began_at = coalesce(a.window_began_at, statement_timestamp()), next_attempt_at = NULL, kept_until = NULL
+  FROM free WHERE a.id = free.id
+  RETURNING a.*, free.turn
+), served AS (
+  INSERT INTO attachments_lanenotice (workspace_id, host, is_served) SELECT DISTINCT workspace_id, host, true FROM claimed
+), attempt AS (
+  INSERT INTO attachments_downloadattempt (attachment_id, token, started_at, bytes, code, message, leftovers)
+  SELECT id, claim_token, statement_timestamp(), 0, 'IN_PROGRESS', '', true FROM claimed
+), begun AS (
+  SELECT batch_id FROM attachments_attachmenttally
+  WHERE batch_id IN (SELECT batch_id FROM claimed) AND NOT has_begun ORDER BY batch_id FOR UPDATE
+), tally AS (
+  UPDATE attachments_attachmenttally AS t SET has_begun = true FROM begun WHERE t.batch_id = begun.batch_id
+)
+SELECT c.id, c.claim_token, c.batch_id, c.workspace_id, w.name, c.type, c.filename, c.vendor_url, c.upload_intent_id,
+  c.declared_mime_type, c.declared_size, c.declared_sha1, c.declared_md5, c.attempts,
+  extract(epoch FROM statement_timestamp() - c.window_began_at)::float, c.host, c.kept_token, c.origin
+FROM claimed c JOIN ingest_workspace w ON w.id = c.workspace_id ORDER BY c.turn
+"""
+
+RENEW = """
+WITH held AS (
+  SELECT a.id FROM attachments_attachment a JOIN unnest(%s::bigint[], %s::bigint[]) AS g (id, token) USING (id)
+  WHERE a.claim_token = g.token AND a.state || '' = 'IN_PROGRESS' ORDER BY a.id FOR UPDATE OF a
+)
+UPDATE attachments_attachment AS a SET claimed_until = statement_timestamp() + make_interval(secs => %s)
+FROM held WHERE a.id = held.id
+RETURNING a.id
+"""
+
+KEEP = """
+WITH kept AS (
+  SELECT a.id FROM attachments_attachment a JOIN unnest(%s::bigint[], %s::bigint[]) AS g (id, token) USING (id)
+  WHERE a.kept_token = g.token AND a.state || '' = 'PENDING' ORDER BY a.id FOR UPDATE OF a
+)
+UPDATE attachments_attachment AS a SET kept_until = statement_timestamp() + make_interval(secs => %s)
+FROM kept WHERE a.id = kept.id
+RETURNING a.id
+"""
+
+DROP_KEPT = """
+UPDATE attachments_attachment SET kept_token = NULL
+WHERE id = %(id)s AND claim_token = %(token)s AND state = 'IN_PROGRESS'
+"""

@@ -1,0 +1,92 @@
+"""How a claim ends: COMPLETE, FAILED, or PENDING again."""
+
+from attachments.sql.lanes import told
+from attachments.sql.tallies import ORDERED
+
+# One or several files. The fence is `held`: no row of a file, and nothing of it is written. Of equal contents in one
+# workspace the first one's object counts. (`state || ''`: see CLAIM.)
+COMPLETE = f"""
+WITH given AS (
+  SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[],
+    %s::bigint[], %s::int[])
+    AS g (id, token, uri, size, mime_type, sha256, sha1, md5, bytes, http_status)
+), held AS (
+  SELECT g.*, a.batch_id, a.workspace_id, a.host FROM attachments_attachment a JOIN given g USING (id)
+  WHERE a.claim_token = g.token AND a.state || '' = 'IN_PROGRESS' ORDER BY a.id FOR UPDATE OF a
+), distinct_files AS (
+  SELECT DISTINCT ON (workspace_id, sha256) workspace_id, sha256, uri, size FROM held ORDER BY workspace_id, sha256, id
+), file AS (
+  INSERT INTO attachments_storedfile AS f (workspace_id, sha256, storage_uri, size, created_at)
+  SELECT workspace_id, decode(sha256, 'hex'), uri, size, statement_timestamp() FROM distinct_files
+  ORDER BY workspace_id, sha256
+  ON CONFLICT (workspace_id, sha256) DO UPDATE SET size = f.size
+  RETURNING workspace_id, encode(sha256, 'hex') AS sha256, storage_uri
+), stored AS (
+  SELECT held.*, file.storage_uri FROM held JOIN file USING (workspace_id, sha256)
+), done AS (
+  UPDATE attachments_attachment AS a SET
+    state = 'COMPLETE', claimed_until = NULL, completed_at = statement_timestamp(), error_code = '', error_message = '',
+    size = stored.size, mime_type = stored.mime_type, sha256 = stored.sha256, sha1 = stored.sha1, md5 = stored.md5,
+    storage_uri = stored.storage_uri, kept_token = NULL, kept_until = NULL
+  FROM stored WHERE a.id = stored.id
+), failing AS (
+  SELECT id, workspace_id, host FROM attachments_lane
+  WHERE (workspace_id, host) IN (SELECT workspace_id, host FROM held) AND failures > 0 ORDER BY workspace_id, host FOR UPDATE
+), lane AS (
+  UPDATE attachments_lane AS l SET failures = 0, opened_at = NULL, held_until = NULL, last_error = ''
+  FROM failing WHERE l.id = failing.id
+), {told("failing")}, attempt AS (
+  UPDATE attachments_downloadattempt AS d SET
+    finished_at = statement_timestamp(), http_status = stored.http_status, bytes = stored.bytes, code = 'OK', message = '',
+    leftovers = stored.storage_uri <> stored.uri
+  FROM stored WHERE d.attachment_id = stored.id AND d.token = stored.token
+), counted AS (
+  SELECT batch_id, count(*) AS n FROM stored GROUP BY batch_id
+), {ORDERED}, tally AS (
+  UPDATE attachments_attachmenttally AS t SET complete = t.complete + counted.n
+  FROM counted JOIN ordered USING (batch_id) WHERE t.batch_id = counted.batch_id
+  RETURNING t.batch_id, t.complete + t.failed >= t.total AS is_settled
+)
+SELECT stored.id, stored.storage_uri, coalesce(tally.is_settled, true) FROM stored LEFT JOIN tally USING (batch_id)
+"""
+
+# A transient fault waits; a final one settles the file. When a breaker opens, its lane waits as after each of its probes.
+FAIL = """
+WITH held AS (
+  SELECT id, batch_id, workspace_id, host FROM attachments_attachment
+  WHERE id = %(id)s AND claim_token = %(token)s AND state = 'IN_PROGRESS' FOR UPDATE
+), done AS (
+  UPDATE attachments_attachment AS a SET
+    state = %(state)s, claimed_until = NULL, error_code = %(code)s, error_message = %(message)s,
+    next_attempt_at = CASE WHEN %(state)s = 'PENDING' THEN statement_timestamp() + make_interval(secs => %(wait)s) END,
+    completed_at = CASE WHEN %(state)s = 'FAILED' THEN statement_timestamp() END,
+    attempts = a.attempts - %(uncounted)s::int,
+    window_began_at = CASE WHEN a.attempts - %(uncounted)s::int > 0 THEN a.window_began_at END,
+    kept_token = %(kept_token)s,
+    kept_until = CASE WHEN %(kept_token)s::bigint IS NOT NULL THEN statement_timestamp() + make_interval(secs => %(lease)s) END
+  FROM held WHERE a.id = held.id
+), answered AS (
+  UPDATE attachments_lane AS l SET failures = 0, opened_at = NULL, held_until = NULL, last_error = ''
+  FROM held WHERE l.workspace_id = held.workspace_id AND l.host = held.host AND l.failures > 0 AND %(host_answered)s
+), failed AS (
+  UPDATE attachments_lane AS l SET
+    failures = l.failures + 1, last_error = %(message)s,
+    opened_at = CASE WHEN l.failures + 1 >= %(breaker)s THEN coalesce(l.opened_at, statement_timestamp()) END,
+    held_until = greatest(l.held_until, statement_timestamp() + make_interval(secs => %(host_hold)s))
+  FROM held WHERE l.workspace_id = held.workspace_id AND l.host = held.host AND %(host_failed)s
+  RETURNING l.workspace_id, l.host, l.failures = %(breaker)s AS has_just_opened
+), notices AS (
+  INSERT INTO attachments_lanenotice (workspace_id, host, is_served)
+  SELECT held.workspace_id, held.host, coalesce(failed.has_just_opened, false) FROM held LEFT JOIN failed USING (workspace_id, host)
+), attempt AS (
+  UPDATE attachments_downloadattempt AS d SET
+    finished_at = statement_timestamp(), http_status = %(http_status)s, bytes = %(bytes)s, code = %(code)s, message = %(message)s,
+    leftovers = %(leftovers)s
+  FROM held WHERE d.attachment_id = held.id AND d.token = %(token)s
+), tally AS (
+  UPDATE attachments_attachmenttally AS t SET failed = t.failed + 1
+  FROM held WHERE t.batch_id = held.batch_id AND %(state)s = 'FAILED'
+  RETURNING t.complete + t.failed >= t.total AS is_settled
+)
+SELECT held.batch_id, coalesce((SELECT is_settled FROM tally), false) FROM held
+"""

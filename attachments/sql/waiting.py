@@ -1,0 +1,70 @@
+"""What waits, and why. Lanes are as the last claim or sweep left them (`attachments.sql.lanes`)."""
+
+# Whatever holds a lane: an operator's pause of its host, a pause that the host asked for, an open breaker between two probes.
+_MAY_BEGIN = """v.paused_at IS NULL AND (l.held_until IS NULL OR l.held_until <= statement_timestamp())"""
+
+# Counted up to a limit, to wake as many workers. Lanes that a notice names are counted too, as nobody has read it yet.
+DUE = f"""
+WITH lanes AS (
+  (SELECT lane.workspace_id, lane.host FROM (
+     SELECT workspace_id FROM attachments_workspaceturn WHERE turn_at <= statement_timestamp() ORDER BY turn_at LIMIT %(at_most)s
+   ) AS w CROSS JOIN LATERAL (
+     SELECT workspace_id, host FROM attachments_lane l WHERE l.workspace_id = w.workspace_id AND l.turn_at <= statement_timestamp()
+     ORDER BY l.turn_at LIMIT %(at_most)s
+   ) AS lane LIMIT %(at_most)s)
+  UNION
+  (SELECT workspace_id, host FROM attachments_lanenotice ORDER BY id DESC LIMIT %(at_most)s)
+)
+SELECT count(*) FROM (
+  SELECT 1 FROM lanes n LEFT JOIN attachments_lane l USING (workspace_id, host) LEFT JOIN attachments_vendorhost v USING (host)
+  CROSS JOIN LATERAL (
+    SELECT 1 FROM attachments_attachment a
+    WHERE a.state = 'PENDING' AND a.crashes >= 0 AND a.workspace_id = n.workspace_id AND a.host = n.host
+      AND a.next_attempt_at <= statement_timestamp() LIMIT %(at_most)s
+  ) AS one
+  WHERE {_MAY_BEGIN} LIMIT %(at_most)s
+) AS due
+"""
+
+# Files that could have begun long ago, and claims that ran out long ago without anybody's notice, by workspace and host.
+# A host that is paused counts too: somebody should know what waits behind it.
+STANDING = """
+WITH standing AS (
+  SELECT l.workspace_id, l.host, a.id, a.batch_id, a.next_attempt_at AS since
+  FROM attachments_lane l JOIN attachments_attachment a ON a.state = 'PENDING' AND a.crashes >= 0
+    AND a.workspace_id = l.workspace_id AND a.host = l.host
+    AND a.next_attempt_at < statement_timestamp() - make_interval(secs => %(stuck)s)
+  WHERE l.due_at < statement_timestamp() - make_interval(secs => %(stuck)s)
+  UNION ALL
+  SELECT workspace_id, host, id, batch_id, next_attempt_at FROM attachments_attachment
+  WHERE state = 'PENDING' AND crashes > 0 AND next_attempt_at < statement_timestamp() - make_interval(secs => %(stuck)s)
+  UNION ALL
+  SELECT workspace_id, host, id, batch_id, claimed_until FROM attachments_attachment
+  WHERE state = 'IN_PROGRESS' AND claimed_until < statement_timestamp() - make_interval(secs => %(stuck)s)
+)
+SELECT s.workspace_id, s.host, count(*), min(s.since), max(s.id), max(s.batch_id),
+  CASE WHEN v.paused_at IS NOT NULL THEN 'the host is paused'
+    WHEN l.opened_at IS NOT NULL THEN left('the host fails every download; the last time: ' || l.last_error, 500)
+    WHEN l.held_until > statement_timestamp() THEN 'the host asked for a pause'
+    ELSE 'due, and no worker has begun' END
+FROM standing s LEFT JOIN attachments_lane l USING (workspace_id, host) LEFT JOIN attachments_vendorhost v ON v.host = s.host
+GROUP BY s.workspace_id, s.host, v.host, l.id
+"""
+
+OLDEST_DUE = """
+SELECT extract(epoch FROM statement_timestamp() - least(
+  (SELECT min(due_at) FROM attachments_lane WHERE turn_at <= statement_timestamp()),
+  (SELECT min(next_attempt_at) FROM attachments_attachment
+   WHERE state = 'PENDING' AND crashes > 0 AND next_attempt_at <= statement_timestamp())
+))::float
+"""
+
+COUNT_FAILED_ALIKE = """
+SELECT count(*), coalesce(max(id), 0) FROM attachments_attachment
+WHERE state = 'FAILED' AND host = %(host)s AND error_code = %(code)s AND workspace_id = %(workspace)s
+"""
+
+COUNT_DUE_OF = """
+SELECT count(*) FROM attachments_attachment
+WHERE state = 'PENDING' AND host = %(host)s AND workspace_id = %(workspace)s AND next_attempt_at <= statement_timestamp()
+"""
