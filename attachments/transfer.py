@@ -19,8 +19,12 @@ OPENING_BYTES = 1024
 _GZIP = {("gzip",), ("x-gzip",)}
 
 
-class _AsSentInstead(Exception):
-    """The declared file is not what was decoded, but the bytes as they were sent."""
+class _OtherForm(Exception):
+    """The declared file may be the bytes in their other form: as they are sent, or decoded."""
+
+    def __init__(self, *, is_as_sent: bool) -> None:
+        super().__init__()
+        self.is_as_sent = is_as_sent
 
 
 class Fetch:
@@ -31,7 +35,8 @@ class Fetch:
         self.http_status = 0
         self._partial: Partial | None = keeper.take(claim)
         self._intent: UploadIntent | None = None
-        self._is_as_sent = False
+        # In which form a compressed answer is taken; None: the answer decides.
+        self._is_as_sent: bool | None = None
 
     @property
     def resumable_token(self) -> int | None:
@@ -58,13 +63,13 @@ class Fetch:
             with source as answer:
                 self.http_status = answer.status
                 return self._store(answer)
-        except _AsSentInstead:
-            return self._run_as_sent()
+        except _OtherForm as other:
+            return self._run_again(is_as_sent=other.is_as_sent)
 
-    def _run_as_sent(self) -> Stored:
-        """Ask once more and leave the bytes as they are sent."""
+    def _run_again(self, *, is_as_sent: bool) -> Stored:
+        """Ask once more and take the bytes in the other form."""
         self.close()
-        self._partial, self._is_as_sent = None, True
+        self._partial, self._is_as_sent = None, is_as_sent
         with download.opened(self.claim.vendor_url, self.transfer) as answer:
             self.http_status = answer.status
             return self._store(answer)
@@ -125,8 +130,9 @@ class Fetch:
                 upload.write(chunk)
         except DownloadFailed as failed:
             # Often the label is wrong, not the file; the checksums will tell.
-            if is_decoded and wanted and failed.failure.code == "UNSUPPORTED_ENCODING":
-                raise _AsSentInstead from None
+            is_undecided = is_decoded and wanted and self._is_as_sent is None
+            if is_undecided and failed.failure.code == "UNSUPPORTED_ENCODING":
+                raise _OtherForm(is_as_sent=True) from None
             raise
         checksums = upload.end()
         differs = [
@@ -134,8 +140,11 @@ class Fetch:
             for one in wanted
             if (difference := one.mismatch(size=upload.size, sha1=checksums.sha1, md5=checksums.md5, status=status))
         ]
-        if differs and is_decoded and all(sent.is_(one) for one in wanted):
-            raise _AsSentInstead
+        if differs and answer.codings and self._is_as_sent is None:
+            if is_decoded and all(sent.is_(one) for one in wanted):
+                raise _OtherForm(is_as_sent=True)
+            if not is_decoded and content.can_decode(answer.codings):
+                raise _OtherForm(is_as_sent=False)
         # What matches its declaration is the file, whatever it looks like.
         if differs or not wanted:
             promise.check(self._promised(), answered_mime=partial.answered_mime, opening=partial.opening)
@@ -172,11 +181,13 @@ class Fetch:
         """Whether a compressed answer is the file itself, not the file in a coding.
 
         Servers label a stored ``.tar.gz`` with Content-Encoding gzip. The declared size says which of the two is meant,
-        and without any declaration the file name does. Where checksums alone are declared, both are measured.
+        else the file name does. Declared checksums have the last word: the other form is tried where they want it.
         """
-        if self._is_as_sent or (wanted and not content.can_decode(answer.codings)):
+        if self._is_as_sent is not None:
+            return self._is_as_sent
+        if wanted and not content.can_decode(answer.codings):
             return True
         sizes = {one.size for one in wanted if one.size is not None}
-        if sizes:
+        if sizes and answer.announced is not None:
             return sizes == {answer.announced}
-        return not wanted and answer.codings in _GZIP and "application/gzip" in self._promised().mimes
+        return answer.codings in _GZIP and "application/gzip" in self._promised().mimes
