@@ -18,6 +18,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from lake.addresses import is_email
+
 RECORD_TYPES = frozenset(
     {
         "email_thread",
@@ -146,10 +148,6 @@ class Catalog:
 _FORM_OF_EVENT_AT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,3})?Z"
 _EVENT_AT = re.compile(_FORM_OF_EVENT_AT)
 _LINES_OF_EVENT_AT = re.compile(rf"(?:{_FORM_OF_EVENT_AT}\n)*+")
-_EMAIL = re.compile(
-    r"[^@\s\x00-\x20\x7f<>(),;:\\\"\[\]]{1,64}@"
-    r"[^\W_](?:[\w-]{0,61}[^\W_])?(?:\.[^\W_](?:[\w-]{0,61}[^\W_])?)*+"
-)
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+:(?:[^\s\x00-\x20\x7f<>\"{}|\\^`%]|%[0-9A-Fa-f]{2})++")
 
 
@@ -170,11 +168,6 @@ def _is_date(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def is_email(text: str) -> bool:
-    """Whether a text is an e-mail address; a domain without a dot is one too."""
-    return _EMAIL.fullmatch(text) is not None
 
 
 def is_uri(text: str) -> bool:

@@ -16,6 +16,7 @@ from msgspec import UNSET, Meta, Raw, inspect
 from msgspec.structs import astuple
 
 from lake import json_syntax, json_text
+from lake.addresses import is_email
 from lake.envelope import (
     INVALID_JSON,
     MAX_ERRORS,
@@ -25,7 +26,6 @@ from lake.envelope import (
     Envelope,
     FieldError,
     decode_quickly,
-    is_email,
     is_instant,
     is_record_type,
     is_uri,
