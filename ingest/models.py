@@ -163,8 +163,13 @@ class Batch(models.Model):
             models.Index(fields=["workspace", "type", "-id"], name="batch_by_type"),
             models.Index(fields=["workspace", "-created_at", "-id"], name="batch_by_time"),
             models.Index(fields=["workspace", "-id"], name="batch_failed_of", condition=Q(status="FAILED")),
-            models.Index(fields=["id"], name="batch_waiting", condition=Q(status="LANDING")),
-            models.Index(fields=["id"], name="batch_unsettled", condition=Q(status__in=["LANDED", "PROCESSING"])),
+            # In the order of claims: a workspace after the other, and in each the oldest first.
+            models.Index(fields=["workspace", "id"], name="batch_waiting_of", condition=Q(status="LANDING")),
+            models.Index(
+                fields=["status", "id"],
+                name="batch_unsettled_by_status",
+                condition=Q(status__in=["LANDED", "PROCESSING"]),
+            ),
             models.Index(fields=["id"], name="batch_to_collect", condition=_GIVEN_UP_UNCOLLECTED),
             models.Index(fields=["id"], name="batch_failed", condition=Q(status="FAILED")),
             # What happened in a minute: they cost the accepting POST nothing that can be measured.

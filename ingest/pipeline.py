@@ -5,8 +5,9 @@
                          PROCESSING  processors, attachment download among them
                          COMPLETE  when all of them are settled
 
-A worker that wakes up claims what waits, so that many small batches cost one claim, one catalog query and one
-transaction. Any step may be killed: the lease runs out, the next worker begins again, the fence keeps the old one out.
+A worker that wakes up claims what waits of one workspace, so that many small batches cost one claim, one catalog query
+and one transaction. Any step may be killed: the lease runs out, the next worker begins again, the fence keeps the old one
+out. From the claim to the commit the workspace's lists of records end before what this landing will write (`lake.horizon`).
 """
 
 import time
@@ -148,6 +149,7 @@ def _commit(landings: Sequence[Landing]) -> list[int]:
                 sequence=landing.claim.batch_id,
                 workspace_id=landing.batch.workspace_id,
                 accepted_at=landing.batch.accepted_at,
+                changed_at=landing.claim.at,
                 records=landing.records,
             )
             for landing in landings

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from django.db import transaction
+from django.db import connection, transaction
 
 from evermuse import logs, public_ids
 from evermuse.errors import ArchiveDamaged
 from ingest import batches, parsers
 from ingest.models import Batch
-from lake import archive, repair
+from lake import archive, horizon, repair
 from lake.envelope_errors import check_schema
 from lake.frames import places_of
 from lake.index import REJECTED, IndexedBatch
@@ -40,8 +40,11 @@ def reprocess(batch_id: int) -> Result:
     records = _landed(batch, outcomes.letters)
     if [record.normalized.line for record in records] != lines:
         raise ArchiveDamaged("the object's records are not those of the payload")
-    with transaction.atomic():
-        indexed = IndexedBatch(batch_id, batch.workspace_id, batch.created_at, records)
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Claims of the workspace wait for the commit.
+        cursor.execute("SET LOCAL lock_timeout = '2s'")
+        at = horizon.draw(batch.workspace_id)
+        indexed = IndexedBatch(batch_id, batch.workspace_id, batch.created_at, at, records)
         restored = repair.restore(indexed, outcomes.letters)
     log.info("batch.reprocessed", batch_id=public_ids.of_batch(batch_id), checked=len(lines), restored=restored)
     return Result(len(lines), restored)

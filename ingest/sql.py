@@ -36,21 +36,36 @@ ACCEPT_IF_KEY_IS_SAME = ACCEPT.replace(
     "\n  RETURNING id", f" FROM ({_KEY}) AS key WHERE key::text = %s\n  RETURNING id", 1
 )
 
-# Waiting batches, oldest first, that nobody else is looking at. A claim that ran out counts as its worker's crash. Times
-# further ahead than any that is ever set come from a clock that was set back since: they are ignored, and say nothing about
-# the worker.
-WAITING = """
-SELECT id, record_count, coalesce((SELECT size FROM ingest_payload WHERE batch_id = batch.id), 0) AS size,
-  coalesce(claimed_until < statement_timestamp(), false) AS crashed, claimed_alone, crashes, lone_crashes
-FROM ingest_batch AS batch
-WHERE status = 'LANDING'
+# A batch that a worker may take. Times further ahead than any that is ever set come from a clock that was set back since:
+# they are ignored, and say nothing about the worker.
+_IS_WAITING = """status = 'LANDING'
   AND (claimed_until IS NULL OR claimed_until < statement_timestamp()
     OR claimed_until > statement_timestamp() + make_interval(secs => %(lease)s * 2))
   AND (not_before IS NULL OR not_before <= statement_timestamp()
-    OR not_before > statement_timestamp() + make_interval(secs => %(longest_delay)s * 2))
+    OR not_before > statement_timestamp() + make_interval(secs => %(longest_delay)s * 2))"""
+
+# Workspaces take turns by their number: the next one after the last one served, or else the first. Two looks into an index,
+# however many batches and workspaces wait.
+NEXT_WORKSPACE = f"""
+(SELECT workspace_id FROM ingest_batch WHERE {_IS_WAITING} AND workspace_id > %(after)s ORDER BY workspace_id, id LIMIT 1)
+UNION ALL
+(SELECT workspace_id FROM ingest_batch WHERE {_IS_WAITING} ORDER BY workspace_id, id LIMIT 1)
+LIMIT 1
+"""
+
+# The next workspace's waiting batches, oldest first, that nobody else is looking at; a claim that ran out counts as its
+# worker's crash. A claim holds one workspace's alone: what its landing waits for delays no other's.
+WAITING = f"""
+SELECT id, record_count, coalesce((SELECT size FROM ingest_payload WHERE batch_id = batch.id), 0) AS size,
+  coalesce(claimed_until < statement_timestamp(), false) AS crashed, claimed_alone, crashes, lone_crashes, workspace_id
+FROM ingest_batch AS batch
+WHERE workspace_id = ({NEXT_WORKSPACE}) AND {_IS_WAITING}
 ORDER BY id LIMIT %(limit)s
 FOR UPDATE SKIP LOCKED
 """
+
+# As many as could use a worker each.
+WAITING_ANYWHERE = f"SELECT id FROM ingest_batch WHERE {_IS_WAITING} ORDER BY workspace_id, id LIMIT %(limit)s"
 
 CLAIM = """
 UPDATE ingest_batch SET
@@ -96,6 +111,7 @@ UPDATE ingest_batch SET claimed_until = NULL,
   not_before = statement_timestamp() + make_interval(secs => %s * CASE WHEN %s AND claimed_alone THEN 10 ELSE 1 END),
   failure = %s, crashes = crashes + %s::int, lone_crashes = lone_crashes + (%s AND claimed_alone)::int
 WHERE status = 'LANDING' AND (id, claim_token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
+RETURNING id
 """
 
 # The fence: only those whose claim still stands, locked until the transaction ends, in the order of their key.

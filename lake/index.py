@@ -11,7 +11,8 @@ from lake.terms import Terms
 
 # Rows go in by the order of their key, so that two workers cannot deadlock. What all records of a batch share comes once a
 # batch; a row says by ``b`` which one is its own, and by ``lo`` and ``hi`` which of all terms. A row that RETURNING leaves
-# out met a later acceptance and was skipped by WHERE. A version that is replaced leaves its place behind (`RecordVersion`).
+# out met a later acceptance and was skipped by WHERE. A later acceptance may have the earlier instant: nobody has seen the
+# greater one yet (`lake.horizon`), and it stays. A version that is replaced leaves its place behind (`RecordVersion`).
 # The answer is one letter a row, in the order of the rows. PostgreSQL 18: RETURNING old.
 UPSERT = """
 WITH incoming AS (
@@ -22,14 +23,15 @@ WITH incoming AS (
   INSERT INTO lake_record AS r (id, workspace_id, batch_id, sequence, version, type, product_id, event_at,
     first_accepted_at, updated_at, terms, digest, body_offset, body_size)
   SELECT i.id, (%(workspace_id)b::bigint[])[i.b], (%(sequence)b::bigint[])[i.b], (%(sequence)b::bigint[])[i.b], 1,
-    (%(type)b::text[])[i.b], (%(product_id)b::text[])[i.b], i.event_at, (%(accepted_at)b::timestamptz[])[i.b], now(),
+    (%(type)b::text[])[i.b], (%(product_id)b::text[])[i.b], i.event_at, (%(accepted_at)b::timestamptz[])[i.b],
+    (%(changed_at)b::timestamptz[])[i.b],
     (%(terms)b::bigint[])[i.lo:i.hi], i.digest, i.body_offset, i.body_size
   FROM incoming i ORDER BY i.id
   ON CONFLICT (id) DO UPDATE SET
     sequence = EXCLUDED.sequence,
     batch_id = CASE WHEN r.digest = EXCLUDED.digest THEN r.batch_id ELSE EXCLUDED.batch_id END,
     version = CASE WHEN r.digest = EXCLUDED.digest THEN r.version ELSE r.version + 1 END,
-    updated_at = CASE WHEN r.digest = EXCLUDED.digest THEN r.updated_at ELSE EXCLUDED.updated_at END,
+    updated_at = CASE WHEN r.digest = EXCLUDED.digest THEN r.updated_at ELSE greatest(r.updated_at, EXCLUDED.updated_at) END,
     product_id = EXCLUDED.product_id,
     terms = CASE WHEN r.digest = EXCLUDED.digest THEN r.terms ELSE EXCLUDED.terms END,
     body_offset = CASE WHEN r.digest = EXCLUDED.digest THEN r.body_offset ELSE EXCLUDED.body_offset END,
@@ -51,11 +53,15 @@ CREATED, UPDATED, IDENTICAL, SUPERSEDED, REJECTED = "c", "u", "i", "s", "r"
 
 @dataclass(slots=True)
 class IndexedBatch:
-    """The accepted records of a batch on their way into the index; ``outcomes`` is filled by `upsert`."""
+    """The accepted records of a batch on their way into the index; ``outcomes`` is filled by `upsert`.
+
+    ``changed_at``: the instant of its landing (`lake.horizon`).
+    """
 
     sequence: int
     workspace_id: int
     accepted_at: datetime
+    changed_at: datetime
     records: Sequence[LandedRecord]
     outcomes: dict[int, str] = field(default_factory=dict)
 
@@ -107,6 +113,7 @@ def of_batches(batches: Sequence[IndexedBatch]) -> dict[str, object]:
         "type": [head.type for head in heads],
         "product_id": [head.product_id for head in heads],
         "accepted_at": [batch.accepted_at for batch in batches],
+        "changed_at": [batch.changed_at for batch in batches],
     }
 
 

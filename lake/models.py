@@ -49,7 +49,7 @@ class Record(models.Model):
     product_id = models.TextField()
     event_at = models.DateTimeField()
     first_accepted_at = models.DateTimeField()
-    updated_at = models.DateTimeField()
+    updated_at = models.DateTimeField(help_text="The instant of the landing that wrote this version (`lake.horizon`).")
     # What filters look for: hashes of "name=value" (`lake.terms`); client strings may hold what a text column refuses.
     terms = ArrayField(models.BigIntegerField())
     digest = models.BinaryField(max_length=32, help_text="SHA-256 of the normalized envelope and the bytes of data.")
@@ -82,6 +82,31 @@ class Record(models.Model):
     def place(self) -> Place:
         """Where it stands as it was sent."""
         return Place(self.batch_id, self.body_offset, self.body_size)
+
+
+class ChangeClock(models.Model):
+    """The last instant that a workspace's landings drew (`lake.horizon`)."""
+
+    workspace = models.OneToOneField(
+        "ingest.Workspace", models.CASCADE, primary_key=True, related_name="+", db_constraint=False
+    )
+    at = models.DateTimeField()
+
+
+class OpenLanding(models.Model):
+    """A landing that may still commit rows with ``updated_at = at`` (`lake.horizon`): lists end before it.
+
+    A few rows that come and go; those that readers look for are found by the key.
+    """
+
+    pk = models.CompositePrimaryKey("workspace_id", "at")
+    workspace = models.ForeignKey(
+        "ingest.Workspace", models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    at = models.DateTimeField()
+    batch_ids = ArrayField(
+        models.BigIntegerField(), help_text="Its batches that have not landed or been given back yet."
+    )
 
 
 class RecordVersion(models.Model):

@@ -1,7 +1,8 @@
 """Repair: rows of the index put back for the batch that wrote them, without breaking "last accepted wins".
 
 A row is put back where none stands and the lineage knows of no later version, or where the batch's own row differs. Rows
-that another batch wrote stay; counts and outcomes too.
+that another batch wrote stay; counts and outcomes too. What is put back counts as changed: readers that go on from what they
+saw get it again.
 """
 
 import psycopg
@@ -16,7 +17,7 @@ INSERT INTO lake_record AS r (id, workspace_id, batch_id, sequence, version, typ
   first_accepted_at, updated_at, terms, digest, body_offset, body_size)
 SELECT i.id, (%(workspace_id)b::bigint[])[i.b], (%(sequence)b::bigint[])[i.b], (%(sequence)b::bigint[])[i.b],
   coalesce(past.version, 0) + 1, (%(type)b::text[])[i.b], (%(product_id)b::text[])[i.b], i.event_at,
-  coalesce(past.accepted_at, (%(accepted_at)b::timestamptz[])[i.b]), now(),
+  coalesce(past.accepted_at, (%(accepted_at)b::timestamptz[])[i.b]), (%(changed_at)b::timestamptz[])[i.b],
   (%(terms)b::bigint[])[i.lo:i.hi], i.digest, i.body_offset, i.body_size
 FROM unnest(%(id)b::uuid[], %(b)b::int[], %(event_at)b::timestamptz[], %(lo)b::int[], %(hi)b::int[], %(digest)b::bytea[],
   %(body_offset)b::int[], %(body_size)b::int[]) AS i (id, b, event_at, lo, hi, digest, body_offset, body_size)
@@ -31,7 +32,8 @@ WHERE NOT EXISTS (
 ORDER BY i.id
 ON CONFLICT (id) DO UPDATE SET
   type = EXCLUDED.type, product_id = EXCLUDED.product_id, event_at = EXCLUDED.event_at, terms = EXCLUDED.terms,
-  digest = EXCLUDED.digest, body_offset = EXCLUDED.body_offset, body_size = EXCLUDED.body_size
+  digest = EXCLUDED.digest, body_offset = EXCLUDED.body_offset, body_size = EXCLUDED.body_size,
+  updated_at = EXCLUDED.updated_at
 WHERE r.batch_id = EXCLUDED.batch_id AND NOT (
   (r.type, r.product_id, r.event_at, r.digest, r.body_offset, r.body_size) IS NOT DISTINCT FROM
   (EXCLUDED.type, EXCLUDED.product_id, EXCLUDED.event_at, EXCLUDED.digest, EXCLUDED.body_offset, EXCLUDED.body_size)

@@ -11,7 +11,7 @@ from django.db.models import F, Q, QuerySet
 
 from evermuse import public_ids
 from evermuse.instants import milliseconds
-from lake import frames, terms
+from lake import frames, horizon, terms
 from lake.envelope_errors import check_schema
 from lake.json_text import one_line
 from lake.models import ArchivedObject, BatchOutcomes, Record, RejectedRecord
@@ -62,7 +62,7 @@ class RecordFilter:
         return [usual, rows.filter(event_at__gt=F("updated_at"))]
 
     def _matching(self) -> QuerySet[Record]:
-        rows = Record.objects.filter(workspace_id=self.workspace_id)
+        rows = Record.objects.filter(workspace_id=self.workspace_id, updated_at__lt=horizon.of(self.workspace_id))
         if wanted := self._terms():
             rows = rows.filter(terms__contains=wanted)
         if self.event_since is not None:
@@ -89,11 +89,16 @@ class RecordFilter:
 def record_page(
     wanted: RecordFilter, *, after: Sequence[Any] | None, limit: int, single_line: bool = False
 ) -> tuple[list[bytes], list[Any] | None]:
-    """Records in the order of their last change, and the place where the next page begins."""
-    found: list[Record] = []
-    for part in wanted.records():
-        rows = part if after is None else _beyond(part, datetime.fromisoformat(after[0]), UUID(after[1]))
-        found += rows.order_by("updated_at", "id")[: limit + 1]
+    """Records in the order of their last change, and the place where the next page begins.
+
+    The last page ends at the horizon: what lands later comes after all of it.
+    """
+    parts = wanted.records()
+    if after is not None:
+        parts = [_beyond(part, datetime.fromisoformat(after[0]), UUID(after[1])) for part in parts]
+    first, *others = [part.order_by("updated_at", "id")[: limit + 1] for part in parts]
+    # One statement, so one horizon: between two, a landing could put rows below those of the second.
+    found = list(first.union(*others, all=True) if others else first)
     found.sort(key=lambda record: (record.updated_at, record.id))
     following = None
     if len(found) > limit:

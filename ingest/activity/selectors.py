@@ -104,8 +104,12 @@ def standing(totals: dict[Key, int], workspace_id: int | None = None) -> Standin
     if batches[Batch.Status.FAILED] >= MAX_COUNTED:
         batches[Batch.Status.FAILED] = max(MAX_COUNTED, total(totals, Metric.BATCHES_FAILED))
     files[Attachment.State.COMPLETE] = total(totals, Metric.FILES)
-    oldest_file = sql.OLDEST_FILE if workspace_id is None else sql.OLDEST_FILE_OF_WORKSPACE
-    return Standing(batches, files, _age(sql.OLDEST_BATCH, found), _age(oldest_file, found))
+    oldest_batch, oldest_file = (
+        (sql.OLDEST_BATCH, sql.OLDEST_FILE)
+        if workspace_id is None
+        else (sql.OLDEST_BATCH_OF_WORKSPACE, sql.OLDEST_FILE_OF_WORKSPACE)
+    )
+    return Standing(batches, files, _age(oldest_batch, found), _age(oldest_file, found))
 
 
 def totals(workspace_id: int | None = None) -> dict[Key, int]:

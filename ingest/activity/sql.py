@@ -121,9 +121,21 @@ SELECT state, count(*) FROM (
 ) AS found GROUP BY state
 """
 
-OLDEST_BATCH = f"""
+# Each workspace's oldest is found by a jump over the partial index.
+OLDEST_BATCH = """
+WITH RECURSIVE first AS (
+  (SELECT workspace_id, created_at FROM ingest_batch WHERE status = 'LANDING' ORDER BY workspace_id, id LIMIT 1)
+  UNION ALL
+  SELECT following.* FROM first CROSS JOIN LATERAL (
+    SELECT b.workspace_id, b.created_at FROM ingest_batch b
+    WHERE b.status = 'LANDING' AND b.workspace_id > first.workspace_id ORDER BY b.workspace_id, b.id LIMIT 1
+  ) AS following
+)
+SELECT extract(epoch FROM statement_timestamp() - min(created_at))::float FROM first
+"""
+OLDEST_BATCH_OF_WORKSPACE = """
 SELECT extract(epoch FROM statement_timestamp() - created_at)::float FROM ingest_batch
-WHERE status = 'LANDING' AND {_OF} ORDER BY id LIMIT 1
+WHERE status = 'LANDING' AND workspace_id = %(workspace)s ORDER BY id LIMIT 1
 """
 
 # How long the file has been due that waits longest: read from the lanes, of which there are far fewer than files.

@@ -46,7 +46,7 @@ class Index:
             self._upsert(sequence, records)
 
     def _upsert(self, sequence: int, records: list[LandedRecord]) -> None:
-        batch = index.IndexedBatch(sequence, self._workspace.pk, datetime.now(UTC), records)
+        batch = index.IndexedBatch(sequence, self._workspace.pk, datetime.now(UTC), datetime.now(UTC), records)
         with transaction.atomic():
             index.upsert([batch])
         assert set(batch.outcomes.values()) == {index.CREATED}

@@ -88,7 +88,7 @@ def prepare_batch(again: Sequence[LandedRecord] | None = None) -> index.IndexedB
         workspace=workspace, source="api", type="conversation", created_at=datetime.now(UTC), status="COMPLETE",
         record_count=1000, accepted_count=1000, rejected_count=0, error_count=0,
     )  # fmt: skip
-    return index.IndexedBatch(batch.pk, workspace.pk, datetime.now(UTC), again or _sent(batch))
+    return index.IndexedBatch(batch.pk, workspace.pk, datetime.now(UTC), datetime.now(UTC), again or _sent(batch))
 
 
 def _sent(batch: Batch) -> list[LandedRecord]:

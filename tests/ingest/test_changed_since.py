@@ -1,0 +1,384 @@
+"""Nothing is missed by a reader that goes on from the greatest ``updatedAt`` it has seen, whatever lands beside."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from django.utils.crypto import get_random_string
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from ingest import api_keys, batches, pipeline, reprocessing, workspaces
+from ingest.batches import Claim
+from ingest.models import Batch, Workspace
+from lake.models import ChangeClock, OpenLanding, Record
+from tests.http_client import ApiClient
+from tests.ingest.landing import send_and_land, versions
+from tests.ingest.reader import Reader, stored
+from tests.journeys.stack import until
+from tests.records import record
+
+RECORDS = "/api/v1/records"
+real = pytest.mark.django_db(transaction=True)
+
+
+@contextmanager
+def another_session() -> Iterator[psycopg.Connection[Any]]:
+    """A connection of its own to the test's database."""
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as other:
+        yield other
+        other.rollback()
+
+
+@contextmanager
+def locked(record_id: UUID) -> Iterator[None]:
+    """Somebody holds a lock on a row of the index."""
+    with another_session() as other:
+        other.execute("SELECT FROM lake_record WHERE id = %s FOR UPDATE", [record_id])
+        yield
+
+
+def landing_that_waits(claims: list[Claim]) -> Callable[[], None]:
+    """Have another worker land these, up to where it waits for a lock. What comes back waits until they have landed."""
+
+    def run() -> None:
+        try:
+            done.append(pipeline.land(claims))
+        finally:
+            connection.close()
+
+    def waits() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%lake_record%'"
+            )
+            return bool(cursor.fetchone()[0])
+
+    def finish() -> None:
+        worker.join()
+        assert done == [len(claims)]
+
+    done: list[int] = []
+    worker = threading.Thread(target=run)
+    worker.start()
+    until(waits, "the landing waits at the locked row")
+    return finish
+
+
+def expire() -> None:
+    """Every lease has run out."""
+    Batch.objects.filter(claimed_until__isnull=False).update(claimed_until=datetime(2000, 1, 1, tzinfo=UTC))
+
+
+@real
+@pytest.mark.parametrize("by", ["pages", "stream"])
+def test_what_a_landing_commits_late_comes_to_a_reader_that_went_on_meanwhile(
+    api: ApiClient, workspace: Workspace, other_workspace: Workspace, new_client: Callable[..., ApiClient], by: str
+) -> None:
+    def read(reader: Reader) -> set[str]:
+        return reader.stream() if by == "stream" else reader.read(limit=2)
+
+    foreign = new_client(of=other_workspace)
+    mine, theirs = Reader(api), Reader(foreign)
+    send_and_land(api, versions("1"))
+    assert len(read(mine)) == 1
+    row = Record.objects.get()
+    api.post([versions("2"), *(record() for _ in range(5))])
+    with locked(row.pk):
+        finish = landing_that_waits(batches.claim())
+        for _ in range(3):
+            later = send_and_land(api, record())
+            assert api.batch(later)["status"] == "COMPLETE"
+            read(mine)
+            assert len(stored(workspace.pk)) > len(mine.seen)
+        # Nobody else's lists wait for it, and a single record is shown at once.
+        send_and_land(foreign, record())
+        assert len(read(theirs)) == 1
+        late = Record.objects.get(batch_id=int(later[6:]))
+        assert api.get(f"{RECORDS}/{late.public_id}").status_code == 200
+    finish()
+    read(mine)
+    assert mine.seen == stored(workspace.pk)
+    assert len(mine.seen) == 9
+    assert not OpenLanding.objects.exists()
+
+
+@real
+def test_a_walk_that_began_before_misses_nothing_either(api: ApiClient, workspace: Workspace) -> None:
+    send_and_land(api, [versions("1"), *(record() for _ in range(3))])
+    (found,) = api.get(RECORDS, "vendor_id=id:same").json()["records"]
+    row = Record.objects.get(id=found["recordId"].removeprefix("rec_"))
+    page = api.get(RECORDS, "limit=2").json()
+    seen = [r["recordId"] for r in page["records"]]
+    api.post([versions("2"), record()])
+    with locked(row.pk):
+        finish = landing_that_waits(batches.claim())
+        send_and_land(api, [record() for _ in range(3)])
+        page = api.get(RECORDS, f"limit=2&cursor={page['nextCursor']}").json()
+        seen += [r["recordId"] for r in page["records"]]
+        assert page["nextCursor"] is None
+    finish()
+    rest = Reader(api)
+    rest.mark = max(r["updatedAt"] for r in page["records"])
+    assert {*seen, *rest.read()} == set(stored(workspace.pk))
+
+
+def test_a_landed_record_is_listed_at_once_unless_an_older_landing_is_open(api: ApiClient) -> None:
+    first, second, third = (api.post(record()).json()["batchId"] for _ in range(3))
+    Batch.objects.exclude(id=int(first[6:])).update(not_before=datetime.now(UTC) + timedelta(seconds=5))
+    oldest = batches.claim()
+    Batch.objects.filter(id=int(second[6:])).update(not_before=None)
+    middle = batches.claim()
+    Batch.objects.update(not_before=None)
+    youngest = batches.claim()
+    assert [[f"batch_{c.batch_id:019d}" for c in claims] for claims in (oldest, middle, youngest)] == [
+        [first], [second], [third],
+    ]  # fmt: skip
+    reader = Reader(api)
+    counts = []
+    for claims in (middle, oldest, youngest):
+        assert pipeline.land(claims) == 1
+        reader.read()
+        counts.append(len(reader.seen))
+    # The middle one waits for the oldest alone; the youngest, open all the time, holds nothing back.
+    assert counts == [0, 2, 3]
+
+
+@real
+def test_no_other_session_holds_the_lists_back(api: ApiClient) -> None:
+    send_and_land(api, record())
+    with another_session() as backup, another_session() as idle:
+        backup.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        backup.execute("SELECT count(*) FROM lake_record")
+        idle.execute("CREATE TEMPORARY TABLE t AS SELECT pg_current_xact_id()")
+        for _ in range(3):
+            send_and_land(api, record())
+        assert len(api.get(RECORDS).json()["records"]) == 4
+
+
+def test_a_killed_worker_costs_no_record(api: ApiClient, workspace: Workspace) -> None:
+    reader = Reader(api)
+    api.post([record() for _ in range(3)])
+    api.post(record())
+    lost = batches.claim()
+    landings = pipeline._archive(pipeline._parse(lost))
+    send_and_land(api, record())
+    assert reader.read() == set()
+    expire()
+    # Suspects are claimed alone: the first one does not end the landing of the other.
+    assert pipeline.land(batches.claim()) == 1
+    assert reader.read() == set()
+    assert pipeline.land_waiting() == 1
+    assert pipeline._commit(landings) == []
+    reader.read()
+    assert reader.seen == stored(workspace.pk)
+    assert len(reader.seen) == 5
+    assert not OpenLanding.objects.exists()
+
+
+def test_a_worker_that_was_stopped_past_its_lease_adds_nothing_below_what_was_read(
+    api: ApiClient, workspace: Workspace
+) -> None:
+    reader = Reader(api)
+    api.post(versions("1"))
+    stopped = batches.claim()
+    landings = pipeline._archive(pipeline._parse(stopped))
+    expire()
+    fresh = batches.claim()
+    assert fresh[0].at > stopped[0].at
+    # The one that cannot commit any more holds nothing back.
+    assert list(OpenLanding.objects.values_list("at", flat=True)) == [fresh[0].at]
+    assert pipeline.land(fresh) == 1
+    assert len(reader.read()) == 1
+    assert pipeline._commit(landings) == []
+    assert reader.seen == stored(workspace.pk)
+
+
+def test_what_is_given_back_holds_nothing_back(api: ApiClient) -> None:
+    reader = Reader(api)
+    for _ in range(2):
+        api.post(record())
+    claims = batches.claim()
+    send_and_land(api, record())
+    batches.release(claims[:1], delay=5, reason="the store is away")
+    assert reader.read() == set()
+    batches.release(claims[1:], delay=5, reason="the store is away", crashed=True)
+    assert len(reader.read()) == 1
+
+
+def test_what_is_given_up_holds_nothing_back(api: ApiClient) -> None:
+    reader = Reader(api)
+    poison = int(api.post(record()).json()["batchId"][6:])
+    batches.claim()
+    send_and_land(api, record())
+    Batch.objects.filter(id=poison).update(lone_crashes=batches.MAX_LONE_CRASHES)
+    expire()
+    assert reader.read() == set()
+    assert pipeline.land_waiting() == 0
+    assert Batch.objects.get(id=poison).status == "FAILED"
+    assert len(reader.read()) == 1
+
+
+def test_a_clock_that_was_set_back_changes_nothing(api: ApiClient, workspace: Workspace) -> None:
+    send_and_land(api, record())
+    ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
+    Record.objects.update(updated_at=ahead)
+    ChangeClock.objects.update(at=ahead)
+    reader = Reader(api)
+    reader.read()
+    for n in range(1, 4):
+        send_and_land(api, record())
+        assert len(reader.read()) == 2, "the last one seen, and the new one"
+        assert reader.mark == int(ahead.timestamp() * 1000) + n
+    assert reader.seen == stored(workspace.pk)
+
+
+def test_rows_that_are_put_back_come_to_a_reader_that_went_on(api: ApiClient, workspace: Workspace) -> None:
+    batch_id = send_and_land(api, [record() for _ in range(3)])
+    reader = Reader(api)
+    lost = Record.objects.order_by("id")[0]
+    Record.objects.filter(pk=lost.pk).delete()
+    send_and_land(api, record())
+    reader.read()
+    assert lost.public_id not in reader.seen
+    assert reprocessing.reprocess(int(batch_id[6:])).restored == 1
+    assert lost.public_id in reader.read()
+    assert reader.seen == stored(workspace.pk)
+
+
+def test_landings_that_nobody_ended_are_ended_by_the_sweeper(api: ApiClient) -> None:
+    api.post(record())
+    (claim,) = batches.claim()
+    OpenLanding.objects.update(at=claim.at - timedelta(minutes=5))
+    assert batches.end_forgotten_landings() == 0, "it may land yet"
+    Batch.objects.update(status="COMPLETE")  # as a worker of before does it
+    assert batches.end_forgotten_landings() == 1
+    assert not OpenLanding.objects.exists()
+
+
+def test_events_to_come_and_past_ones_are_read_up_to_the_same_horizon(
+    api: ApiClient,
+) -> None:
+    """In two statements, a landing could come between them."""
+    send_and_land(api, [record(event_at="2999-01-01T00:00:00Z"), record(event_at="2026-06-01T00:00:00Z")])
+    with connection.execute_wrapper(count := Counted("lake_record")):
+        assert len(api.get(RECORDS, "event_since=2026-01-01").json()["records"]) == 2
+    assert count.statements == 1
+
+
+class Counted:
+    """Counts statements that read a table."""
+
+    def __init__(self, table: str) -> None:
+        self._table, self.statements = f'FROM "{table}"', 0
+
+    def __call__(self, execute: Any, sql: str, *rest: Any) -> Any:
+        self.statements += self._table in sql
+        return execute(sql, *rest)
+
+
+class Interleavings(RuleBasedStateMachine):
+    """Accept, claim, land, lose, give back, take over and repair in any order, while a reader goes on.
+
+    A claim and a landing are one commit each: between them anything can come, and that is what the rules do.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.point = transaction.savepoint()
+        workspace = workspaces.ensure(name=f"w-{get_random_string(12)}", products=[("prod-abc", ["proj-123"])])
+        self.api = ApiClient(Client(), api_keys.create(workspace=workspace, label="k", rate_limit=0).secret)
+        self.workspace_id = workspace.pk
+        self.reader = Reader(self.api)
+        self.claims: list[list[Claim]] = []
+        self.landed: list[int] = []
+
+    def teardown(self) -> None:
+        try:
+            while self.claims:
+                self._land(self.claims.pop(0))
+            Batch.objects.update(not_before=None)
+            pipeline.land_waiting()
+            expire()
+            while claims := batches.claim():
+                self._land(claims)
+            self.reader.read()
+            assert self.reader.seen == stored(self.workspace_id)
+            assert not OpenLanding.objects.filter(workspace_id=self.workspace_id).exists()
+        finally:
+            transaction.savepoint_rollback(self.point)
+
+    def _land(self, claims: list[Claim]) -> None:
+        pipeline.land(claims)
+        self.landed += [c.batch_id for c in claims if Batch.objects.get(id=c.batch_id).status == "COMPLETE"]
+
+    @rule(names=st.lists(st.sampled_from("abcde"), min_size=1, max_size=3), value=st.integers(0, 2))
+    def accept(self, names: list[str], value: int) -> None:
+        self.api.post([record(vendor_ids={"id": name}, data={"v": value}) for name in names])
+
+    @rule(most=st.integers(1, 3))
+    def claim(self, most: int) -> None:
+        patch = pytest.MonkeyPatch()
+        patch.setattr(batches, "CLAIM_BATCHES", most)
+        if claims := batches.claim():
+            self.claims.append(claims)
+        patch.undo()
+
+    @rule(data=st.data())
+    def land(self, data: Any) -> None:
+        if self.claims:
+            self._land(self.claims.pop(data.draw(st.integers(0, len(self.claims) - 1))))
+
+    @rule(data=st.data(), crashed=st.booleans())
+    def give_back(self, data: Any, crashed: bool) -> None:
+        if self.claims:
+            claims = self.claims[data.draw(st.integers(0, len(self.claims) - 1))]
+            some = data.draw(st.sets(st.sampled_from(claims)))
+            if some:
+                batches.release(list(some), delay=0, reason="", crashed=crashed)
+
+    @rule()
+    def leases_run_out(self) -> None:
+        """Those workers live on: what they try to land later must change nothing."""
+        expire()
+
+    @rule()
+    def the_clock_was_ahead(self) -> None:
+        for clock in ChangeClock.objects.filter(workspace_id=self.workspace_id):
+            clock.at += timedelta(seconds=10)
+            clock.save()
+
+    @rule(data=st.data())
+    def lose_and_repair(self, data: Any) -> None:
+        if self.landed:
+            number = data.draw(st.sampled_from(self.landed))
+            Record.objects.filter(batch_id=number).update(digest=b"x" * 32)
+            reprocessing.reprocess(number)
+
+    @invariant()
+    def the_reader_goes_on(self) -> None:
+        self.reader.read(limit=3)
+
+    @invariant()
+    def without_open_landings_everything_is_listed(self) -> None:
+        if not OpenLanding.objects.filter(workspace_id=self.workspace_id).exists():
+            listed = Reader(self.api)
+            listed.read()
+            assert listed.seen == stored(self.workspace_id)
+
+
+def test_whatever_the_interleaving_a_reader_ends_with_all_there_is(db: None) -> None:
+    run_state_machine_as_test(
+        Interleavings,
+        settings=settings(
+            max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
