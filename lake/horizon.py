@@ -8,7 +8,8 @@ landing commits long after its instant was drawn, and another one that began lat
    sees what was written at it, sees the open landing too. The instants of a workspace only grow, whatever the clock of the
    machine does.
 2. All rows that the landing writes get this instant as ``updated_at``.
-3. Lists show rows below the earliest open landing of their workspace. Both are read by one statement, so in one snapshot.
+3. Lists show rows below the earliest open landing of their workspace; while none is open, rows up to the clock's instant.
+   Both are read at once, before the rows: what is not open by then and has not landed gets a later instant.
 4. The open landing ends in the transaction that makes its commit impossible or is that commit: the batch has landed, was
    given back, was claimed anew under another fencing token, or was given up.
 
@@ -59,6 +60,12 @@ RETURNING at
 """
 END_PART = f"{_TAKE.replace('RETURNING', 'AND at = %(at)s::timestamptz RETURNING')}"
 
+# One statement, so one snapshot of both.
+READ = """
+SELECT (SELECT min(at) FROM lake_openlanding WHERE workspace_id = %(workspace)s::bigint),
+  (SELECT at FROM lake_changeclock WHERE workspace_id = %(workspace)s::bigint)
+"""
+
 # As many old landings are looked at in one round.
 MOST_LOOKED_AT = 1000
 _NONE_OPEN = datetime(9999, 12, 31, tzinfo=UTC)
@@ -101,7 +108,18 @@ def draw(workspace_id: int) -> datetime:
     return cast(datetime, at)
 
 
-def of(workspace_id: int) -> Coalesce:
-    """An expression for a query: rows with an ``updated_at`` below it are final."""
-    first = OpenLanding.objects.filter(workspace_id=workspace_id).order_by("at").values("at")[:1]
-    return Coalesce(Subquery(first), Value(_NONE_OPEN))
+def of(workspace_id: int) -> datetime | Coalesce:
+    """Rows with an ``updated_at`` below it are final. To be asked before the statement that reads them, and for each anew.
+
+    An instant, so that PostgreSQL plans with it: of an upper bound that it does not know it expects nearly nothing to be
+    below, and walks through all changes instead of using the index of terms.
+    """
+    [(first_open, last)] = prepared.rows(READ, {"workspace": workspace_id})
+    if first_open is not None:
+        return cast(datetime, first_open)
+    if last is not None:
+        # Everything up to the last instant has landed, or never will.
+        return cast(datetime, last) + timedelta(milliseconds=1)
+    # The first landing may begin at any moment: its own row says so, in the reading statement's snapshot.
+    opened = OpenLanding.objects.filter(workspace_id=workspace_id).order_by("at").values("at")[:1]
+    return Coalesce(Subquery(opened), Value(_NONE_OPEN))
