@@ -19,7 +19,7 @@ from functools import cache
 import certifi
 from django.conf import settings
 
-from attachments import url_policy
+from attachments import allowed_endpoints, own_servers, url_policy
 from attachments.failures import DownloadFailed, transient
 from attachments.http_connection import Connection
 from attachments.targets import Target
@@ -54,7 +54,7 @@ def dial(host: str, port: int) -> socket.socket:
     addresses = list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
     for _, text in addresses:
         try:
-            url_policy.check_address(text, port, settings.EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS)
+            _check(text, port)
         except DownloadFailed:
             log.warning("download.blocked", host=host[:255], address=text, port=port)
             raise
@@ -73,6 +73,15 @@ def dial(host: str, port: int) -> socket.socket:
             opened.close()
     log.info("download.not_connected", host=host[:255], port=port, error=str(fault)[:200])
     raise transient("CONNECT_FAILED", "no connection to the host could be made")
+
+
+def _check(text: str, port: int) -> None:
+    own_servers.check(text, port)
+    try:
+        url_policy.check_address(text, port, settings.EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS)
+    except DownloadFailed as refusal:
+        if refusal.failure.code != "BLOCKED_ADDRESS" or not allowed_endpoints.is_allowed(text, port):
+            raise
 
 
 @cache

@@ -227,10 +227,15 @@ class UploadIntent(models.Model):
     """
 
     workspace = models.ForeignKey("ingest.Workspace", models.PROTECT, related_name="+", db_index=False)
+    api_key = models.ForeignKey(
+        "ingest.ApiKey", models.SET_NULL, null=True, related_name="+", db_index=False,
+        help_text="The intent ends with the key that made it.",
+    )  # fmt: skip
     token = models.CharField(max_length=64, unique=True)
     filename = models.TextField(default="", blank=True)
     mime_type = models.TextField(default="", blank=True)
     size = models.BigIntegerField(null=True)
+    measured_size = models.BigIntegerField(null=True, help_text="Bytes in the upload area, where no size was declared.")
     sha1 = models.TextField(default="", blank=True)
     md5 = models.TextField(default="", blank=True)
     created_at = models.DateTimeField()
@@ -242,6 +247,7 @@ class UploadIntent(models.Model):
     class Meta:
         indexes: ClassVar = [
             models.Index(fields=["expires_at"], name="intent_to_clear", condition=Q(is_cleared=False)),
+            models.Index(fields=["workspace", "id"], name="intent_in_quota", condition=Q(is_cleared=False)),
         ]
 
     def __str__(self) -> str:
@@ -259,3 +265,17 @@ class StoredFile(models.Model):
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "sha256"], name="content_once")]
+
+
+class AllowedEndpoint(models.Model):
+    """An address and port that downloads may reach until a time, although it is not public."""
+
+    address = models.GenericIPAddressField()
+    port = models.PositiveIntegerField()
+    until = models.DateTimeField()
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["address", "port"], name="allowed_endpoint_once")]
+
+    def __str__(self) -> str:
+        return f"{self.address} port {self.port}"

@@ -5,10 +5,12 @@ streaming upload leaks threads when parts fail and cannot be recorded or resumed
 """
 
 import contextlib
+import itertools
+import secrets
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -20,6 +22,7 @@ from minio.error import S3Error
 
 from attachments.failures import transient
 from attachments.measure import Checksums, Measure
+from attachments.presigned import Signer
 from attachments.served_names import disposition, served_type
 from lake import object_store
 
@@ -170,9 +173,25 @@ class Upload:
         return Part(number, etag)
 
 
-def attempt_key(*, workspace: str, attachment: str, token: int) -> str:
-    """The key of one attempt: nobody else writes there."""
+def attempt_prefix(*, workspace: str, attachment: str, token: int) -> str:
+    """What the keys of one attempt's objects begin with."""
     return f"attachments/workspace={object_store.partition(workspace)}/{attachment}/{token}"
+
+
+def attempt_key(*, workspace: str, attachment: str, token: int) -> str:
+    """A key for one attempt: nobody else writes there, and nobody can guess it."""
+    return f"{attempt_prefix(workspace=workspace, attachment=attachment, token=token)}-{secrets.token_hex(8)}"
+
+
+def attempt_objects(prefix: str) -> list[str]:
+    """Keys of the objects that an attempt stored. Earlier versions used the prefix itself. Raises StoreUnavailable."""
+    with _store_errors():
+        found = _client().list_objects(settings.MINIO_BUCKET, prefix=prefix)
+        return [key for one in found if _is_of_attempt(key := str(one.object_name), prefix)]
+
+
+def _is_of_attempt(key: str, prefix: str) -> bool:
+    return key == prefix or key.startswith(f"{prefix}-")
 
 
 def remove(key: str) -> None:
@@ -181,13 +200,13 @@ def remove(key: str) -> None:
         _client().remove_object(settings.MINIO_BUCKET, key)
 
 
-def abort_uploads(key: str) -> int:
-    """Abort the multipart uploads that were begun for a key; their number. Raises StoreUnavailable."""
+def abort_uploads(prefix: str) -> int:
+    """Abort the multipart uploads that an attempt began; their number. Raises StoreUnavailable."""
     with _store_errors():
-        found = _client()._list_multipart_uploads(settings.MINIO_BUCKET, prefix=key)
-        uploads = [upload for upload in found.uploads if upload.object_name == key and upload.upload_id]
+        found = _client()._list_multipart_uploads(settings.MINIO_BUCKET, prefix=prefix)
+        uploads = [one for one in found.uploads if one.upload_id and _is_of_attempt(one.object_name, prefix)]
         for upload in uploads:
-            _client()._abort_multipart_upload(settings.MINIO_BUCKET, key, str(upload.upload_id))
+            _client()._abort_multipart_upload(settings.MINIO_BUCKET, upload.object_name, str(upload.upload_id))
     return len(uploads)
 
 
@@ -233,9 +252,62 @@ def upload_key(*, workspace: str, token: str) -> str:
     return f"uploads/workspace={object_store.partition(workspace)}/{token}"
 
 
-def upload_url(key: str, *, lifetime: timedelta) -> str:
-    """A URL that takes one PUT of a file. Needs no network."""
-    return _presigner().presigned_put_object(settings.MINIO_BUCKET, key, expires=lifetime)
+def upload_url(key: str, *, size: int | None, lifetime: timedelta) -> str:
+    """A URL that takes PUTs of a file, of exactly ``size`` bytes where it is given. Needs no network.
+
+    A store may honour headers that nobody signed (MinIO copies what ``x-amz-copy-source`` names), so the URL is signed
+    with keys that may only put under ``uploads/``.
+    """
+    path = f"/{settings.MINIO_BUCKET}/{key}"
+    return _upload_signer().url("PUT", path, at=datetime.now(UTC), lifetime=lifetime, content_length=size)
+
+
+@cache
+def _upload_signer() -> Signer:
+    has_own = bool(settings.MINIO_UPLOAD_ACCESS_KEY)
+    return Signer(
+        endpoint=settings.MINIO_PUBLIC_ENDPOINT,
+        access_key=settings.MINIO_UPLOAD_ACCESS_KEY if has_own else settings.MINIO_ACCESS_KEY,
+        secret_key=settings.MINIO_UPLOAD_SECRET_KEY if has_own else settings.MINIO_SECRET_KEY,
+        is_secure=settings.MINIO_PUBLIC_SECURE,
+    )
+
+
+@cache
+def _quick_client() -> Minio:
+    return object_store.new_client(connect=0.5, read=1.0, connections=4)
+
+
+def size_of(key: str) -> int | None:
+    """An object's bytes, asked for with a short time-out; None where there is none. Raises StoreUnavailable."""
+    with _store_errors():
+        try:
+            return _quick_client().stat_object(settings.MINIO_BUCKET, key).size
+        except S3Error as error:
+            if error.code not in {"NoSuchKey", "ResourceNotFound"}:
+                raise
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class Uploaded:
+    """An object in the upload area. ``size``: bytes."""
+
+    key: str
+    size: int
+    modified_at: datetime
+
+
+def uploaded(*, after: str, at_most: int) -> list[Uploaded]:
+    """What lies in the upload area, in the order of keys, behind one. Raises StoreUnavailable."""
+    with _store_errors():
+        found = _client().list_objects(
+            settings.MINIO_BUCKET, prefix="uploads/", recursive=True, start_after=after or None
+        )
+        return [
+            Uploaded(str(one.object_name), one.size or 0, one.last_modified or datetime.now(UTC))
+            for one in itertools.islice(found, at_most)
+        ]
 
 
 def download_url(storage_uri: str, *, filename: str, mime_type: str) -> str:

@@ -34,6 +34,7 @@ def sweep() -> None:
     clear_leftovers()
     if cleared := uploads.clear_expired():
         log.info("upload.cleared", count=cleared)
+    uploads.walk.step()
 
 
 def clear_leftovers() -> int:
@@ -47,15 +48,16 @@ def clear_leftovers() -> int:
     cleared = 0
     for attempt in ended.select_related("attachment__workspace").order_by("id")[:MAX_LEFTOVERS]:
         attachment = attempt.attachment
-        key = storage.attempt_key(
+        prefix = storage.attempt_prefix(
             workspace=attachment.workspace.name,
             attachment=public_ids.of_attachment(attachment.pk),
             token=attempt.token,
         )
         try:
-            storage.abort_uploads(key)
-            if not StoredFile.objects.filter(storage_uri=object_store.uri(key)).exists():
-                storage.remove(key)
+            storage.abort_uploads(prefix)
+            for key in storage.attempt_objects(prefix):
+                if not StoredFile.objects.filter(storage_uri=object_store.uri(key)).exists():
+                    storage.remove(key)
         except StoreUnavailable as error:
             log.warning("attachment.leftovers_wait", error=str(error)[:200])
             return cleared

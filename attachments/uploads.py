@@ -12,11 +12,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from attachments import sql, storage
+from attachments import sql, storage, upload_quota
 from attachments.claims import Claim, Stored
 from attachments.download import Answer
 from attachments.failures import DownloadFailed, final, transient
@@ -28,6 +28,8 @@ from evermuse.errors import StoreUnavailable
 log = logs.get(__name__)
 
 MAX_CLEARED = 200
+WALKED_AT_ONCE = 1000
+UNKNOWN_GRACE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +52,24 @@ class NewIntent:
     expires_at: datetime
 
 
-def create(*, workspace_id: int, workspace: str, declared: Declared) -> NewIntent:
-    """Make an intent. Needs no network: the URL is signed here."""
+def create(*, workspace_id: int, workspace: str, api_key_id: int, declared: Declared) -> NewIntent:
+    """Make an intent. The URL is signed here; only files of undeclared sizes are asked for in the store.
+
+    Raises upload_quota.QuotaFull.
+    """
+    upload_quota.measure(workspace_id, workspace)
+    with transaction.atomic():
+        upload_quota.reserve(workspace_id, declared.size)
+        return _insert(workspace_id=workspace_id, workspace=workspace, api_key_id=api_key_id, declared=declared)
+
+
+def _insert(*, workspace_id: int, workspace: str, api_key_id: int, declared: Declared) -> NewIntent:
     token = f"upl_{secrets.token_urlsafe(24)}"
     now = timezone.now()
     lifetime = timedelta(seconds=settings.EVERMUSE_UPLOAD_INTENT_SECONDS)
     UploadIntent.objects.create(
         workspace_id=workspace_id,
+        api_key_id=api_key_id,
         token=token,
         filename=declared.filename.replace("\0", "\ufffd"),
         mime_type=declared.mime_type.replace("\0", "\ufffd"),
@@ -66,7 +79,9 @@ def create(*, workspace_id: int, workspace: str, declared: Declared) -> NewInten
         created_at=now,
         expires_at=now + lifetime,
     )
-    url = storage.upload_url(storage.upload_key(workspace=workspace, token=token), lifetime=lifetime)
+    url = storage.upload_url(
+        storage.upload_key(workspace=workspace, token=token), size=declared.size, lifetime=lifetime
+    )
     return NewIntent(token, url, now + lifetime)
 
 
@@ -104,6 +119,8 @@ def _refused(token: str, workspace_id: int) -> DownloadFailed:
         return final("UNKNOWN_INTENT", "upload_intent_id: there is no such upload intent in this workspace")
     if intent.origin is not None:
         return final("INTENT_CLAIMED", "upload_intent_id: another attachment has claimed this upload already")
+    if intent.expires_at > timezone.now():
+        return final("INTENT_EXPIRED", "upload_intent_id: the API key that made this intent is revoked or expired")
     return final("INTENT_EXPIRED", f"upload_intent_id: the intent expired at {intent.expires_at:%Y-%m-%dT%H:%M:%SZ}")
 
 
@@ -134,12 +151,21 @@ def clear(intent_id: str, workspace: str) -> None:
         log.warning("upload.left", error=str(error)[:200])
 
 
+def _is_over(now: datetime) -> Q:
+    """Unclaimed, and never to be claimed: expired, or its key is revoked or expired."""
+    return Q(origin=None) & (
+        Q(expires_at__lt=now) | Q(api_key__revoked_at__isnull=False) | Q(api_key__expires_at__lte=now)
+    )
+
+
 def clear_expired() -> int:
     """Sweep away what nobody claimed in time, and what is stored by now; how many."""
-    is_unclaimed = Q(origin=None)
+    now = timezone.now()
     is_settled = Q(attachment=None) | Q(attachment__state__in=[Attachment.State.COMPLETE, Attachment.State.FAILED])
     due = UploadIntent.objects.filter(
-        Q(expires_at__lt=timezone.now()) & (is_unclaimed | is_settled) | Q(attachment__state=Attachment.State.COMPLETE),
+        _is_over(now)
+        | Q(expires_at__lt=now) & is_settled & ~Q(origin=None)
+        | Q(attachment__state=Attachment.State.COMPLETE),
         is_cleared=False,
     )
     cleared = 0
@@ -149,10 +175,52 @@ def clear_expired() -> int:
         except StoreUnavailable as error:
             log.warning("upload.left", error=str(error)[:200])
             break
-        if intent.origin is None:
+        if intent.origin is None and intent.expires_at < now:
             # Only while nobody has claimed it meanwhile.
             UploadIntent.objects.filter(pk=intent.pk, origin=None).delete()
         else:
+            # Of a revoked key as well: its URL takes files until it expires, and they must be known again.
             UploadIntent.objects.filter(pk=intent.pk).update(is_cleared=True)
         cleared += 1
     return cleared
+
+
+class Walk:
+    """Goes through the upload area page by page: measures what was sent without a declared size, and removes orphans.
+
+    A URL takes PUTs until it expires, also after its file was claimed or its key revoked: what comes then is nobody's.
+    """
+
+    def __init__(self) -> None:
+        self._after = ""
+
+    def step(self) -> int:
+        """Look at one page; how many objects were removed. At the end it begins anew."""
+        try:
+            page = storage.uploaded(after=self._after, at_most=WALKED_AT_ONCE)
+            self._after = page[-1].key if len(page) == WALKED_AT_ONCE else ""
+            return _settle_page(page)
+        except StoreUnavailable as error:
+            log.warning("upload.walk_waits", error=str(error)[:200])
+            return 0
+
+
+walk = Walk()
+
+
+def _settle_page(page: list[storage.Uploaded]) -> int:
+    found = {one.key.rpartition("/")[2]: one for one in page}
+    known = {intent.token: intent for intent in UploadIntent.objects.filter(token__in=found)}
+    # No URL is older, not of another deployment either that should share the bucket.
+    long_ago = timezone.now() - timedelta(seconds=settings.EVERMUSE_UPLOAD_INTENT_SECONDS) - UNKNOWN_GRACE
+    removed = 0
+    for token, one in found.items():
+        intent = known.get(token)
+        if (intent is None and one.modified_at < long_ago) or (intent is not None and intent.is_cleared):
+            storage.remove(one.key)
+            removed += 1
+        elif intent is not None and intent.size is None and intent.measured_size != one.size:
+            UploadIntent.objects.filter(pk=intent.pk).update(measured_size=one.size)
+    if removed:
+        log.info("upload.orphans_removed", count=removed)
+    return removed

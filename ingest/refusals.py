@@ -47,3 +47,12 @@ def unauthorized() -> Refusal:
 def unavailable() -> Refusal:
     """503: the database is away; nothing was stored."""
     return Refusal(503, "UNAVAILABLE", "The service cannot answer right now. Send the request again.", retry_after=2)
+
+
+def upload_quota_full(quota: int, retry_after: int) -> Refusal:
+    """429: the workspace's unclaimed uploads hold, or have reserved, as much as they may."""
+    message = (
+        f"The workspace's unclaimed uploads may hold {quota} bytes together. "
+        "Name those that are sent in records, or wait until they expire."
+    )
+    return Refusal(429, "UPLOAD_QUOTA", message, retry_after=retry_after)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import zstandard
+from django.utils.crypto import salted_hmac
 
 from evermuse.errors import ArchiveDamaged
 from lake import object_store
@@ -28,11 +29,15 @@ class Archive:
 
 
 def key(*, workspace: str, source: str, type: str, accepted_at: datetime, batch: str, sha256: str) -> str:
-    """The object's key. It derives from batch and content: a second attempt writes the same object, or another one."""
+    """The object's key. It derives from batch and content: a second attempt writes the same object, or another one.
+
+    Its last part is a keyed hash, so that nobody who knows a batch and its content can tell the key.
+    """
     part = object_store.partition
+    secret = salted_hmac("lake.archive.key", f"{workspace}/{batch}/{sha256}", algorithm="sha256").hexdigest()
     return (
         f"workspace={part(workspace)}/source={part(source)}/type={part(type)}/date={accepted_at:%Y-%m-%d}"
-        f"/{batch}-{sha256[:16]}.ndjson.zst"
+        f"/{batch}-{secret[:16]}.ndjson.zst"
     )
 
 

@@ -27,6 +27,8 @@ from attachments.sql.sweeping import PULL_FORWARD as PULL_FORWARD
 from attachments.sql.sweeping import PULL_LANES_FORWARD as PULL_LANES_FORWARD
 from attachments.sql.sweeping import TAKE_BACK as TAKE_BACK
 from attachments.sql.uploads import CLAIM_INTENT as CLAIM_INTENT
+from attachments.sql.uploads import LOCK_UPLOADS as LOCK_UPLOADS
+from attachments.sql.uploads import UPLOADS_HELD as UPLOADS_HELD
 from attachments.sql.waiting import COUNT_DUE_OF as COUNT_DUE_OF
 from attachments.sql.waiting import COUNT_FAILED_ALIKE as COUNT_FAILED_ALIKE
 from attachments.sql.waiting import DUE as DUE

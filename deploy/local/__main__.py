@@ -18,6 +18,7 @@ from evermuse.env import home as evermuse_home
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ALLOWED_NETWORKS = "EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS"
+OWN_SERVERS = "EVERMUSE_OWN_SERVERS"
 
 
 def main() -> int:
@@ -46,6 +47,7 @@ def _run(home: Home, supervisor: Supervisor) -> int:
                 raise StartFailed(f"port {number} is occupied: end what listens there, or set {variable}")
         environment = _start_servers(home, supervisor)
         environment |= {WEB_PORT: str(web_port), FLOWER_PORT: str(flower_port)}
+        environment[OWN_SERVERS] = _own_servers(home, web_port, flower_port)
         write_private(home.environment_file, json.dumps(environment))
         key = _migrate(home, supervisor, environment)
         for command in commands(web_port=web_port, flower_port=flower_port, run=str(home.run)):
@@ -80,8 +82,6 @@ def _start_servers(home: Home, supervisor: Supervisor) -> dict[str, str]:
         "EVERMUSE_SECRET_KEY": home.secrets()["django"],
         "EVERMUSE_ADMIN_USERNAME": ADMIN,
         "EVERMUSE_ADMIN_PASSWORD": home.secrets()["admin"],
-        # This stack serves one developer on this machine: `make demo` offers its files at 127.0.0.1.
-        ALLOWED_NETWORKS: "127.0.0.0/8",
     }
     for server in embedded:
         say("stack", f"starting {server.name}")
@@ -92,6 +92,12 @@ def _start_servers(home: Home, supervisor: Supervisor) -> dict[str, str]:
         supervisor.wait_until(server.name, server.is_ready)
     # What somebody set stands.
     return {name: os.environ.get(name, value) for name, value in environment.items()}
+
+
+def _own_servers(home: Home, *ports: int) -> str:
+    """What downloads never dial: every port of this stack, the object store's inner ones among them."""
+    ours = [f"127.0.0.1:{port}" for port in (*home.ports_in_use.values(), *ports)]
+    return ",".join([*ours, os.environ.get(OWN_SERVERS, "")]).strip(",")
 
 
 def _whole(environment: dict[str, str]) -> dict[str, str]:
@@ -154,10 +160,15 @@ def _tell(url: str, flower_port: int, environment: dict[str, str], key: str) -> 
         "",
         f"curl -sS {url}/api/v1/ingest -H 'x-api-key: {key}' -H 'Content-Type: application/json' -d '{json.dumps(record)}'",
         "",
-        f"Attachments may be fetched from {environment[ALLOWED_NETWORKS]} too ({ALLOWED_NETWORKS}). Ctrl-C ends all of it.",
+        f"Attachments are fetched from {_vendors()} ({ALLOWED_NETWORKS}). Ctrl-C ends all of it.",
         "",
     ]
     print("\n".join(lines), flush=True)
+
+
+def _vendors() -> str:
+    networks = os.environ.get(ALLOWED_NETWORKS, "").strip()
+    return f"public addresses and {networks}" if networks else "public addresses alone"
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
 """`make demo`: beside a running stack, send sample data as a client would and watch what becomes of it."""
 
+import contextlib
 import gzip
+import os
+import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, ClassVar
 
 import requests
@@ -21,6 +26,7 @@ from deploy.local.services import describe
 from deploy.local.state import Home
 from evermuse.env import home as evermuse_home
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 INGEST = "/api/v1/ingest"
 SETTLED = {"COMPLETE", "FAILED"}
 POLL_SECONDS, PATIENCE_SECONDS = 0.5, 600.0
@@ -96,6 +102,30 @@ class Api:
         return Counter(row["outcome"] for row in rows)
 
 
+@contextlib.contextmanager
+def _downloads_allowed(home: Home, endpoint: str) -> Iterator[None]:
+    """Let the workers fetch from this process's file server, and from nothing else here, while the block runs.
+
+    The command ends with its input, so also when this process is killed.
+    """
+    command = subprocess.Popen(
+        [sys.executable, str(ROOT / "manage.py"), "allowdownloads", endpoint],
+        env={**os.environ, "EVERMUSE_HOME": str(home.root)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert command.stdin and command.stdout
+    try:
+        if not command.stdout.readline():
+            raise DemoFailed("manage.py allowdownloads failed: see its lines above")
+        yield
+    finally:
+        command.stdin.close()
+        command.wait(30)
+        command.stdout.close()
+
+
 def main() -> int:
     """Send, watch, tell; the exit code."""
     console = Console()
@@ -109,7 +139,8 @@ def main() -> int:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             base = f"http://127.0.0.1:{server.server_port}"
             urls = {name: f"{base}/{name}" for name in (*Files.known, "deleted-by-the-vendor.wav")}
-            return _run(console, api, sendings(urls, run=f"{time.time():.0f}"))
+            with _downloads_allowed(home, f"127.0.0.1:{server.server_port}"):
+                return _run(console, api, sendings(urls, run=f"{time.time():.0f}"))
     except DemoFailed as error:
         console.print(f"make demo: {error}", style="red", markup=False, highlight=False)
         return 1

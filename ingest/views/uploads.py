@@ -9,12 +9,12 @@ from drf_spectacular.utils import extend_schema
 from msgspec import UNSET, Meta, UnsetType
 from rest_framework.request import Request
 
-from attachments import uploads
+from attachments import upload_quota, uploads
 from evermuse.instants import milliseconds
 from ingest import api_schema_attachments as schema
 from ingest import bodies
 from ingest.authentication import credentials_of
-from ingest.refusals import invalid_body
+from ingest.refusals import invalid_body, upload_quota_full
 from ingest.views.base import ContractView
 from lake.envelope import Text128, Text256, Text512
 
@@ -39,17 +39,21 @@ class UploadListView(ContractView):
         size = None if given.size is UNSET else given.size
         if size is not None and size > settings.EVERMUSE_ATTACHMENT_MAX_BYTES:
             raise invalid_body(f"size: at most {settings.EVERMUSE_ATTACHMENT_MAX_BYTES} bytes are taken.")
-        intent = uploads.create(
-            workspace_id=credentials.workspace_id,
-            workspace=credentials.workspace_name,
-            declared=uploads.Declared(
-                filename=given.filename or "",
-                mime_type=given.mimeType or "",
-                size=size,
-                sha1=given.sha1 or "",
-                md5=given.md5 or "",
-            ),
-        )
+        try:
+            intent = uploads.create(
+                workspace_id=credentials.workspace_id,
+                workspace=credentials.workspace_name,
+                api_key_id=credentials.api_key_id,
+                declared=uploads.Declared(
+                    filename=given.filename or "",
+                    mime_type=given.mimeType or "",
+                    size=size,
+                    sha1=given.sha1 or "",
+                    md5=given.md5 or "",
+                ),
+            )
+        except upload_quota.QuotaFull as full:
+            raise upload_quota_full(settings.EVERMUSE_UPLOAD_QUOTA_BYTES, full.retry_after) from None
         answer = {
             "uploadIntentId": intent.token,
             "uploadUrl": intent.url,

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -10,10 +11,12 @@ import pytest
 import urllib3
 from django.utils import timezone
 
-from attachments import storage, sweeper
+from attachments import storage, sweeper, uploads
 from attachments.models import UploadIntent
-from ingest.models import Workspace
+from ingest import api_keys
+from ingest.models import ApiKey, Workspace
 from lake import object_store
+from lake.models import ArchivedObject
 from tests.attachments.journey import make_due, run, stored
 from tests.attachments.vendor import Exchange, Vendor
 from tests.http_client import ApiClient
@@ -84,8 +87,16 @@ def test_a_named_upload_is_verified_and_stored(api: ApiClient) -> None:
     [({"size": 1}, "SIZE_MISMATCH"), ({"sha1": "0" * 40}, "SHA1_MISMATCH"), ({"md5": "0" * 32}, "MD5_MISMATCH")],
 )
 @pytest.mark.parametrize("where", ["intent", "record"])
-def test_what_is_not_what_was_declared_fails(api: ApiClient, declared: dict[str, Any], code: str, where: str) -> None:
-    name = upload(api, **(declared if where == "intent" else {}))
+def test_what_is_not_what_was_declared_fails(
+    api: ApiClient, workspace: Workspace, declared: dict[str, Any], code: str, where: str
+) -> None:
+    if where == "intent" and "size" in declared:
+        made = intent(api, **declared)
+        assert urllib3.request("PUT", made["uploadUrl"], body=BODY).status == 403
+        object_store.put(f"uploads/workspace={workspace.name}/{made['uploadIntentId']}", BODY, "text/plain")
+        name = made["uploadIntentId"]
+    else:
+        name = upload(api, **(declared if where == "intent" else {}))
     batch_id = send_and_land(api, naming(name, **(declared if where == "record" else {})))
     run(api, batch_id)
     assert error_of(api, batch_id) == code
@@ -282,3 +293,85 @@ def test_a_bad_request_names_field_and_rule(api: ApiClient, body: bytes, code: s
 
 def test_a_key_that_only_reads_makes_no_intent(new_client: Any) -> None:
     assert new_client(permissions=["api:read"]).post({}, path=UPLOADS).status_code == 403
+
+
+def test_a_file_sent_after_its_claim_is_removed(api: ApiClient) -> None:
+    made = intent(api)
+    urllib3.request("PUT", made["uploadUrl"], body=BODY)
+    run(api, send_and_land(api, naming(made["uploadIntentId"])))
+    assert uploaded_objects() == []
+    assert urllib3.request("PUT", made["uploadUrl"], body=b"late").status == 200
+    assert len(uploaded_objects()) == 1
+    sweeper.sweep()
+    assert uploaded_objects() == []
+
+
+def test_what_nobody_knows_is_removed_only_when_no_url_can_be_so_old(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    object_store.put("uploads/workspace=another/upl_unknown", b"x", "text/plain")
+    sweeper.sweep()
+    assert len(uploaded_objects()) == 1
+    later = timezone.now() + timedelta(days=2)
+    monkeypatch.setattr(timezone, "now", lambda: later)
+    uploads.Walk().step()
+    assert uploaded_objects() == []
+
+
+def test_the_walk_goes_through_all_pages(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uploads, "WALKED_AT_ONCE", 2)
+    names = [upload(api) for _ in range(5)]
+    UploadIntent.objects.update(measured_size=None)
+    walk = uploads.Walk()
+    for _ in range(3):
+        walk.step()
+    sizes = UploadIntent.objects.filter(token__in=names).values_list("measured_size", flat=True)
+    assert list(sizes) == [len(BODY)] * 5
+
+
+@pytest.mark.parametrize("how", ["revoked", "expired"])
+def test_an_intent_ends_with_its_key(new_client: Any, api: ApiClient, workspace: Workspace, how: str) -> None:
+    mine = new_client(label="ending")
+    name, kept = upload(mine), upload(api)
+    key = ApiKey.objects.get(workspace=workspace, label="ending")
+    if how == "revoked":
+        api_keys.revoke(key)
+    else:
+        ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now())
+    batch_id = send_and_land(api, naming(name))
+    run(api, batch_id)
+    assert error_of(api, batch_id) == "INTENT_EXPIRED"
+    assert "API key" in api.rows(batch_id, "attachments")[0]["error"]["message"]
+    sweeper.sweep()
+    assert [key.rpartition("/")[2] for key in uploaded_objects()] == [kept]
+
+
+def test_a_revoked_keys_url_leaves_nothing_behind(new_client: Any, api: ApiClient, workspace: Workspace) -> None:
+    made = intent(new_client(label="ending"), size=len(BODY))
+    api_keys.revoke(ApiKey.objects.get(workspace=workspace, label="ending"))
+    sweeper.sweep()
+    urllib3.request("PUT", made["uploadUrl"], body=BODY)
+    sweeper.sweep()
+    assert uploaded_objects() == []
+
+
+def test_what_was_claimed_before_its_key_was_revoked_is_stored(
+    new_client: Any, api: ApiClient, workspace: Workspace
+) -> None:
+    made = intent(new_client(label="ending"))
+    batch_id = send_and_land(api, naming(made["uploadIntentId"]))
+    run(api, batch_id)
+    urllib3.request("PUT", made["uploadUrl"], body=BODY)
+    api_keys.revoke(ApiKey.objects.get(workspace=workspace, label="ending"))
+    sweeper.sweep()
+    make_due()
+    assert run(api, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
+
+
+def test_keys_of_objects_hold_a_random_part(api: ApiClient) -> None:
+    batch_id = send_and_land(api, naming(upload(api)))
+    run(api, batch_id)
+    (row,) = api.rows(batch_id, "attachments")
+    archive = ArchivedObject.objects.get(batch_id=int(batch_id[6:])).uri
+    assert re.search(r"/1-[0-9a-f]{16}$", row["storageUri"])
+    assert re.search(rf"/{batch_id}-[0-9a-f]{{16}}\.ndjson\.zst$", archive)

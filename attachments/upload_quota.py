@@ -1,0 +1,55 @@
+"""How much a workspace's unclaimed uploads may hold together: exact, whoever asks at the same time."""
+
+from dataclasses import dataclass
+
+import urllib3
+from django.conf import settings
+from django.db import connection
+
+from attachments import sql, storage
+from attachments.models import UploadIntent
+from evermuse.advisory_locks import AdvisoryLock
+from evermuse.errors import StoreUnavailable
+
+# An intent without a declared size counts as so much of the quota until its file is measured …
+UNDECLARED_SHARE = 256
+# … and so many of them are measured when the next one is asked for. The sweeper measures the others.
+MEASURED_AT_ONCE = 16
+LONGEST_WAIT_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaFull(Exception):
+    """No room for another upload. ``retry_after``: whole seconds until it is worth asking again."""
+
+    held: int
+    retry_after: int
+
+
+def reserve(workspace_id: int, size: int | None) -> None:
+    """Wait for the workspace's turn, and see that there is room for one more. Call it in the transaction that inserts.
+
+    ``size``: declared bytes. Raises QuotaFull. Others of the workspace wait until the transaction ends.
+    """
+    quota = settings.EVERMUSE_UPLOAD_QUOTA_BYTES
+    undeclared = quota // UNDECLARED_SHARE
+    with connection.cursor() as cursor:
+        cursor.execute(sql.LOCK_UPLOADS, {"lock": AdvisoryLock.UPLOAD_QUOTA, "workspace": workspace_id})
+        cursor.execute(sql.UPLOADS_HELD, {"workspace": workspace_id, "undeclared": undeclared})
+        held, seconds = cursor.fetchone()
+    if held + (undeclared if size is None else size) > quota:
+        raise QuotaFull(held, max(1, min(LONGEST_WAIT_SECONDS, int(seconds or LONGEST_WAIT_SECONDS))))
+
+
+def measure(workspace_id: int, workspace: str) -> None:
+    """Note the sizes of the newest files that were uploaded without a declared one. A store that is away changes nothing."""
+    unmeasured = UploadIntent.objects.filter(
+        workspace_id=workspace_id, is_cleared=False, size=None, measured_size=None
+    ).order_by("-id")
+    for intent in unmeasured[:MEASURED_AT_ONCE]:
+        try:
+            size = storage.size_of(storage.upload_key(workspace=workspace, token=intent.token))
+        except (StoreUnavailable, urllib3.exceptions.HTTPError):
+            return
+        if size is not None:
+            UploadIntent.objects.filter(pk=intent.pk).update(measured_size=size)

@@ -1,0 +1,142 @@
+"""How much a workspace's unclaimed uploads may hold: exact, also when many ask at once."""
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import urllib3
+from django.db import connection
+from django.utils import timezone
+
+from attachments import sweeper, upload_quota, uploads
+from attachments.models import UploadIntent
+from ingest.models import Workspace
+from tests.attachments.journey import run
+from tests.attachments.test_uploads import UPLOADS, intent, naming
+from tests.http_client import ApiClient
+from tests.ingest.landing import send_and_land
+
+pytestmark = pytest.mark.usefixtures("empty_store")
+QUOTA = 1000
+
+
+@pytest.fixture(autouse=True)
+def small_quota(settings: Any) -> None:
+    settings.EVERMUSE_UPLOAD_QUOTA_BYTES = QUOTA
+
+
+def asked(api: ApiClient, **declared: object) -> int:
+    return int(api.post(declared, path=UPLOADS).status_code)
+
+
+def test_beyond_the_quota_is_a_429_that_says_when_to_come_again(api: ApiClient) -> None:
+    assert [asked(api, size=size) for size in (600, 400, 0)] == [201, 201, 201]
+    answer = api.post({"size": 1}, path=UPLOADS)
+    assert (answer.status_code, answer.json()["error"]) == (429, "UPLOAD_QUOTA")
+    assert 1 <= answer.json()["retryAfter"] <= 60
+    assert answer["Retry-After"] == str(answer.json()["retryAfter"])
+    assert set(answer.json()) == {"error", "message", "retryAfter"}
+
+
+def test_one_workspaces_uploads_leave_room_for_anothers(
+    api: ApiClient, new_client: Any, other_workspace: Workspace
+) -> None:
+    assert asked(api, size=QUOTA) == 201
+    assert asked(api, size=1) == 429
+    assert asked(new_client(of=other_workspace), size=QUOTA) == 201
+
+
+def test_a_claim_frees_what_its_upload_held(api: ApiClient) -> None:
+    made = intent(api, size=900)
+    assert asked(api, size=200) == 429
+    assert urllib3.request("PUT", made["uploadUrl"], body=b"x" * 900).status == 200
+    batch_id = send_and_land(api, naming(made["uploadIntentId"]))
+    assert run(api, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
+    assert asked(api, size=200) == 201
+
+
+def test_a_claimed_file_counts_until_it_has_left_the_upload_area(api: ApiClient) -> None:
+    made = intent(api, size=900, sha1="0" * 40)
+    urllib3.request("PUT", made["uploadUrl"], body=b"x" * 900)
+    run(api, send_and_land(api, naming(made["uploadIntentId"])))
+    assert asked(api, size=200) == 429
+    UploadIntent.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    sweeper.sweep()
+    assert asked(api, size=200) == 201
+
+
+def test_an_expired_intent_frees_what_it_held(api: ApiClient) -> None:
+    intent(api, size=900)
+    UploadIntent.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert asked(api, size=200) == 201
+
+
+def test_the_time_to_come_again_is_when_the_next_intent_expires(api: ApiClient) -> None:
+    intent(api, size=900)
+    UploadIntent.objects.update(expires_at=timezone.now() + timedelta(seconds=7))
+    answer = api.post({"size": 200}, path=UPLOADS)
+    assert 5 <= answer.json()["retryAfter"] <= 8
+
+
+def test_files_without_a_declared_size_count_as_they_are_measured(api: ApiClient) -> None:
+    for size in (500, 490):
+        assert urllib3.request("PUT", intent(api)["uploadUrl"], body=b"x" * size).status == 200
+    assert asked(api, size=20) == 429
+    assert asked(api, size=10) == 201
+
+
+def test_intents_without_a_declared_size_are_few_until_their_files_come(api: ApiClient, settings: Any) -> None:
+    settings.EVERMUSE_UPLOAD_QUOTA_BYTES = 2 * upload_quota.UNDECLARED_SHARE
+    settings.EVERMUSE_RATE_LIMIT = 0
+    made = [uploads_made(api) for _ in range(20)]
+    UploadIntent.objects.update(size=None)
+    assert len(made) == 20
+    assert asked(api, size=2 * upload_quota.UNDECLARED_SHARE - 20 * 2) == 201
+    assert asked(api) == 429
+
+
+def uploads_made(api: ApiClient) -> str:
+    return str(intent(api)["uploadIntentId"])
+
+
+def test_a_larger_file_that_replaces_one_is_measured_by_the_sweeper(api: ApiClient) -> None:
+    url = intent(api)["uploadUrl"]
+    urllib3.request("PUT", url, body=b"x")
+    assert asked(api, size=0) == 201
+    urllib3.request("PUT", url, body=b"x" * 990)
+    uploads.Walk().step()
+    assert asked(api, size=20) == 429
+
+
+@pytest.mark.django_db(transaction=True)
+def test_those_who_ask_at_once_get_no_more_than_the_quota(api: ApiClient, workspace: Workspace) -> None:
+    gate = threading.Barrier(8)
+    outcomes: list[bool] = []
+    key = UploadIntent(workspace=workspace)
+
+    def ask() -> None:
+        gate.wait()
+        try:
+            for _ in range(4):
+                uploads.create(
+                    workspace_id=key.workspace_id,
+                    workspace=workspace.name,
+                    api_key_id=api_key,
+                    declared=uploads.Declared(size=100),
+                )
+                outcomes.append(True)
+        except upload_quota.QuotaFull:
+            outcomes.append(False)
+        finally:
+            connection.close()
+
+    intent(api, size=0)
+    api_key = int(UploadIntent.objects.values_list("api_key_id", flat=True).get() or 0)
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outcomes.count(True) == QUOTA // 100
+    assert UploadIntent.objects.filter(size=100).count() == QUOTA // 100
