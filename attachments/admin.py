@@ -14,7 +14,7 @@ from attachments import hosts
 from attachments.file_admin import AttachmentAdmin
 from attachments.models import Lane, VendorHost
 from evermuse import audit
-from evermuse.admin import EstimatingPaginator
+from evermuse.admin import EstimatingPaginator, RoleAware
 from evermuse.roles import may_act
 
 __all__ = ["AttachmentAdmin", "VendorHostAdmin"]
@@ -23,12 +23,13 @@ MAX_BREAKERS = 50
 
 
 @admin.register(VendorHost)
-class VendorHostAdmin(ModelAdmin):  # type: ignore[misc]
+class VendorHostAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     """Vendors' hosts: what holds them, and the two actions."""
 
     list_display = ("host", "condition", "files")
     search_fields = ("host",)
     fields = readonly_fields = ("host", "files", "condition", "paused_at", "breakers")
+    confidential = ("breakers",)
     paginator = EstimatingPaginator
     show_full_result_count = False
     actions: ClassVar = ["pause", "resume"]

@@ -9,9 +9,9 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import Media
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.decorators import display
@@ -26,8 +26,6 @@ from lake.envelope import is_uri
 STATE_LABELS = {"PENDING": "info", "IN_PROGRESS": "info", "COMPLETE": "success", "FAILED": "danger"}
 MAX_URL = 2048
 TYPES = ("audio", "video", "file", "image", "text", "unknown")
-# Lists are narrowed by these besides the filters that are shown: links of other pages use them.
-LOOKUPS = frozenset({"batch__id__exact", "host", "host__exact", "error_code", "error_code__exact"})
 
 State = Attachment.State
 
@@ -52,12 +50,22 @@ class AttachmentAdmin(PipelineAdmin):
     list_display = ("public_id", "workspace", "condition", "host", "type", "filename", "size", "attempts", "error_code")
     list_filter = ("state", "workspace", filter_of("type", lambda: TYPES))
     list_select_related = ("workspace",)
-    search_fields = ("=id", "=batch__id", "=host", "=sha256", "=error_code")
+    # Links of other pages use those that are no filter of the list.
+    lookups = (
+        "state__exact", "workspace__id__exact", "batch__id__exact", "host", "host__exact", "error_code",
+        "error_code__exact",
+    )  # fmt: skip
+    search_fields = ("=id", "=batch__id", "=host", "=error_code")
+    confidential_search = ("=sha256",)
     search_help_text = "Attachment or batch number, vendor host and port, error code, SHA-256: exactly"
     ordering: ClassVar = ["-id"]
     actions: ClassVar = ["retry"]
     change_form_template = "attachments/file.html"
-    confidential = ("vendor_url", "link", "filename", "storage_uri")
+    # Checksums too: they tell whether somebody sent a file that is known.
+    confidential = (
+        "vendor_url", "link", "filename", "storage_uri", "upload_intent_id", "declared_mime_type", "declared_size",
+        "declared_sha1", "declared_md5", "mime_type", "sha256", "sha1", "md5", "error_message",
+    )  # fmt: skip
     fields = (
         "public_id", "workspace", "batch", "record_id", "record_index", "position", "state", "type", "filename",
         "vendor_url", "upload_intent_id", "declared_mime_type", "declared_size", "declared_sha1", "declared_md5",
@@ -70,9 +78,6 @@ class AttachmentAdmin(PipelineAdmin):
         mine: Media = super().media + Media(css={"all": ["attachments/file.css"]})
         return mine
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        return lookup in LOOKUPS or super().lookup_allowed(lookup, value, request)
-
     @admin.display(description="Attachment", ordering="id")
     def public_id(self, obj: Attachment) -> str:
         return obj.public_id
@@ -83,8 +88,10 @@ class AttachmentAdmin(PipelineAdmin):
 
     @admin.display(description="Download")
     def link(self, obj: Attachment) -> SafeString | str:
-        url = ledger.download_url(obj)
-        return format_html('<a class="file-link" href="{}">the stored file, for an hour</a>', url) if url else "–"
+        if obj.state != State.COMPLETE:
+            return "–"
+        url = reverse("admin:attachments_attachment_download", args=[obj.pk])
+        return format_html('<a class="file-link" href="{}">the stored file</a>', url)
 
     @admin.action(description="Retry the selected FAILED files", permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Attachment]) -> None:
@@ -93,16 +100,30 @@ class AttachmentAdmin(PipelineAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         wrap: Callable[[Any], Any] = self.admin_site.admin_view
-        mine = path("<int:attachment_id>/act/", wrap(self.act_view), name="attachments_attachment_act")
-        return [mine, *super().get_urls()]
+        mine = [
+            path("<int:attachment_id>/act/", wrap(self.act_view), name="attachments_attachment_act"),
+            path("<int:attachment_id>/download/", wrap(self.download_view), name="attachments_attachment_download"),
+        ]
+        return [*mine, *super().get_urls()]
+
+    def download_view(self, request: HttpRequest, attachment_id: int) -> HttpResponse:
+        """The stored file, by a URL of the object store that ends within the hour."""
+        if not (may_see_payloads(request) and self.has_view_permission(request)):
+            raise PermissionDenied
+        file = get_object_or_404(Attachment, pk=_number(attachment_id))
+        url = ledger.download_url(file)
+        if url is None:
+            raise Http404
+        audit.record(request, file, "File downloaded")
+        return redirect(url)
 
     def act_view(self, request: HttpRequest, attachment_id: int) -> HttpResponse:
         """The buttons of a file's page: POST with ``act``."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        if not may_act(request):
+        if not (may_act(request) and self.has_view_permission(request)):
             raise PermissionDenied
-        file = get_object_or_404(Attachment, pk=attachment_id)
+        file = get_object_or_404(Attachment, pk=_number(attachment_id))
         act = request.POST.get("act")
         if act == "retry":
             self._tell(request, bool(_retry(request, [file])), "Set going again.", "It is not FAILED: nothing changed.")
@@ -136,8 +157,17 @@ class AttachmentAdmin(PipelineAdmin):
     ) -> HttpResponseBase:
         file = Attachment.objects.filter(pk=row_number(object_id) or 0).first()
         shown = _page(request, file) if file and self.has_view_permission(request, file) else {}
+        if file and shown.get("preview_kind"):
+            audit.read(request, file, "File previewed")
         answer: HttpResponseBase = super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
         return answer
+
+
+def _number(number: int) -> int:
+    """An attachment's number from a path; Http404 beyond what a column holds."""
+    if number >= 2**63:
+        raise Http404
+    return number
 
 
 def _retry(request: HttpRequest, files: list[Attachment]) -> int:
@@ -166,5 +196,6 @@ def _page(request: HttpRequest, file: Attachment) -> dict[str, Any]:
         "preview_kind": kind if is_open else "",
         "preview_url": storage.preview_url(file.storage_uri, mime_type=file.mime_type) if is_open else "",
         "may_act": may_act(request),
+        "may_see_payloads": may_see_payloads(request),
         "max_url": MAX_URL,
     }

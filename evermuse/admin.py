@@ -5,9 +5,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.core.exceptions import BadRequest, ValidationError
 from django.core.paginator import Paginator
 from django.db import connection
-from django.db.models import Model, QuerySet
+from django.db.models import CharField, Model, QuerySet
 from django.http import HttpRequest
 from django.utils.functional import cached_property
 from django.utils.html import format_html
@@ -37,14 +39,72 @@ class EstimatingPaginator(Paginator):  # type: ignore[type-arg]
             return max(int(cursor.fetchone()[0]), exact)
 
 
-class PipelineAdmin(ModelAdmin):  # type: ignore[misc]
+class RoleAware:
+    """What a list, a page and a URL show to whom. A base of every admin class, before Django's own.
+
+    Django lets a URL filter by any column of a model, ``?digest__startswith=`` too: counts then tell what a page hides.
+    Here a URL filters by the names in ``lookups`` alone, and who may not see payloads not by ``confidential_lookups``.
+    """
+
+    # Fields that show what customers said, or lead to it: left out for who may not see payloads.
+    confidential: tuple[str, ...] = ()
+    lookups: tuple[str, ...] = ()
+    confidential_lookups: tuple[str, ...] = ()
+    # Searched for who may see payloads, beside `search_fields`.
+    confidential_search: tuple[str, ...] = ()
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
+        """Django's hook; anything else is answered with 400. Django asks without a request nowhere in this version."""
+        if lookup in self.lookups:
+            return True
+        if request is None:
+            return False
+        if lookup in self.confidential_lookups:
+            return roles.may_see_payloads(request)
+        filters = self.get_list_filter(request)  # type: ignore[attr-defined]
+        return any(
+            isinstance(one, type) and issubclass(one, admin.SimpleListFilter) and one.parameter_name == lookup
+            for one in filters
+        )
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        """Django's hook for an action on selected rows; it takes what the form says for numbers of rows."""
+        key: Any = self.model._meta.pk  # type: ignore[attr-defined]
+        try:
+            for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
+                if "\0" in chosen:
+                    raise ValidationError("NUL")
+                key.to_python(chosen)
+        except ValidationError as error:
+            raise BadRequest("A selected row is none.") from error
+        return super().response_action(request, queryset)  # type: ignore[misc]
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """What the URL fills in: keys of related rows and texts. A widget fails on any other value that is none."""
+        given: dict[str, Any] = super().get_changeform_initial_data(request)  # type: ignore[misc]
+        columns = {column.name: column for column in self.model._meta.get_fields()}  # type: ignore[attr-defined]
+        return {name: value for name, value in given.items() if _may_fill(columns.get(name), value)}
+
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        found = super().get_search_fields(request)  # type: ignore[misc]
+        return (*found, *self.confidential_search) if roles.may_see_payloads(request) else found
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return self._open_to(request, super().get_fields(request, obj))  # type: ignore[misc]
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        return self._open_to(request, super().get_list_display(request))  # type: ignore[misc]
+
+    def _open_to(self, request: HttpRequest, names: Any) -> Any:
+        return names if roles.may_see_payloads(request) else [name for name in names if name not in self.confidential]
+
+
+class PipelineAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     """A row that the pipeline owns: listed, searched, read."""
 
     paginator = EstimatingPaginator
     show_full_result_count = False
     list_per_page = 50
-    # Fields that show what customers said, or lead to it: left out for who may not see payloads.
-    confidential: tuple[str, ...] = ()
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -59,14 +119,18 @@ class PipelineAdmin(ModelAdmin):  # type: ignore[misc]
         """For actions declared with ``permissions=["operate"]``."""
         return roles.may_act(request)
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self._open_to(request, super().get_fields(request, obj))
 
-    def get_list_display(self, request: HttpRequest) -> Any:
-        return self._open_to(request, super().get_list_display(request))
-
-    def _open_to(self, request: HttpRequest, names: Any) -> Any:
-        return names if roles.may_see_payloads(request) else [name for name in names if name not in self.confidential]
+def _may_fill(column: Any, value: Any) -> bool:
+    if isinstance(column, CharField):
+        return True
+    if column is None or not column.is_relation:
+        return False
+    try:
+        for one in value if isinstance(value, list) else [value]:
+            column.related_model._meta.pk.to_python(one)
+    except ValidationError:
+        return False
+    return True
 
 
 def filter_of(field: str, values: Callable[[], Iterable[str]]) -> type[admin.SimpleListFilter]:
@@ -89,6 +153,11 @@ def filter_of(field: str, values: Callable[[], Iterable[str]]) -> type[admin.Sim
 def row_number(text: str | None) -> int | None:
     """A row's number from a URL; None for anything else."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
+
+
+def reason_in_short(text: str) -> str:
+    """A failure's kind, for who may not see what customers said: what follows the colon may quote a record."""
+    return text.partition(":")[0]
 
 
 def block(content: bytes | str) -> SafeString:

@@ -42,6 +42,16 @@ def ensure() -> None:
         group.permissions.set([*seen, *Permission.objects.filter(named)])
 
 
+def has_role(request: HttpRequest) -> bool:
+    """Whether this login may do anything at all; being on the staff is not enough."""
+    return request.user.is_active and bool(request.user.get_all_permissions())
+
+
+def may_look(request: HttpRequest) -> bool:
+    """Whether the product's figures are open to this login."""
+    return any(request.user.has_module_perms(app) for app in SEEN_APPS)
+
+
 def may_see_payloads(request: HttpRequest) -> bool:
     """Whether what customers said may be shown: payloads, ``data``, files, participants."""
     return request.user.has_perm(SEE_PAYLOADS)

@@ -20,7 +20,7 @@ CSRF_TRUSTED_ORIGINS = env.words("EVERMUSE_CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "ingest.activity.apps.ActivityConfig",  # before the theme: its template is the admin's index
-    "unfold",
+    "evermuse.theme_app.ThemeConfig",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -118,6 +118,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 CSRF_FAILURE_VIEW = "ingest.exception_handler.csrf_failed"
 SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_AGE = 12 * 3600
 # HTTPS ends at the proxy in front; EVERMUSE_HTTPS says that there is one.
 EVERMUSE_HTTPS = env.flag("EVERMUSE_HTTPS", default=False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = EVERMUSE_HTTPS

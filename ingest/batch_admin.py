@@ -9,7 +9,14 @@ from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import Media
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed, StreamingHttpResponse
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    StreamingHttpResponse,
+)  # fmt: skip
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
 from unfold.decorators import display
@@ -17,7 +24,7 @@ from unfold.decorators import display
 from attachments import fetching, storage
 from attachments.models import AttachmentTally
 from evermuse import audit, wake
-from evermuse.admin import PipelineAdmin, block, filter_of, pretty, row_number
+from evermuse.admin import PipelineAdmin, block, filter_of, pretty, reason_in_short, row_number
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
 from evermuse.roles import may_act, may_see_payloads
 from ingest import batch_story, batches, reprocessing
@@ -56,6 +63,7 @@ class BatchAdmin(PipelineAdmin):
         "created_at", "completed_at",
     )  # fmt: skip
     list_filter = ("status", "workspace", filter_of("type", _types), filter_of("source", _sources))
+    lookups = ("status__exact", "workspace__id__exact")
     list_select_related = ("workspace",)
     search_fields = ("id__exact", "source")
     search_help_text = "Batch number or id, or the beginning of a source label"
@@ -99,6 +107,7 @@ class BatchAdmin(PipelineAdmin):
         mine = [
             path("<int:batch_id>/act/", wrap(self.act_view), name="ingest_batch_act"),
             path("<int:batch_id>/payload/", wrap(self.payload_view), name="ingest_batch_payload"),
+            path("<int:batch_id>/archive/", wrap(self.archive_view), name="ingest_batch_archive"),
             path("<int:batch_id>/rejected.ndjson", wrap(self.rejected_view), name="ingest_batch_rejected"),
         ]
         return [*mine, *super().get_urls()]
@@ -108,7 +117,9 @@ class BatchAdmin(PipelineAdmin):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         _allow(request)
-        batch = get_object_or_404(Batch, pk=batch_id)
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        batch = get_object_or_404(Batch, pk=_number(batch_id))
         if request.POST.get("act") == "retry":
             if _retry(request, batch):
                 messages.success(request, "Set going again. This page follows it.")
@@ -123,6 +134,7 @@ class BatchAdmin(PipelineAdmin):
     def payload_view(self, request: HttpRequest, batch_id: int) -> HttpResponse:
         """The body of the request, byte for byte, decompressed, as a download."""
         batch = self._of_payloads(request, batch_id)
+        audit.record(request, batch, "Body downloaded")
         answer = HttpResponse(batches.content_of(batch.payload), content_type=batch.payload.media_type)
         suffix = "ndjson" if batch.payload.media_type.endswith("ndjson") else "json"
         answer["Content-Disposition"] = f'attachment; filename="{batch.public_id}.{suffix}"'
@@ -131,6 +143,7 @@ class BatchAdmin(PipelineAdmin):
     def rejected_view(self, request: HttpRequest, batch_id: int) -> StreamingHttpResponse:
         """The rejected records as NDJSON: the lines of the API's error endpoint."""
         batch = self._of_payloads(request, batch_id)
+        audit.record(request, batch, "Rejected records downloaded")
         answer = ndjson(
             lambda after: selectors.rejected_page(
                 batch.pk, batch.record_count, after=after, limit=STREAM_PAGE, single_line=True
@@ -139,18 +152,36 @@ class BatchAdmin(PipelineAdmin):
         answer["Content-Disposition"] = f'attachment; filename="{batch.public_id}-rejected.ndjson"'
         return answer
 
+    def archive_view(self, request: HttpRequest, batch_id: int) -> HttpResponse:
+        """The archive object, by a URL of the object store that ends within the hour."""
+        batch = self._of_payloads(request, batch_id)
+        archived = batch_story.archived_object(batch)
+        if archived is None:
+            raise Http404
+        audit.record(request, batch, "Archive object downloaded")
+        return redirect(_archive_url(batch, archived))
+
     def _of_payloads(self, request: HttpRequest, batch_id: int) -> Batch:
         if not (may_see_payloads(request) and self.has_view_permission(request)):
             raise PermissionDenied
-        return get_object_or_404(Batch.objects.select_related("payload"), pk=batch_id)
+        return get_object_or_404(Batch.objects.select_related("payload"), pk=_number(batch_id))
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponseBase:
         batch = Batch.objects.select_related("workspace", "api_key").filter(pk=row_number(object_id) or 0).first()
         shown = _page(request, batch) if batch and self.has_view_permission(request, batch) else {}
+        if batch and any(row["payload"] for row in shown.get("rejected", [])):
+            audit.read(request, batch, "Rejected records seen")
         answer: HttpResponseBase = super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
         return answer
+
+
+def _number(number: int) -> int:
+    """A batch's number from a path; Http404 beyond what a column holds."""
+    if number >= 2**63:
+        raise Http404
+    return number
 
 
 def _allow(request: HttpRequest) -> None:
@@ -192,23 +223,25 @@ def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
     sees_payloads = may_see_payloads(request)
     tally = AttachmentTally.objects.filter(batch_id=batch.pk).first()
     archived = batch_story.archived_object(batch)
-    rejected = batch_story.rejected(batch, start=row_number(request.GET.get("rejected")) or 0)
-    files = batch_story.files(batch, start=row_number(request.GET.get("files")) or 0)
+    rejected = batch_story.rejected(batch, start=_index(request.GET.get("rejected")))
+    files = batch_story.files(batch, start=_index(request.GET.get("files")))
+    # A landing that is under way writes its verdict anew: what it finds is shown when it has landed.
+    shows_payloads = sees_payloads and batch.status != Batch.Status.LANDING
     return {
         "title": batch.public_id,
         "batch": batch,
-        "steps": [(step, batch_story.in_words(step.after)) for step in batch_story.timeline(batch)],
+        "steps": [(step, batch_story.in_words(step.after)) for step in batch_story.timeline(batch, sees_payloads)],
+        "failure": batch.failure if sees_payloads else reason_in_short(batch.failure),
         "is_settled": batch.status in {Batch.Status.COMPLETE, Batch.Status.FAILED},
         "took": batch_story.in_words(batch.completed_at - batch.created_at if batch.completed_at else None),
         "outcomes": batch_story.outcomes(batch),
-        "error_groups": batch_story.error_groups(batch),
-        "rejected": [_rejected(row, sees_payloads) for row in rejected.rows],
+        "error_groups": batch_story.error_groups(batch, sees_payloads),
+        "rejected": [_rejected(row, sees_payloads, shows_payloads) for row in rejected.rows],
         "rejected_following": rejected.following,
         "files": files.rows,
         "files_following": files.following,
         "tally": tally,
         "archived": archived,
-        "archive_url": _archive_url(batch, archived) if archived and sees_payloads else None,
         "api_key_url": reverse("admin:ingest_apikey_change", args=[batch.api_key_id]) if batch.api_key_id else None,
         "flower_url": f"{settings.EVERMUSE_FLOWER_URL.rstrip('/')}/tasks?name=ingest.land_batches",
         "may_act": may_act(request),
@@ -217,9 +250,14 @@ def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
     }
 
 
-def _rejected(row: RejectedRecord, sees_payloads: bool) -> dict[str, Any]:
-    payload = (pretty if row.is_json else block)(bytes(row.payload)) if sees_payloads else None
-    return {"index": row.index, "errors": batch_story.errors_of(row), "payload": payload}
+def _index(text: str | None) -> int:
+    """A record's index from a query; 0 for anything that is none."""
+    return min(row_number(text) or 0, 2**31 - 1)
+
+
+def _rejected(row: RejectedRecord, sees_payloads: bool, shows_payloads: bool) -> dict[str, Any]:
+    payload = (pretty if row.is_json else block)(bytes(row.payload)) if shows_payloads else None
+    return {"index": row.index, "errors": batch_story.errors_of(row, sees_payloads), "payload": payload}
 
 
 def _archive_url(batch: Batch, archived: Any) -> str:

@@ -10,8 +10,9 @@ from typing import Any
 from django.db.models import Prefetch
 
 from attachments.models import Attachment, DownloadAttempt
+from evermuse.admin import reason_in_short
 from ingest.models import Batch
-from ingest.problems.pointers import generalise
+from ingest.problems.pointers import generalise, without_client_names
 from lake.models import ArchivedObject, BatchOutcomes, RejectedRecord
 from lake.outcomes import NAMES
 
@@ -37,11 +38,12 @@ class Step:
         return self.at is not None
 
 
-def timeline(batch: Batch) -> list[Step]:
+def timeline(batch: Batch, sees_payloads: bool) -> list[Step]:
     """Accepted, landed, processing, complete; or failed where it ended so."""
+    failure = batch.failure if sees_payloads else reason_in_short(batch.failure)
     instants: list[tuple[str, datetime | None, str]] = [("Accepted", batch.created_at, "committed, answered with 202")]
     if batch.status == Status.FAILED and batch.landed_at is None:
-        instants.append(("Failed", batch.completed_at or batch.created_at, batch.failure))
+        instants.append(("Failed", batch.completed_at or batch.created_at, failure))
     else:
         instants += [
             ("Landed", batch.landed_at, "archived and indexed"),
@@ -76,14 +78,16 @@ class ErrorGroup:
     count: int = 0
 
 
-def error_groups(batch: Batch) -> list[ErrorGroup]:
-    """The errors by code and field, the most frequent first."""
+def error_groups(batch: Batch, sees_payloads: bool) -> list[ErrorGroup]:
+    """The errors by code and field, the most frequent first; without clients' words where these may not be seen."""
     found: dict[tuple[str, str], ErrorGroup] = {}
     rows = RejectedRecord.objects.filter(batch_id=batch.pk).order_by("index").values_list("errors", flat=True)
     for text in rows[:GROUPED_RECORDS]:
         for error in json.loads(text):
             code, field = error["code"], generalise(error["pointer"])
-            group = found.setdefault((code, field), ErrorGroup(code, field, error["message"]))
+            field = field if sees_payloads else without_client_names(field)
+            message = error["message"] if sees_payloads else ""
+            group = found.setdefault((code, field), ErrorGroup(code, field, message))
             group.count += 1
     return sorted(found.values(), key=lambda group: (-group.count, group.code, group.field))
 
@@ -121,10 +125,12 @@ def archived_object(batch: Batch) -> ArchivedObject | None:
     return ArchivedObject.objects.filter(batch_id=batch.pk).first()
 
 
-def errors_of(row: RejectedRecord) -> list[dict[str, str]]:
-    """A rejected record's errors."""
+def errors_of(row: RejectedRecord, sees_payloads: bool) -> list[dict[str, str]]:
+    """A rejected record's errors; codes and the envelope's own fields alone where clients' words may not be seen."""
     found: list[dict[str, str]] = json.loads(row.errors)
-    return found
+    if sees_payloads:
+        return found
+    return [{"code": one["code"], "message": without_client_names(generalise(one["pointer"]))} for one in found]
 
 
 def in_words(duration: timedelta | None) -> str:

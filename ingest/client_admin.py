@@ -12,13 +12,14 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 
+from evermuse.admin import RoleAware
 from ingest import key_states, workspaces
 from ingest.models import MAX_LIVE_KEYS, ApiKey, Product, Project, Workspace
 
 ASSETS = Media(css={"all": ["ingest/clients.css"]}, js=["ingest/copy.js"])
 
 
-class _ClientAdmin(ModelAdmin):  # type: ignore[misc]
+class _ClientAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     """Deleted one at a time, and only what nothing was sent for.
 
     Names stay as they were given: records, terms and the object store's keys carry them.
@@ -125,6 +126,7 @@ class ProductAdmin(_ClientAdmin):
     lasting = ("product_id", "workspace")
     list_display = ("product_id", "workspace")
     list_filter = ("workspace",)
+    lookups = ("workspace__id__exact",)
     list_select_related = ("workspace",)
     search_fields = ("product_id",)
     autocomplete_fields = ("workspace",)
@@ -135,6 +137,7 @@ class ProjectAdmin(_ClientAdmin):
     lasting = ("project_id", "product", "workspace")
     list_display = ("project_id", "product", "workspace")
     list_filter = ("workspace",)
+    lookups = ("workspace__id__exact",)
     list_select_related = ("workspace", "product")
     search_fields = ("project_id", "product__product_id")
     autocomplete_fields = ("workspace", "product")

@@ -18,6 +18,7 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from evermuse import audit
+from evermuse.admin import RoleAware, row_number
 from ingest import api_keys, key_states
 from ingest.client_admin import ASSETS
 from ingest.models import PERMISSIONS, ApiKey
@@ -74,13 +75,14 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
+class ApiKeyAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     """A key is never changed: it is made, and revoked."""
 
     list_display = (
         "label", "workspace", "prefix", "state", "granted", "rate", "source", "last_used_at", "expires_at", "created_at",
     )  # fmt: skip
     list_filter = (StateFilter, "workspace", "source")
+    lookups = ("workspace__id__exact", "source", "source__exact")
     list_select_related = ("workspace",)
     search_fields = ("label", "prefix", "workspace__name")
     autocomplete_fields = ("workspace",)
@@ -100,7 +102,7 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
     def get_form(self, request: HttpRequest, obj: ApiKey | None = None, change: bool = False, **kwargs: Any) -> Any:
         return super().get_form(request, obj, change, **({} if obj else {"form": ApiKeyForm}) | kwargs)
 
-    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
+    def get_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> Any:
         return self.seen_fields if obj else self.add_fields
 
     def get_readonly_fields(self, request: HttpRequest, obj: ApiKey | None = None) -> tuple[str, ...]:
@@ -117,7 +119,7 @@ class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
         return request.user.has_perm("ingest.change_apikey")
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
-        if not ApiKey.objects.filter(pk=object_id, revoked_at=None).exists():
+        if row_number(str(object_id)) is None or not ApiKey.objects.filter(pk=object_id, revoked_at=None).exists():
             return []
         found: list[Any] = super().get_actions_detail(request, object_id)
         return found

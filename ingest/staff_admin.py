@@ -15,7 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
-from evermuse.admin import PipelineAdmin
+from evermuse.admin import PipelineAdmin, RoleAware
 
 admin.site.unregister([User, Group])
 FLAGS = {ADDITION: "added", DELETION: "deleted"}
@@ -37,6 +37,10 @@ class AuditAdmin(PipelineAdmin):
     search_help_text = "What was done, the row's name or number, or a login"
     date_hierarchy = "action_time"
     ordering: ClassVar = ["-action_time", "-id"]
+    lookups = (
+        "user__id__exact", "content_type__id__exact", "action_flag__exact", "action_time__gte", "action_time__lt",
+        "action_time__year", "action_time__month", "action_time__day",
+    )  # fmt: skip
     fields = ("action_time", "user", "kind", "act", "row", "content_type", "object_id")
 
     @display(description="Kind", label=KIND_LABELS)  # type: ignore[untyped-decorator]
@@ -54,7 +58,7 @@ class AuditAdmin(PipelineAdmin):
 
 
 @admin.register(User)
-class StaffAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
+class StaffAdmin(RoleAware, UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     """Logins. Only a superuser gives single permissions or touches a superuser: a role is all that others hand out."""
 
     form = UserChangeForm
@@ -62,6 +66,7 @@ class StaffAdmin(UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "roles", "is_active", "is_staff", "is_superuser", "last_login")
     list_filter = ("is_active", "is_superuser", "groups")
+    lookups = ("is_active__exact", "is_superuser__exact", "groups__id__exact")
     ORDINARY: ClassVar = [
         (None, {"fields": ("username", "password")}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
@@ -113,5 +118,5 @@ def _is_superuser(request: HttpRequest) -> bool:
 
 
 @admin.register(Group)
-class RoleAdmin(GroupAdmin, ModelAdmin):  # type: ignore[misc]
+class RoleAdmin(RoleAware, GroupAdmin, ModelAdmin):  # type: ignore[misc]
     """Roles: made by bootstrap, which sets their permissions again."""

@@ -1,12 +1,14 @@
 """Operators' view of the lake."""
 
-from typing import ClassVar
+import json
+from typing import Any, ClassVar
 
 from django.contrib import admin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from evermuse import audit, roles
 from evermuse.admin import PipelineAdmin, block, pretty
 from lake.models import ArchivedObject, RejectedRecord
 from lake.record_admin import RecordAdmin
@@ -16,16 +18,29 @@ __all__ = ["ArchivedObjectAdmin", "RecordAdmin", "RejectedRecordAdmin"]
 
 @admin.register(RejectedRecord)
 class RejectedRecordAdmin(PipelineAdmin):
-    list_display = ("batch", "index", "first_error")
+    list_display = ("batch", "index", "codes", "first_error")
     list_select_related = ("batch",)
-    search_fields = ("=batch__id", "errors")
-    search_help_text = "Batch number, or a part of the errors"
+    search_fields = ("=batch__id",)
+    confidential_search = ("errors",)
+    search_help_text = "Batch number, or a part of the errors for who may see them"
+    lookups = ("batch__id__exact",)
     ordering: ClassVar = ["-batch_id", "index"]
-    fields = ("batch", "index", "reasons", "as_sent")
-    confidential = ("as_sent",)
+    fields = ("batch", "index", "codes", "reasons", "as_sent")
+    # Messages quote what was sent, and pointers its names.
+    confidential = ("first_error", "reasons", "as_sent")
 
-    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        return lookup == "batch__id__exact" or super().lookup_allowed(lookup, value, request)
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponseBase:
+        row = self.get_object(request, object_id)
+        if row and self.has_view_permission(request, row) and roles.may_see_payloads(request):
+            audit.read(request, row, "Rejected record seen")
+        answer: HttpResponseBase = super().change_view(request, object_id, form_url, extra_context)
+        return answer
+
+    @admin.display(description="Codes")
+    def codes(self, obj: RejectedRecord) -> str:
+        return ", ".join(dict.fromkeys(error["code"] for error in json.loads(obj.errors)))
 
     @admin.display(description="First error")
     def first_error(self, obj: RejectedRecord) -> SafeString:
@@ -43,5 +58,6 @@ class RejectedRecordAdmin(PipelineAdmin):
 @admin.register(ArchivedObject)
 class ArchivedObjectAdmin(PipelineAdmin):
     list_display = ("batch", "record_count", "size", "uri", "created_at")
+    confidential = ("uri",)
     search_fields = ("=batch__id",)
     ordering: ClassVar = ["-batch_id"]

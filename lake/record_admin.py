@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
-from evermuse import public_ids
+from evermuse import audit, public_ids, roles
 from evermuse.admin import PipelineAdmin, block, filter_of, pretty
 from lake import frames, record_search, selectors, terms
 from lake.envelope import RECORD_TYPES
@@ -27,9 +27,12 @@ class RecordAdmin(PipelineAdmin):
 
     list_display = ("public_id", "workspace", "type", "product_id", "event_at", "version", "updated_at")
     list_filter = ("workspace", filter_of("type", lambda: sorted(RECORD_TYPES)), "event_at")
+    lookups = ("workspace__id__exact", "event_at__gte", "event_at__lt")
     list_select_related = ("workspace",)
     search_fields = ("id",)
-    search_help_text = "Record id, vendor id (key:value), thread, participant, tag or project, exactly"
+    search_help_text = (
+        "Record id; for who may see payloads also vendor id (key:value), thread, participant, tag, project"
+    )
     # The index `record_by_change` begins with the workspace: so does the order, and no page sorts all records.
     ordering: ClassVar = ["-workspace_id", "-updated_at", "-id"]
     fields = (
@@ -47,9 +50,21 @@ class RecordAdmin(PipelineAdmin):
         digits = wanted.removeprefix("rec_").replace("-", "").lower()
         if len(digits) == 32 and all(c in "0123456789abcdef" for c in digits):
             return queryset.filter(id=digits), False
+        if not roles.may_see_payloads(request):
+            # What a search finds tells what customers said as well as a page does.
+            return queryset.none(), False
         workspaces = Record._meta.get_field("workspace").related_model._default_manager.values_list("pk", flat=True)
         any_term = [terms.term(pk, name, wanted) for pk in workspaces for name in SEARCHED]
         return queryset.filter(pk__in=record_search.ids_of(any_term)), False
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponseBase:
+        record = self.get_object(request, object_id)
+        if record and self.has_view_permission(request, record) and roles.may_see_payloads(request):
+            audit.read(request, record, "Record seen")
+        answer: HttpResponseBase = super().change_view(request, object_id, form_url, extra_context)
+        return answer
 
     @admin.display(description="Record")
     def public_id(self, obj: Record) -> str:

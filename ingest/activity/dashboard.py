@@ -1,5 +1,6 @@
 """The admin's index: the same figures as page, as parts that replace themselves, and as numbers."""
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +12,7 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
+from evermuse import roles
 from evermuse.navigation import changelist
 from ingest.activity import charts, selectors, surroundings, wording
 from ingest.activity.models import Metric
@@ -18,6 +20,7 @@ from ingest.activity.selectors import MAX_COUNTED, PERIODS, Figures, Period, Sta
 from ingest.activity.surroundings import Surroundings
 from ingest.health import OK
 from ingest.models import Batch, Workspace
+from ingest.problems import pointers
 
 PARTS = ("notices", "cards", "statuses", "reasons", "hosts", "surroundings", "counted")
 TOP = 10
@@ -99,7 +102,7 @@ def _figures(request: HttpRequest, choice: Choice, asked: surroundings.Asked | N
         "tables": tables,
         "cards": _cards(request, choice, numbers),
         "statuses": _statuses(request, choice, standing),
-        "reasons": _reasons(figures),
+        "reasons": _reasons(figures, sees_payloads=roles.may_see_payloads(request)),
         "hosts": _hosts(request, figures),
         "around": _around(around),
         "notices": _notices(standing, around, lag),
@@ -188,18 +191,16 @@ def _statuses(request: HttpRequest, choice: Choice, standing: Standing) -> list[
     ]
 
 
-def _reasons(figures: Figures) -> list[dict[str, str]]:
-    found = figures.labels.get(Metric.REJECTED_REASON, {})
-    top = sorted(((n, label) for label, n in found.items() if n > 0), key=lambda one: (-one[0], one[1]))[:TOP]
+def _reasons(figures: Figures, *, sees_payloads: bool) -> list[dict[str, str]]:
+    found: Counter[tuple[str, str]] = Counter()
+    for label, n in figures.labels.get(Metric.REJECTED_REASON, {}).items():
+        code, _, pointer = label.partition(" ")
+        found[code, pointer if sees_payloads else pointers.without_client_names(pointer)] += n
+    top = sorted(((n, key) for key, n in found.items() if n > 0), key=lambda one: (-one[0], one[1]))[:TOP]
     rejected = figures.total(Metric.RECORDS_REJECTED)
     return [
-        {
-            "code": label.partition(" ")[0],
-            "pointer": label.partition(" ")[2],
-            "count": wording.number(n),
-            "share": wording.share(n, rejected),
-        }
-        for n, label in top
+        {"code": code, "pointer": pointer, "count": wording.number(n), "share": wording.share(n, rejected)}
+        for n, (code, pointer) in top
     ]
 
 

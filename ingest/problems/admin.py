@@ -18,8 +18,8 @@ from unfold.decorators import display
 
 from evermuse import audit
 from evermuse.admin import PipelineAdmin, pretty, row_number
-from evermuse.roles import may_act
-from ingest.problems import explanations, jobs, pages, selectors, services
+from evermuse.roles import may_act, may_see_payloads
+from ingest.problems import explanations, jobs, pages, pointers, selectors, services
 from ingest.problems.models import Alert, Job, Problem
 
 STATE_LABELS = {"open": "danger", "muted": "default", "resolved": "success"}
@@ -68,8 +68,10 @@ class ProblemAdmin(_Styled):
     list_display = ("what", "who", "number", "trend", "first_seen", "last_seen", "condition")
     list_filter = (StateFilter, "kind", "workspace")
     list_select_related = ("workspace",)
-    search_fields = ("code", "field", "party", "workspace__name", "sample_message")
-    search_help_text = "Code, field, source label, vendor host, workspace, or a part of the message"
+    lookups = ("kind__exact", "workspace__id__exact")
+    search_fields = ("code", "party", "workspace__name")
+    confidential_search = ("field", "sample_message")
+    search_help_text = "Code, source label, vendor host, workspace; for who may see payloads also field and message"
     ordering: ClassVar = ["-last_seen_at", "-id"]
     list_filter_sheet = False
     list_fullwidth = True
@@ -84,13 +86,32 @@ class ProblemAdmin(_Styled):
         actions: dict[str, Any] = super().get_actions(request)
         return actions if may_act(request) else {}
 
+    def get_search_fields(self, request: HttpRequest) -> Any:
+        found = super().get_search_fields(request)
+        # The envelope's own fields are no secret: who looks for one finds its groups, whatever the role.
+        words = request.GET.get("q", "").split()
+        is_ours = words and all(pointers.is_part_of_known(word) for word in words)
+        return (*found, "field") if is_ours and "field" not in found else found
+
+    def get_list_display(self, request: HttpRequest) -> Any:
+        shown = super().get_list_display(request)
+        return shown if may_see_payloads(request) else ["what_in_general" if n == "what" else n for n in shown]
+
+    @admin.display(description="What", ordering="code")
+    def what_in_general(self, obj: Problem) -> SafeString:
+        """Without names that a client chose."""
+        return self._what(obj, pages.field_in_words(obj, sees_payloads=False))
+
     @admin.display(description="What", ordering="code")
     def what(self, obj: Problem) -> SafeString:
+        return self._what(obj, pages.field_in_words(obj, sees_payloads=True))
+
+    def _what(self, obj: Problem, field: str) -> SafeString:
         return format_html(
             '<span class="problem-title">{}</span><span class="problem-code">{}{}</span>',
             explanations.of(obj.kind, obj.code).title,
             obj.code,
-            f" · {field}" if (field := pages.field_in_words(obj)) else "",
+            f" · {field}" if field else "",
         )
 
     @admin.display(description="Who", ordering="party")
@@ -158,7 +179,9 @@ class ProblemAdmin(_Styled):
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         _allow(request)
-        problem = get_object_or_404(Problem, pk=problem_id)
+        problem = get_object_or_404(Problem, pk=row_number(str(problem_id)) or 0)
+        if not self.has_view_permission(request, problem):
+            raise PermissionDenied
         act = request.POST.get("act", "")
         if act == "retry":
             _, is_new = _request_retry(request, problem)
@@ -174,17 +197,19 @@ class ProblemAdmin(_Styled):
 
     def progress_view(self, request: HttpRequest, problem_id: int) -> JsonResponse:
         """The latest job's progress, as the page shows it."""
-        problem = get_object_or_404(Problem, pk=problem_id)
+        problem = get_object_or_404(Problem, pk=row_number(str(problem_id)) or 0)
         if not self.has_view_permission(request, problem):
             raise PermissionDenied
         job = selectors.latest_job(problem)
-        return JsonResponse({"job": pages.progress(job) if job else None})
+        return JsonResponse({"job": pages.progress(job, sees_payloads=may_see_payloads(request)) if job else None})
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
     ) -> HttpResponseBase:
         problem = Problem.objects.select_related("workspace").filter(pk=row_number(object_id) or 0).first()
         shown = pages.of_problem(request, problem) if problem and self.has_view_permission(request, problem) else {}
+        if problem and shown.get("sample_payload"):
+            audit.read(request, problem, "Sample record seen")
         answer: HttpResponseBase = super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
         return answer
 
@@ -216,6 +241,9 @@ class JobAdmin(_Styled):
 
     list_display = ("name", "group", "condition", "bar", "done", "skipped", "requested_by", "created_at", "finished_at")
     list_filter = ("state",)
+    lookups = ("state__exact",)
+    # The text of a fault may quote a row.
+    confidential = ("error",)
     list_select_related = ("problem", "problem__workspace", "requested_by")
     ordering: ClassVar = ["-id"]
     fields = (
@@ -245,7 +273,7 @@ class JobAdmin(_Styled):
 
     @admin.display(description="Why skipped")
     def why_skipped(self, obj: Job) -> str:
-        return "; ".join(pages.progress(obj)["reasons"]) or "–"
+        return "; ".join(pages.reasons(obj)) or "–"
 
 
 @admin.register(Alert)
@@ -254,6 +282,7 @@ class AlertAdmin(PipelineAdmin):
 
     list_display = ("event", "channel", "created_at", "sent_at", "attempts", "next_attempt_at", "last_error")
     list_filter = ("channel", "event")
+    lookups = ("channel__exact", "event__exact")
     ordering: ClassVar = ["-id"]
     fields = ("event", "channel", "created_at", "sent_at", "attempts", "next_attempt_at", "last_error", "told")
 

@@ -6,6 +6,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from ingest.problems.pointers import without_client_names
+
 
 class Problem(models.Model):
     """A group of failures of one kind: the same code, field and client or vendor host.
@@ -59,7 +61,9 @@ class Problem(models.Model):
         ]
 
     def __str__(self) -> str:
-        return " · ".join(part for part in (self.code, self.field, self.party) if part)
+        # In titles and the audit log, for everybody's eyes: without names that a client chose.
+        field = without_client_names(self.field) if self.kind == self.Kind.RECORDS else self.field
+        return " · ".join(part for part in (self.code, field, self.party) if part)
 
     @property
     def is_measured(self) -> bool:

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from evermuse import public_ids
-from evermuse.admin import block, pretty, row_number
+from evermuse.admin import block, pretty, reason_in_short, row_number
 from evermuse.roles import may_act, may_see_payloads
 from ingest.problems import explanations, pointers, selectors, services, sparkline
 from ingest.problems.models import Job, Problem
@@ -21,7 +21,8 @@ def of_problem(request: HttpRequest, problem: Problem) -> dict[str, Any]:
     [counted] = selectors.with_day(Problem.objects.filter(pk=problem.pk))
     job = selectors.latest_job(problem)
     page = selectors.affected(problem, before=row_number(request.GET.get("before")))
-    record = selectors.sample_record(problem) if may_see_payloads(request) else None
+    sees_payloads = may_see_payloads(request)
+    record = selectors.sample_record(problem) if sees_payloads else None
     return {
         "title": explanations.of(problem.kind, problem.code).title,
         "subtitle": str(problem),
@@ -29,18 +30,19 @@ def of_problem(request: HttpRequest, problem: Problem) -> dict[str, Any]:
         "host_url": _host_url(problem),
         "count": f"{problem.count:,}",
         "explanation": explanations.of(problem.kind, problem.code),
-        "field_in_words": field_in_words(problem),
+        "field_in_words": field_in_words(problem, sees_payloads=sees_payloads),
         "trend": trend(counted),
         "trend_in_words": sparkline.in_words(_day(counted), is_measured=problem.is_measured),
-        "job": progress(job) if job else None,
-        "affected": [_affected(row) for row in page.rows],
+        "job": progress(job, sees_payloads=sees_payloads) if job else None,
+        "affected": [_affected(row, sees_payloads) for row in page.rows],
         "following": page.following,
         "is_first_page": "before" not in request.GET,
         "sample_batch": _batch_link(problem.sample_batch) if problem.sample_batch else None,
         "sample_attachment": _attachment_link(problem.sample_attachment) if problem.sample_attachment else None,
         "sample_payload": (pretty if record.is_json else block)(bytes(record.payload)) if record else None,
         "may_act": may_act(request),
-        "may_see_payloads": may_see_payloads(request),
+        "may_see_payloads": sees_payloads,
+        "sample_message": problem.sample_message if sees_payloads else "",
         "acts": _acts(problem) if may_act(request) else [],
     }
 
@@ -61,7 +63,7 @@ def _acts(problem: Problem) -> list[dict[str, str]]:
     return [retry, *[settle[act] for act in possible]]
 
 
-def progress(job: Job) -> dict[str, Any]:
+def progress(job: Job, *, sees_payloads: bool) -> dict[str, Any]:
     """A job's progress: for the page, and for its script."""
     seen = f"{job.done + job.skipped:,} of {job.total:,}" if job.total is not None else "not begun"
     return {
@@ -70,15 +72,20 @@ def progress(job: Job) -> dict[str, Any]:
         "isFinished": job.is_finished,
         "percent": job.percent,
         "text": f"{job.get_state_display().capitalize()}: {seen}, {job.done:,} set going again, {job.skipped:,} skipped.",
-        "reasons": [f"{number:,} skipped: {reason}" for reason, number in sorted(job.reasons.items())],
-        "error": job.error,
+        "reasons": reasons(job),
+        "error": job.error if sees_payloads else reason_in_short(job.error),
         "startedAt": job.started_at and f"{job.started_at:%Y-%m-%d %H:%M:%S} UTC",
         "requestedBy": job.requested_by.get_username() if job.requested_by else "–",
         "url": reverse("admin:problems_job_change", args=[job.pk]),
     }
 
 
-def _affected(row: Any) -> dict[str, Any]:
+def reasons(job: Job) -> list[str]:
+    """What a job skipped, and why."""
+    return [f"{number:,} skipped: {reason}" for reason, number in sorted(job.reasons.items())]
+
+
+def _affected(row: Any, sees_payloads: bool) -> dict[str, Any]:
     """A line of the list: a batch's membership, a batch, or an attachment."""
     if hasattr(row, "record_index"):
         return {
@@ -86,10 +93,11 @@ def _affected(row: Any) -> dict[str, Any]:
             "of": _batch_link(row.batch_id),
             "state": row.state,
             "at": moment(row.completed_at or row.created_at),
-            "more": row.error_message or "–",
+            "more": (row.error_message if sees_payloads else row.error_code) or "–",
         }
     batch = getattr(row, "batch", row)
-    more = f"{row.count:,} × in this batch" if batch is not row else (row.failure or "–")
+    failure = batch.failure if sees_payloads else reason_in_short(batch.failure)
+    more = f"{row.count:,} × in this batch" if batch is not row else failure or "–"
     return {
         "link": _batch_link(batch.pk),
         "of": None,
@@ -124,9 +132,11 @@ def _attachment_link(number: int) -> SafeString:
     )
 
 
-def field_in_words(problem: Problem) -> str:
-    """The field as a person reads it."""
-    return pointers.in_words(problem.field) if problem.kind == Problem.Kind.RECORDS else problem.field
+def field_in_words(problem: Problem, *, sees_payloads: bool) -> str:
+    """The field as a person reads it; a client's own names become ``[]`` where what customers said may not be seen."""
+    if problem.kind != Problem.Kind.RECORDS:
+        return problem.field
+    return pointers.in_words(problem.field if sees_payloads else pointers.without_client_names(problem.field))
 
 
 def _day(problem: Problem) -> list[int]:

@@ -47,6 +47,11 @@ def without_client_names(field: str) -> str:
     return "".join(f"/{part if part in KNOWN else ANY}" for part in field.split("/")[1:])
 
 
+def is_part_of_known(word: str) -> bool:
+    """Whether a word is in a name of the envelope; too short ones, which are in any name, are not."""
+    return len(word) >= 4 and any(word in name for name in KNOWN)
+
+
 def in_words(field: str) -> str:
     """``/_participants/*/email`` as a person reads it: ``_participants[].email``."""
     return field.replace(f"/{ANY}", "[]").replace("/", ".").lstrip(".")

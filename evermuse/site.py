@@ -1,0 +1,69 @@
+"""The admin site: who gets in, for how long, and what no URL of it may hold."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from django.core.exceptions import BadRequest, PermissionDenied
+from django.core.paginator import InvalidPage
+from django.db import DataError
+from django.http import HttpRequest, HttpResponseBase
+from django.utils import timezone
+from unfold.sites import UnfoldAdminSite
+
+from evermuse import roles
+
+# Counted from the login, whatever is done meanwhile.
+SESSION_LIFETIME = timedelta(hours=12)
+# What a login without a role still needs.
+OPEN = frozenset({"logout", "password_change", "password_change_done"})
+
+
+class Site(UnfoldAdminSite):  # type: ignore[misc]
+    """Unfold's, with a role as the condition of every page."""
+
+    def admin_view(self, view: Callable[..., HttpResponseBase], cacheable: bool = False) -> Any:
+        inner: Callable[..., HttpResponseBase] = super().admin_view(view, cacheable)
+
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            _refuse_nul(request)
+            name = request.resolver_match.url_name if request.resolver_match else None
+            if self.has_permission(request) and name not in OPEN and not roles.has_role(request):
+                raise PermissionDenied
+            try:
+                return inner(request, *args, **kwargs)
+            except (DataError, OverflowError) as error:
+                # A value that the conversion of a filter let through, such as a year beyond the calendar.
+                raise BadRequest("A value is none that the database takes.") from error
+
+        # Django looks at these marks of the view that it is given.
+        for mark in ("csrf_exempt", "login_required"):
+            if hasattr(inner, mark):
+                setattr(guarded, mark, getattr(inner, mark))
+        return guarded
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        answer: HttpResponseBase = super().login(request, extra_context)
+        if request.method == "POST" and answer.status_code == 302 and request.user.is_authenticated:
+            request.session.set_expiry(timezone.now() + SESSION_LIFETIME)
+        return answer
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        if not roles.may_look(request):
+            raise PermissionDenied
+        answer: HttpResponseBase = super().index(request, extra_context)
+        return answer
+
+    def search(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
+        try:
+            answer: HttpResponseBase = super().search(request, extra_context)
+        except (InvalidPage, ValueError) as error:
+            raise BadRequest("page must be the number of a page.") from error
+        return answer
+
+
+def _refuse_nul(request: HttpRequest) -> None:
+    """No column holds NUL, and psycopg raises an error for it at the query."""
+    named = (request.path, *request.GET, *(value for values in request.GET.lists() for value in values[1]))
+    if any("\0" in text for text in named):
+        raise BadRequest("The URL holds a NUL character.")

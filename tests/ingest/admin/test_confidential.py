@@ -1,0 +1,244 @@
+"""What customers said reaches no login that may not see it: not by a page, a filter, a search, an order or a download."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db.models import Model
+from django.test import Client, RequestFactory
+from django.urls import reverse
+
+from attachments.models import Attachment
+from ingest.models import Batch
+from ingest.problems.models import Problem
+from lake.models import Record, RejectedRecord
+from tests.http_client import ApiClient
+from tests.ingest.admin.planted import CONFIDENTIAL, SECRET, addresses, plant
+
+Login = Callable[[str], Client]
+# Lists of who works here: closed to viewers altogether.
+STAFF = ("/logentry/", "/user/", "/group/")
+FOR_PEOPLE = {"login", "logout", "password_change", "password_change_done"}
+# What an operator is shown by pages and by search; that viewers are not is what this module is about.
+OPERATIONS = ("exact", "iexact", "contains", "startswith", "regex", "gt", "lt", "in", "isnull", "range")
+
+
+@pytest.fixture
+def planted(api: ApiClient) -> ApiClient:
+    plant(api)
+    return api
+
+
+def read(answer: Any) -> str:
+    content = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    return str(content.decode(errors="replace")) + str(answer.headers)
+
+
+def get(client: Client, path: str, **query: str) -> Any:
+    client.raise_request_exception = False
+    return client.get(path, query) if query else client.get(path)
+
+
+def lists() -> Iterator[tuple[type[Model], str]]:
+    for model in admin.site._registry:
+        yield model, reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+
+
+def counted(answer: Any) -> Any:
+    """How many rows a list found; its status where it shows none."""
+    shown = getattr(answer, "context", None)
+    return shown["cl"].result_count if answer.status_code == 200 and shown and "cl" in shown else answer.status_code
+
+
+def test_no_address_of_the_admin_shows_a_viewer_what_was_said(planted: ApiClient, login: Login) -> None:
+    viewer, seen = login("viewer"), set()
+    for name, path in addresses():
+        answer = get(viewer, path)
+        assert answer.status_code < 500, path
+        echoed = read(answer).replace(path, "").replace(f"term={SECRET}", "")
+        assert SECRET not in echoed or name == "search", path
+        seen |= {name} if answer.status_code == 200 else set()
+    assert len(seen) > 25, seen
+
+
+def test_an_operator_is_shown_it(planted: ApiClient, login: Login) -> None:
+    operator = login("operator")
+    told = {name for name, path in addresses() if "term" not in path and SECRET in read(get(operator, path))}
+    assert told >= {
+        "ingest_batch_change", "ingest_batch_payload", "ingest_batch_rejected", "lake_record_change",
+        "lake_rejectedrecord_change", "lake_rejectedrecord_changelist", "attachments_attachment_change",
+        "problems_problem_change", "problems_problem_changelist", "problems_job_change", "overview", "index",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("who", ["", "anonymous"])
+def test_without_a_role_there_is_nothing(planted: ApiClient, login: Login, who: str) -> None:
+    client = Client() if who else login("")
+    for name, path in addresses():
+        if name in FOR_PEOPLE:
+            continue
+        answer = get(client, path)
+        assert answer.status_code == (302 if who else 403), path
+        assert SECRET not in read(answer).replace(SECRET, "", path.count(SECRET) * 3)
+
+
+def columns(model: type[Model]) -> Iterator[str]:
+    """Names of columns, and of the columns of related rows."""
+    for column in model._meta.get_fields():
+        if not getattr(column, "concrete", False):
+            yield getattr(column, "related_name", None) or column.name
+            continue
+        yield column.name
+        if column.is_relation and column.related_model is not None:
+            yield from (f"{column.name}__{other.name}" for other in column.related_model._meta.concrete_fields)
+
+
+# By which a viewer's URL may narrow a list; nothing in them was said by a customer.
+OPEN = {
+    "ingest.Batch": {"status__exact", "workspace__id__exact"},
+    "ingest.Product": {"workspace__id__exact"}, "ingest.Project": {"workspace__id__exact"},
+    "ingest.ApiKey": {"workspace__id__exact", "source", "source__exact"},
+    "lake.Record": {"workspace__id__exact", "event_at__gte", "event_at__lt"},
+    "lake.RejectedRecord": {"batch__id__exact"},
+    "attachments.Attachment": {
+        "state__exact", "workspace__id__exact", "batch__id__exact", "host", "host__exact", "error_code",
+        "error_code__exact",
+    },
+    "problems.Problem": {"kind__exact", "workspace__id__exact"},
+    "problems.Job": {"state__exact"},
+    "problems.Alert": {"channel__exact", "event__exact"},
+}  # fmt: skip
+
+
+def test_a_viewers_url_filters_by_open_columns_alone(planted: ApiClient, login: Login, rf: RequestFactory) -> None:
+    viewer = login("viewer")
+    request = rf.get("/")
+    request.user = User.objects.get(groups__name="viewer")
+    for model, path in lists():
+        registered = admin.site._registry[model]
+        names = [f"{column}{end}" for column in columns(model) for end in ("", *(f"__{one}" for one in OPERATIONS))]
+        allowed = {name for name in names if registered.lookup_allowed(name, SECRET, request)}
+        assert allowed <= OPEN.get(model._meta.label, set()) | {"state", "type", "source"} or path.endswith(STAFF), path
+        if get(viewer, path).status_code == 200:
+            for column in {*CONFIDENTIAL.get(model, ()), "digest", "nothing"} - {"source"}:
+                for name in (column, f"{column}__startswith"):
+                    assert get(viewer, path, **{name: SECRET}).status_code == 400, (path, name)
+
+
+def test_a_filter_of_an_operator_and_an_administrator_is_listed_too(planted: ApiClient, login: Login) -> None:
+    administrator = login("administrator")
+    for path, name in (
+        (reverse("admin:auth_user_changelist"), "password__startswith"),
+        (reverse("admin:ingest_apikey_changelist"), "digest__contains"),
+        (reverse("admin:admin_logentry_changelist"), "user__password__startswith"),
+        (reverse("admin:problems_job_changelist"), "requested_by__password__startswith"),
+        (reverse("admin:lake_record_changelist"), "digest"),
+    ):
+        assert get(administrator, path, **{name: "x"}).status_code == 400, (path, name)
+
+
+def test_a_viewers_search_finds_nothing_by_what_was_said(planted: ApiClient, login: Login) -> None:
+    viewer, operator = login("viewer"), login("operator")
+    found: dict[str, int] = {}
+    words = [SECRET, f"{SECRET}:{SECRET}", f"{SECRET}@x.example"]
+    for model, path in lists():
+        if get(viewer, path).status_code == 403:
+            continue
+        state = {"state": "all"} if model is Problem else {}
+        # All rows where a list has no search.
+        nothing = counted(get(viewer, path, q="never-said-by-anybody", **state))
+        for word in words:
+            assert counted(get(viewer, path, q=word, **state)) == nothing, (path, word)
+            found[model._meta.label] = found.get(model._meta.label, 0) + counted(get(operator, path, q=word, **state))
+    assert {label for label, n in found.items() if n} >= {"lake.Record", "lake.RejectedRecord", "problems.Problem"}
+
+
+def test_a_viewer_orders_by_no_hidden_column(planted: ApiClient, login: Login) -> None:
+    viewer = login("viewer")
+    for model, path in lists():
+        hidden = set(CONFIDENTIAL.get(model, ()))
+        for column in range(12):
+            answer = get(viewer, path, o=str(column))
+            if answer.status_code == 200:
+                by = {str(name).lstrip("-") for name in answer.context["cl"].queryset.query.order_by}
+                assert not by & hidden, (path, column)
+
+
+def test_what_is_read_is_in_the_audit_log_once(planted: ApiClient, login: Login) -> None:
+    operator, batch = login("operator"), Batch.objects.get()
+    reader = User.objects.get(groups__name="operator")
+    read(get(operator, reverse("admin:ingest_batch_payload", args=[batch.pk])))
+    read(get(operator, reverse("admin:ingest_batch_rejected", args=[batch.pk])))
+    assert get(operator, reverse("admin:ingest_batch_archive", args=[batch.pk])).status_code == 302
+    Attachment.objects.update(state="COMPLETE", mime_type="image/png", storage_uri="s3://evermuse-lake/x")
+    file = Attachment.objects.get()
+    download = get(operator, reverse("admin:attachments_attachment_download", args=[file.pk]))
+    assert "X-Amz-Signature" in download["Location"]
+    for _ in range(2):
+        for name, row in (
+            ("ingest_batch", batch), ("lake_record", Record.objects.get()), ("attachments_attachment", file),
+            ("lake_rejectedrecord", RejectedRecord.objects.order_by("index")[0]),
+            ("problems_problem", Problem.objects.exclude(sample_index=None)[0]),
+        ):  # fmt: skip
+            assert get(operator, reverse(f"admin:{name}_change", args=[row.pk])).status_code == 200
+    assert sorted(LogEntry.objects.filter(user=reader).values_list("change_message", flat=True)) == sorted([
+        "Body downloaded", "Rejected records downloaded", "Archive object downloaded", "File downloaded",
+        "Rejected records seen", "Record seen", "File previewed", "Rejected record seen", "Sample record seen",
+    ])  # fmt: skip
+
+
+def test_a_viewer_downloads_nothing_and_leaves_no_trace(planted: ApiClient, login: Login) -> None:
+    viewer, batch, file = login("viewer"), Batch.objects.get(), Attachment.objects.get()
+    for name in ("payload", "rejected", "archive"):
+        assert get(viewer, reverse(f"admin:ingest_batch_{name}", args=[batch.pk])).status_code == 403
+    assert get(viewer, reverse("admin:attachments_attachment_download", args=[file.pk])).status_code == 403
+    for _, path in addresses():
+        get(viewer, path)
+    assert not LogEntry.objects.exists()
+
+
+ODD = (
+    "", "x", "\0", "a\0b", "-1", "0", "1e9", "9" * 30, "²", "٣", "\ud800".encode("utf-8", "surrogatepass").decode("latin-1"),
+    "[]", "{}", "2026-13-45", "99999-01-01", "0000-00-00", "' OR 1=1", "%", "_", "a" * 5000, "1,2,x", "True", "None",
+)  # fmt: skip
+OWN = ("q", "o", "p", "e", "all", "_popup", "_to_field", "_facets", "_changelist_filters", "before", "rejected", "files",
+       "state", "type", "source", "period", "workspace", "s", "page", "term", "app_label", "model_name", "field_name",
+       "key", "next", "_selected_action")  # fmt: skip
+
+
+def test_no_value_in_a_url_of_the_admin_ends_in_a_fault(planted: ApiClient, login: Login) -> None:
+    boss = login("superuser")
+    for model, path in lists():
+        registered = admin.site._registry[model]
+        mine = [*registered.lookups, *registered.confidential_lookups]  # type: ignore[attr-defined]
+        tried = [(name, value) for name in ("q", *mine) for value in ODD]
+        tried += [(name, value) for name in (*OWN, "digest", "pk", "batch__id__in", "__") for value in ("x", "a\0b")]
+        tried += [(column, "x") for column in columns(model) if "__" not in column]
+        for name, value in tried:
+            assert get(boss, path, **{name: value}).status_code < 500, (path, name, value[:50])
+            if value == "x":
+                assert get(boss, f"{path}add/", **{name: value}).status_code < 500, (path, name)
+    for path in (reverse("admin:index"), reverse("overview"), reverse("admin:autocomplete"), reverse("admin:search")):
+        for name in OWN:
+            for value in ("x", "\0", "-1", "9" * 30):
+                assert get(boss, path, **{"s": "batch", name: value}).status_code < 500, (path, name, value)
+
+
+def test_no_row_that_a_url_names_ends_in_a_fault(planted: ApiClient, login: Login) -> None:
+    boss = login("superuser")
+    tried = 0
+    for _, path in lists():
+        for odd in ("x", "-1", "9" * 25, "a%00b", "_00", "%ff", "0"):
+            for page in ("change/", "delete/", "history/", "", "act/", "payload/", "rejected.ndjson", "archive/", "download/",
+                         "progress/", "revoke/", "password/"):  # fmt: skip
+                answer = get(boss, f"{path}{odd}/{page}")
+                assert answer.status_code < 500, (path, odd, page)
+                tried += 1
+        for odd in ("x", "\0", "-1", "9" * 25, ""):
+            for action in ("retry", "mute", "pause", "resume", "revoke_selected", "delete_selected", "\0", "nothing"):
+                answer = boss.post(path, {"action": action, "_selected_action": [odd], "index": "0"})
+                assert answer.status_code < 500, (path, odd, action)
+    assert tried > 500
