@@ -8,11 +8,10 @@ from evermuse import logs, public_ids
 from evermuse.errors import ArchiveDamaged
 from ingest import batches, parsers
 from ingest.models import Batch
-from lake import archive, horizon, repair
-from lake.envelope_errors import check_schema
+from lake import archive, horizon, reading, repair
 from lake.frames import places_of
 from lake.index import REJECTED, IndexedBatch
-from lake.landing import LandedRecord, prepare
+from lake.landing import LandedRecord, landed
 from lake.models import ArchivedObject, BatchOutcomes
 
 log = logs.get(__name__)
@@ -54,12 +53,14 @@ def _landed(batch: Batch, letters: str) -> list[LandedRecord]:
     """The records that the batch landed, from its payload."""
     body = batches.content_of(batch.payload)
     raws = parsers.split(body, batch.payload.media_type)
-    accepted = []
+    places = places_of(batch.pk, body, raws)
+    records: list[LandedRecord] = []
     for index, letter in enumerate(letters):
         if letter == REJECTED:
             continue
-        envelope = check_schema(raws[index])
-        if isinstance(envelope, list):
-            raise ArchiveDamaged(f"record {index} of the payload is not valid any more: {envelope[0].message}")
-        accepted.append((index, envelope))
-    return prepare(accepted, batch.workspace_id, places_of(batch.pk, body, raws))
+        # By no rule: they may be stricter than when it landed.
+        normalized = reading.relaxed(raws[index])
+        if normalized is None:
+            raise ArchiveDamaged(f"record {index} of the payload has not the fields of an envelope")
+        records.append(landed(index, normalized, batch.workspace_id, places[index]))
+    return records

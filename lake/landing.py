@@ -136,9 +136,10 @@ class LandedRecord:
 
 def prepare(accepted: Sequence[tuple[int, Envelope]], workspace_id: int, places: Sequence[Place]) -> list[LandedRecord]:
     """Normalize and identify. ``places``: of all records of the batch, by index."""
-    landed: list[LandedRecord] = []
-    for index, envelope in accepted:
-        normalized = normalize(envelope)
-        key = identity.record_key(workspace_id, normalized)
-        landed.append(LandedRecord(index, key, normalized.digest, normalized, places[index]))
-    return landed
+    return [landed(index, normalize(envelope), workspace_id, places[index]) for index, envelope in accepted]
+
+
+def landed(index: int, normalized: NormalizedRecord, workspace_id: int, place: Place) -> LandedRecord:
+    """Identify one record."""
+    key = identity.record_key(workspace_id, normalized)
+    return LandedRecord(index, key, normalized.digest, normalized, place)

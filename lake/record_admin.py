@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from evermuse import audit, public_ids, roles
 from evermuse.admin import PipelineAdmin, block, filter_of, pretty
-from lake import frames, record_search, selectors, terms
+from lake import frames, reading, record_search, terms
 from lake.envelope import RECORD_TYPES
 from lake.models import Record, RecordVersion
 
@@ -102,11 +102,11 @@ class RecordAdmin(PipelineAdmin):
 
     @admin.display(description="Envelope, normalized")
     def envelope(self, obj: Record) -> SafeString:
-        return pretty(selectors.normalized(self._sent(obj)).head)
+        return pretty(reading.stored(self._sent(obj)).head)
 
     @admin.display(description="data, as sent")
     def stored_data(self, obj: Record) -> SafeString:
-        return block(selectors.normalized(self._sent(obj)).data)
+        return block(reading.stored(self._sent(obj)).data)
 
     def _sent(self, obj: Record) -> bytes:
         return frames.read([obj.place])[obj.place]

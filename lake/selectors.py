@@ -12,11 +12,11 @@ from django.db.models import F, Q, QuerySet
 from evermuse import public_ids
 from evermuse.instants import milliseconds
 from lake import frames, horizon, terms
-from lake.envelope_errors import check_schema
 from lake.json_text import one_line
 from lake.models import ArchivedObject, BatchOutcomes, Record, RejectedRecord
-from lake.normalization import NormalizedRecord, normalize
+from lake.normalization import NormalizedRecord
 from lake.outcomes import NAMES
+from lake.reading import StoredRecord, stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,20 +123,10 @@ def encode(found: Sequence[Record], *, single_line: bool = False) -> list[bytes]
     sent = frames.read(record.place for record in found)
     written_by = ArchivedObject.objects.filter(batch_id__in={record.batch_id for record in found})
     uris = dict(written_by.values_list("batch_id", "uri"))
-    return [
-        _encode(one, uris.get(one.batch_id, ""), normalized(sent[one.place]), single_line=single_line) for one in found
-    ]
+    return [_encode(one, uris.get(one.batch_id, ""), stored(sent[one.place]), single_line=single_line) for one in found]
 
 
-def normalized(sent: bytes) -> NormalizedRecord:
-    """The record in its one spelling, from its slice as it was sent. The slice must be valid, as landed ones are."""
-    envelope = check_schema(sent)
-    if isinstance(envelope, list):
-        raise ValueError(f"a landed record is not valid: {envelope[0].message}")
-    return normalize(envelope)
-
-
-def _encode(found: Record, uri: str, record: NormalizedRecord, *, single_line: bool) -> bytes:
+def _encode(found: Record, uri: str, record: NormalizedRecord | StoredRecord, *, single_line: bool) -> bytes:
     opening = json.dumps(
         {
             "recordId": found.public_id,

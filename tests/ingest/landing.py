@@ -3,7 +3,7 @@
 from ingest import pipeline
 from lake import frames
 from lake.models import Record
-from lake.selectors import normalized
+from lake.reading import stored as read
 from tests.http_client import ApiClient
 from tests.records import record
 
@@ -23,7 +23,7 @@ def outcomes(api: ApiClient, batch_id: str) -> list[str]:
 
 def data_of(stored: Record) -> bytes:
     """The bytes of a stored record's ``data``."""
-    return normalized(frames.read([stored.place])[stored.place]).data
+    return read(frames.read([stored.place])[stored.place]).data
 
 
 def versions(text: str) -> dict[str, object]:

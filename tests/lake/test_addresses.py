@@ -7,7 +7,8 @@ from lake import json_schema
 from lake.addresses import is_email
 from lake.envelope import Envelope
 from lake.envelope_errors import check_schema
-from tests.lake.test_envelope import compact, record
+from tests.lake.test_envelope import compact
+from tests.records import record
 
 REAL = [
     "a@b.example",
@@ -89,7 +90,7 @@ NONE = [
 def by_schema(email: str) -> bool:
     schema = json_schema.envelope()
     value = record(participants=[{"id": "u", "role": "external", "email": email}])
-    return jsonschema.Draft202012Validator(schema).is_valid(value)
+    return bool(jsonschema.Draft202012Validator(schema).is_valid(value))
 
 
 def by_validator(email: str) -> bool:

@@ -1,0 +1,196 @@
+"""Stored records as they are read: normalized again from the bytes that were sent, without any rule.
+
+Landing judged each record once, and for good. A rule that is tightened later must not make a stored record unreadable, so
+that nothing here refuses. For what today's rules allow, the result equals that of `lake.normalization`, byte by byte.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Any, cast
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType, inspect
+
+from lake import json_syntax, json_text
+from lake.envelope import Envelope
+from lake.envelope_errors import MAX_DIGITS
+from lake.json_text import JsonText, one_line
+from lake.normalization import DEFAULT_NATURE, NormalizedRecord, normalize
+
+_REFUSALS = (msgspec.MsgspecError, RecursionError, UnicodeError)
+# In the order in which a normalized record has them.
+_NAMES = [one.encode_name for one in msgspec.structs.fields(Envelope)]
+_OBJECT, _STRING = ord("{"), ord('"')
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _relaxed(of: type[msgspec.Struct]) -> type[msgspec.Struct]:
+    """A struct of the same fields in the same order, without limits, lists of words or formats."""
+    described = inspect.type_info(of)
+    assert isinstance(described, inspect.StructType)
+    return msgspec.defstruct(
+        f"Stored{of.__name__}",
+        [
+            (one.name, kind) if one.required else (one.name, kind | UnsetType, UNSET)
+            for one, kind in ((one, _kind(one.type)) for one in described.fields)
+        ],
+        rename={one.name: one.encode_name for one in described.fields},
+        namespace={"all_project_ids": Envelope.all_project_ids, "attachment_list": Envelope.attachment_list},
+        forbid_unknown_fields=True,
+        kw_only=True,
+        gc=False,
+    )
+
+
+def _kind(type: inspect.Type) -> Any:
+    match type:
+        case inspect.Metadata():
+            return _kind(type.type)
+        case inspect.StructType():
+            return _relaxed(type.cls)
+        case inspect.ListType():
+            return list.__class_getitem__(_kind(type.item_type))
+        case inspect.DictType():
+            return dict[str, str]
+        case inspect.BoolType():
+            return bool
+        case inspect.FloatType():
+            return float
+        case inspect.IntType() | inspect.RawType():
+            return Raw  # For integers, see `_spell_sizes`.
+    return str
+
+
+_decode = msgspec.json.Decoder(_relaxed(Envelope)).decode
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record that no type of today describes, in its one spelling as far as it can have one."""
+
+    document: bytes
+    head: bytes
+    data: bytes
+
+    @property
+    def line(self) -> bytes:
+        """The document on a single line."""
+        return one_line(self.document)
+
+
+def stored(sent: bytes) -> NormalizedRecord | StoredRecord:
+    """A stored record's one spelling, from its slice as it was sent. Raises nothing for any bytes."""
+    return relaxed(sent) or _member_by_member(sent)
+
+
+def relaxed(sent: bytes) -> NormalizedRecord | None:
+    """The same, where the record has the envelope's fields with values of their types."""
+    try:
+        envelope = cast(Envelope, _decode(sent))
+    except _REFUSALS:
+        found = _around_data(sent)
+        if found is None:
+            return None
+        envelope = found
+    if bytes(memoryview(envelope.data)[:1]) != b"{":
+        return None
+    if envelope.attachments:
+        _spell_sizes(envelope.attachments)
+    return normalize(envelope)
+
+
+def _around_data(sent: bytes) -> Envelope | None:
+    """The envelope where only ``data`` is what the decoder cannot read: lone surrogates, deep nesting."""
+    text = _text(sent)
+    if text is None:
+        return None
+    places = [
+        (start, end)
+        for key, start, end in text.members(0)
+        if key == b'"data"' or (b"\\" in key and json_text.decode_string(key) == "data")
+    ]
+    if len(places) != 1:
+        return None
+    start, end = places[0]
+    try:
+        envelope = cast(Envelope, _decode(text.raw[:start] + b"{}" + text.raw[end:]))
+    except _REFUSALS:
+        return None
+    envelope.data = Raw(text.raw[start:end])
+    return envelope
+
+
+def _text(sent: bytes) -> JsonText | None:
+    text = sent.strip(b" \t\r\n")
+    try:
+        json_syntax.check(text)
+    except json_syntax.JsonSyntaxError:
+        return None
+    return JsonText(text) if text[0] == _OBJECT else None
+
+
+def _spell_sizes(attachments: Any) -> None:
+    """Integers as normalization writes them: ``5`` for ``5.0``."""
+    for attachment in attachments:
+        if attachment.size is not UNSET and not (size := bytes(attachment.size)).isdigit():
+            attachment.size = Raw(_integer(size))
+
+
+def _integer(number: bytes) -> bytes:
+    if number[:1] not in b"-0123456789":
+        return number
+    try:
+        value = json_text.integer(number, MAX_DIGITS)
+    except OverflowError:
+        return number
+    return number if value is None else b"%d" % value
+
+
+def _member_by_member(sent: bytes) -> StoredRecord:
+    """The transformation of the top-level members alone; what they hold stays as it was sent."""
+    text = _text(sent)
+    if text is None:
+        shown = _encode(sent.decode(errors="replace"))
+        return StoredRecord(shown, shown, b"null")
+    found = {json_text.decode_string(key): text.raw[a:b] for key, a, b in text.members(0)}
+    data = found.pop("data", b"null")
+    head = _head(found)
+    separator = b"," if head != b"{}" else b""
+    return StoredRecord(b'%b%b"data":%b}' % (head[:-1], separator, data), head, data)
+
+
+def _head(found: dict[str, bytes]) -> bytes:
+    if (kind := _string(found.get("_type"))) is not None:
+        found["_type"] = _encode(kind.lower())
+    if (instant := _string(found.get("_event_at"))) is not None and len(instant) > 19:
+        found["_event_at"] = _encode(f"{instant[:19]}Z")
+    found.setdefault("_nature", _encode(DEFAULT_NATURE))
+    if (projects := _projects(found)) is not None:
+        found["_project_ids"] = _encode(projects)
+        found.pop("_project_id", None)
+    known = [name for name in _NAMES if name in found]
+    others = [name for name in found if name not in _NAMES]
+    return b"{%b}" % b",".join(b"%b:%b" % (_key(name), found[name]) for name in [*known, *others])
+
+
+def _projects(found: dict[str, bytes]) -> list[str] | None:
+    try:
+        several = msgspec.json.decode(found.get("_project_ids", b"[]"), type=list[str])
+        if "_project_id" in found:
+            several.append(msgspec.json.decode(found["_project_id"], type=str))
+    except _REFUSALS:
+        return None
+    return list(dict.fromkeys(several)) or None
+
+
+def _string(slice: bytes | None) -> str | None:
+    """The string that a value is, unless it cannot be written as UTF-8."""
+    if slice is None or slice[0] != _STRING:
+        return None
+    value = json_text.decode_string(slice)
+    return None if json_text.has_lone_surrogate(value) else value
+
+
+def _key(name: str) -> bytes:
+    return json.dumps(name).encode() if json_text.has_lone_surrogate(name) else _encode(name)

@@ -1,0 +1,53 @@
+"""A rule that is tightened after a record landed makes it neither unreadable nor unprocessable."""
+
+import json
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import reverse
+
+from ingest.reprocessing import Result, reprocess
+from lake import envelope
+from lake.envelope_errors import check_schema
+from lake.models import Record
+from tests.http_client import NDJSON, ApiClient, lines
+from tests.ingest.landing import send_and_land
+from tests.records import record
+
+
+@pytest.fixture
+def retired(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The batch of two records, one of a type that was valid when it landed and is no more."""
+    with monkeypatch.context() as then:
+        then.setattr(envelope, "RECORD_TYPES", envelope.RECORD_TYPES | {"fax"})
+        batch_id = send_and_land(api, record(type="FAX", project_ids=None, project_id="proj-123", data={"n": 1.0}))
+    send_and_land(api, record())
+    assert isinstance(check_schema(json.dumps(record(type="fax")).encode()), list)
+    return batch_id
+
+
+def test_pages_streams_and_single_records_give_what_was_stored(api: ApiClient, retired: str) -> None:
+    page = api.get("/api/v1/records").json()["records"]
+    found = {one["record"]["_type"]: one for one in page}
+    assert set(found) == {"fax", "message"}
+    assert found["fax"]["record"]["_project_ids"] == ["proj-123"]
+    streamed = [json.loads(line) for line in lines(api.get("/api/v1/records", accept=NDJSON))]
+    assert streamed == page
+    single = api.get(f"/api/v1/records/{found['fax']['recordId']}")
+    assert single.json() == found["fax"]
+    assert b'"data":{"n": 1.0}' in single.content
+
+
+def test_the_operators_page_shows_it(api: ApiClient, client: Client, retired: str) -> None:
+    client.force_login(get_user_model().objects.create_superuser("op", password=None))
+    stored = Record.objects.get(type="fax")
+    page = client.get(reverse("admin:lake_record_change", args=[stored.pk]))
+    assert page.status_code == 200
+    assert "&quot;_type&quot;: &quot;fax&quot;" in page.content.decode()
+
+
+def test_its_row_is_put_back(api: ApiClient, retired: str) -> None:
+    Record.objects.filter(type="fax").delete()
+    assert reprocess(int(retired[6:])) == Result(checked=1, restored=1)
+    assert Record.objects.filter(type="fax").exists()
