@@ -24,7 +24,7 @@ READ_ELSEWHERE = frozenset(
 
 def check_settings(**_: object) -> list[CheckMessage]:
     """All of them; for ``django.core.checks.register``."""
-    return [*_secret_key(), *_hosts(), *_processors(), *_unknown_names()]
+    return [*_secret_key(), *_hosts(), *_processors(), *_upload_keys(), *_unknown_names()]
 
 
 def _secret_key() -> Iterator[CheckMessage]:
@@ -52,6 +52,21 @@ def _processors() -> Iterator[CheckMessage]:
                 hint="Write module.Class, comma-separated, of classes that Python finds.",
                 id="evermuse.E002",
             )
+
+
+def _upload_keys() -> Iterator[CheckMessage]:
+    fix = "Set MINIO_UPLOAD_ACCESS_KEY and MINIO_UPLOAD_SECRET_KEY to keys that may only PUT under uploads/."
+    if bool(settings.MINIO_UPLOAD_ACCESS_KEY) != bool(settings.MINIO_UPLOAD_SECRET_KEY):
+        yield Error(
+            "Of MINIO_UPLOAD_ACCESS_KEY and MINIO_UPLOAD_SECRET_KEY only one is set.", hint=fix, id="evermuse.E003"
+        )
+    elif settings.MINIO_ACCESS_KEY and settings.MINIO_UPLOAD_ACCESS_KEY in {"", settings.MINIO_ACCESS_KEY}:
+        yield Warning(
+            "Upload intents are signed with the key that reads every object: a store that honours headers nobody "
+            "signed (MinIO) lets a client copy any object.",
+            hint=fix,
+            id="evermuse.W003",
+        )
 
 
 def _unknown_names() -> Iterator[CheckMessage]:

@@ -39,20 +39,26 @@ class Client(Minio):
         return built, date
 
 
-def new_client(*, connect: float = CONNECT_SECONDS, read: float = READ_SECONDS, connections: int = 32) -> Minio:
-    """A client with its own connection pool; times in seconds."""
-    pool = urllib3.PoolManager(
+def new_pool(
+    *, connect: float = CONNECT_SECONDS, read: float = READ_SECONDS, connections: int = 32
+) -> urllib3.PoolManager:
+    """Connections with bounded waits, in seconds, and no retries."""
+    return urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=connect, read=read),
         maxsize=connections,
         retries=urllib3.Retry(0, redirect=False),
     )
+
+
+def new_client(*, connect: float = CONNECT_SECONDS, read: float = READ_SECONDS, connections: int = 32) -> Minio:
+    """A client with its own connection pool; times in seconds."""
     return Client(
         settings.MINIO_ENDPOINT,
         access_key=settings.MINIO_ACCESS_KEY,
         secret_key=settings.MINIO_SECRET_KEY,
         secure=settings.MINIO_SECURE,
         region="us-east-1",
-        http_client=pool,
+        http_client=new_pool(connect=connect, read=read, connections=connections),
     )
 
 

@@ -15,12 +15,12 @@ from urllib.parse import quote
 
 import psycopg
 import redis
-from psycopg import sql
 
 from deploy.local.state import Home, write_private
 
 SUPERUSER = DATABASE = "evermuse"
 APPLICATION = "evermuse_app"
+APPLICATION_SQL = Path(__file__).resolve().parent.parent / "postgres" / "application.sql"
 
 
 class StartFailed(Exception):
@@ -145,26 +145,16 @@ class PostgreSQL:
     def is_ready(self) -> bool:
         try:
             with psycopg.connect(self.superuser_url("postgres"), connect_timeout=2, autocommit=True) as connection:
-                self._ensure_role(connection)
                 found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
                 if not found:
-                    connection.execute(f"CREATE DATABASE {DATABASE} OWNER {APPLICATION}")
+                    connection.execute(f"CREATE DATABASE {DATABASE}")
             with psycopg.connect(self.superuser_url(DATABASE), connect_timeout=2) as connection:
-                hand_over(connection)
+                hand_over(connection, password=self.home.secrets()["database_app"])
+                if self.creates_databases:
+                    connection.execute(f"ALTER ROLE {APPLICATION} CREATEDB")
                 return True
         except psycopg.Error:
             return False
-
-    def _ensure_role(self, connection: psycopg.Connection) -> None:
-        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [APPLICATION]).fetchone():
-            connection.execute(f"CREATE ROLE {APPLICATION} LOGIN")
-        may_create = sql.SQL("CREATEDB" if self.creates_databases else "NOCREATEDB")
-        password = sql.Literal(self.home.secrets()["database_app"])
-        connection.execute(
-            sql.SQL("ALTER ROLE {} LOGIN NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS {} PASSWORD {}").format(
-                sql.Identifier(APPLICATION), may_create, password
-            )
-        )
 
     def superuser_url(self, database: str) -> str:
         """For this machinery and its tests; no process of the product gets it."""
@@ -175,33 +165,10 @@ class PostgreSQL:
         return {"DATABASE_URL": f"postgresql://{APPLICATION}:{password}@127.0.0.1:{self.port}/{DATABASE}"}
 
 
-# REASSIGN OWNED refuses the first superuser's objects. A column's own sequence follows its table.
-_FOREIGN_RELATIONS = """
-SELECT c.oid::regclass::text FROM pg_class c
-WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
-  AND pg_get_userbyid(c.relowner) = %(superuser)s
-  AND NOT EXISTS (
-    SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i', 'e'))
-"""
-_FOREIGN_ROUTINES = """
-SELECT p.oid::regprocedure::text FROM pg_proc p
-WHERE p.pronamespace = 'public'::regnamespace AND pg_get_userbyid(p.proowner) = %(superuser)s
-  AND NOT EXISTS (
-    SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
-"""
-_OWNER = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()"
-
-
-def hand_over(connection: psycopg.Connection) -> None:
-    """Make the product's role the owner of a database that an earlier version made as the superuser. Repeatable."""
-    if connection.execute(_OWNER).fetchone() == (APPLICATION,):
-        return
-    for kind, query in (("TABLE", _FOREIGN_RELATIONS), ("ROUTINE", _FOREIGN_ROUTINES)):
-        for (name,) in connection.execute(query, {"superuser": SUPERUSER}).fetchall():
-            # PostgreSQL quoted the name.
-            connection.execute(f"ALTER {kind} {name} OWNER TO {APPLICATION}".encode())
-    database = sql.Identifier(connection.info.dbname)
-    connection.execute(sql.SQL("ALTER DATABASE {} OWNER TO {}").format(database, sql.Identifier(APPLICATION)))
+def hand_over(connection: psycopg.Connection, *, password: str) -> None:
+    """Make the product's role, and make it the owner of the database, as deploy/compose.yaml does. Repeatable."""
+    connection.execute("SELECT set_config('evermuse.application_password', %s, false)", [password])
+    connection.execute(APPLICATION_SQL.read_bytes())
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import yaml
 
 from deploy.local.child import ALLOCATOR
 from deploy.local.processes import FLOWER_CONFIGURATION, commands
+from deploy.local.servers import APPLICATION, APPLICATION_SQL
 
 DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
 DEFAULTS = {"EVERMUSE_WEB_WORKERS": "2", "EVERMUSE_LANDING_CONCURRENCY": "2", "EVERMUSE_ATTACHMENT_CONCURRENCY": "16"}
@@ -47,7 +48,22 @@ def test_every_process_has_the_command_line_of_make_run(
 
 
 def test_compose_has_the_servers_and_every_process(services: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(services) == {"postgres", "redis", "minio", "migrate", *local_commands(monkeypatch)}
+    assert set(services) == {"postgres", "database", "redis", "minio", "migrate", *local_commands(monkeypatch)}
+
+
+def test_only_bootstrap_has_the_servers_administrators(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in local_commands(monkeypatch):
+        given = services[name]["environment"]
+        assert not {"MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD", "PGPASSWORD"} & set(given), name
+        assert "POSTGRES_PASSWORD" not in given["DATABASE_URL"]
+        assert given["DATABASE_URL"].startswith(f"postgresql://{APPLICATION}:")
+        assert "ROOT" not in given["MINIO_SECRET_KEY"] + given["MINIO_UPLOAD_SECRET_KEY"]
+        assert given["MINIO_ACCESS_KEY"] != services["minio"]["environment"]["MINIO_ROOT_USER"]
+    assert services["migrate"]["environment"]["MINIO_ROOT_USER"] == services["minio"]["environment"]["MINIO_ROOT_USER"]
+    assert services["database"]["volumes"] == [f"./postgres/{APPLICATION_SQL.name}:/application.sql:ro"]
+    assert APPLICATION_SQL.parent == DEPLOY / "postgres"
 
 
 def test_nothing_is_published_beyond_localhost(services: dict[str, Any]) -> None:

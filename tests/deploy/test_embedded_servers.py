@@ -167,7 +167,7 @@ def test_a_database_of_an_earlier_version_is_handed_over(servers: Servers) -> No
             connection.execute("CREATE FUNCTION one(int) RETURNS int LANGUAGE sql AS 'SELECT 1'")
         for _ in range(2):
             with psycopg.connect(server.superuser_url(name)) as connection:
-                hand_over(connection)
+                hand_over(connection, password=servers.home.secrets()["database_app"])
         ours = servers.environment["DATABASE_URL"].rpartition("/")[0]
         with psycopg.connect(f"{ours}/{name}") as connection:
             connection.execute('ALTER TABLE "Old one" ADD COLUMN more int; DROP VIEW seen; DROP FUNCTION one(int)')
@@ -177,6 +177,7 @@ def test_a_database_of_an_earlier_version_is_handed_over(servers: Servers) -> No
             assert connection.execute('SELECT count(*) FROM "Old one"').fetchone() == (2,)
     finally:
         with psycopg.connect(server.superuser_url("postgres"), autocommit=True) as connection:
+            connection.execute("ALTER ROLE evermuse_app CREATEDB")  # The other tests make databases of their own.
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
 

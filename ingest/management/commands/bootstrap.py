@@ -8,16 +8,18 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from evermuse import env, logs, roles
-from lake import object_store
+from lake import object_store, store_accounts
 
 log = logs.get(__name__)
 USERNAME, PASSWORD = "EVERMUSE_ADMIN_USERNAME", "EVERMUSE_ADMIN_PASSWORD"
+# MinIO's root, which no other process needs.
+ROOT_USER, ROOT_PASSWORD = "MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"
 RESET = "--set-admin-password"
 
 
 class Command(BaseCommand):
     help = (
-        "Make the bucket, the roles, and the admin's login from EVERMUSE_ADMIN_USERNAME and _PASSWORD. Repeatable: a "
+        "Make the bucket, the object store's users (with MINIO_ROOT_USER and _PASSWORD), the roles, and the admin's login from EVERMUSE_ADMIN_USERNAME and _PASSWORD. Repeatable: a "
         f"login that exists keeps its password, unless {RESET} is given."
     )
 
@@ -27,7 +29,11 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        object_store.ensure_bucket()
+        if root_user := env.text(ROOT_USER, ""):
+            store_accounts.ensure(root_user=root_user, root_password=env.text(ROOT_PASSWORD))
+            log.info("store.accounts_made")
+        else:
+            object_store.ensure_bucket()
         roles.ensure()
         _ensure_admin(must_set_password=options["set_admin_password"])
 

@@ -1,0 +1,62 @@
+"""The product's users of a MinIO server: one for the bucket, one that may only put under ``uploads/``.
+
+Other stores have no common way to make users: there an administrator makes them with the same rights.
+"""
+
+from typing import Any
+
+from django.conf import settings
+from minio import Minio, MinioAdmin
+from minio.credentials.providers import StaticProvider
+
+from lake import object_store
+
+BUCKET_ACTIONS = ["s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads"]
+OBJECT_ACTIONS = [
+    "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts",
+]  # fmt: skip
+
+
+def ensure(*, root_user: str, root_password: str) -> None:
+    """Make bucket, users and policies as MinIO's root. Repeatable; a changed secret takes effect."""
+    root = Minio(
+        settings.MINIO_ENDPOINT,
+        access_key=root_user,
+        secret_key=root_password,
+        secure=settings.MINIO_SECURE,
+        region="us-east-1",
+        http_client=object_store.new_pool(),
+    )
+    if not root.bucket_exists(settings.MINIO_BUCKET):
+        root.make_bucket(settings.MINIO_BUCKET)
+    admin = MinioAdmin(
+        endpoint=settings.MINIO_ENDPOINT,
+        credentials=StaticProvider(root_user, root_password),
+        secure=settings.MINIO_SECURE,
+        http_client=object_store.new_pool(),
+    )
+    _ensure_user(admin, settings.MINIO_ACCESS_KEY, settings.MINIO_SECRET_KEY, product_policy(settings.MINIO_BUCKET))
+    if settings.MINIO_UPLOAD_ACCESS_KEY:
+        policy = upload_policy(settings.MINIO_BUCKET)
+        _ensure_user(admin, settings.MINIO_UPLOAD_ACCESS_KEY, settings.MINIO_UPLOAD_SECRET_KEY, policy)
+
+
+def _ensure_user(admin: MinioAdmin, access_key: str, secret_key: str, policy: dict[str, Any]) -> None:
+    admin.policy_add(access_key, policy=policy)
+    admin.user_add(access_key, secret_key)
+    admin.policy_set(access_key, user=access_key)
+
+
+def product_policy(bucket: str) -> dict[str, Any]:
+    """What the product does with its bucket: nothing else, and with no other."""
+    return _policy((BUCKET_ACTIONS, f"arn:aws:s3:::{bucket}"), (OBJECT_ACTIONS, f"arn:aws:s3:::{bucket}/*"))
+
+
+def upload_policy(bucket: str) -> dict[str, Any]:
+    """What a URL of an upload intent may do. It reads nothing, so that it cannot copy either."""
+    return _policy((["s3:PutObject"], f"arn:aws:s3:::{bucket}/uploads/*"))
+
+
+def _policy(*rights: tuple[list[str], str]) -> dict[str, Any]:
+    statements = [{"Effect": "Allow", "Action": actions, "Resource": [resource]} for actions, resource in rights]
+    return {"Version": "2012-10-17", "Statement": statements}
