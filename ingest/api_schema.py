@@ -226,7 +226,11 @@ RECORD_LIST: dict[str, Any] = {
         _query("thread_id", "The record's thread."),
         _query("tag", "One of the record's tags."),
         _query("participant", "Id or e-mail of a participant."),
-        _query("vendor_id", "key:value of a vendor id."),
+        _query(
+            "vendor_id",
+            "key:value of a vendor id. The first colon ends the key; in the key, % and : are written %25 and %3A before "
+            "the URL's own encoding.",
+        ),
         _query("event_since", f"Happened at or after, {INSTANT}."),
         _query("event_until", f"Happened before, {INSTANT}."),
         _query("changed_since", f"Written at or after, {INSTANT}."),

@@ -31,7 +31,8 @@ class RecordAdmin(PipelineAdmin):
     list_select_related = ("workspace",)
     search_fields = ("id",)
     search_help_text = (
-        "Record id; for who may see payloads also vendor id (key:value), thread, participant, tag, project"
+        "Record id; for who may see payloads also vendor id (key:value, with %3A for a colon in the key), thread, "
+        "participant, tag, project"
     )
     # The index `record_by_change` begins with the workspace: so does the order, and no page sorts all records.
     ordering: ClassVar = ["-workspace_id", "-updated_at", "-id"]
@@ -54,7 +55,12 @@ class RecordAdmin(PipelineAdmin):
             # What a search finds tells what customers said as well as a page does.
             return queryset.none(), False
         workspaces = Record._meta.get_field("workspace").related_model._default_manager.values_list("pk", flat=True)
-        any_term = [terms.term(pk, name, wanted) for pk in workspaces for name in SEARCHED]
+        texts = dict.fromkeys(SEARCHED, wanted)
+        try:
+            texts["vendor"] = terms.vendor_id_of(wanted)
+        except ValueError:
+            del texts["vendor"]
+        any_term = [terms.term(pk, name, text) for pk in workspaces for name, text in texts.items()]
         return queryset.filter(pk__in=record_search.ids_of(any_term)), False
 
     def change_view(

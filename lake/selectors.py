@@ -21,7 +21,8 @@ from lake.reading import StoredRecord, stored
 
 @dataclass(frozen=True, slots=True)
 class RecordFilter:
-    """What records to give; times inclusive at the start, exclusive at the end."""
+    """What records to give; times inclusive at the start, exclusive at the end. ``vendor_id``: as `terms.vendor_id_of`
+    gives it."""
 
     NAMES: ClassVar = (
         "type",

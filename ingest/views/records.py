@@ -14,7 +14,7 @@ from ingest.negotiation import wants_ndjson
 from ingest.queries import Cursor
 from ingest.refusals import invalid_body, not_found
 from ingest.views.base import ContractView, json_answer, ndjson, raw_page
-from lake import selectors
+from lake import selectors, terms
 from lake.envelope import RECORD_TYPES
 from lake.selectors import RecordFilter
 
@@ -43,13 +43,16 @@ def _filter(workspace_id: int, given: dict[str, str]) -> RecordFilter:
     for name in RecordFilter.NAMES:
         if name in given and not given[name]:
             raise invalid_body(f"{name} must not be empty.")
-    if ":" not in given.get("vendor_id", ":"):
-        raise invalid_body("vendor_id must be key:value.")
     record_type = queries.choice({k: v.lower() for k, v in given.items()}, "type", sorted(RECORD_TYPES))
     instants: dict[str, Any] = {
         n: parse(n, given[n]) for n in ("event_since", "event_until", "changed_since") if n in given
     }
     texts: dict[str, Any] = {n: given[n] for n in RecordFilter.TEXTS if n in given}
+    if "vendor_id" in given:
+        try:
+            texts["vendor_id"] = terms.vendor_id_of(given["vendor_id"])
+        except ValueError as error:
+            raise invalid_body(f"vendor_id {error}.") from None
     return RecordFilter(workspace_id=workspace_id, type=record_type, **texts, **instants)
 
 

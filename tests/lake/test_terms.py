@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lake.envelope_errors import check_schema
-from lake.terms import Terms, term
+from lake.terms import Terms, term, vendor_id
 from tests.lake.test_identity import normalized
 from tests.records import record
 
@@ -34,7 +34,7 @@ def test_each_property_is_a_term_once(
     participants = [{"id": who, "role": "external"} | ({"email": email} if email else {}) for who, email in people]
     one = record(vendor_ids=ids, project_ids=projects, tags=tags, thread_id=thread, participants=participants)
     wanted = [("type", one["_type"]), ("product", one["_product_id"]), *(("project", value) for value in projects)]
-    wanted += [("vendor", f"{key}:{value}") for key, value in ids.items()]
+    wanted += [("vendor", vendor_id(key, value)) for key, value in ids.items()]
     wanted += [("tag", value) for value in tags]
     wanted += [] if thread is None else [("thread", thread)]
     wanted += [("participant", value) for person in people for value in person if value is not None]
