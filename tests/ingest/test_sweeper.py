@@ -1,0 +1,76 @@
+"""The sweeper walks on: no number of batches that wait for their files hides one that nobody completed."""
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from ingest import sweeper
+from ingest.models import Batch, Workspace
+
+
+class Waiting:
+    """A processor that is not done with these batches, as the files of a paused host are not."""
+
+    name = "waiting"
+
+    def __init__(self) -> None:
+        self.unsettled: set[int] = set()
+        self.asked: list[int] = []
+
+    def start(self, batch_ids: Sequence[int]) -> None:
+        """Nothing is to be done."""
+
+    def settled(self, batch_ids: Sequence[int]) -> set[int]:
+        self.asked += batch_ids
+        return set(batch_ids) - self.unsettled
+
+
+@pytest.fixture
+def processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waiting]:
+    made = Waiting()
+    monkeypatch.setattr("lake.processors.installed", lambda: (made,))
+    monkeypatch.setattr(sweeper._Walk, "place", 0)
+    yield made
+
+
+def left_behind(workspace: Workspace, status: str, count: int) -> list[int]:
+    """Batches that stand in a state since a minute."""
+    ago = timezone.now() - timedelta(minutes=1)
+    made = Batch.objects.bulk_create(
+        Batch(
+            workspace=workspace, source="api", type="call", status=status, created_at=ago, landed_at=ago,
+            record_count=1, accepted_count=1, rejected_count=0, error_count=0,
+        )
+        for _ in range(count)
+    )  # fmt: skip
+    return [batch.pk for batch in made]
+
+
+@pytest.mark.parametrize("status", ["LANDED", "PROCESSING"])
+def test_a_batch_behind_a_paused_hosts_thousands_is_completed(
+    workspace: Workspace, processor: Waiting, status: str
+) -> None:
+    processor.unsettled = set(left_behind(workspace, "PROCESSING", 2500))
+    (forgotten,) = left_behind(workspace, status, 1)
+    sweeper.sweep()
+    assert Batch.objects.get(id=forgotten).status == "COMPLETE"
+    assert Batch.objects.filter(status="PROCESSING").count() == 2500
+
+
+def test_rounds_go_on_where_the_last_one_ended_and_begin_again(
+    workspace: Workspace, processor: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeper, "MAX_BATCHES", 10)
+    monkeypatch.setattr(sweeper, "MAX_STEPS", 2)
+    waiting = left_behind(workspace, "PROCESSING", 50)
+    processor.unsettled = set(waiting)
+    rounds = []
+    for _ in range(4):
+        processor.asked = []
+        sweeper.sweep()
+        rounds.append(processor.asked)
+    assert [len(asked) for asked in rounds] == [20, 20, 10, 20]
+    assert rounds[0] + rounds[1] + rounds[2] == waiting
+    assert rounds[3] == rounds[0]

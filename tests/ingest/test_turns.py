@@ -1,0 +1,155 @@
+"""Workspaces take turns: nobody's backlog, locked row or open claim makes another's batches wait."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connection, transaction
+
+from ingest import batches, pipeline, sql, workspaces
+from ingest.models import Batch, Workspace
+from lake.models import Record
+from tests.http_client import ApiClient
+from tests.ingest.landing import send_and_land, versions
+from tests.ingest.test_changed_since import another_session, landing_that_waits, locked
+from tests.records import record
+
+
+@pytest.fixture
+def foreign(new_client: Callable[..., ApiClient], other_workspace: Workspace) -> ApiClient:
+    return new_client(of=other_workspace)
+
+
+@pytest.fixture(autouse=True)
+def first_turn(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The workspace that was made first is served first."""
+    turn = batches._Turn()
+    turn.last = 0
+    monkeypatch.setattr(batches, "_turn", turn)
+    yield
+
+
+def owners(claims: list[batches.Claim]) -> set[int]:
+    return set(Batch.objects.filter(id__in=[c.batch_id for c in claims]).values_list("workspace_id", flat=True))
+
+
+def test_a_claim_holds_batches_of_one_workspace_alone(api: ApiClient, foreign: ApiClient) -> None:
+    for _ in range(3):
+        api.post(record()), foreign.post(record())
+    found = [batches.claim() for _ in range(3)]
+    assert [len(claims) for claims in found] == [3, 3, 0]
+    assert all(len(owners(claims)) == 1 for claims in found[:2])
+    assert all(claim.workspace_id in owners(claims) for claims in found for claim in claims)
+
+
+def test_a_lone_batch_waits_for_one_claim_of_a_backlog_at_most(
+    api: ApiClient, foreign: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "CLAIM_BATCHES", 2)
+    for _ in range(20):
+        api.post(record())
+    lone = int(foreign.post(record()).json()["batchId"][6:])
+    assert len(batches.claim()) == 2
+    assert [c.batch_id for c in batches.claim()] == [lone]
+
+
+def test_all_are_served_in_turn_whichever_process_begins_where(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    monkeypatch.setattr(batches, "CLAIM_BATCHES", 1)
+    numbers = [workspaces.ensure(name=f"turn-{n}", products=[("p", ["q"])]).pk for n in range(4)]
+    for number in numbers:
+        fill(number, 3)
+    served = []
+    for start in (numbers[1], numbers[-1], numbers[-1] + 1000):
+        batches._turn.last = start
+        served.append([claim.workspace_id for _ in range(4) for claim in batches.claim()])
+    assert served[0] == [*numbers[2:], *numbers[:2]]
+    assert served[1] == served[2] == numbers
+
+
+def test_a_process_begins_anywhere(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    """One that dies of the first workspace's batches must not come back to them each time."""
+    for n in range(10):
+        workspaces.ensure(name=f"turn-{n}", products=[("p", ["q"])])
+    assert len({batches._Turn().last for _ in range(100)}) > 1
+
+
+def test_what_a_crash_made_suspect_delays_its_own_workspace_alone(api: ApiClient, foreign: ApiClient) -> None:
+    api.post(record()), api.post(record())
+    Batch.objects.update(crashes=1)
+    foreign.post(record()), foreign.post(record())
+    assert [len(batches.claim()) for _ in range(3)] == [1, 2, 1]
+
+
+def test_a_given_up_batch_does_not_end_the_round(api: ApiClient, foreign: ApiClient) -> None:
+    poison = int(api.post(record()).json()["batchId"][6:])
+    Batch.objects.update(lone_crashes=batches.MAX_LONE_CRASHES)
+    sound = int(foreign.post(record()).json()["batchId"][6:])
+    assert [c.batch_id for c in batches.claim()] == [sound]
+    assert Batch.objects.get(id=poison).status == "FAILED"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_batches_that_another_worker_is_claiming_are_passed_over(api: ApiClient, foreign: ApiClient) -> None:
+    first = int(api.post(record()).json()["batchId"][6:])
+    second = int(foreign.post(record()).json()["batchId"][6:])
+    with another_session() as other:
+        other.execute("SELECT FROM ingest_batch WHERE id = %s FOR UPDATE", [first])
+        assert [c.batch_id for c in batches.claim()] == [second]
+        assert batches.claim() == []
+    assert [c.batch_id for c in batches.claim()] == [first]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_locked_row_of_one_workspace_keeps_no_other_workspaces_batches(api: ApiClient, foreign: ApiClient) -> None:
+    send_and_land(api, versions("1"))
+    row = Record.objects.get()
+    api.post(versions("2"))
+    theirs = foreign.post(record()).json()["batchId"]
+    batches._turn.last = 0
+    with locked(row.pk):
+        finish = landing_that_waits(batches.claim())
+        assert pipeline.land_waiting() == 1
+        assert foreign.batch(theirs)["status"] == "COMPLETE"
+        assert len(foreign.get("/api/v1/records").json()["records"]) == 1
+    finish()
+
+
+def fill(workspace_id: int, count: int) -> None:
+    """Waiting batches without payloads."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO ingest_batch (workspace_id, source, type, status, created_at, record_count, accepted_count, "
+            "rejected_count, error_count, first_errors, claim_token, claimed_by, claimed_alone, attempts, crashes, "
+            "lone_crashes, failure) SELECT %s, 'api', 'call', 'LANDING', now(), 1, 1, 0, 0, '[]', 0, '', false, 0, 0, 0, '' "
+            "FROM generate_series(1, %s)",
+            [workspace_id, count],
+        )
+
+
+def rows_read(plan: dict[str, Any]) -> Counter[str]:
+    """Rows that each kind of node gave, over a whole plan."""
+    found = Counter({plan["Node Type"]: int(plan["Actual Rows"] * plan["Actual Loops"])})
+    found["removed"] = int(plan.get("Rows Removed by Filter", 0) * plan["Actual Loops"])
+    for part in plan.get("Plans", ()):
+        found += rows_read(part)
+    return found
+
+
+@pytest.mark.parametrize(("many_workspaces", "many_batches"), [(1, 1), (500, 1), (1, 5000), (100, 100)])
+def test_what_a_claim_reads_does_not_grow_with_what_waits(
+    workspace: Workspace, many_workspaces: int, many_batches: int
+) -> None:
+    for n in range(many_workspaces):
+        fill(workspace.pk + n, many_batches)
+    parameters = {**batches._plausible(), "limit": 64, "after": workspace.pk - 1}
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("ANALYZE ingest_batch")
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql.WAITING}", parameters)
+        (answer,) = cursor.fetchone()
+    [explained] = answer if isinstance(answer, list) else json.loads(answer)
+    read = rows_read(explained["Plan"])
+    assert read["Sort"] == 0
+    assert read["removed"] == 0
+    assert read["Index Scan"] + read["Index Only Scan"] + read["Seq Scan"] <= 2 * 64 + 2, read
