@@ -4,11 +4,13 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterator
-from re import _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
 
 import pytest
 
+# The standard library's own parser of patterns, which has no public name.
+_parser: Any = importlib.import_module("re._parser")
+_constants: Any = importlib.import_module("re._constants")
 PACKAGES = ("evermuse", "ingest", "lake", "attachments")
 # Run when they are imported.
 COMMANDS = ("celery", "asgi", "wsgi", "flowerconfig", "management", "migrations", "__main__")
