@@ -17,6 +17,9 @@ from attachments.watch import Transfer, watchdog
 from tests.attachments.vendor import Exchange, Vendor
 from tests.counted_zlib import CountedZlib
 
+# An address that is not public is looked up among those that the demo allows.
+pytestmark = pytest.mark.django_db
+
 BODY = bytes(range(256)) * 40
 
 

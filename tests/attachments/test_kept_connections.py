@@ -210,6 +210,7 @@ def test_the_watchdog_reaches_a_kept_connection_and_only_while_it_is_used(vendor
         assert vendor.connections == 1
 
 
+@pytest.mark.django_db
 def test_a_redirect_to_another_host_is_checked_as_ever(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     with dial.keeping():
         fetch(good(vendor))

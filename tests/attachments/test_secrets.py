@@ -101,6 +101,7 @@ def test_a_closed_port_and_a_filtered_one_are_told_alike(monkeypatch: pytest.Mon
     assert filtered.code == "CONNECT_FAILED"
 
 
+@pytest.mark.django_db
 def test_where_a_name_leads_is_not_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS = ()
     failures = []
