@@ -52,7 +52,8 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
             "link": settings.EVERMUSE_FLOWER_URL,
             "active": False,
         },
-        {"title": "API documentation", "icon": "menu_book", "link": "/api/v1/docs", "active": False},
+        {"title": "Documentation", "icon": "menu_book", "link": "/docs/", "active": False},
+        {"title": "API description", "icon": "api", "link": "/api/v1/docs", "active": False},
     ]
     found.append({"title": "Elsewhere", "separator": True, "items": elsewhere})
     return [section for section in found if section["items"]]

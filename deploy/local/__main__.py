@@ -151,7 +151,7 @@ def _tell(url: str, flower_port: int, environment: dict[str, str], key: str) -> 
         "Evermuse Ingest is running.",
         "",
         f"  API       {url}/api/v1/ingest",
-        f"  API docs  {url}/api/v1/docs",
+        f"  Docs      {url}/docs/",
         f"  Admin     {url}/admin/    {login}",
         f"  Flower    http://127.0.0.1:{flower_port}/    {login}",
         f"  API key   {key}    (workspace demo, product prod-abc, projects proj-123 and proj-456)",
