@@ -23,6 +23,11 @@ _SCRIPT = re.compile(r"<script>\s*(.*?)\s*</script>", re.DOTALL)
 _DIRECTIVE = re.compile(r"^```\{.*?^```\n", re.DOTALL | re.MULTILINE)
 _COMMENT = re.compile(r"^<!--.*?-->\n", re.DOTALL | re.MULTILINE)
 _TOCTREE = re.compile(r"^```\{toctree\}\n(?::\w+:[^\n]*\n)*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_ACCESSIBLE = {
+    "<pre>": '<pre tabindex="0">',
+    '<div class="table-wrapper': '<div tabindex="0" class="table-wrapper',
+    'class="caption" role="heading"': 'class="caption" role="heading" aria-level="2"',
+}
 
 
 class BrokenDocuments(Exception):
@@ -63,7 +68,7 @@ def build(site: Path = SITE) -> bool:
         for name in (".buildinfo", "_sources", "objects.inv"):
             path = docs / name
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-        _move_inline_scripts(docs)
+        _finish_html(docs)
         _write_markdown(docs)
         shutil.copy(docs / "llms.txt", docs.parent / "llms.txt")
         (made / STAMP).write_text(wanted)
@@ -74,8 +79,11 @@ def build(site: Path = SITE) -> bool:
     return True
 
 
-def _move_inline_scripts(docs: Path) -> None:
-    """Give every inline script a file of its own: the Content-Security-Policy allows none in a page."""
+def _finish_html(docs: Path) -> None:
+    """Make the theme's pages fit our Content-Security-Policy and the rules of accessibility.
+
+    Every inline script gets a file of its own. What scrolls can be reached by keyboard, and headings have a level.
+    """
     for page in docs.glob("*.html"):
 
         def moved(found: re.Match[str]) -> str:
@@ -83,7 +91,10 @@ def _move_inline_scripts(docs: Path) -> None:
             (docs / name).write_text(found[1] + "\n")
             return f'<script src="{name}"></script>'
 
-        page.write_text(_SCRIPT.sub(moved, page.read_text()))
+        text = _SCRIPT.sub(moved, page.read_text())
+        for theirs, ours in _ACCESSIBLE.items():
+            text = text.replace(theirs, ours)
+        page.write_text(text)
 
 
 def markdown(name: str) -> str:

@@ -34,8 +34,8 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options: dict[str, Any] = {"top_of_page_buttons": []}
 html_favicon = "../../ingest/static/ingest/icon.svg"
-pygments_style = "friendly"
-pygments_dark_style = "monokai"
+pygments_style = "a11y-high-contrast-light"
+pygments_dark_style = "a11y-high-contrast-dark"
 
 
 def _link_to_the_product(app: Sphinx, doctree: nodes.document) -> None:
