@@ -275,7 +275,7 @@ def _upload_signer() -> Signer:
 
 @cache
 def _quick_client() -> Minio:
-    return object_store.new_client(connect=0.5, read=1.0, connections=4)
+    return object_store.new_client(connect=0.5, read=2.0, connections=4)
 
 
 def size_of(key: str) -> int | None:
@@ -299,9 +299,12 @@ class Uploaded:
 
 
 def uploaded(*, after: str, at_most: int) -> list[Uploaded]:
-    """What lies in the upload area, in the order of keys, behind one. Raises StoreUnavailable."""
+    """What lies in the upload area, in the order of keys, behind one. Raises StoreUnavailable.
+
+    Asked for in every sweep: a store that hangs must not hold the sweeper.
+    """
     with _store_errors():
-        found = _client().list_objects(
+        found = _quick_client().list_objects(
             settings.MINIO_BUCKET, prefix="uploads/", recursive=True, start_after=after or None
         )
         return [

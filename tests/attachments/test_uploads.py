@@ -3,12 +3,14 @@
 import gzip
 import hashlib
 import re
+import socket
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import urllib3
+from django.conf import settings
 from django.utils import timezone
 
 from attachments import storage, sweeper, uploads
@@ -375,3 +377,19 @@ def test_keys_of_objects_hold_a_random_part(api: ApiClient) -> None:
     archive = ArchivedObject.objects.get(batch_id=int(batch_id[6:])).uri
     assert re.search(r"/1-[0-9a-f]{16}$", row["storageUri"])
     assert re.search(rf"/{batch_id}-[0-9a-f]{{16}}\.ndjson\.zst$", archive)
+
+
+def test_a_store_that_hangs_holds_neither_the_sweeper_nor_new_intents(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    intent(api)
+    timeout = storage._quick_client()._http.connection_pool_kw["timeout"]
+    assert timeout.connect_timeout + timeout.read_timeout < 3
+    with socket.create_server(("127.0.0.1", 0)) as hole:
+        monkeypatch.setattr(settings, "MINIO_ENDPOINT", f"127.0.0.1:{hole.getsockname()[1]}")
+        hanging = object_store.new_client(connect=0.2, read=0.2)
+        monkeypatch.setattr(storage, "_quick_client", lambda: hanging)
+        # The other client waits for a minute: nothing of this may use it.
+        monkeypatch.setattr(storage, "_client", lambda: pytest.fail("asked the client that waits"))
+        assert uploads.Walk().step() == 0
+        assert intent(api)["uploadUrl"]
