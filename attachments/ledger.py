@@ -36,10 +36,21 @@ def _attempts() -> "Prefetch[str, Any, str]":
     return Prefetch("download_attempts", DownloadAttempt.objects.order_by("token"), to_attr="ledger_attempts")
 
 
-def encoded_page(batch_id: int, *, after: Sequence[Any] | None, limit: int) -> tuple[list[bytes], list[int] | None]:
-    """The same as JSON texts, a line each."""
+def encoded_page(
+    batch_id: int, *, after: Sequence[Any] | None, limit: int, max_bytes: int
+) -> tuple[list[bytes], list[int] | None]:
+    """The same as JSON texts, a line each; of ``max_bytes`` at most, but for a single row."""
     rows, following = page(batch_id, after=after, limit=limit)
-    return [json.dumps(row).encode() for row in rows], following
+    found: list[bytes] = []
+    size = 0
+    for row in rows:
+        text = json.dumps(row).encode()
+        size += len(text)
+        if found and size > max_bytes:
+            end = rows[len(found) - 1]
+            return found, [end["recordIndex"], end["position"]]
+        found.append(text)
+    return found, following
 
 
 def entry(attachment: Attachment) -> dict[str, Any]:

@@ -1,17 +1,18 @@
-"""The front: proves that a request's body is whole before Django sees it, then runs Django's WSGI handler in a thread.
+"""The front: has a request checked by its head, gathers its body, runs Django's WSGI handler in a thread, sends the answer.
 
 Why not WSGI to the socket: a server's WSGI side ends a cut-off chunked body silently, shows a chunked body to Django as
-an empty one, and lets a client that stalls in mid-body hold a thread. Here bodies are read by the event loop, with a
-limit and a deadline; only complete ones reach a thread. A body that was cut off is never handed on.
+an empty one, and lets a client that stalls hold a thread, in mid-body or in the middle of an answer. Here the event loop
+waits for clients, and threads only work. A body that was cut off is never handed on.
 """
 
 import asyncio
 import contextlib
 import io
-import os
+import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -19,11 +20,29 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
-from evermuse import serving
-from evermuse.asgi_body import COMPLETE, MAX_SENT_BYTES, Disconnected, Message, Receive, Send, read_body
+from evermuse import logs, serving
+from evermuse.asgi_body import (
+    AWAITED,
+    COMPLETE,
+    MAX_SENT_BYTES,
+    REFUSED,
+    TOO_LARGE,
+    AwaitedBody,
+    BodyAwaited,
+    Disconnected,
+    Message,
+    Receive,
+    Send,
+    read_body,
+)
 from evermuse.collector import settle as settle_collector
+from evermuse.web import answers, pools
+from evermuse.web.addresses import ClientCounts, client_of, counted_as
+from evermuse.web.bodies import BodyBudget, Holding
+from evermuse.web.connection import Exchange
+from evermuse.web.lifetime import serve_lifespan
 
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
+log = logs.get(__name__)
 
 serving.demand()
 django = get_wsgi_application()
@@ -33,13 +52,18 @@ sys.setswitchinterval(0.0005)
 # No "SELECT 1" before every request: the lookup of the key, which comes first, finds a dead connection and opens another.
 connections.settings["default"]["CONN_HEALTH_CHECKS"] = False
 settle_collector()
-_threads = ThreadPoolExecutor(settings.EVERMUSE_WEB_THREADS, thread_name_prefix="web")
+
+# Clients send head and body in two packets. A small body gets this long to follow, which saves a run of Django.
+SMALL_BODY_BYTES, SMALL_BODY_SECONDS = 64 * 1024, 0.03
+
+_bodies = BodyBudget(settings.EVERMUSE_BODY_BUDGET_BYTES)
+_answers = answers.AnswerBudget(settings.EVERMUSE_ANSWER_BUDGET_BYTES)
+_forwarded = ClientCounts(settings.EVERMUSE_CONNECTIONS_PER_ADDRESS)
 
 
-def environ(scope: Message, body: bytes, ending: str) -> dict[str, Any]:
-    """The WSGI environ (PEP 3333) of an ASGI HTTP scope."""
+def environ(scope: Message, address: str) -> dict[str, Any]:
+    """The WSGI environ (PEP 3333) of an ASGI HTTP scope, without its body. ``address``: the client's."""
     server = scope.get("server") or ("127.0.0.1", 80)
-    client = scope.get("client") or ("", 0)
     raw_path = unquote_to_bytes(scope.get("raw_path") or scope["path"].encode())
     values: dict[str, Any] = {
         "REQUEST_METHOD": scope["method"],
@@ -49,87 +73,238 @@ def environ(scope: Message, body: bytes, ending: str) -> dict[str, Any]:
         "SERVER_NAME": server[0],
         "SERVER_PORT": str(server[1] or 80),
         "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
-        "REMOTE_ADDR": client[0],
+        "REMOTE_ADDR": address,
         "wsgi.version": (1, 0),
         "wsgi.url_scheme": scope.get("scheme", "http"),
-        "wsgi.input": io.BytesIO(body),
         "wsgi.errors": sys.stderr,
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,
-        "evermuse.body": ending,
     }
     for name, value in scope["headers"]:
+        # WSGI's names write "-" as "_": with one of its own, a header could pass for one that a proxy in front removes.
+        if b"_" in name:
+            continue
         key = name.decode("latin-1").upper().replace("-", "_")
-        if key == "CONTENT_TYPE":
+        if key in {"CONTENT_TYPE", "CONTENT_LENGTH"}:
             values[key] = value.decode("latin-1")
-        elif key not in {"CONTENT_LENGTH", "TRANSFER_ENCODING"}:
+        elif key != "TRANSFER_ENCODING":
             key = f"HTTP_{key}"
             text = value.decode("latin-1")
             values[key] = f"{values[key]},{text}" if key in values else text
-    values["CONTENT_LENGTH"] = str(len(body))
     return values
 
 
-class _Exchange:
-    """One request in a thread: runs Django and hands the answer back to the event loop, streams included."""
-
-    def __init__(self, send: Send, loop: asyncio.AbstractEventLoop) -> None:
-        self.send, self.loop = send, loop
-        self.start: Message = {}
-
-    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: object = None) -> None:
-        self.start = {
-            "type": "http.response.start",
-            "status": int(status.split(" ", 1)[0]),
-            "headers": [(k.lower().encode("latin-1"), v.encode("latin-1")) for k, v in headers],
-        }
-
-    def run(self, values: dict[str, Any]) -> bytes | None:
-        """The whole body of an ordinary answer; a streaming one is sent from here and gives None."""
-        response: Iterable[bytes] = django(values, self.start_response)  # type: ignore[arg-type]
-        try:
-            if not getattr(response, "streaming", False):
-                return b"".join(response)
-            self.tell(self.start)
-            for part in response:
-                self.tell({"type": "http.response.body", "body": part, "more_body": True})
-            self.tell({"type": "http.response.body", "body": b"", "more_body": False})
-            return None
-        finally:
-            getattr(response, "close", lambda: None)()
-
-    def tell(self, message: Message) -> None:
-        """Send from the thread and wait, so that a slow reader slows the producer instead of filling memory."""
-        asyncio.run_coroutine_threadsafe(self._send(message), self.loop).result(60)
-
-    async def _send(self, message: Message) -> None:
-        await self.send(message)
+def with_body(values: dict[str, Any], body: bytes, ending: str) -> dict[str, Any]:
+    """Put the body in an environ, or say why there is none."""
+    values["wsgi.input"] = AwaitedBody() if ending == AWAITED else io.BytesIO(body)
+    values["evermuse.body"] = ending
+    if ending != AWAITED:
+        values["CONTENT_LENGTH"] = str(len(body))
+    return values
 
 
-async def _tell_cut_off(send: Send) -> None:
-    """To a client that closed only its own side; who is gone altogether does not hear it."""
-    content = b'{"error": "INVALID_BODY", "message": "The body was cut off before its end: nothing was stored."}'
-    headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
-    with contextlib.suppress(Exception):  # granian's error for a lost connection has no public name
-        await send({"type": "http.response.start", "status": 400, "headers": headers})
-        await send({"type": "http.response.body", "body": content, "more_body": False})
+@dataclass(slots=True)
+class Answer:
+    """What Django gave: the start as ASGI has it, and the content, or steps that make it."""
+
+    start: Message = field(default_factory=dict)
+    content: bytes = b""
+    steps: Iterator[bytes] | None = None
+    close: Callable[[], None] = lambda: None
+
+    def take(self) -> bytes:
+        """The content, which then only the caller holds."""
+        content, self.content = self.content, b""
+        return content
+
+    def step(self) -> bytes:
+        """The next bytes of a stream, about a piece at least; b"" at its end."""
+        assert self.steps is not None
+        parts: list[bytes] = []
+        size = 0
+        for part in self.steps:
+            parts.append(part)
+            size += len(part)
+            if size >= answers.PIECE_BYTES:
+                break
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def run(values: dict[str, Any]) -> Answer | None:
+    """Run Django, in a thread. None: the request is sound as far as its head tells, and its body is wanted."""
+    answer = Answer()
+
+    def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> None:
+        sent = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+        answer.start = {"type": "http.response.start", "status": int(status.split(" ", 1)[0]), "headers": sent}
+
+    try:
+        response: Any = django(values, start_response)  # type: ignore[arg-type]
+    except BodyAwaited:
+        return None
+    if getattr(response, "streaming", False) and values["REQUEST_METHOD"] != "HEAD":
+        answer.steps, answer.close = iter(response), response.close
+        return answer
+    try:
+        if not getattr(response, "streaming", False):
+            answer.content = b"".join(response)
+            if not any(name == b"content-length" for name, _ in answer.start["headers"]):
+                answer.start["headers"].append((b"content-length", b"%d" % len(answer.content)))
+    finally:
+        response.close()
+    return answer
+
+
+def refusal(status: int, code: str, message: str, *, retry_after: int | None = None) -> Answer:
+    """An answer that needs no Django."""
+    body: dict[str, Any] = {"error": code, "message": message}
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    if retry_after is not None:
+        body["retryAfter"] = retry_after
+        headers.append((b"retry-after", b"%d" % retry_after))
+    content = json.dumps(body).encode()
+    headers.append((b"content-length", b"%d" % len(content)))
+    return Answer({"type": "http.response.start", "status": status, "headers": headers}, content)
+
+
+CUT_OFF = (400, "INVALID_BODY", "The body was cut off before its end: nothing was stored.")
+NO_ROOM = (503, "UNAVAILABLE", "Too many bodies are arriving at once. Send the request again.")
+FAULT = (500, "INTERNAL_ERROR", "A fault of ours. Send the request again.")
+TOO_MANY = (503, "UNAVAILABLE", "Too many requests are being handled for this address.")
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
-    """The ASGI entry that granian runs."""
-    if scope["type"] != "http":
+    """The ASGI entry that uvicorn runs, with `evermuse.web.connection` as its protocol."""
+    if scope["type"] == "lifespan":
+        await serve_lifespan(receive, send)
+        return
+    # Taken out, since each holds the other, and only the collector of cycles would free the two.
+    exchange: Exchange = scope.pop("evermuse.exchange")
+    peer = (scope.get("client") or ("", 0))[0]
+    address = client_of(peer, [value for name, value in scope["headers"] if name == b"x-forwarded-for"])
+    client = None if address == peer else counted_as(address)
+    if client is not None and not _forwarded.enter(client):
+        await _send_answer(refusal(*TOO_MANY, retry_after=2), None, exchange, send)
         return
     try:
-        body, ending = await read_body(receive, limit=MAX_SENT_BYTES, seconds=settings.EVERMUSE_BODY_TIMEOUT_SECONDS)
+        await _handle(environ(scope, address), exchange, receive, send)
+    except Exception:
+        log.exception("request.front_failed")
+        if exchange.response_started:
+            exchange.abort()
+        else:
+            await _send_answer(refusal(*FAULT), None, exchange, send)
+    finally:
+        if client is not None:
+            _forwarded.leave(client)
+
+
+async def _handle(values: dict[str, Any], exchange: Exchange, receive: Receive, send: Send) -> None:
+    """One request, from its head to the end of its answer."""
+    pool = pools.pool_of(values["REQUEST_METHOD"], values["PATH_INFO"])
+    room = await _answers.room() if pool is pools.reads else None
+    holding: Holding | None = None
+    try:
+        body = exchange.take_whole()
+        if body is None and (body := await _small_body(values, exchange)) is None:
+            answer, holding = await _run_by_head(pool, values, receive)
+        else:
+            answer = await _run(pool, with_body(values, body, COMPLETE))
+        del body
+        if holding is not None:
+            holding.release()
+        await _send_answer(answer, room, exchange, send, pool)
+    finally:
+        if holding is not None:
+            holding.release()
+        if room is not None:
+            room.release()
+
+
+async def _run(pool: ThreadPoolExecutor, values: dict[str, Any]) -> Answer:
+    answer = await asyncio.get_running_loop().run_in_executor(pool, run, values)
+    assert answer is not None
+    return answer
+
+
+async def _small_body(values: dict[str, Any], exchange: Exchange) -> bytes | None:
+    """A body that follows its head at once; None for one that is large, or late, or whose size is not known."""
+    announced = values.get("CONTENT_LENGTH", "")
+    if not announced.isdigit() or int(announced) > SMALL_BODY_BYTES or exchange.awaits_continue:
+        return None
+    return await exchange.whole_within(SMALL_BODY_SECONDS)
+
+
+async def _run_by_head(
+    pool: ThreadPoolExecutor, values: dict[str, Any], receive: Receive
+) -> tuple[Answer, Holding | None]:
+    """Answer a request whose body has not come: from its head alone, if that is enough to refuse it."""
+    announced = values.get("CONTENT_LENGTH", "")
+    if announced.isdigit() and int(announced) > MAX_SENT_BYTES:
+        return await _run(pool, with_body(values, b"", TOO_LARGE)), None
+    by_head = await asyncio.get_running_loop().run_in_executor(pool, run, with_body(values, b"", AWAITED))
+    if by_head is not None:
+        return by_head, None
+    holding = Holding(_bodies, str(values.get("evermuse.owner") or values["REMOTE_ADDR"]))
+    try:
+        body, ending = await read_body(
+            receive,
+            limit=MAX_SENT_BYTES,
+            seconds=settings.EVERMUSE_BODY_TIMEOUT_SECONDS,
+            holding=holding,
+            announced=int(announced) if announced.isdigit() else None,
+        )
+        if ending == REFUSED:
+            return refusal(*NO_ROOM, retry_after=2), holding
+        return await _run(pool, with_body(values, body, ending)), holding
     except Disconnected:
-        await _tell_cut_off(send)
+        return refusal(*CUT_OFF), holding
+    except BaseException:
+        holding.release()
+        raise
+
+
+async def _send_answer(
+    answer: Answer,
+    room: answers.Room | None,
+    exchange: Exchange,
+    send: Send,
+    pool: ThreadPoolExecutor = pools.pages,
+) -> None:
+    """Send an answer at the client's pace; drop the connection of one that reads too slowly."""
+    if exchange.more_body or answer.steps is not None:  # a stream has a connection of its own
+        answer.start["headers"].append((b"connection", b"close"))
+    if answer.steps is None and len(answer.content) <= answers.PIECE_BYTES:
+        await send(answer.start)
+        await send({"type": "http.response.body", "body": answer.content, "more_body": False})
         return
+    try:
+        async with asyncio.timeout(settings.EVERMUSE_STREAM_SECONDS):
+            await send(answer.start)
+            if answer.steps is None:
+                await answers.deliver(answer.take(), room, exchange, send)
+            else:
+                if room is not None:
+                    room.release()
+                await _stream(answer, exchange, send, pool)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+    except (answers.CutOff, TimeoutError):
+        exchange.abort()
+    except BaseException:
+        exchange.abort()
+        raise
+
+
+async def _stream(answer: Answer, exchange: Exchange, send: Send, pool: ThreadPoolExecutor) -> None:
     loop = asyncio.get_running_loop()
-    exchange = _Exchange(send, loop)
-    content = await loop.run_in_executor(_threads, exchange.run, environ(scope, body, ending))
-    if content is not None:
-        if ending != COMPLETE:
-            exchange.start["headers"].append((b"connection", b"close"))
-        await send(exchange.start)
-        await send({"type": "http.response.body", "body": content, "more_body": False})
+
+    async def step() -> bytes:
+        return await loop.run_in_executor(pool, answer.step)
+
+    try:
+        await answers.stream(step, _answers if pool is pools.reads else None, exchange, send)
+    finally:
+        # In a thread: it gives a place in Redis back. Not awaited, since this task may be at its end.
+        with contextlib.suppress(RuntimeError):  # the pool is stopped: so is the process
+            loop.run_in_executor(pool, answer.close)

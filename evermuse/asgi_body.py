@@ -1,8 +1,10 @@
-"""Reading a request's body in the event loop: whole or not at all, within a limit and a deadline."""
+"""Reading a request's body in the event loop: whole or not at all, within a limit, a deadline and the process's budget."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, NoReturn
+
+from evermuse.web.bodies import Holding, NoRoom
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -11,20 +13,45 @@ Send = Callable[[Message], Awaitable[None]]
 # The contract's limit counts decompressed bytes; gzip of incompressible bytes is larger by 5 bytes in 64 KiB.
 MAX_BODY_BYTES = 5 * 1024 * 1024
 MAX_SENT_BYTES = MAX_BODY_BYTES + 64 * 1024
-# How a body ended, told to the views as environ["evermuse.body"].
-COMPLETE, TOO_LARGE, TIMED_OUT = "complete", "too large", "timed out"
+# How a body ended, told to the views as environ["evermuse.body"]. AWAITED: it has not been read yet.
+COMPLETE, TOO_LARGE, TIMED_OUT, REFUSED, AWAITED = "complete", "too large", "timed out", "refused", "awaited"
 
 
 class Disconnected(Exception):
     """The client went away, or its body ended before its announced end."""
 
 
-async def read_body(receive: Receive, *, limit: int, seconds: float) -> tuple[bytes, str]:
-    """The body and how it ended; reads no further than ``limit`` bytes and no longer than ``seconds``."""
+class BodyAwaited(BaseException):
+    """The request passed every check that needs only its head: gather the body and run it again.
+
+    No Exception, so that no handler of errors in Django or REST framework makes an answer of it.
+    """
+
+
+class AwaitedBody:
+    """``wsgi.input`` of a request that runs before its body was read. Reading it raises BodyAwaited."""
+
+    def read(self, size: int = -1) -> NoReturn:
+        raise BodyAwaited
+
+    readline = readlines = __iter__ = read
+
+
+async def read_body(
+    receive: Receive, *, limit: int, seconds: float, holding: Holding | None = None, announced: int | None = None
+) -> tuple[bytes, str]:
+    """The body and how it ended; reads no further than ``limit`` bytes and no longer than ``seconds``.
+
+    ``holding``: what the body takes of the process's budget; REFUSED when there is no room for it. All of a body's room
+    is taken before it is read, since bodies that grew together could all stop short of their end. ``announced``: bytes.
+    """
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds) as deadline:
+            if holding is not None:
+                holding.evict = lambda: deadline.reschedule(0)
+                await holding.take(limit if announced is None else announced)
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -35,6 +62,10 @@ async def read_body(receive: Receive, *, limit: int, seconds: float) -> tuple[by
                     return b"", TOO_LARGE
                 parts.append(part)
                 if not message.get("more_body", False):
+                    if holding is not None:
+                        holding.evict = None
                     return b"".join(parts), COMPLETE
+    except NoRoom:
+        return b"", REFUSED
     except TimeoutError:
-        return b"", TIMED_OUT
+        return b"", REFUSED if holding is not None and holding.is_evicted else TIMED_OUT

@@ -188,7 +188,25 @@ EVERMUSE_METRICS_TOKEN = env.text("EVERMUSE_METRICS_TOKEN", "")
 EVERMUSE_LEASE_SECONDS = env.integer("EVERMUSE_LEASE_SECONDS", 30, minimum=2)
 EVERMUSE_HANG_SECONDS = env.integer("EVERMUSE_HANG_SECONDS", 20, minimum=3)
 EVERMUSE_BODY_TIMEOUT_SECONDS = env.integer("EVERMUSE_BODY_TIMEOUT_SECONDS", 30, minimum=1)
+
+# -- The web process (`evermuse.web`); all of it per process --
+# POST and PATCH; GET; pages for people. Each thread keeps a database connection.
 EVERMUSE_WEB_THREADS = env.integer("EVERMUSE_WEB_THREADS", 4, minimum=1)
+EVERMUSE_WEB_READ_THREADS = env.integer("EVERMUSE_WEB_READ_THREADS", 4, minimum=1)
+EVERMUSE_WEB_PAGE_THREADS = env.integer("EVERMUSE_WEB_PAGE_THREADS", 2, minimum=1)
+EVERMUSE_BODY_BUDGET_BYTES = env.integer("EVERMUSE_BODY_BUDGET_BYTES", 64 * 1024**2, minimum=6 * 1024**2)
+EVERMUSE_ANSWER_BUDGET_BYTES = env.integer("EVERMUSE_ANSWER_BUDGET_BYTES", 64 * 1024**2, minimum=8 * 1024**2)
+EVERMUSE_CONNECTIONS_PER_ADDRESS = env.integer("EVERMUSE_CONNECTIONS_PER_ADDRESS", 512, minimum=1)
+# Whose X-Forwarded-For is believed.
+EVERMUSE_TRUSTED_PROXIES = env.networks("EVERMUSE_TRUSTED_PROXIES")
+# Longer than what stands in front keeps a connection (nginx and load balancers: 60 s), so that it is never we who close.
+EVERMUSE_KEEP_ALIVE_SECONDS = env.integer("EVERMUSE_KEEP_ALIVE_SECONDS", 75, minimum=1)
+EVERMUSE_HEAD_TIMEOUT_SECONDS = env.integer("EVERMUSE_HEAD_TIMEOUT_SECONDS", 15, minimum=1)
+# The contract lets a reader pause for 5 minutes.
+EVERMUSE_READER_PAUSE_SECONDS = env.integer("EVERMUSE_READER_PAUSE_SECONDS", 330, minimum=1)
+EVERMUSE_STREAM_SECONDS = env.integer("EVERMUSE_STREAM_SECONDS", 4 * 3600, minimum=1)
+EVERMUSE_STREAMS_PER_KEY = env.integer("EVERMUSE_STREAMS_PER_KEY", 4, minimum=1)
+
 EVERMUSE_PROCESSORS = env.words("EVERMUSE_PROCESSORS", "attachments.processor.AttachmentDownloads")
 
 # -- Alerts (`ingest.problems`) --

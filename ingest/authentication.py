@@ -16,6 +16,7 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from evermuse import prepared
+from evermuse.asgi_body import AWAITED
 from ingest import api_keys, sql
 from ingest.models import ApiKey
 from ingest.refusals import unauthorized
@@ -65,7 +66,9 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Credentials, Credentials]:
         secret = request.META.get("HTTP_X_API_KEY", "")
-        credentials = (self._recall(secret) if self._may_remember else None) or identify(secret)
+        # Nobody gets room for a body by what is only remembered of the key.
+        may_remember = self._may_remember and request.META.get("evermuse.body") != AWAITED
+        credentials = (self._recall(secret) if may_remember else None) or identify(secret)
         return credentials, credentials
 
     def _recall(self, secret: str) -> Credentials | None:

@@ -29,7 +29,7 @@ from evermuse.errors import ArchiveDamaged, StoreUnavailable
 from evermuse.roles import may_act, may_see_payloads
 from ingest import batch_story, batches, reprocessing
 from ingest.models import ApiKey, Batch
-from ingest.views.base import ndjson
+from ingest.views.base import STEP_BYTES, ndjson
 from lake import selectors
 from lake.envelope import RECORD_TYPES
 from lake.landing import UNKNOWN_TYPE
@@ -145,9 +145,10 @@ class BatchAdmin(PipelineAdmin):
         batch = self._of_payloads(request, batch_id)
         audit.record(request, batch, "Rejected records downloaded")
         answer = ndjson(
+            f"staff {request.user.pk}",
             lambda after: selectors.rejected_page(
-                batch.pk, batch.record_count, after=after, limit=STREAM_PAGE, single_line=True
-            )
+                batch.pk, batch.record_count, after=after, limit=STREAM_PAGE, max_bytes=STEP_BYTES, single_line=True
+            ),
         )
         answer["Content-Disposition"] = f'attachment; filename="{batch.public_id}-rejected.ndjson"'
         return answer

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from rest_framework.request import Request
 
-from evermuse.asgi_body import COMPLETE, MAX_BODY_BYTES, TIMED_OUT, TOO_LARGE
+from evermuse.asgi_body import AWAITED, COMPLETE, MAX_BODY_BYTES, TIMED_OUT, TOO_LARGE, BodyAwaited
 from ingest.models import Payload
 from ingest.refusals import Refusal, invalid_body
 from lake.envelope import INVALID_JSON
@@ -30,7 +30,8 @@ class Body:
 
 
 def read(request: Request) -> Body:
-    """The request's body. Raises the refusals for 415, 413 and a body that did not arrive whole, in this order."""
+    """The request's body. Raises the refusals for 415, 413 and a body that did not arrive whole, in this order;
+    BodyAwaited, to be called again, when the body has not been gathered yet."""
     headers = request.META
     media_type = _media_type(str(headers.get("CONTENT_TYPE", "")))
     encoding = headers.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() or "identity"
@@ -112,6 +113,8 @@ def _sent(environ: dict[str, Any]) -> bytes:
     if "evermuse.sent" in environ:
         return bytes(environ["evermuse.sent"])
     ending = environ.get("evermuse.body")
+    if ending == AWAITED:
+        raise BodyAwaited
     if ending == TOO_LARGE:
         raise Refusal(413, "PAYLOAD_TOO_LARGE", _TOO_LARGE)
     if ending == TIMED_OUT:

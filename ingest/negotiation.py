@@ -7,7 +7,7 @@ from rest_framework.parsers import BaseParser
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
-NDJSON = "application/x-ndjson"
+JSON, NDJSON = "application/json", "application/x-ndjson"
 
 
 class IgnoreAccept(BaseContentNegotiation):
@@ -23,5 +23,31 @@ class IgnoreAccept(BaseContentNegotiation):
 
 
 def wants_ndjson(request: Request) -> bool:
-    """Whether the client asks for one JSON value a line."""
-    return any(part.split(";")[0].strip().lower() == NDJSON for part in request.META.get("HTTP_ACCEPT", "").split(","))
+    """Whether the client asks for one JSON value a line: names NDJSON, and rates it no lower than JSON.
+
+    A wildcard does not ask for it, since clients send ``*/*`` that want a page.
+    """
+    ranges = [_range(part) for part in request.META.get("HTTP_ACCEPT", "").split(",")]
+    named = [quality for media_range, quality in ranges if media_range == NDJSON]
+    if not named or max(named) <= 0:
+        return False
+    return max(named) >= _quality_of_json(ranges)
+
+
+def _quality_of_json(ranges: list[tuple[str, float]]) -> float:
+    """By the range that names JSON itself, if one does (RFC 9110, 12.5.1); wildcards say nothing against NDJSON."""
+    return max((quality for media_range, quality in ranges if media_range == JSON), default=0.0)
+
+
+def _range(part: str) -> tuple[str, float]:
+    """A media range and its quality; one that cannot be read counts as 1, like one that is missing."""
+    media_range, *parameters = part.split(";")
+    quality = 1.0
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip().lower() == "q":
+            try:
+                quality = min(max(float(value.strip()), 0.0), 1.0)
+            except ValueError:
+                quality = 1.0
+    return media_range.strip().lower(), quality

@@ -1,13 +1,14 @@
 """Reads of the lake: records, outcomes and rejected records, as JSON text in which ``data`` keeps its bytes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from django.db.models import F, Q, QuerySet
+import msgspec
+from django.db.models import Case, F, Func, IntegerField, Q, QuerySet, Value, When
 
 from evermuse import public_ids
 from evermuse.instants import milliseconds
@@ -88,24 +89,37 @@ class RecordFilter:
 
 
 def record_page(
-    wanted: RecordFilter, *, after: Sequence[Any] | None, limit: int, single_line: bool = False
+    wanted: RecordFilter, *, after: Sequence[Any] | None, limit: int, max_bytes: int, single_line: bool = False
 ) -> tuple[list[bytes], list[Any] | None]:
-    """Records in the order of their last change, and the place where the next page begins.
+    """Records in the order of their last change, of ``max_bytes`` at most, and the place where the next page begins.
 
     The last page ends at the horizon: what lands later comes after all of it.
     """
     parts = wanted.records()
     if after is not None:
         parts = [_beyond(part, datetime.fromisoformat(after[0]), UUID(after[1])) for part in parts]
-    first, *others = [part.order_by("updated_at", "id")[: limit + 1] for part in parts]
+    # A record of many participants has kilobytes of terms.
+    first, *others = [part.defer("terms").order_by("updated_at", "id")[: limit + 1] for part in parts]
     # One statement, so one horizon: between two, a landing could put rows below those of the second.
     found = list(first.union(*others, all=True) if others else first)
     found.sort(key=lambda record: (record.updated_at, record.id))
+    count = fitting((record.body_size for record in found[:limit]), max_bytes)
     following = None
-    if len(found) > limit:
-        end = found[limit - 1]
+    if len(found) > count:
+        end = found[count - 1]
         following = [end.updated_at.isoformat(), end.id.hex]
-    return encode(found[:limit], single_line=single_line), following
+    return encode(found[:count], single_line=single_line), following
+
+
+def fitting(sizes: Iterable[int], max_bytes: int) -> int:
+    """How many of these rows stay within ``max_bytes``: at least one, if there is one."""
+    count = total = 0
+    for size in sizes:
+        total += size
+        if count and total > max_bytes:
+            break
+        count += 1
+    return count
 
 
 def _beyond(rows: QuerySet[Record], instant: datetime, last: UUID) -> QuerySet[Record]:
@@ -144,9 +158,9 @@ def _encode(found: Record, uri: str, record: NormalizedRecord | StoredRecord, *,
 
 
 def outcome_page(
-    batch_id: int, record_count: int, *, after: int | None, limit: int, single_line: bool = False
+    batch_id: int, record_count: int, *, after: int | None, limit: int, max_bytes: int, single_line: bool = False
 ) -> tuple[list[bytes], int | None]:
-    """The outcome of each record sent, by index; ``pending`` before landing."""
+    """The outcome of each record sent, by index; ``pending`` before landing. A batch's are 100 kB: never cut by bytes."""
     row = BatchOutcomes.objects.filter(batch_id=batch_id).first()
     rejected = set() if row else set(RejectedRecord.objects.filter(batch_id=batch_id).values_list("index", flat=True))
     start = 0 if after is None else after + 1
@@ -163,21 +177,37 @@ def outcome_page(
 
 
 def rejected_page(
-    batch_id: int, record_count: int, *, after: int | None, limit: int, single_line: bool = False
+    batch_id: int, record_count: int, *, after: int | None, limit: int, max_bytes: int, single_line: bool = False
 ) -> tuple[list[bytes], int | None]:
-    """Rejected records by index, each with all its errors and the payload as it was sent."""
+    """Rejected records by index, each with all its errors and the payload as it was sent; of ``max_bytes`` at most."""
     rows = RejectedRecord.objects.filter(batch_id=batch_id).order_by("index")
     if after is not None:
         rows = rows.filter(index__gt=after)
-    found = list(rows[: limit + 1])
-    following = found[limit - 1].index if len(found) > limit else None
-    return [_rejected(row, single_line=single_line) for row in found[:limit]], following
+    # PostgreSQL tells the sizes without reading the values.
+    sized = list(rows.annotate(size=_SHOWN_SIZE).values_list("index", "size")[: limit + 1])
+    count = fitting((size for _, size in sized[:limit]), max_bytes)
+    if not count:
+        return [], None
+    last = sized[count - 1][0]
+    found = rows.filter(index__lte=last)
+    return [_rejected(row, single_line=single_line) for row in found], last if len(sized) > count else None
+
+
+class _Octets(Func):
+    """Bytes of a bytea or text value."""
+
+    function = "octet_length"
+    output_field = IntegerField()
+
+
+# A line that does not parse is shown as a JSON string, where a byte takes up to six.
+_SHOWN_SIZE = _Octets("errors") + _Octets("payload") * Case(When(is_json=True, then=Value(1)), default=Value(6))
 
 
 def _rejected(row: RejectedRecord, *, single_line: bool) -> bytes:
     payload = bytes(row.payload)
     if not row.is_json:
-        payload = json.dumps(payload.decode(errors="replace")).encode()
+        payload = msgspec.json.encode(payload.decode(errors="replace"))
     elif single_line:
         payload = one_line(payload)
     return b'{"index":%d,"errors":%s,"payload":%s}' % (row.index, row.errors.encode(), payload)

@@ -40,9 +40,8 @@ def commands(*, web_port: int, flower_port: int, run: str) -> list[Command]:
     cores = os.cpu_count() or 1
     quiet = ["--without-gossip", "--without-mingle"]
     return [
-        _command("web", "granian", "--interface", "asgi", "evermuse.asgi:application", "--host", "127.0.0.1", "--port",
-                 str(web_port), "--workers", count("EVERMUSE_WEB_WORKERS", cores), "--no-ws", "--respawn-failed-workers",
-                 "--workers-kill-timeout", "15", "--backlog", "2048"),
+        _command("web", "evermuse.web", "--host", "127.0.0.1", "--port", str(web_port), "--workers",
+                 count("EVERMUSE_WEB_WORKERS", cores)),
         _celery("worker-landing", "worker", "-n", "landing@%h", "-Q", "landing,maintenance", "-P", "prefork", "-c",
                 count("EVERMUSE_LANDING_CONCURRENCY", cores), *quiet),
         _celery("worker-attachments", "worker", "-n", "attachments@%h", "-Q", "attachments", "-P", "threads", "-c",

@@ -13,7 +13,7 @@ from ingest.authentication import credentials_of
 from ingest.negotiation import wants_ndjson
 from ingest.queries import Cursor
 from ingest.refusals import not_found
-from ingest.views.base import ContractView, ndjson
+from ingest.views.base import PAGE_BYTES, STEP_BYTES, ContractView, ndjson, raw_page, reader
 from lake.envelope import Uri
 
 
@@ -29,11 +29,12 @@ class BatchAttachmentsView(ContractView):
         place = cursor.decode(given.get("cursor"))
         batch = selectors.batch(credentials.workspace_id, batch_id)
         if wants_ndjson(request):
-            return ndjson(lambda after: ledger.encoded_page(batch.id, after=after, limit=100))
-        rows, following = ledger.page(batch.id, after=place, limit=limit)
-        return JsonResponse(
-            {"attachments": rows, "nextCursor": None if following is None else cursor.encode(list(following))}
-        )
+            return ndjson(
+                reader(credentials),
+                lambda after: ledger.encoded_page(batch.id, after=after, limit=100, max_bytes=STEP_BYTES),
+            )
+        rows, following = ledger.encoded_page(batch.id, after=place, limit=limit, max_bytes=PAGE_BYTES)
+        return raw_page("attachments", rows, None if following is None else cursor.encode(list(following)))
 
 
 class FreshUrl(msgspec.Struct, forbid_unknown_fields=True):

@@ -1,18 +1,21 @@
 """What all endpoints share: the order in which a request is refused, and the shape of pages."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from ingest import throttles
+from ingest import streams, throttles
 from ingest.authentication import Credentials, credentials_of
 from ingest.negotiation import NDJSON
 from ingest.permissions import READ, WRITE
 from ingest.refusals import Refusal, method_not_allowed
 
+# A page's rows are about this large at most, and a stream's step; one row may be larger.
+PAGE_BYTES = 8 * 1024 * 1024
+STEP_BYTES = 512 * 1024
 # The fields of a page: its rows and where the next one begins.
 Page = dict[str, Any]
 
@@ -42,6 +45,8 @@ class ContractView(APIView):
         self.format_kwarg = None
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         credentials = credentials_of(request)
+        # Who the body, which is gathered later, is held for (`evermuse.asgi`).
+        request.META["evermuse.owner"] = reader(credentials)
         if wait := self.wait(credentials):
             raise Refusal(
                 429,
@@ -54,8 +59,13 @@ class ContractView(APIView):
             raise Refusal(403, "FORBIDDEN", f"This key lacks the permission {needed}.")
 
     def wait(self, credentials: Credentials) -> int:
-        """Seconds until this request is within its key's rate, 0 when it is; asking counts it."""
-        return throttles.limiter.wait(str(credentials.api_key_id), credentials.rate_limit)
+        """Seconds until this request is within its key's rate, 0 when it is; asking counts it, once for a request that
+        runs again with its body."""
+        if self.request.META.get("evermuse.counted"):
+            return 0
+        seconds = throttles.limiter.wait(str(credentials.api_key_id), credentials.rate_limit)
+        self.request.META["evermuse.counted"] = not seconds
+        return seconds
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
         """DRF's request, without the parsers' context: that holds view and request, in a ring that only the collector
@@ -76,6 +86,11 @@ class ContractView(APIView):
         return response
 
 
+def reader(credentials: Credentials) -> str:
+    """What a key's streams, and the bodies that it sends, are counted by."""
+    return f"key {credentials.api_key_id}"
+
+
 def json_answer(content: bytes | str, *, status: int = 200) -> HttpResponse:
     """An answer whose JSON is ready, byte for byte."""
     return HttpResponse(content, status=status, content_type="application/json")
@@ -87,16 +102,30 @@ def raw_page(name: str, rows: Iterable[bytes], cursor: str | None) -> HttpRespon
     return json_answer(b'{"%s":[%s],"nextCursor":%s}' % (name.encode(), b",".join(rows), after))
 
 
-def ndjson(pages: Callable[[Any], tuple[list[bytes], Any]]) -> StreamingHttpResponse:
-    """A stream of all rows, a line each, read page by page: ``pages(place)`` gives rows and the next place or None."""
+def ndjson(reader: str, pages: Callable[[Any], tuple[list[bytes], Any]]) -> StreamingHttpResponse:
+    """A stream of all rows, a line each, read step by step: ``pages(place)`` gives rows and the next place or None.
 
-    def lines() -> Iterable[bytes]:
+    Holds one of the reader's places for streams until it is closed. Raises the 429 refusal when there is none.
+    """
+    return StreamingHttpResponse(_Lines(reader, pages), content_type=NDJSON)
+
+
+class _Lines:
+    """The lines of a stream. Django closes it with the response, read or not."""
+
+    def __init__(self, reader: str, pages: Callable[[Any], tuple[list[bytes], Any]]) -> None:
+        self._reader, self._pages = reader, pages
+        self._token = streams.slots.acquire(reader)
+
+    def __iter__(self) -> Iterator[bytes]:
         place: Any = None
         while True:
-            rows, place = pages(place)
+            rows, place = self._pages(place)
             if rows:
-                yield b"\n".join(rows) + b"\n"
+                rows.append(b"")
+                yield b"\n".join(rows)
             if place is None:
                 return
 
-    return StreamingHttpResponse(lines(), content_type=NDJSON)
+    def close(self) -> None:
+        streams.slots.release(self._reader, self._token)

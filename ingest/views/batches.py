@@ -19,7 +19,7 @@ from ingest.models import Batch
 from ingest.negotiation import wants_ndjson
 from ingest.queries import Cursor
 from ingest.refusals import Refusal, invalid_body
-from ingest.views.base import ContractView, json_answer, ndjson, raw_page
+from ingest.views.base import PAGE_BYTES, STEP_BYTES, ContractView, json_answer, ndjson, raw_page, reader
 from lake import selectors as lake_selectors
 
 FORMATS = ("text", "audio", "video", "file")
@@ -184,9 +184,14 @@ def _rows(request: Request, batch_id: str, name: str, page: Any) -> HttpResponse
     batch = selectors.batch(credentials.workspace_id, batch_id)
     if wants_ndjson(request):
         return ndjson(
-            lambda after: page(batch.id, batch.record_count, after=after, limit=STREAM_PAGE, single_line=True)
+            reader(credentials),
+            lambda after: page(
+                batch.id, batch.record_count, after=after, limit=STREAM_PAGE, max_bytes=STEP_BYTES, single_line=True
+            ),
         )
-    rows, following = page(batch.id, batch.record_count, after=place[0] if place else None, limit=limit)
+    rows, following = page(
+        batch.id, batch.record_count, after=place[0] if place else None, limit=limit, max_bytes=PAGE_BYTES
+    )
     return raw_page(name, rows, None if following is None else cursor.encode([following]))
 
 

@@ -13,7 +13,7 @@ from ingest.instants import parse
 from ingest.negotiation import wants_ndjson
 from ingest.queries import Cursor
 from ingest.refusals import invalid_body, not_found
-from ingest.views.base import ContractView, json_answer, ndjson, raw_page
+from ingest.views.base import PAGE_BYTES, STEP_BYTES, ContractView, json_answer, ndjson, raw_page, reader
 from lake import selectors, terms
 from lake.envelope import RECORD_TYPES
 from lake.selectors import RecordFilter
@@ -34,8 +34,13 @@ class RecordListView(ContractView):
         cursor = Cursor("records", credentials.workspace_id, scope)
         place = cursor.decode(given.get("cursor"))
         if wants_ndjson(request):
-            return ndjson(lambda after: selectors.record_page(wanted, after=after, limit=STREAM_PAGE, single_line=True))
-        rows, following = selectors.record_page(wanted, after=place, limit=limit)
+            return ndjson(
+                reader(credentials),
+                lambda after: selectors.record_page(
+                    wanted, after=after, limit=STREAM_PAGE, max_bytes=STEP_BYTES, single_line=True
+                ),
+            )
+        rows, following = selectors.record_page(wanted, after=place, limit=limit, max_bytes=PAGE_BYTES)
         return raw_page("records", rows, None if following is None else cursor.encode(following))
 
 

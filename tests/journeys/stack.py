@@ -48,7 +48,7 @@ class Stack:
         self.dsn = given["DATABASE_URL"].rpartition("/")[0] + f"/{DATABASE}"
         broker = given["CELERY_BROKER_URL"].rpartition("/")[0]
         self.redis_url = f"{broker}/{BROKER_NUMBER}"
-        self.port, flower_port = _free_port(), _free_port()
+        self.port, flower_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.store_proxy = StoreProxy(given["MINIO_ENDPOINT"])
         self.environment = {
@@ -277,7 +277,8 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
     return results
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens at."""
     # Below the kernel's range for outgoing connections: a restarted process must get it again.
     return next(
         port for port in iter(lambda: 30_000 + int.from_bytes(os.urandom(2), "big") % 2_000, 0) if is_free(port)

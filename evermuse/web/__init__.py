@@ -1,0 +1,6 @@
+"""The web process: uvicorn's server with a connection class of ours, and the byte budgets of what it holds."""
+
+import os
+
+# The modules of this package read settings when they are imported.
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")

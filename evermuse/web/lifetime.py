@@ -1,0 +1,36 @@
+"""A worker's beginning and end: it ends with its parent, and never later than some seconds after it was asked to."""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+
+from evermuse.asgi_body import Receive, Send
+from evermuse.web import pools
+
+_PR_SET_PDEATHSIG = 1
+# A thread may hang in a query to a database that does not answer.
+LAST_SECONDS = 5.0
+
+
+async def serve_lifespan(receive: Receive, send: Send) -> None:
+    """ASGI's lifespan events."""
+    await receive()
+    end_with_parent()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    pools.stop()
+    last = threading.Timer(LAST_SECONDS, os._exit, (1,))
+    last.daemon = True
+    last.start()
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this worker when its parent dies, so that nobody serves whom nobody supervises. Linux only."""
+    if os.environ.get("EVERMUSE_WEB_PARENT") in (None, str(os.getpid())) or not sys.platform.startswith("linux"):
+        return  # the only process, which serves by itself
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if str(os.getppid()) != os.environ["EVERMUSE_WEB_PARENT"]:
+        os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,53 @@
+"""Who a request comes from, behind proxies and without."""
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+import pytest
+from django.test import override_settings
+
+from evermuse.web.addresses import ClientCounts, client_of, counted_as, is_proxy
+
+
+@pytest.fixture
+def proxies() -> Iterator[None]:
+    with override_settings(EVERMUSE_TRUSTED_PROXIES=(ip_network("10.0.0.0/8"),)):
+        yield
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("203.0.113.5", b"1.2.3.4", "203.0.113.5"),
+        ("10.0.0.1", b"1.2.3.4", "1.2.3.4"),
+        ("10.0.0.1", b"9.9.9.9, 1.2.3.4", "1.2.3.4"),
+        ("10.0.0.1", b"9.9.9.9, 1.2.3.4, 10.0.0.2", "1.2.3.4"),
+        ("10.0.0.1", b"1.2.3.4, unknown", "10.0.0.1"),
+        ("10.0.0.1", b"10.0.0.7", "10.0.0.7"),
+        ("10.0.0.1", b"", "10.0.0.1"),
+        ("::ffff:10.0.0.1", b"1.2.3.4", "1.2.3.4"),
+    ],
+)
+def test_only_a_proxys_word_is_taken_for_a_client(proxies: None, peer: str, forwarded: bytes, client: str) -> None:
+    assert client_of(peer, [forwarded] if forwarded else []) == client
+
+
+def test_without_proxies_nobodys_word_is_taken() -> None:
+    assert client_of("127.0.0.1", [b"1.2.3.4"]) == "127.0.0.1"
+    assert not is_proxy("127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [("1.2.3.4", "1.2.3.4"), ("::ffff:1.2.3.4", "1.2.3.4"), ("2001:db8::1:2:3:4", "2001:db8::/64"), ("", "")],
+)
+def test_a_client_is_an_address_or_a_network_of_64_bits(address: str, client: str) -> None:
+    assert counted_as(address) == client
+
+
+def test_a_client_that_leaves_makes_room_for_its_next() -> None:
+    counts = ClientCounts(1)
+    assert counts.enter("a") and counts.enter("b")
+    assert not counts.enter("a")
+    counts.leave("a")
+    assert counts.enter("a")

@@ -1,0 +1,219 @@
+"""What the head of a request decides, over real sockets: refusals before the body, connections, header names."""
+
+import json
+import os
+import re
+import select
+import signal
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from tests.journeys.client import INGEST, HttpClient, answer_of
+from tests.journeys.front import Front, head, new_front, status_and_body
+from tests.journeys.stack import Stack, lives, until
+from tests.records import record
+
+__all__ = ["new_front"]
+MIB = 1024 * 1024
+ANNOUNCED = ("Content-Type: application/json", "Content-Length: 4000000")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "lines", "status", "error"),
+    [
+        ("POST", INGEST, (), 401, "UNAUTHORIZED"),
+        ("POST", INGEST, ("x-api-key: em_sk_unknown",), 401, "UNAUTHORIZED"),
+        ("POST", f"{INGEST}/validate", (), 401, "UNAUTHORIZED"),
+        ("POST", "/api/v1/uploads", (), 401, "UNAUTHORIZED"),
+        ("POST", "/api/v1/nothing", (), 404, "NOT_FOUND"),
+        ("PUT", INGEST, (), 405, "METHOD_NOT_ALLOWED"),
+        ("POST", "/healthz", (), 405, "METHOD_NOT_ALLOWED"),
+        ("POST", f"{INGEST}?format=x", ("KEY",), 400, "INVALID_BODY"),
+        ("POST", INGEST, ("KEY", "Idempotency-Key: "), 400, "INVALID_IDEMPOTENCY_KEY"),
+        ("POST", INGEST, ("KEY", "Content-Encoding: br"), 415, "UNSUPPORTED_MEDIA_TYPE"),
+    ],
+)
+def test_a_refusal_comes_before_a_byte_of_the_body(
+    client: HttpClient, method: str, path: str, lines: tuple[str, ...], status: int, error: str
+) -> None:
+    sent = [line.replace("KEY", f"x-api-key: {client.key}") if line == "KEY" else line for line in lines]
+    with client.raw() as connection:
+        connection.sendall(head(method, path, *ANNOUNCED, *sent))
+        got, body = status_and_body(connection)
+    assert (got, body["error"]) == (status, error)
+
+
+def test_a_body_that_is_announced_too_large_is_refused_at_once(client: HttpClient) -> None:
+    with client.raw() as connection:
+        connection.sendall(client.opening("Content-Length: 9000000"))
+        assert status_and_body(connection)[1]["error"] == "PAYLOAD_TOO_LARGE"
+
+
+def test_a_request_whose_body_comes_later_is_counted_once(stack: Stack) -> None:
+    client = stack.new_client(rate_limit="1")
+    body = json.dumps(record(data={"t": "x" * 200_000})).encode()
+    with client.raw() as connection:
+        connection.sendall(client.opening(f"Content-Length: {len(body)}", "Expect: 100-continue"))
+        assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert b" 202 " in answer_of(connection).split(b"\r\n")[0]
+
+
+def test_a_key_over_its_rate_is_refused_before_its_body(stack: Stack) -> None:
+    client = stack.new_client(rate_limit="1")
+
+    def statuses() -> list[bytes]:
+        opened = [client.raw() for _ in range(4)]
+        for connection in opened:
+            connection.sendall(client.opening("Content-Length: 4000000"))
+        readable, _, _ = select.select(opened, [], [], 2)
+        found = [connection.recv(12) for connection in readable]
+        for connection in opened:
+            connection.close()
+        return found
+
+    until(lambda: b"HTTP/1.1 429" in statuses(), "a second request within the second is refused")
+
+
+def test_a_client_that_sends_on_hears_why_it_was_refused(client: HttpClient) -> None:
+    with client.raw() as connection:
+        connection.sendall(head("POST", INGEST, *ANNOUNCED))
+        for _ in range(40):
+            connection.sendall(b" " * 100_000)
+        got = answer_of(connection)
+    assert got.startswith(b"HTTP/1.1 401") and b"connection: close" in got
+
+
+def test_a_client_that_closes_its_side_after_a_whole_request_gets_the_answer(client: HttpClient) -> None:
+    body = json.dumps(record()).encode()
+    with client.raw() as connection:
+        connection.sendall(client.opening(f"Content-Length: {len(body)}") + body)
+        connection.shutdown(socket.SHUT_WR)
+        assert b" 202 " in answer_of(connection).split(b"\r\n")[0]
+
+
+def test_a_body_that_is_awaited_gets_a_100_only_for_a_good_key(client: HttpClient) -> None:
+    body = json.dumps(record()).encode()
+    with client.raw() as connection:
+        connection.sendall(client.opening(f"Content-Length: {len(body)}", "Expect: 100-continue"))
+        assert connection.recv(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert b" 202 " in answer_of(connection).split(b"\r\n")[0]
+    with client.raw() as connection:
+        connection.sendall(head("POST", INGEST, *ANNOUNCED, "Expect: 100-continue"))
+        assert connection.recv(12) == b"HTTP/1.1 401"
+
+
+def test_header_names_with_underscores_are_nobodys(client: HttpClient) -> None:
+    with client.raw() as connection:
+        connection.sendall(head("GET", f"{INGEST}/batches", f"x_api_key: {client.key}"))
+        assert status_and_body(connection)[0] == 401
+
+
+def test_a_trailer_is_no_header(client: HttpClient) -> None:
+    with client.raw() as connection:
+        connection.sendall(head("POST", INGEST, "Content-Type: application/json", "Transfer-Encoding: chunked"))
+        connection.sendall(b"2\r\n[]\r\n0\r\n" + f"x-api-key: {client.key}\r\n\r\n".encode())
+        assert status_and_body(connection)[0] == 401
+
+
+def test_requests_sent_ahead_are_answered_in_order_on_one_connection(client: HttpClient) -> None:
+    with client.raw() as connection:
+        connection.sendall(head("GET", "/healthz") + head("GET", "/api/v1/nothing", "Connection: close"))
+        got = b""
+        while part := connection.recv(65536):
+            got += part
+    assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"200", b"404"]
+
+
+def test_an_offer_to_speak_http_2_does_no_harm(client: HttpClient) -> None:
+    body = json.dumps(record()).encode()
+    offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
+    with client.raw() as connection:
+        connection.sendall(client.opening(*offer, f"Content-Length: {len(body)}") + body)
+        assert b" 202 " in answer_of(connection).split(b"\r\n")[0]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"hello\r\n\r\n", b"GET /healthz HTTP/1.1\r\nno colon\r\n\r\n", b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+     b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 1000 + b"\r\n", b"GET / HTTP/1.1\r\na: " + b"b" * 2 * MIB],
+)  # fmt: skip
+def test_a_head_that_is_none_or_too_large_is_refused_in_the_contracts_shape(client: HttpClient, sent: bytes) -> None:
+    with client.raw() as connection:
+        try:
+            connection.sendall(sent)
+        except ConnectionError:
+            return  # It was hung up on.
+        got = answer_of(connection)
+    assert not got or (got.startswith(b"HTTP/1.1 4") and json.loads(got.partition(b"\r\n\r\n")[2])["error"])
+
+
+def test_a_head_that_does_not_end_is_given_up(new_front: Callable[..., Front]) -> None:
+    front = new_front(EVERMUSE_HEAD_TIMEOUT_SECONDS="1")
+    with front.raw() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+        status, body = status_and_body(connection)
+    assert (status, body["message"]) == (400, "The head of the request did not arrive in time.")
+
+
+def test_an_idle_connection_is_kept_for_as_long_as_the_setting_says(new_front: Callable[..., Front]) -> None:
+    front = new_front(EVERMUSE_KEEP_ALIVE_SECONDS="2")
+    with front.raw() as connection:
+        for _ in range(2):
+            connection.sendall(head("GET", "/healthz"))
+            assert status_and_body(connection)[0] == 200
+        assert connection.recv(1) == b""
+
+
+def test_an_address_may_have_so_many_connections_and_its_neighbours_too(new_front: Callable[..., Front]) -> None:
+    front = new_front(EVERMUSE_CONNECTIONS_PER_ADDRESS="3")
+    until(lambda: front.answers(), "earlier connections are gone")
+    held = [front.raw() for _ in range(3)]
+    with front.raw() as fourth:
+        status, body = status_and_body(fourth)
+        assert (status, body["error"], body["retryAfter"]) == (503, "UNAVAILABLE", 5)
+    with front.raw(source="127.0.0.2") as neighbour:
+        neighbour.sendall(head("GET", "/healthz"))
+        assert status_and_body(neighbour)[0] == 200
+    for connection in held:
+        connection.close()
+    until(front.answers, "there is room again")
+
+
+def test_a_proxys_clients_are_told_apart_by_what_it_says_last(
+    client: HttpClient, new_front: Callable[..., Front]
+) -> None:
+    front = new_front(EVERMUSE_TRUSTED_PROXIES="127.0.0.0/8", EVERMUSE_CONNECTIONS_PER_ADDRESS="2")
+    key, length = f"x-api-key: {client.key}", "Content-Length: 3000000"
+    stalled = [front.raw() for _ in range(2)]
+    for connection in stalled:
+        connection.sendall(
+            head("POST", INGEST, key, length, "Content-Type: application/json", "X-Forwarded-For: 9.9.9.9")
+        )
+        connection.sendall(b" ")
+
+    def status_for(forwarded: str) -> int:
+        with front.raw() as connection:
+            connection.sendall(head("GET", "/healthz", f"X-Forwarded-For: {forwarded}"))
+            return status_and_body(connection)[0]
+
+    until(lambda: status_for("9.9.9.9") == 503, "both requests of 9.9.9.9 are counted")
+    assert status_for("8.8.8.8, 9.9.9.9, 127.0.0.9") == 503
+    assert status_for("9.9.9.9, 8.8.8.8") == 200
+    for connection in stalled:
+        connection.close()
+
+
+def test_a_killed_worker_is_replaced_and_a_killed_parent_leaves_none(new_front: Callable[..., Front]) -> None:
+    front = new_front(workers="2")
+    until(lambda: len(front.workers()) == 2, "two workers")
+    first = front.workers()
+    os.kill(first[0], signal.SIGKILL)
+    until(lambda: len(front.workers()) == 2 and first[0] not in front.workers(), "the killed worker is replaced")
+    left, parent = front.workers(), front.pid()
+    front.child._stopping.set()  # so that nothing but the workers themselves can end them
+    os.kill(parent, signal.SIGKILL)
+    until(lambda: not any(lives(pid) for pid in left), "the workers end with their parent")

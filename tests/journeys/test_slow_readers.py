@@ -1,0 +1,133 @@
+"""Readers that pause, over real sockets: they cost others nothing, go on where they were, and are cut off visibly."""
+
+import json
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from tests.journeys.client import INGEST, HttpClient
+from tests.journeys.front import Front, head, new_front, status_and_body, to_the_end
+from tests.journeys.stack import Stack, until
+from tests.records import record
+
+__all__ = ["new_front"]
+RECORDS = "/api/v1/records"
+# More than the kernel buffers of a connection on loopback take.
+COUNT, SIZE = 16, 1_000_000
+LAST_CHUNK = b"\r\n0\r\n\r\n"
+
+
+@pytest.fixture
+def filled(client: HttpClient) -> HttpClient:
+    """A client whose workspace has 16 MB of records."""
+    ids = []
+    for _ in range(COUNT // 4):
+        lines = [json.dumps(record(data={"t": "z" * SIZE})) for _ in range(4)]
+        ids.append(client.send("\n".join(lines), content_type="application/x-ndjson"))
+    for batch_id in ids:
+        client.settled(batch_id)
+    return client
+
+
+def paused(front: Front, client: HttpClient, path: str = RECORDS, *lines: str) -> socket.socket:
+    """A reader that asked for a stream and reads nothing but its first bytes."""
+    connection = front.raw(receive_buffer=4096)
+    wanted = lines or ("Accept: application/x-ndjson",)
+    connection.sendall(head("GET", path, f"x-api-key: {client.key}", *wanted))
+    assert connection.recv(12) == b"HTTP/1.1 200"
+    return connection
+
+
+def test_paused_readers_hold_up_neither_posts_nor_other_readers_and_go_on(
+    filled: HttpClient, new_front: Callable[..., Front]
+) -> None:
+    # Two threads for reads, and room for one answer: a reader that held either would stop the next.
+    front = new_front(
+        EVERMUSE_WEB_THREADS="1", EVERMUSE_WEB_READ_THREADS="1", EVERMUSE_ANSWER_BUDGET_BYTES=str(8 * 1024 * 1024)
+    )
+    client = front.client(filled)
+    readers = [paused(front, client) for _ in range(4)]
+    readers.append(paused(front, client, f"{RECORDS}?limit=100", "Accept: application/json"))
+    assert client.post(record(), timeout=5).status_code == 202
+    assert client.get(f"{INGEST}/batches").status_code == 200
+    assert front.answers()
+    for reader in readers[:4]:
+        got = to_the_end(reader)
+        assert got.endswith(LAST_CHUNK)
+        assert got.count(b'"recordId"') >= COUNT
+        reader.close()
+    readers[4].close()
+
+
+def test_a_reader_that_pauses_for_too_long_can_tell_that_its_stream_was_cut_off(
+    stack: Stack, filled: HttpClient, new_front: Callable[..., Front]
+) -> None:
+    front = new_front(EVERMUSE_READER_PAUSE_SECONDS="1")
+    reader = paused(front, filled)
+    until(lambda: not _streams(stack), "the stream is over")
+    got = to_the_end(reader)
+    assert not got.endswith(LAST_CHUNK)
+    reader.close()
+
+
+def _streams(stack: Stack) -> object:
+    """What Redis holds of open streams."""
+    return stack.rates().keys("evermuse:streams:*")
+
+
+def test_a_stream_ends_at_its_deadline(stack: Stack, filled: HttpClient, new_front: Callable[..., Front]) -> None:
+    front = new_front(EVERMUSE_STREAM_SECONDS="1")
+    reader = paused(front, filled)
+    until(lambda: not _streams(stack), "the stream is over")
+    assert not to_the_end(reader).endswith(LAST_CHUNK)
+    reader.close()
+
+
+def test_a_key_has_four_streams_at_once_over_all_processes(
+    filled: HttpClient, new_front: Callable[..., Front], stack: Stack
+) -> None:
+    fronts = [new_front(), new_front()]
+    readers = [paused(fronts[number % 2], filled) for number in range(4)]
+    with fronts[0].raw() as fifth:
+        fifth.sendall(head("GET", RECORDS, f"x-api-key: {filled.key}", "Accept: application/x-ndjson"))
+        status, body = status_and_body(fifth)
+    assert (status, body["error"], body["retryAfter"]) == (429, "RATE_LIMITED", 5)
+    neighbour = stack.new_client()
+    paused(fronts[0], neighbour).close()
+    assert to_the_end(readers[1]).endswith(LAST_CHUNK)
+    again = paused(fronts[0], filled)
+    for reader in [*readers, again]:
+        reader.close()
+
+
+def test_bodies_that_do_not_end_are_given_up_for_a_neighbours(
+    stack: Stack, client: HttpClient, new_front: Callable[..., Front]
+) -> None:
+    front = new_front(EVERMUSE_BODY_BUDGET_BYTES=str(8 * 1024 * 1024), EVERMUSE_BODY_TIMEOUT_SECONDS="30")
+    hog = stack.new_client()
+    stalled = []
+    for _ in range(4):
+        connection = front.raw()
+        connection.sendall(head("POST", INGEST, f"x-api-key: {hog.key}", "Content-Type: application/json",
+                                "Content-Length: 4000000"))  # fmt: skip
+        connection.sendall(b" " * 3_900_000)
+        stalled.append(connection)
+    # Two of them fit; the others are refused, or were given up for these.
+    refused = [connection for connection in stalled if _is_refused(connection)]
+    assert len(refused) == 2
+    body = json.dumps(record(data={"t": "x" * 3_000_000})).encode()
+    assert front.client(client).post(body).status_code == 202
+    assert front.client(client).post(record()).status_code == 202
+    for connection in stalled:
+        connection.close()
+
+
+def _is_refused(connection: socket.socket) -> bool:
+    connection.settimeout(6)
+    try:
+        status, body = status_and_body(connection)
+    except TimeoutError:
+        return False
+    assert (status, body["error"], body["retryAfter"]) == (503, "UNAVAILABLE", 2)
+    return True
