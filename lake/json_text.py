@@ -25,8 +25,11 @@ _ELEMENT = re.compile(rb"[, \t\n\r]*+(?:(%b)|(?=[\[{]))" % _SIMPLE, re.DOTALL)
 # Digits of an exponent that no count of digits in a body makes up for.
 _LONGEST_POWER = 12
 
-# A container that msgspec cannot skip is read in pieces: small ones first, since most are short.
-_PIECES = [re.compile(rb"(?:[^\"\[\]{}]++|%b|[\[\]{}]{1,16}+){1,%d}+" % (ANY_STRING, n), re.DOTALL) for n in (64, 4096)]
+# A container that msgspec cannot skip is read in pieces. Each is twice as long as the one before, so that little is read
+# beyond the container's end.
+_PIECES = [
+    re.compile(rb"(?:[^\"\[\]{}]++|%b|[\[\]{}]{1,4}+){1,%d}+" % (ANY_STRING, 64 << n), re.DOTALL) for n in range(7)
+]
 _STRINGS = re.compile(ANY_STRING, re.DOTALL)
 _NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 # As signed bytes: 1 and -1.
@@ -105,8 +108,8 @@ def _past_brackets(raw: bytes, at: int, count: int) -> int:
 
 def _skip_deep(raw: bytes, at: int) -> int:
     """The end of a container, by the depth after each piece of it."""
-    depth, piece = 0, _PIECES[0]
-    while found := piece.match(raw, at):
+    depth, count = 0, 0
+    while found := _PIECES[min(count, len(_PIECES) - 1)].match(raw, at):
         content = found[0]
         content = _STRINGS.sub(b"", content) if b'"' in content else content
         brackets = content.translate(_STEP, _NO_BRACKETS)
@@ -116,7 +119,8 @@ def _skip_deep(raw: bytes, at: int) -> int:
             if 0 in depths:
                 return _past_brackets(raw, at, depths.index(0) + 1)
         depth += len(brackets) - 2 * closing
-        at, piece = found.end(), _PIECES[1]
+        at = found.end()
+        count += 1
     raise ValueError("the text is not JSON")
 
 
