@@ -1,16 +1,21 @@
-"""Flower's configuration, run by Flower itself (``--conf``): metrics ask for the login too, pages lead back to the admin.
+"""Flower's configuration, run by Flower itself (``--conf``): its logins, headers, and the way back to the admin.
 
-Flower has no setting for either. Its handlers and its template loader are set before it makes its application.
+Metrics ask for a login too, and every answer forbids framing. Flower has no setting for these. Its handlers and its template loader are set before it makes its application.
 """
 
 import os
+import sys
 from pathlib import Path
 
 from flower.urls import settings as _settings
+from flower.views import BaseHandler as _BaseHandler
 from flower.views import monitor as _monitor
 from tornado.template import Loader as _Loader
 from tornado.template import Template as _Template
+from tornado.web import RequestHandler as _RequestHandler
 from tornado.web import authenticated as _authenticated
+
+from evermuse import env as _env
 
 # Underscored: a plain name here that Flower knows would be taken for an option.
 _BEFORE = '<ul class="app-nav navbar-nav">'
@@ -30,15 +35,60 @@ class _WithWayBack(_Loader):
         return _Template(text.replace(_BEFORE, _BEFORE + _LINK, 1), name=name, loader=self)
 
 
+# Flower's pages write styles, and one of them a line of script.
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "font-src 'self'; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+    ),
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+}
+_MIN_PASSWORD_CHARACTERS = 12
+
+
+def _with_headers(handler: type[_RequestHandler]) -> None:
+    """Send the headers with each answer of a kind of handler, those of errors and of files too."""
+    before = handler.set_default_headers
+
+    def set_default_headers(self: _RequestHandler) -> None:
+        before(self)
+        for name, value in _HEADERS.items():
+            self.set_header(name, value)
+
+    handler.set_default_headers = set_default_headers  # type: ignore[method-assign]
+
+
+def _logins() -> list[str]:
+    """Flower's own login, and those of FLOWER_BASIC_AUTH: the admin's in the embedded default. None: Flower does not start."""
+    found = [login for login in os.environ.get("FLOWER_BASIC_AUTH", "").split(",") if login.partition(":")[2]]
+    username, password = _env.text("EVERMUSE_FLOWER_USERNAME", "flower"), _env.text("EVERMUSE_FLOWER_PASSWORD", "")
+    if password and len(password) < _MIN_PASSWORD_CHARACTERS:
+        sys.exit(f"evermuse: EVERMUSE_FLOWER_PASSWORD must have at least {_MIN_PASSWORD_CHARACTERS} characters")
+    if ":" in username or not username:
+        sys.exit("evermuse: EVERMUSE_FLOWER_USERNAME must be a name without a colon")
+    if password:
+        found.insert(0, f"{username}:{password}")
+    if not found:
+        sys.exit(
+            "evermuse: EVERMUSE_FLOWER_PASSWORD is not set (nor EVERMUSE_FLOWER_PASSWORD_FILE): Flower shows every task"
+        )
+    return found
+
+
 def _admin() -> str:
     """What people reach the admin by."""
     public = os.environ.get("EVERMUSE_PUBLIC_URL", "").rstrip("/")
     return f"{public or 'http://127.0.0.1:' + os.environ.get('EVERMUSE_PORT', '8000')}/admin/"
 
 
+for _handler in (_RequestHandler, _BaseHandler):
+    _with_headers(_handler)
 _monitor.Metrics.get = _authenticated(_monitor.Metrics.get)
 _settings["template_loader"] = _WithWayBack(_settings["template_path"])
 _settings["evermuse_admin"] = _admin()
 
+basic_auth = _logins()
 tasks_columns = "name,uuid,state,args,received,started,runtime,worker"
 natural_time = True

@@ -10,7 +10,7 @@ from evermuse import redaction
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # Says URLs, signatures included, at every level; what matters of it comes back as an error of ours.
 SILENT = ("urllib3", "requests")
-NOISY = ("celery.beat", "celery.worker.strategy", "celery.app.trace", "tornado.access")
+NOISY = ("celery.beat", "celery.worker.strategy", "celery.app.trace", "tornado.access", "axes.apps")
 
 
 def configure(*, level: str, as_json: bool) -> None:

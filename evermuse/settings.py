@@ -1,6 +1,7 @@
 """All settings, read once from the environment (see README, "Settings"). Safe for production by default."""
 
 import secrets
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ INSTALLED_APPS = [
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "axes",
     "ingest.apps.IngestConfig",
     "lake.apps.LakeConfig",
     "attachments.apps.AttachmentsConfig",
@@ -48,6 +50,7 @@ MIDDLEWARE = [
     "evermuse.pages.Login",
     "evermuse.pages.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 
 ROOT_URLCONF = "evermuse.urls"
@@ -105,7 +108,23 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
 
-# -- Logins of the admin --
+# -- Logins of the admin (django-axes, in PostgreSQL) --
+AUTHENTICATION_BACKENDS = ["evermuse.logins.Throttle", "django.contrib.auth.backends.ModelBackend"]
+# By name and address together: nobody locks an administrator out from elsewhere. `evermuse.logins` limits an address too.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_HANDLER = "evermuse.logins.Handler"
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+# Or whoever goes on trying would keep the login closed for good.
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_RESET_ON_SUCCESS = True
+AXES_ENABLE_ADMIN = False
+# Names and addresses are what the log is for; passwords never are in it.
+AXES_SENSITIVE_PARAMETERS: list[str] = []
+AXES_DISABLE_ACCESS_LOG = True
+AXES_ENABLE_ACCESS_FAILURE_LOG = True
+# `evermuse.asgi` gives the client's address here, by a trusted proxy's word where one stands in front.
+AXES_CLIENT_IP_CALLABLE = "evermuse.logins.address"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},

@@ -12,7 +12,7 @@ from deploy.local.child import say
 from deploy.local.processes import FLOWER_PORT, WEB_PORT, commands, port
 from deploy.local.seaweedfs import SeaweedFS
 from deploy.local.servers import PostgreSQL, Server, StartFailed, Valkey
-from deploy.local.state import ADMIN, Home, is_free, write_private
+from deploy.local.state import ADMIN, FLOWER, Home, is_free, write_private
 from deploy.local.supervisor import Stopped, Supervisor
 from evermuse.env import home as evermuse_home
 
@@ -82,6 +82,8 @@ def _start_servers(home: Home, supervisor: Supervisor) -> dict[str, str]:
         "EVERMUSE_SECRET_KEY": home.secrets()["django"],
         "EVERMUSE_ADMIN_USERNAME": ADMIN,
         "EVERMUSE_ADMIN_PASSWORD": home.secrets()["admin"],
+        "EVERMUSE_FLOWER_USERNAME": FLOWER,
+        "EVERMUSE_FLOWER_PASSWORD": home.secrets()["flower"],
     }
     for server in embedded:
         say("stack", f"starting {server.name}")

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 # `database` and `store_root` are the servers' own: the product never sees them.
-SECRETS = ("database", "database_app", "valkey", "store_root", "store", "store_uploads", "django", "admin")
+SECRETS = ("database", "database_app", "valkey", "store_root", "store", "store_uploads", "django", "admin", "flower")
 ROOT_ACCESS_KEY, ACCESS_KEY, UPLOAD_ACCESS_KEY = "evermuse-root", "evermuse", "evermuse-uploads"
 ADMIN = "admin"
+FLOWER = "flower"
 BUCKET = "evermuse-lake"
 
 

@@ -1,0 +1,40 @@
+"""Failed logins of the admin: counted in PostgreSQL by django-axes, closed for a while after too many."""
+
+from typing import Any
+
+from axes.attempts import get_cool_off_threshold
+from axes.backends import AxesStandaloneBackend
+from axes.handlers.database import AxesDatabaseHandler
+from axes.models import AccessAttempt
+from django.db.models import Sum
+from django.http import HttpRequest
+
+# An office behind one address has several people; who tries many names from it does not get further.
+FAILURES_OF_AN_ADDRESS = 20
+
+
+def address(request: HttpRequest) -> str:
+    """Where a login comes from."""
+    return str(request.META.get("REMOTE_ADDR", ""))
+
+
+class Throttle(AxesStandaloneBackend):  # type: ignore[misc]
+    """Refuses a login that is closed. Code that logs in without a request, which nobody sent, is let through."""
+
+    def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
+        if request is not None:
+            super().authenticate(request, **credentials)
+
+
+class Handler(AxesDatabaseHandler):  # type: ignore[misc]
+    """Closes an address too, whatever names it tries."""
+
+    def is_locked(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
+        return super().is_locked(request, credentials) or _failures(request) >= FAILURES_OF_AN_ADDRESS
+
+
+def _failures(request: HttpRequest) -> int:
+    recent = AccessAttempt.objects.filter(
+        ip_address=address(request) or None, attempt_time__gte=get_cool_off_threshold(request)
+    )
+    return int(recent.aggregate(n=Sum("failures_since_start"))["n"] or 0)

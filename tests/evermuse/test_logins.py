@@ -1,0 +1,81 @@
+"""Logins of the admin: closed after too many failures, for who failed; sessions end; weak passwords are refused."""
+
+import logging
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from evermuse import logins
+
+PASSWORD = "three-long-words-1"
+LOGIN = reverse("admin:login")
+
+
+@pytest.fixture(autouse=True)
+def boss(db: None) -> User:
+    return User.objects.create_superuser("boss", "", PASSWORD)
+
+
+def enter(password: str, *, username: str = "boss", address: str = "203.0.113.1") -> int:
+    answer = Client().post(LOGIN, {"username": username, "password": password}, REMOTE_ADDR=address)
+    return answer.status_code
+
+
+def test_a_login_closes_after_failures_from_one_address_and_stays_open_from_others(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    failures = [enter("wrong") for _ in range(settings.AXES_FAILURE_LIMIT)]
+    assert failures[:-1] == [200] * (settings.AXES_FAILURE_LIMIT - 1)
+    assert enter(PASSWORD) == 429
+    assert enter(PASSWORD, address="203.0.113.2") == 302
+    told = "\n".join(entry.getMessage() for entry in caplog.records if entry.levelno >= logging.WARNING)
+    assert "boss" in told and "203.0.113.1" in told
+    assert "wrong" not in told and PASSWORD not in told
+
+
+def test_unknown_names_are_counted_like_known_ones() -> None:
+    assert [enter("wrong", username="nobody") for _ in range(settings.AXES_FAILURE_LIMIT + 1)][-1] == 429
+
+
+def test_an_address_that_tries_many_names_is_closed() -> None:
+    for number in range(logins.FAILURES_OF_AN_ADDRESS):
+        enter("wrong", username=f"name-{number}")
+    assert enter(PASSWORD) == 429
+    assert enter(PASSWORD, address="203.0.113.2") == 302
+
+
+def test_a_success_forgets_earlier_failures() -> None:
+    for _ in range(3):
+        for _ in range(settings.AXES_FAILURE_LIMIT - 1):
+            enter("wrong")
+        assert enter(PASSWORD) == 302
+
+
+def test_a_session_ends_twelve_hours_after_the_login_whatever_is_done() -> None:
+    client = Client()
+    client.post(LOGIN, {"username": "boss", "password": PASSWORD})
+    ends = client.session.get_expiry_date()
+    assert abs(ends - timezone.now() - timedelta(hours=12)) < timedelta(minutes=1)
+    session = client.session
+    session["something"] = "changed"
+    session.save()
+    client.get(reverse("admin:index"))
+    assert client.session.get_expiry_date() == ends
+    assert settings.SESSION_COOKIE_AGE == 12 * 3600
+
+
+@pytest.mark.parametrize("weak", ["short", "123456789012345", "administrator", "boss-boss"])
+def test_weak_passwords_are_refused(weak: str) -> None:
+    with pytest.raises(ValidationError):
+        validate_password(weak, User(username="boss"))
+
+
+def test_a_login_without_a_request_is_not_counted() -> None:
+    assert Client().login(username="boss", password=PASSWORD)
