@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from django.contrib import admin
@@ -160,13 +161,19 @@ def reason_in_short(text: str) -> str:
     return text.partition(":")[0]
 
 
+def moment(at: datetime) -> SafeString:
+    """An instant in UTC, to the second, on one line of a list."""
+    return format_html('<span class="moment">{}</span>', f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}")
+
+
 def block(content: bytes | str) -> SafeString:
     """A text as it is, in a fixed-width block; what is long is cut and says so."""
     text = content if isinstance(content, str) else content.decode(errors="replace")
     more = len(text) - SHOWN_CHARACTERS
     shown = text[:SHOWN_CHARACTERS].replace("\0", "\u2400") + (f"\n… {more:,} characters more" if more > 0 else "")
     return format_html(
-        '<pre style="white-space:pre-wrap;overflow-wrap:anywhere;max-height:40rem;overflow:auto">{}</pre>', shown
+        '<pre tabindex="0" style="white-space:pre-wrap;overflow-wrap:anywhere;max-height:40rem;overflow:auto">{}</pre>',
+        shown,
     )
 
 

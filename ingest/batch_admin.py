@@ -19,12 +19,13 @@ from django.http import (
 )  # fmt: skip
 from django.shortcuts import get_object_or_404, redirect
 from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from attachments import fetching, storage
 from attachments.models import AttachmentTally
 from evermuse import audit, wake
-from evermuse.admin import PipelineAdmin, block, filter_of, pretty, reason_in_short, row_number
+from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty, reason_in_short, row_number
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
 from evermuse.roles import may_act, may_see_payloads
 from ingest import batch_story, batches, reprocessing
@@ -59,8 +60,7 @@ class BatchAdmin(PipelineAdmin):
     """Rows of the pipeline: looked at, set going again, never edited."""
 
     list_display = (
-        "public_id", "workspace", "condition", "type", "source", "record_count", "accepted_count", "rejected_count",
-        "created_at", "completed_at",
+        "public_id", "workspace", "condition", "type", "source", "records", "accepted", "rejected", "created", "took",
     )  # fmt: skip
     list_filter = ("status", "workspace", filter_of("type", _types), filter_of("source", _sources))
     lookups = ("status__exact", "workspace__id__exact")
@@ -95,6 +95,26 @@ class BatchAdmin(PipelineAdmin):
     @display(description="Status", ordering="status", label=STATUS_LABELS)  # type: ignore[untyped-decorator]
     def condition(self, obj: Batch) -> str:
         return obj.status
+
+    @admin.display(description="Records", ordering="record_count")
+    def records(self, obj: Batch) -> str:
+        return f"{obj.record_count:,}"
+
+    @admin.display(description="Accepted", ordering="accepted_count")
+    def accepted(self, obj: Batch) -> str:
+        return f"{obj.accepted_count:,}"
+
+    @admin.display(description="Rejected", ordering="rejected_count")
+    def rejected(self, obj: Batch) -> str:
+        return f"{obj.rejected_count:,}"
+
+    @admin.display(description="Created (UTC)", ordering="created_at")
+    def created(self, obj: Batch) -> SafeString:
+        return moment(obj.created_at)
+
+    @admin.display(description="Duration")
+    def took(self, obj: Batch) -> str:
+        return batch_story.in_words(obj.completed_at - obj.created_at) if obj.completed_at else "–"
 
     @admin.action(description="Retry what failed in the selected batches")
     def retry(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:

@@ -75,8 +75,8 @@ def visit(browser: Browser, stack: Stack) -> Iterator[Callable[..., Visit]]:
     stack._manage("shell", "--no-imports", "-c", login)
     contexts = []
 
-    def make(scheme: str = "light") -> Visit:
-        context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
+    def make(scheme: str = "light", *, bypass_csp: bool = False) -> Visit:
+        context = browser.new_context(color_scheme=scheme, bypass_csp=bypass_csp)  # type: ignore[arg-type]
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(30_000)

@@ -1,0 +1,83 @@
+"""Every page of the admin passes axe-core without a serious finding, in both colour schemes and at three widths."""
+
+import importlib.metadata
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import axe_playwright_python
+import pytest
+import unfold
+from django.conf import settings
+
+from tests.browser.conftest import Visit
+from tests.browser.test_admin_journeys import PAGES
+from tests.journeys.client import HttpClient
+from tests.journeys.stack import Stack
+from tests.records import record
+
+AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+RUN = "rules => axe.run(document, {runOnly: {type: 'tag', values: rules}})"
+# Lists whose first row leads to a page of its own kind.
+LISTS = (
+    "/admin/ingest/batch/", "/admin/ingest/workspace/", "/admin/ingest/apikey/", "/admin/lake/record/",
+    "/admin/lake/rejectedrecord/", "/admin/auth/user/", "/admin/auth/group/",
+)  # fmt: skip
+# Ours of the theme's templates, and what differs in each: the landmark.
+OVERRIDES = {
+    "admin/base.html": ('<div id="main"', '<main id="main"'),
+    "unfold/layouts/unauthenticated.html": ('<div class="w-full sm:w-96">', '<main class="w-full sm:w-96">'),
+}
+
+
+def filled(stack: Stack) -> HttpClient:
+    """A client whose data gives every list a row."""
+    client = stack.new_client()
+    client.settled(client.send([record(), record(project_ids=["proj-unknown"])]))
+    return client
+
+
+def serious(visited: Visit) -> list[tuple[str, str]]:
+    """Rule and element of each serious or critical finding on the open page."""
+    visited.page.evaluate(AXE)
+    found: dict[str, Any] = visited.page.evaluate(RUN, RULES)
+    return [
+        (violation["id"], node["html"][:200])
+        for violation in found["violations"]
+        if violation["impact"] in {"serious", "critical"}
+        for node in violation["nodes"]
+    ]
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1440), ("light", 390)])
+def test_no_page_has_a_serious_finding(visit: Callable[..., Visit], stack: Stack, scheme: str, width: int) -> None:
+    filled(stack)
+    visited = visit(scheme, bypass_csp=True)
+    visited.page.set_viewport_size({"width": width, "height": 900})
+    findings: dict[str, list[tuple[str, str]]] = {}
+    for path in (*PAGES, "/admin/password_change/"):
+        visited.open(path)
+        findings[path] = serious(visited)
+    for path in LISTS:
+        first = visited.open(path).locator("#result_list tbody a[href*='/change/']").first
+        visited.open(str(first.get_attribute("href")))
+        findings[f"{path}…/change/"] = serious(visited)
+    assert {path: found for path, found in findings.items() if found} == {}
+
+
+def test_the_login_page_has_no_serious_finding(visit: Callable[..., Visit]) -> None:
+    visited = visit(bypass_csp=True)
+    visited.page.context.clear_cookies()
+    visited.open("/admin/login/?next=/admin/")
+    assert serious(visited) == []
+
+
+@pytest.mark.parametrize("name", OVERRIDES)
+def test_overridden_templates_are_the_installed_themes_but_for_the_landmark(name: str) -> None:
+    theirs = Path(unfold.__file__).parent / "templates" / name
+    ours = settings.BASE_DIR / "ingest" / "activity" / "templates" / name
+    before, after = OVERRIDES[name]
+    assert ours.read_text().replace(after, before).replace("</main>", "</div>") == theirs.read_text(), (
+        f"django-unfold {importlib.metadata.version('django-unfold')} has another {name}: copy it anew"
+    )
