@@ -37,6 +37,22 @@ def record(request: HttpRequest, target: Model, act: str, **details: Any) -> Non
     )
 
 
+def read_list(request: HttpRequest, model: type[Model], act: str) -> None:
+    """Note that a login looked through a list that shows what customers said; within `SAME_READING` it is one act."""
+    user_id = request.user.pk
+    assert user_id is not None, "the admin asks for a login"
+    same = LogEntry.objects.filter(user_id=user_id, change_message=act, action_time__gt=timezone.now() - SAME_READING)
+    if not same.exists():
+        LogEntry.objects.create(
+            user_id=user_id,
+            content_type=ContentType.objects.get_for_model(model, for_concrete_model=False),
+            object_repr=str(model._meta.verbose_name_plural),
+            action_flag=CHANGE,
+            change_message=act,
+        )
+        log.info("admin.act", act=act, user=request.user.get_username(), target=model._meta.label)
+
+
 def read(request: HttpRequest, target: Model, act: str) -> None:
     """Note that a login looked at what a customer said; the same within `SAME_READING` is one act."""
     user_id = request.user.pk

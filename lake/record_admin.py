@@ -9,23 +9,42 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from unfold.views import ChangeList
 
 from evermuse import audit, public_ids, roles
-from evermuse.admin import PipelineAdmin, block, filter_of, pretty
-from lake import frames, reading, record_search, terms
+from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty
+from lake import frames, reading, record_excerpts, record_search, terms
 from lake.envelope import RECORD_TYPES
 from lake.models import Record, RecordVersion
+from lake.record_excerpts import Excerpt
 
 SEARCHED = ("vendor", "thread", "participant", "tag", "project")
 # A record can be sent thousands of times; its page shows the latest.
 SHOWN_VERSIONS = 50
 
 
+class RecordList(ChangeList):  # type: ignore[misc]
+    """A page of the list, with an excerpt at each record where the login may see payloads."""
+
+    result_list: Any
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        records: list[Record] = list(self.result_list)
+        if roles.may_see_payloads(request):
+            found = record_excerpts.of(records)
+            for record in records:
+                record.excerpt = found.get(record.id)  # type: ignore[attr-defined]
+        self.result_list = records
+
+
 @admin.register(Record)
 class RecordAdmin(PipelineAdmin):
     """Rows of the index: looked at, never edited."""
 
-    list_display = ("public_id", "workspace", "type", "product_id", "event_at", "version", "updated_at")
+    list_display = (
+        "public_id", "workspace", "vendor_ids", "thread", "participants", "words", "type", "event", "version", "updated",
+    )  # fmt: skip
     list_filter = ("workspace", filter_of("type", lambda: sorted(RECORD_TYPES)), "event_at")
     lookups = ("workspace__id__exact", "event_at__gte", "event_at__lt")
     list_select_related = ("workspace",)
@@ -40,7 +59,7 @@ class RecordAdmin(PipelineAdmin):
         "public_id", "workspace", "type", "product_id", "event_at", "version", "written_by", "last_sent_by",
         "first_accepted_at", "updated_at", "lineage", "as_it_came", "envelope", "stored_data",
     )  # fmt: skip
-    confidential = ("as_it_came", "envelope", "stored_data")
+    confidential = ("as_it_came", "envelope", "stored_data", "vendor_ids", "thread", "participants", "words")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Record], search_term: str
@@ -71,6 +90,39 @@ class RecordAdmin(PipelineAdmin):
             audit.read(request, record, "Record seen")
         answer: HttpResponseBase = super().change_view(request, object_id, form_url, extra_context)
         return answer
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RecordList]:
+        return RecordList
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:
+        if self.has_view_permission(request) and roles.may_see_payloads(request):
+            audit.read_list(request, self.model, "Records listed with their first words")
+        answer: HttpResponseBase = super().changelist_view(request, extra_context)
+        return answer
+
+    @admin.display(description="Vendor ids")
+    def vendor_ids(self, obj: Record) -> SafeString:
+        return _shown(_excerpt(obj).vendor_ids)
+
+    @admin.display(description="Thread")
+    def thread(self, obj: Record) -> SafeString:
+        return _shown(_excerpt(obj).thread)
+
+    @admin.display(description="Participants")
+    def participants(self, obj: Record) -> SafeString:
+        return _shown(_excerpt(obj).participants)
+
+    @admin.display(description="First words of data")
+    def words(self, obj: Record) -> SafeString:
+        return _shown(_excerpt(obj).words)
+
+    @admin.display(description="Event (UTC)", ordering="event_at")
+    def event(self, obj: Record) -> SafeString:
+        return moment(obj.event_at)
+
+    @admin.display(description="Updated (UTC)", ordering="updated_at")
+    def updated(self, obj: Record) -> SafeString:
+        return moment(obj.updated_at)
 
     @admin.display(description="Record")
     def public_id(self, obj: Record) -> str:
@@ -116,6 +168,14 @@ class RecordAdmin(PipelineAdmin):
 
     def _sent(self, obj: Record) -> bytes:
         return frames.read([obj.place])[obj.place]
+
+
+def _excerpt(record: Record) -> Excerpt:
+    return getattr(record, "excerpt", None) or Excerpt(words="(too large for a list)")
+
+
+def _shown(text: str) -> SafeString:
+    return format_html('<span class="excerpt">{}</span>', text)
 
 
 def _batch(number: int) -> SafeString:

@@ -1,0 +1,78 @@
+"""What a list of records shows of each one: whom it names and its first words, read for a whole page at once."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from lake import frames, reading
+from lake.models import Record
+
+# A list reads no record that is larger (bytes): fifty of 5 MB would fill the process.
+LARGEST = 64 * 1024
+SHOWN_CHARACTERS = 140
+SHOWN_NAMES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Texts for the columns of a list; empty where the record has none."""
+
+    vendor_ids: str = ""
+    thread: str = ""
+    participants: str = ""
+    words: str = ""
+
+
+def of(records: Sequence[Record]) -> dict[UUID, Excerpt]:
+    """An excerpt of each record that is small enough, by id. Reads all of them in one query."""
+    small = [record for record in records if record.place.size <= LARGEST]
+    sent = frames.read(record.place for record in small)
+    return {record.id: _excerpt(sent[record.place]) for record in small}
+
+
+def _excerpt(sent: bytes) -> Excerpt:
+    stored = reading.stored(sent)
+    envelope = json.loads(stored.head)
+    vendor_ids = [f"{key}:{value}" for key, value in envelope["_vendor_ids"].items()]
+    participants = [str(one.get("name") or one.get("email") or one["id"]) for one in envelope.get("_participants", ())]
+    return Excerpt(
+        vendor_ids=_several(vendor_ids),
+        thread=_cut(str(envelope.get("_thread_id", ""))),
+        participants=_several(participants),
+        words=_first_words(stored.data),
+    )
+
+
+def _several(names: Sequence[str]) -> str:
+    more = len(names) - SHOWN_NAMES
+    return _cut(", ".join(names[:SHOWN_NAMES])) + (f" and {more} more" if more > 0 else "")
+
+
+def _first_words(data: bytes) -> str:
+    """The first texts among the values of ``data``; where Python cannot read it, its bytes."""
+    try:
+        value = json.loads(data)
+        words = ""
+        for text in _texts(value):
+            words = f"{words} {text}".strip()
+            if len(words) > SHOWN_CHARACTERS:
+                break
+    except (ValueError, RecursionError):
+        words = data[: 4 * SHOWN_CHARACTERS].decode(errors="replace")
+    return _cut(words)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
+
+
+def _cut(text: str) -> str:
+    """One line that can be shown: no NUL, no half of a surrogate pair."""
+    plain = " ".join(text.replace("\0", "\u2400").split()).encode(errors="replace").decode()
+    return plain if len(plain) <= SHOWN_CHARACTERS else f"{plain[:SHOWN_CHARACTERS]}…"
