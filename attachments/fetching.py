@@ -6,15 +6,17 @@ import threading
 import time
 
 from django.conf import settings
+from django.db import DatabaseError, connection
 
-from attachments import claims, dial, registration, storage, uploads
-from attachments.claims import Claim, leases
+from attachments import claims, crashes, dial, registration, storage, uploads
+from attachments.claims import Claim, Stored, leases
 from attachments.failures import DownloadFailed, Failure
 from attachments.models import Attachment
+from attachments.slots import Slots
 from attachments.transfer import Fetch
 from attachments.url_policy import host_of
 from attachments.watch import Transfer, watchdog
-from evermuse import logs, public_ids, wake
+from evermuse import heartbeat, logs, public_ids, wake
 from evermuse.errors import LeaseLost, StoreUnavailable
 from lake import object_store
 
@@ -25,6 +27,9 @@ FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 3.0, 60.0
 STORE_WAIT_SECONDS = 5.0
 # A task goes on for this long while files wait, then makes room.
 TASK_SECONDS = 20.0
+
+# For the other downloads of a process that has to end.
+GIVE_BACK_SECONDS = 10.0
 
 INTERRUPTED = Failure("INTERRUPTED", "the worker was told to stop", is_transient=True)
 
@@ -52,10 +57,24 @@ def stop() -> None:
     leases.stop_all(INTERRUPTED)
 
 
+slots = Slots(fetch_waiting)
+
+
+def _end_hung_process() -> None:
+    """A download goes on although it was stopped long ago. Give the others' files back, then end the process."""
+    log.error("attachment.hangs")
+    stop()
+    time.sleep(GIVE_BACK_SECONDS)
+    heartbeat.end_process()
+
+
+watchdog.on_hang = _end_hung_process
+
+
 def fetch_one(claim: Claim) -> None:
     """Bring a claimed file to COMPLETE, FAILED, or back to PENDING with the time of its next attempt."""
     seconds = settings.EVERMUSE_ATTACHMENT_DEADLINE_SECONDS
-    with watchdog.watching(seconds=seconds) as transfer, leases.holding(claim, transfer):
+    with watchdog.watching(seconds=seconds) as transfer, leases.holding(claim, transfer), slots.using(claim, transfer):
         if stopping.is_set():
             transfer.stop(INTERRUPTED)
         try:
@@ -63,6 +82,11 @@ def fetch_one(claim: Claim) -> None:
         except LeaseLost:
             log.warning("attachment.lease_lost", attachment_id=public_ids.of_attachment(claim.id), token=claim.token)
             return
+        except DatabaseError:
+            raise
+        except Exception as error:
+            log.exception("attachment.failed_unexpectedly", attachment_id=public_ids.of_attachment(claim.id))
+            is_settled = crashes.blame(claim, f"the download ended with an unexpected {type(error).__name__}")
     if is_settled:
         wake.publish(wake.ADVANCE, [claim.batch_id])
 
@@ -71,7 +95,7 @@ def _attempt(claim: Claim, transfer: Transfer) -> bool:
     """One attempt with its settlement; whether the batch is settled."""
     fetch = Fetch(claim, transfer)
     try:
-        stored = fetch.run()
+        stored = _run(fetch)
     except DownloadFailed as failed:
         return _settle_failure(fetch, transfer.stopped or failed.failure)
     except StoreUnavailable as error:
@@ -96,6 +120,14 @@ def _attempt(claim: Claim, transfer: Transfer) -> bool:
     if uri != stored.uri:
         _clean_up(claim, stored.uri)
     return is_settled
+
+
+def _run(fetch: Fetch) -> Stored:
+    try:
+        return fetch.run()
+    finally:
+        if fetch.transfer.has_left:
+            connection.close()  # it was idle for long: it may be broken
 
 
 def _settle_failure(fetch: Fetch, failure: Failure) -> bool:

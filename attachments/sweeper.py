@@ -4,8 +4,9 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from attachments import claims, lanes, storage, uploads
+from attachments import claims, crashes, lanes, storage, uploads
 from attachments.models import Attachment, DownloadAttempt, StoredFile
+from attachments.suspects import MAX_PROCESSES
 from evermuse import logs, public_ids, wake
 from evermuse.errors import StoreUnavailable
 from lake import object_store
@@ -31,6 +32,8 @@ def sweep() -> None:
     wake.downloads(
         claims.due(settings.EVERMUSE_ATTACHMENT_CONCURRENCY), at_most=settings.EVERMUSE_ATTACHMENT_CONCURRENCY
     )
+    for _ in range(crashes.due(MAX_PROCESSES)):
+        wake.publish(wake.DOWNLOAD_ALONE, [])
     clear_leftovers()
     if cleared := uploads.clear_expired():
         log.info("upload.cleared", count=cleared)

@@ -9,7 +9,7 @@ import contextlib
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from attachments.failures import Failure
@@ -20,20 +20,29 @@ GRACE_SECONDS = 30.0
 MIN_BYTES_PER_SECOND = 1024
 # The rate is that of a window, so that a fast beginning does not excuse a stall.
 WINDOW_SECONDS = 30.0
+# A transfer that was stopped returns at once, or when the object store does. One that does not hangs in our own code.
+HANG_SECONDS = 120.0
+# A transfer that took this long at less than this rate leaves its slot to others.
+SLOW_AFTER_SECONDS = 5.0
+SLOW_BYTES_PER_SECOND = 256 * 1024
 
 
 @dataclass(eq=False, slots=True)
 class Transfer:
     """A download under watch. ``bytes_read`` grows as it goes; ``stopped`` says why it was shut down, if it was.
 
-    ``is_kept``: its connection served an earlier one, so that the server may have closed it just now.
+    ``is_kept``: its connection served an earlier one, so that the server may have closed it just now. ``leave_slot`` is
+    called when the transfer is slow, until it returns True.
     """
 
     deadline_at: float
     started_at: float = field(default_factory=time.monotonic)
     bytes_read: int = 0
     stopped: Failure | None = None
+    stopped_at: float = 0.0
     is_kept: bool = False
+    leave_slot: Callable[[], bool] | None = None
+    has_left: bool = False
     _socket: socket.socket | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _window_at: float = field(default_factory=lambda: time.monotonic() + GRACE_SECONDS - WINDOW_SECONDS)
@@ -53,7 +62,7 @@ class Transfer:
         """End the transfer: what blocks on its socket returns."""
         with self._lock:
             if self.stopped is None:
-                self.stopped = failure
+                self.stopped, self.stopped_at = failure, time.monotonic()
             self._shut()
 
     def close(self) -> None:
@@ -71,6 +80,13 @@ class Transfer:
                 message = f"less than {MIN_BYTES_PER_SECOND} bytes a second over {WINDOW_SECONDS:.0f} seconds"
                 self.stop(Failure("TOO_SLOW", message, is_transient=True))
             self._window_at, self._window_bytes = now, self.bytes_read
+        took, leave = now - self.started_at, self.leave_slot
+        if leave and not self.has_left and took >= SLOW_AFTER_SECONDS:
+            self.has_left = self.bytes_read < SLOW_BYTES_PER_SECOND * took and leave()
+
+    def hangs(self, now: float) -> bool:
+        """Whether it goes on although it was stopped long ago."""
+        return self.stopped is not None and now - self.stopped_at >= HANG_SECONDS
 
     def _shut(self) -> None:
         if self._socket is not None:
@@ -90,6 +106,7 @@ class Watchdog:
         self._transfers: set[Transfer] = set()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self.on_hang: Callable[[], None] = lambda: None
 
     @contextlib.contextmanager
     def watching(self, *, seconds: float) -> Iterator[Transfer]:
@@ -112,8 +129,11 @@ class Watchdog:
             time.sleep(TICK_SECONDS)
             with self._lock:
                 transfers = list(self._transfers)
+            now = time.monotonic()
             for transfer in transfers:
-                transfer.judge(time.monotonic())
+                transfer.judge(now)
+            if any(transfer.hangs(now) for transfer in transfers):
+                self.on_hang()
 
 
 watchdog = Watchdog()

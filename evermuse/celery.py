@@ -45,6 +45,7 @@ class Config:
         "ingest.advance_batches": {"queue": LANDING},
         "ingest.sweep": {"queue": MAINTENANCE},
         "attachments.download": {"queue": ATTACHMENTS},
+        "attachments.download_alone": {"queue": ATTACHMENTS},
         "attachments.sweep": {"queue": MAINTENANCE},
         "problems.sweep": {"queue": MAINTENANCE},
         "problems.run_jobs": {"queue": MAINTENANCE},

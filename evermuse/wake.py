@@ -14,6 +14,7 @@ from evermuse.celery import app
 log = logs.get(__name__)
 
 LAND, ADVANCE, DOWNLOAD = "ingest.land_batches", "ingest.advance_batches", "attachments.download"
+DOWNLOAD_ALONE = "attachments.download_alone"
 # A message names at most this many batches; the rest is found by the claim anyway.
 MAX_IDS = 500
 # Between two messages, so that a flood of small batches becomes few wake-ups.

@@ -10,9 +10,11 @@ from attachments.sql.again import RETRY as RETRY
 from attachments.sql.again import RETRY_FAILED_ALIKE as RETRY_FAILED_ALIKE
 from attachments.sql.again import RETRY_FILES as RETRY_FILES
 from attachments.sql.claims import CLAIM as CLAIM
+from attachments.sql.claims import CLAIM_SUSPECT as CLAIM_SUSPECT
 from attachments.sql.claims import DROP_KEPT as DROP_KEPT
 from attachments.sql.claims import KEEP as KEEP
 from attachments.sql.claims import RENEW as RENEW
+from attachments.sql.claims import SUSPECTS_DUE as SUSPECTS_DUE
 from attachments.sql.lanes import CLAIM_LOCK as CLAIM_LOCK
 from attachments.sql.lanes import NOTICES_AT_ONCE as NOTICES_AT_ONCE
 from attachments.sql.lanes import REFRESH as REFRESH
@@ -22,6 +24,7 @@ from attachments.sql.lanes import WALK_FILES as WALK_FILES
 from attachments.sql.lanes import WALK_LANES as WALK_LANES
 from attachments.sql.registration import REGISTER as REGISTER
 from attachments.sql.settlements import COMPLETE as COMPLETE
+from attachments.sql.settlements import CRASHED as CRASHED
 from attachments.sql.settlements import FAIL as FAIL
 from attachments.sql.sweeping import PULL_FORWARD as PULL_FORWARD
 from attachments.sql.sweeping import PULL_LANES_FORWARD as PULL_LANES_FORWARD

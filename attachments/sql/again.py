@@ -5,7 +5,7 @@ from attachments.sql.lanes import told
 # Behind a CTE `failed` (id, batch_id, workspace_id, host; locked in the order of their key): FAILED → PENDING, attempts anew, with the tallies.
 _AGAIN = f""", {told("failed")}, again AS (
   UPDATE attachments_attachment AS a SET
-    state = 'PENDING', attempts = 0, crashes = 0, window_began_at = NULL, next_attempt_at = statement_timestamp(), completed_at = NULL,
+    state = 'PENDING', attempts = 0, crashes = 0, lone_crashes = 0, window_began_at = NULL, next_attempt_at = statement_timestamp(), completed_at = NULL,
     error_code = '', error_message = '', kept_token = NULL, kept_until = NULL
   FROM failed WHERE a.id = failed.id
 ), counted AS (
@@ -62,7 +62,7 @@ WITH old AS (
 ), again AS (
   UPDATE attachments_attachment AS a SET
     state = 'PENDING', vendor_url = %(url)s, upload_intent_id = '', host = %(host)s, origin = %(origin)s, attempts = 0,
-    crashes = 0, window_began_at = NULL, next_attempt_at = statement_timestamp(), completed_at = NULL, error_code = '',
+    crashes = 0, lone_crashes = 0, window_began_at = NULL, next_attempt_at = statement_timestamp(), completed_at = NULL, error_code = '',
     error_message = '', claim_token = a.claim_token + 1, claimed_until = NULL, kept_token = NULL, kept_until = NULL
   FROM old WHERE a.id = old.id
 ), {told("new")}, attempt AS (

@@ -1,5 +1,35 @@
 """Which files begin: claims and their leases. Turns are described in `attachments.sql.lanes`."""
 
+# Behind a CTE `chosen` (id, turn): those files are IN_PROGRESS, with their rows in the ledger.
+# (`state || ''`: by their ids, please. Where the planner knows nothing of a table that just grew, it would rather read the
+# whole index of what waits.)
+_BEGIN = """), free AS (
+  SELECT a.id, chosen.turn FROM chosen JOIN attachments_attachment a USING (id)
+  WHERE a.state || '' = 'PENDING' ORDER BY a.id FOR UPDATE OF a
+), claimed AS (
+  UPDATE attachments_attachment AS a SET
+    state = 'IN_PROGRESS', claim_token = a.claim_token + 1, claimed_by = (%(takers)s::text[])[free.turn],
+    claimed_until = statement_timestamp() + make_interval(secs => %(lease)s), attempts = a.attempts + 1,
+    window_began_at = coalesce(a.window_began_at, statement_timestamp()), next_attempt_at = NULL, kept_until = NULL
+  FROM free WHERE a.id = free.id
+  RETURNING a.*, free.turn
+), served AS (
+  INSERT INTO attachments_lanenotice (workspace_id, host, is_served) SELECT DISTINCT workspace_id, host, true FROM claimed
+), attempt AS (
+  INSERT INTO attachments_downloadattempt (attachment_id, token, started_at, bytes, code, message, leftovers)
+  SELECT id, claim_token, statement_timestamp(), 0, 'IN_PROGRESS', '', true FROM claimed
+), begun AS (
+  SELECT batch_id FROM attachments_attachmenttally
+  WHERE batch_id IN (SELECT batch_id FROM claimed) AND NOT has_begun ORDER BY batch_id FOR UPDATE
+), tally AS (
+  UPDATE attachments_attachmenttally AS t SET has_begun = true FROM begun WHERE t.batch_id = begun.batch_id
+)
+SELECT c.id, c.claim_token, c.batch_id, c.workspace_id, w.name, c.type, c.filename, c.vendor_url, c.upload_intent_id,
+  c.declared_mime_type, c.declared_size, c.declared_sha1, c.declared_md5, c.attempts,
+  extract(epoch FROM statement_timestamp() - c.window_began_at)::float, c.host, c.kept_token, c.origin
+FROM claimed c JOIN ingest_workspace w ON w.id = c.workspace_id ORDER BY c.turn
+"""
+
 # A lane or a workspace whose turn has come, but which has as many downloads as it may, is passed over. So many there can
 # only be as there are downloads on their way: what is read does not grow with what waits.
 #
@@ -8,9 +38,7 @@
 #
 # Several at once are the same ones, in the same order, as one after the other: the workspace with the fewest downloads
 # comes first, of a workspace the host with the fewest, and of a host the file that waits longest.
-# (`state || ''`: by their ids, please. Where the planner knows nothing of a table that just grew, it would rather read the
-# whole index of what waits.)
-CLAIM = """
+CLAIM = f"""
 WITH going AS MATERIALIZED (
   SELECT id, workspace_id, host, claimed_by FROM attachments_attachment WHERE state = 'IN_PROGRESS'
 ), busy AS MATERIALIZED (
@@ -57,7 +85,7 @@ WITH going AS MATERIALIZED (
     SELECT first.id, first.next_attempt_at, row_number() OVER (ORDER BY first.next_attempt_at, first.id) AS place
     FROM (
       SELECT a.id, a.next_attempt_at FROM attachments_attachment a
-      WHERE a.state = 'PENDING' AND a.crashes >= 0 AND a.workspace_id = lanes.workspace_id AND a.host = lanes.host
+      WHERE a.state = 'PENDING' AND a.crashes = 0 AND a.workspace_id = lanes.workspace_id AND a.host = lanes.host
         AND a.next_attempt_at <= statement_timestamp()
       ORDER BY a.next_attempt_at, a.id LIMIT least(lanes.free, %(count)s)
     ) AS first
@@ -65,32 +93,27 @@ WITH going AS MATERIALIZED (
 ), chosen AS (
   SELECT id, row_number() OVER (ORDER BY workspace_n + place, workspace_turn, workspace_id) AS turn
   FROM ranked WHERE place <= workspace_free ORDER BY turn LIMIT %(count)s
-), free AS (
-  SELECT a.id, chosen.turn FROM chosen JOIN attachments_attachment a USING (id)
-  WHERE a.state || '' = 'PENDING' ORDER BY a.id FOR UPDATE OF a
-), claimed AS (
-  UPDATE attachments_attachment AS a SET
-    state = 'IN_PROGRESS', claim_token = a.claim_token + 1, claimed_by = (%(takers)s::text[])[free.turn],
-    claimed_until = statement_timestamp() + make_interval(secs => %(lease)s), attempts = a.attempts + 1,
-    window_began_at = coalesce(a.window_began_at, statement_timestamp()), next_attempt_at = NULL, kept_until = NULL
-  FROM free WHERE a.id = free.id
-  RETURNING a.*, free.turn
-), served AS (
-  INSERT INTO attachments_lanenotice (workspace_id, host, is_served) SELECT DISTINCT workspace_id, host, true FROM claimed
-), attempt AS (
-  INSERT INTO attachments_downloadattempt (attachment_id, token, started_at, bytes, code, message, leftovers)
-  SELECT id, claim_token, statement_timestamp(), 0, 'IN_PROGRESS', '', true FROM claimed
-), begun AS (
-  SELECT batch_id FROM attachments_attachmenttally
-  WHERE batch_id IN (SELECT batch_id FROM claimed) AND NOT has_begun ORDER BY batch_id FOR UPDATE
-), tally AS (
-  UPDATE attachments_attachmenttally AS t SET has_begun = true FROM begun WHERE t.batch_id = begun.batch_id
-)
-SELECT c.id, c.claim_token, c.batch_id, c.workspace_id, w.name, c.type, c.filename, c.vendor_url, c.upload_intent_id,
-  c.declared_mime_type, c.declared_size, c.declared_sha1, c.declared_md5, c.attempts,
-  extract(epoch FROM statement_timestamp() - c.window_began_at)::float, c.host, c.kept_token, c.origin
-FROM claimed c JOIN ingest_workspace w ON w.id = c.workspace_id ORDER BY c.turn
-"""
+{_BEGIN}"""
+
+# A suspect: a file during whose download a worker died. In no lane, since it is fetched by a process of its own.
+_SUSPECTS = """FROM attachments_attachment a
+  LEFT JOIN attachments_lane l ON l.workspace_id = a.workspace_id AND l.host = a.host
+  LEFT JOIN attachments_vendorhost v ON v.host = a.host
+  WHERE a.state = 'PENDING' AND a.crashes > 0 AND a.next_attempt_at <= statement_timestamp() AND v.paused_at IS NULL
+    AND (l.held_until IS NULL OR l.held_until <= statement_timestamp())"""
+
+CLAIM_SUSPECT = f"""
+WITH busy AS (
+  SELECT workspace_id, count(*) AS n FROM attachments_attachment
+  WHERE state = 'IN_PROGRESS' AND crashes > 0 GROUP BY workspace_id
+), chosen AS (
+  SELECT a.id, 1 AS turn {_SUSPECTS}
+    AND coalesce((SELECT n FROM busy b WHERE b.workspace_id = a.workspace_id), 0) < %(limit)s
+  ORDER BY coalesce((SELECT n FROM busy b WHERE b.workspace_id = a.workspace_id), 0), a.next_attempt_at, a.id
+  LIMIT 1 FOR UPDATE OF a SKIP LOCKED
+{_BEGIN}"""
+
+SUSPECTS_DUE = f"SELECT count(*) FROM (SELECT 1 {_SUSPECTS} LIMIT %s) AS due"
 
 RENEW = """
 WITH held AS (

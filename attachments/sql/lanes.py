@@ -29,7 +29,7 @@ WITH told AS (
     CASE WHEN t.is_served AND l.opened_at IS NOT NULL THEN greatest(l.held_until, statement_timestamp() + make_interval(
       secs => least(%(longest_hold)s, %(window)s / ((SELECT count(*) FROM (
         SELECT FROM attachments_attachment a
-        WHERE a.state = 'PENDING' AND a.crashes >= 0 AND a.workspace_id = t.workspace_id AND a.host = t.host LIMIT 5000
+        WHERE a.state = 'PENDING' AND a.crashes = 0 AND a.workspace_id = t.workspace_id AND a.host = t.host LIMIT 5000
       ) AS waiting) + 1.0))))
     ELSE l.held_until END AS held_until
   FROM touched t
@@ -37,7 +37,7 @@ WITH told AS (
   LEFT JOIN attachments_vendorhost v ON v.host = t.host
   LEFT JOIN LATERAL (
     SELECT a.next_attempt_at AS due_at FROM attachments_attachment a
-    WHERE a.state = 'PENDING' AND a.crashes >= 0 AND a.workspace_id = t.workspace_id AND a.host = t.host
+    WHERE a.state = 'PENDING' AND a.crashes = 0 AND a.workspace_id = t.workspace_id AND a.host = t.host
     ORDER BY a.next_attempt_at LIMIT 1
   ) AS first ON true
 ), ready AS MATERIALIZED (
@@ -109,12 +109,12 @@ SELECT count(*) FROM held
 WALK_FILES = """
 WITH RECURSIVE pairs AS (
   (SELECT workspace_id, host, 1 AS n FROM attachments_attachment
-   WHERE state = 'PENDING' AND crashes >= 0 AND (workspace_id, host) > (%(workspace)s, %(host)s)
+   WHERE state = 'PENDING' AND crashes = 0 AND (workspace_id, host) > (%(workspace)s, %(host)s)
    ORDER BY workspace_id, host LIMIT 1)
   UNION ALL
   SELECT following.workspace_id, following.host, p.n + 1 FROM pairs p CROSS JOIN LATERAL (
     SELECT a.workspace_id, a.host FROM attachments_attachment a
-    WHERE a.state = 'PENDING' AND a.crashes >= 0 AND (a.workspace_id, a.host) > (p.workspace_id, p.host)
+    WHERE a.state = 'PENDING' AND a.crashes = 0 AND (a.workspace_id, a.host) > (p.workspace_id, p.host)
     ORDER BY a.workspace_id, a.host LIMIT 1
   ) AS following
   WHERE p.n < %(limit)s

@@ -90,3 +90,32 @@ WITH held AS (
 )
 SELECT held.batch_id, coalesce((SELECT is_settled FROM tally), false) FROM held
 """
+
+# The process of one file alone died, or its download ended in a way that no code of ours expects: it is this file's doing. Found
+# by its fence, or by who has claimed it.
+CRASHED = """
+WITH held AS (
+  SELECT id, claim_token, batch_id, crashes + 1 >= %(takes)s AND lone_crashes + 1 >= %(lone)s AS is_hopeless
+  FROM attachments_attachment
+  WHERE state = 'IN_PROGRESS' AND (id = %(id)s AND claim_token = %(token)s OR claimed_by = %(claimed_by)s)
+  ORDER BY id FOR UPDATE
+), done AS (
+  UPDATE attachments_attachment AS a SET
+    state = CASE WHEN held.is_hopeless THEN 'FAILED' ELSE 'PENDING' END, crashes = a.crashes + 1,
+    lone_crashes = a.lone_crashes + 1, claimed_until = NULL, claim_token = a.claim_token + 1,
+    next_attempt_at = CASE WHEN NOT held.is_hopeless THEN statement_timestamp() + make_interval(secs => %(wait)s) END,
+    attempts = a.attempts - 1, window_began_at = CASE WHEN a.attempts > 1 THEN a.window_began_at END,
+    error_code = 'WORKER_CRASHED', error_message = %(message)s, kept_token = NULL, kept_until = NULL,
+    completed_at = CASE WHEN held.is_hopeless THEN statement_timestamp() END
+  FROM held WHERE a.id = held.id
+), attempts AS (
+  UPDATE attachments_downloadattempt AS d SET
+    finished_at = statement_timestamp(), code = 'WORKER_CRASHED', message = %(message)s
+  FROM held WHERE d.attachment_id = held.id AND d.token = held.claim_token
+), tally AS (
+  UPDATE attachments_attachmenttally AS t SET failed = t.failed + 1
+  FROM held WHERE t.batch_id = held.batch_id AND held.is_hopeless
+  RETURNING t.batch_id, t.complete + t.failed >= t.total AS is_settled
+)
+SELECT held.id, held.batch_id, held.is_hopeless, coalesce(tally.is_settled, false) FROM held LEFT JOIN tally USING (batch_id)
+"""

@@ -19,7 +19,7 @@ SELECT count(*) FROM (
   SELECT 1 FROM lanes n LEFT JOIN attachments_lane l USING (workspace_id, host) LEFT JOIN attachments_vendorhost v USING (host)
   CROSS JOIN LATERAL (
     SELECT 1 FROM attachments_attachment a
-    WHERE a.state = 'PENDING' AND a.crashes >= 0 AND a.workspace_id = n.workspace_id AND a.host = n.host
+    WHERE a.state = 'PENDING' AND a.crashes = 0 AND a.workspace_id = n.workspace_id AND a.host = n.host
       AND a.next_attempt_at <= statement_timestamp() LIMIT %(at_most)s
   ) AS one
   WHERE {_MAY_BEGIN} LIMIT %(at_most)s
@@ -31,7 +31,7 @@ SELECT count(*) FROM (
 STANDING = """
 WITH standing AS (
   SELECT l.workspace_id, l.host, a.id, a.batch_id, a.next_attempt_at AS since
-  FROM attachments_lane l JOIN attachments_attachment a ON a.state = 'PENDING' AND a.crashes >= 0
+  FROM attachments_lane l JOIN attachments_attachment a ON a.state = 'PENDING' AND a.crashes = 0
     AND a.workspace_id = l.workspace_id AND a.host = l.host
     AND a.next_attempt_at < statement_timestamp() - make_interval(secs => %(stuck)s)
   WHERE l.due_at < statement_timestamp() - make_interval(secs => %(stuck)s)

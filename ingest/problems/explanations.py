@@ -74,6 +74,11 @@ _FILES = {
     "INTENT_CLAIMED": ("Upload used twice", "Another attachment has the upload already.", _SEND_AGAIN),
     "INTENT_EXPIRED": ("Upload expired", "The upload was not named in time.", "The client uploads again and sends the record again."),
     "NOT_UPLOADED": ("Nothing uploaded", "The record came, the file did not.", "The client uploads the file; then retry all."),
+    "WORKER_CRASHED": (
+        "Harms the worker",
+        "The file's download hung, crashed or used up the memory of a process of its own, each time it was tried.",
+        "Look into the worker's log, where the stacks of a hang are; then retry all.",
+    ),
     "WORKER_LOST": ("Workers died at it", "Too many workers ended while they fetched the file.", "Look into the worker's log and memory; then retry all."),
     "HTTP_401": ("Not authorized", "The vendor wants a login for this URL.", _FRESH_URL),
     "HTTP_403": ("Forbidden", "The vendor refuses this URL, often because it has expired.", _FRESH_URL),

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from attachments import fetching
+from attachments import crashes, fetching
 from attachments.models import Attachment, Lane, LaneNotice
 from ingest import pipeline
 from lake import object_store
@@ -25,8 +25,10 @@ def send(api: ApiClient, *files: dict[str, object]) -> str:
 
 
 def run(api: ApiClient, batch_id: str) -> dict[str, Any]:
-    """Fetch what is due, advance, and give the batch."""
+    """Fetch what is due, suspects too, advance, and give the batch."""
     fetching.fetch_waiting()
+    while claim := crashes.take_suspect("alone"):
+        fetching.fetch_one(claim)
     pipeline.advance([int(batch_id[6:])])
     return api.batch(batch_id)
 

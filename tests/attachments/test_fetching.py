@@ -17,7 +17,6 @@ from attachments.claims import Claim
 from attachments.failures import Failure
 from attachments.models import Attachment, AttachmentTally, DownloadAttempt, StoredFile
 from evermuse.errors import LeaseLost, StoreUnavailable
-from ingest import pipeline
 from ingest.models import Workspace
 from lake import object_store
 from tests.attachments.journey import file, make_due, objects, run, send, stored
@@ -265,19 +264,6 @@ def test_a_worker_that_lost_its_claim_settles_nothing(api: ApiClient, vendor: Ve
     assert (AttachmentTally.objects.get().complete, AttachmentTally.objects.get().failed) == (1, 0)
     codes = [a["code"] for a in api.rows(batch_id, "attachments")[0]["attempts"]]
     assert codes == ["WORKER_LOST", "OK"]
-
-
-def test_a_file_that_kills_its_worker_is_given_up_after_ten_times(api: ApiClient, vendor: Vendor) -> None:
-    batch_id = send(api, file(vendor.url("/a")))
-    for _ in range(10):
-        make_due()
-        assert claims.take() is not None
-        Attachment.objects.update(claimed_until=timezone.now() - timedelta(days=1))
-        sweeper.sweep()
-    pipeline.advance([int(batch_id[6:])])
-    after = api.batch(batch_id)
-    assert (after["status"], after["attachmentDownloadFailed"]) == ("COMPLETE", 1)
-    assert api.rows(batch_id, "attachments")[0]["error"]["code"] == "WORKER_LOST"
 
 
 def test_what_a_killed_attempt_left_is_swept_away(api: ApiClient, vendor: Vendor) -> None:

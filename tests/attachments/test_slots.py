@@ -1,0 +1,144 @@
+"""The slots of a worker: as many threads as there are slots, beside transfers that proved to be slow."""
+
+import threading
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from pytest_django.fixtures import Settings
+
+from attachments import claims
+from attachments.slots import Slots
+from attachments.watch import SLOW_AFTER_SECONDS, SLOW_BYTES_PER_SECOND, Transfer
+from ingest.models import Workspace
+from tests.attachments.journey import file, send
+from tests.attachments.test_claims import at
+from tests.http_client import ApiClient
+from tests.journeys.stack import until
+
+
+def claim(id: int, workspace: int) -> Any:
+    return SimpleNamespace(id=id, workspace_id=workspace)
+
+
+@pytest.fixture(autouse=True)
+def nothing_slow() -> Iterator[None]:
+    yield
+    claims.slow = set()
+
+
+@pytest.fixture
+def busy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """Two slots, whose work goes on until the test lets it end."""
+    settings.EVERMUSE_ATTACHMENT_CONCURRENCY = 2
+    monkeypatch.setattr("attachments.slots.connection", SimpleNamespace(close_if_health_check_failed=int, close=int))
+    monkeypatch.setattr("attachments.slots.close_old_connections", int)
+    state = SimpleNamespace(running=0, end=threading.Semaphore(0))
+    lock = threading.Lock()
+
+    def work() -> None:
+        with lock:
+            state.running += 1
+        state.end.acquire()
+        with lock:
+            state.running -= 1
+
+    state.slots = Slots(work)
+    yield state
+    for _ in range(50):
+        state.end.release()
+    state.slots.stop(10)
+
+
+def test_no_more_threads_work_than_there_are_slots(busy: SimpleNamespace) -> None:
+    for _ in range(5):
+        busy.slots.wake()
+    until(lambda: busy.running == 2, "both slots work")
+    assert busy.slots._threads == 2
+    busy.end.release()
+    until(lambda: busy.running == 2 and busy.slots._wakes == 1, "the slot that ended was woken again")
+
+
+def test_a_slow_transfer_leaves_its_slot_to_another_thread_and_takes_none_back(busy: SimpleNamespace) -> None:
+    transfer = Transfer(deadline_at=1e12)
+    busy.slots.wake()
+    busy.slots.wake()
+    until(lambda: busy.running == 2, "both slots work")
+    with busy.slots.using(claim(7, 1), transfer):
+        transfer.judge(transfer.started_at + SLOW_AFTER_SECONDS)
+        assert (transfer.has_left, claims.slow) == (True, {7})
+        until(lambda: busy.running == 3, "another thread serves the slot")
+    assert claims.slow == set()
+    busy.end.release()
+    until(lambda: busy.slots._threads == 2, "the thread that is one too many ends")
+
+
+@pytest.mark.parametrize(("took", "received"), [(SLOW_AFTER_SECONDS - 1, 0), (10, 10 * SLOW_BYTES_PER_SECOND)])
+def test_a_transfer_that_is_young_or_fast_keeps_its_slot(took: float, received: int) -> None:
+    transfer = Transfer(deadline_at=1e12, leave_slot=lambda: True, bytes_read=received)
+    transfer.judge(transfer.started_at + took)
+    assert not transfer.has_left
+
+
+def test_a_workspace_takes_a_quarter_of_the_extra_places_that_are_free(
+    busy: SimpleNamespace, settings: Settings
+) -> None:
+    settings.EVERMUSE_ATTACHMENT_SLOW_TRANSFERS = 16
+    left = {
+        workspace: sum(busy.slots._leave(claim(100 * workspace + n, workspace)) for n in range(20))
+        for workspace in (1, 2)
+    }
+    assert left == {1: 3, 2: 2}
+    of_one_each = [busy.slots._leave(claim(1000 + n, 10 + n)) for n in range(20)]
+    assert sum(of_one_each) == 16 - 3 - 2
+
+
+def test_a_workspace_takes_three_quarters_of_the_slots_that_others_leave(
+    api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace, settings: Settings
+) -> None:
+    settings.EVERMUSE_ATTACHMENT_CONCURRENCY = 16
+    neighbour = new_client(of=other_workspace)
+    send(api, *at(1111, 2222, 3333, each=3))
+    send(api, *at(1111, 2222, 3333, each=3))
+    mine = [claims.take() for _ in range(16)]
+    assert sum(one is not None for one in mine) == 12
+    send(neighbour, *at(1111, each=6))
+    theirs = [claims.take() for _ in range(6)]
+    assert sum(one is not None for one in theirs) == 3
+
+
+def test_slow_transfers_do_not_count_against_the_slots_but_against_the_hosts_limit(
+    api: ApiClient, settings: Settings
+) -> None:
+    settings.EVERMUSE_ATTACHMENT_CONCURRENCY = 4
+    settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = 4
+    send(api, *at(1111, each=10))
+    first = [one.id for one in (claims.take() for _ in range(5)) if one]
+    assert len(first) == 3
+    claims.slow = set(first)
+    assert [claims.take() is not None for _ in range(2)] == [True, False]
+    send(api, file("http://127.0.0.1:2222/a"))
+    assert claims.take() is not None
+
+
+def test_a_workspace_whose_hosts_are_all_busy_stands_in_nobodys_way(
+    api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace, settings: Settings
+) -> None:
+    settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = 1
+    send(api, *at(1111, each=5))
+    taken = claims.take()
+    assert taken is not None
+    claims.slow = {taken.id}
+    send(new_client(of=other_workspace), *at(1111, each=1))
+    following = claims.take()
+    assert following is not None
+    assert following.workspace_id == other_workspace.pk
+
+
+def test_files_that_clients_uploaded_have_no_host_and_no_limit_of_one(api: ApiClient, settings: Settings) -> None:
+    settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = 1
+    uploads: list[dict[str, object]] = [{"type": "audio", "upload_intent_id": f"upl_{n}"} for n in range(5)]
+    send(api, *uploads)
+    taken = [claim for claim in claims.take_for(["a", "b", "c"]) if claim]
+    assert [claim.host for claim in taken] == ["", "", ""]

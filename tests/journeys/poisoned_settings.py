@@ -1,0 +1,6 @@
+"""The product's settings, with an application that can be made to hang and crash."""
+
+from evermuse.settings import *  # noqa: F403
+from evermuse.settings import INSTALLED_APPS
+
+INSTALLED_APPS = [*INSTALLED_APPS, "tests.journeys.poison.Poison"]

@@ -1,0 +1,86 @@
+"""One workspace's slow, failing or poisonous files and records, and another workspace's beside them."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.attachments.vendor import Exchange, Vendor
+from tests.journeys.client import HttpClient
+from tests.journeys.stack import Stack, until
+from tests.journeys.test_attachment_downloads import ledger, with_files
+from tests.records import record
+
+WORKERS = ("worker-landing", "worker-attachments")
+
+
+@pytest.fixture
+def poisoned(stack: Stack) -> Iterator[Stack]:
+    """The workers hang and crash where a URL or a record says so; they notice a hang after three seconds."""
+    before = dict(stack.environment)
+    stack.environment |= {
+        "DJANGO_SETTINGS_MODULE": "tests.journeys.poisoned_settings",
+        "EVERMUSE_HANG_SECONDS": "3",
+        "EVERMUSE_ATTACHMENT_ALONE_BYTES": str(512 << 20),
+    }
+    stack.stop(*WORKERS)
+    stack.start(*WORKERS)
+    yield stack
+    stack.environment.clear()
+    stack.environment.update(before)
+    stack.stop(*WORKERS)
+    stack.start(*WORKERS)
+
+
+def good(vendor: Vendor, path: str) -> str:
+    return vendor.on(path, lambda exchange: exchange.answer(b"content"))
+
+
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [("hang", "hung"), ("crash", "SIGSEGV"), ("memory", "memory")],
+)
+def test_a_poisonous_file_is_given_up_with_a_reason_while_a_neighbours_completes(
+    client: HttpClient, poisoned: Stack, vendor: Vendor, how: str, reason: str
+) -> None:
+    neighbour = poisoned.new_client()
+    poison = client.send(with_files(good(vendor, f"/poison-{how}"), good(vendor, "/innocent")))
+    beside = neighbour.send(with_files(good(vendor, "/neighbour")))
+    assert neighbour.settled(beside)["attachmentDownloadStatus"] == "COMPLETE"
+    batch = client.settled(poison)
+    assert (batch["status"], batch["attachmentDownloadStatus"]) == ("COMPLETE", "PARTIAL_FAILURE")
+    rows = {row["vendorUrl"].rpartition("/")[2]: row for row in ledger(client, poison)}
+    assert rows["innocent"]["state"] == "COMPLETE"
+    failed = rows[f"poison-{how}"]
+    assert failed["error"]["code"] == "WORKER_CRASHED"
+    assert reason in failed["error"]["message"]
+    assert len(failed["attempts"]) == 3
+
+
+def test_a_record_that_hangs_landing_is_given_up_while_a_neighbours_lands(client: HttpClient, poisoned: Stack) -> None:
+    neighbour = poisoned.new_client()
+    poison = client.send(record(data={"text": "poison-hang"}))
+    assert neighbour.settled(neighbour.send(record()))["status"] == "COMPLETE"
+    assert client.settled(poison)["status"] == "FAILED"
+
+
+def test_files_that_drip_hold_up_no_other_workspace(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
+    # Of several hosts: no limit of one host keeps the slots free.
+    slow, dripping = [Vendor() for _ in range(4)], threading.Event()
+
+    def drip(exchange: Exchange) -> None:
+        exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        while not dripping.wait(0.5):
+            exchange.send(b"x" * 700)
+
+    try:
+        for number, dripper in enumerate([client, stack.new_client()]):
+            dripper.send([with_files(slow[n % 4].on(f"/{number}/{n}", drip)) for n in range(32)])
+        until(lambda: sum(one.busy for one in slow) >= 14, "both workspaces' files drip")
+        neighbour = stack.new_client()
+        batch = neighbour.send(with_files(good(vendor, "/f")))
+        assert neighbour.settled(batch)["attachmentDownloadStatus"] == "COMPLETE"
+    finally:
+        dripping.set()
+        for one in slow:
+            one.close()
