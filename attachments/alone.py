@@ -20,7 +20,7 @@ if __name__ == "__main__":
 from django.conf import settings
 
 from attachments import crashes, fetching
-from evermuse import heartbeat, priority
+from evermuse import heartbeat
 
 OUT_OF_MEMORY, UNEXPECTED = 71, 70
 GIVE_BACK_SECONDS = 5.0
@@ -52,7 +52,6 @@ def main() -> None:
     limit = settings.EVERMUSE_ATTACHMENT_ALONE_BYTES
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     signal.signal(signal.SIGTERM, lambda *_: fetching.stop())
-    priority.give_way()
     heartbeat.start()
     threading.Thread(target=_watch_parent, name="parent", daemon=True).start()
     code = run(sys.argv[1])

@@ -46,8 +46,10 @@ class Suspects:
 
     def _keep(self) -> None:
         try:
-            while not self._is_stopping and self._run_one():
-                pass
+            # A process takes seconds to start: those that have not claimed anything yet will serve what is due.
+            if crashes.due(MAX_PROCESSES) >= self._keepers:
+                while not self._is_stopping and self._run_one():
+                    pass
         except DatabaseError as error:
             # The lease of its file runs out.
             log.warning("attachment.database_fault", error=str(error).strip()[:200])

@@ -48,7 +48,7 @@ class Poison(AppConfig):
 
         def poisoned_examine(raws: Any, *args: Any, **options: Any) -> Any:
             for raw in raws:
-                if b"poison-hang" in bytes(raw):
+                if b"poison-landing" in bytes(raw):
                     harm("hang")
             return examine(raws, *args, **options)
 

@@ -59,7 +59,7 @@ def test_a_poisonous_file_is_given_up_with_a_reason_while_a_neighbours_completes
 
 def test_a_record_that_hangs_landing_is_given_up_while_a_neighbours_lands(client: HttpClient, poisoned: Stack) -> None:
     neighbour = poisoned.new_client()
-    poison = client.send(record(data={"text": "poison-hang"}))
+    poison = client.send(record(data={"text": "poison-landing"}))
     assert neighbour.settled(neighbour.send(record()))["status"] == "COMPLETE"
     assert client.settled(poison)["status"] == "FAILED"
 
