@@ -1,0 +1,89 @@
+"""Sending large answers: a client that pauses keeps nothing of them in memory, and gets them whole in the end."""
+
+import asyncio
+import tracemalloc
+from typing import Any
+
+import pytest
+
+from evermuse.web import answers
+from evermuse.web.answers import PIECE_BYTES, AnswerBudget, CutOff, deliver, stream
+
+SIZE = 5_000_000
+
+
+class Reader:
+    """An exchange whose client reads when it is told to."""
+
+    disconnected = False
+
+    def __init__(self) -> None:
+        self.reads = asyncio.Event()
+        self.pauses = asyncio.Event()
+        self.got = 0
+
+    async def until_writable(self, seconds: float) -> bool:
+        if self.reads.is_set():
+            return True
+        self.pauses.set()
+        if seconds > 1:
+            await self.reads.wait()
+            return True
+        return False
+
+    async def send(self, message: Any) -> None:
+        self.got += len(message["body"])
+
+
+def test_what_a_paused_client_has_not_taken_is_not_in_memory() -> None:
+    async def main() -> None:
+        budget, reader = AnswerBudget(answers.ROOM_BYTES), Reader()
+        room = await budget.room()
+
+        async def send() -> bool:
+            return await deliver(b"z" * SIZE, room, reader, reader.send)  # type: ignore[arg-type]
+
+        tracemalloc.start()
+        sending = asyncio.create_task(send())
+        # The next answer has the room as soon as the rest of this one is in its file.
+        await budget.room()
+        await asyncio.sleep(0.05)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert held < SIZE / 5
+        assert reader.got <= 2 * PIECE_BYTES
+        reader.reads.set()
+        assert await sending
+        assert reader.got == SIZE
+
+    asyncio.run(main())
+
+
+def test_a_stream_makes_no_step_while_its_client_pauses() -> None:
+    async def main() -> None:
+        reader, made = Reader(), 0
+
+        async def step() -> bytes:
+            nonlocal made
+            made += 1
+            return b"z" * PIECE_BYTES if made < 5 else b""
+
+        sending = asyncio.create_task(stream(step, None, reader, reader.send))  # type: ignore[arg-type]
+        await reader.pauses.wait()
+        assert made == 0
+        reader.reads.set()
+        await sending
+        assert (made, reader.got) == (5, 4 * PIECE_BYTES)
+
+    asyncio.run(main())
+
+
+def test_a_client_that_is_gone_is_sent_no_more() -> None:
+    async def main() -> None:
+        reader = Reader()
+        reader.disconnected = True
+        with pytest.raises(CutOff):
+            await deliver(b"z", None, reader, reader.send)  # type: ignore[arg-type]
+        assert reader.got == 0
+
+    asyncio.run(main())
