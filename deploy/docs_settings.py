@@ -19,17 +19,20 @@ _PLACE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- end of settings -->)", 
 GROUPS = (
     ("Servers", ("DATABASE_", "CELERY_", "REDIS_")),
     ("Object store", ("MINIO_",)),
+    ("Web", ("EVERMUSE_ALLOWED_", "EVERMUSE_ANSWER_", "EVERMUSE_BODY_", "EVERMUSE_CONNECTIONS_", "EVERMUSE_CSRF_",
+             "EVERMUSE_HEAD_", "EVERMUSE_HTTPS", "EVERMUSE_KEEP_", "EVERMUSE_PORT", "EVERMUSE_RATE_", "EVERMUSE_READER_",
+             "EVERMUSE_STREAM", "EVERMUSE_TRUSTED_", "EVERMUSE_WEB_")),
     ("Attachments and uploads", ("EVERMUSE_ATTACHMENT_", "EVERMUSE_UPLOAD_")),
     ("Alerts and mail", ("EVERMUSE_ALERT_", "EVERMUSE_EMAIL_", "EVERMUSE_PROBLEM_")),
     ("Logs and metrics", ("EVERMUSE_LOG_", "EVERMUSE_METRICS_")),
     ("Everything else", ("EVERMUSE_",)),
-)
+)  # fmt: skip
 
 
 def tables(settings: Iterable[Setting]) -> str:
     """The settings as Markdown: a heading and a table for each group, in the order of the groups."""
     grouped: dict[str, list[Setting]] = {heading: [] for heading, _ in GROUPS}
-    for setting in settings:
+    for setting in sorted(settings):
         heading = next(heading for heading, beginnings in GROUPS if setting.name.startswith(beginnings))
         grouped[heading].append(setting)
     parts = []

@@ -21,12 +21,18 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 
 QUEUES = LANDING, ATTACHMENTS, MAINTENANCE = ("landing", "attachments", "maintenance")
 
-SWEEP_SECONDS = env.integer("EVERMUSE_SWEEP_SECONDS", 5, minimum=1)
+SWEEP_SECONDS = env.integer("EVERMUSE_SWEEP_SECONDS", 5, minimum=1, help="How often beat looks for what stands still.")
 ROLL_UP_SECONDS = 10
 
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
-BROKER_URL, BROKER_TLS = env.read("CELERY_BROKER_URL", DEFAULT_BROKER_URL, server_urls.broker)
+BROKER_URL, BROKER_TLS = env.read(
+    "CELERY_BROKER_URL",
+    DEFAULT_BROKER_URL,
+    server_urls.broker,
+    help="The broker for wake-ups: Redis, Valkey or RabbitMQ. With `rediss://` and `amqps://` certificates are checked.",
+    shown="embedded",
+)
 
 app = Celery("evermuse")
 

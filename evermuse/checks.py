@@ -11,13 +11,11 @@ from django.utils.module_loading import import_string
 from evermuse import env, serving
 
 PREFIX = "EVERMUSE_"
-# Read by others than the settings: the embedded stack, the commands, Flower, the client, the test suite.
+# Read by the client and the test suite. Settings of the product are described where they are read.
 READ_ELSEWHERE = frozenset(
     PREFIX + name
     for name in (
-        "HOME", "PORT", "FLOWER_PORT", "FLOWER_USERNAME", "FLOWER_PASSWORD", "WEB_WORKERS", "LANDING_CONCURRENCY",
-        "ATTACHMENT_CONCURRENCY", "ADMIN_USERNAME", "ADMIN_PASSWORD", "SUPERVISED_HOME", "FAULTS_SEED", "BENCH_RECORDS",
-        "URL", "API_KEY", "SWEEP_SECONDS",
+        "SUPERVISED_HOME", "FAULTS_SEED", "BENCH_RECORDS", "URL", "API_KEY",
     )
 )  # fmt: skip
 
@@ -77,6 +75,6 @@ def _unknown_names() -> Iterator[CheckMessage]:
             near = difflib.get_close_matches(plain, known, n=1)
             yield Warning(
                 f"{name} is set, and nothing reads it.",
-                hint=f"Did you mean {near[0]}?" if near else "Remove it: the README lists all settings.",
+                hint=f"Did you mean {near[0]}?" if near else "Remove it: /docs/configure.html lists all settings.",
                 id="evermuse.W002",
             )

@@ -116,9 +116,9 @@ def integer(name: str, default: int, *, minimum: int = 0, help: str = "") -> int
     return number
 
 
-def words(name: str, default: str = "", *, help: str = "") -> list[str]:
+def words(name: str, default: str = "", *, help: str = "", shown: str | None = None) -> list[str]:
     """A comma-separated list; empty parts are dropped."""
-    return [part.strip() for part in text(name, default, help=help).split(",") if part.strip()]
+    return [part.strip() for part in text(name, default, help=help, shown=shown).split(",") if part.strip()]
 
 
 def networks(name: str, *, help: str = "") -> tuple[Network, ...]:

@@ -13,11 +13,24 @@ EVERMUSE_HOME = env.home()
 
 # Commands that sign nothing for others (migrations' dry run, checks) need no secret: they get one that nobody knows.
 # Django's prefix makes `check --deploy` say so; serving processes refuse it (`evermuse.serving`).
-SECRET_KEY = env.text("EVERMUSE_SECRET_KEY", "") or f"django-insecure-{secrets.token_urlsafe(48)}"
+SECRET_KEY = (
+    env.text(
+        "EVERMUSE_SECRET_KEY",
+        "",
+        help="Signs sessions, cursors and links. At least 32 random characters. Web, workers and beat do not start without it.",
+        shown="made once by `make run`",
+    )
+    or f"django-insecure-{secrets.token_urlsafe(48)}"
+)
 # Never on: its pages show settings and stack traces, where the contract promises JSON.
 DEBUG = False
-ALLOWED_HOSTS = env.words("EVERMUSE_ALLOWED_HOSTS", "127.0.0.1,localhost")
-CSRF_TRUSTED_ORIGINS = env.words("EVERMUSE_CSRF_TRUSTED_ORIGINS")
+ALLOWED_HOSTS = env.words(
+    "EVERMUSE_ALLOWED_HOSTS", "127.0.0.1,localhost", help="Host names that requests may name, separated by commas."
+)
+CSRF_TRUSTED_ORIGINS = env.words(
+    "EVERMUSE_CSRF_TRUSTED_ORIGINS",
+    help="Origins that forms of the admin may come from, such as `https://ingest.example`, separated by commas.",
+)
 
 INSTALLED_APPS = [
     "ingest.activity.apps.ActivityConfig",  # before the theme: its template is the admin's index
@@ -71,7 +84,9 @@ TEMPLATES = [
     }
 ]
 
-_DATABASE: dict[str, Any] = env.database()
+_DATABASE: dict[str, Any] = env.database(
+    help="PostgreSQL: `postgresql://user:password@host:port/name`. Every parameter of libpq is honoured, such as `?sslmode=verify-full&sslrootcert=…`, host lists and sockets; an unknown one is refused."
+)
 _TIMEOUTS = "-c statement_timeout=30000 -c lock_timeout=20000 -c idle_in_transaction_session_timeout=60000"
 DATABASES = {
     "default": {
@@ -139,7 +154,11 @@ CSRF_FAILURE_VIEW = "ingest.exception_handler.csrf_failed"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600
 # HTTPS ends at the proxy in front; EVERMUSE_HTTPS says that there is one.
-EVERMUSE_HTTPS = env.flag("EVERMUSE_HTTPS", default=False)
+EVERMUSE_HTTPS = env.flag(
+    "EVERMUSE_HTTPS",
+    default=False,
+    help="Whether an HTTPS proxy stands in front: secure cookies, HSTS, redirects to https.",
+)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = EVERMUSE_HTTPS
 if EVERMUSE_HTTPS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -172,77 +191,263 @@ SPECTACULAR_SETTINGS = {
 }
 
 # -- Celery: hints only (`evermuse.celery`). PostgreSQL holds the queue of record: a message may be lost or late. --
-REDIS_URL = env.read("REDIS_URL", "redis://127.0.0.1:6379/1", server_urls.redis)
+REDIS_URL = env.read(
+    "REDIS_URL",
+    "redis://127.0.0.1:6379/1",
+    server_urls.redis,
+    help="Redis or Valkey for the rate limits: `redis://` or `rediss://`. With `rediss://` certificates are checked; it takes `ssl_cert_reqs`, `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile` and `ssl_check_hostname`. Other parameters are refused.",
+    shown="embedded",
+)
 
 # -- Object store --
-MINIO_ENDPOINT = env.read("MINIO_ENDPOINT", "127.0.0.1:9000", server_urls.endpoint)
-MINIO_ACCESS_KEY = env.text("MINIO_ACCESS_KEY", "")
-MINIO_SECRET_KEY = env.text("MINIO_SECRET_KEY", "")
-MINIO_SECURE = env.flag("MINIO_SECURE", default=False)
+MINIO_ENDPOINT = env.read(
+    "MINIO_ENDPOINT",
+    "127.0.0.1:9000",
+    server_urls.endpoint,
+    help="Host and port of the object store.",
+    shown="embedded",
+)
+MINIO_ACCESS_KEY = env.text(
+    "MINIO_ACCESS_KEY", "", help="The access key that reads and writes objects.", shown="embedded"
+)
+MINIO_SECRET_KEY = env.text("MINIO_SECRET_KEY", "", help="The secret of `MINIO_ACCESS_KEY`.", shown="embedded")
+MINIO_SECURE = env.flag("MINIO_SECURE", default=False, help="Whether the object store is reached by https.")
 # Upload intents are signed with these: they may only PUT under uploads/. Without, with the ones above.
-MINIO_UPLOAD_ACCESS_KEY = env.text("MINIO_UPLOAD_ACCESS_KEY", "")
-MINIO_UPLOAD_SECRET_KEY = env.text("MINIO_UPLOAD_SECRET_KEY", "")
-MINIO_BUCKET = env.text("MINIO_BUCKET", "evermuse-lake")
+MINIO_UPLOAD_ACCESS_KEY = env.text(
+    "MINIO_UPLOAD_ACCESS_KEY",
+    "",
+    help="The access key that signs upload intents. It may only put under `uploads/`. Without it `MINIO_ACCESS_KEY` signs them, with a warning.",
+    shown="embedded",
+)
+MINIO_UPLOAD_SECRET_KEY = env.text(
+    "MINIO_UPLOAD_SECRET_KEY", "", help="The secret of `MINIO_UPLOAD_ACCESS_KEY`.", shown="embedded"
+)
+MINIO_BUCKET = env.text("MINIO_BUCKET", "evermuse-lake", help="The bucket for records and files.")
 # What clients and browsers reach the object store by, when that is another address than ours.
-MINIO_PUBLIC_ENDPOINT = env.read("MINIO_PUBLIC_ENDPOINT", MINIO_ENDPOINT, server_urls.endpoint)
-MINIO_PUBLIC_SECURE = env.flag("MINIO_PUBLIC_SECURE", default=MINIO_SECURE)
+MINIO_PUBLIC_ENDPOINT = env.read(
+    "MINIO_PUBLIC_ENDPOINT",
+    MINIO_ENDPOINT,
+    server_urls.endpoint,
+    help="The object store's address in the URLs that clients and browsers get.",
+    shown="`MINIO_ENDPOINT`",
+)
+MINIO_PUBLIC_SECURE = env.flag(
+    "MINIO_PUBLIC_SECURE", default=MINIO_SECURE, help="Whether those URLs begin with https.", shown="`MINIO_SECURE`"
+)
 
 # -- The product's own --
-EVERMUSE_RATE_LIMIT = env.integer("EVERMUSE_RATE_LIMIT", 10, minimum=1)
-EVERMUSE_FLOWER_URL = env.text("EVERMUSE_FLOWER_URL", f"http://127.0.0.1:{env.integer('EVERMUSE_FLOWER_PORT', 5555)}")
-EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS = env.networks("EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS")
+EVERMUSE_RATE_LIMIT = env.integer(
+    "EVERMUSE_RATE_LIMIT", 10, minimum=1, help="Requests in any second for a key that has no limit of its own."
+)
+_FLOWER_PORT = env.integer("EVERMUSE_FLOWER_PORT", 5555, help="Flower's port on 127.0.0.1.")
+EVERMUSE_FLOWER_URL = env.text(
+    "EVERMUSE_FLOWER_URL",
+    f"http://127.0.0.1:{_FLOWER_PORT}",
+    help="The address of Flower in the admin's links.",
+    shown="Flower's port on 127.0.0.1",
+)
+EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS = env.networks(
+    "EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS",
+    help="Networks in CIDR form that downloads may reach although they are not public, separated by commas. Our own servers are never dialled.",
+)
 # Beside the servers that other settings name: host:port that downloads never dial.
-EVERMUSE_OWN_SERVERS = env.words("EVERMUSE_OWN_SERVERS")
-EVERMUSE_ATTACHMENT_MAX_BYTES = env.integer("EVERMUSE_ATTACHMENT_MAX_BYTES", 2 * 1024**3, minimum=1)
-EVERMUSE_ATTACHMENT_MAX_ATTEMPTS = env.integer("EVERMUSE_ATTACHMENT_MAX_ATTEMPTS", 6, minimum=1)
-EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS = env.integer("EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS", 240, minimum=1)
-EVERMUSE_ATTACHMENT_CONCURRENCY = env.integer("EVERMUSE_ATTACHMENT_CONCURRENCY", 16, minimum=1)
-EVERMUSE_ATTACHMENT_SLOW_TRANSFERS = env.integer("EVERMUSE_ATTACHMENT_SLOW_TRANSFERS", 32, minimum=0)
-EVERMUSE_ATTACHMENT_ALONE_BYTES = env.integer("EVERMUSE_ATTACHMENT_ALONE_BYTES", 1024**3, minimum=256 * 1024**2)
-EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = env.integer("EVERMUSE_ATTACHMENT_HOST_CONCURRENCY", 8, minimum=1)
-EVERMUSE_ATTACHMENT_BREAKER_FAILURES = env.integer("EVERMUSE_ATTACHMENT_BREAKER_FAILURES", 50, minimum=1)
-EVERMUSE_UPLOAD_QUOTA_BYTES = env.integer("EVERMUSE_UPLOAD_QUOTA_BYTES", 10 * 1024**3, minimum=1)
-EVERMUSE_UPLOAD_INTENT_SECONDS = env.integer("EVERMUSE_UPLOAD_INTENT_SECONDS", 86_400, minimum=60)
-EVERMUSE_ATTACHMENT_DEADLINE_SECONDS = env.integer("EVERMUSE_ATTACHMENT_DEADLINE_SECONDS", 3600, minimum=1)
-EVERMUSE_METRICS_NETWORKS = env.networks("EVERMUSE_METRICS_NETWORKS")
-EVERMUSE_METRICS_TOKEN = env.text("EVERMUSE_METRICS_TOKEN", "")
-EVERMUSE_LEASE_SECONDS = env.integer("EVERMUSE_LEASE_SECONDS", 30, minimum=2)
-EVERMUSE_HANG_SECONDS = env.integer("EVERMUSE_HANG_SECONDS", 20, minimum=3)
-EVERMUSE_BODY_TIMEOUT_SECONDS = env.integer("EVERMUSE_BODY_TIMEOUT_SECONDS", 30, minimum=1)
+EVERMUSE_OWN_SERVERS = env.words(
+    "EVERMUSE_OWN_SERVERS",
+    help="Servers as `host:port` that downloads never dial, separated by commas. Those that other settings name need not be listed.",
+    shown="empty; all of its ports with `make run`",
+)
+EVERMUSE_ATTACHMENT_MAX_BYTES = env.integer(
+    "EVERMUSE_ATTACHMENT_MAX_BYTES", 2 * 1024**3, minimum=1, help="The largest file, in bytes."
+)
+EVERMUSE_ATTACHMENT_MAX_ATTEMPTS = env.integer(
+    "EVERMUSE_ATTACHMENT_MAX_ATTEMPTS", 6, minimum=1, help="How often a download is tried whose fault can pass."
+)
+EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS = env.integer(
+    "EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS", 240, minimum=1, help="For how long a download is tried again."
+)
+EVERMUSE_ATTACHMENT_CONCURRENCY = env.integer(
+    "EVERMUSE_ATTACHMENT_CONCURRENCY", 16, minimum=1, help="Download threads of a worker."
+)
+EVERMUSE_ATTACHMENT_SLOW_TRANSFERS = env.integer(
+    "EVERMUSE_ATTACHMENT_SLOW_TRANSFERS",
+    32,
+    minimum=0,
+    help="Slow downloads that a worker carries beside its slots. Each holds a database connection and up to 24 MB.",
+)
+EVERMUSE_ATTACHMENT_ALONE_BYTES = env.integer(
+    "EVERMUSE_ATTACHMENT_ALONE_BYTES",
+    1024**3,
+    minimum=256 * 1024**2,
+    help="Memory of the process that fetches a file during which a worker died.",
+)
+EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = env.integer(
+    "EVERMUSE_ATTACHMENT_HOST_CONCURRENCY",
+    8,
+    minimum=1,
+    help="Downloads from one host at once for a workspace, over all workers.",
+)
+EVERMUSE_ATTACHMENT_BREAKER_FAILURES = env.integer(
+    "EVERMUSE_ATTACHMENT_BREAKER_FAILURES",
+    50,
+    minimum=1,
+    help="Failures in a row after which a workspace's downloads from a host begin one by one.",
+)
+EVERMUSE_UPLOAD_QUOTA_BYTES = env.integer(
+    "EVERMUSE_UPLOAD_QUOTA_BYTES",
+    10 * 1024**3,
+    minimum=1,
+    help="How many bytes a workspace's unclaimed uploads may hold together.",
+)
+EVERMUSE_UPLOAD_INTENT_SECONDS = env.integer(
+    "EVERMUSE_UPLOAD_INTENT_SECONDS", 86_400, minimum=60, help="For how long an upload intent can be used."
+)
+EVERMUSE_ATTACHMENT_DEADLINE_SECONDS = env.integer(
+    "EVERMUSE_ATTACHMENT_DEADLINE_SECONDS", 3600, minimum=1, help="The longest time for one attempt, whatever its rate."
+)
+EVERMUSE_METRICS_NETWORKS = env.networks(
+    "EVERMUSE_METRICS_NETWORKS",
+    help="Networks in CIDR form that may read `/metrics` besides this host. A request through a proxy is judged by the client address that the proxy names.",
+)
+EVERMUSE_METRICS_TOKEN = env.text(
+    "EVERMUSE_METRICS_TOKEN", "", help="Whoever sends this token (`Authorization: Bearer …`) may read `/metrics`."
+)
+EVERMUSE_LEASE_SECONDS = env.integer(
+    "EVERMUSE_LEASE_SECONDS", 30, minimum=2, help="Time after which the work of a silent worker is taken over."
+)
+EVERMUSE_HANG_SECONDS = env.integer(
+    "EVERMUSE_HANG_SECONDS",
+    20,
+    minimum=3,
+    help="Time after which a worker process whose interpreter hangs ends itself and is started again.",
+)
+EVERMUSE_BODY_TIMEOUT_SECONDS = env.integer(
+    "EVERMUSE_BODY_TIMEOUT_SECONDS", 30, minimum=1, help="Time within which a request's body must have arrived."
+)
 
 # -- The web process (`evermuse.web`); all of it per process --
 # POST and PATCH; GET; pages for people. Each thread keeps a database connection.
-EVERMUSE_WEB_THREADS = env.integer("EVERMUSE_WEB_THREADS", 4, minimum=1)
-EVERMUSE_WEB_READ_THREADS = env.integer("EVERMUSE_WEB_READ_THREADS", 4, minimum=1)
-EVERMUSE_WEB_PAGE_THREADS = env.integer("EVERMUSE_WEB_PAGE_THREADS", 2, minimum=1)
-EVERMUSE_BODY_BUDGET_BYTES = env.integer("EVERMUSE_BODY_BUDGET_BYTES", 64 * 1024**2, minimum=6 * 1024**2)
-EVERMUSE_ANSWER_BUDGET_BYTES = env.integer("EVERMUSE_ANSWER_BUDGET_BYTES", 32 * 1024**2, minimum=8 * 1024**2)
-EVERMUSE_CONNECTIONS_PER_ADDRESS = env.integer("EVERMUSE_CONNECTIONS_PER_ADDRESS", 512, minimum=1)
+EVERMUSE_WEB_THREADS = env.integer(
+    "EVERMUSE_WEB_THREADS",
+    4,
+    minimum=1,
+    help="Threads of a web process for `POST` and `PATCH`. Each keeps a database connection.",
+)
+EVERMUSE_WEB_READ_THREADS = env.integer(
+    "EVERMUSE_WEB_READ_THREADS",
+    4,
+    minimum=1,
+    help="Threads of a web process for `GET`. Each keeps a database connection.",
+)
+EVERMUSE_WEB_PAGE_THREADS = env.integer(
+    "EVERMUSE_WEB_PAGE_THREADS",
+    2,
+    minimum=1,
+    help="Threads of a web process for the admin and other pages. Each keeps a database connection.",
+)
+EVERMUSE_BODY_BUDGET_BYTES = env.integer(
+    "EVERMUSE_BODY_BUDGET_BYTES",
+    64 * 1024**2,
+    minimum=6 * 1024**2,
+    help="What the unfinished bodies of a web process may hold together. Beyond, a request gets 503 with `retryAfter`.",
+)
+EVERMUSE_ANSWER_BUDGET_BYTES = env.integer(
+    "EVERMUSE_ANSWER_BUDGET_BYTES",
+    32 * 1024**2,
+    minimum=8 * 1024**2,
+    help="What the large answers of a web process may hold together. Beyond, readers wait for room.",
+)
+EVERMUSE_CONNECTIONS_PER_ADDRESS = env.integer(
+    "EVERMUSE_CONNECTIONS_PER_ADDRESS",
+    512,
+    minimum=1,
+    help="Connections of one client address (of a /64 with IPv6) to a web process.",
+)
 # Whose X-Forwarded-For is believed.
-EVERMUSE_TRUSTED_PROXIES = env.networks("EVERMUSE_TRUSTED_PROXIES")
+EVERMUSE_TRUSTED_PROXIES = env.networks(
+    "EVERMUSE_TRUSTED_PROXIES",
+    help="Networks in CIDR form of the proxies in front. They are not limited themselves. The client is the last address in their `X-Forwarded-For` that is none of theirs.",
+)
 # Longer than what stands in front keeps a connection (nginx and load balancers: 60 s), so that it is never we who close.
-EVERMUSE_KEEP_ALIVE_SECONDS = env.integer("EVERMUSE_KEEP_ALIVE_SECONDS", 75, minimum=1)
-EVERMUSE_HEAD_TIMEOUT_SECONDS = env.integer("EVERMUSE_HEAD_TIMEOUT_SECONDS", 15, minimum=1)
+EVERMUSE_KEEP_ALIVE_SECONDS = env.integer(
+    "EVERMUSE_KEEP_ALIVE_SECONDS", 75, minimum=1, help="For how long an idle connection is kept."
+)
+EVERMUSE_HEAD_TIMEOUT_SECONDS = env.integer(
+    "EVERMUSE_HEAD_TIMEOUT_SECONDS", 15, minimum=1, help="Time within which a request's head must have arrived."
+)
 # The contract lets a reader pause for 5 minutes.
-EVERMUSE_READER_PAUSE_SECONDS = env.integer("EVERMUSE_READER_PAUSE_SECONDS", 330, minimum=1)
-EVERMUSE_STREAM_SECONDS = env.integer("EVERMUSE_STREAM_SECONDS", 4 * 3600, minimum=1)
-EVERMUSE_STREAMS_PER_KEY = env.integer("EVERMUSE_STREAMS_PER_KEY", 4, minimum=1)
+EVERMUSE_READER_PAUSE_SECONDS = env.integer(
+    "EVERMUSE_READER_PAUSE_SECONDS", 330, minimum=1, help="For how long the reader of an answer may pause."
+)
+EVERMUSE_STREAM_SECONDS = env.integer(
+    "EVERMUSE_STREAM_SECONDS", 4 * 3600, minimum=1, help="The longest time for one answer."
+)
+EVERMUSE_STREAMS_PER_KEY = env.integer(
+    "EVERMUSE_STREAMS_PER_KEY",
+    4,
+    minimum=1,
+    help="NDJSON streams that a key may have open at once, over all processes.",
+)
 
-EVERMUSE_PROCESSORS = env.words("EVERMUSE_PROCESSORS", "attachments.processor.AttachmentDownloads")
+EVERMUSE_PROCESSORS = env.words(
+    "EVERMUSE_PROCESSORS",
+    "attachments.processor.AttachmentDownloads",
+    help="What is done with a landed batch: import paths, separated by commas. See [Extend](extend.md#a-processor).",
+)
 
 # -- Alerts (`ingest.problems`) --
-EVERMUSE_ALERT_WEBHOOK_URL = env.text("EVERMUSE_ALERT_WEBHOOK_URL", "")
-EVERMUSE_ALERT_WEBHOOK_SECRET = env.text("EVERMUSE_ALERT_WEBHOOK_SECRET", "")
-EVERMUSE_ALERT_EMAILS = env.words("EVERMUSE_ALERT_EMAILS")
-EVERMUSE_ALERT_BACKLOG_SECONDS = env.integer("EVERMUSE_ALERT_BACKLOG_SECONDS", 300)
-EVERMUSE_PROBLEM_STUCK_SECONDS = env.integer("EVERMUSE_PROBLEM_STUCK_SECONDS", 120, minimum=1)
+EVERMUSE_ALERT_WEBHOOK_URL = env.text("EVERMUSE_ALERT_WEBHOOK_URL", "", help="Where alerts are sent as a JSON `POST`.")
+EVERMUSE_ALERT_WEBHOOK_SECRET = env.text(
+    "EVERMUSE_ALERT_WEBHOOK_SECRET", "", help="Signs them: `X-Evermuse-Signature: sha256=` and the HMAC of the body."
+)
+EVERMUSE_ALERT_EMAILS = env.words(
+    "EVERMUSE_ALERT_EMAILS", help="Addresses that alerts are sent to, separated by commas."
+)
+EVERMUSE_ALERT_BACKLOG_SECONDS = env.integer(
+    "EVERMUSE_ALERT_BACKLOG_SECONDS",
+    300,
+    help="Age of the oldest waiting batch or due file that raises an alert. 0 turns it off.",
+)
+EVERMUSE_PROBLEM_STUCK_SECONDS = env.integer(
+    "EVERMUSE_PROBLEM_STUCK_SECONDS",
+    120,
+    minimum=1,
+    help="Time after a fault when a batch or file counts as standing still.",
+)
 # What people reach the admin by, for links in alerts.
-EVERMUSE_PUBLIC_URL = env.text("EVERMUSE_PUBLIC_URL", "").rstrip("/")
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EVERMUSE_EMAIL_FROM", "evermuse@localhost")
-EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMAIL_USE_SSL = env.mail_server()
+EVERMUSE_PUBLIC_URL = env.text(
+    "EVERMUSE_PUBLIC_URL", "", help="The address that people reach the admin by, for links in alerts."
+).rstrip("/")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EVERMUSE_EMAIL_FROM", "evermuse@localhost", help="The sender of mail.")
+EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMAIL_USE_SSL = env.mail_server(
+    help="The mail server: `smtp://`, `smtp+starttls://` or `smtps://` with `user:password@host:port`."
+)
 EMAIL_TIMEOUT = 5
 
 LOGGING_CONFIG = None
 logs.configure(
-    level=env.choice("EVERMUSE_LOG_LEVEL", "INFO", logs.LEVELS), as_json=env.flag("EVERMUSE_LOG_JSON", default=False)
+    level=env.choice(
+        "EVERMUSE_LOG_LEVEL", "INFO", logs.LEVELS, help="`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`."
+    ),
+    as_json=env.flag("EVERMUSE_LOG_JSON", default=False, help="Whether log lines are JSON."),
+)
+
+# -- Read by the embedded stack, the commands and Flower by themselves --
+env.elsewhere("EVERMUSE_HOME", "./var", "The directory of all state of `make run`.")
+env.elsewhere("EVERMUSE_PORT", "8000", "The web process's port on 127.0.0.1.")
+env.elsewhere("EVERMUSE_WEB_WORKERS", "", "Web processes.", shown="by cores")
+env.elsewhere("EVERMUSE_LANDING_CONCURRENCY", "", "Landing processes of a worker.", shown="by cores")
+env.elsewhere("EVERMUSE_ADMIN_USERNAME", "admin", "The admin's login, made by `manage.py bootstrap`.")
+env.elsewhere(
+    "EVERMUSE_ADMIN_PASSWORD",
+    "",
+    "The password of `EVERMUSE_ADMIN_USERNAME`, at least 12 characters.",
+    shown="made once by `make run`",
+)
+env.elsewhere(
+    "MINIO_ROOT_USER", "", "The store's root, for `manage.py bootstrap` alone: it makes the users of the other keys."
+)
+env.elsewhere("MINIO_ROOT_PASSWORD", "", "The password of `MINIO_ROOT_USER`.")
+env.elsewhere("EVERMUSE_FLOWER_USERNAME", "flower", "Flower's own login. Flower does not start without one.")
+env.elsewhere(
+    "EVERMUSE_FLOWER_PASSWORD", "", "The password of `EVERMUSE_FLOWER_USERNAME`.", shown="made once by `make run`"
 )

@@ -213,3 +213,18 @@ def test_a_mail_servers_url_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setenv("X", url)
     with pytest.raises(ConfigurationError, match=message):
         env.mail_server("X")
+
+
+def test_a_reader_describes_its_setting_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(env, "_described", {})
+    env.integer("X", 5, help="A number.")
+    env.integer("X", 6, help="Another text.")
+    env.flag("Y", default=True, help="A flag.", shown="as X")
+    env.text("Z", "not described")
+    env.elsewhere("W", "1", "Read by a command.")
+    assert [tuple(one) for one in env.described()] == [
+        ("X", "5", "A number.", None),
+        ("Y", "true", "A flag.", "as X"),
+        ("W", "1", "Read by a command.", None),
+    ]
+    assert {"X", "Y", "Z", "W"} <= env.asked()
