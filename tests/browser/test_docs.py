@@ -5,6 +5,7 @@ from playwright.sync_api import Browser, expect
 
 from deploy.docs import pages
 from tests.browser.conftest import Visit
+from tests.browser.test_accessibility import serious
 from tests.journeys.stack import Stack
 
 
@@ -41,4 +42,16 @@ def test_a_narrow_page_scrolls_its_tables_and_not_itself(browser: Browser, stack
         page = visited.open(f"/docs/{name}.html")
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert wide <= 0, name
+    context.close()
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1440), ("light", 390)])
+def test_no_page_of_the_documentation_has_a_serious_finding(
+    browser: Browser, stack: Stack, scheme: str, width: int
+) -> None:
+    context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, bypass_csp=True)  # type: ignore[arg-type]
+    visited = Visit(context.new_page(), stack.url)
+    for name in pages():
+        visited.open(f"/docs/{name}.html")
+        assert serious(visited) == [], name
     context.close()

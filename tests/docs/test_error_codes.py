@@ -67,3 +67,8 @@ def explained() -> set[str]:
 
 def test_every_code_that_the_inbox_explains_is_on_the_page() -> None:
     assert explained() - documented() == set()
+
+
+def test_the_page_names_no_code_that_does_not_exist() -> None:
+    answers = {code for code in documented() if not code.startswith("HTTP_")}
+    assert answers - known() - explained() == set()
