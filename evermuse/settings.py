@@ -1,4 +1,7 @@
-"""All settings, read once from the environment (see README, "Settings"). Safe for production by default."""
+"""All settings, read once from the environment. Safe for production by default.
+
+Each reader describes its setting; `make docs-settings` writes the table of ``evermuse/docs/configure.md`` from that.
+"""
 
 import secrets
 from datetime import timedelta

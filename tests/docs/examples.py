@@ -58,9 +58,14 @@ class Block:
         return f"{self.page}.md:{self.line}"
 
 
+def source(page: str) -> Path:
+    """The file of a page; README stands outside of the documents."""
+    return ROOT / "README.md" if page == "README" else SOURCES / f"{page}.md"
+
+
 def blocks(page: str) -> list[Block]:
     """The fenced blocks of a page, in order."""
-    text = (SOURCES / f"{page}.md").read_text()
+    text = source(page).read_text()
     return [
         Block(page, text.count("\n", 0, found.start()) + 1, found["language"], found["code"], found["note"] or "")
         for found in _BLOCK.finditer(text)

@@ -9,7 +9,7 @@ from deploy.docs import pages
 from tests.docs.examples import LANGUAGES, Block, blocks, last_json, run, same_shape
 from tests.journeys.stack import Stack
 
-PAGES = pages()
+PAGES = ["README", *pages()]
 WITH_EXAMPLES = [page for page in PAGES if any(block.is_run for block in blocks(page))]
 
 
@@ -37,7 +37,7 @@ def test_a_block_that_is_not_run_says_why() -> None:
 def test_most_blocks_are_run() -> None:
     commands = [block for block in all_blocks() if block.language in LANGUAGES]
     assert sum(block.is_run for block in commands) > len(commands) / 2
-    assert {"start", "send", "errors", "read", "batches"} <= set(WITH_EXAMPLES)
+    assert {"README", "start", "send", "errors", "read", "batches"} <= set(WITH_EXAMPLES)
 
 
 def test_every_json_block_parses() -> None:

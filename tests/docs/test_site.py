@@ -102,6 +102,18 @@ def test_absolute_links_to_our_own_paths_lead_somewhere(site: Path, client: Clie
         assert client.get(link).status_code in {200, 302}, link
 
 
+def test_links_between_the_files_of_the_repository_lead_somewhere() -> None:
+    root = docs.SOURCES.parent.parent
+    for name in ("README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"):
+        for link in re.findall(r"\]\(([^)#\s]+)", (root / name).read_text()):
+            if not urlsplit(link).scheme:
+                assert ((root / name).parent / link).exists(), (name, link)
+
+
+def test_the_readme_fits_a_screen_and_a_half() -> None:
+    assert len((docs.SOURCES.parent.parent / "README.md").read_text().splitlines()) <= 75
+
+
 def test_a_broken_link_or_heading_stops_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for fault in ("[x](nowhere.md)", "[x](send.md#no-such-heading)"):
         sources = tmp_path / f"docs-{len(fault)}"
