@@ -4,6 +4,7 @@ The site is built only when a source, the theme or this module has changed. It i
 the site before it. Every warning is an error, a link to a page or heading that does not exist among them.
 """
 
+import fcntl
 import hashlib
 import re
 import shutil
@@ -36,8 +37,8 @@ class BrokenDocuments(Exception):
 
 def sources() -> list[Path]:
     """Every file that the site is made of."""
-    files = (path for path in SOURCES.rglob("*") if path.is_file())
-    return sorted(path for path in files if not {"_site", "__pycache__"} & set(path.relative_to(SOURCES).parts))
+    found = (path for path in SOURCES.rglob("*") if path.is_file())
+    return sorted(path for path in found if not path.relative_to(SOURCES).parts[0].startswith(("_site", "__pycache__")))
 
 
 def pages() -> list[str]:
@@ -55,11 +56,27 @@ def digest() -> str:
 
 
 def build(site: Path = SITE) -> bool:
-    """Bring ``site`` up to date; False when it was. Raises BrokenDocuments."""
+    """Bring ``site`` up to date; False when it was. Raises BrokenDocuments.
+
+    `make run` and `make test` may do so at once: the second waits for the first.
+    """
     wanted = digest()
-    stamp = site / STAMP
-    if stamp.is_file() and stamp.read_text() == wanted:
+    if _is_current(site, wanted):
         return False
+    with site.with_name(f"{site.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_current(site, wanted):
+            return False
+        _build(site, wanted)
+    return True
+
+
+def _is_current(site: Path, wanted: str) -> bool:
+    stamp = site / STAMP
+    return stamp.is_file() and stamp.read_text() == wanted
+
+
+def _build(site: Path, wanted: str) -> None:
     with tempfile.TemporaryDirectory(prefix=f"{site.name}.", dir=site.parent) as scratch:
         made, docs = Path(scratch) / "new", Path(scratch) / "new" / "web" / "docs"
         options = ["-q", "-W", "--keep-going", "-b", "html", "-d", str(Path(scratch) / "doctrees")]
@@ -76,7 +93,6 @@ def build(site: Path = SITE) -> bool:
         if site.exists():
             site.rename(Path(scratch) / "old")
         made.rename(site)
-    return True
 
 
 def _finish_html(docs: Path) -> None:

@@ -17,7 +17,7 @@ html_title = "Evermuse Ingest"
 language = "en"
 
 extensions = ["myst_parser"]
-exclude_patterns = ["_site", "README.md"]
+exclude_patterns = ["_site*"]
 # Links are strict: `deploy.docs` turns every warning into an error, a heading that does not exist included.
 nitpicky = True
 myst_heading_anchors = 4
@@ -33,7 +33,6 @@ html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options: dict[str, Any] = {"top_of_page_buttons": []}
-html_favicon = "../../ingest/static/ingest/icon.svg"
 pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "a11y-high-contrast-dark"
 
@@ -45,8 +44,9 @@ def _link_to_the_product(app: Sphinx, doctree: nodes.document) -> None:
             link.replace_self(nodes.reference("", "", *link.children, refuri=link["reftarget"]))
 
 
-def _name_the_markdown(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Tell programs that each page is there as Markdown too."""
+def _add_to_the_head(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """The product's icon; and for programs, where the page is as Markdown."""
+    context["metatags"] = context.get("metatags", "") + '<link rel="icon" href="/static/ingest/icon.svg">'
     if doctree is not None:
         context["metatags"] += f'<link rel="alternate" type="text/markdown" href="{page}.md">'
 
@@ -54,5 +54,5 @@ def _name_the_markdown(app: Sphinx, page: str, template: str, context: dict[str,
 def setup(app: Sphinx) -> dict[str, Any]:
     """Sphinx's hook."""
     app.connect("doctree-read", _link_to_the_product)
-    app.connect("html-page-context", _name_the_markdown)
+    app.connect("html-page-context", _add_to_the_head)
     return {"parallel_read_safe": True}

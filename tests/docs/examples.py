@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import requests
+
 from deploy.docs import SOURCES
-from tests.journeys.stack import ROOT, Stack
+from tests.journeys.stack import ROOT, Stack, until
 
 LANGUAGES = ("sh", "python")
 # What the documents call the stack of `make run`.
@@ -74,6 +76,7 @@ def blocks(page: str) -> list[Block]:
 
 def run(page: str, stack: Stack, directory: Path) -> dict[int, str]:
     """Run the blocks of a page in one shell, in order; what each one printed, by its place. Fails with the output."""
+    until(lambda: requests.get(f"{stack.url}/readyz", timeout=10).json()["status"] == "ok", "every server answers")
     _furnish(directory, stack.new_client().key)
     script = ["set -euo pipefail"]
     runnable = {number: block for number, block in enumerate(blocks(page)) if block.is_run}

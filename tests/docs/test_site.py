@@ -1,7 +1,11 @@
 """The site as it is built and served: without a login, with every asset of its own, and as Markdown."""
 
+import os
 import re
+import shlex
 import shutil
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
@@ -124,6 +128,35 @@ def test_a_broken_link_or_heading_stops_the_build(tmp_path: Path, monkeypatch: p
         with pytest.raises(docs.BrokenDocuments):
             docs.build(sources / "_site")
         assert not (sources / "_site").exists()
+
+
+def test_a_build_that_was_killed_leaves_nothing_that_disturbs_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = tmp_path / "docs"
+    shutil.copytree(docs.SOURCES, sources, ignore=shutil.ignore_patterns("_site*"))
+    (sources / "_site.killed" / "new").mkdir(parents=True)
+    (sources / "_site.killed" / "new" / "stray.md").write_text("# Stray\n\n[x](nowhere.md)\n")
+    monkeypatch.setattr(docs, "SOURCES", sources)
+    assert docs.build(sources / "_site") is True
+    assert docs.build(sources / "_site") is False
+
+
+def test_the_image_builds_the_site_from_what_its_stage_copies(tmp_path: Path) -> None:
+    root = docs.SOURCES.parent.parent
+    stage = (root / "deploy" / "Dockerfile").read_text().split("\nFROM ")[1]
+    for line in stage.splitlines():
+        if line.startswith("COPY"):
+            *sources, target = shlex.split(line)[1:]
+            for source in sources:
+                place = tmp_path / target / Path(source).name if target.endswith("/") else tmp_path / target
+                place.parent.mkdir(parents=True, exist_ok=True)
+                if (root / source).is_dir():
+                    shutil.copytree(root / source, place, ignore=shutil.ignore_patterns("_site*"))
+                else:
+                    shutil.copy(root / source, place)
+    subprocess.run([sys.executable, "-m", "deploy.docs"], cwd=tmp_path, check=True, env={"PATH": os.environ["PATH"]})
+    assert (tmp_path / "evermuse" / "docs" / "_site" / "web" / "docs" / "index.html").is_file()
 
 
 def test_an_unchanged_site_is_not_built_again(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
