@@ -86,7 +86,8 @@ def fetch_one(claim: Claim) -> None:
             raise
         except Exception as error:
             log.exception("attachment.failed_unexpectedly", attachment_id=public_ids.of_attachment(claim.id))
-            is_settled = crashes.blame(claim, f"the download ended with an unexpected {type(error).__name__}")
+            why = "out of memory" if isinstance(error, MemoryError) else f"an unexpected {type(error).__name__}"
+            is_settled = crashes.blame(claim, f"the download ended with {why}")
     if is_settled:
         wake.publish(wake.ADVANCE, [claim.batch_id])
 
@@ -126,8 +127,8 @@ def _run(fetch: Fetch) -> Stored:
     try:
         return fetch.run()
     finally:
-        if fetch.transfer.has_left:
-            connection.close()  # it was idle for long: it may be broken
+        if fetch.transfer.has_left and not connection.in_atomic_block and not connection.is_usable():
+            connection.close()  # it was idle for long
 
 
 def _settle_failure(fetch: Fetch, failure: Failure) -> bool:

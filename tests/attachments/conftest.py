@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
-from attachments import dial
+from attachments import dial, fetching
 from attachments.claims import Leases
 from attachments.resumption import Keeper, keeper
 from deploy.local.embedded import Servers
@@ -51,5 +51,7 @@ def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """
     monkeypatch.setattr(Leases, "_renew", lambda self, held: None)
     monkeypatch.setattr(Keeper, "_renew", lambda self, keys: None)
+    # A slow download of a test's own thread begins no thread beside it.
+    monkeypatch.setattr(fetching.slots, "wake", lambda: None)
     yield
     keeper._kept.clear()

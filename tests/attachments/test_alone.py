@@ -55,7 +55,7 @@ def test_innocent_suspects_are_fetched_by_one_process(
     [
         ("hang", "the download hung"),
         ("crash", "the download's process was ended by SIGSEGV"),
-        ("memory", "MemoryError"),
+        ("memory", "out of memory"),
     ],
 )
 def test_a_file_that_harms_its_process_is_failed_with_a_reason_and_an_innocent_one_completes(

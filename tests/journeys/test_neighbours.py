@@ -21,6 +21,7 @@ def poisoned(stack: Stack) -> Iterator[Stack]:
     stack.environment |= {
         "DJANGO_SETTINGS_MODULE": "tests.journeys.poisoned_settings",
         "EVERMUSE_HANG_SECONDS": "3",
+        "EVERMUSE_LEASE_SECONDS": "6",  # so that the process that hung is noticed before its lease runs out
         "EVERMUSE_ATTACHMENT_ALONE_BYTES": str(512 << 20),
     }
     stack.stop(*WORKERS)
