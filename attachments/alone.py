@@ -19,7 +19,8 @@ if __name__ == "__main__":
 
 from django.conf import settings
 
-from attachments import crashes, fetching
+from attachments import fetching
+from attachments.queue import crashes
 from evermuse import heartbeat
 
 OUT_OF_MEMORY, UNEXPECTED = 71, 70

@@ -8,14 +8,16 @@ import time
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from attachments import claims, crashes, dial, registration, storage, uploads
-from attachments.claims import Claim, Stored, leases
+from attachments import uploads
 from attachments.failures import DownloadFailed, Failure
+from attachments.fetch import dial, storage
+from attachments.fetch.url_policy import host_of
+from attachments.fetch.watch import Transfer, watchdog
 from attachments.models import Attachment
-from attachments.slots import Slots
+from attachments.queue import claims, crashes, registration
+from attachments.queue.claims import Claim, Stored, leases
+from attachments.queue.slots import Slots
 from attachments.transfer import Fetch
-from attachments.url_policy import host_of
-from attachments.watch import Transfer, watchdog
 from evermuse import heartbeat, logs, public_ids, wake
 from evermuse.errors import LeaseLost, StoreUnavailable
 from lake import object_store

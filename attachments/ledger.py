@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Prefetch
 
-from attachments import storage
+from attachments.fetch import storage
 from attachments.models import Attachment, DownloadAttempt
 from evermuse import public_ids
 from evermuse.instants import milliseconds

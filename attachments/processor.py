@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from django.conf import settings
 
-from attachments import claims
 from attachments.models import AttachmentTally
+from attachments.queue import claims
 from evermuse import wake
 
 

@@ -13,9 +13,9 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from attachments import sql
-from attachments.claims import Claim
-from attachments.download import Place
-from attachments.storage import Upload
+from attachments.fetch.download import Place
+from attachments.fetch.storage import Upload
+from attachments.queue.claims import Claim
 from evermuse import logs
 
 log = logs.get(__name__)

@@ -10,7 +10,8 @@ from itertools import count
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from attachments import alone, claims, crashes
+from attachments import alone
+from attachments.queue import claims, crashes
 from evermuse import heartbeat, logs, wake
 
 log = logs.get(__name__)

@@ -6,7 +6,8 @@ from celery import shared_task
 from celery.concurrency.thread import TaskPool as ThreadPool
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
-from attachments import fetching, sweeper
+from attachments import fetching
+from attachments.queue import sweeper
 from attachments.suspects import suspects
 from evermuse import heartbeat
 

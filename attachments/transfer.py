@@ -2,15 +2,17 @@
 
 from django.conf import settings
 
-from attachments import claims, content, download, promise, storage, uploads
-from attachments.claims import Claim, Stored
-from attachments.download import Answer
-from attachments.expected import Expected, Sent
+from attachments import uploads
 from attachments.failures import DownloadFailed, final
+from attachments.fetch import content, download, promise, storage
+from attachments.fetch.download import Answer
+from attachments.fetch.expected import Expected, Sent
+from attachments.fetch.storage import Upload
+from attachments.fetch.watch import Transfer
 from attachments.models import UploadIntent
+from attachments.queue import claims
+from attachments.queue.claims import Claim, Stored
 from attachments.resumption import Partial, keeper
-from attachments.storage import Upload
-from attachments.watch import Transfer
 from evermuse import public_ids
 
 # Enough of the beginning to tell an HTML page.

@@ -6,7 +6,8 @@ import urllib3
 from django.conf import settings
 from django.db import connection
 
-from attachments import sql, storage
+from attachments import sql
+from attachments.fetch import storage
 from attachments.models import UploadIntent
 from evermuse.advisory_locks import AdvisoryLock
 from evermuse.errors import StoreUnavailable

@@ -16,12 +16,13 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from attachments import sql, storage, upload_quota
-from attachments.claims import Claim, Stored
-from attachments.download import Answer
+from attachments import sql, upload_quota
 from attachments.failures import DownloadFailed, final, transient
+from attachments.fetch import storage
+from attachments.fetch.download import Answer
+from attachments.fetch.watch import Transfer
 from attachments.models import Attachment, UploadIntent
-from attachments.watch import Transfer
+from attachments.queue.claims import Claim, Stored
 from evermuse import logs
 from evermuse.errors import StoreUnavailable
 

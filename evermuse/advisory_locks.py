@@ -5,7 +5,7 @@ from enum import IntEnum, unique
 
 @unique
 class AdvisoryLock(IntEnum):
-    """Numbers for ``pg_advisory_xact_lock``. Idempotency keys take theirs from hashes (`ingest.idempotency`)."""
+    """Numbers for ``pg_advisory_xact_lock``. Idempotency keys take theirs from hashes (`ingest.admission.idempotency`)."""
 
     DOWNLOAD_CLAIMS = 7_305_213_901
     ROLL_UP = 7_305_213_902

@@ -1,5 +1,11 @@
 """Errors that carry a stable code and say whether trying again can help."""
 
+import psycopg
+from django.db import InterfaceError, InternalError, OperationalError
+
+# What Django and psycopg raise while PostgreSQL cannot answer.
+DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, psycopg.OperationalError, psycopg.InterfaceError)
+
 
 class EvermuseError(Exception):
     """Base of the product's own errors."""

@@ -153,7 +153,7 @@ AUTH_PASSWORD_VALIDATORS = [
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
-CSRF_FAILURE_VIEW = "ingest.exception_handler.csrf_failed"
+CSRF_FAILURE_VIEW = "ingest.api.exception_handler.csrf_failed"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 3600
 # HTTPS ends at the proxy in front; EVERMUSE_HTTPS says that there is one.
@@ -173,13 +173,13 @@ if EVERMUSE_HTTPS:
     SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["ingest.authentication.ApiKeyAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["ingest.permissions.Denied"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["ingest.clients.credentials.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["ingest.api.permissions.Denied"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ingest.negotiation.IgnoreAccept",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "ingest.api.negotiation.IgnoreAccept",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "ingest.exception_handler.handle",
+    "EXCEPTION_HANDLER": "ingest.api.exception_handler.handle",
     "UNAUTHENTICATED_USER": None,
 }
 SPECTACULAR_SETTINGS = {
@@ -188,7 +188,7 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1.0.0",
     "SERVE_INCLUDE_SCHEMA": False,
     "OAS_VERSION": "3.1.1",
-    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "ingest.api_schema.finish"],
+    "POSTPROCESSING_HOOKS": ["drf_spectacular.hooks.postprocess_schema_enums", "ingest.api.schema.finish"],
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }

@@ -5,12 +5,13 @@ from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from ingest.views import attachments, batches, documents, overview, probes, records, uploads
+from ingest.admin import overview
+from ingest.api import attachments, batches, documents, probes, records, uploads
 
-handler400 = "ingest.exception_handler.bad_request"
-handler403 = "ingest.exception_handler.forbidden"
-handler404 = "ingest.exception_handler.path_unknown"
-handler500 = "ingest.exception_handler.server_error"
+handler400 = "ingest.api.exception_handler.bad_request"
+handler403 = "ingest.api.exception_handler.forbidden"
+handler404 = "ingest.api.exception_handler.path_unknown"
+handler500 = "ingest.api.exception_handler.server_error"
 
 _BATCH = r"api/v1/ingest/batches/(?P<batch_id>[^/]+)"
 

@@ -4,7 +4,8 @@ from typing import Any
 
 from celery import shared_task
 
-from ingest import pipeline, sweeper
+from ingest.pipeline import landing as pipeline
+from ingest.pipeline import sweeper
 
 
 @shared_task(name="ingest.land_batches")

@@ -7,7 +7,7 @@ from django.test import Client
 from django.utils.crypto import get_random_string
 
 from deploy.local.embedded import Servers
-from ingest import api_keys, workspaces
+from ingest.clients import api_keys, workspaces
 from ingest.models import Workspace
 from tests.http_client import ApiClient
 from tests.journeys.running import running_stack, stack

@@ -17,7 +17,7 @@ from evermuse.web.connection import Exchange
 
 # What is given to the kernel at once, and what a paused connection keeps in memory.
 PIECE_BYTES = 64 * 1024
-# An answer is at most about this large (`ingest.views.base`), and takes this much room until it is made.
+# An answer is at most about this large (`ingest.api.base`), and takes this much room until it is made.
 ROOM_BYTES = 8 * 1024 * 1024
 HOLD_SECONDS = 1.0
 

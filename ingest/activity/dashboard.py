@@ -14,13 +14,12 @@ from django.utils import timezone
 
 from evermuse import roles
 from evermuse.navigation import changelist
-from ingest.activity import charts, selectors, surroundings, wording
+from ingest.activity import charts, pointers, selectors, surroundings, wording
+from ingest.activity.health import OK
 from ingest.activity.models import Metric
 from ingest.activity.selectors import MAX_COUNTED, PERIODS, Figures, Period, Standing
 from ingest.activity.surroundings import Surroundings
-from ingest.health import OK
 from ingest.models import Batch, Workspace
-from ingest.problems import pointers
 
 PARTS = ("notices", "cards", "statuses", "reasons", "hosts", "surroundings", "counted")
 TOP = 10

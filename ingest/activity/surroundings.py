@@ -16,7 +16,7 @@ from kombu.exceptions import ChannelError
 from kombu.pidbox import Mailbox
 
 from evermuse.celery import QUEUES, app
-from ingest import health
+from ingest.activity import health
 
 SOCKET_SECONDS, ANSWER_SECONDS = 1, 0.6
 # For all questions together.

@@ -19,7 +19,8 @@ from unfold.decorators import display
 from evermuse import audit
 from evermuse.admin import PipelineAdmin, pretty, row_number
 from evermuse.roles import may_act, may_see_payloads
-from ingest.problems import explanations, jobs, pages, pointers, selectors, services
+from ingest.activity import pointers
+from ingest.problems import explanations, jobs, pages, selectors, services
 from ingest.problems.models import Alert, Job, Problem
 
 STATE_LABELS = {"open": "danger", "muted": "default", "resolved": "success"}

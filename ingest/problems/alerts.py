@@ -12,10 +12,11 @@ from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from attachments import groups
+from attachments.queue import groups
 from evermuse import logs
+from ingest.activity import pointers
 from ingest.models import Batch
-from ingest.problems import explanations, pointers
+from ingest.problems import explanations
 from ingest.problems.models import Alert, BacklogWatch, Problem
 
 log = logs.get(__name__)

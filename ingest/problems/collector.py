@@ -13,9 +13,10 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from attachments import groups
+from attachments.queue import groups
 from evermuse import logs
-from ingest.problems import pointers, sightings, sql
+from ingest.activity import pointers
+from ingest.problems import sightings, sql
 from ingest.problems.models import Problem
 from ingest.problems.sightings import Key, Sighting
 

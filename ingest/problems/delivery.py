@@ -18,9 +18,10 @@ from django.core.mail import EmailMessage
 from django.db import connection
 from django.utils import timezone
 
-from attachments.watch import watchdog
+from attachments.fetch.watch import watchdog
 from evermuse import logs
-from ingest.problems import explanations, pointers, sql
+from ingest.activity import pointers
+from ingest.problems import explanations, sql
 from ingest.problems.models import Alert
 
 log = logs.get(__name__)

@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from ingest.problems.pointers import without_client_names
+from ingest.activity.pointers import without_client_names
 
 
 class Problem(models.Model):

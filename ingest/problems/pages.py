@@ -12,7 +12,8 @@ from django.utils.safestring import SafeString
 from evermuse import public_ids
 from evermuse.admin import block, pretty, reason_in_short, row_number
 from evermuse.roles import may_act, may_see_payloads
-from ingest.problems import explanations, pointers, selectors, services, sparkline
+from ingest.activity import pointers
+from ingest.problems import explanations, selectors, services, sparkline
 from ingest.problems.models import Job, Problem
 
 

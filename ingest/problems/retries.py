@@ -8,10 +8,10 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 
-from attachments import groups
+from attachments.queue import groups
 from evermuse import wake
-from ingest import batches
 from ingest.models import Batch
+from ingest.pipeline import batches
 from ingest.problems import sql
 from ingest.problems.models import Job, Problem, ProblemBatch
 

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 import pytest
 import trustme
 
-from attachments import dial, fetching
-from attachments.claims import Leases
+from attachments import fetching
+from attachments.fetch import dial
+from attachments.queue.claims import Leases
 from attachments.resumption import Keeper, keeper
 from deploy.local.embedded import Servers
 from lake import object_store

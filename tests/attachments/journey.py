@@ -5,9 +5,10 @@ from typing import Any
 
 from django.utils import timezone
 
-from attachments import crashes, fetching
+from attachments import fetching
 from attachments.models import Attachment, Lane, LaneNotice
-from ingest import pipeline
+from attachments.queue import crashes
+from ingest.pipeline import landing as pipeline
 from lake import object_store
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from attachments import storage
+from attachments.fetch import storage
 from attachments.models import Attachment, AttachmentTally, VendorHost
 from deploy.local.embedded import Servers
 from ingest.models import Batch, Workspace

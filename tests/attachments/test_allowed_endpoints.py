@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from django.utils import timezone
 
-from attachments import allowed_endpoints
+from attachments.fetch import allowed_endpoints
 from attachments.models import AllowedEndpoint
 from tests.attachments.journey import file, run, send
 from tests.attachments.vendor import Vendor

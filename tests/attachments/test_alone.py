@@ -7,8 +7,8 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from attachments import claims, sweeper
 from attachments.models import Attachment
+from attachments.queue import claims, sweeper
 from attachments.suspects import Suspects
 from ingest.models import Workspace
 from tests.attachments.journey import file, make_due, send

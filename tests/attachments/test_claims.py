@@ -12,8 +12,9 @@ from django.db import connection
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from attachments import claims, fetching, lanes, sql
+from attachments import fetching, sql
 from attachments.models import Attachment, AttachmentTally, DownloadAttempt, Lane, VendorHost
+from attachments.queue import claims, lanes
 from ingest.models import Workspace
 from tests.attachments.journey import file, run, send
 from tests.attachments.vendor import Vendor

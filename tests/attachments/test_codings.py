@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from attachments import content
+from attachments.fetch import content
 from tests.attachments.journey import file, open_uploads, run, send, stored
 from tests.attachments.vendor import Behaviour, Exchange, Vendor
 from tests.http_client import ApiClient

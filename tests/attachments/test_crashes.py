@@ -6,13 +6,14 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from attachments import claims, crashes, fetching, sweeper, transfer
+from attachments import fetching, transfer
+from attachments.fetch.watch import HANG_SECONDS, Transfer
 from attachments.models import Attachment, AttachmentTally
+from attachments.queue import claims, crashes, sweeper
 from attachments.suspects import told
-from attachments.watch import HANG_SECONDS, Transfer
 from evermuse import wake
-from ingest import pipeline
 from ingest.models import Workspace
+from ingest.pipeline import landing as pipeline
 from tests.attachments.journey import file, make_due, run, send
 from tests.attachments.vendor import Vendor
 from tests.http_client import ApiClient

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import pytest
 from pytest_django.fixtures import Settings
 
-from attachments import content, download, watch
-from attachments.download import HEADERS
 from attachments.failures import DownloadFailed, Failure
-from attachments.http_connection import CHUNK_BYTES
-from attachments.watch import Transfer, watchdog
+from attachments.fetch import content, download, watch
+from attachments.fetch.download import HEADERS
+from attachments.fetch.http_connection import CHUNK_BYTES
+from attachments.fetch.watch import Transfer, watchdog
 from tests.attachments.vendor import Exchange, Vendor
 from tests.counted_zlib import CountedZlib
 

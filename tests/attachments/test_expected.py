@@ -5,7 +5,7 @@ import hashlib
 
 import pytest
 
-from attachments.expected import Expected, as_hex
+from attachments.fetch.expected import Expected, as_hex
 
 BODY = b"hello"
 MD5, SHA1 = hashlib.md5(BODY).digest(), hashlib.sha1(BODY).digest()

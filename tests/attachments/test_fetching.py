@@ -12,10 +12,12 @@ import urllib3
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from attachments import claims, fetching, storage, sweeper
-from attachments.claims import Claim
+from attachments import fetching
 from attachments.failures import Failure
+from attachments.fetch import storage
 from attachments.models import Attachment, AttachmentTally, DownloadAttempt, StoredFile
+from attachments.queue import claims, sweeper
+from attachments.queue.claims import Claim
 from evermuse.errors import LeaseLost, StoreUnavailable
 from ingest.models import Workspace
 from lake import object_store

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from attachments import dial, download, http_head
 from attachments.failures import DownloadFailed
-from attachments.watch import watchdog
+from attachments.fetch import dial, download, http_head
+from attachments.fetch.watch import watchdog
 from tests.attachments.vendor import Exchange, Vendor
 
 CHUNKED = b"5\r\nhello\r\n0\r\n\r\n"

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from attachments import claims, fetching
+from attachments import fetching
 from attachments.failures import Failure
+from attachments.queue import claims
 from evermuse.errors import LeaseLost
 from ingest.models import Workspace
 from tests.attachments.journey import file, make_due, run, send

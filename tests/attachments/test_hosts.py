@@ -8,8 +8,9 @@ import pytest
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from attachments import claims, fetching, hosts, lanes, sweeper
+from attachments import fetching
 from attachments.models import Lane, VendorHost
+from attachments.queue import claims, hosts, lanes, sweeper
 from ingest.models import Workspace
 from tests.attachments.journey import file, make_due, run, send
 from tests.attachments.vendor import Vendor

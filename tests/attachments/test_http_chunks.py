@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from attachments.failures import DownloadFailed
-from attachments.http_chunks import Chunks
+from attachments.fetch.http_chunks import Chunks
 
 extensions = st.sampled_from([b"", b" ", b";a", b'; a="b"', b"\t;x=1;y"])
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attachments import http_head
 from attachments.failures import DownloadFailed
+from attachments.fetch import http_head
 
 # Anything but what ends a line or the head.
 junk = st.binary(min_size=1, max_size=30).map(lambda line: line.replace(b"\n", b"").replace(b"\r", b"") or b"x")

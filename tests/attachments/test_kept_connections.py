@@ -12,10 +12,11 @@ from collections.abc import Callable
 import pytest
 import trustme
 
-from attachments import dial, download, fetching
+from attachments import fetching
 from attachments.failures import DownloadFailed, Failure
+from attachments.fetch import dial, download
+from attachments.fetch.watch import watchdog
 from attachments.models import DownloadAttempt
-from attachments.watch import watchdog
 from ingest.models import Workspace
 from tests.attachments.journey import file, run, send
 from tests.attachments.vendor import Exchange, Vendor

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 from django.conf import settings as configured
 
-from attachments import own_servers
-from attachments.dial import dial
 from attachments.failures import DownloadFailed
+from attachments.fetch import own_servers
+from attachments.fetch.dial import dial
 from deploy.local.embedded import Servers
 from ingest.models import Workspace
 from lake import object_store

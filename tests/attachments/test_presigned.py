@@ -8,8 +8,8 @@ import pytest
 import urllib3
 from django.conf import settings
 
-from attachments import storage
-from attachments.presigned import Signer
+from attachments.fetch import storage
+from attachments.fetch.presigned import Signer
 from deploy.local.embedded import Servers
 from lake import object_store
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from attachments import promise
 from attachments.failures import DownloadFailed
+from attachments.fetch import promise
 
 PAGE = b"<!doctype html><p>Sign in</p>"
 ERROR = b'{"error":"Forbidden!"}'

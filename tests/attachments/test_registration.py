@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from attachments.models import Attachment, AttachmentTally, VendorHost
-from attachments.registration import MAX_BIGINT
-from ingest import pipeline
+from attachments.queue.registration import MAX_BIGINT
+from ingest.pipeline import landing as pipeline
 from tests.attachments import journey
 from tests.attachments.journey import file
 from tests.attachments.vendor import Vendor

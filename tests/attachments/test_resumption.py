@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from attachments import sweeper
+from attachments.fetch.storage import PART_BYTES
 from attachments.models import Attachment, StoredFile
+from attachments.queue import sweeper
 from attachments.resumption import keeper
-from attachments.storage import PART_BYTES
 from tests.attachments.journey import file, make_due, objects, open_uploads, run, send, stored
 from tests.attachments.vendor import Behaviour, Exchange, Vendor, ranges
 from tests.http_client import ApiClient

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from pytest_django.fixtures import Settings
 
-from attachments import dial, download
 from attachments.failures import DownloadFailed, Failure
-from attachments.watch import watchdog
+from attachments.fetch import dial, download
+from attachments.fetch.watch import watchdog
 from evermuse import logs
 from tests.attachments.journey import file, make_due, run, send
 from tests.attachments.test_framing import READ, REFUSED

@@ -8,8 +8,8 @@ import pytest
 import requests
 from django.conf import settings
 
-from attachments import storage
-from attachments.served_names import disposition, served_type
+from attachments.fetch import storage
+from attachments.fetch.served_names import disposition, served_type
 from deploy.local.embedded import Servers
 from lake import object_store
 

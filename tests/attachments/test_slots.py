@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from attachments import claims
-from attachments.slots import Slots
-from attachments.watch import SLOW_AFTER_SECONDS, SLOW_BYTES_PER_SECOND, Transfer
+from attachments.fetch.watch import SLOW_AFTER_SECONDS, SLOW_BYTES_PER_SECOND, Transfer
+from attachments.queue import claims
+from attachments.queue.slots import Slots
 from ingest.models import Workspace
 from tests.attachments.journey import file, send
 from tests.attachments.test_claims import at
@@ -32,8 +32,10 @@ def nothing_slow() -> Iterator[None]:
 def busy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
     """Two slots, whose work goes on until the test lets it end."""
     settings.EVERMUSE_ATTACHMENT_CONCURRENCY = 2
-    monkeypatch.setattr("attachments.slots.connection", SimpleNamespace(close_if_health_check_failed=int, close=int))
-    monkeypatch.setattr("attachments.slots.close_old_connections", int)
+    monkeypatch.setattr(
+        "attachments.queue.slots.connection", SimpleNamespace(close_if_health_check_failed=int, close=int)
+    )
+    monkeypatch.setattr("attachments.queue.slots.close_old_connections", int)
     state = SimpleNamespace(running=0, end=threading.Semaphore(0))
     lock = threading.Lock()
 

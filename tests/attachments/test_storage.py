@@ -10,8 +10,8 @@ import urllib3
 from django.conf import settings
 from minio import Minio
 
-from attachments import storage
-from attachments.storage import PART_BYTES, Upload
+from attachments.fetch import storage
+from attachments.fetch.storage import PART_BYTES, Upload
 from deploy.local.embedded import Servers
 from evermuse.errors import StoreUnavailable
 from lake import object_store

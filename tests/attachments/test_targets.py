@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attachments import download, targets
 from attachments.failures import DownloadFailed
-from attachments.watch import watchdog
+from attachments.fetch import download, targets
+from attachments.fetch.watch import watchdog
 from tests.attachments.vendor import Vendor
 
 AS_GIVEN = [

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from attachments.together import Together
+from attachments.queue.together import Together
 
 
 class Held:

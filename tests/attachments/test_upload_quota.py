@@ -9,8 +9,9 @@ import urllib3
 from django.db import connection
 from django.utils import timezone
 
-from attachments import sweeper, upload_quota, uploads
+from attachments import upload_quota, uploads
 from attachments.models import UploadIntent
+from attachments.queue import sweeper
 from ingest.models import Workspace
 from tests.attachments.journey import run
 from tests.attachments.test_uploads import UPLOADS, intent, naming

@@ -13,9 +13,11 @@ import urllib3
 from django.conf import settings
 from django.utils import timezone
 
-from attachments import storage, sweeper, uploads
+from attachments import uploads
+from attachments.fetch import storage
 from attachments.models import UploadIntent
-from ingest import api_keys
+from attachments.queue import sweeper
+from ingest.clients import api_keys
 from ingest.models import ApiKey, Workspace
 from lake import object_store
 from lake.models import ArchivedObject

@@ -4,8 +4,8 @@ import ipaddress
 
 import pytest
 
-from attachments import url_policy
 from attachments.failures import DownloadFailed
+from attachments.fetch import url_policy
 
 FORBIDDEN = [
     "0.0.0.0", "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.0.1", "169.254.169.254",

@@ -16,9 +16,9 @@ from django.contrib.auth import get_user_model  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 from django.test import Client  # noqa: E402
 
-from ingest import api_keys  # noqa: E402
 from ingest.activity import rollup  # noqa: E402
 from ingest.activity.models import RollupState  # noqa: E402
+from ingest.clients import api_keys  # noqa: E402
 from ingest.models import Batch, Payload, Workspace  # noqa: E402
 from lake import frames, index  # noqa: E402
 from lake.envelope import Envelope  # noqa: E402

@@ -13,9 +13,11 @@ from celery.signals import task_postrun, task_prerun
 from django.test import Client
 from structlog import contextvars
 
-from ingest import batches, pipeline, tasks
+from ingest import tasks
+from ingest.clients.workspaces import ensure
 from ingest.models import Workspace
-from ingest.workspaces import ensure
+from ingest.pipeline import batches
+from ingest.pipeline import landing as pipeline
 from tests.http_client import INGEST, ApiClient
 from tests.records import record
 

@@ -1,6 +1,6 @@
 """Landing in-process: the service that a worker's task calls."""
 
-from ingest import pipeline
+from ingest.pipeline import landing as pipeline
 from lake import frames
 from lake.models import Record
 from lake.reading import stored as read

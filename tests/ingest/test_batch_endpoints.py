@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from ingest.api.queries import Cursor
 from ingest.models import Batch, Workspace
-from ingest.queries import Cursor
 from ingest.refusals import Refusal
 from tests.http_client import INGEST, ApiClient
 from tests.records import record

@@ -9,8 +9,8 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from ingest import pipeline
 from ingest.models import Batch, Project, Workspace
+from ingest.pipeline import landing as pipeline
 from lake.models import RejectedRecord
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land

@@ -16,9 +16,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from ingest import api_keys, batches, pipeline, reprocessing, workspaces
-from ingest.batches import Claim
+from ingest.clients import api_keys, workspaces
 from ingest.models import Batch, Workspace
+from ingest.pipeline import batches, reprocessing
+from ingest.pipeline import landing as pipeline
+from ingest.pipeline.batches import Claim
 from lake.models import ChangeClock, OpenLanding, Record
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land, versions

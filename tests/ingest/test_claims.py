@@ -11,8 +11,9 @@ from django.utils import timezone
 
 from evermuse import heartbeat
 from evermuse.errors import StoreUnavailable
-from ingest import batches, leases, pipeline, sweeper
 from ingest.models import Batch, Payload
+from ingest.pipeline import batches, leases, sweeper
+from ingest.pipeline import landing as pipeline
 from lake.models import BatchOutcomes, Record
 from tests.http_client import ApiClient
 from tests.ingest.landing import outcomes, send_and_land, versions
@@ -172,7 +173,7 @@ def test_two_lone_crashes_are_not_enough(api: ApiClient) -> None:
 def test_an_exception_while_landing_counts_as_a_crash(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     api.post(record())
     with monkeypatch.context() as patch:
-        patch.setattr("ingest.pipeline.index.upsert", lambda rows: 1 / 0)
+        patch.setattr("ingest.pipeline.landing.index.upsert", lambda rows: 1 / 0)
         assert pipeline.land(batches.claim()) == 0
     row = Batch.objects.get()
     assert (row.status, row.crashes, row.claimed_until) == ("LANDING", 1, None)
@@ -207,7 +208,7 @@ def test_a_fault_of_the_database_gives_the_claim_back(api: ApiClient, monkeypatc
 
     api.post(record())
     with monkeypatch.context() as patch:
-        patch.setattr("ingest.pipeline.index.upsert", away)
+        patch.setattr("ingest.pipeline.landing.index.upsert", away)
         assert pipeline.land(batches.claim()) == 0
     row = Batch.objects.get()
     assert (row.status, row.crashes, row.claimed_until) == ("LANDING", 0, None)
@@ -221,7 +222,7 @@ def test_the_sweeper_wakes_workers_for_what_waits_and_completes_what_was_left_be
     Batch.objects.update(status="LANDED", landed_at=timezone.now() - timedelta(minutes=1), completed_at=None)
     waiting = int(api.post(record()).json()["batchId"][6:])
     monkeypatch.setattr(
-        "ingest.sweeper.wake", SimpleNamespace(LAND="land", publish=lambda task, ids: woken.append(ids))
+        "ingest.pipeline.sweeper.wake", SimpleNamespace(LAND="land", publish=lambda task, ids: woken.append(ids))
     )
     sweeper.sweep()
     sweeper.sweep()

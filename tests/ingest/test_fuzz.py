@@ -6,7 +6,8 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ingest import bodies, parsers
+from ingest import parsers
+from ingest.admission import bodies
 from ingest.refusals import Refusal
 from lake import envelope_errors, json_syntax, json_text
 from lake.envelope import Envelope

@@ -12,7 +12,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from ingest import idempotency
+from ingest.admission import idempotency
 from ingest.models import Batch, IdempotencyKey, Workspace
 from tests.http_client import NDJSON, ApiClient, gzipped
 from tests.journeys.stack import until

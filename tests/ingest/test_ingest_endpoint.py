@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from evermuse.asgi_body import MAX_BODY_BYTES
-from ingest import batches, bodies
+from ingest.admission import acceptance, bodies
 from ingest.models import Batch, Payload
 from ingest.parsers import MAX_RECORDS
 from lake.models import RejectedRecord
@@ -248,7 +248,7 @@ def test_the_payload_is_stored_as_it_was_sent(api: ApiClient) -> None:
     raw = b" [ " + json.dumps(record()).encode() + b" ]\n"
     api.post(raw)
     payload = Payload.objects.select_related("batch").get()
-    assert batches.content_of(payload) == raw
+    assert acceptance.content_of(payload) == raw
 
 
 def test_batch_ids_sort_by_acceptance(api: ApiClient) -> None:

@@ -8,7 +8,7 @@ import schemathesis
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 
-from ingest.views import documents
+from ingest.api import documents
 from tests.http_client import INGEST
 
 PATHS = (

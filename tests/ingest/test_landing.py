@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 import zstandard
 
-from ingest import pipeline
 from ingest.models import Batch, Payload, Product, Project, Workspace
+from ingest.pipeline import landing as pipeline
 from lake import object_store
 from lake.landing import LandedRecord
 from lake.models import ArchivedObject, Record

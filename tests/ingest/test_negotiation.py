@@ -4,7 +4,7 @@ import pytest
 from django.http import HttpRequest
 from rest_framework.request import Request
 
-from ingest.negotiation import wants_ndjson
+from ingest.api.negotiation import wants_ndjson
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from ingest import api_keys, batches, pipeline, workspaces
+from ingest.clients import api_keys, workspaces
 from ingest.models import Batch
+from ingest.pipeline import batches
+from ingest.pipeline import landing as pipeline
 from lake.models import Record
 from tests.http_client import ApiClient
 from tests.ingest.landing import data_of, outcomes

@@ -7,9 +7,9 @@ import pytest
 
 from attachments import ledger
 from attachments.models import Attachment
+from ingest.api import batches as batch_views
+from ingest.api import records as record_views
 from ingest.models import Batch
-from ingest.views import batches as batch_views
-from ingest.views import records as record_views
 from lake import selectors
 from tests.http_client import INGEST, NDJSON, ApiClient, lines
 from tests.ingest.landing import send_and_land

@@ -8,7 +8,7 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from ingest import api_keys
+from ingest.clients import api_keys
 from ingest.models import ApiKey, Workspace
 from tests.http_client import INGEST, ApiClient
 from tests.records import record
@@ -131,7 +131,7 @@ def test_a_database_that_is_away_is_503_in_the_contracts_shape(api: ApiClient, m
     def away(*args: object) -> None:
         raise OperationalError("connection refused")
 
-    monkeypatch.setattr("ingest.views.batches.admit", away)
+    monkeypatch.setattr("ingest.api.batches.admit", away)
     assert refused(api.post(record())) == (503, "UNAVAILABLE")
 
 
@@ -139,7 +139,7 @@ def test_a_fault_of_ours_shows_no_trace(api: ApiClient, monkeypatch: pytest.Monk
     def broken(*args: object) -> None:
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr("ingest.views.batches.admit", broken)
+    monkeypatch.setattr("ingest.api.batches.admit", broken)
     answer = api.post(record())
     assert refused(answer) == (500, "INTERNAL_ERROR")
     assert b"secret" not in answer.content

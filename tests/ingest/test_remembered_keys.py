@@ -16,10 +16,12 @@ from django.utils import timezone
 from psycopg import pq
 
 from evermuse import prepared, wake
-from ingest import api_keys, authentication, throttles
+from ingest.api import throttles
+from ingest.api.batches import IngestView
+from ingest.api.permissions import READ
+from ingest.clients import api_keys
+from ingest.clients import credentials as authentication
 from ingest.models import ApiKey, Batch, Product, Project, Workspace
-from ingest.permissions import READ
-from ingest.views.batches import IngestView
 from tests.http_client import INGEST, JSON, NDJSON, ApiClient
 from tests.journeys.stack import until
 from tests.records import record

@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from evermuse.errors import ArchiveDamaged
-from ingest.reprocessing import Result, reprocess
+from ingest.pipeline.reprocessing import Result, reprocess
 from lake import object_store
 from lake.models import ArchivedObject, Record
 from tests.http_client import ApiClient

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from ingest import sweeper
 from ingest.models import Batch, Workspace
+from ingest.pipeline import sweeper
 
 
 class Waiting:

@@ -13,8 +13,8 @@ from django.conf import settings
 from django.utils.crypto import get_random_string
 
 from deploy.local.embedded import Servers
-from ingest import throttles
-from ingest.throttles import RateLimiter
+from ingest.api import throttles
+from ingest.api.throttles import RateLimiter
 
 HOUR = 3_600_000_000
 

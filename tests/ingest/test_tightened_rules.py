@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
 
-from ingest.reprocessing import Result, reprocess
+from ingest.pipeline.reprocessing import Result, reprocess
 from lake import envelope
 from lake.envelope_errors import check_schema
 from lake.models import Record

@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from ingest import batches, pipeline, sql, workspaces
+from ingest import sql
+from ingest.clients import workspaces
 from ingest.models import Batch, Workspace
+from ingest.pipeline import batches
+from ingest.pipeline import landing as pipeline
 from lake.models import Record
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land, versions

@@ -34,7 +34,7 @@ class Poison(AppConfig):
 
     def ready(self) -> None:
         from attachments import transfer
-        from ingest import pipeline
+        from ingest.pipeline import landing as pipeline
         from lake import landing
 
         run, examine = transfer.Fetch.run, landing.examine

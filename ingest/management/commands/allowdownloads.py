@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from attachments import allowed_endpoints
+from attachments.fetch import allowed_endpoints
 
 RENEW_SECONDS = 5.0
 

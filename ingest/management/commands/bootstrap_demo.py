@@ -6,7 +6,7 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand
 
-from ingest import api_keys, workspaces
+from ingest.clients import api_keys, workspaces
 from ingest.models import ApiKey
 
 WORKSPACE, LABEL = "demo", "demo"

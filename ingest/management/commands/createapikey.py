@@ -7,7 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ingest import api_keys
+from ingest.clients import api_keys
 from ingest.models import ApiKey, Workspace
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from ingest import workspaces
+from ingest.clients import workspaces
 
 
 class _Product(argparse.Action):

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 from django.utils import timezone
 
-from attachments import lanes
 from attachments.models import Attachment, DownloadAttempt, LaneNotice
+from attachments.queue import lanes
 from ingest.activity import rollup
 from ingest.activity.models import Rollup, RollupState
 from ingest.models import Batch, Workspace

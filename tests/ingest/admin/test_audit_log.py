@@ -7,7 +7,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from ingest import api_keys
+from ingest.clients import api_keys
 from ingest.models import ApiKey, Workspace
 
 LIST = reverse("admin:admin_logentry_changelist")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from django.test import Client
 from django.urls import reverse
 
-from ingest import api_keys
+from ingest.clients import api_keys
 from ingest.models import ApiKey, Product, Project, Workspace
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land

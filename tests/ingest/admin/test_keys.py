@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from ingest import api_keys, workspaces
+from ingest.clients import api_keys, workspaces
 from ingest.models import ApiKey, Workspace
 from tests.http_client import INGEST, ApiClient
 from tests.records import record

@@ -11,8 +11,8 @@ from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.urls import reverse
 
-from attachments import hosts
 from attachments.models import VendorHost
+from attachments.queue import hosts
 from evermuse import roles
 from ingest.models import ApiKey, Batch, Workspace
 from ingest.problems import collector

@@ -12,8 +12,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
-from ingest import pipeline
 from ingest.models import Batch
+from ingest.pipeline import landing as pipeline
 from ingest.problems import alerts, checks, collector, delivery, sweeper
 from ingest.problems.models import Alert, BacklogWatch, Problem
 from tests.attachments import vendor as vendors

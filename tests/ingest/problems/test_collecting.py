@@ -11,9 +11,11 @@ from django.utils import timezone
 
 from attachments.models import Attachment
 from evermuse.advisory_locks import AdvisoryLock
-from ingest import batches, pipeline
+from ingest.activity import pointers
 from ingest.models import Batch
-from ingest.problems import collector, pointers, sightings
+from ingest.pipeline import batches
+from ingest.pipeline import landing as pipeline
+from ingest.problems import collector, sightings
 from ingest.problems.models import Problem, ProblemBatch, ProblemHour
 from lake.models import RejectedRecord
 from tests.attachments.journey import tell_lanes

@@ -8,11 +8,12 @@ from django.contrib.auth.models import User
 from django.db import connection
 from django.utils import timezone
 
-from attachments import groups, hosts
 from attachments.models import Attachment, AttachmentTally
+from attachments.queue import groups, hosts
 from evermuse.errors import LeaseLost
-from ingest import batches, pipeline
 from ingest.models import Batch, Workspace
+from ingest.pipeline import batches
+from ingest.pipeline import landing as pipeline
 from ingest.problems import collector, jobs, retries, sweeper
 from ingest.problems.models import Job, Problem
 from tests.http_client import ApiClient

@@ -1,0 +1,73 @@
+"""The sweeper of downloads: takes lost claims back, clears up after broken attempts, wakes workers for what is due."""
+
+from django.conf import settings
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from attachments import uploads
+from attachments.fetch import storage
+from attachments.models import Attachment, DownloadAttempt, StoredFile
+from attachments.queue import claims, crashes, lanes
+from attachments.suspects import MAX_PROCESSES
+from evermuse import logs, public_ids, wake
+from evermuse.errors import StoreUnavailable
+from lake import object_store
+
+log = logs.get(__name__)
+
+MAX_LEFTOVERS = 200
+
+
+def sweep() -> None:
+    """One round. Two sweepers at once do no harm."""
+    lost, settled = claims.take_back()
+    if lost:
+        log.warning(
+            "attachment.claims_taken_back",
+            attachment_ids=[public_ids.of_attachment(i) for i in lost[:50]],
+            count=len(lost),
+        )
+    if settled:
+        wake.publish(wake.ADVANCE, sorted(settled))
+    lanes.walk.go_on()
+    lanes.refresh()
+    wake.downloads(
+        claims.due(settings.EVERMUSE_ATTACHMENT_CONCURRENCY), at_most=settings.EVERMUSE_ATTACHMENT_CONCURRENCY
+    )
+    for _ in range(crashes.due(MAX_PROCESSES)):
+        wake.publish(wake.DOWNLOAD_ALONE, [])
+    clear_leftovers()
+    if cleared := uploads.clear_expired():
+        log.info("upload.cleared", count=cleared)
+    uploads.walk.step()
+
+
+def clear_leftovers() -> int:
+    """Abort the uploads and remove the objects of attempts that ended without a file; how many were cleared."""
+    # Parts that a worker keeps to resume them are none.
+    is_another = Q(attachment__kept_token=None) | ~Q(attachment__kept_token=F("token"))
+    is_forgotten = ~Q(attachment__state=Attachment.State.IN_PROGRESS) & (
+        Q(attachment__kept_until=None) | Q(attachment__kept_until__lte=Now())
+    )
+    ended = DownloadAttempt.objects.filter(is_another | is_forgotten, leftovers=True, finished_at__isnull=False)
+    cleared = 0
+    for attempt in ended.select_related("attachment__workspace").order_by("id")[:MAX_LEFTOVERS]:
+        attachment = attempt.attachment
+        prefix = storage.attempt_prefix(
+            workspace=attachment.workspace.name,
+            attachment=public_ids.of_attachment(attachment.pk),
+            token=attempt.token,
+        )
+        try:
+            storage.abort_uploads(prefix)
+            for key in storage.attempt_objects(prefix):
+                if not StoredFile.objects.filter(storage_uri=object_store.uri(key)).exists():
+                    storage.remove(key)
+        except StoreUnavailable as error:
+            log.warning("attachment.leftovers_wait", error=str(error)[:200])
+            return cleared
+        claims.mark_clean(attachment.pk, attempt.token)
+        cleared += 1
+    if cleared:
+        log.info("attachment.leftovers_cleared", count=cleared)
+    return cleared

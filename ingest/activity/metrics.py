@@ -1,0 +1,142 @@
+"""Metrics for Prometheus: the figures of the overview, from PostgreSQL, so the same whichever process answers.
+
+States come from partial indexes, counters from the rollups (`ingest.activity`): a scrape reads no whole table. Names carry
+their unit. Labels are bounded: workspaces and codes are ours, of vendors' hosts a fixed number is told apart, the others
+are ``other``.
+"""
+
+from collections.abc import Iterator
+
+from django.utils import timezone
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric as Family
+from prometheus_client.registry import Collector
+
+from attachments.models import Lane, VendorHost
+from ingest.activity import selectors, surroundings
+from ingest.activity.health import OK
+from ingest.activity.measures import Key
+from ingest.activity.models import Metric
+from ingest.activity.surroundings import Surroundings
+from ingest.models import Workspace
+
+BY_WORKSPACE = {
+    Metric.BATCHES: ("evermuse_batches_accepted", "Batches accepted."),
+    Metric.BATCHES_LANDED: ("evermuse_batches_landed", "Batches landed: archived and indexed."),
+    Metric.BATCHES_FAILED: ("evermuse_batches_failed", "Batches that ended FAILED."),
+    Metric.RECORDS: ("evermuse_records_sent", "Records in accepted batches."),
+    Metric.RECORDS_ACCEPTED: ("evermuse_records_accepted", "Records that passed validation."),
+    Metric.RECORDS_REJECTED: ("evermuse_records_rejected", "Records that did not."),
+}
+
+
+class StateCollector(Collector):
+    """Reads everything at each scrape."""
+
+    def collect(self) -> Iterator[Family]:
+        """One family per figure."""
+        asked = surroundings.Asked()
+        totals = selectors.totals()
+        yield from _standing(totals)
+        yield from _by_workspace(totals)
+        yield from _by_label(totals)
+        yield from _vendors()
+        yield from _surroundings(asked.answers())
+
+
+def _standing(totals: dict[Key, int]) -> Iterator[Family]:
+    standing = selectors.standing(totals)
+    batches = GaugeMetricFamily(
+        "evermuse_batches",
+        f"Batches by status; those that wait are counted up to {selectors.MAX_COUNTED}.",
+        labels=["status"],
+    )
+    for status, count in standing.batches.items():
+        batches.add_metric([status], count)
+    yield batches
+    files = GaugeMetricFamily("evermuse_attachments", "Attachments by state, counted likewise.", labels=["state"])
+    for state, count in standing.files.items():
+        files.add_metric([state], count)
+    yield files
+    yield GaugeMetricFamily(
+        "evermuse_oldest_waiting_batch_age_seconds",
+        "Age of the oldest batch that has not landed.",
+        value=standing.oldest_batch_seconds or 0.0,
+    )
+    yield GaugeMetricFamily(
+        "evermuse_oldest_waiting_attachment_age_seconds",
+        "How long the attachment has been due that waits longest.",
+        value=standing.oldest_file_seconds or 0.0,
+    )
+    counted = selectors.state()
+    yield GaugeMetricFamily(
+        "evermuse_rollup_age_seconds",
+        "Time since the rollup last ran; it does so every 10 s.",
+        value=(timezone.now() - counted.ran_at).total_seconds() if counted else 0.0,
+    )
+
+
+def _by_workspace(totals: dict[Key, int]) -> Iterator[Family]:
+    names = dict(Workspace.objects.values_list("pk", "name"))
+    for metric, (name, text) in BY_WORKSPACE.items():
+        family = CounterMetricFamily(name, text, labels=["workspace"])
+        for pk, workspace in names.items():
+            family.add_metric([workspace], totals.get((pk, metric, ""), 0))
+        yield family
+
+
+def _by_label(totals: dict[Key, int]) -> Iterator[Family]:
+    reasons = CounterMetricFamily(
+        "evermuse_rejected_record_errors",
+        "Rejected records by error code; a record counts once for each field.",
+        labels=["code"],
+    )
+    for code, count in _summed(totals, Metric.REJECTED_REASON).items():
+        reasons.add_metric([code], count)
+    yield reasons
+    files = CounterMetricFamily("evermuse_attachments_downloaded", "Files downloaded, by vendor host.", labels=["host"])
+    for host, count in _summed(totals, Metric.FILES).items():
+        files.add_metric([host], count)
+    yield files
+    sizes = CounterMetricFamily("evermuse_attachment_downloaded_bytes", "Bytes of those files.", labels=["host"])
+    for host, count in _summed(totals, Metric.FILE_BYTES).items():
+        sizes.add_metric([host], count)
+    yield sizes
+    failures = CounterMetricFamily(
+        "evermuse_attachment_download_failures", "Attempts that failed, by vendor host.", labels=["host", "code"]
+    )
+    for label, count in _summed(totals, Metric.DOWNLOAD_FAILURES).items():
+        host, _, code = label.rpartition(" ")
+        failures.add_metric([host, code] if " " in label else [label, label], count)
+    yield failures
+
+
+def _summed(totals: dict[Key, int], metric: Metric) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for (_, name, label), value in totals.items():
+        if name == metric:
+            found[label] = found.get(label, 0) + value
+    return found
+
+
+def _vendors() -> Iterator[Family]:
+    hosts = GaugeMetricFamily("evermuse_vendor_hosts_held", "Vendor hosts that give nothing now.", labels=["reason"])
+    hosts.add_metric(["paused"], VendorHost.objects.exclude(paused_at=None).count())
+    hosts.add_metric(["breaker_open"], Lane.objects.exclude(opened_at=None).values("host").distinct().count())
+    yield hosts
+
+
+def _surroundings(around: Surroundings) -> Iterator[Family]:
+    up = GaugeMetricFamily("evermuse_server_up", "Whether a server answers: 1 or 0.", labels=["server"])
+    for server, state in around.servers.items():
+        up.add_metric([server], float(state == OK))
+    yield up
+    # Left out while the broker does not tell.
+    queues = GaugeMetricFamily("evermuse_queue_length_messages", "Messages that wait in the broker.", labels=["queue"])
+    for queue, length in (around.queues or {}).items():
+        queues.add_metric([queue], length)
+    yield queues
+    workers = GaugeMetricFamily("evermuse_workers", "Worker processes that answer.", labels=["kind"])
+    for kind, count in sorted((around.workers or {}).items()):
+        workers.add_metric([kind], count)
+    yield workers

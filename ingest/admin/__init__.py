@@ -1,0 +1,17 @@
+"""The admin's pages of this app, each in a module of its own: what was sent, who sends it, who works here."""
+
+from ingest.admin.batches import BatchAdmin
+from ingest.admin.clients import ProductAdmin, ProjectAdmin, WorkspaceAdmin
+from ingest.admin.keys import ApiKeyAdmin
+from ingest.admin.staff import AuditAdmin, RoleAdmin, StaffAdmin
+
+__all__ = [
+    "ApiKeyAdmin",
+    "AuditAdmin",
+    "BatchAdmin",
+    "ProductAdmin",
+    "ProjectAdmin",
+    "RoleAdmin",
+    "StaffAdmin",
+    "WorkspaceAdmin",
+]

@@ -1,0 +1,146 @@
+"""What became of a batch, as its page in the admin tells it: its way, outcomes, errors in groups, rejected records, files."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Prefetch
+
+from attachments.models import Attachment, DownloadAttempt
+from evermuse.admin import reason_in_short
+from ingest.activity.pointers import generalise, without_client_names
+from ingest.models import Batch
+from lake.models import ArchivedObject, BatchOutcomes, RejectedRecord
+from lake.outcomes import NAMES
+
+Status = Batch.Status
+
+# Shown on a page; more is behind "next".
+ROWS = 20
+# Errors of this many rejected records are grouped: a batch has at most 1,000 records.
+GROUPED_RECORDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A step of the way. ``after``: since the step before it. ``is_done``: False where it is yet to come."""
+
+    name: str
+    at: datetime | None
+    after: timedelta | None
+    note: str = ""
+
+    @property
+    def is_done(self) -> bool:
+        return self.at is not None
+
+
+def timeline(batch: Batch, sees_payloads: bool) -> list[Step]:
+    """Accepted, landed, processing, complete; or failed where it ended so."""
+    failure = batch.failure if sees_payloads else reason_in_short(batch.failure)
+    instants: list[tuple[str, datetime | None, str]] = [("Accepted", batch.created_at, "committed, answered with 202")]
+    if batch.status == Status.FAILED and batch.landed_at is None:
+        instants.append(("Failed", batch.completed_at or batch.created_at, failure))
+    else:
+        instants += [
+            ("Landed", batch.landed_at, "archived and indexed"),
+            ("Processing", batch.processing_at, "processors at work, downloads among them"),
+            ("Complete", batch.completed_at, "every download is settled"),
+        ]
+    steps: list[Step] = []
+    before: datetime | None = None
+    for name, at, note in instants:
+        steps.append(Step(name, at, at - before if at and before else None, note))
+        before = at or before
+    return steps
+
+
+def outcomes(batch: Batch) -> dict[str, int]:
+    """How many records ended how; their sum is what was sent. Before landing: pending and rejected."""
+    row = BatchOutcomes.objects.filter(batch_id=batch.pk).only("letters").first()
+    if row is None:
+        rejected = batch.rejected_count
+        return {"pending": batch.record_count - rejected, "rejected": rejected}
+    counts = Counter(row.letters)
+    return {name: counts[letter] for letter, name in NAMES.items()}
+
+
+@dataclass(slots=True)
+class ErrorGroup:
+    """Errors of one code at one field, over all records of a batch. ``message``: of the first one."""
+
+    code: str
+    field: str
+    message: str
+    count: int = 0
+
+
+def error_groups(batch: Batch, sees_payloads: bool) -> list[ErrorGroup]:
+    """The errors by code and field, the most frequent first; without clients' words where these may not be seen."""
+    found: dict[tuple[str, str], ErrorGroup] = {}
+    rows = RejectedRecord.objects.filter(batch_id=batch.pk).order_by("index").values_list("errors", flat=True)
+    for text in rows[:GROUPED_RECORDS]:
+        for error in json.loads(text):
+            code, field = error["code"], generalise(error["pointer"])
+            field = field if sees_payloads else without_client_names(field)
+            message = error["message"] if sees_payloads else ""
+            group = found.setdefault((code, field), ErrorGroup(code, field, message))
+            group.count += 1
+    return sorted(found.values(), key=lambda group: (-group.count, group.code, group.field))
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some rows of a batch, and the record index where the next ones begin."""
+
+    rows: Sequence[Any]
+    following: int | None
+
+
+def rejected(batch: Batch, *, start: int) -> Rows:
+    """Rejected records with all their errors, from a record index on."""
+    found = list(RejectedRecord.objects.filter(batch_id=batch.pk, index__gte=start).order_by("index")[: ROWS + 1])
+    return Rows(found[:ROWS], found[ROWS].index if len(found) > ROWS else None)
+
+
+def files(batch: Batch, *, start: int) -> Rows:
+    """Attachments with every attempt, from a record index on; a record's files stay on one page."""
+    attempts: Prefetch[str, Any, str] = Prefetch(
+        "download_attempts", DownloadAttempt.objects.order_by("token"), to_attr="shown_attempts"
+    )
+    rows = Attachment.objects.filter(batch_id=batch.pk, record_index__gte=start).order_by("record_index", "position")
+    found = list(rows.prefetch_related(attempts)[: ROWS + 11])
+    if len(found) <= ROWS + 10:
+        return Rows(found, None)
+    # A record has at most ten files, so that at least one whole record stands before the last index.
+    following = found[-1].record_index
+    return Rows([row for row in found if row.record_index < following], following)
+
+
+def archived_object(batch: Batch) -> ArchivedObject | None:
+    """The object that holds the batch's accepted records."""
+    return ArchivedObject.objects.filter(batch_id=batch.pk).first()
+
+
+def errors_of(row: RejectedRecord, sees_payloads: bool) -> list[dict[str, str]]:
+    """A rejected record's errors; codes and the envelope's own fields alone where clients' words may not be seen."""
+    found: list[dict[str, str]] = json.loads(row.errors)
+    if sees_payloads:
+        return found
+    return [{"code": one["code"], "message": without_client_names(generalise(one["pointer"]))} for one in found]
+
+
+def in_words(duration: timedelta | None) -> str:
+    """A duration for people: 12 ms, 3.4 s, 2 min 5 s, 1 h 3 min."""
+    if duration is None:
+        return ""
+    seconds = duration.total_seconds()
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

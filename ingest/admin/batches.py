@@ -1,0 +1,289 @@
+"""A batch in the admin: its list, its page, and what an operator can do with it."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.db.models import QuerySet
+from django.forms import Media
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseBase,
+    HttpResponseNotAllowed,
+    StreamingHttpResponse,
+)  # fmt: skip
+from django.shortcuts import get_object_or_404, redirect
+from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
+from unfold.decorators import display
+
+from attachments import fetching
+from attachments.fetch import storage
+from attachments.models import AttachmentTally
+from evermuse import audit, wake
+from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty, reason_in_short, row_number
+from evermuse.errors import ArchiveDamaged, StoreUnavailable
+from evermuse.roles import may_act, may_see_payloads
+from ingest.admin import batch_page as batch_story
+from ingest.admission import acceptance
+from ingest.models import ApiKey, Batch
+from ingest.ndjson import STEP_BYTES, ndjson
+from ingest.pipeline import batches, reprocessing
+from lake import selectors
+from lake.envelope import RECORD_TYPES
+from lake.landing import UNKNOWN_TYPE
+from lake.models import RejectedRecord
+
+STATUS_LABELS = {
+    "LANDING": "info",
+    "LANDED": "info",
+    "PROCESSING": "info",
+    "COMPLETE": "success",
+    "FAILED": "danger",
+}
+STREAM_PAGE = 500
+
+
+def _types() -> list[str]:
+    return [*sorted(RECORD_TYPES), UNKNOWN_TYPE]
+
+
+def _sources() -> list[str]:
+    """Source labels of keys, revoked ones too: a small table that says what the large one holds."""
+    return list(ApiKey.objects.order_by("source").values_list("source", flat=True).distinct())
+
+
+@admin.register(Batch)
+class BatchAdmin(PipelineAdmin):
+    """Rows of the pipeline: looked at, set going again, never edited."""
+
+    list_display = (
+        "public_id", "workspace", "condition", "type", "source", "records", "accepted", "rejected", "created", "took",
+    )  # fmt: skip
+    list_filter = ("status", "workspace", filter_of("type", _types), filter_of("source", _sources))
+    lookups = ("status__exact", "workspace__id__exact")
+    list_select_related = ("workspace",)
+    search_fields = ("id__exact", "source")
+    search_help_text = "Batch number or id, or the beginning of a source label"
+    actions: ClassVar = ["retry"]
+    fields: ClassVar[list[str]] = []
+    change_form_template = "admin/ingest/batch/page.html"
+
+    @property
+    def media(self) -> Media:
+        mine: Media = super().media + Media(css={"all": ["ingest/batch.css"]}, js=["ingest/batch.js"])
+        return mine
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Batch], search_term: str
+    ) -> tuple[QuerySet[Batch], bool]:
+        number = search_term.strip().removeprefix("batch_")
+        if number.isascii() and number.isdigit() and len(number) <= 19 and int(number) < 2**63:
+            return queryset.filter(id=int(number)), False
+        return (queryset.filter(source__startswith=search_term.strip()) if search_term else queryset), False
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        actions: dict[str, Any] = super().get_actions(request)
+        return actions if may_act(request) else {}
+
+    @admin.display(description="Batch", ordering="id")
+    def public_id(self, obj: Batch) -> str:
+        return obj.public_id
+
+    @display(description="Status", ordering="status", label=STATUS_LABELS)  # type: ignore[untyped-decorator]
+    def condition(self, obj: Batch) -> str:
+        return obj.status
+
+    @admin.display(description="Records", ordering="record_count")
+    def records(self, obj: Batch) -> str:
+        return f"{obj.record_count:,}"
+
+    @admin.display(description="Accepted", ordering="accepted_count")
+    def accepted(self, obj: Batch) -> str:
+        return f"{obj.accepted_count:,}"
+
+    @admin.display(description="Rejected", ordering="rejected_count")
+    def rejected(self, obj: Batch) -> str:
+        return f"{obj.rejected_count:,}"
+
+    @admin.display(description="Created (UTC)", ordering="created_at")
+    def created(self, obj: Batch) -> SafeString:
+        return moment(obj.created_at)
+
+    @admin.display(description="Duration")
+    def took(self, obj: Batch) -> str:
+        return batch_story.in_words(obj.completed_at - obj.created_at) if obj.completed_at else "–"
+
+    @admin.action(description="Retry what failed in the selected batches")
+    def retry(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
+        _allow(request)
+        told = [_retry(request, batch) for batch in queryset.order_by("pk")]
+        messages.success(request, f"Set going again: {sum(told)} of {len(told)}. The others had nothing that failed.")
+
+    def get_urls(self) -> list[URLPattern]:
+        wrap: Callable[[Any], Any] = self.admin_site.admin_view
+        mine = [
+            path("<int:batch_id>/act/", wrap(self.act_view), name="ingest_batch_act"),
+            path("<int:batch_id>/payload/", wrap(self.payload_view), name="ingest_batch_payload"),
+            path("<int:batch_id>/archive/", wrap(self.archive_view), name="ingest_batch_archive"),
+            path("<int:batch_id>/rejected.ndjson", wrap(self.rejected_view), name="ingest_batch_rejected"),
+        ]
+        return [*mine, *super().get_urls()]
+
+    def act_view(self, request: HttpRequest, batch_id: int) -> HttpResponse:
+        """The buttons of a batch's page: POST with ``act``."""
+        if request.method != "POST":
+            return HttpResponseNotAllowed(["POST"])
+        _allow(request)
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        batch = get_object_or_404(Batch, pk=_number(batch_id))
+        if request.POST.get("act") == "retry":
+            if _retry(request, batch):
+                messages.success(request, "Set going again. This page follows it.")
+            else:
+                messages.warning(request, "Nothing in this batch has failed: nothing was changed.")
+        elif request.POST.get("act") == "reprocess":
+            _reprocess(request, batch)
+        else:
+            messages.error(request, "No such act.")
+        return redirect("admin:ingest_batch_change", batch_id)
+
+    def payload_view(self, request: HttpRequest, batch_id: int) -> HttpResponse:
+        """The body of the request, byte for byte, decompressed, as a download."""
+        batch = self._of_payloads(request, batch_id)
+        audit.record(request, batch, "Body downloaded")
+        answer = HttpResponse(acceptance.content_of(batch.payload), content_type=batch.payload.media_type)
+        suffix = "ndjson" if batch.payload.media_type.endswith("ndjson") else "json"
+        answer["Content-Disposition"] = f'attachment; filename="{batch.public_id}.{suffix}"'
+        return answer
+
+    def rejected_view(self, request: HttpRequest, batch_id: int) -> StreamingHttpResponse:
+        """The rejected records as NDJSON: the lines of the API's error endpoint."""
+        batch = self._of_payloads(request, batch_id)
+        audit.record(request, batch, "Rejected records downloaded")
+        answer = ndjson(
+            f"staff {request.user.pk}",
+            lambda after: selectors.rejected_page(
+                batch.pk, batch.record_count, after=after, limit=STREAM_PAGE, max_bytes=STEP_BYTES, single_line=True
+            ),
+        )
+        answer["Content-Disposition"] = f'attachment; filename="{batch.public_id}-rejected.ndjson"'
+        return answer
+
+    def archive_view(self, request: HttpRequest, batch_id: int) -> HttpResponse:
+        """The archive object, by a URL of the object store that ends within the hour."""
+        batch = self._of_payloads(request, batch_id)
+        archived = batch_story.archived_object(batch)
+        if archived is None:
+            raise Http404
+        audit.record(request, batch, "Archive object downloaded")
+        return redirect(_archive_url(batch, archived))
+
+    def _of_payloads(self, request: HttpRequest, batch_id: int) -> Batch:
+        if not (may_see_payloads(request) and self.has_view_permission(request)):
+            raise PermissionDenied
+        return get_object_or_404(Batch.objects.select_related("payload"), pk=_number(batch_id))
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponseBase:
+        batch = Batch.objects.select_related("workspace", "api_key").filter(pk=row_number(object_id) or 0).first()
+        shown = _page(request, batch) if batch and self.has_view_permission(request, batch) else {}
+        if batch and any(row["payload"] for row in shown.get("rejected", [])):
+            audit.read(request, batch, "Rejected records seen")
+        answer: HttpResponseBase = super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
+        return answer
+
+
+def _number(number: int) -> int:
+    """A batch's number from a path; Http404 beyond what a column holds."""
+    if number >= 2**63:
+        raise Http404
+    return number
+
+
+def _allow(request: HttpRequest) -> None:
+    if not may_act(request):
+        raise PermissionDenied
+
+
+def _retry(request: HttpRequest, batch: Batch) -> bool:
+    """What `POST …/retry` of the API does, noted in the audit log; whether anything changed."""
+    with transaction.atomic():
+        is_reopened = batches.reopen(batch.pk)
+        if is_reopened:
+            audit.record(request, batch, "Retried")
+    if is_reopened:
+        wake.landing(batch.pk)
+        return True
+    files = fetching.retry_failed(batch.pk)
+    if files:
+        audit.record(request, batch, "Retried", files=files)
+    return files > 0
+
+
+def _reprocess(request: HttpRequest, batch: Batch) -> None:
+    """In the request: one object of a few megabytes, with bounded waits, so that the answer can say what came of it."""
+    audit.record(request, batch, "Reprocessed from the archive")
+    try:
+        result = reprocessing.reprocess(batch.pk)
+    except ArchiveDamaged as error:
+        messages.error(request, f"Nothing was changed: {error}.")
+    except StoreUnavailable:
+        messages.error(request, "Nothing was changed: the object store is away. Try again when it is back.")
+    else:
+        done = f"{result.checked:,} records of the archive object agree with the payload"
+        messages.success(request, f"{done}; rows of the index that were put back: {result.restored:,}.")
+
+
+def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
+    """The context of a batch's page."""
+    sees_payloads = may_see_payloads(request)
+    tally = AttachmentTally.objects.filter(batch_id=batch.pk).first()
+    archived = batch_story.archived_object(batch)
+    rejected = batch_story.rejected(batch, start=_index(request.GET.get("rejected")))
+    files = batch_story.files(batch, start=_index(request.GET.get("files")))
+    # A landing that is under way writes its verdict anew: what it finds is shown when it has landed.
+    shows_payloads = sees_payloads and batch.status != Batch.Status.LANDING
+    return {
+        "title": batch.public_id,
+        "batch": batch,
+        "steps": [(step, batch_story.in_words(step.after)) for step in batch_story.timeline(batch, sees_payloads)],
+        "failure": batch.failure if sees_payloads else reason_in_short(batch.failure),
+        "is_settled": batch.status in {Batch.Status.COMPLETE, Batch.Status.FAILED},
+        "took": batch_story.in_words(batch.completed_at - batch.created_at if batch.completed_at else None),
+        "outcomes": batch_story.outcomes(batch),
+        "error_groups": batch_story.error_groups(batch, sees_payloads),
+        "rejected": [_rejected(row, sees_payloads, shows_payloads) for row in rejected.rows],
+        "rejected_following": rejected.following,
+        "files": files.rows,
+        "files_following": files.following,
+        "tally": tally,
+        "archived": archived,
+        "api_key_url": reverse("admin:ingest_apikey_change", args=[batch.api_key_id]) if batch.api_key_id else None,
+        "flower_url": f"{settings.EVERMUSE_FLOWER_URL.rstrip('/')}/tasks?name=ingest.land_batches",
+        "may_act": may_act(request),
+        "may_see_payloads": sees_payloads,
+        "has_failed": batch.status == Batch.Status.FAILED or bool(tally and tally.failed),
+    }
+
+
+def _index(text: str | None) -> int:
+    """A record's index from a query; 0 for anything that is none."""
+    return min(row_number(text) or 0, 2**31 - 1)
+
+
+def _rejected(row: RejectedRecord, sees_payloads: bool, shows_payloads: bool) -> dict[str, Any]:
+    payload = (pretty if row.is_json else block)(bytes(row.payload)) if shows_payloads else None
+    return {"index": row.index, "errors": batch_story.errors_of(row, sees_payloads), "payload": payload}
+
+
+def _archive_url(batch: Batch, archived: Any) -> str:
+    name = f"{batch.public_id}.ndjson.zst"
+    return storage.download_url(archived.uri, filename=name, mime_type="application/zstd")

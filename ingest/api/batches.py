@@ -1,0 +1,212 @@
+"""POST /api/v1/ingest, the batch list and one batch, and what is known of its records."""
+
+from typing import Any
+
+from django.db import Error as DatabaseFault
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from drf_spectacular.utils import extend_schema
+from rest_framework.authentication import BaseAuthentication
+from rest_framework.request import Request
+
+from attachments import fetching
+from evermuse import wake
+from ingest import selectors
+from ingest.admission import bodies
+from ingest.admission.admit import Submission, admit, examine_body
+from ingest.api import queries, schema, serializers
+from ingest.api.base import PAGE_BYTES, ContractView, json_answer, raw_page, reader
+from ingest.api.instants import parse
+from ingest.api.negotiation import wants_ndjson
+from ingest.api.queries import Cursor
+from ingest.clients.credentials import ApiKeyAuthentication, Credentials, credentials_of
+from ingest.models import Batch
+from ingest.ndjson import STEP_BYTES, ndjson
+from ingest.pipeline import batches
+from ingest.refusals import Refusal, invalid_body
+from lake import selectors as lake_selectors
+
+FORMATS = ("text", "audio", "video", "file")
+STREAM_PAGE = 500
+
+
+class IngestView(ContractView):
+    """Take a batch.
+
+    First by what is remembered of the key, which the storing statement compares with what it is now. Whatever else than
+    a 202 comes of that is not said: the request begins again, and the key is looked up.
+    """
+
+    _is_by_memory = _asks_again = False
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        """Django's hook before the first dispatch."""
+        super().setup(request, *args, **kwargs)
+        self._waits: dict[tuple[int, int], int] = {}
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """DRF's hook."""
+        return [ApiKeyAuthentication(may_remember=not self._asks_again)]
+
+    def wait(self, credentials: Credentials) -> int:
+        """A request that begins again is counted once."""
+        self._is_by_memory = credentials.is_remembered
+        asked = credentials.api_key_id, credentials.rate_limit
+        if asked not in self._waits:
+            self._waits[asked] = super().wait(credentials)
+        return self._waits[asked]
+
+    def handle_exception(self, exc: Exception) -> Any:
+        """DRF's hook."""
+        # After a database error the batch may be there all the same: it must not be stored twice.
+        if self._is_by_memory and not self._asks_again and not isinstance(exc, DatabaseFault):
+            self._asks_again = True
+            return self.dispatch(self.request._request, *self.args, **self.kwargs)
+        return super().handle_exception(exc)
+
+    @extend_schema(**schema.INGEST)
+    def post(self, request: Request) -> HttpResponse:
+        _check_format(request)
+        key = _idempotency_key(request)
+        body = bodies.read(request)
+        answer = admit(Submission(credentials_of(request), body, request.META.get("QUERY_STRING", ""), key))
+        response = json_answer(answer.text, status=202)
+        if answer.is_replay:
+            response["Idempotent-Replayed"] = "true"
+        return response
+
+
+class ValidateView(ContractView):
+    """A dry run: the answer that a batch would get, with all errors; nothing is stored."""
+
+    @extend_schema(**schema.VALIDATE)
+    def post(self, request: Request) -> JsonResponse:
+        _check_format(request)
+        verdict = examine_body(bodies.read(request), credentials_of(request))
+        errors = [
+            {"index": record.index, "code": error.code, "pointer": error.pointer, "message": error.message}
+            for record in verdict.rejected
+            for error in record.errors
+        ]
+        return JsonResponse(
+            {
+                "acceptedCount": len(verdict.accepted),
+                "rejectedCount": len(verdict.rejected),
+                "totalErrorCount": verdict.error_count,
+                "errors": errors,
+            }
+        )
+
+
+def _check_format(request: Request) -> None:
+    if not request.META.get("QUERY_STRING"):
+        return
+    values = request.query_params.getlist("format")
+    if any(value not in FORMATS for value in values) or len(values) > 1:
+        raise invalid_body(f"format must be one of {', '.join(FORMATS)}.")
+
+
+def _idempotency_key(request: Request) -> str | None:
+    given = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    if given is None:
+        return None
+    try:
+        key = str(given).encode("latin-1").decode()
+    except UnicodeError:
+        key = str(given)
+    if not 1 <= len(key) <= 256:
+        raise Refusal(400, "INVALID_IDEMPOTENCY_KEY", "Idempotency-Key must have 1 to 256 characters.")
+    return key
+
+
+class BatchListView(ContractView):
+    """Batches, newest first."""
+
+    FILTERS = ("status", "type", "source", "since", "until")
+
+    @extend_schema(**schema.BATCH_LIST)
+    def get(self, request: Request) -> JsonResponse:
+        credentials = credentials_of(request)
+        given = queries.known(request.query_params, ("limit", "cursor", *self.FILTERS))
+        limit = queries.limit(given)
+        filters = {name: given.get(name) for name in self.FILTERS}
+        order = "batches by time" if {"since", "until"} & given.keys() else "batches"
+        cursor = Cursor(order, credentials.workspace_id, sorted(filters.items(), key=str))
+        found, following = selectors.page(
+            credentials.workspace_id,
+            after=cursor.decode(given.get("cursor")),
+            limit=limit,
+            status=queries.choice(given, "status", Batch.Status.values),
+            type=_text(given, "type"),
+            source=_text(given, "source"),
+            since=parse("since", given["since"]) if "since" in given else None,
+            until=parse("until", given["until"]) if "until" in given else None,
+        )
+        following_cursor = None if following is None else cursor.encode(following)
+        return JsonResponse({"batches": serializers.statuses(found), "nextCursor": following_cursor})
+
+
+def _text(given: dict[str, str], name: str) -> str | None:
+    value = given.get(name)
+    if value is not None and (not value or "\0" in value):
+        raise invalid_body(f"{name} must be a text without NUL, of at least one character.")
+    return value
+
+
+class BatchView(ContractView):
+    """One batch."""
+
+    @extend_schema(**schema.BATCH)
+    def get(self, request: Request, batch_id: str) -> JsonResponse:
+        batch = selectors.batch(credentials_of(request).workspace_id, batch_id)
+        return JsonResponse(serializers.statuses([batch])[0])
+
+
+class BatchErrorsView(ContractView):
+    """Every rejected record of a batch, with the payload as it was sent."""
+
+    @extend_schema(**schema.BATCH_ERRORS)
+    def get(self, request: Request, batch_id: str) -> HttpResponseBase:
+        return _rows(request, batch_id, "errors", lake_selectors.rejected_page)
+
+
+class BatchRecordsView(ContractView):
+    """The outcome of each record sent."""
+
+    @extend_schema(**schema.BATCH_RECORDS)
+    def get(self, request: Request, batch_id: str) -> HttpResponseBase:
+        return _rows(request, batch_id, "records", lake_selectors.outcome_page)
+
+
+def _rows(request: Request, batch_id: str, name: str, page: Any) -> HttpResponseBase:
+    """A page, or a stream, of what ``page(batch, after=, limit=)`` gives by index."""
+    given = queries.known(request.query_params, ("limit", "cursor"))
+    limit = queries.limit(given)
+    credentials = credentials_of(request)
+    cursor = Cursor(name, credentials.workspace_id, batch_id)
+    place = cursor.decode(given.get("cursor"))
+    batch = selectors.batch(credentials.workspace_id, batch_id)
+    if wants_ndjson(request):
+        return ndjson(
+            reader(credentials),
+            lambda after: page(
+                batch.id, batch.record_count, after=after, limit=STREAM_PAGE, max_bytes=STEP_BYTES, single_line=True
+            ),
+        )
+    rows, following = page(
+        batch.id, batch.record_count, after=place[0] if place else None, limit=limit, max_bytes=PAGE_BYTES
+    )
+    return raw_page(name, rows, None if following is None else cursor.encode([following]))
+
+
+class BatchRetryView(ContractView):
+    """Run what failed in a batch again."""
+
+    @extend_schema(**schema.BATCH_RETRY)
+    def post(self, request: Request, batch_id: str) -> JsonResponse:
+        batch = selectors.batch(credentials_of(request).workspace_id, batch_id)
+        if batches.reopen(batch.id):
+            wake.landing(batch.id)
+        else:
+            fetching.retry_failed(batch.id)
+        batch.refresh_from_db()
+        return JsonResponse(serializers.statuses([batch])[0], status=202)

@@ -1,0 +1,75 @@
+"""Every error answer has the contract's shape: never an HTML page, never a stack trace."""
+
+from typing import Any
+
+from django.core.exceptions import SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views.csrf import csrf_failure
+from rest_framework.exceptions import APIException, MethodNotAllowed
+
+from evermuse import logs
+from evermuse.errors import DATABASE_AWAY
+from ingest.refusals import Refusal, invalid_body, method_not_allowed, not_found, unavailable
+
+log = logs.get(__name__)
+
+# DRF's own exceptions, by status; our views raise refusals.
+CODES = {
+    401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND", 413: "PAYLOAD_TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE",
+    429: "RATE_LIMITED", 500: "INTERNAL_ERROR",
+}  # fmt: skip
+
+
+def render(refusal: Refusal) -> JsonResponse:
+    """The answer of a refusal, with Retry-After where the body says retryAfter."""
+    response = JsonResponse(refusal.body(), status=refusal.status)
+    if refusal.retry_after is not None:
+        response["Retry-After"] = str(refusal.retry_after)
+    return response
+
+
+def handle(error: Exception, context: dict[str, Any]) -> HttpResponse:
+    """DRF's EXCEPTION_HANDLER."""
+    if isinstance(error, Refusal):
+        return render(error)
+    if isinstance(error, Http404):
+        return render(not_found())
+    if isinstance(error, DATABASE_AWAY):
+        log.error("request.database_away", error=str(error).strip().splitlines()[0] if str(error) else repr(error))
+        return render(unavailable())
+    if isinstance(error, SuspiciousOperation):
+        return render(invalid_body(f"The request is malformed: {error}."[:500]))
+    if isinstance(error, MethodNotAllowed):
+        return render(method_not_allowed(context["view"].allowed_methods))
+    if isinstance(error, APIException):
+        code = CODES.get(error.status_code, "INVALID_BODY")
+        return render(Refusal(error.status_code, code, str(error.detail)))
+    log.exception("request.failed", view=type(context.get("view")).__name__)
+    return server_error()
+
+
+def server_error(request: HttpRequest | None = None) -> HttpResponse:
+    """Django's handler500: a fault outside of the API's views."""
+    return render(Refusal(500, "INTERNAL_ERROR", "A fault of ours. Send the request again."))
+
+
+def path_unknown(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Django's handler404."""
+    return render(not_found())
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Django's handler400: a request that Django itself refuses, such as one for an unknown host."""
+    return render(Refusal(400, "INVALID_BODY", "The request is malformed, or its Host is not one of ours."))
+
+
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """Django's handler403."""
+    return render(Refusal(403, "FORBIDDEN", "Not allowed."))
+
+
+def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """Django's CSRF_FAILURE_VIEW: a page for people at the admin, the contract's shape everywhere else."""
+    if request.path_info.startswith("/admin/"):
+        return csrf_failure(request, reason)
+    return forbidden(request)

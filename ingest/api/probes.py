@@ -1,0 +1,73 @@
+"""Probes, metrics and the record's schema: what asks for no key."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar, cast
+
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.csrf import csrf_exempt
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from evermuse.errors import DATABASE_AWAY
+from ingest.activity import health
+from ingest.activity.metrics import StateCollector
+from ingest.api import scrapers
+from ingest.api.exception_handler import render
+from ingest.refusals import method_not_allowed, not_found, unavailable
+from lake import json_schema
+
+_View = TypeVar("_View", bound=Callable[..., HttpResponse])
+SAFE = ("GET", "HEAD")
+
+
+def probe(view: _View) -> _View:
+    """GET and HEAD alone; any other verb gets the contract's 405. No CSRF check, whose answer would come before the 405."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.method not in SAFE:
+            refused = render(method_not_allowed(SAFE))
+            refused["Allow"] = ", ".join(SAFE)
+            return refused
+        return view(request, *args, **kwargs)
+
+    return cast(_View, csrf_exempt(guarded))
+
+
+@probe
+def healthz(request: HttpRequest) -> JsonResponse:
+    """The process lives."""
+    return JsonResponse({"status": "ok"})
+
+
+@probe
+def record_schema(request: HttpRequest) -> JsonResponse:
+    """The envelope as JSON Schema."""
+    return JsonResponse(json_schema.envelope(), content_type="application/schema+json")
+
+
+@probe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """What the service needs answers. 503 only without PostgreSQL: ingest goes on without the others."""
+    found = health.check()
+    ready = found["database"] == health.OK
+    status = "ok" if all(state == health.OK for state in found.values()) else "degraded" if ready else "unavailable"
+    response = JsonResponse({"status": status, "checks": found}, status=200 if ready else 503)
+    if not ready:
+        response["Retry-After"] = "2"
+    return response
+
+
+@probe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Prometheus's text format, for those that `scrapers.may_scrape` names; a 404 for anybody else."""
+    if not scrapers.may_scrape(request):
+        return render(not_found())
+    registry = CollectorRegistry()
+    try:
+        connection.ensure_connection()
+        registry.register(StateCollector())
+        return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+    except DATABASE_AWAY:
+        return render(unavailable())

@@ -1,0 +1,268 @@
+"""What the OpenAPI document says of each endpoint: parameters, bodies and answers."""
+
+from typing import Any
+
+from drf_spectacular.extensions import OpenApiAuthenticationExtension
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
+from rest_framework import serializers as s
+
+from ingest.models import Batch
+from lake.envelope import RECORD_TYPES
+
+JSON, NDJSON = "application/json", "application/x-ndjson"
+
+
+class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
+    """The header ``x-api-key``."""
+
+    target_class = "ingest.clients.credentials.ApiKeyAuthentication"
+    name = "apiKey"
+
+    def get_security_definition(self, auto_schema: Any) -> dict[str, str]:
+        return {"type": "apiKey", "in": "header", "name": "x-api-key"}
+
+
+class ErrorItem(s.Serializer[Any]):
+    """One error of one record."""
+
+    index = s.IntegerField()
+    code = s.CharField(max_length=64)
+    message = s.CharField(max_length=2048)
+
+
+class ErrorAnswer(s.Serializer[Any]):
+    """Every error answer."""
+
+    error = s.CharField()
+    message = s.CharField()
+    retryAfter = s.IntegerField(required=False)
+    details = s.JSONField(required=False)
+
+
+class AcceptedAnswer(s.Serializer[Any]):
+    """The 202 of a batch."""
+
+    batchId = s.CharField(max_length=128)
+    acceptedCount = s.IntegerField()
+    rejectedCount = s.IntegerField()
+    totalErrorCount = s.IntegerField()
+    errors = s.ListField(child=ErrorItem())  # type: ignore[assignment]
+
+
+class BatchStatus(s.Serializer[Any]):
+    """A batch as GET reports it."""
+
+    batchId = s.CharField()
+    status = s.ChoiceField(choices=Batch.Status.values)
+    createdAt = s.IntegerField(help_text="Unix epoch milliseconds")
+    acceptedCount = s.IntegerField()
+    rejectedCount = s.IntegerField()
+    totalErrorCount = s.IntegerField()
+    errors = s.ListField(child=ErrorItem())  # type: ignore[assignment]
+    source = s.CharField()  # type: ignore[assignment]
+    type = s.CharField()
+    attachmentDownloadTotal = s.IntegerField(required=False)
+    attachmentDownloadComplete = s.IntegerField(required=False)
+    attachmentDownloadFailed = s.IntegerField(required=False)
+    attachmentDownloadStatus = s.ChoiceField(
+        choices=["PENDING", "IN_PROGRESS", "COMPLETE", "PARTIAL_FAILURE", "FAILED"], required=False
+    )
+
+
+def _query(name: str, description: str, *, enum: list[str] | None = None) -> OpenApiParameter:
+    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.QUERY, description=description, enum=enum)
+
+
+LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, OpenApiParameter.QUERY, description="1 to 100, default 20.")
+CURSOR = _query("cursor", "Where the page begins: a nextCursor of this list.")
+PAGING = [LIMIT, CURSOR]
+BATCH_ID = OpenApiParameter("batch_id", OpenApiTypes.STR, OpenApiParameter.PATH)
+IDEMPOTENCY_KEY = OpenApiParameter(
+    "Idempotency-Key", OpenApiTypes.STR, OpenApiParameter.HEADER, description="1 to 256 characters, kept for 24 hours."
+)
+INSTANT = "ISO-8601 UTC"
+
+
+def page_of(name: str, fields: dict[str, s.Field[Any, Any, Any, Any]]) -> Any:
+    """A page of rows with these fields."""
+    row = inline_serializer(f"{name}Row", fields)
+    key = "records" if name.startswith("Record") or name == "Outcome" else name.lower()
+    rows = s.ListField(child=row)
+    return inline_serializer(f"{name}Page", {key: rows, "nextCursor": s.CharField(allow_null=True)})
+
+
+def errors(*codes: int) -> dict[Any, Any]:
+    """The error answers of an endpoint: everybody's and its own."""
+    return {code: OpenApiResponse(ErrorAnswer) for code in (401, 403, 429, 500, 503, *codes)}
+
+
+INGEST: dict[str, Any] = {
+    "operation_id": "ingest",
+    "summary": "Send a batch of 1 to 1,000 records",
+    "description": 'One record, an array of records, or {"records": […]}; as NDJSON one record a line. At most 5 MB.',
+    "parameters": [
+        _query("format", "An optional hint.", enum=["text", "audio", "video", "file"]),
+        IDEMPOTENCY_KEY,
+        OpenApiParameter("Content-Encoding", OpenApiTypes.STR, OpenApiParameter.HEADER, enum=["identity", "gzip"]),
+    ],
+    "request": {JSON: OpenApiTypes.ANY, NDJSON: OpenApiTypes.STR},
+    "responses": {202: AcceptedAnswer, **errors(400, 409, 413, 415, 422)},
+}
+VALIDATE: dict[str, Any] = {
+    "operation_id": "validateBatch",
+    "summary": "A dry run: same bodies, limits and validator; all errors; stores nothing",
+    "parameters": INGEST["parameters"][:1],
+    "request": INGEST["request"],
+    "responses": {
+        200: inline_serializer(
+            "Validation",
+            {
+                "acceptedCount": s.IntegerField(),
+                "rejectedCount": s.IntegerField(),
+                "totalErrorCount": s.IntegerField(),
+                "errors": s.ListField(
+                    child=inline_serializer(
+                        "IndexedError",
+                        {
+                            "index": s.IntegerField(),
+                            "code": s.CharField(),
+                            "pointer": s.CharField(),
+                            "message": s.CharField(),
+                        },
+                    )
+                ),
+            },
+        ),
+        **errors(400, 413, 415),
+    },
+}
+BATCH_LIST: dict[str, Any] = {
+    "operation_id": "listBatches",
+    "summary": "Batches, newest first",
+    "parameters": [
+        *PAGING,
+        _query("status", "Only batches in this state.", enum=list(Batch.Status.values)),
+        _query("type", "Only batches of this record type."),
+        _query("source", "Only batches of keys with this source label."),
+        _query("since", f"Created at or after, {INSTANT}."),
+        _query("until", f"Created before, {INSTANT}."),
+    ],
+    "responses": {
+        200: inline_serializer(
+            "BatchPage", {"batches": s.ListField(child=BatchStatus()), "nextCursor": s.CharField(allow_null=True)}
+        ),
+        **errors(400),
+    },
+}
+BATCH: dict[str, Any] = {
+    "operation_id": "getBatch",
+    "summary": "One batch",
+    "parameters": [BATCH_ID],
+    "responses": {200: BatchStatus, **errors(404)},
+}
+_FIELD_ERROR = inline_serializer(
+    "FieldError", {"code": s.CharField(), "pointer": s.CharField(), "message": s.CharField()}
+)
+BATCH_ERRORS: dict[str, Any] = {
+    "operation_id": "listBatchErrors",
+    "summary": "Every rejected record with all its errors and the payload as sent; NDJSON on Accept",
+    "parameters": [BATCH_ID, *PAGING],
+    "responses": {
+        (200, JSON): page_of(
+            "Errors",
+            {"index": s.IntegerField(), "errors": s.ListField(child=_FIELD_ERROR), "payload": s.JSONField()},
+        ),
+        (200, NDJSON): OpenApiTypes.STR,
+        **errors(400, 404),
+    },
+}
+BATCH_RECORDS: dict[str, Any] = {
+    "operation_id": "listBatchRecords",
+    "summary": "The outcome of each record sent; NDJSON on Accept",
+    "parameters": [BATCH_ID, *PAGING],
+    "responses": {
+        (200, JSON): page_of(
+            "Outcome",
+            {
+                "index": s.IntegerField(),
+                "outcome": s.ChoiceField(
+                    choices=["pending", "created", "updated", "identical", "superseded", "rejected"]
+                ),
+                "recordId": s.CharField(allow_null=True),
+            },
+        ),
+        (200, NDJSON): OpenApiTypes.STR,
+        **errors(400, 404),
+    },
+}
+BATCH_RETRY: dict[str, Any] = {
+    "operation_id": "retryBatch",
+    "summary": "Run what failed in the batch again",
+    "parameters": [BATCH_ID],
+    "request": None,
+    "responses": {202: BatchStatus, **errors(404)},
+}
+_RECORD = inline_serializer(
+    "Record",
+    {
+        "recordId": s.CharField(),
+        "batchId": s.CharField(),
+        "firstAcceptedAt": s.IntegerField(),
+        "updatedAt": s.IntegerField(),
+        "version": s.IntegerField(),
+        "storageUri": s.CharField(),
+        "record": s.JSONField(),
+    },
+)
+RECORD_LIST: dict[str, Any] = {
+    "operation_id": "listRecords",
+    "summary": "Read the lake back; NDJSON (all matches) on Accept",
+    "parameters": [
+        *PAGING,
+        _query("type", "The record's type.", enum=sorted(RECORD_TYPES)),
+        _query("product_id", "The record's product."),
+        _query("project_id", "One of the record's projects."),
+        _query("thread_id", "The record's thread."),
+        _query("tag", "One of the record's tags."),
+        _query("participant", "Id or e-mail of a participant."),
+        _query(
+            "vendor_id",
+            "key:value of a vendor id. The first colon ends the key; in the key, % and : are written %25 and %3A before "
+            "the URL's own encoding.",
+        ),
+        _query("event_since", f"Happened at or after, {INSTANT}."),
+        _query("event_until", f"Happened before, {INSTANT}."),
+        _query("changed_since", f"Written at or after, {INSTANT}."),
+    ],
+    "responses": {
+        (200, JSON): inline_serializer(
+            "RecordPage", {"records": s.ListField(child=_RECORD), "nextCursor": s.CharField(allow_null=True)}
+        ),
+        (200, NDJSON): OpenApiTypes.STR,
+        **errors(400),
+    },
+}
+RECORD: dict[str, Any] = {
+    "operation_id": "getRecord",
+    "summary": "One record's current version",
+    "parameters": [OpenApiParameter("record_id", OpenApiTypes.STR, OpenApiParameter.PATH)],
+    "responses": {200: _RECORD, **errors(404)},
+}
+
+_PROBES: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "/api/v1/schemas/record.json": ("recordSchema", "The envelope as JSON Schema", {"application/schema+json": {}}),
+    "/healthz": ("healthz", "The process lives", {"application/json": {}}),
+    "/readyz": ("readyz", "What the service needs answers; 503 without the database", {"application/json": {}}),
+    "/metrics": ("metrics", "Prometheus metrics, for this host and allowed networks", {"text/plain": {}}),
+}
+
+
+def finish(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
+    """drf-spectacular's hook at the end: paths as clients write them, and the probes, which are no DRF views."""
+    result["paths"] = {path.rstrip("/"): operations for path, operations in result["paths"].items()}
+    for path, (name, summary, content) in _PROBES.items():
+        answer = {"description": summary, "content": content}
+        operation = {"operationId": name, "summary": summary, "tags": ["operation"], "responses": {"200": answer}}
+        result["paths"][path] = {"get": {**operation, "security": []}}
+    return result

@@ -1,0 +1,85 @@
+"""What the OpenAPI document says of attachments and uploads."""
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, inline_serializer
+from rest_framework import serializers as s
+
+from ingest.api.schema import BATCH_ID, JSON, NDJSON, PAGING, errors, page_of
+
+
+class DownloadAttempt(s.Serializer[Any]):
+    """One attempt of the ledger."""
+
+    startedAt = s.IntegerField()
+    finishedAt = s.IntegerField(allow_null=True)
+    httpStatus = s.IntegerField(allow_null=True)
+    bytes = s.IntegerField()
+    code = s.CharField()
+    message = s.CharField()
+
+
+_TEXTS = ("type", "filename", "vendorUrl", "mimeType", "sha256", "sha1", "md5", "storageUri", "downloadUrl")
+
+
+def _fields() -> dict[str, s.Field[Any, Any, Any, Any]]:
+    return {
+        "attachmentId": s.CharField(),
+        "recordId": s.CharField(),
+        "recordIndex": s.IntegerField(),
+        "position": s.IntegerField(),
+        **{name: s.CharField(allow_null=True) for name in _TEXTS},
+        "state": s.ChoiceField(choices=["PENDING", "IN_PROGRESS", "COMPLETE", "FAILED"]),
+        "size": s.IntegerField(allow_null=True),
+        "nextAttemptAt": s.IntegerField(allow_null=True),
+        "error": s.JSONField(allow_null=True),
+        "attempts": s.ListField(child=DownloadAttempt()),
+    }
+
+
+BATCH_ATTACHMENTS: dict[str, Any] = {
+    "operation_id": "listBatchAttachments",
+    "summary": "The attachment ledger of a batch; NDJSON on Accept",
+    "parameters": [BATCH_ID, *PAGING],
+    "responses": {
+        (200, JSON): page_of("Attachments", _fields()),
+        (200, NDJSON): OpenApiTypes.STR,
+        **errors(400, 404),
+    },
+}
+FRESH_URL: dict[str, Any] = {
+    "operation_id": "replaceAttachmentUrl",
+    "summary": "A fresh URL for a file whose URL expired; the download starts again",
+    "parameters": [BATCH_ID, OpenApiParameter("attachment_id", OpenApiTypes.STR, OpenApiParameter.PATH)],
+    "request": {JSON: inline_serializer("FreshUrl", {"vendor_url": s.URLField(max_length=2048)})},
+    "responses": {200: inline_serializer("Attachment", _fields()), **errors(400, 404, 413, 415)},
+}
+UPLOAD: dict[str, Any] = {
+    "operation_id": "createUpload",
+    "summary": "An upload intent: PUT the file to its URL, then name it as upload_intent_id in a record",
+    "request": {
+        JSON: inline_serializer(
+            "UploadRequest",
+            {
+                "filename": s.CharField(required=False, max_length=512),
+                "mimeType": s.CharField(required=False, max_length=256),
+                "size": s.IntegerField(required=False, min_value=0),
+                "sha1": s.CharField(required=False, max_length=128),
+                "md5": s.CharField(required=False, max_length=128),
+            },
+        )
+    },
+    "responses": {
+        201: inline_serializer(
+            "UploadIntent",
+            {
+                "uploadIntentId": s.CharField(),
+                "uploadUrl": s.URLField(),
+                "method": s.CharField(),
+                "expiresAt": s.IntegerField(help_text="Unix epoch milliseconds"),
+            },
+        ),
+        **errors(400, 413, 415),
+    },
+}

@@ -1,0 +1,198 @@
+"""The whole path of a batch, on one screen.
+
+    POST ─▶ admission ─▶ LANDING   claim ▸ parse ▸ validate ▸ normalize ▸ identify ▸ archive (object store)
+                         LANDED    one transaction: records, outcomes, rejected ones, attachments, counts, state
+                         PROCESSING  processors, attachment download among them
+                         COMPLETE  when all of them are settled
+
+A worker that wakes up claims what waits of one workspace, so that many small batches cost one claim, one catalog query
+and one transaction. Any step may be killed: the lease runs out, the next worker begins again, the fence keeps the old one
+out. From the claim to the commit the workspace's lists of records end before what this landing will write (`lake.horizon`).
+"""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import OperationalError, transaction
+
+from attachments.queue import registration
+from evermuse import logs, public_ids, wake
+from evermuse.errors import StoreUnavailable
+from ingest import parsers
+from ingest.clients import catalog
+from ingest.models import Batch
+from ingest.pipeline import batches, leases
+from ingest.pipeline.batches import Claim, Incoming, LandedCounts
+from lake import archive, index, outcomes, processors, rejections
+from lake.frames import places_of
+from lake.landing import LandedRecord, Verdict, examine, prepare
+
+log = logs.get(__name__)
+
+STORE_DELAY_SECONDS, DATABASE_DELAY_SECONDS, FAULT_DELAY_SECONDS = 5.0, 1.0, 1.0
+# A landing task runs this long at most before it makes room for a stop.
+TASK_SECONDS = 5.0
+_uploads = ThreadPoolExecutor(16, thread_name_prefix="archive")
+
+
+@dataclass(slots=True)
+class Landing:
+    """A claimed batch on its way."""
+
+    claim: Claim
+    batch: Incoming
+    verdict: Verdict
+    records: list[LandedRecord]
+    archived: archive.Archive | None = None
+
+
+def land_waiting() -> int:
+    """Claim and land until nothing waits, for some seconds at most; the number of batches that landed.
+
+    What waits after that gets a wake-up of its own: between two tasks a worker can be told to stop.
+    """
+    landed = 0
+    ends_at = time.monotonic() + TASK_SECONDS
+    while claims := batches.claim():
+        landed += land(claims)
+        if time.monotonic() >= ends_at:
+            wake.publish(wake.LAND, [])
+            break
+    return landed
+
+
+def land(claims: Sequence[Claim]) -> int:
+    """Land claimed batches together. Faults give the claims back; what nobody gives back runs out with its lease."""
+    try:
+        with leases.keeping(claims):
+            landings = _parse(claims)
+            ready = _archive(landings)
+            done = _commit(ready) if ready else []
+    except OperationalError as error:
+        log.warning("landing.database_fault", error=str(error).strip()[:200], batches=len(claims))
+        batches.release(claims, delay=DATABASE_DELAY_SECONDS, reason=f"database: {error}")
+        return 0
+    except Exception as error:
+        log.exception("landing.failed", batch_ids=[public_ids.of_batch(c.batch_id) for c in claims])
+        batches.release(claims, delay=FAULT_DELAY_SECONDS, reason=f"{type(error).__name__}: {error}", crashed=True)
+        return 0
+    advance(done)
+    return len(done)
+
+
+def advance(batch_ids: Sequence[int]) -> None:
+    """LANDED → PROCESSING → COMPLETE, as far as the processors are. Idempotent."""
+    if not batch_ids:
+        return
+    batches.mark_processing(batch_ids)
+    settled = set(batch_ids)
+    for processor in processors.installed():
+        processor.start(batch_ids)
+        settled &= processor.settled(batch_ids)
+    if settled and batches.mark_complete(sorted(settled)):
+        log.info("batch.complete", batch_ids=[public_ids.of_batch(i) for i in sorted(settled)])
+
+
+def _parse(claims: Sequence[Claim]) -> list[Landing]:
+    incoming = batches.incoming(claims)
+    landings: list[Landing] = []
+    lookup = catalog.remembering()
+    for claim in claims:
+        batch = incoming[claim.batch_id]
+        body = batch.body()
+        raws = parsers.split(body, batch.media_type)
+        verdict = examine(raws, lookup(batch.workspace_id), are_json=parsers.are_json(batch.media_type))
+        places = places_of(batch.id, body, raws)
+        records = prepare(verdict.accepted, batch.workspace_id, places)
+        landings.append(Landing(claim, batch, verdict, records))
+    return landings
+
+
+def _archive(landings: Sequence[Landing]) -> list[Landing]:
+    """Write the objects, several at a time; batches that the store did not take go back and wait."""
+    ready: list[Landing] = []
+    waiting = [(landing, _uploads.submit(_store, landing)) for landing in landings]
+    for landing, upload in waiting:
+        try:
+            landing.archived = upload.result()
+            ready.append(landing)
+        except StoreUnavailable as error:
+            log.warning("landing.store_away", batch_id=landing.batch.public_id, error=str(error)[:200])
+            batches.release([landing.claim], delay=STORE_DELAY_SECONDS, reason=f"object store: {error}")
+    return ready
+
+
+def _store(landing: Landing) -> archive.Archive | None:
+    if not landing.records:
+        return None
+    batch = landing.batch
+    return archive.store(
+        landing.records,
+        workspace=batch.workspace,
+        source=batch.source,
+        type=landing.verdict.type,
+        accepted_at=batch.accepted_at,
+        batch=batch.public_id,
+    )
+
+
+def _commit(landings: Sequence[Landing]) -> list[int]:
+    """One transaction for everything that landing changes; claims that were lost meanwhile change nothing."""
+    with transaction.atomic():
+        held = set(batches.hold([landing.claim for landing in landings]))
+        landings = [landing for landing in landings if landing.claim in held]
+        if not landings:
+            return []
+        indexed = [
+            index.IndexedBatch(
+                sequence=landing.claim.batch_id,
+                workspace_id=landing.batch.workspace_id,
+                accepted_at=landing.batch.accepted_at,
+                changed_at=landing.claim.at,
+                records=landing.records,
+            )
+            for landing in landings
+        ]
+        index.upsert(indexed)
+        outcomes.store(indexed, {landing.claim.batch_id: landing.verdict for landing in landings})
+        outcomes.note_archives({landing.claim.batch_id: landing.archived for landing in landings})
+        rejections.store({landing.claim.batch_id: landing.verdict for landing in landings})
+        registration.register(
+            {
+                landing.claim.batch_id: (landing.batch.workspace_id, _attachments(landing.records))
+                for landing in landings
+            }
+        )
+        batches.mark_landed([_counts(landing) for landing in landings])
+    if landed := [landing.batch.public_id for landing in landings if landing.records]:
+        log.info("batch.landed", batch_ids=landed)
+    if failed := [landing.batch.public_id for landing in landings if not landing.records]:
+        log.warning("batch.failed", batch_ids=failed, reason="every record was rejected")
+    return [landing.claim.batch_id for landing in landings if landing.records]
+
+
+def _counts(landing: Landing) -> LandedCounts:
+    if landing.records:
+        return LandedCounts(landing.claim, Batch.Status.LANDED, landing.verdict)
+    return LandedCounts(landing.claim, Batch.Status.FAILED, landing.verdict, "every record was rejected")
+
+
+def _attachments(records: Sequence[LandedRecord]) -> list[registration.Registration]:
+    return [
+        registration.Registration(
+            record_id=record.id,
+            record_index=record.index,
+            position=position,
+            type=attachment.type,
+            **{name: _given(getattr(attachment, name)) for name in registration.OPTIONAL},
+        )
+        for record in records
+        for position, attachment in enumerate(record.normalized.attachments or ())
+    ]
+
+
+def _given(value: Any) -> Any:
+    return value if isinstance(value, str | int) else None

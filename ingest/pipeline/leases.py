@@ -1,0 +1,47 @@
+"""Leases of batches that take their time to land: renewed while their worker lives, so that slow is not taken for dead.
+
+A landing that never ends would hold a process for ever: after its longest time the process ends itself.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator, Sequence
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from evermuse import heartbeat, logs, public_ids
+from ingest.pipeline import batches
+from ingest.pipeline.batches import Claim
+
+log = logs.get(__name__)
+
+# A landing that takes longer hangs.
+LONGEST_LANDING_SECONDS = 300.0
+
+
+@contextlib.contextmanager
+def keeping(claims: Sequence[Claim]) -> Iterator[None]:
+    """Renew claims each third of a lease while the block runs. Most landings end before the first time."""
+    ended = threading.Event()
+    threading.Thread(target=_renew, args=(claims, ended), name="lease", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _renew(claims: Sequence[Claim], ended: threading.Event) -> None:
+    ends_at = time.monotonic() + LONGEST_LANDING_SECONDS
+    while not ended.wait(settings.EVERMUSE_LEASE_SECONDS / 3):
+        if time.monotonic() >= ends_at:
+            log.error("landing.hangs", batch_ids=[public_ids.of_batch(claim.batch_id) for claim in claims])
+            heartbeat.end_process()
+            return
+        try:
+            batches.renew(claims)
+        except DatabaseError as error:
+            log.warning("landing.lease_not_renewed", error=str(error).strip()[:200], batches=len(claims))
+        finally:
+            connection.close()

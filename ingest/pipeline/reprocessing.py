@@ -1,0 +1,67 @@
+"""Reprocessing: a batch's archive object read again, and rows of the index that are missing or damaged put back."""
+
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+
+from evermuse import logs, public_ids
+from evermuse.errors import ArchiveDamaged
+from ingest import parsers
+from ingest.admission import acceptance
+from ingest.models import Batch
+from lake import archive, horizon, reading, repair
+from lake.frames import places_of
+from lake.index import REJECTED, IndexedBatch
+from lake.landing import LandedRecord, landed
+from lake.models import ArchivedObject, BatchOutcomes
+
+log = logs.get(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """Records of the archive object that were checked, and rows of the index that were put back."""
+
+    checked: int
+    restored: int
+
+
+def reprocess(batch_id: int) -> Result:
+    """Check a landed batch's archive object against its payload, and restore its rows of the index. Idempotent.
+
+    Raises StoreUnavailable, and ArchiveDamaged where object, payload and outcomes do not agree: then nothing is written.
+    """
+    batch = Batch.objects.select_related("payload").get(pk=batch_id)
+    archived = ArchivedObject.objects.filter(batch_id=batch_id).first()
+    outcomes = BatchOutcomes.objects.filter(batch_id=batch_id).first()
+    if archived is None or outcomes is None:
+        raise ArchiveDamaged("the batch has no archive object: nothing of it has landed")
+    lines = archive.read(archived)
+    records = _landed(batch, outcomes.letters)
+    if [record.normalized.line for record in records] != lines:
+        raise ArchiveDamaged("the object's records are not those of the payload")
+    with transaction.atomic(), connection.cursor() as cursor:
+        # Claims of the workspace wait for the commit.
+        cursor.execute("SET LOCAL lock_timeout = '2s'")
+        at = horizon.draw(batch.workspace_id)
+        indexed = IndexedBatch(batch_id, batch.workspace_id, batch.created_at, at, records)
+        restored = repair.restore(indexed, outcomes.letters)
+    log.info("batch.reprocessed", batch_id=public_ids.of_batch(batch_id), checked=len(lines), restored=restored)
+    return Result(len(lines), restored)
+
+
+def _landed(batch: Batch, letters: str) -> list[LandedRecord]:
+    """The records that the batch landed, from its payload."""
+    body = acceptance.content_of(batch.payload)
+    raws = parsers.split(body, batch.payload.media_type)
+    places = places_of(batch.pk, body, raws)
+    records: list[LandedRecord] = []
+    for index, letter in enumerate(letters):
+        if letter == REJECTED:
+            continue
+        # By no rule: they may be stricter than when it landed.
+        normalized = reading.relaxed(raws[index])
+        if normalized is None:
+            raise ArchiveDamaged(f"record {index} of the payload has not the fields of an envelope")
+        records.append(landed(index, normalized, batch.workspace_id, places[index]))
+    return records

@@ -1,1 +1,0 @@
-"""The HTTP endpoints: each authenticates, parses, calls one service and serializes."""
