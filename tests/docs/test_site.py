@@ -12,6 +12,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 from django.test import Client
+from django.utils.module_loading import import_string
 
 from deploy import docs
 
@@ -112,6 +113,20 @@ def test_links_between_the_files_of_the_repository_lead_somewhere() -> None:
         for link in re.findall(r"\]\(([^)#\s]+)", (root / name).read_text()):
             if not urlsplit(link).scheme:
                 assert ((root / name).parent / link).exists(), (name, link)
+
+
+def test_files_and_names_of_the_code_that_the_documents_mention_exist() -> None:
+    root = docs.SOURCES.parent.parent
+    pages = [*docs.SOURCES.glob("*.md"), root / ".github" / "CONTRIBUTING.md", root / ".github" / "SECURITY.md"]
+    text = "\n".join(page.read_text() for page in pages)
+    files = set(re.findall(r"(?<![\w/{}-])(?:evermuse|ingest|lake|attachments|deploy|tests)/[\w/.-]*\w", text))
+    names = set(re.findall(r"\b(?:lake|attachments|ingest)\.[a-z_.]+\.[A-Z]\w+", text))
+    assert {"lake/envelope.py", "deploy/compose.yaml"} <= files
+    assert {"lake.processors.Processor", "attachments.processor.AttachmentDownloads"} <= names
+    made_by_people = {"deploy/.env"}
+    assert [name for name in sorted(files - made_by_people) if not (root / name).exists()] == []
+    for name in names:
+        import_string(name)
 
 
 def test_the_readme_fits_a_screen_and_a_half() -> None:
