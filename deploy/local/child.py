@@ -49,11 +49,14 @@ class Child:
         on_start: Callable[[str, int], None] = lambda name, pid: None,
         colour: int | None = None,
         log: Callable[[str], None] | None = None,
+        output: Callable[[str], None] | None = None,
     ) -> None:
         self.name, self.stop_signal = name, stop_signal
         self._command, self._environment = list(command), {**ALLOCATOR, **environment}
         self._on_start, self._colour = on_start, colour
         self._log = log or (lambda line: say(name, line, colour))
+        # The process's own lines; what is said about it always goes to the common log.
+        self._output = output or self._log
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
@@ -125,7 +128,7 @@ class Child:
     def _read(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
         for line in process.stdout:
-            self._log(line.rstrip(b"\r\n").decode(errors="replace"))
+            self._output(line.rstrip(b"\r\n").decode(errors="replace"))
 
 
 def end_group(pid: int) -> None:

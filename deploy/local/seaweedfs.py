@@ -35,6 +35,7 @@ class SeaweedFS:
     home: Home
     buckets: tuple[str, ...] = (BUCKET,)
     name: str = "seaweedfs"
+    is_talkative: bool = True
     # Asked to end, it waits 15 s for streams between its own parts. Killed, it keeps all that it has acknowledged.
     stop_signal: signal.Signals = signal.SIGKILL
     PORTS = tuple(f"{part}{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc"))

@@ -38,6 +38,10 @@ class Server(Protocol):
     def stop_signal(self) -> signal.Signals:
         """How it is asked to end."""
 
+    @property
+    def is_talkative(self) -> bool:
+        """Whether its own log goes to a file: it would bury what the other processes say."""
+
     def prepare(self) -> None:
         """Make what its first start needs. Repeatable; a killed attempt leaves nothing half-made."""
 
@@ -87,6 +91,7 @@ class PostgreSQL:
     home: Home
     creates_databases: bool = False
     name: str = "postgres"
+    is_talkative: bool = False
     stop_signal: signal.Signals = signal.SIGINT  # "fast": ends sessions, loses nothing
 
     @property
@@ -177,6 +182,7 @@ class Valkey:
 
     home: Home
     name: str = "valkey"
+    is_talkative: bool = False
     stop_signal: signal.Signals = signal.SIGTERM
 
     @property

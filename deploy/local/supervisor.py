@@ -1,10 +1,13 @@
 """The supervisor: starts the stack's processes, keeps them running, and ends all of them on a signal."""
 
+import logging
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from types import FrameType
 
 from deploy.local.child import COLOURS, Child, say
@@ -16,6 +19,15 @@ from deploy.local.state import Home
 READY_SECONDS = 90.0
 # Together below the 45 seconds within which a stop must end everything.
 APPS_STOP_SECONDS, SERVERS_STOP_SECONDS = 25.0, 12.0
+LOG_BYTES = 10 * 1024 * 1024
+
+
+def file_log(path: Path) -> Callable[[str], None]:
+    """Writes lines to a file that is turned over at `LOG_BYTES`, with one older file beside it."""
+    handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", errors="replace")
+    log = logging.Logger(path.name)
+    log.addHandler(handler)
+    return log.info
 
 
 class Stopped(Exception):
@@ -50,7 +62,12 @@ class Supervisor:
 
     def start_server(self, server: Server) -> None:
         """Start a server; `wait_until` then asks it."""
-        child = self._child(server.name, server.command(), dict(os.environ), server.stop_signal)
+        output = None
+        if server.is_talkative:
+            path = self.home.run / f"{server.name}.log"
+            output = file_log(path)
+            say(server.name, f"its log goes to {path}")
+        child = self._child(server.name, server.command(), dict(os.environ), server.stop_signal, output)
         self._servers.append(child)
         child.start()
 
@@ -61,11 +78,18 @@ class Supervisor:
         child.start()
 
     def _child(
-        self, name: str, words: Sequence[str], environment: Mapping[str, str], stop_signal: signal.Signals
+        self,
+        name: str,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        stop_signal: signal.Signals,
+        output: Callable[[str], None] | None = None,
     ) -> Child:
         colour = COLOURS[(len(self._servers) + len(self._apps)) % len(COLOURS)]
         marked = {**environment, MARK: str(self.home.root)}
-        return Child(name, words, marked, stop_signal=stop_signal, on_start=self.registry.note, colour=colour)
+        return Child(
+            name, words, marked, stop_signal=stop_signal, on_start=self.registry.note, colour=colour, output=output
+        )
 
     def wait_until(self, what: str, is_ready: Callable[[], bool]) -> None:
         """Wait for a condition, some time at most. Raises StartFailed, or Stopped on a signal."""
@@ -74,7 +98,7 @@ class Supervisor:
             self.check()
             if time.monotonic() >= ends_at:
                 raise StartFailed(
-                    f"{what} did not become ready within {READY_SECONDS:.0f} seconds: see its lines above"
+                    f"{what} did not become ready within {READY_SECONDS:.0f} seconds: see its lines above, or its log"
                 )
             self._wakes.wait(0.1)
 

@@ -1,14 +1,16 @@
 """A supervised process: started again without a last try, its wait growing, ended with all that it started."""
 
-import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from deploy.local import child
 from deploy.local.child import Child
+from deploy.local.supervisor import file_log
 from tests.journeys.stack import lives, until
 
 
@@ -22,7 +24,7 @@ def pids() -> list[int]:
     return []
 
 
-def program(text: str, lines: list[str], pids: list[int], **options: signal.Signals) -> Child:
+def program(text: str, lines: list[str], pids: list[int], **options: Any) -> Child:
     return Child(
         "test",
         [sys.executable, "-u", "-c", text],
@@ -99,3 +101,16 @@ def test_what_a_killed_parent_left_is_ended_before_the_restart(lines: list[str],
     until(lambda: not lives(int(lines[0])), "the orphan is gone")
     kept.kill()
     assert kept.wait(10)
+
+
+def test_what_a_talkative_process_says_goes_to_its_file_and_its_end_to_the_common_log(
+    quick: None, lines: list[str], pids: list[int], tmp_path: Path
+) -> None:
+    path = tmp_path / "test.log"
+    kept = program("print('a line of its own')", lines, pids, output=file_log(path))
+    kept.start()
+    until(lambda: len(lines) >= 2, "two ends were told")
+    kept.stop()
+    assert kept.wait(10)
+    assert set(path.read_text().splitlines()) == {"a line of its own"}
+    assert all(line.startswith("ended (exit code 0)") for line in lines)

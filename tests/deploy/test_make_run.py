@@ -206,6 +206,15 @@ def test_files_with_secrets_are_the_owners_alone_and_parents_keep_their_modes(st
     assert stat.S_IMODE(stack.home.parent.stat().st_mode) == 0o700
 
 
+def test_the_stores_own_log_goes_to_a_file(stack: Run) -> None:
+    log = stack.home / "run" / "seaweedfs.log"
+    assert log.stat().st_size > 0
+    assert stat.S_IMODE(log.stat().st_mode) == 0o600
+    said = [line.partition("| ")[2] for line in list(stack.lines) if line.startswith("seaweedfs")]
+    assert f"its log goes to {log}" in said
+    assert all(line.startswith(("its log goes to", "ended (")) for line in said), said
+
+
 def test_a_second_stack_in_the_same_home_is_refused(stack: Run) -> None:
     code, said = Run(stack.home, EVERMUSE_PORT=str(free_port())).to_the_end()
     assert code == 1
