@@ -11,7 +11,7 @@ import io
 import json
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -202,7 +202,7 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
 
 async def _handle(values: dict[str, Any], exchange: Exchange, receive: Receive, send: Send) -> None:
     """One request, from its head to the end of its answer."""
-    pool = pools.pool_of(values["REQUEST_METHOD"], values["PATH_INFO"])
+    pool = pools.pool_of(values)
     room = await _answers.room() if pool is pools.reads else None
     holding: Holding | None = None
     try:
@@ -222,7 +222,7 @@ async def _handle(values: dict[str, Any], exchange: Exchange, receive: Receive, 
             room.release()
 
 
-async def _run(pool: ThreadPoolExecutor, values: dict[str, Any]) -> Answer:
+async def _run(pool: Executor, values: dict[str, Any]) -> Answer:
     answer = await asyncio.get_running_loop().run_in_executor(pool, run, values)
     assert answer is not None
     return answer
@@ -236,9 +236,7 @@ async def _small_body(values: dict[str, Any], exchange: Exchange) -> bytes | Non
     return await exchange.whole_within(SMALL_BODY_SECONDS)
 
 
-async def _run_by_head(
-    pool: ThreadPoolExecutor, values: dict[str, Any], receive: Receive
-) -> tuple[Answer, Holding | None]:
+async def _run_by_head(pool: Executor, values: dict[str, Any], receive: Receive) -> tuple[Answer, Holding | None]:
     """Answer a request whose body has not come: from its head alone, if that is enough to refuse it."""
     announced = values.get("CONTENT_LENGTH", "")
     if announced.isdigit() and int(announced) > MAX_SENT_BYTES:
@@ -270,7 +268,7 @@ async def _send_answer(
     room: answers.Room | None,
     exchange: Exchange,
     send: Send,
-    pool: ThreadPoolExecutor = pools.pages,
+    pool: Executor = pools.pages,
 ) -> None:
     """Send an answer at the client's pace; drop the connection of one that reads too slowly."""
     if exchange.more_body or answer.steps is not None:  # a stream has a connection of its own
@@ -296,7 +294,7 @@ async def _send_answer(
         raise
 
 
-async def _stream(answer: Answer, exchange: Exchange, send: Send, pool: ThreadPoolExecutor) -> None:
+async def _stream(answer: Answer, exchange: Exchange, send: Send, pool: Executor) -> None:
     loop = asyncio.get_running_loop()
 
     async def step() -> bytes:

@@ -1,35 +1,49 @@
 """Threads by kind of work: reads, pages with their password hashing, and probes never hold up a POST.
 
+The threads of POSTs are shared by API keys, so that the slow bodies of one do not hold up the others' either.
+
 A thread keeps one database connection: a process has at most EVERMUSE_WEB_THREADS + EVERMUSE_WEB_READ_THREADS +
 EVERMUSE_WEB_PAGE_THREADS of them.
 """
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from hashlib import blake2b
+from typing import Any
 
 from django.conf import settings
+
+from evermuse.web.fair_pool import FairPool
 
 API = "/api/v1/"
 # Below the API's prefix, but asked for by people, and made at some cost.
 _PAGES = ("/api/v1/openapi.json", "/api/v1/docs", "/api/v1/schemas/")
 
-posts = ThreadPoolExecutor(settings.EVERMUSE_WEB_THREADS, thread_name_prefix="web")
+posts = FairPool(settings.EVERMUSE_WEB_THREADS, thread_name_prefix="web")
 reads = ThreadPoolExecutor(settings.EVERMUSE_WEB_READ_THREADS, thread_name_prefix="web-read")
 pages = ThreadPoolExecutor(settings.EVERMUSE_WEB_PAGE_THREADS, thread_name_prefix="web-page")
 _probes = ThreadPoolExecutor(1, thread_name_prefix="web-probe")
 
 
-def pool_of(method: str, path: str) -> ThreadPoolExecutor:
-    """Where a request runs."""
+def pool_of(values: dict[str, Any]) -> Executor:
+    """Where a request runs. ``values``: its WSGI environ."""
+    path = values["PATH_INFO"]
     if path.startswith("/healthz"):
         return _probes
-    if method not in {"GET", "HEAD"}:
-        return pages if path.startswith("/admin") else posts
+    if values["REQUEST_METHOD"] not in {"GET", "HEAD"}:
+        return pages if path.startswith("/admin") else posts.of(_owner(values))
     if path.startswith(API) and not path.startswith(_PAGES):
         return reads
     return pages
 
 
+def _owner(values: dict[str, Any]) -> str:
+    """Who a request is counted for before its key is looked up: the key as sent, or the client's address."""
+    key = values.get("HTTP_X_API_KEY")
+    return blake2b(key.encode(), digest_size=16).hexdigest() if key else f"address {values['REMOTE_ADDR']}"
+
+
 def stop() -> None:
     """Take nothing more. Threads that work go on."""
-    for pool in (posts, reads, pages, _probes):
+    posts.shutdown(wait=False, cancel_futures=True)
+    for pool in (reads, pages, _probes):
         pool.shutdown(wait=False, cancel_futures=True)

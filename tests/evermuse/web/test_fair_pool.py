@@ -1,0 +1,66 @@
+"""Threads that owners share: the one who sends most never holds up the others."""
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from threading import Event
+
+import pytest
+
+from evermuse.web.fair_pool import FairPool
+
+
+@pytest.fixture
+def gate() -> Iterator[Event]:
+    """What slow work waits for."""
+    event = Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def pool(gate: Event) -> Iterator[FairPool]:
+    pool = FairPool(3)
+    yield pool
+    gate.set()
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+def hold(pool: FairPool, owner: str, gate: Event, count: int) -> list[Future[bool]]:
+    return [pool.of(owner).submit(gate.wait, 60) for _ in range(count)]
+
+
+def test_an_owner_of_slow_work_leaves_a_thread_to_the_others(pool: FairPool, gate: Event) -> None:
+    slow = hold(pool, "a", gate, 20)
+    assert [pool.of("b").submit(lambda: "done").result(30) for _ in range(3)] == ["done"] * 3
+    gate.set()
+    assert all(future.result(30) for future in slow)
+
+
+def test_owners_take_turns_whoever_sent_most(gate: Event) -> None:
+    pool = FairPool(1)
+    first = pool.of("a").submit(gate.wait, 60)
+    done: list[str] = []
+    later = [pool.of(owner).submit(done.append, owner) for owner in ("a", "a", "a", "b", "b", "c")]
+    gate.set()
+    assert first.result(30)
+    for future in later:
+        future.result(30)
+    pool.shutdown(wait=True)
+    assert done == ["a", "b", "c", "a", "b", "a"]
+
+
+def test_what_fails_fails_its_caller_alone(pool: FairPool) -> None:
+    with pytest.raises(ZeroDivisionError):
+        pool.of("a").submit(lambda: 1 // 0).result(30)
+    assert pool.of("a").submit(lambda: 1).result(30) == 1
+
+
+def test_a_stopped_pool_drops_what_waits_and_takes_nothing(gate: Event) -> None:
+    pool = FairPool(1)
+    running, waiting = hold(pool, "a", gate, 2)
+    pool.shutdown(wait=False, cancel_futures=True)
+    assert waiting.cancelled()
+    with pytest.raises(RuntimeError):
+        pool.of("a").submit(gate.wait)
+    gate.set()
+    assert running.result(30)
