@@ -39,7 +39,7 @@ from evermuse.collector import settle as settle_collector
 from evermuse.web import answers, pools
 from evermuse.web.addresses import ClientCounts, client_of, counted_as
 from evermuse.web.bodies import BodyBudget, Holding
-from evermuse.web.connection import Exchange
+from evermuse.web.exchange import Exchange
 from evermuse.web.lifetime import serve_lifespan
 
 log = logs.get(__name__)
@@ -271,8 +271,10 @@ async def _send_answer(
     pool: Executor = pools.pages,
 ) -> None:
     """Send an answer at the client's pace; drop the connection of one that reads too slowly."""
-    if exchange.more_body or answer.steps is not None:  # a stream has a connection of its own
-        answer.start["headers"].append((b"connection", b"close"))
+    headers = answer.start["headers"]
+    has_length = answer.steps is None or any(name == b"content-length" for name, _ in headers)
+    if exchange.more_body or not has_length:  # a stream that may break has a connection of its own
+        headers.append((b"connection", b"close"))
     if answer.steps is None and len(answer.content) <= answers.PIECE_BYTES:
         await send(answer.start)
         await send({"type": "http.response.body", "body": answer.content, "more_body": False})

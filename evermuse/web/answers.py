@@ -13,7 +13,7 @@ from typing import IO
 from django.conf import settings
 
 from evermuse.asgi_body import Send
-from evermuse.web.connection import Exchange
+from evermuse.web.exchange import Exchange
 
 # What is given to the kernel at once, and what a paused connection keeps in memory.
 PIECE_BYTES = 64 * 1024

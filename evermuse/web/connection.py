@@ -1,6 +1,8 @@
 """A client's connection: uvicorn's HTTP/1.1 protocol, with the bounds that it lacks.
 
 - The head of a request is limited in bytes, in headers and in time.
+- What surrounds the body in a chunked request (sizes, extensions, trailers) is limited in bytes.
+- Requests that a client sends ahead wait, unparsed, until there are fewer exchanges.
 - A client that closes its sending side after a whole request gets the answer; one that closes before is told.
 - An answer before the end of a body reaches the client: the rest of the body is read and dropped for a while, since
   closing at once would make the kernel reset the connection and discard the answer.
@@ -10,97 +12,76 @@
 import asyncio
 import contextlib
 import json
+import socket
+import struct
+from http import HTTPStatus
 from typing import Any
 
 import httptools
 from django.conf import settings
 from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from evermuse.web.addresses import ClientCounts, counted_as, is_proxy
+from evermuse.web.exchange import Exchange
+from evermuse.web.request_bytes import BadRequest, RequestBytes
+from evermuse.web.request_line import mended
 
-MAX_HEAD_BYTES, MAX_HEADERS = 64 * 1024, 200
-# Requests that a client may send ahead of their answers on one connection.
+MAX_HEADERS = 200
+# Exchanges that may wait for an earlier one on their connection before the parser stops; one slice may add more.
 MAX_PIPELINED = 16
-# What is read and dropped after an early answer. More than the largest body that we take.
-LINGER_BYTES, LINGER_SECONDS = 16 * 1024 * 1024, 10.0
+# What is read and dropped after an early answer. Some clients read nothing until they have sent a body of any size.
+LINGER_BYTES, LINGER_SECONDS = 64 * 1024 * 1024, 10.0
+
+# SO_LINGER: on, for 0 seconds.
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 # Made by each process for itself: `spawn` starts workers afresh.
 _counts = ClientCounts(settings.EVERMUSE_CONNECTIONS_PER_ADDRESS)
 
 
-class BadRequest(httptools.HttpParserError):
-    """Raised in a parser's callback for a head that is over a limit."""
+def _reason(error: httptools.HttpParserError) -> str:
+    refusal = error.__context__
+    return str(refusal) if isinstance(refusal, BadRequest) else "This is no HTTP/1.1 request, or its head is too large."
 
 
-class Exchange(RequestResponseCycle):
-    """One request and its answer; what the application gets as ``scope["evermuse.exchange"]``."""
+class Flow(FlowControl):
+    """uvicorn's switch for reading, which stays off while ``is_held``."""
 
-    is_cut_off = False
+    is_held = False
 
-    async def receive(self) -> Any:
-        """uvicorn's, which also says ``http.disconnect`` when the body will never be whole."""
-        message = await super().receive()
-        if self.is_cut_off and message.get("more_body"):
-            return {"type": "http.disconnect"}
-        return message
+    def pause_reading(self) -> None:
+        if not self._transport.is_closing():
+            super().pause_reading()
 
-    def take_whole(self) -> bytes | None:
-        """The body, if all of it has come already."""
-        if self.more_body:
-            return None
-        body, self.body = self.body, bytearray()
-        return bytes(body)
-
-    async def whole_within(self, seconds: float) -> bytes | None:
-        """The body, if all of it comes in this time; what has come stays for `receive` otherwise."""
-        try:
-            async with asyncio.timeout(seconds):
-                while self.more_body and not self.is_cut_off and not self.disconnected:
-                    self.message_event.clear()
-                    await self.message_event.wait()
-        except TimeoutError:
-            self.message_event.set()
-        return self.take_whole()
-
-    @property
-    def awaits_continue(self) -> bool:
-        """Whether the client holds its body back until it gets a 100 Continue."""
-        return bool(self.waiting_for_100_continue)
-
-    async def until_writable(self, seconds: float) -> bool:
-        """Wait until the client has read most of what was sent; False when it did not within ``seconds``."""
-        if self.flow.write_paused and not self.disconnected:
-            try:
-                async with asyncio.timeout(seconds):
-                    await self.flow.drain()
-            except TimeoutError:
-                return False
-        return True
-
-    def abort(self) -> None:
-        """Drop the connection at once. A chunked body stays without its last chunk, which the client can tell."""
-        self.disconnected = True
-        self.transport.abort()
+    def resume_reading(self) -> None:
+        if not self.is_held and not self._transport.is_closing():
+            super().resume_reading()
 
 
 class Connection(HttpToolsProtocol):
     """A connection to one client. For its exchanges it stands in for the transport: its `close` lingers."""
 
+    flow: Flow
+
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], **options: Any) -> None:
         super().__init__(config, server_state, app_state, **options)
         self._client_counted: str | None = None
-        self._is_in_head = False
-        self._head_bytes = 0
+        self._request = RequestBytes()
         self._head_deadline: asyncio.TimerHandle | None = None
-        self._is_cut_off = False
+        self._head_method: str | None = None  # where the parser was given another one
+        self._running: RequestResponseCycle | None = None
+        self._unparsed = b""
+        self._has_ended = self._is_broken = self._is_lost = False
         self._lingers_for = 0
 
     # -- What asyncio calls --
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.flow = Flow(transport)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
         address = self.client[0] if self.client else ""
         if is_proxy(address):
@@ -117,13 +98,20 @@ class Connection(HttpToolsProtocol):
             self._client_counted = None
         self._end_head()
         self._unset_keepalive_if_required()
+        self._unparsed, self._is_lost = b"", True
         super().connection_lost(exc)
-        self.cycle = None  # type: ignore[assignment]  # each holds the other
+        waiting = [exchange for exchange, _ in self.pipeline]
+        for exchange in [self._running, *waiting] if self._running else waiting:
+            exchange.disconnected = not exchange.response_complete
+            exchange.message_event.set()
+        self.pipeline.clear()
+        self.cycle = self._running = None  # type: ignore[assignment]  # each holds the other
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends no more: keep the connection while it waits for an answer."""
         if self._lingers_for or self.cycle is None or self.cycle.response_complete:
             return False
+        self._has_ended = True
         self._last_exchange().keep_alive = False
         self._cut_off()
         return True
@@ -134,38 +122,97 @@ class Connection(HttpToolsProtocol):
             if self._lingers_for <= 0:
                 self.transport.abort()
             return
-        if self.transport.is_closing():
-            return
-        self._unset_keepalive_if_required()
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            self._decline_upgrade(data[upgrade.args[0] :])
-            return
-        except httptools.HttpParserError:
-            self._malformed("This is no HTTP/1.1 request, or its head is too large.")
-            return
-        if self._is_in_head:
-            self._head_bytes += len(data)
-            if self._head_bytes > MAX_HEAD_BYTES:
-                self._malformed("The head of the request is too large.")
-            elif self._head_deadline is None:
-                seconds = settings.EVERMUSE_HEAD_TIMEOUT_SECONDS
+        if not self._is_broken and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self._parse(self._unparsed + data)
+
+    # -- Parsing --
+
+    def _parse(self, data: bytes) -> None:
+        """Feed the parser slice by slice, and keep the rest while too many exchanges wait."""
+        self._unparsed = b""
+        at = 0
+        begins_at: int | None = None  # where the head begins that is being parsed
+        while at < len(data) and not self.is_closing():
+            if len(self.pipeline) >= MAX_PIPELINED:
+                self._hold(data[at:])
+                return
+            part = data[at : at + self._request.next_slice()]
+            if not self._request.is_in_head:
+                begins_at = None if self._request.is_in_body else at
+            before = self.cycle
+            try:
+                self.parser.feed_data(part)
+            except httptools.HttpParserUpgrade as upgrade:
+                data, at = self._without_upgrade() + data[at + upgrade.args[0] :], 0
+                continue
+            except httptools.HttpParserError as error:
+                sound = mended(data, begins_at) if begins_at is not None and before is self.cycle else None
+                if sound is None:
+                    self._malformed(_reason(error))
+                    return
+                self._head_method, data = sound
+                self._new_parser()
+                self._end_head()
+                at = 0
+                continue
+            at += len(part)
+            if (excess := self._request.excess(len(part))) is not None:
+                self._malformed(excess)
+                return
+        self._set_timers()
+
+    def _hold(self, rest: bytes) -> None:
+        """Parse no more, and read no more, until an exchange has ended."""
+        self._unparsed = rest
+        self.flow.is_held = False
+        self.flow.pause_reading()
+        self.flow.is_held = True
+        self._stop_head_deadline()
+
+    def _set_timers(self) -> None:
+        if self._request.is_in_head:
+            if self._head_deadline is None and not self.flow.read_paused:
                 self._head_deadline = self.loop.call_later(
-                    seconds, self._malformed, "The head of the request did not arrive in time."
+                    settings.EVERMUSE_HEAD_TIMEOUT_SECONDS,
+                    self._malformed,
+                    "The head of the request did not arrive in time.",
                 )
+        elif (self.cycle is None or self.cycle.response_complete) and not self.is_closing():
+            # Nothing but empty lines has come.
+            self._unset_keepalive_if_required()
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _new_parser(self) -> None:
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+
+    def _without_upgrade(self) -> bytes:
+        """The head without its wish for another protocol (Java's client asks for HTTP/2 with its first request), for a
+        new parser: this one takes what follows such a head for that protocol, and not for a body."""
+        method = self.parser.get_method()
+        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            if name == b"connection":
+                lines.append(b"connection: close" if b"close" in value.lower() else b"connection: keep-alive")
+            elif name != b"upgrade":
+                lines.append(b"%b: %b" % (name, value))
+        self._new_parser()
+        return b"\r\n".join([*lines, b"", b""])
 
     # -- What the parser calls --
 
     def on_message_begin(self) -> None:
-        self._is_in_head, self._head_bytes = True, 0
+        self._request.begin_head()
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._is_in_head:
+        if not self._request.is_in_head:
             return  # A trailer of a chunked body must not become a header.
-        if len(self.headers) >= MAX_HEADERS or len(self.pipeline) >= MAX_PIPELINED:
-            raise BadRequest
+        if len(self.headers) >= MAX_HEADERS:
+            raise BadRequest(f"The head of the request has more than {MAX_HEADERS} headers.")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -173,11 +220,13 @@ class Connection(HttpToolsProtocol):
         self._end_head()
         url = httptools.parse_url(self.url)
         if url.path is None or self.parser.get_method() == b"CONNECT":
-            raise BadRequest
+            raise BadRequest("The request must name a path.")
         if self.parser.should_upgrade():
             return
         version = self.parser.get_http_version()
-        self.scope["method"] = self.parser.get_method().decode("ascii")
+        self._request.begin_body(self.headers, version)
+        self.scope["method"] = self._head_method or self.parser.get_method().decode("ascii")
+        self._head_method = None
         self.scope["http_version"] = version
         self.scope["raw_path"] = url.path
         self.scope["path"] = url.path.decode("latin-1")
@@ -192,8 +241,8 @@ class Connection(HttpToolsProtocol):
             access_log=False,
             default_headers=self.server_state.default_headers,
             message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version != "1.0" and self.parser.should_keep_alive(),
+            expect_100_continue=self.expect_100_continue and version == "1.1",
+            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
         self.scope["evermuse.exchange"] = self.cycle  # type: ignore[typeddict-unknown-key]
@@ -203,26 +252,20 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft((self.cycle, self.app))
 
+    def on_body(self, body: bytes) -> None:
+        self._request.add_body(len(body))
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         if not self.parser.should_upgrade():
+            self._request.is_in_body = False
             super().on_message_complete()
-
-    def _decline_upgrade(self, rest: bytes) -> None:
-        """Parse the request again without its wish for another protocol (Java's client asks for HTTP/2 with its first
-        request): the parser takes what follows such a head for that protocol, and not for a body."""
-        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
-        for name, value in self.headers:
-            if name == b"connection":
-                lines.append(b"connection: close" if b"close" in value.lower() else b"connection: keep-alive")
-            elif name != b"upgrade":
-                lines.append(b"%b: %b" % (name, value))
-        self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"\r\n".join([*lines, b"", b""]) + rest)
 
     # -- What an exchange calls as its transport --
 
     def write(self, data: bytes) -> None:
-        self.transport.write(data)
+        if not self.transport.is_closing():  # else the client is gone, and the exchange will be told
+            self.transport.write(data)
 
     def is_closing(self) -> bool:
         return self.transport.is_closing() or self._lingers_for > 0
@@ -230,17 +273,43 @@ class Connection(HttpToolsProtocol):
     def abort(self) -> None:
         self.transport.abort()
 
+    def reset(self) -> None:
+        """Abort so that the client sees an error, and not the end of what was sent."""
+        if not self._is_lost:  # else the number of its socket may be another's by now
+            with contextlib.suppress(OSError):
+                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            self.transport.abort()
+
     def close(self) -> None:
         """Close after what was written; when a body is still coming, read and drop it for a while first."""
         exchange = self.cycle
-        if exchange is None or not exchange.more_body or self._is_cut_off or self.transport.is_closing():
+        is_more_coming = self._is_broken or (exchange is not None and exchange.more_body)
+        if not is_more_coming or self._has_ended or self.transport.is_closing():
             self._close_or_abort_later()
             return
-        self._lingers_for = LINGER_BYTES
-        with contextlib.suppress(OSError, RuntimeError):
-            self.transport.write_eof()
-        self.flow.resume_reading()
-        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+        self._linger(LINGER_SECONDS)
+
+    def on_response_complete(self) -> None:
+        """uvicorn's, which starts the next exchange; then parse on."""
+        self.flow.is_held = False
+        if self._lingers_for:
+            self.server_state.total_requests += 1
+            self.pipeline.clear()
+            return
+        super().on_response_complete()
+        if self._unparsed and not self._is_broken and not self.is_closing():
+            if len(self.pipeline) >= MAX_PIPELINED:
+                self._hold(self._unparsed)
+            else:
+                self._unset_keepalive_if_required()
+                self._parse(self._unparsed)
+        elif self._request.is_in_head:
+            self._unset_keepalive_if_required()
+            self._set_timers()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     # -- The rest --
 
@@ -253,7 +322,7 @@ class Connection(HttpToolsProtocol):
     def _close_or_abort_later(self) -> None:
         self.transport.close()
         if self.transport.get_write_buffer_size():
-            self.loop.call_later(settings.EVERMUSE_READER_PAUSE_SECONDS, self.transport.abort)
+            self.loop.call_later(settings.EVERMUSE_READER_PAUSE_SECONDS, self.reset)
 
     def _last_exchange(self) -> RequestResponseCycle:
         return self.pipeline[0][0] if self.pipeline else self.cycle
@@ -262,12 +331,15 @@ class Connection(HttpToolsProtocol):
         """Tell the exchange whose body is not whole that it never will be."""
         last = self._last_exchange()
         if last.more_body and not last.response_complete:
-            last.is_cut_off = self._is_cut_off = True  # type: ignore[attr-defined]
+            last.is_cut_off = True  # type: ignore[attr-defined]
             last.keep_alive = False
             last.message_event.set()
 
     def _end_head(self) -> None:
-        self._is_in_head = False
+        self._request.is_in_head = False
+        self._stop_head_deadline()
+
+    def _stop_head_deadline(self) -> None:
         if self._head_deadline is not None:
             self._head_deadline.cancel()
             self._head_deadline = None
@@ -275,6 +347,7 @@ class Connection(HttpToolsProtocol):
     def _malformed(self, message: str) -> None:
         """Refuse a head; if an earlier request is still being answered, close after that answer."""
         self._end_head()
+        self._is_broken, self._unparsed = True, b""
         if self.cycle is None or self.cycle.response_complete:
             self._refuse(400, "INVALID_BODY", message)
             return
@@ -290,12 +363,18 @@ class Connection(HttpToolsProtocol):
             answer["retryAfter"] = retry_after
             after = b"retry-after: %d\r\n" % retry_after
         content = json.dumps(answer).encode()
-        reason = b"Bad Request" if status == 400 else b"Service Unavailable"
+        reason = HTTPStatus(status).phrase.encode()
         self.transport.write(
             b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n%b"
             % (status, reason, len(content), after, content)
         )
+        self._linger(1.0)
+
+    def _linger(self, seconds: float) -> None:
+        """End our side; read and drop what comes, for a while."""
         self._lingers_for = LINGER_BYTES
         with contextlib.suppress(OSError, RuntimeError):
             self.transport.write_eof()
-        self.loop.call_later(1.0, self.transport.abort)
+        self.flow.is_held = False
+        self.flow.resume_reading()
+        self.loop.call_later(seconds, self.transport.abort)

@@ -1,11 +1,13 @@
 """What the head of a request decides, over real sockets: refusals before the body, connections, header names."""
 
+import contextlib
 import json
 import os
 import re
 import select
 import signal
 import socket
+import struct
 from collections.abc import Callable
 
 import pytest
@@ -126,6 +128,118 @@ def test_requests_sent_ahead_are_answered_in_order_on_one_connection(client: Htt
         while part := connection.recv(65536):
             got += part
     assert re.findall(rb"HTTP/1.1 (\d+)", got) == [b"200", b"404"]
+
+
+def statuses(connection: socket.socket) -> list[bytes]:
+    """The statuses of all answers until the connection ends."""
+    got = b""
+    while part := connection.recv(65536):
+        got += part
+    return re.findall(rb"HTTP/1.1 (\d+)", got)
+
+
+def test_many_requests_sent_ahead_are_all_answered_in_order(client: HttpClient) -> None:
+    with client.raw() as connection:
+        pairs = head("GET", "/healthz") + head("GET", "/api/v1/nothing")
+        connection.sendall(pairs * 400 + head("GET", "/healthz", "Connection: close"))
+        assert statuses(connection) == [b"200", b"404"] * 400 + [b"200"]
+
+
+def test_a_request_may_begin_in_the_packet_that_ends_a_large_one(client: HttpClient) -> None:
+    body = json.dumps(record(data={"t": "x" * 300_000})).encode()
+    second = head("GET", "/api/v1/nothing", "Connection: close")
+    with client.raw() as connection:
+        connection.sendall(client.opening(f"Content-Length: {len(body)}") + body + second[:30])
+        assert b" 202 " in answer_of(connection).split(b"\r\n")[0]
+        connection.sendall(second[30:])
+        assert statuses(connection) == [b"404"]
+
+
+@pytest.mark.parametrize(
+    ("before", "endless"),
+    [
+        (b"2\r\n[]\r\n0\r\nX: ", b"a"),
+        (b"2\r\n[]\r\n0\r\n", b"a: b\r\n"),
+        (b"2;", b"a"),
+        (b"", b"1;" + b"a" * 100 + b"\r\n \r\n"),
+    ],
+)
+def test_what_surrounds_a_chunked_body_is_limited(client: HttpClient, before: bytes, endless: bytes) -> None:
+    with client.raw() as connection:
+        connection.sendall(client.opening("Transfer-Encoding: chunked") + before)
+        connection.sendall(endless * (100_000 // len(endless)))
+        assert status_and_body(connection)[0] == 400
+        assert connection.recv(1) == b""
+
+
+def test_endless_trailers_keep_nobody_from_an_answer(client: HttpClient, new_front: Callable[..., Front]) -> None:
+    front = new_front()
+    held = [front.raw() for _ in range(20)]
+    for connection in held:
+        connection.sendall(client.opening("Transfer-Encoding: chunked") + b"2\r\n[]\r\n0\r\nX: ")
+    limit = 256 * MIB
+    for connection in held:
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < limit:
+                connection.sendall(b"a" * MIB)
+                sent += MIB
+        assert sent < limit
+    assert front.answers()
+    for connection in held:
+        connection.close()
+
+
+def test_chunks_of_one_byte_are_taken(client: HttpClient) -> None:
+    body = json.dumps(record(data={"t": "x" * 30_000})).encode()
+    chunks = b"".join(b"00000001\r\n%c\r\n" % byte for byte in body)
+    with client.raw() as connection:
+        connection.sendall(client.opening("Transfer-Encoding: chunked") + chunks + b"0\r\nX: y\r\n\r\n")
+        assert b" 202 " in answer_of(connection).split(b"\r\n")[0]
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "gzip", "chunked, gzip", "chunked\r\nTransfer-Encoding: chunked"])
+def test_a_transfer_coding_other_than_chunked_is_refused(client: HttpClient, coding: str) -> None:
+    with client.raw() as connection:
+        connection.sendall(client.opening(f"Transfer-Encoding: {coding}") + b"2\r\n[]\r\n0\r\n\r\n")
+        status, body = status_and_body(connection)
+    assert (status, body["error"]) == (400, "INVALID_BODY")
+
+
+def test_a_url_may_hold_raw_bytes_of_utf_8(client: HttpClient) -> None:
+    client.settled(client.send(record(_thread_id="é")))
+    with client.raw() as connection:
+        connection.sendall(head("GET", "/api/v1/records?thread_id=é", f"x-api-key: {client.key}"))
+        status, body = status_and_body(connection)
+    assert status == 200
+    assert [row["threadId"] for row in body["records"]] == ["é"]
+
+
+@pytest.mark.parametrize("method", ["FOO", "PLAY", "PROPFIND", "GETX"])
+def test_an_unknown_method_is_told_which_ones_there_are(client: HttpClient, method: str) -> None:
+    with client.raw() as connection:
+        connection.sendall(head(method, INGEST, f"x-api-key: {client.key}"))
+        top, _, body = answer_of(connection).partition(b"\r\n\r\n")
+        assert json.loads(body)["error"] == "METHOD_NOT_ALLOWED"
+        assert top.startswith(b"HTTP/1.1 405") and b"allow: POST" in top
+        connection.sendall(head("GET", "/healthz"))
+        assert status_and_body(connection)[0] == 200
+
+
+def test_a_client_that_resets_with_answers_pending_is_no_fault(
+    client: HttpClient, new_front: Callable[..., Front]
+) -> None:
+    front = new_front()
+    lines: list[str] = []
+    front.child._log = lines.append
+    for _ in range(20):
+        connection = front.raw()
+        connection.sendall(head("GET", "/api/v1/records", f"x-api-key: {client.key}") * 20)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+    until(front.answers, "it has dealt with them")
+    front.close()
+    assert lines and not [line for line in lines if "Traceback" in line or "front_failed" in line]
 
 
 def test_an_offer_to_speak_http_2_does_no_harm(client: HttpClient) -> None:

@@ -1,0 +1,79 @@
+"""One request and its answer: uvicorn's cycle, with what the front needs beside ASGI's messages."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+
+class Exchange(RequestResponseCycle):
+    """One request and its answer; what the application gets as ``scope["evermuse.exchange"]``."""
+
+    is_cut_off = False
+    # Ends with its connection, for want of a length: HTTP/1.0 has no chunks.
+    _ends_by_close = False
+
+    async def send(self, message: Any) -> None:
+        """uvicorn's, which would send chunks to a client of HTTP/1.0 as well."""
+        if self.scope["http_version"] == "1.1":
+            await super().send(message)
+            return
+        if message["type"] == "http.response.start":
+            names = {name.lower() for name, _ in message["headers"]}
+            if self.scope["method"] != "HEAD" and b"content-length" not in names:
+                self._ends_by_close, self.chunked_encoding = True, False
+        elif self._ends_by_close:
+            is_last = not message.get("more_body", False)
+            self.expected_content_length = len(message.get("body", b"")) + (0 if is_last else 1)
+        await super().send(message)
+
+    async def receive(self) -> Any:
+        """uvicorn's, which also says ``http.disconnect`` when the body will never be whole."""
+        message = await super().receive()
+        if self.is_cut_off and message.get("more_body"):
+            return {"type": "http.disconnect"}
+        return message
+
+    def take_whole(self) -> bytes | None:
+        """The body, if all of it has come already."""
+        if self.more_body:
+            return None
+        body, self.body = self.body, bytearray()
+        return bytes(body)
+
+    async def whole_within(self, seconds: float) -> bytes | None:
+        """The body, if all of it comes in this time; what has come stays for `receive` otherwise."""
+        try:
+            async with asyncio.timeout(seconds):
+                while self.more_body and not self.is_cut_off and not self.disconnected:
+                    self.message_event.clear()
+                    await self.message_event.wait()
+        except TimeoutError:
+            self.message_event.set()
+        return self.take_whole()
+
+    @property
+    def awaits_continue(self) -> bool:
+        """Whether the client holds its body back until it gets a 100 Continue."""
+        return bool(self.waiting_for_100_continue)
+
+    async def until_writable(self, seconds: float) -> bool:
+        """Wait until the client has read most of what was sent; False when it did not within ``seconds``."""
+        if self.flow.write_paused and not self.disconnected:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self.flow.drain()
+            except TimeoutError:
+                return False
+        return True
+
+    def abort(self) -> None:
+        """Drop the connection at once. The client can tell: a chunk or a part of the length is missing.
+
+        A body that ends with its connection has neither, so reset the connection.
+        """
+        self.disconnected = True
+        if self._ends_by_close:
+            self.transport.reset()  # type: ignore[attr-defined]
+            return
+        self.transport.abort()

@@ -1,0 +1,28 @@
+"""Request lines that the parser refuses, although clients send them and other servers take them.
+
+- A method that the parser does not know gets the application's 405, with the methods that the path allows.
+- A byte outside ASCII in the URL: curl sends "é" as it was typed.
+"""
+
+import re
+from http import HTTPMethod
+
+# Methods are case-sensitive, and Django would take "get" for GET.
+_LINE = re.compile(rb"(?:\r?\n)*([A-Z][A-Z_-]{0,63}) ([^ \r\n]{1,65536})( HTTP/1\.[01]\r?\n)")
+_KNOWN = frozenset(method.value.encode() for method in HTTPMethod)
+
+
+def mended(data: bytes, at: int) -> tuple[str, bytes] | None:
+    """The method of the request that begins at ``at``, and the data from there in a form that the parser takes.
+
+    None if the request line is not whole, or is not what the parser refused. The method in the data may be another one.
+    """
+    line = _LINE.match(data, at)
+    if line is None:
+        return None
+    method, target, rest = line.groups()
+    taken = method if method in _KNOWN else b"PUT"
+    encoded = re.sub(rb"[\x80-\xff]", lambda byte: b"%%%02X" % byte[0][0], target)
+    if (taken, encoded) == (method, target):
+        return None
+    return method.decode(), b"%b %b%b" % (taken, encoded, rest) + data[line.end() :]
