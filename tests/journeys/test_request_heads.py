@@ -207,12 +207,12 @@ def test_a_transfer_coding_other_than_chunked_is_refused(client: HttpClient, cod
 
 
 def test_a_url_may_hold_raw_bytes_of_utf_8(client: HttpClient) -> None:
-    client.settled(client.send(record(_thread_id="é")))
+    client.settled(client.send(record(thread_id="é")))
     with client.raw() as connection:
         connection.sendall(head("GET", "/api/v1/records?thread_id=é", f"x-api-key: {client.key}"))
         status, body = status_and_body(connection)
     assert status == 200
-    assert [row["threadId"] for row in body["records"]] == ["é"]
+    assert len(body["records"]) == 1
 
 
 @pytest.mark.parametrize("method", ["FOO", "PLAY", "PROPFIND", "GETX"])
@@ -231,15 +231,35 @@ def test_a_client_that_resets_with_answers_pending_is_no_fault(
 ) -> None:
     front = new_front()
     lines: list[str] = []
-    front.child._log = lines.append
+    front.child._output = lines.append
     for _ in range(20):
         connection = front.raw()
         connection.sendall(head("GET", "/api/v1/records", f"x-api-key: {client.key}") * 20)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
-    until(front.answers, "it has dealt with them")
+    for _ in range(3):
+        assert front.client(client).get("/api/v1/records").status_code == 200
     front.close()
-    assert lines and not [line for line in lines if "Traceback" in line or "front_failed" in line]
+    assert lines
+    assert not [line for line in lines if "Traceback" in line or "front_failed" in line]
+
+
+def test_a_stream_with_a_length_keeps_its_connection(client: HttpClient) -> None:
+    with client.raw() as connection:
+        for _ in range(2):
+            connection.sendall(head("GET", "/llms.txt"))
+            got = answer_of(connection)
+            assert got.startswith(b"HTTP/1.1 200") and b"connection: close" not in got
+
+
+def test_an_answer_to_http_1_0_has_no_chunks_and_ends_with_its_connection(client: HttpClient) -> None:
+    client.settled(client.send(record()))
+    asked = head("GET", "/api/v1/records", f"x-api-key: {client.key}", "Accept: application/x-ndjson")
+    with client.raw() as connection:
+        connection.sendall(asked.replace(b"HTTP/1.1", b"HTTP/1.0"))
+        top, _, body = answer_of(connection).partition(b"\r\n\r\n")
+    assert top.startswith(b"HTTP/1.1 200") and b"transfer-encoding" not in top
+    assert [json.loads(line) for line in body.splitlines()]
 
 
 def test_an_offer_to_speak_http_2_does_no_harm(client: HttpClient) -> None:

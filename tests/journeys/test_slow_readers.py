@@ -71,6 +71,20 @@ def test_a_reader_that_pauses_for_too_long_can_tell_that_its_stream_was_cut_off(
     reader.close()
 
 
+def test_a_client_of_http_1_0_gets_a_reset_for_a_stream_that_was_cut_off(
+    stack: Stack, filled: HttpClient, new_front: Callable[..., Front]
+) -> None:
+    front = new_front(EVERMUSE_READER_PAUSE_SECONDS="1")
+    asked = head("GET", RECORDS, f"x-api-key: {filled.key}", "Accept: application/x-ndjson")
+    with front.raw(receive_buffer=4096) as reader:
+        reader.sendall(asked.replace(b"HTTP/1.1", b"HTTP/1.0"))
+        assert reader.recv(12) == b"HTTP/1.1 200"
+        until(lambda: not _streams(stack), "the stream is over")
+        with pytest.raises(ConnectionResetError):
+            while reader.recv(65536):
+                pass
+
+
 def _streams(stack: Stack) -> object:
     """What Redis holds of open streams."""
     return stack.rates().keys("evermuse:streams:*")
