@@ -128,8 +128,7 @@ class Envelope(
         return [] if isinstance(self.attachments, UnsetType) else self.attachments
 
 
-@dataclass(frozen=True, slots=True)
-class FieldError:
+class FieldError(Struct, frozen=True, gc=False):
     """One broken rule: its code, the JSON pointer of the field, and the field and rule in words."""
 
     code: str
@@ -287,16 +286,18 @@ def check_known(envelope: Envelope, catalog: Catalog) -> list[FieldError]:
         message = f"_product_id: the product {_shown(envelope.product_id)} is not known in this workspace"
         errors.append(FieldError(UNKNOWN_PRODUCT, "/_product_id", message))
     several = [] if isinstance(envelope.project_ids, UnsetType) else envelope.project_ids
-    places = [(f"/_project_ids/{n}", f"_project_ids[{n}]", value) for n, value in enumerate(several)]
-    if isinstance(envelope.project_id, str):
-        places.append(("/_project_id", "_project_id", envelope.project_id))
-    told: set[str] = set()
-    for pointer, field, value in places:
-        if value not in catalog.project_ids and value not in told:
-            told.add(value)
-            message = f"{field}: the project {_shown(value)} is not known in this workspace"
-            errors.append(FieldError(UNKNOWN_PROJECT, pointer, message))
-    return errors[:MAX_ERRORS]
+    # Each is told once, where it stands first.
+    unknown = [value for value in dict.fromkeys(several) if value not in catalog.project_ids]
+    at = 0
+    for value in unknown[: MAX_ERRORS - len(errors)]:
+        at = several.index(value, at)
+        message = f"_project_ids[{at}]: the project {_shown(value)} is not known in this workspace"
+        errors.append(FieldError(UNKNOWN_PROJECT, f"/_project_ids/{at}", message))
+    one = envelope.project_id
+    if len(errors) < MAX_ERRORS and isinstance(one, str) and one not in catalog.project_ids and one not in several:
+        message = f"_project_id: the project {_shown(one)} is not known in this workspace"
+        errors.append(FieldError(UNKNOWN_PROJECT, "/_project_id", message))
+    return errors
 
 
 def _shown(text: str) -> str:

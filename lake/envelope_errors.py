@@ -12,10 +12,10 @@ from itertools import islice
 from typing import Annotated, Any, TypeVar
 
 import msgspec
-from msgspec import UNSET, Meta, Raw, inspect
+from msgspec import UNSET, Meta, Raw, UnsetType, inspect
 from msgspec.structs import astuple
 
-from lake import json_syntax, json_text
+from lake import json_syntax, json_text, json_tree
 from lake.addresses import is_email
 from lake.envelope import (
     INVALID_JSON,
@@ -30,7 +30,7 @@ from lake.envelope import (
     is_record_type,
     is_uri,
 )
-from lake.json_syntax import JsonSyntaxError
+from lake.json_syntax import JsonSyntaxError, without_surrogates
 from lake.json_text import JsonText
 
 MAX_MESSAGE = 2048
@@ -38,6 +38,7 @@ MAX_MESSAGE = 2048
 MAX_DIGITS = 4300
 
 _INTEGER = re.compile(rb"-?[0-9]+")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _FORMATS: dict[str, tuple[Callable[[str], bool], str]] = {
     "record-type": (is_record_type, f"must be one of {', '.join(sorted(RECORD_TYPES))}"),
     "instant": (is_instant, "must be a real instant in UTC such as 2026-01-31T12:00:00Z, with at most 3 decimals"),
@@ -58,6 +59,19 @@ _decode_head = msgspec.json.Decoder(Envelope).decode
 _decode_strings = msgspec.json.Decoder(dict[str, str]).decode
 # Entries of an array that are proven together.
 GROUP_ENTRIES = 1000
+
+
+# Of longer records no tree is made.
+SHORT_BYTES = 512 * 1024
+
+
+class _Data(msgspec.Struct, gc=False):
+    """The last ``data`` of a record."""
+
+    data: Raw | UnsetType = UNSET
+
+
+_decode_data = msgspec.json.Decoder(_Data).decode
 
 
 class _Key:
@@ -100,6 +114,11 @@ def _fields_of(kind: type[msgspec.Struct]) -> dict[str, inspect.Field]:
     return {one.encode_name: one for one in found.fields}
 
 
+@cache
+def _required(kind: type[msgspec.Struct]) -> tuple[str, ...]:
+    return tuple(key for key, one in _fields_of(kind).items() if one.required)
+
+
 @dataclass(slots=True)
 class Explanation:
     """What the walk found: the envelope or every error, and what is known of the record whatever else is wrong with it.
@@ -126,6 +145,8 @@ def explain(raw: bytes, *, is_json: bool = False) -> Explanation:
     text = _object_text(raw, "record", is_json=is_json)
     if isinstance(text, list):
         return Explanation(errors=text)
+    if len(text.raw) <= SHORT_BYTES and (told := _explain_short(text.raw)) is not None:
+        return told
     found = Explanation()
     places: list[tuple[int, int]] = []
     for key, start, end in text.members(0):
@@ -136,14 +157,59 @@ def explain(raw: bytes, *, is_json: bool = False) -> Explanation:
     if len(places) == 1 and text.raw[places[0][0]] == _BRACE:
         found.envelope = _without_data(text.raw, *places[0])
     if found.envelope is None:
-        walk = _Walk(text)
-        walk.object(0, _ROOT, "", "")
-        found.errors = list(walk.errors.values())[:MAX_ERRORS]
+        walk = _Walk(_Places(text))
+        walk.object((0, len(text.raw)), _ROOT, "", "")
+        found.errors = list(walk.errors.values())
         if not found.errors:
             start, end = walk.data
-            found.envelope = _decode_head(walk.rewritten(start, end))
+            found.envelope = _decode_head(walk.rewritten(text.raw, start, end))
             found.envelope.data = Raw(text.raw[start:end])
     return found
+
+
+def _explain_short(raw: bytes) -> Explanation | None:
+    """The same by a tree of the whole record but its data. None: there is none, or the places of values are needed."""
+    try:
+        head, data = _parted(raw)
+        if data is not None and (envelope := decode_quickly([head])[0]) is not None:
+            envelope.data = Raw(data)
+            return Explanation(envelope=envelope)
+        members = json_tree.tree(head)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    found = Explanation()
+    for key, value in members:
+        if key == "_attachments" and isinstance(value, list):
+            found.attachment_count += min(len(value), ENOUGH_ATTACHMENTS)
+        elif key == "_type" and value.__class__ is str and found.type is None:
+            found.type = value.lower() if is_record_type(value) else None
+    walk = _Walk(_Tree())
+    walk.object(members, _ROOT, "", "")
+    found.errors = list(walk.errors.values())
+    if found.errors:
+        return found
+    if walk.integers or data is None:
+        return None
+    found.envelope = _decode_head(head)
+    found.envelope.data = Raw(data)
+    return found
+
+
+def _parted(raw: bytes) -> tuple[bytes, bytes | None]:
+    """The record with ``{}`` for its data, and the data; None in place of data that is no object or is not there.
+
+    Raises where the decoder gives up, or the data's place is in doubt.
+    """
+    plain = without_surrogates(raw)
+    found = _decode_data(plain).data
+    if isinstance(found, UnsetType) or (data := bytes(found))[:1] != b"{":
+        return raw, None
+    at = plain.rfind(data)
+    end = at + len(data)
+    again = _decode_data(plain[:at] + b"{}" + plain[end:]).data
+    if isinstance(again, UnsetType) or bytes(again) != b"{}":
+        raise msgspec.DecodeError("the same text stands elsewhere")
+    return raw[:at] + b"{}" + raw[end:], raw[at:end]
 
 
 def _without_data(raw: bytes, start: int, end: int) -> Envelope | None:
@@ -174,9 +240,9 @@ def check_object(raw: bytes, kind: type[T]) -> T | list[FieldError]:
     text = _object_text(raw, "body")
     if isinstance(text, list):
         return text
-    walk = _Walk(text)
-    walk.object(0, inspect.type_info(kind), "", "")
-    return list(walk.errors.values()) or msgspec.json.decode(walk.rewritten(), type=kind)
+    walk = _Walk(_Places(text))
+    walk.object((0, len(text.raw)), inspect.type_info(kind), "", "")
+    return list(walk.errors.values()) or msgspec.json.decode(walk.rewritten(text.raw), type=kind)
 
 
 def _object_text(raw: bytes, what: str, *, is_json: bool = False) -> JsonText | list[FieldError]:
@@ -209,12 +275,12 @@ def _kind(text: bytes) -> str:
 def _clean(text: str) -> str:
     """A client's text in a message or pointer: short, and without what UTF-8 cannot say."""
     short = text if len(text) <= 128 else text[:127] + "…"
-    return re.sub("[\ud800-\udfff]", "\ufffd", short)
+    return short if short.isascii() else _SURROGATES.sub("\ufffd", short)
 
 
 def _escaped(key: str) -> str:
     """A name as a part of a JSON pointer (RFC 6901)."""
-    return key.replace("~", "~0").replace("/", "~1")
+    return key.replace("~", "~0").replace("/", "~1") if "~" in key or "/" in key else key
 
 
 def _place(key: str, pointer: str, path: str) -> tuple[str, str]:
@@ -224,186 +290,265 @@ def _place(key: str, pointer: str, path: str) -> tuple[str, str]:
 
 def _shown(pointer: str) -> str:
     """A pointer with each of its names cleaned."""
+    if len(pointer) <= 128 and pointer.isascii():
+        return pointer
     names = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")]
     return "/".join(_escaped(_clean(name)) for name in names)
 
 
+class _Places:
+    """A long or deep text: a node is where a value begins and ends."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: JsonText) -> None:
+        self.text = text
+
+    def opening(self, node: Any) -> bytes:
+        return self.text.raw[node[0] : node[0] + 1]
+
+    def members(self, node: Any) -> Iterator[tuple[str, Any]]:
+        for slice, start, end in self.text.members(node[0]):
+            yield json_text.decode_string(slice), (start, end)
+
+    def count(self, node: Any) -> int:
+        return _count(self.text, node[0], LONGEST_COUNT)
+
+    def doubtful(self, node: Any, type: inspect.Type) -> Iterator[tuple[int, Any]]:
+        """The entries of an array that no decoder proves, with their indexes."""
+        elements = self.text.elements(node[0])
+        raw = self.text.raw
+        at = 0
+        while group := list(islice(elements, GROUP_ENTRIES)):
+            if not _are_sound(b"[%b]" % raw[group[0][0] : group[-1][1]], type):
+                for index, (begin, end) in enumerate(group, at):
+                    if not _are_sound(b"[%b]" % raw[begin:end], type):
+                        yield index, (begin, end)
+            at += len(group)
+
+    def is_sound_mapping(self, node: Any) -> bool:
+        """Proof by decoders that an object has entries, strings alone, and no key twice."""
+        text = self.text.raw[node[0] : node[1]]
+        try:
+            found = _decode_strings(text)
+        except (msgspec.MsgspecError, RecursionError):
+            return False
+        return 0 < len(found) == len(_decode_pairs(text))
+
+    def tree(self, node: Any) -> Any:
+        """What is looked at key by key as a tree, unless it is nested too deep."""
+        try:
+            return json_tree.tree(self.text.raw[node[0] : node[1]])
+        except RecursionError:
+            return None
+
+    def string(self, node: Any) -> str:
+        return json_text.decode_string(self.text.raw[node[0] : node[1]])
+
+    def number(self, node: Any) -> bytes:
+        return self.text.raw[node[0] : node[1]]
+
+
+class _Tree:
+    """A short text, whose nodes are `lake.json_tree`'s."""
+
+    __slots__ = ()
+    opening = staticmethod(json_tree.opening)
+
+    def members(self, node: Any) -> Iterator[tuple[str, Any]]:
+        return iter(node)
+
+    def count(self, node: Any) -> int:
+        return min(len(node), LONGEST_COUNT)
+
+    def doubtful(self, node: Any, type: inspect.Type) -> Iterator[tuple[int, Any]]:
+        """All entries of an array, with their indexes."""
+        return enumerate(node)
+
+    def is_sound_mapping(self, node: Any) -> bool:
+        """Nothing is proven at once."""
+        return False
+
+    def string(self, node: Any) -> str:
+        return str(node)
+
+    def number(self, node: Any) -> bytes:
+        return str(node).encode()
+
+
 @dataclass(slots=True)
 class _Walk:
-    """One pass over a record's text.
+    """One pass over a record.
 
-    ``errors``: by their whole pointer, which is shown with long names cut. ``data``: its place. ``integers``: place and value
+    ``errors``: by their whole pointer, which is shown with long names cut. ``data``: its node. ``integers``: node and value
     of those that are not written as decoders take them, such as ``5.0``.
     """
 
-    source: JsonText
+    source: _Places | _Tree
     errors: dict[str, FieldError] = field(default_factory=dict)
-    data: tuple[int, int] = (0, 0)
-    integers: list[tuple[int, int, int]] = field(default_factory=list)
-
-    @property
-    def text(self) -> bytes:
-        """The record's bytes."""
-        return self.source.raw
+    data: Any = (0, 0)
+    integers: list[tuple[Any, int]] = field(default_factory=list)
 
     @property
     def is_full(self) -> bool:
         """Whether no further error is noted."""
         return len(self.errors) >= MAX_ERRORS
 
-    def rewritten(self, start: int = 0, end: int = 0) -> bytes:
+    def rewritten(self, text: bytes, start: int = 0, end: int = 0) -> bytes:
         """The text with ``{}`` for what stands from ``start`` to ``end``, and its integers in the one spelling of decoders."""
         parts: list[bytes] = []
         at = 0
-        changes = [(a, b, b"%d" % value) for a, b, value in self.integers]
+        changes = [(a, b, b"%d" % value) for (a, b), value in self.integers]
         for a, b, new in sorted([*changes, (start, end, b"{}")] if end else changes):
-            parts += (self.text[at:a], new)
+            parts += (text[at:a], new)
             at = b
-        return b"".join([*parts, self.text[at:]])
+        return b"".join([*parts, text[at:]])
 
     def fail(self, pointer: str, path: str, rule: str) -> None:
         """Note an error, the first one of a pointer only."""
-        if pointer not in self.errors and not self.is_full:
+        if pointer not in self.errors and len(self.errors) < MAX_ERRORS:
             message = f"{path}: {rule}" if path else rule
             self.errors[pointer] = FieldError(VALIDATION_ERROR, _shown(pointer), message[:MAX_MESSAGE])
 
-    def value(self, start: int, end: int, type: inspect.Type, pointer: str, path: str) -> None:
+    def value(self, node: Any, type: inspect.Type, pointer: str, path: str) -> None:
         """Check one value against its type."""
         if self.is_full:
             return
         match type:
-            case inspect.Metadata():
-                self.value(start, end, type.type, pointer, path)
-                self.format(start, end, str((type.extra_json_schema or {})["format"]), pointer, path)
-            case inspect.StructType():
-                if self._is(b"{", "an object", start, pointer, path):
-                    self.object(start, type, pointer, path)
-            case inspect.DictType():
-                if self._is(b"{", "an object", start, pointer, path):
-                    self.mapping(start, end, type, pointer, path)
-            case inspect.ListType():
-                if self._is(b"[", "an array", start, pointer, path):
-                    self.array(start, type, pointer, path)
             case inspect.StrType() | inspect.LiteralType():
-                if self._is(b'"', "a string", start, pointer, path):
-                    self.string(start, end, type, pointer, path)
+                if self._is(b'"', "a string", node, pointer, path):
+                    self.string(node, type, pointer, path)
+            case inspect.Metadata():
+                self.value(node, type.type, pointer, path)
+                self.format(node, str((type.extra_json_schema or {})["format"]), pointer, path)
+            case inspect.StructType():
+                if self._is(b"{", "an object", node, pointer, path):
+                    self.object(node, type, pointer, path)
+            case inspect.DictType():
+                if self._is(b"{", "an object", node, pointer, path):
+                    self.mapping(node, type, pointer, path)
+            case inspect.ListType():
+                if self._is(b"[", "an array", node, pointer, path):
+                    self.array(node, type, pointer, path)
             case inspect.RawType():
-                if self._is(b"{", "an object", start, pointer, path):
-                    self.data = (start, end)
+                if self._is(b"{", "an object", node, pointer, path):
+                    self.data = node
             case inspect.BoolType():
-                if self.text[start:end] not in (b"true", b"false"):
-                    self.fail(pointer, path, f"must be true or false, not {_kind(self.text[start : start + 1])}")
+                if (opening := self.source.opening(node)) not in (b"t", b"f"):
+                    self.fail(pointer, path, f"must be true or false, not {_kind(opening)}")
             case inspect.IntType() | inspect.FloatType():
-                self.number(start, end, type, pointer, path)
+                self.number(node, type, pointer, path)
             case _:
                 raise TypeError(f"no rule for {type!r}")
 
-    def _is(self, opening: bytes, what: str, start: int, pointer: str, path: str) -> bool:
-        if self.text[start : start + 1] == opening:
+    def _is(self, opening: bytes, what: str, node: Any, pointer: str, path: str) -> bool:
+        found = self.source.opening(node)
+        if found == opening:
             return True
-        self.fail(pointer, path, f"must be {what}, not {_kind(self.text[start : start + 1])}")
+        self.fail(pointer, path, f"must be {what}, not {_kind(found)}")
         return False
 
-    def _members(self, start: int, pointer: str, path: str) -> Iterator[tuple[str, int, int]]:
-        """An object's members as (key, start, end), repeated and unsayable keys told and left out."""
+    def _members(self, node: Any, pointer: str, path: str) -> Iterator[tuple[str, Any]]:
+        """An object's members, repeated and unsayable keys told and left out."""
         seen: set[str] = set()
         repeated: set[str] = set()
-        for slice, begin, end in self.source.members(start):
-            if self.is_full:
-                return
-            key = json_text.decode_string(slice)
+        for key, member in self.source.members(node):
             if key in repeated:
                 continue
-            if json_text.has_lone_surrogate(key):
+            if len(self.errors) >= MAX_ERRORS:
+                return
+            if not key.isascii() and json_text.has_lone_surrogate(key):
                 self.fail(*_place(key, pointer, path), "the name holds a lone surrogate")
             elif key in seen:
                 repeated.add(key)
                 self.fail(*_place(key, pointer, path), "is given more than once")
             else:
                 seen.add(key)
-                yield key, begin, end
+                yield key, member
 
-    def object(self, start: int, type: inspect.Type, pointer: str, path: str) -> None:
+    def object(self, node: Any, type: inspect.Type, pointer: str, path: str) -> None:
         """An object with named fields."""
         assert isinstance(type, inspect.StructType)
         fields = _fields_of(type.cls)
         present: set[str] = set()
-        for key, begin, end in self._members(start, pointer, path):
-            here, name = _place(key, pointer, path)
+        for key, member in self._members(node, pointer, path):
             if key in fields:
                 present.add(key)
-                self.value(begin, end, fields[key].type, here, name)
+                one = fields[key].type
+                if not self._is_plain(member, one):
+                    self.value(member, one, f"{pointer}/{key}", f"{path}.{key}" if path else key)
             else:
-                self.fail(here, name, "is no field of the envelope" if type.cls is Envelope else "is no field here")
-        for key, one in fields.items():
-            if one.required and key not in present:
+                rule = "is no field of the envelope" if type.cls is Envelope else "is no field here"
+                self.fail(*_place(key, pointer, path), rule)
+        for key in _required(type.cls):
+            if key not in present:
                 self.fail(f"{pointer}/{key}", f"{path}.{key}" if path else key, "is required")
         if type.cls is Envelope and not present & {"_project_ids", "_project_id"}:
             self.fail("/_project_ids", "_project_ids", "one of _project_ids and _project_id is required")
 
-    def mapping(self, start: int, end: int, type: inspect.DictType, pointer: str, path: str) -> None:
-        """An object with any keys and strings as values."""
-        if self._is_sound_mapping(start, end):
-            return
-        first = next(self.source.members(start), None)
-        if type.min_length and first is None:
-            self.fail(pointer, path, f"must have at least {type.min_length} entry")
-        for key, begin, stop in self._members(start, pointer, path):
-            value = self.text[begin:stop]
-            if value[:1] != b'"' or b"\\" in value:
-                self.value(begin, stop, type.value_type, *_place(key, pointer, path))
-
-    def _is_sound_mapping(self, start: int, end: int) -> bool:
-        """Proof by decoders that an object has entries, strings alone, and no key twice."""
-        try:
-            found = _decode_strings(self.text[start:end])
-        except (msgspec.MsgspecError, RecursionError):
+    def _is_plain(self, node: Any, type: inspect.Type) -> bool:
+        """Whether a node of a tree is a string that nothing is wrong with, as most are."""
+        if node.__class__ is not str:
             return False
-        return 0 < len(found) == len(_decode_pairs(self.text[start:end]))
+        if isinstance(type, inspect.StrType):
+            return node.isascii() and (type.max_length is None or len(node) <= type.max_length)
+        return isinstance(type, inspect.LiteralType) and node in type.values
 
-    def array(self, start: int, type: inspect.ListType, pointer: str, path: str) -> None:
+    def mapping(self, node: Any, type: inspect.DictType, pointer: str, path: str) -> None:
+        """An object with any keys and strings as values."""
+        if self.source.is_sound_mapping(node):
+            return
+        if isinstance(self.source, _Places) and (members := self.source.tree(node)) is not None:
+            _Walk(_Tree(), self.errors).mapping(members, type, pointer, path)
+            return
+        if type.min_length and next(iter(self.source.members(node)), None) is None:
+            self.fail(pointer, path, f"must have at least {type.min_length} entry")
+        for key, member in self._members(node, pointer, path):
+            if not self._is_plain(member, type.value_type):
+                self.value(member, type.value_type, *_place(key, pointer, path))
+
+    def array(self, node: Any, type: inspect.ListType, pointer: str, path: str) -> None:
         """An array."""
         if type.min_length is not None or type.max_length is not None:
-            counted = _count(self.source, start, LONGEST_COUNT)
+            counted = self.source.count(node)
             if type.min_length is not None and counted < type.min_length:
                 self.fail(pointer, path, f"must have at least {type.min_length} entry")
             if type.max_length is not None and counted > type.max_length:
                 shown = f"{counted:,}" + (" or more" if counted == LONGEST_COUNT else "")
                 self.fail(pointer, path, f"must have at most {type.max_length:,} entries, not {shown}")
                 return
-        elements = self.source.elements(start)
-        at = 0
-        while not self.is_full and (group := list(islice(elements, GROUP_ENTRIES))):
-            if not _are_sound(b"[%b]" % self.text[group[0][0] : group[-1][1]], type.item_type):
-                for index, (begin, end) in enumerate(group, at):
-                    self.value(begin, end, type.item_type, f"{pointer}/{index}", f"{path}[{index}]")
-            at += len(group)
+        for index, entry in self.source.doubtful(node, type.item_type):
+            if self.is_full:
+                return
+            if not self._is_plain(entry, type.item_type):
+                self.value(entry, type.item_type, f"{pointer}/{index}", f"{path}[{index}]")
 
-    def string(self, start: int, end: int, type: inspect.Type, pointer: str, path: str) -> None:
+    def string(self, node: Any, type: inspect.Type, pointer: str, path: str) -> None:
         """A string: sayable, of a fixed list, within its length, of its format."""
-        value = json_text.decode_string(self.text[start:end])
+        value = self.source.string(node)
         if json_text.has_lone_surrogate(value):
             self.fail(pointer, path, "holds a lone surrogate (half of a UTF-16 pair)")
         elif isinstance(type, inspect.LiteralType):
             if value not in type.values:
-                self.fail(pointer, path, f"must be {_one_of(type.values)}")
+                self.fail(pointer, path, f"must be {_one_of(tuple(type.values))}")
         elif isinstance(type, inspect.StrType) and type.max_length is not None and len(value) > type.max_length:
             self.fail(pointer, path, f"must have at most {type.max_length:,} characters, not {len(value):,}")
 
-    def format(self, start: int, end: int, name: str, pointer: str, path: str) -> None:
+    def format(self, node: Any, name: str, pointer: str, path: str) -> None:
         """A rule that the types cannot say."""
-        if pointer in self.errors or self.text[start : start + 1] != b'"':
+        if pointer in self.errors or self.source.opening(node) != b'"':
             return
         holds, rule = _FORMATS[name]
-        if not holds(json_text.decode_string(self.text[start:end])):
+        if not holds(self.source.string(node)):
             self.fail(pointer, path, rule)
 
-    def number(self, start: int, end: int, type: inspect.IntType | inspect.FloatType, pointer: str, path: str) -> None:
+    def number(self, node: Any, type: inspect.IntType | inspect.FloatType, pointer: str, path: str) -> None:
         """A number within its bounds; an integer may be written with a fraction of zeros or an exponent."""
-        text = self.text[start:end]
-        if text[:1] not in b"-0123456789":
-            self.fail(pointer, path, f"must be {_number_name(type)}, not {_kind(text)}")
+        opening = self.source.opening(node)
+        if opening not in b"-0123456789":
+            self.fail(pointer, path, f"must be {_number_name(type)}, not {_kind(opening)}")
             return
+        text = self.source.number(node)
         value: float
         if isinstance(type, inspect.IntType):
             try:
@@ -416,7 +561,7 @@ class _Walk:
                 return
             value = whole
             if not _INTEGER.fullmatch(text):
-                self.integers.append((start, end, whole))
+                self.integers.append((node, whole))
         else:
             value = float(text)
         if type.ge is not None and value < type.ge:
@@ -425,6 +570,7 @@ class _Walk:
             self.fail(pointer, path, f"must be at most {type.le:g}")
 
 
+@cache
 def _one_of(values: Any) -> str:
     words = [str(v) for v in values]
     return repr(words[0]) if len(words) == 1 else f"one of {', '.join(words)}"

@@ -42,10 +42,12 @@ _TRAILING = re.compile(r"trailing characters \(byte ([0-9]+)\)")
 class JsonText:
     """A text that is JSON. Offsets are in bytes."""
 
-    __slots__ = ("_plain", "raw")
+    __slots__ = ("_ends", "_plain", "raw")
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
+        # Of containers whose end took long to find, by their beginnings.
+        self._ends: dict[int, int] = {}
         self._plain = memoryview(without_surrogates(raw))
 
     def skip(self, at: int) -> int:
@@ -55,18 +57,24 @@ class JsonText:
 
     def _skip_container(self, at: int) -> int:
         """msgspec names the place where something follows the value."""
+        if at in self._ends:
+            return self._ends[at]
         try:
             _decode(self._plain[at:])
         except RecursionError:
-            return _skip_deep(self.raw, at)
+            return self._skip_deep(at)
         except msgspec.MsgspecError as error:
             told = _TRAILING.search(str(error))
             if told is None:
-                return _skip_deep(self.raw, at)
+                return self._skip_deep(at)
             # The byte after the one that follows the value, and white space may stand between.
             following = at + int(told[1]) - 1
             return max(self.raw.rfind(b"]", at, following), self.raw.rfind(b"}", at, following)) + 1
         return len(self.raw)
+
+    def _skip_deep(self, at: int) -> int:
+        end = self._ends[at] = _skip_deep(self.raw, at)
+        return end
 
     def members(self, at: int) -> Iterator[tuple[bytes, int, int]]:
         """Of the object at ``at``: each member's key (its slice, quotes included) and where its value begins and ends."""

@@ -1,10 +1,10 @@
 """Rejected records: kept with all their errors and the bytes that were sent."""
 
-import json
 from collections.abc import Mapping
-from typing import Any
 
-from lake.landing import Rejected, Verdict
+import msgspec
+
+from lake.landing import Verdict
 from lake.models import RejectedRecord
 
 
@@ -19,7 +19,7 @@ def store(verdicts: Mapping[int, Verdict], *, is_final: bool = True) -> None:
             RejectedRecord(
                 batch_id=batch_id,
                 index=record.index,
-                errors=json.dumps(_errors(record)),
+                errors=msgspec.json.encode(record.errors).decode(),
                 payload=record.raw,
                 is_json=record.is_json,
                 awaits_collection=is_final,
@@ -29,7 +29,3 @@ def store(verdicts: Mapping[int, Verdict], *, is_final: bool = True) -> None:
         ],
         batch_size=1000,
     )
-
-
-def _errors(record: Rejected) -> list[dict[str, Any]]:
-    return [{"code": e.code, "pointer": e.pointer, "message": e.message} for e in record.errors]

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 from django.db import Error as DatabaseFault
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from drf_spectacular.utils import extend_schema
@@ -75,26 +76,34 @@ class IngestView(ContractView):
         return response
 
 
+class ShownError(msgspec.Struct, gc=False):
+    """One of the errors that a dry run tells; there may be 100,000."""
+
+    index: int
+    code: str
+    pointer: str
+    message: str
+
+
 class ValidateView(ContractView):
     """A dry run: the answer that a batch would get, with all errors; nothing is stored."""
 
     @extend_schema(**schema.VALIDATE)
-    def post(self, request: Request) -> JsonResponse:
+    def post(self, request: Request) -> HttpResponse:
         _check_format(request)
         verdict = examine_body(bodies.read(request), credentials_of(request))
         errors = [
-            {"index": record.index, "code": error.code, "pointer": error.pointer, "message": error.message}
+            ShownError(record.index, error.code, error.pointer, error.message)
             for record in verdict.rejected
             for error in record.errors
         ]
-        return JsonResponse(
-            {
-                "acceptedCount": len(verdict.accepted),
-                "rejectedCount": len(verdict.rejected),
-                "totalErrorCount": verdict.error_count,
-                "errors": errors,
-            }
-        )
+        summary = {
+            "acceptedCount": len(verdict.accepted),
+            "rejectedCount": len(verdict.rejected),
+            "totalErrorCount": verdict.error_count,
+            "errors": errors,
+        }
+        return json_answer(msgspec.json.encode(summary))
 
 
 def _check_format(request: Request) -> None:
