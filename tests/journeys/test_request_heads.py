@@ -88,6 +88,14 @@ def test_a_client_that_sends_on_hears_why_it_was_refused(client: HttpClient) -> 
     assert got.startswith(b"HTTP/1.1 401") and b"connection: close" in got
 
 
+def test_a_client_that_sends_60_mb_before_it_reads_hears_why_it_was_refused(client: HttpClient) -> None:
+    with client.raw() as connection:
+        connection.sendall(client.opening(f"Content-Length: {60 * MIB}"))
+        for _ in range(60):
+            connection.sendall(b" " * MIB)
+        assert status_and_body(connection)[1]["error"] == "PAYLOAD_TOO_LARGE"
+
+
 def test_a_client_that_closes_its_side_after_a_whole_request_gets_the_answer(client: HttpClient) -> None:
     body = json.dumps(record()).encode()
     with client.raw() as connection:
