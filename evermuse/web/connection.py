@@ -4,27 +4,20 @@
 - What surrounds the body in a chunked request (sizes, extensions, trailers) is limited in bytes.
 - Requests that a client sends ahead wait, unparsed, until there are fewer exchanges.
 - A client that closes its sending side after a whole request gets the answer; one that closes before is told.
-- An answer before the end of a body reaches the client: the rest of the body is read and dropped for a while, since
-  closing at once would make the kernel reset the connection and discard the answer.
 - Connections are counted by client address.
 """
 
 import asyncio
-import contextlib
-import json
-import socket
-import struct
-from http import HTTPStatus
 from typing import Any
 
 import httptools
 from django.conf import settings
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from evermuse.web.addresses import ClientCounts, counted_as, is_proxy
+from evermuse.web.closing import LINGER_SECONDS, ClosingProtocol
 from evermuse.web.exchange import Exchange
 from evermuse.web.request_bytes import BadRequest, RequestBytes
 from evermuse.web.request_line import mended
@@ -32,12 +25,6 @@ from evermuse.web.request_line import mended
 MAX_HEADERS = 200
 # Exchanges that may wait for an earlier one on their connection before the parser stops; one slice may add more.
 MAX_PIPELINED = 16
-# What is read and dropped after an early answer. Some clients read nothing until they have sent a body of any size.
-LINGER_BYTES, LINGER_SECONDS = 64 * 1024 * 1024, 10.0
-
-# SO_LINGER: on, for 0 seconds.
-_NO_LINGER = struct.pack("ii", 1, 0)
-
 # Made by each process for itself: `spawn` starts workers afresh.
 _counts = ClientCounts(settings.EVERMUSE_CONNECTIONS_PER_ADDRESS)
 
@@ -47,24 +34,8 @@ def _reason(error: httptools.HttpParserError) -> str:
     return str(refusal) if isinstance(refusal, BadRequest) else "This is no HTTP/1.1 request, or its head is too large."
 
 
-class Flow(FlowControl):
-    """uvicorn's switch for reading, which stays off while ``is_held``."""
-
-    is_held = False
-
-    def pause_reading(self) -> None:
-        if not self._transport.is_closing():
-            super().pause_reading()
-
-    def resume_reading(self) -> None:
-        if not self.is_held and not self._transport.is_closing():
-            super().resume_reading()
-
-
-class Connection(HttpToolsProtocol):
-    """A connection to one client. For its exchanges it stands in for the transport: its `close` lingers."""
-
-    flow: Flow
+class Connection(ClosingProtocol):
+    """A connection to one client. Its exchanges use it as their transport."""
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], **options: Any) -> None:
         super().__init__(config, server_state, app_state, **options)
@@ -74,14 +45,12 @@ class Connection(HttpToolsProtocol):
         self._head_method: str | None = None  # where the parser was given another one
         self._running: RequestResponseCycle | None = None
         self._unparsed = b""
-        self._has_ended = self._is_broken = self._is_lost = False
-        self._lingers_for = 0
+        self._has_ended = self._is_broken = False
 
     # -- What asyncio calls --
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self.flow = Flow(transport)
         self.timeout_keep_alive_task = self.loop.call_later(self.timeout_keep_alive, self.timeout_keep_alive_handler)
         address = self.client[0] if self.client else ""
         if is_proxy(address):
@@ -98,7 +67,7 @@ class Connection(HttpToolsProtocol):
             self._client_counted = None
         self._end_head()
         self._unset_keepalive_if_required()
-        self._unparsed, self._is_lost = b"", True
+        self._unparsed = b""
         super().connection_lost(exc)
         waiting = [exchange for exchange, _ in self.pipeline]
         for exchange in [self._running, *waiting] if self._running else waiting:
@@ -118,9 +87,7 @@ class Connection(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         if self._lingers_for:
-            self._lingers_for -= len(data)
-            if self._lingers_for <= 0:
-                self.transport.abort()
+            self._drop(data)
             return
         if not self._is_broken and not self.transport.is_closing():
             self._unset_keepalive_if_required()
@@ -263,23 +230,6 @@ class Connection(HttpToolsProtocol):
 
     # -- What an exchange calls as its transport --
 
-    def write(self, data: bytes) -> None:
-        if not self.transport.is_closing():  # else the client is gone, and the exchange will be told
-            self.transport.write(data)
-
-    def is_closing(self) -> bool:
-        return self.transport.is_closing() or self._lingers_for > 0
-
-    def abort(self) -> None:
-        self.transport.abort()
-
-    def reset(self) -> None:
-        """Abort so that the client sees an error, and not the end of what was sent."""
-        if not self._is_lost:  # else the number of its socket may be another's by now
-            with contextlib.suppress(OSError):
-                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-            self.transport.abort()
-
     def close(self) -> None:
         """Close after what was written; when a body is still coming, read and drop it for a while first."""
         exchange = self.cycle
@@ -313,17 +263,6 @@ class Connection(HttpToolsProtocol):
 
     # -- The rest --
 
-    def timeout_keep_alive_handler(self) -> None:
-        if self.transport.get_write_buffer_size():
-            self.transport.abort()  # The client does not read its last answer.
-        else:
-            super().timeout_keep_alive_handler()
-
-    def _close_or_abort_later(self) -> None:
-        self.transport.close()
-        if self.transport.get_write_buffer_size():
-            self.loop.call_later(settings.EVERMUSE_READER_PAUSE_SECONDS, self.reset)
-
     def _last_exchange(self) -> RequestResponseCycle:
         return self.pipeline[0][0] if self.pipeline else self.cycle
 
@@ -354,27 +293,3 @@ class Connection(HttpToolsProtocol):
         self._cut_off()
         self._last_exchange().keep_alive = False
         self.flow.pause_reading()
-
-    def _refuse(self, status: int, code: str, message: str, *, retry_after: int | None = None) -> None:
-        """Answer without the application, and close."""
-        answer: dict[str, Any] = {"error": code, "message": message}
-        after = b""
-        if retry_after is not None:
-            answer["retryAfter"] = retry_after
-            after = b"retry-after: %d\r\n" % retry_after
-        content = json.dumps(answer).encode()
-        reason = HTTPStatus(status).phrase.encode()
-        self.transport.write(
-            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n%b"
-            % (status, reason, len(content), after, content)
-        )
-        self._linger(1.0)
-
-    def _linger(self, seconds: float) -> None:
-        """End our side; read and drop what comes, for a while."""
-        self._lingers_for = LINGER_BYTES
-        with contextlib.suppress(OSError, RuntimeError):
-            self.transport.write_eof()
-        self.flow.is_held = False
-        self.flow.resume_reading()
-        self.loop.call_later(seconds, self.transport.abort)

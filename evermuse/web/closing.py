@@ -1,0 +1,115 @@
+"""How a connection ends: so that the last answer reaches the client, and so that the client can tell when one did not.
+
+An answer before the end of a body reaches the client: the rest of the body is read and dropped for a while, since
+closing at once would make the kernel reset the connection and discard the answer.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+from http import HTTPStatus
+from typing import Any
+
+from django.conf import settings
+from uvicorn.config import Config
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+# What is read and dropped after an early answer. Some clients read nothing until they have sent a body of any size.
+LINGER_BYTES, LINGER_SECONDS = 64 * 1024 * 1024, 10.0
+
+# SO_LINGER: on, for 0 seconds.
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+class Flow(FlowControl):
+    """uvicorn's switch for reading, which stays off while ``is_held``."""
+
+    is_held = False
+
+    def pause_reading(self) -> None:
+        if not self._transport.is_closing():
+            super().pause_reading()
+
+    def resume_reading(self) -> None:
+        if not self.is_held and not self._transport.is_closing():
+            super().resume_reading()
+
+
+class ClosingProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, which an exchange can write to and end as if it were the transport."""
+
+    flow: Flow
+
+    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], **options: Any) -> None:
+        super().__init__(config, server_state, app_state, **options)
+        self._lingers_for = 0
+        self._is_lost = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.flow = Flow(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_lost = True
+        super().connection_lost(exc)
+
+    def write(self, data: bytes) -> None:
+        if not self.transport.is_closing():  # else the client is gone, and the exchange will be told
+            self.transport.write(data)
+
+    def is_closing(self) -> bool:
+        return self.transport.is_closing() or self._lingers_for > 0
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+    def reset(self) -> None:
+        """Abort so that the client sees an error, and not the end of what was sent."""
+        if not self._is_lost:  # else the number of its socket may be another's by now
+            with contextlib.suppress(OSError):
+                self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            self.transport.abort()
+
+    def timeout_keep_alive_handler(self) -> None:
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # The client does not read its last answer.
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _close_or_abort_later(self) -> None:
+        self.transport.close()
+        if self.transport.get_write_buffer_size():
+            self.loop.call_later(settings.EVERMUSE_READER_PAUSE_SECONDS, self.reset)
+
+    def _refuse(self, status: int, code: str, message: str, *, retry_after: int | None = None) -> None:
+        """Answer without the application, and close."""
+        answer: dict[str, Any] = {"error": code, "message": message}
+        after = b""
+        if retry_after is not None:
+            answer["retryAfter"] = retry_after
+            after = b"retry-after: %d\r\n" % retry_after
+        content = json.dumps(answer).encode()
+        reason = HTTPStatus(status).phrase.encode()
+        self.transport.write(
+            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n%b"
+            % (status, reason, len(content), after, content)
+        )
+        self._linger(1.0)
+
+    def _linger(self, seconds: float) -> None:
+        """End our side; read and drop what comes, for a while."""
+        self._lingers_for = LINGER_BYTES
+        with contextlib.suppress(OSError, RuntimeError):
+            self.transport.write_eof()
+        self.flow.is_held = False
+        self.flow.resume_reading()
+        self.loop.call_later(seconds, self.transport.abort)
+
+    def _drop(self, data: bytes) -> None:
+        self._lingers_for -= len(data)
+        if self._lingers_for <= 0:
+            self.transport.abort()
