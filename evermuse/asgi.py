@@ -9,8 +9,9 @@ import asyncio
 import contextlib
 import io
 import json
+import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +40,7 @@ from evermuse.collector import settle as settle_collector
 from evermuse.web import answers, pools
 from evermuse.web.addresses import ClientCounts, client_of, counted_as
 from evermuse.web.bodies import BodyBudget, Holding
+from evermuse.web.budget import ROOM_BYTES, SMALL_ROOM_BYTES, AnswerBudget, Owners, Room
 from evermuse.web.exchange import Exchange
 from evermuse.web.lifetime import serve_lifespan
 
@@ -56,8 +58,14 @@ settle_collector()
 # Clients send head and body in two packets. A small body gets this long to follow, which saves a run of Django.
 SMALL_BODY_BYTES, SMALL_BODY_SECONDS = 64 * 1024, 0.03
 
+# What answers with records, errors or attachments: up to `ingest.api.base.PAGE_BYTES`. All other answers are small.
+_LARGE = re.compile(r"/api/v1/(?:records|ingest/batches/[^/]+/(?:errors|records|attachments))")
+
 _bodies = BodyBudget(settings.EVERMUSE_BODY_BUDGET_BYTES)
-_answers = answers.AnswerBudget(settings.EVERMUSE_ANSWER_BUDGET_BYTES)
+# Small answers have a budget of their own: they never wait for large ones.
+_large_answers = AnswerBudget(settings.EVERMUSE_ANSWER_BUDGET_BYTES)
+_small_answers = AnswerBudget(16 * SMALL_ROOM_BYTES)
+_owners = Owners()
 _forwarded = ClientCounts(settings.EVERMUSE_CONNECTIONS_PER_ADDRESS)
 
 
@@ -202,8 +210,15 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
 
 async def _handle(values: dict[str, Any], exchange: Exchange, receive: Receive, send: Send) -> None:
     """One request, from its head to the end of its answer."""
+    try:
+        # Before anything is taken: a client may send requests and read no answer.
+        await answers.drained(exchange)
+    except answers.CutOff:
+        exchange.abort()
+        return
     pool = pools.pool_of(values)
-    room = await _answers.room() if pool is pools.reads else None
+    take_room = _rooms_for(values) if pool is pools.reads else None
+    room = await take_room() if take_room is not None else None
     holding: Holding | None = None
     try:
         body = exchange.take_whole()
@@ -212,14 +227,25 @@ async def _handle(values: dict[str, Any], exchange: Exchange, receive: Receive, 
         else:
             answer = await _run(pool, with_body(values, body, COMPLETE))
         del body
+        _owners.learn(values)
         if holding is not None:
             holding.release()
-        await _send_answer(answer, room, exchange, send, pool)
+        if room is not None and (answer.steps is not None or len(answer.content) <= answers.PIECE_BYTES):
+            room.release()
+        await _send_answer(answer, room, exchange, send, pool, take_room)
     finally:
         if holding is not None:
             holding.release()
         if room is not None:
             room.release()
+
+
+def _rooms_for(values: dict[str, Any]) -> Callable[[], Awaitable[Room]]:
+    """Takes room for an answer to this request, or for a step of it."""
+    owner = _owners.of(values)
+    if _LARGE.match(values["PATH_INFO"]):
+        return lambda: _large_answers.room(owner, ROOM_BYTES)
+    return lambda: _small_answers.room(owner, SMALL_ROOM_BYTES)
 
 
 async def _run(pool: Executor, values: dict[str, Any]) -> Answer:
@@ -265,46 +291,49 @@ async def _run_by_head(pool: Executor, values: dict[str, Any], receive: Receive)
 
 async def _send_answer(
     answer: Answer,
-    room: answers.Room | None,
+    room: Room | None,
     exchange: Exchange,
     send: Send,
     pool: Executor = pools.pages,
+    take_room: Callable[[], Awaitable[Room]] | None = None,
 ) -> None:
     """Send an answer at the client's pace; drop the connection of one that reads too slowly."""
-    headers = answer.start["headers"]
-    has_length = answer.steps is None or any(name == b"content-length" for name, _ in headers)
-    if exchange.more_body or not has_length:  # a stream that may break has a connection of its own
-        headers.append((b"connection", b"close"))
-    if answer.steps is None and len(answer.content) <= answers.PIECE_BYTES:
-        await send(answer.start)
-        await send({"type": "http.response.body", "body": answer.content, "more_body": False})
-        return
+    # Where only the connection's end shows that a body was cut off, the connection serves nothing else.
+    is_unbounded = not any(name == b"content-length" for name, _ in answer.start["headers"])
+    if exchange.more_body or (answer.steps is not None and is_unbounded):
+        answer.start["headers"].append((b"connection", b"close"))
     try:
         async with asyncio.timeout(settings.EVERMUSE_STREAM_SECONDS):
-            await send(answer.start)
-            if answer.steps is None:
+            await answers.send_drained(answer.start, exchange, send)
+            if answer.steps is not None:
+                await _stream(answer, exchange, send, pool, take_room)
+            elif len(answer.content) > answers.PIECE_BYTES:
                 await answers.deliver(answer.take(), room, exchange, send)
-            else:
-                if room is not None:
-                    room.release()
-                await _stream(answer, exchange, send, pool)
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            last = {"type": "http.response.body", "body": answer.take(), "more_body": False}
+            await answers.send_drained(last, exchange, send)
     except (answers.CutOff, TimeoutError):
         exchange.abort()
     except BaseException:
-        exchange.abort()
+        if exchange.response_started:
+            exchange.abort()
         raise
+    finally:
+        if answer.steps is not None:
+            # In a thread: it gives a place in Redis back. Not awaited, since this task may be at its end.
+            with contextlib.suppress(RuntimeError):  # the pool is stopped: so is the process
+                asyncio.get_running_loop().run_in_executor(pool, answer.close)
 
 
-async def _stream(answer: Answer, exchange: Exchange, send: Send, pool: Executor) -> None:
+async def _stream(
+    answer: Answer,
+    exchange: Exchange,
+    send: Send,
+    pool: Executor,
+    take_room: Callable[[], Awaitable[Room]] | None,
+) -> None:
     loop = asyncio.get_running_loop()
 
     async def step() -> bytes:
         return await loop.run_in_executor(pool, answer.step)
 
-    try:
-        await answers.stream(step, _answers if pool is pools.reads else None, exchange, send)
-    finally:
-        # In a thread: it gives a place in Redis back. Not awaited, since this task may be at its end.
-        with contextlib.suppress(RuntimeError):  # the pool is stopped: so is the process
-            loop.run_in_executor(pool, answer.close)
+    await answers.stream(step, take_room, exchange, send)

@@ -13,6 +13,8 @@ Send = Callable[[Message], Awaitable[None]]
 # The contract's limit counts decompressed bytes; gzip of incompressible bytes is larger by 5 bytes in 64 KiB.
 MAX_BODY_BYTES = 5 * 1024 * 1024
 MAX_SENT_BYTES = MAX_BODY_BYTES + 64 * 1024
+# What a body may bring before it takes room: an announcement alone keeps nobody out.
+FREE_BYTES = 16 * 1024
 # How a body ended, told to the views as environ["evermuse.body"]. AWAITED: it has not been read yet.
 COMPLETE, TOO_LARGE, TIMED_OUT, REFUSED, AWAITED = "complete", "too large", "timed out", "refused", "awaited"
 
@@ -43,7 +45,8 @@ async def read_body(
     """The body and how it ended; reads no further than ``limit`` bytes and no longer than ``seconds``.
 
     ``holding``: what the body takes of the process's budget; REFUSED when there is no room for it. All of a body's room
-    is taken before it is read, since bodies that grew together could all stop short of their end. ``announced``: bytes.
+    is taken once its first FREE_BYTES have come, since bodies that grew together could all stop short of their end.
+    ``announced``: bytes.
     """
     parts: list[bytes] = []
     size = 0
@@ -51,7 +54,6 @@ async def read_body(
         async with asyncio.timeout(seconds) as deadline:
             if holding is not None:
                 holding.evict = lambda: deadline.reschedule(0)
-                await holding.take(limit if announced is None else announced)
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
@@ -60,6 +62,10 @@ async def read_body(
                 size += len(part)
                 if size > limit:
                     return b"", TOO_LARGE
+                if holding is not None:
+                    if not holding.size and size > FREE_BYTES:
+                        await holding.take(limit if announced is None else announced)
+                    holding.arrived(len(part))
                 parts.append(part)
                 if not message.get("more_body", False):
                     if holding is not None:

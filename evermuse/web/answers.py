@@ -1,79 +1,28 @@
-"""Sending large answers to clients of any speed, with one budget of bytes for what a process holds of them.
+"""Sending large answers to clients of any speed.
 
-An answer takes its room in the budget before it is made. A client that does not read within HOLD_SECONDS has the rest
-of the piece put in a file without a name, and its room goes to the next one: whoever pauses costs others nothing.
+A client that has not read an answer within HOLD_SECONDS has the rest of it put in a file without a name, and its room in
+the budget (`evermuse.web.budget`) goes to the next one: whoever pauses or trickles costs others nothing.
 """
 
 import asyncio
 import tempfile
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import IO
 
 from django.conf import settings
 
-from evermuse.asgi_body import Send
+from evermuse.asgi_body import Message, Send
+from evermuse.web.budget import Room
 from evermuse.web.exchange import Exchange
 
 # What is given to the kernel at once, and what a paused connection keeps in memory.
 PIECE_BYTES = 64 * 1024
-# An answer is at most about this large (`ingest.api.base`), and takes this much room until it is made.
-ROOM_BYTES = 8 * 1024 * 1024
+# How long an answer stays in memory while it is sent.
 HOLD_SECONDS = 1.0
 
 
 class CutOff(Exception):
     """The client went away, or did not read in time: drop the connection."""
-
-
-class AnswerBudget:
-    """``limit``: bytes of all answers together. Rooms are given in the order in which they were asked for."""
-
-    def __init__(self, limit: int) -> None:
-        self._free = limit
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    async def room(self) -> "Room":
-        """Room for one answer, once there is."""
-        while self._free < ROOM_BYTES:
-            waiter = asyncio.get_running_loop().create_future()
-            self._waiting.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                self._wake()
-                raise
-        self._free -= ROOM_BYTES
-        return Room(self, ROOM_BYTES)
-
-    def give_back(self, size: int) -> None:
-        """Called by rooms."""
-        self._free += size
-        self._wake()
-
-    def _wake(self) -> None:
-        while self._waiting and self._free >= ROOM_BYTES:
-            waiter = self._waiting.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
-
-
-class Room:
-    """What one answer takes of the budget."""
-
-    def __init__(self, budget: AnswerBudget, size: int) -> None:
-        self._budget, self._size = budget, size
-
-    def fit(self, size: int) -> None:
-        """Give back what the answer, now made, does not need; a larger one takes what there is not."""
-        self._budget.give_back(self._size - size)
-        self._size = size
-
-    def release(self) -> None:
-        """Give all of it back."""
-        if self._size:
-            self.fit(0)
 
 
 async def deliver(content: bytes, room: Room | None, exchange: Exchange, send: Send) -> bool:
@@ -83,6 +32,8 @@ async def deliver(content: bytes, room: Room | None, exchange: Exchange, send: S
     """
     if room is not None:
         room.fit(len(content))
+    clock = asyncio.get_running_loop().time
+    until = clock() + HOLD_SECONDS
     view = memoryview(content)
     sent = 0
     while sent < len(view):
@@ -90,7 +41,8 @@ async def deliver(content: bytes, room: Room | None, exchange: Exchange, send: S
         sent += PIECE_BYTES
         if sent >= len(view):
             break
-        if not await exchange.until_writable(HOLD_SECONDS):
+        # In all, and not for each piece: a client that reads slowly must not keep its room for long either.
+        if not await exchange.until_writable(max(until - clock(), 0.0)):
             file = await asyncio.to_thread(_spooled, view[sent:])
             view.release()
             del content
@@ -118,28 +70,42 @@ async def _deliver_file(file: IO[bytes], exchange: Exchange, send: Send) -> None
 
 
 async def _send(piece: bytes, exchange: Exchange, send: Send) -> None:
-    if exchange.disconnected:
+    if is_gone(exchange):
         raise CutOff
     await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
+def is_gone(exchange: Exchange) -> bool:
+    """Whether the client is gone. uvicorn sets ``disconnected`` for the last request of a connection only."""
+    return exchange.disconnected or exchange.transport.is_closing()
+
+
 async def drained(exchange: Exchange) -> None:
     """Wait until the client has read what was sent. Raises CutOff when it pauses for too long, or is gone."""
-    if not await exchange.until_writable(settings.EVERMUSE_READER_PAUSE_SECONDS) or exchange.disconnected:
+    if not await exchange.until_writable(settings.EVERMUSE_READER_PAUSE_SECONDS) or is_gone(exchange):
         raise CutOff
+
+
+async def send_drained(message: Message, exchange: Exchange, send: Send) -> None:
+    """Send a message, once the client has read what was sent before. uvicorn's own ``send`` waits without a limit."""
+    await drained(exchange)
+    await send(message)
 
 
 Step = Callable[[], Awaitable[bytes]]
 
 
-async def stream(step: Step, budget: AnswerBudget | None, exchange: Exchange, send: Send) -> None:
-    """Make and send an answer step by step; ``step`` gives b"" at the end. Holds no room while a client pauses."""
+async def stream(step: Step, room: Callable[[], Awaitable[Room]] | None, exchange: Exchange, send: Send) -> None:
+    """Make and send an answer step by step; ``step`` gives b"" at the end. Holds no room while a client pauses.
+
+    ``room``: takes room for a step.
+    """
     while True:
         await drained(exchange)
-        room = await budget.room() if budget is not None else None
+        held = await room() if room is not None else None
         try:
-            if not await deliver(await step(), room, exchange, send):
+            if not await deliver(await step(), held, exchange, send):
                 return
         finally:
-            if room is not None:
-                room.release()
+            if held is not None:
+                held.release()

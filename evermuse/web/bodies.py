@@ -1,15 +1,23 @@
 """One budget of bytes for the bodies that a process holds: those still arriving and those being worked on.
 
-Room is shared by key, as it is needed. When there is none left, a body of whoever holds most is given up for one who
-holds less: a client that sends many bodies and finishes none cannot keep its neighbours out.
+Room is shared by workspace, as it is needed. When there is none left, bodies are given up for others: first those that
+do not arrive, then those of whoever holds most, for one who holds less. A client that sends many bodies and finishes
+none cannot keep its neighbours out.
 """
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Callable
 
+from django.conf import settings
+
 # A body waits this long for room before it is refused: bodies that are whole are stored within this time.
 WAIT_SECONDS = 2.0
+# What waits looks this often whether a body has become slow.
+LOOK_SECONDS = 0.25
+# A body is slow when nothing came for this long, or less in such a time than brings it to its end in time.
+SLOW_SECONDS = 1.0
 
 
 class NoRoom(Exception):
@@ -19,16 +27,42 @@ class NoRoom(Exception):
 class Holding:
     """What one body takes. Used in the event loop alone."""
 
-    def __init__(self, budget: "BodyBudget", owner: str) -> None:
+    def __init__(self, budget: "BodyBudget", owner: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._budget, self.owner = budget, owner
+        self._clock = clock
         self.size = 0
         self.is_evicted = False
         # Gives this body up; None when it is whole, since it is being worked on then.
         self.evict: Callable[[], None] | None = None
+        self._came_last = self._since = clock()
+        self._came = 0
+        self._rate: float | None = None
 
     async def take(self, size: int) -> None:
         """Take ``size`` bytes, once there is room. Raises NoRoom."""
         await self._budget.take(self, size)
+        # Nothing was read while this waited.
+        self._came_last = self._since = self._clock()
+        self._came, self._rate = 0, None
+
+    def arrived(self, size: int) -> None:
+        """So many bytes of the body have come."""
+        self._measure()
+        self._came += size
+        self._came_last = self._clock()
+
+    def is_slow(self) -> bool:
+        """Whether the body stalls, or arrives too slowly to be whole within its time."""
+        self._measure()
+        if self._clock() - self._came_last > SLOW_SECONDS:
+            return True
+        return self._rate is not None and self._rate < self.size / settings.EVERMUSE_BODY_TIMEOUT_SECONDS
+
+    def _measure(self) -> None:
+        now = self._clock()
+        if now - self._since >= SLOW_SECONDS:
+            self._rate = self._came / (now - self._since)
+            self._since, self._came = now, 0
 
     def release(self) -> None:
         """Give all of it back."""
@@ -80,22 +114,32 @@ class BodyBudget:
         self._waiting.clear()
 
     def _evict_for(self, owner: str, size: int) -> bool:
-        """Give up the oldest unfinished body of the greatest holder, if the asker would still hold less than that one."""
+        """Give up one unfinished body, if there is one that must make room for the asker's."""
+        unfinished = [holding for holding in self._holdings if holding.evict is not None]
+        slow = [holding for holding in unfinished if holding.is_slow()]
+        if slow:
+            self._evict(max(slow, key=lambda holding: self._by_owner[holding.owner]))
+            return True
         greatest = max(self._by_owner, key=lambda name: self._by_owner[name], default=owner)
         if greatest == owner or self._by_owner[greatest] <= self._by_owner.get(owner, 0) + size:
             return False
-        for holding in self._holdings:
-            if holding.owner == greatest and holding.evict is not None:
-                holding.is_evicted = True
-                holding.evict()
-                self.give_back(holding)
+        for holding in unfinished:
+            if holding.owner == greatest:
+                self._evict(holding)
                 return True
         return False
 
+    def _evict(self, holding: Holding) -> None:
+        assert holding.evict is not None
+        holding.is_evicted = True
+        holding.evict()
+        self.give_back(holding)
+
     async def _until_released(self) -> None:
+        """Until room was given back, or it is time to look for slow bodies again."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
         try:
-            await waiter
+            await asyncio.wait([waiter], timeout=LOOK_SECONDS)
         finally:
             self._waiting.discard(waiter)

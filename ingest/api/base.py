@@ -43,8 +43,8 @@ class ContractView(APIView):
         self.format_kwarg = None
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         credentials = credentials_of(request)
-        # Who the body, which is gathered later, is held for (`evermuse.asgi`).
-        request.META["evermuse.owner"] = reader(credentials)
+        # Who the body, which is gathered later, and the answers are counted for (`evermuse.asgi`).
+        request.META["evermuse.owner"] = f"workspace {credentials.workspace_id}"
         if wait := self.wait(credentials):
             raise Refusal(
                 429,
@@ -85,7 +85,7 @@ class ContractView(APIView):
 
 
 def reader(credentials: Credentials) -> str:
-    """What a key's streams, and the bodies that it sends, are counted by."""
+    """What a key's streams are counted by."""
     return f"key {credentials.api_key_id}"
 
 

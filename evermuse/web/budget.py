@@ -1,0 +1,127 @@
+"""One budget of bytes for the answers that a process makes and holds.
+
+An answer takes its room before it is made. Owners (workspaces) take turns, and each owner's requests are served in
+their order. While others wait, an owner holds no more than half of the budget.
+"""
+
+import asyncio
+import hashlib
+from collections import OrderedDict, defaultdict, deque
+from typing import Any
+
+# A page of records, errors or attachments is at most about this large (`ingest.api.base`).
+ROOM_BYTES = 8 * 1024 * 1024
+# The answer of any other endpoint: lists of batches, a batch's status, a key. Far more than they need, so that no more
+# of these than this allows wait for threads at once.
+SMALL_ROOM_BYTES = 512 * 1024
+
+
+# Keys whose workspaces are remembered.
+_KEYS = 10_000
+
+
+class Owners:
+    """Whose request it is, known before it runs: the workspace, once an earlier request showed it, else the key."""
+
+    def __init__(self) -> None:
+        self._workspaces: OrderedDict[str, str] = OrderedDict()
+
+    def of(self, environ: dict[str, Any]) -> str:
+        """The owner of a request."""
+        key = _key(environ)
+        return self._workspaces.get(key, key)
+
+    def learn(self, environ: dict[str, Any]) -> None:
+        """Remember what the run of a request found out (`ingest.api.base`)."""
+        if (owner := environ.get("evermuse.owner")) is not None:
+            key = _key(environ)
+            self._workspaces[key] = owner
+            self._workspaces.move_to_end(key)
+            if len(self._workspaces) > _KEYS:
+                self._workspaces.popitem(last=False)
+
+
+def _key(environ: dict[str, Any]) -> str:
+    """A digest of the key, since no secrets are kept; of the address when there is no key."""
+    named = environ.get("HTTP_X_API_KEY") or environ["REMOTE_ADDR"]
+    return hashlib.blake2b(named.encode("latin-1", "replace"), digest_size=16).hexdigest()
+
+
+class AnswerBudget:
+    """``limit``: bytes of all answers together. Used in the event loop alone."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = self._free = limit
+        self._held: defaultdict[str, int] = defaultdict(int)
+        # The owners that wait, in the order of their turns, and the requests of each in their order.
+        self._waiting: OrderedDict[str, deque[tuple[int, asyncio.Future[Room]]]] = OrderedDict()
+
+    async def room(self, owner: str, size: int = ROOM_BYTES) -> "Room":
+        """Room for one answer of up to ``size`` bytes, at the owner's turn."""
+        waiter: asyncio.Future[Room] = asyncio.get_running_loop().create_future()
+        entry = (min(size, self._limit), waiter)
+        self._waiting.setdefault(owner, deque()).append(entry)
+        self._hand_over()
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():
+                waiter.result().release()
+            else:
+                self._leave(owner, entry)
+            raise
+
+    def give_back(self, owner: str, size: int) -> None:
+        """Called by rooms. Those who wait get the room at once: whoever gave it back cannot take it again before them."""
+        self._free += size
+        self._held[owner] -= size
+        if not self._held[owner]:
+            del self._held[owner]
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        while (owner := self._next()) is not None:
+            requests = self._waiting[owner]
+            size, waiter = requests[0]
+            if size > self._free:
+                return
+            requests.popleft()
+            if requests:
+                self._waiting.move_to_end(owner)
+            else:
+                del self._waiting[owner]
+            self._free -= size
+            self._held[owner] += size
+            waiter.set_result(Room(self, owner, size))
+
+    def _next(self) -> str | None:
+        """Whose turn it is: the first owner's that would not hold more than half, else the first one's."""
+        for owner, requests in self._waiting.items():
+            held = self._held.get(owner, 0)
+            if not held or held + requests[0][0] <= self._limit // 2:
+                return owner
+        return next(iter(self._waiting), None)
+
+    def _leave(self, owner: str, entry: "tuple[int, asyncio.Future[Room]]") -> None:
+        requests = self._waiting[owner]
+        requests.remove(entry)
+        if not requests:
+            del self._waiting[owner]
+        self._hand_over()
+
+
+class Room:
+    """What one answer takes of the budget."""
+
+    def __init__(self, budget: AnswerBudget, owner: str, size: int) -> None:
+        self._budget, self._owner, self._size = budget, owner, size
+
+    def fit(self, size: int) -> None:
+        """Give back what the answer, now made, does not need; a larger one takes what there is not."""
+        given, self._size = self._size - size, size
+        self._budget.give_back(self._owner, given)
+
+    def release(self) -> None:
+        """Give all of it back."""
+        if self._size:
+            self.fit(0)
