@@ -161,6 +161,10 @@ def run(values: dict[str, Any]) -> Answer | None:
                 answer.start["headers"].append((b"content-length", b"%d" % len(answer.content)))
     finally:
         response.close()
+        if not getattr(response, "streaming", False):
+            # The response is in a ring of references that only the collector of cycles frees: the content would stay in
+            # memory after it was sent, or put in a file.
+            response.content = b""
     return answer
 
 

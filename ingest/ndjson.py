@@ -32,10 +32,17 @@ class _Lines:
         while True:
             rows, place = self._pages(place)
             if rows:
-                rows.append(b"")
-                yield b"\n".join(rows)
+                yield _joined(rows)
             if place is None:
                 return
 
     def close(self) -> None:
         streams.slots.release(self._reader, self._token)
+
+
+def _joined(rows: list[bytes]) -> bytes:
+    """The rows as lines. Empties the list: the generator above would keep the rows while the client pauses."""
+    rows.append(b"")
+    lines = b"\n".join(rows)
+    rows.clear()
+    return lines

@@ -13,9 +13,11 @@ FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.2, 10.0
 # Having lived this long, it counts as sound: the next wait is short again.
 SOUND_SECONDS = 20.0
 # glibc gives the memory of each large body back to the kernel and asks for it again at the next one, page by page; so
-# many bytes it keeps. mallopt(3); the Dockerfile says the same.
+# many bytes it keeps. Only buffers above 4 MiB go back at once: in the heaps, small objects between them would keep them
+# there. Each thread has a heap of its own otherwise, with what it keeps. mallopt(3); the Dockerfile says the same.
 ALLOCATOR = {
-    "MALLOC_MMAP_THRESHOLD_": str(16 << 20),
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
     "MALLOC_TOP_PAD_": str(1 << 20),
 }

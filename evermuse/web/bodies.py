@@ -56,7 +56,10 @@ class Holding:
         self._measure()
         if self._clock() - self._came_last > SLOW_SECONDS:
             return True
-        return self._rate is not None and self._rate < self.size / settings.EVERMUSE_BODY_TIMEOUT_SECONDS
+        if self._rate is None:
+            return False
+        came = self._rate * SLOW_SECONDS + self._came
+        return came < self.size / settings.EVERMUSE_BODY_TIMEOUT_SECONDS * SLOW_SECONDS
 
     def _measure(self) -> None:
         now = self._clock()

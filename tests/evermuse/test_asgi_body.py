@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from evermuse.asgi_body import COMPLETE, TIMED_OUT, TOO_LARGE, Disconnected, Message, read_body
+from evermuse.asgi_body import COMPLETE, FREE_BYTES, TIMED_OUT, TOO_LARGE, Disconnected, Message, read_body
+from evermuse.web.bodies import BodyBudget, Holding
 
 
 def read(messages: Sequence[Message], *, limit: int = 10, seconds: float = 30.0) -> tuple[bytes, str, int]:
@@ -44,3 +45,20 @@ def test_a_body_that_stalls_is_given_up() -> None:
 def test_a_client_that_goes_away_leaves_no_body() -> None:
     with pytest.raises(Disconnected):
         read([part(b"x"), {"type": "http.disconnect"}])
+
+
+def test_an_announced_body_takes_its_room_once_enough_of_it_has_come() -> None:
+    async def main() -> None:
+        budget = BodyBudget(5_000_000)
+        used = []
+        waiting = [part(b"x" * FREE_BYTES), part(b"x"), part(b"", more=False)]
+
+        async def receive() -> Message:
+            used.append(budget.used)
+            return waiting.pop(0)
+
+        holding = Holding(budget, "a")
+        await read_body(receive, limit=5_000_000, seconds=30, holding=holding, announced=4_000_000)
+        assert used == [0, 0, 4_000_000]
+
+    asyncio.run(main())

@@ -1,12 +1,14 @@
 """Readers that pause, over real sockets: they cost others nothing, go on where they were, and are cut off visibly."""
 
+import contextlib
 import json
 import socket
 from collections.abc import Callable
 
+import psutil
 import pytest
 
-from tests.journeys.client import INGEST, HttpClient
+from tests.journeys.client import INGEST, HttpClient, answer_of
 from tests.journeys.front import Front, head, new_front, status_and_body, to_the_end
 from tests.journeys.stack import Stack, until
 from tests.records import record
@@ -58,6 +60,78 @@ def test_paused_readers_hold_up_neither_posts_nor_other_readers_and_go_on(
         assert got.count(b'"recordId"') >= COUNT
         reader.close()
     readers[4].close()
+
+
+# More answers of 50 kB than a connection's buffers take, by fewer than MAX_PIPELINED: the requests that are left over
+# could be read at once.
+UNREAD = 60
+
+
+def test_clients_that_send_requests_and_read_no_answers_stop_nobodys_reads(
+    stack: Stack, client: HttpClient, new_front: Callable[..., Front]
+) -> None:
+    front = new_front(EVERMUSE_WEB_READ_THREADS="1", EVERMUSE_ANSWER_BUDGET_BYTES=str(8 * 1024 * 1024))
+    # An answer that is too small to be put in a file.
+    client.settled(client.send(record(data={"t": "z" * 50_000})))
+    request = head("GET", f"{RECORDS}?limit=1", f"x-api-key: {client.key}")
+    unread = [front.raw(receive_buffer=2048) for _ in range(4)]
+    neighbour = front.client(stack.new_client())
+    for _ in range(UNREAD):
+        for connection in unread:
+            connection.sendall(request)
+        assert neighbour.get(RECORDS, limit=1).status_code == 200
+    assert neighbour.get(f"{INGEST}/batches").status_code == 200
+    for connection in unread:
+        connection.close()
+
+
+def test_a_client_that_reads_none_of_its_answers_is_cut_off(
+    client: HttpClient, new_front: Callable[..., Front]
+) -> None:
+    front = new_front(EVERMUSE_READER_PAUSE_SECONDS="1")
+    client.settled(client.send(record(data={"t": "z" * 50_000})))
+    request = head("GET", f"{RECORDS}?limit=1", f"x-api-key: {client.key}")
+    neighbour = front.client(client)
+    with front.raw(receive_buffer=2048) as connection:
+        place = connection.getsockname()[1]
+        with contextlib.suppress(ConnectionError):
+            for _ in range(UNREAD):
+                connection.sendall(request)
+                assert neighbour.get(RECORDS, limit=1).status_code == 200
+        until(lambda: not _connections(front.pid(), place), "the connection is closed")
+
+
+def _connections(pid: int, client_port: int) -> list[object]:
+    found = psutil.Process(pid).net_connections("tcp4")
+    return [one for one in found if one.raddr and one.raddr.port == client_port and one.status == "ESTABLISHED"]
+
+
+def test_a_static_file_leaves_its_connection_open(new_front: Callable[..., Front]) -> None:
+    with new_front().raw() as connection:
+        for _ in range(2):
+            connection.sendall(head("GET", "/static/ingest/icon.svg"))
+            top, _, content = answer_of(connection).partition(b"\r\n\r\n")
+            assert top.startswith(b"HTTP/1.1 200")
+            assert b"connection: close" not in top.lower()
+            assert content
+
+
+def test_announced_bodies_of_which_nothing_comes_keep_no_neighbours_body_out(
+    stack: Stack, client: HttpClient, new_front: Callable[..., Front]
+) -> None:
+    front = new_front(EVERMUSE_BODY_BUDGET_BYTES=str(8 * 1024 * 1024), EVERMUSE_BODY_TIMEOUT_SECONDS="30")
+    keys = [stack.new_client().key for _ in range(3)]
+    stalled = []
+    for number in range(12):
+        connection = front.raw()
+        connection.sendall(head("POST", INGEST, f"x-api-key: {keys[number % 3]}", "Content-Type: application/json",
+                                "Content-Length: 4000000") + b" " * 10)  # fmt: skip
+        stalled.append(connection)
+    body = json.dumps(record(data={"t": "x" * 5_000_000})).encode()
+    for _ in range(3):
+        assert front.client(client).post(body).status_code == 202
+    for connection in stalled:
+        connection.close()
 
 
 def test_a_reader_that_pauses_for_too_long_can_tell_that_its_stream_was_cut_off(

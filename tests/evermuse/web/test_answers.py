@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from evermuse.web import answers
-from evermuse.web.answers import PIECE_BYTES, AnswerBudget, CutOff, deliver, stream
+from evermuse.web.answers import PIECE_BYTES, CutOff, deliver, send_drained, stream
+from evermuse.web.budget import ROOM_BYTES, AnswerBudget
 
 SIZE = 5_000_000
 
@@ -18,9 +18,13 @@ class Reader:
     disconnected = False
 
     def __init__(self) -> None:
+        self.transport = self
         self.reads = asyncio.Event()
         self.pauses = asyncio.Event()
         self.got = 0
+
+    def is_closing(self) -> bool:
+        return False
 
     async def until_writable(self, seconds: float) -> bool:
         if self.reads.is_set():
@@ -37,8 +41,8 @@ class Reader:
 
 def test_what_a_paused_client_has_not_taken_is_not_in_memory() -> None:
     async def main() -> None:
-        budget, reader = AnswerBudget(answers.ROOM_BYTES), Reader()
-        room = await budget.room()
+        budget, reader = AnswerBudget(ROOM_BYTES), Reader()
+        room = await budget.room("a")
 
         async def send() -> bool:
             return await deliver(b"z" * SIZE, room, reader, reader.send)  # type: ignore[arg-type]
@@ -46,7 +50,7 @@ def test_what_a_paused_client_has_not_taken_is_not_in_memory() -> None:
         tracemalloc.start()
         sending = asyncio.create_task(send())
         # The next answer has the room as soon as the rest of this one is in its file.
-        await budget.room()
+        await budget.room("a")
         await asyncio.sleep(0.05)
         held, _ = tracemalloc.get_traced_memory()
         tracemalloc.stop()
@@ -85,5 +89,53 @@ def test_a_client_that_is_gone_is_sent_no_more() -> None:
         with pytest.raises(CutOff):
             await deliver(b"z", None, reader, reader.send)  # type: ignore[arg-type]
         assert reader.got == 0
+
+    asyncio.run(main())
+
+
+class Trickle(Reader):
+    """A client that reads on and on, but a piece takes it a while."""
+
+    asked: int = 0
+
+    async def until_writable(self, seconds: float) -> bool:
+        self.asked += 1
+        await asyncio.sleep(min(seconds, 0.1))
+        return seconds > 0.1
+
+
+def test_a_client_that_trickles_keeps_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evermuse.web.answers.HOLD_SECONDS", 0.25)
+
+    async def main() -> None:
+        budget, reader = AnswerBudget(ROOM_BYTES), Trickle()
+        room = await budget.room("a")
+        sending = asyncio.create_task(deliver(b"z" * SIZE, room, reader, reader.send))  # type: ignore[arg-type]
+        await budget.room("b")
+        assert reader.got < SIZE
+        assert not sending.done()
+        sending.cancel()
+
+    asyncio.run(main())
+
+
+def test_a_message_to_a_client_that_does_not_read_ends_with_the_pause(settings: Any) -> None:
+    settings.EVERMUSE_READER_PAUSE_SECONDS = 1
+
+    async def main() -> None:
+        reader = Reader()
+        with pytest.raises(CutOff):
+            await send_drained({"type": "http.response.start"}, reader, reader.send)  # type: ignore[arg-type]
+
+    asyncio.run(main())
+
+
+def test_a_client_whose_connection_closed_is_gone_though_its_request_was_not_told() -> None:
+    async def main() -> None:
+        reader = Reader()
+        reader.reads.set()
+        reader.is_closing = lambda: True  # type: ignore[method-assign]
+        with pytest.raises(CutOff):
+            await send_drained({"type": "http.response.start"}, reader, reader.send)  # type: ignore[arg-type]
 
     asyncio.run(main())

@@ -83,3 +83,63 @@ def test_a_body_that_is_being_worked_on_is_not_given_up(monkeypatch: pytest.Monk
             await Holding(budget, "neighbour").take(3)
 
     run(work)
+
+
+class Clock:
+    """Goes on when it is told to."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_body_that_stalls_is_given_up_first_even_for_one_who_holds_more() -> None:
+    clock = Clock()
+
+    async def work(budget: BodyBudget) -> None:
+        given_up: list[str] = []
+        moves, stalls = (Holding(budget, owner, clock) for owner in ("big", "small"))
+        for holding, size in ((moves, 7), (stalls, 3)):
+            holding.evict = lambda: given_up.append("")
+            await holding.take(size)
+        clock.now += 2
+        moves.arrived(5)
+        await Holding(budget, "big", clock).take(3)
+        assert (moves.is_evicted, stalls.is_evicted, len(given_up)) == (False, True, 1)
+
+    run(work)
+
+
+def test_a_body_that_drips_is_slow_and_one_that_flows_is_not() -> None:
+    clock = Clock()
+
+    async def work(budget: BodyBudget) -> None:
+        drips, flows = (Holding(budget, "a", clock) for _ in range(2))
+        for holding in (drips, flows):
+            await holding.take(5_000_000)
+            holding.arrived(1_000_000)
+            assert not holding.is_slow()
+        for _ in range(4):
+            clock.now += 0.6
+            drips.arrived(1)
+            flows.arrived(300_000)
+        assert (drips.is_slow(), flows.is_slow()) == (True, False)
+
+    run(work, limit=10_000_000)
+
+
+def test_a_body_that_waits_for_room_is_not_slow() -> None:
+    clock = Clock()
+
+    async def work(budget: BodyBudget) -> None:
+        first, second = (Holding(budget, "a", clock) for _ in range(2))
+        await first.take(10)
+        waiting = asyncio.create_task(second.take(10))
+        await asyncio.sleep(0)
+        clock.now += 5
+        first.release()
+        await waiting
+        assert not second.is_slow()
+
+    run(work)

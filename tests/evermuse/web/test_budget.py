@@ -1,0 +1,148 @@
+"""The budget for answers: requests in their order, owners in turns."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from evermuse.web.budget import AnswerBudget, Owners, Room
+
+
+def run(work: Callable[[AnswerBudget], Awaitable[None]], *, limit: int = 4) -> None:
+    async def main() -> None:
+        await work(AnswerBudget(limit))
+
+    asyncio.run(main())
+
+
+class Asker:
+    """Asks for rooms and keeps the order in which they were given."""
+
+    def __init__(self, budget: AnswerBudget) -> None:
+        self._budget = budget
+        self.given: list[str] = []
+        self.tasks: list[asyncio.Task[Room]] = []
+
+    async def ask(self, owner: str, *, name: str = "", size: int = 1) -> asyncio.Task[Room]:
+        async def take() -> Room:
+            room = await self._budget.room(owner, size)
+            self.given.append(name or owner)
+            return room
+
+        self.tasks.append(asyncio.create_task(take()))
+        await turn()
+        return self.tasks[-1]
+
+    async def stop(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+async def turn() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_an_owners_requests_are_served_in_their_order() -> None:
+    async def work(budget: AnswerBudget) -> None:
+        asker = Asker(budget)
+        rooms = [await budget.room("a") for _ in range(1)]
+        for name in ("first", "second", "third"):
+            await asker.ask("a", name=name, size=4)
+        rooms[0].release()
+        for task in list(asker.tasks):
+            (await task).release()
+        assert asker.given == ["first", "second", "third"]
+
+    run(work)
+
+
+def test_whoever_gives_a_room_back_cannot_take_it_again_before_one_who_waits() -> None:
+    async def work(budget: AnswerBudget) -> None:
+        asker = Asker(budget)
+        room = await budget.room("a", 4)
+        waiting = await asker.ask("b", size=4)
+        room.release()
+        again = await asker.ask("a", size=4)
+        assert (waiting.done(), again.done()) == (True, False)
+        await asker.stop()
+
+    run(work)
+
+
+def test_owners_take_turns() -> None:
+    async def work(budget: AnswerBudget) -> None:
+        asker = Asker(budget)
+        room = await budget.room("x", 4)
+        for owner in ("a", "a", "a", "b", "c", "b"):
+            await asker.ask(owner, size=4)
+        room.release()
+        for _ in range(6):
+            await turn()
+            for task in list(asker.tasks):
+                if task.done():
+                    task.result().release()
+                    asker.tasks.remove(task)
+        assert asker.given == ["a", "b", "c", "a", "b", "a"]
+
+    run(work)
+
+
+def test_an_owner_holds_no_more_than_half_while_another_waits() -> None:
+    async def work(budget: AnswerBudget) -> None:
+        asker = Asker(budget)
+        rooms = [await budget.room("a", 1) for _ in range(4)]
+        for _ in range(3):
+            await asker.ask("a")
+        await asker.ask("b", size=2)
+        rooms[0].release()
+        await turn()
+        assert asker.given == []  # a would hold 4 of 4 again
+        rooms[1].release()
+        await turn()
+        assert asker.given == ["b"]
+        await asker.stop()
+
+    run(work)
+
+
+def test_an_owner_may_hold_all_of_it_while_nobody_else_asks() -> None:
+    async def work(budget: AnswerBudget) -> None:
+        for _ in range(4):
+            await asyncio.wait_for(budget.room("a", 1), 5)
+
+    run(work)
+
+
+def test_a_request_that_is_given_up_leaves_the_queue_and_its_room() -> None:
+    async def work(budget: AnswerBudget) -> None:
+        asker = Asker(budget)
+        room = await budget.room("a", 4)
+        gone, given, last = [await asker.ask(owner, size=4) for owner in ("b", "c", "d")]
+        gone.cancel()
+        await turn()
+        room.release()  # c is given it, and cancelled before it can run
+        given.cancel()
+        await asyncio.wait_for(last, 5)
+        assert asker.given == ["d"]
+
+    run(work)
+
+
+def test_an_answer_gives_back_what_it_does_not_need() -> None:
+    async def work(budget: AnswerBudget) -> None:
+        room = await budget.room("a", 4)
+        asker = Asker(budget)
+        waiting = await asker.ask("b", size=3)
+        room.fit(1)
+        await asyncio.wait_for(waiting, 5)
+
+    run(work)
+
+
+def test_keys_of_a_workspace_are_one_owner_once_they_are_known() -> None:
+    owners = Owners()
+    first, second = ({"HTTP_X_API_KEY": key, "REMOTE_ADDR": "127.0.0.1"} for key in ("k1", "k2"))
+    assert owners.of(first) != owners.of(second)
+    for environ in (first, second):
+        owners.learn(environ | {"evermuse.owner": "workspace 1"})
+    assert owners.of(first) == owners.of(second) == "workspace 1"
