@@ -1,8 +1,7 @@
-"""Who may send (workspaces, products, projects, keys) and what was sent (batches, payloads, idempotency keys)."""
+"""Who may send (workspaces, products, projects, keys) and what was sent (batches, idempotency keys)."""
 
 from typing import ClassVar
 
-from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex
 from django.core.validators import RegexValidator
 from django.db import models
@@ -185,27 +184,6 @@ class Batch(models.Model):
     def public_id(self) -> str:
         """The ``batchId`` of the API."""
         return public_ids.of_batch(self.id)
-
-
-class Payload(models.Model):
-    """The decompressed body of an accepted request, zstd-compressed (`lake.frames`): what the worker lands.
-
-    Records of the index point into it, so that it lives as long as its batch.
-    """
-
-    class Media(models.TextChoices):
-        JSON = "application/json"
-        NDJSON = "application/x-ndjson"
-
-    # Not checked by the database: one statement inserts both, and a check would lock the batch's row again each time.
-    batch = models.OneToOneField(Batch, models.CASCADE, primary_key=True, related_name="payload", db_constraint=False)
-    media_type = models.CharField(max_length=24, choices=Media.choices)
-    query = models.CharField(max_length=64, default="", blank=True)
-    size = models.PositiveIntegerField(help_text="Bytes before compression.")
-    frames = ArrayField(
-        models.IntegerField(), default=list, db_default=[], help_text="Where each zstd frame ends; empty: it is one."
-    )
-    content = models.BinaryField()
 
 
 class IdempotencyKey(models.Model):

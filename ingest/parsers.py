@@ -7,10 +7,10 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 from msgspec.structs import astuple
 
-from ingest.models import Payload
 from ingest.refusals import Refusal, invalid_body
 from lake import json_syntax, json_text
 from lake.json_text import JsonText
+from lake.models import Payload
 
 MAX_RECORDS = 1000
 

@@ -24,7 +24,7 @@ WITH batch AS (
   SELECT %s, %s, %s, %s, %s, clock_timestamp(), %s, %s, %s, %s, %s, 0, '', false, 0, 0, 0, %s
   RETURNING id
 ), payload AS (
-  INSERT INTO ingest_payload (batch_id, media_type, query, size, frames, content) SELECT id, %s, %s, %s, %s, %s FROM batch
+  INSERT INTO lake_payload (batch_id, media_type, query, size, frames, content) SELECT id, %s, %s, %s, %s, %s FROM batch
 )
 SELECT id FROM batch
 """
@@ -56,7 +56,7 @@ LIMIT 1
 # The next workspace's waiting batches, oldest first, that nobody else is looking at; a claim that ran out counts as its
 # worker's crash. A claim holds one workspace's alone: what its landing waits for delays no other's.
 WAITING = f"""
-SELECT id, record_count, coalesce((SELECT size FROM ingest_payload WHERE batch_id = batch.id), 0) AS size,
+SELECT id, record_count, coalesce((SELECT size FROM lake_payload WHERE batch_id = batch.id), 0) AS size,
   coalesce(claimed_until < statement_timestamp(), false) AS crashed, claimed_alone, crashes, lone_crashes, workspace_id
 FROM ingest_batch AS batch
 WHERE workspace_id = ({NEXT_WORKSPACE}) AND {_IS_WAITING}
@@ -94,7 +94,7 @@ UPDATE ingest_batch AS b SET claimed_until = statement_timestamp() + make_interv
 # What landing needs of claimed batches.
 INCOMING = """
 SELECT b.id, b.workspace_id, w.name, b.source, b.created_at, p.media_type, p.size, p.frames, p.content
-FROM ingest_batch b JOIN ingest_payload p ON p.batch_id = b.id JOIN ingest_workspace w ON w.id = b.workspace_id
+FROM ingest_batch b JOIN lake_payload p ON p.batch_id = b.id JOIN ingest_workspace w ON w.id = b.workspace_id
 WHERE b.id = ANY(%s::bigint[])
 """
 

@@ -21,7 +21,7 @@ SELECT w.batch_id, w.first, w.last, p.size, p.frames[w.first + 1 : w.last + 1], 
   substring(p.content FROM coalesce(p.frames[w.first], 0) + 1
     FOR coalesce(p.frames[w.last + 1], octet_length(p.content)) - coalesce(p.frames[w.first], 0))
 FROM unnest(%b::bigint[], %b::int[], %b::int[]) AS w (batch_id, first, last)
-JOIN ingest_payload p ON p.batch_id = w.batch_id
+JOIN lake_payload p ON p.batch_id = w.batch_id
 """
 
 

@@ -1,4 +1,4 @@
-"""What the lake holds: records (their current version), what was rejected, the objects, and each record's outcome."""
+"""What the lake holds: payloads, records (their current version), rejected records, objects, each record's outcome."""
 
 from typing import ClassVar
 
@@ -9,6 +9,29 @@ from django.db.models import F, Q
 
 from evermuse import public_ids
 from lake.frames import Place
+
+
+class Payload(models.Model):
+    """The decompressed body of an accepted request, compressed in zstd frames (`lake.frames`).
+
+    The worker lands it, and records of the index point into it. It lives as long as its batch.
+    """
+
+    class Media(models.TextChoices):
+        JSON = "application/json"
+        NDJSON = "application/x-ndjson"
+
+    # No constraint in the database: one statement inserts both rows, and each check would lock the batch's row again.
+    batch = models.OneToOneField(
+        "ingest.Batch", models.CASCADE, primary_key=True, related_name="payload", db_constraint=False
+    )
+    media_type = models.CharField(max_length=24, choices=Media.choices)
+    query = models.CharField(max_length=64, default="", blank=True)
+    size = models.PositiveIntegerField(help_text="Bytes before compression.")
+    frames = ArrayField(
+        models.IntegerField(), default=list, db_default=[], help_text="Where each zstd frame ends; empty: it is one."
+    )
+    content = models.BinaryField()
 
 
 class ArchivedObject(models.Model):

@@ -73,13 +73,12 @@ class RecordAdmin(PipelineAdmin):
         if not roles.may_see_payloads(request):
             # What a search finds tells what customers said as well as a page does.
             return queryset.none(), False
-        workspaces = Record._meta.get_field("workspace").related_model._default_manager.values_list("pk", flat=True)
         texts = dict.fromkeys(SEARCHED, wanted)
         try:
             texts["vendor"] = terms.vendor_id_of(wanted)
         except ValueError:
             del texts["vendor"]
-        any_term = [terms.term(pk, name, text) for pk in workspaces for name, text in texts.items()]
+        any_term = [terms.term(pk, name, text) for pk in record_search.workspace_ids() for name, text in texts.items()]
         return queryset.filter(pk__in=record_search.ids_of(any_term)), False
 
     def change_view(

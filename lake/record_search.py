@@ -15,6 +15,25 @@ CROSS JOIN LATERAL (SELECT id FROM lake_record WHERE terms @> ARRAY[wanted.term]
 """
 
 
+# Steps from each workspace to the next in the index, so that the cost grows with the workspaces and not with the records.
+WORKSPACES = """
+WITH RECURSIVE found (id) AS (
+  (SELECT workspace_id FROM lake_record ORDER BY workspace_id LIMIT 1)
+  UNION ALL
+  SELECT (SELECT workspace_id FROM lake_record WHERE workspace_id > found.id ORDER BY workspace_id LIMIT 1)
+  FROM found WHERE found.id IS NOT NULL
+)
+SELECT id FROM found WHERE id IS NOT NULL
+"""
+
+
+def workspace_ids() -> list[int]:
+    """Ids of the workspaces that have records."""
+    with connection.cursor() as cursor:
+        cursor.execute(WORKSPACES)
+        return [workspace_id for (workspace_id,) in cursor.fetchall()]
+
+
 def ids_of(terms: Sequence[int]) -> list[UUID]:
     """Ids of records that have one of these terms, `MOST` at most."""
     with transaction.atomic(), connection.cursor() as cursor:

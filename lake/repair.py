@@ -1,18 +1,33 @@
 """Repair: rows of the index put back for the batch that wrote them, without breaking "last accepted wins".
 
-A row is put back where none stands and the lineage knows of no later version, or where the batch's own row differs. Rows
-that another batch wrote stay; counts and outcomes too. What is put back counts as changed: readers that go on from what they
-saw get it again.
+A row is put back where it is missing and no later version is known, or where the batch's own row differs. Rows that another
+batch wrote stay as they are, and so do counts and outcomes. A restored row counts as changed, so that incremental readers
+get it again.
 """
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 import psycopg
 from django.db import connection
 
 from lake.index import CREATED, UPDATED, IndexedBatch, of_batches, of_rows
 
-# A version number that was lost with its row is counted again from the lineage. Terms are sorted to be compared: a record
-# may have a hundred thousand of them, and the operators @> and <@ look at every pair.
+# Batch ids in, the instants at which these batches were accepted out. Batches belong to a layer above this one.
+AcceptedAt = Callable[[Sequence[int]], Mapping[int, datetime]]
+
+EARLIER_WRITERS = "SELECT DISTINCT batch_id FROM lake_recordversion WHERE record_id = ANY(%(id)b::uuid[])"
+
+# A version number that was lost with its row is counted again from the earlier versions. Terms are sorted before they are
+# compared: a record may have a hundred thousand of them, and the operators @> and <@ look at every pair.
 REPAIR = """
+WITH past AS (
+  SELECT v.record_id, max(v.version) AS version, min(a.accepted_at) AS accepted_at
+  FROM lake_recordversion v
+  LEFT JOIN unnest(%(writer)b::bigint[], %(written_at)b::timestamptz[]) AS a (batch_id, accepted_at) USING (batch_id)
+  WHERE v.record_id = ANY(%(id)b::uuid[]) AND v.replaced_by_id <= (%(sequence)b::bigint[])[1]
+  GROUP BY v.record_id
+)
 INSERT INTO lake_record AS r (id, workspace_id, batch_id, sequence, version, type, product_id, event_at,
   first_accepted_at, updated_at, terms, digest, body_offset, body_size)
 SELECT i.id, (%(workspace_id)b::bigint[])[i.b], (%(sequence)b::bigint[])[i.b], (%(sequence)b::bigint[])[i.b],
@@ -21,11 +36,7 @@ SELECT i.id, (%(workspace_id)b::bigint[])[i.b], (%(sequence)b::bigint[])[i.b], (
   (%(terms)b::bigint[])[i.lo:i.hi], i.digest, i.body_offset, i.body_size
 FROM unnest(%(id)b::uuid[], %(b)b::int[], %(event_at)b::timestamptz[], %(lo)b::int[], %(hi)b::int[], %(digest)b::bytea[],
   %(body_offset)b::int[], %(body_size)b::int[]) AS i (id, b, event_at, lo, hi, digest, body_offset, body_size)
-CROSS JOIN LATERAL (
-  SELECT max(v.version) AS version, min(b.created_at) AS accepted_at
-  FROM lake_recordversion v JOIN ingest_batch b ON b.id = v.batch_id
-  WHERE v.record_id = i.id AND v.replaced_by_id <= (%(sequence)b::bigint[])[i.b]
-) AS past
+LEFT JOIN past ON past.record_id = i.id
 WHERE NOT EXISTS (
   SELECT 1 FROM lake_recordversion v WHERE v.record_id = i.id AND v.replaced_by_id > (%(sequence)b::bigint[])[i.b]
 )
@@ -41,10 +52,10 @@ WHERE r.batch_id = EXCLUDED.batch_id AND NOT (
 """
 
 
-def restore(batch: IndexedBatch, letters: str) -> int:
-    """Put back what is missing or damaged, in the caller's transaction; the number of rows written. Idempotent.
+def restore(batch: IndexedBatch, letters: str, accepted_at: AcceptedAt) -> int:
+    """Put back missing or damaged rows in the caller's transaction. Return the number of rows written. Idempotent.
 
-    ``letters``: the outcomes of the batch's landing. Only the records that it created or updated have a say.
+    ``letters``: the outcomes of the batch's landing. Only records that it created or updated are put back.
     """
     last = {record.key: record for record in batch.records if letters[record.index] in (CREATED, UPDATED)}
     if not last:
@@ -52,5 +63,8 @@ def restore(batch: IndexedBatch, letters: str) -> int:
     rows = [(1, last[key]) for key in sorted(last)]
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(REPAIR, {**of_batches([batch]), **of_rows([batch], rows)})
+        values = {**of_batches([batch]), **of_rows([batch], rows)}
+        written_at = accepted_at([batch_id for (batch_id,) in cursor.execute(EARLIER_WRITERS, values)])
+        values |= {"writer": list(written_at), "written_at": list(written_at.values())}
+        cursor.execute(REPAIR, values)
         return cursor.rowcount

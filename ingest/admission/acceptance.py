@@ -8,9 +8,10 @@ from evermuse import prepared
 from ingest import sql
 from ingest.admission.bodies import Body
 from ingest.clients.credentials import Credentials, parameters
-from ingest.models import Batch, Payload
+from ingest.models import Batch
 from lake import frames, rejections
 from lake.landing import Verdict
+from lake.models import Payload
 
 Status = Batch.Status
 

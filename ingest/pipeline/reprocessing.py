@@ -1,6 +1,8 @@
 """Reprocessing: a batch's archive object read again, and rows of the index that are missing or damaged put back."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from django.db import connection, transaction
 
@@ -45,9 +47,13 @@ def reprocess(batch_id: int) -> Result:
         cursor.execute("SET LOCAL lock_timeout = '2s'")
         at = horizon.draw(batch.workspace_id)
         indexed = IndexedBatch(batch_id, batch.workspace_id, batch.created_at, at, records)
-        restored = repair.restore(indexed, outcomes.letters)
+        restored = repair.restore(indexed, outcomes.letters, _accepted_at)
     log.info("batch.reprocessed", batch_id=public_ids.of_batch(batch_id), checked=len(lines), restored=restored)
     return Result(len(lines), restored)
+
+
+def _accepted_at(batch_ids: Sequence[int]) -> dict[int, datetime]:
+    return dict(Batch.objects.filter(pk__in=batch_ids).values_list("pk", "created_at"))
 
 
 def _landed(batch: Batch, letters: str) -> list[LandedRecord]:

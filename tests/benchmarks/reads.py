@@ -19,11 +19,11 @@ from django.test import Client  # noqa: E402
 from ingest.activity import rollup  # noqa: E402
 from ingest.activity.models import RollupState  # noqa: E402
 from ingest.clients import api_keys  # noqa: E402
-from ingest.models import Batch, Payload, Workspace  # noqa: E402
+from ingest.models import Batch, Workspace  # noqa: E402
 from lake import frames, index  # noqa: E402
 from lake.envelope import Envelope  # noqa: E402
 from lake.landing import LandedRecord, prepare  # noqa: E402
-from lake.models import Record  # noqa: E402
+from lake.models import Payload, Record  # noqa: E402
 from tests.benchmarks import data  # noqa: E402
 from tests.benchmarks.grown import Grown  # noqa: E402
 

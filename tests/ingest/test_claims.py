@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from evermuse import heartbeat
 from evermuse.errors import StoreUnavailable
-from ingest.models import Batch, Payload
+from ingest.models import Batch
 from ingest.pipeline import batches, leases, sweeper
 from ingest.pipeline import landing as pipeline
-from lake.models import BatchOutcomes, Record
+from lake.models import BatchOutcomes, Payload, Record
 from tests.http_client import ApiClient
 from tests.ingest.landing import outcomes, send_and_land, versions
 from tests.journeys.stack import until

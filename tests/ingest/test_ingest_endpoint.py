@@ -8,9 +8,9 @@ import pytest
 
 from evermuse.asgi_body import MAX_BODY_BYTES
 from ingest.admission import acceptance, bodies
-from ingest.models import Batch, Payload
+from ingest.models import Batch
 from ingest.parsers import MAX_RECORDS
-from lake.models import RejectedRecord
+from lake.models import Payload, RejectedRecord
 from tests.counted_zlib import CountedZlib
 from tests.http_client import NDJSON, ApiClient, gzipped
 from tests.records import record

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 import zstandard
 
-from ingest.models import Batch, Payload, Product, Project, Workspace
+from ingest.models import Batch, Product, Project, Workspace
 from ingest.pipeline import landing as pipeline
 from lake import object_store
 from lake.landing import LandedRecord
-from lake.models import ArchivedObject, Record
+from lake.models import ArchivedObject, Payload, Record
 from tests.http_client import NDJSON, ApiClient, lines
 from tests.ingest.landing import data_of, outcomes, send_and_land, versions
 from tests.records import record

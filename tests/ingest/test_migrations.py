@@ -77,6 +77,11 @@ def test_records_are_found_in_the_payloads_of_their_batches(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         fill(connection)
         manage(dsn, "migrate", "--verbosity", "0")
+        # A process of the version before still accepts, under the table's old name.
+        connection.execute(
+            "INSERT INTO ingest_payload (batch_id, media_type, query, size, frames, content) VALUES (6, 'x', '', 1, '{}', '')"
+        )
+        assert connection.execute("SELECT batch_id FROM lake_payload ORDER BY 1").fetchall() == [(5,), (6,)]
         places = connection.execute("SELECT id, body_offset, body_size FROM lake_record ORDER BY id").fetchall()
     body = b"[" + b", ".join(SENT) + b"]"
     assert [(key, body[at : at + size]) for key, at, size in places] == [(KEYS[0], SENT[2]), (KEYS[1], SENT[1])]

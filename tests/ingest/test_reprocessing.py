@@ -53,12 +53,14 @@ def test_a_later_version_stays_and_only_its_own_batch_brings_it_back(api: ApiCli
     second = send_and_land(api, [versions("2")])
     assert reprocess(number(first)).restored == 0
     assert Record.objects.get().batch_id == number(second)
+    first_accepted_at = Record.objects.get().first_accepted_at
     Record.objects.all().delete()
     assert reprocess(number(first)).restored == 0
     assert not Record.objects.exists()
     assert reprocess(number(second)).restored == 1
     row = Record.objects.get()
     assert (row.version, row.batch_id, b'"2"' in data_of(row)) == (2, number(second), True)
+    assert row.first_accepted_at == first_accepted_at
 
 
 @pytest.mark.parametrize("content", [b"another object", None])

@@ -55,7 +55,7 @@ def judge(stack: Stack, load: Load) -> Verdict:
 
 def _payloads(stack: Stack, workspace_id: int) -> dict[str, list[dict[str, Any]]]:
     rows = stack.rows(
-        "SELECT b.id, p.content, p.frames, p.size FROM ingest_batch b JOIN ingest_payload p ON p.batch_id = b.id "
+        "SELECT b.id, p.content, p.frames, p.size FROM ingest_batch b JOIN lake_payload p ON p.batch_id = b.id "
         "WHERE b.workspace_id = %s ORDER BY b.id",
         workspace_id,
     )

@@ -7,9 +7,10 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.models import Batch, Payload, Workspace
+from ingest.models import Batch, Workspace
 from lake import frames
 from lake.frames import FRAME_BYTES, Place
+from lake.models import Payload
 
 BODIES = st.one_of(
     st.binary(max_size=200),

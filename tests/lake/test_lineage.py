@@ -1,5 +1,7 @@
 """Lineage: a version that is replaced leaves a row behind; what is written once leaves none."""
 
+from uuid import UUID
+
 from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
@@ -10,6 +12,10 @@ from lake.models import Record, RecordVersion
 from tests.http_client import ApiClient
 from tests.ingest.landing import outcomes, send_and_land, versions
 from tests.records import record
+
+
+def _columns(row: Record) -> dict[str, object]:
+    return {column.attname: getattr(row, column.attname) for column in Record._meta.concrete_fields}
 
 
 def number(batch_id: str) -> int:
@@ -47,6 +53,16 @@ def test_the_page_of_a_record_shows_how_it_came_and_the_versions_before(api: Api
     assert second in page
     assert "<summary>The bytes of the request</summary>" in page
     assert "&quot;_schema_version&quot;: &quot;1.0.0&quot;" in page
+
+
+def test_the_search_looks_in_every_workspace_that_has_records(api: ApiClient) -> None:
+    assert record_search.workspace_ids() == []
+    send_and_land(api, [record()])
+    shown = Record.objects.get()
+    Record.objects.bulk_create(
+        Record(**{**_columns(shown), "id": UUID(int=n), "workspace_id": shown.workspace_id + n // 2}) for n in range(6)
+    )
+    assert record_search.workspace_ids() == [shown.workspace_id + n for n in range(3)]
 
 
 def test_a_search_finds_records_by_what_they_name_exactly(api: ApiClient, client: Client) -> None:
