@@ -1,7 +1,6 @@
 """Fetching one file: claim ▸ download ▸ check ▸ store ▸ settle. Expected outcomes are values; the fence guards the end."""
 
 import dataclasses
-import random
 import threading
 import time
 
@@ -18,15 +17,12 @@ from attachments.queue import claims, crashes, registration
 from attachments.queue.claims import Claim, Stored, leases
 from attachments.queue.slots import Slots
 from attachments.transfer import Fetch
-from evermuse import heartbeat, logs, public_ids, wake
+from evermuse import heartbeat, logs, public_ids, retry_policy, wake
 from evermuse.errors import LeaseLost, StoreUnavailable
 from lake import object_store
 
 log = logs.get(__name__)
 
-# Waits before the next attempt: 3 s, 6 s, 12 s …, each with up to half of it added or taken off.
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 3.0, 60.0
-STORE_WAIT_SECONDS = 5.0
 # A task goes on for this long while files wait, then makes room.
 TASK_SECONDS = 20.0
 
@@ -104,9 +100,8 @@ def _attempt(claim: Claim, transfer: Transfer) -> bool:
     except StoreUnavailable as error:
         failure = transfer.stopped or Failure("STORE_UNAVAILABLE", f"the object store: {error}", is_transient=True)
         log.warning("attachment.store_away", attachment_id=public_ids.of_attachment(claim.id), error=str(error)[:200])
-        return claims.fail(
-            claim, failure, received=transfer.bytes_read, wait=STORE_WAIT_SECONDS, is_counted=False, leftovers=True
-        )
+        wait = retry_policy.DOWNLOAD_STORE.backoff(claim.attempts)
+        return claims.fail(claim, failure, received=transfer.bytes_read, wait=wait, is_counted=False, leftovers=True)
     finally:
         fetch.close()
     uri, is_settled = claims.complete(
@@ -160,15 +155,12 @@ def _settle_failure(fetch: Fetch, failure: Failure) -> bool:
 def next_wait(claim: Claim, failure: Failure) -> float | None:
     """Seconds until the next attempt; None when there is none: a final reason, or attempts or time used up.
 
-    ``Retry-After`` lengthens the wait, clamped to two minutes and to what is left of the window.
+    ``Retry-After`` lengthens the wait within the policy's limits (`evermuse.retry_policy`).
     """
-    if not failure.is_transient or claim.attempts >= settings.EVERMUSE_ATTACHMENT_MAX_ATTEMPTS:
+    if not failure.is_transient:
         return None
-    left: float = settings.EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS - claim.window_seconds
-    wait: float = min(FIRST_WAIT_SECONDS * 2 ** (claim.attempts - 1), LONGEST_WAIT_SECONDS) * random.uniform(0.5, 1.5)  # noqa: S311
-    if wait > left:
-        return None
-    return min(max(wait, min(failure.retry_after or 0.0, claims.LONGEST_WAIT_SECONDS)), left)
+    policy = retry_policy.downloads()
+    return policy.wait(claim.attempts, asked=failure.retry_after or 0.0, elapsed=claim.window_seconds)
 
 
 def _clean_up(claim: Claim, uri: str) -> None:

@@ -77,7 +77,7 @@ FROM (
   FROM ingest_batch WHERE id = ANY(%(ids)s)
 ) AS batch
 WHERE id = batch.old_id
-RETURNING id, claim_token
+RETURNING id, claim_token, attempts
 """
 
 # Without waiting: what is locked lands at this moment. What was given back has no lease any more.
@@ -104,14 +104,17 @@ UPDATE ingest_batch SET status = 'FAILED', claimed_until = NULL, claim_token = c
 WHERE id = ANY(%s) AND status = 'LANDING'
 """
 
-# Give a claim back before its end. With a crash it will be claimed alone; after a crash alone it waits ten times as long, so
-# that a fault of ours that passes does not use up its few tries.
+# Give claims back before their end. After a crash a batch will be claimed alone; after a crash alone it has a wait of its own.
 RELEASE = """
-UPDATE ingest_batch SET claimed_until = NULL,
-  not_before = statement_timestamp() + make_interval(secs => %s * CASE WHEN %s AND claimed_alone THEN 10 ELSE 1 END),
-  failure = %s, crashes = crashes + %s::int, lone_crashes = lone_crashes + (%s AND claimed_alone)::int
-WHERE status = 'LANDING' AND (id, claim_token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[]))
-RETURNING id
+UPDATE ingest_batch AS b SET claimed_until = NULL,
+  not_before = statement_timestamp()
+    + make_interval(secs => CASE WHEN %(crashed)s AND b.claimed_alone THEN n.lone_wait ELSE n.wait END),
+  failure = %(reason)s, crashes = b.crashes + %(crashed)s::int,
+  lone_crashes = b.lone_crashes + (%(crashed)s AND b.claimed_alone)::int
+FROM unnest(%(ids)s::bigint[], %(tokens)s::bigint[], %(waits)s::float8[], %(lone_waits)s::float8[])
+  AS n (id, token, wait, lone_wait)
+WHERE b.status = 'LANDING' AND b.id = n.id AND b.claim_token = n.token
+RETURNING b.id
 """
 
 # The fence: only those whose claim still stands, locked until the transaction ends, in the order of their key.

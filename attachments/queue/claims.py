@@ -20,7 +20,7 @@ from attachments.models import DownloadAttempt
 from attachments.queue import completions, lanes
 from attachments.queue.completions import Completion
 from attachments.queue.together import Together
-from evermuse import logs, prepared
+from evermuse import logs, prepared, retry_policy
 from evermuse.errors import LeaseLost
 
 log = logs.get(__name__)
@@ -28,8 +28,6 @@ log = logs.get(__name__)
 LOST = Failure("LEASE_LOST", "another worker has taken over", is_transient=True)
 MAX_MESSAGE = 500
 MAX_CRASHES = 10
-# No file waits longer than this for its next attempt: Retry-After is clamped to it.
-LONGEST_WAIT_SECONDS = 120.0
 # A host that asks for a pause gets one, all of its files together; the file that was refused may have to wait longer.
 MAX_HOST_HOLD_SECONDS = 15.0
 
@@ -186,9 +184,10 @@ def take_back() -> tuple[list[int], set[int]]:
         "message": "the worker died or lost its connection during the download",
     }
     with connection.cursor() as cursor:
-        cursor.execute(sql.PULL_FORWARD, [LONGEST_WAIT_SECONDS])
-        longest = max(MAX_HOST_HOLD_SECONDS, lanes.BREAKER_HOLD_SECONDS)
-        cursor.execute(sql.PULL_LANES_FORWARD, {"hold": longest, "wait": LONGEST_WAIT_SECONDS})
+        longest_wait = retry_policy.furthest(retry_policy.downloads(), retry_policy.DOWNLOAD_STORE)
+        cursor.execute(sql.PULL_FORWARD, [longest_wait])
+        longest_hold = max(MAX_HOST_HOLD_SECONDS, lanes.BREAKER_HOLD_SECONDS)
+        cursor.execute(sql.PULL_LANES_FORWARD, {"hold": longest_hold, "wait": longest_wait})
         cursor.execute(sql.TAKE_BACK, parameters)
         rows = cursor.fetchall()
     return [row[0] for row in rows], {row[1] for row in rows if row[2]}

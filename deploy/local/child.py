@@ -9,7 +9,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.2, 10.0
+from evermuse import retry_policy
+
 # Having lived this long, it counts as sound: the next wait is short again.
 SOUND_SECONDS = 20.0
 # glibc gives the memory of each large body back to the kernel and asks for it again at the next one, page by page; so
@@ -95,7 +96,7 @@ class Child:
                 end_group(self._process.pid)
 
     def _keep_running(self) -> None:
-        wait = FIRST_WAIT_SECONDS
+        ends = 0
         while True:
             began = time.monotonic()
             with self._lock:
@@ -111,11 +112,11 @@ class Child:
             reader.join(2.0)
             if self._stopping.is_set():
                 return
-            wait = FIRST_WAIT_SECONDS if time.monotonic() - began >= SOUND_SECONDS else wait
+            ends = 1 if time.monotonic() - began >= SOUND_SECONDS else ends + 1
+            wait = retry_policy.RESTARTS.backoff(ends)
             self._log(f"ended ({_told(code)}); starting it again in {wait:.1f} s")
             if self._stopping.wait(wait):
                 return
-            wait = min(wait * 2, LONGEST_WAIT_SECONDS)
 
     def _open(self) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -15,7 +15,8 @@ from django.db import connection, transaction
 from django.db.backends.utils import CursorWrapper
 from django.db.models import F, Max
 
-from evermuse import logs, prepared, public_ids
+from evermuse import logs, prepared, public_ids, retry_policy
+from evermuse.retry_policy import RetryPolicy
 from ingest import sql
 from ingest.models import Batch, Workspace
 from lake import frames, horizon
@@ -28,8 +29,6 @@ log = logs.get(__name__)
 CLAIM_BATCHES, CLAIM_RECORDS, CLAIM_BYTES = 64, 2000, 8 * 1024 * 1024
 # Crashes while claimed alone before a batch is given up. Each may cost a hang and a lease.
 MAX_LONE_CRASHES = 3
-# No fault makes a batch wait longer than this before it is claimed again.
-LONGEST_DELAY_SECONDS = 30.0
 # An open landing that is older is looked at: does any of its batches still land?
 FORGOTTEN_SECONDS = 60.0
 
@@ -41,12 +40,14 @@ class Claim:
     """A batch that this worker may land until its lease ends; ``token`` is the fence in every final UPDATE.
 
     ``at``: the instant of the landing, which all batches that were claimed together share (`lake.horizon`).
+    ``attempts``: claims of the batch, this one included.
     """
 
     batch_id: int
     token: int
     workspace_id: int
     at: datetime
+    attempts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def waiting(limit: int) -> list[int]:
 
 
 def _plausible() -> dict[str, float]:
-    return {"lease": settings.EVERMUSE_LEASE_SECONDS, "longest_delay": LONGEST_DELAY_SECONDS}
+    return {"lease": settings.EVERMUSE_LEASE_SECONDS, "longest_delay": retry_policy.furthest(*retry_policy.LANDING)}
 
 
 class _Turn:
@@ -176,7 +177,7 @@ def _claim(cursor: CursorWrapper, found: Sequence[tuple[Any, ...]]) -> list[Clai
     tokens = sorted(cursor.fetchall())
     # Last: its lock makes other claims of the workspace wait until the commit.
     at = horizon.begin(workspace_id, chosen)
-    return [Claim(batch_id, token, workspace_id, at) for batch_id, token in tokens]
+    return [Claim(batch_id, token, workspace_id, at, attempts) for batch_id, token, attempts in tokens]
 
 
 def renew(claims: Sequence[Claim]) -> None:
@@ -186,21 +187,18 @@ def renew(claims: Sequence[Claim]) -> None:
         cursor.execute(sql.RENEW, [ids, tokens, settings.EVERMUSE_LEASE_SECONDS])
 
 
-def release(claims: Sequence[Claim], *, delay: float, reason: str, crashed: bool = False) -> None:
-    """Give claims back before their lease ends; the batches wait ``delay`` seconds. ``crashed``: claim them alone."""
+def release(claims: Sequence[Claim], *, policy: RetryPolicy, reason: str, crashed: bool = False) -> None:
+    """Give claims back before their lease ends; the batches wait by the policy. ``crashed``: claim them alone."""
+    parameters: dict[str, Any] = {
+        "crashed": crashed,
+        "reason": reason.replace("\0", "")[:500],
+        "ids": [c.batch_id for c in claims],
+        "tokens": [c.token for c in claims],
+        "waits": [policy.backoff(c.attempts) for c in claims],
+        "lone_waits": [retry_policy.LANDING_LONE_FAULT.backoff(c.attempts) for c in claims],
+    }
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
-            sql.RELEASE,
-            [
-                delay,
-                crashed,
-                reason.replace("\0", "")[:500],
-                crashed,
-                crashed,
-                [c.batch_id for c in claims],
-                [c.token for c in claims],
-            ],
-        )
+        cursor.execute(sql.RELEASE, parameters)
         released = {row[0] for row in cursor.fetchall()}
         _end_landing([claim for claim in claims if claim.batch_id in released])
 

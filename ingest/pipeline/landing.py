@@ -19,7 +19,7 @@ from typing import Any
 from django.db import OperationalError, transaction
 
 from attachments.queue import registration
-from evermuse import logs, public_ids, wake
+from evermuse import logs, public_ids, retry_policy, wake
 from evermuse.errors import StoreUnavailable
 from ingest import parsers
 from ingest.clients import catalog
@@ -32,7 +32,6 @@ from lake.landing import LandedRecord, Verdict, examine, prepare
 
 log = logs.get(__name__)
 
-STORE_DELAY_SECONDS, DATABASE_DELAY_SECONDS, FAULT_DELAY_SECONDS = 5.0, 1.0, 1.0
 # A landing task runs this long at most before it makes room for a stop.
 TASK_SECONDS = 5.0
 _uploads = ThreadPoolExecutor(16, thread_name_prefix="archive")
@@ -73,11 +72,13 @@ def land(claims: Sequence[Claim]) -> int:
             done = _commit(ready) if ready else []
     except OperationalError as error:
         log.warning("landing.database_fault", error=str(error).strip()[:200], batches=len(claims))
-        batches.release(claims, delay=DATABASE_DELAY_SECONDS, reason=f"database: {error}")
+        batches.release(claims, policy=retry_policy.LANDING_DATABASE, reason=f"database: {error}")
         return 0
     except Exception as error:
         log.exception("landing.failed", batch_ids=[public_ids.of_batch(c.batch_id) for c in claims])
-        batches.release(claims, delay=FAULT_DELAY_SECONDS, reason=f"{type(error).__name__}: {error}", crashed=True)
+        batches.release(
+            claims, policy=retry_policy.LANDING_FAULT, reason=f"{type(error).__name__}: {error}", crashed=True
+        )
         return 0
     advance(done)
     return len(done)
@@ -121,7 +122,7 @@ def _archive(landings: Sequence[Landing]) -> list[Landing]:
             ready.append(landing)
         except StoreUnavailable as error:
             log.warning("landing.store_away", batch_id=landing.batch.public_id, error=str(error)[:200])
-            batches.release([landing.claim], delay=STORE_DELAY_SECONDS, reason=f"object store: {error}")
+            batches.release([landing.claim], policy=retry_policy.LANDING_STORE, reason=f"object store: {error}")
     return ready
 
 

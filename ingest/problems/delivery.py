@@ -19,7 +19,7 @@ from django.db import connection
 from django.utils import timezone
 
 from attachments.fetch.watch import watchdog
-from evermuse import logs
+from evermuse import logs, retry_policy
 from ingest.activity import pointers
 from ingest.problems import explanations, sql
 from ingest.problems.models import Alert
@@ -31,9 +31,6 @@ AT_ONCE = 4
 LEASE_SECONDS = 120.0
 # The webhook's whole exchange, and one wait for its socket.
 DEADLINE_SECONDS, SOCKET_SECONDS = 8.0, 5.0
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 10.0, 3600.0
-# About two and a half days.
-MAX_ATTEMPTS = 70
 
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, smtplib.SMTPException, ValueError)
 
@@ -77,8 +74,8 @@ def _take() -> list[tuple[int, str, str, dict[str, Any], int]]:
 
 
 def _note_failure(alert_id: int, attempts: int, error: Exception) -> None:
-    wait = min(FIRST_WAIT_SECONDS * 2 ** min(attempts - 1, 20), LONGEST_WAIT_SECONDS)
-    following = timezone.now() + timedelta(seconds=wait) if attempts < MAX_ATTEMPTS else None
+    wait = retry_policy.ALERTS.wait(attempts)
+    following = None if wait is None else timezone.now() + timedelta(seconds=wait)
     text = f"{type(error).__name__}: {error}".replace("\0", "\ufffd")[:300]
     Alert.objects.filter(pk=alert_id, attempts=attempts).update(next_attempt_at=following, last_error=text)
     log.warning("alert.not_sent", alert_id=alert_id, attempts=attempts, error=text, is_last=following is None)

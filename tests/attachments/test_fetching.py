@@ -186,7 +186,7 @@ def test_waits_grow_honour_retry_after_and_end_with_the_window() -> None:
     asked = Failure("HTTP_429", "", is_transient=True, retry_after=60)
     absurd = Failure("HTTP_429", "", is_transient=True, retry_after=86_400)
     assert fetching.next_wait(claim_of(1), asked) == 60
-    assert fetching.next_wait(claim_of(1), absurd) == claims.LONGEST_WAIT_SECONDS
+    assert fetching.next_wait(claim_of(1), absurd) == 120
     assert fetching.next_wait(claim_of(3, window=200), absurd) == 40
 
 

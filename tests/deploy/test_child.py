@@ -8,9 +8,10 @@ from typing import Any
 import psutil
 import pytest
 
-from deploy.local import child
 from deploy.local.child import Child
 from deploy.local.supervisor import file_log
+from evermuse import retry_policy
+from evermuse.retry_policy import RetryPolicy
 from tests.journeys.stack import lives, until
 
 
@@ -37,8 +38,7 @@ def program(text: str, lines: list[str], pids: list[int], **options: Any) -> Chi
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(child, "FIRST_WAIT_SECONDS", 0.01)
-    monkeypatch.setattr(child, "LONGEST_WAIT_SECONDS", 0.04)
+    monkeypatch.setattr(retry_policy, "RESTARTS", RetryPolicy(first=0.01, longest=0.04))
     yield
 
 
@@ -54,8 +54,7 @@ def test_it_is_started_again_for_ever_with_a_growing_wait(quick: None, lines: li
 
 
 def test_the_wait_doubles_up_to_the_longest(monkeypatch: pytest.MonkeyPatch, lines: list[str], pids: list[int]) -> None:
-    monkeypatch.setattr(child, "FIRST_WAIT_SECONDS", 0.1)
-    monkeypatch.setattr(child, "LONGEST_WAIT_SECONDS", 0.3)
+    monkeypatch.setattr(retry_policy, "RESTARTS", RetryPolicy(first=0.1, longest=0.3))
     kept = program("pass", lines, pids)
     kept.start()
     until(lambda: len(lines) >= 4, "four ends were told")

@@ -1,11 +1,15 @@
 """Landing in-process: the service that a worker's task calls."""
 
+from evermuse.retry_policy import RetryPolicy
 from ingest.pipeline import landing as pipeline
 from lake import frames
 from lake.models import Record
 from lake.reading import stored as read
 from tests.http_client import ApiClient
 from tests.records import record
+
+# A wait that is over at once.
+AT_ONCE = RetryPolicy(first=1e-6, longest=1e-6)
 
 
 def send_and_land(api: ApiClient, body: object, **options: str) -> str:

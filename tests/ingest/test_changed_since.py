@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from evermuse import retry_policy
 from ingest.clients import api_keys, workspaces
 from ingest.models import Batch, Workspace
 from ingest.pipeline import batches, reprocessing
@@ -23,7 +24,7 @@ from ingest.pipeline import landing as pipeline
 from ingest.pipeline.batches import Claim
 from lake.models import ChangeClock, OpenLanding, Record
 from tests.http_client import ApiClient
-from tests.ingest.landing import send_and_land, versions
+from tests.ingest.landing import AT_ONCE, send_and_land, versions
 from tests.ingest.reader import Reader, stored
 from tests.journeys.stack import until
 from tests.records import record
@@ -210,9 +211,9 @@ def test_what_is_given_back_holds_nothing_back(api: ApiClient) -> None:
         api.post(record())
     claims = batches.claim()
     send_and_land(api, record())
-    batches.release(claims[:1], delay=5, reason="the store is away")
+    batches.release(claims[:1], policy=retry_policy.LANDING_STORE, reason="the store is away")
     assert reader.read() == set()
-    batches.release(claims[1:], delay=5, reason="the store is away", crashed=True)
+    batches.release(claims[1:], policy=retry_policy.LANDING_STORE, reason="the store is away", crashed=True)
     assert len(reader.read()) == 1
 
 
@@ -345,7 +346,7 @@ class Interleavings(RuleBasedStateMachine):
             claims = self.claims[data.draw(st.integers(0, len(self.claims) - 1))]
             some = data.draw(st.sets(st.sampled_from(claims)))
             if some:
-                batches.release(list(some), delay=0, reason="", crashed=crashed)
+                batches.release(list(some), policy=AT_ONCE, reason="", crashed=crashed)
 
     @rule()
     def leases_run_out(self) -> None:

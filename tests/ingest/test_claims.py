@@ -16,7 +16,7 @@ from ingest.pipeline import batches, leases, sweeper
 from ingest.pipeline import landing as pipeline
 from lake.models import BatchOutcomes, Payload, Record
 from tests.http_client import ApiClient
-from tests.ingest.landing import outcomes, send_and_land, versions
+from tests.ingest.landing import AT_ONCE, outcomes, send_and_land, versions
 from tests.journeys.stack import until
 from tests.records import record
 
@@ -90,7 +90,7 @@ def test_one_that_hangs_ends_its_process_and_loses_its_claims(api: ApiClient, mo
 def test_what_was_given_back_or_taken_over_is_not_renewed(api: ApiClient) -> None:
     api.post(record())
     stale = batches.claim()
-    batches.release(stale, delay=0, reason="")
+    batches.release(stale, policy=AT_ONCE, reason="")
     batches.renew(stale)
     assert Batch.objects.get().claimed_until is None
     fresh = batches.claim()
@@ -124,7 +124,7 @@ def test_a_stale_release_does_not_free_the_new_claim(api: ApiClient) -> None:
     stale = batches.claim()
     expire()
     batches.claim()
-    batches.release(stale, delay=0, reason="late")
+    batches.release(stale, policy=AT_ONCE, reason="late")
     assert batches.claim() == []
 
 

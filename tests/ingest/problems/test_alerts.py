@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from http.client import HTTPConnection
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
 
+from evermuse import retry_policy
 from ingest.models import Batch
 from ingest.pipeline import landing as pipeline
 from ingest.problems import alerts, checks, collector, delivery, sweeper
@@ -182,7 +184,7 @@ def test_a_redirect_is_not_followed(api: ApiClient, hook: Webhook) -> None:
 def test_after_the_last_attempt_an_alert_is_given_up(
     api: ApiClient, hook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "MAX_ATTEMPTS", 1)
+    monkeypatch.setattr(retry_policy, "ALERTS", replace(retry_policy.ALERTS, max_attempts=1))
     hook.status = 500
     fail(api, "a")
     alerts.tell_new_problems()

@@ -1,0 +1,46 @@
+"""Waits of landing: each as long as its policy says, for every worker and the sweeper."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from evermuse import retry_policy
+from evermuse.errors import StoreUnavailable
+from evermuse.retry_policy import RetryPolicy
+from ingest.models import Batch
+from ingest.pipeline import batches
+from ingest.pipeline import landing as pipeline
+from tests.http_client import ApiClient
+from tests.records import record
+
+AN_HOUR = 3600.0
+
+
+def test_a_longer_wait_for_the_object_store_is_waited_for_by_every_worker(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("it is away")
+
+    monkeypatch.setattr(retry_policy, "LANDING_STORE", RetryPolicy(first=AN_HOUR, longest=AN_HOUR))
+    monkeypatch.setattr(retry_policy, "LANDING", (retry_policy.LANDING_STORE,))
+    monkeypatch.setattr("lake.archive.store", away)
+    api.post(record())
+    pipeline.land_waiting()
+    assert Batch.objects.get().not_before > timezone.now() + timedelta(minutes=59)  # type: ignore[operator]
+    assert batches.waiting(8) == []
+    assert batches.claim() == []
+
+
+def test_a_growing_wait_for_landing_grows_with_the_claims_of_a_batch(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry_policy, "LANDING_STORE", RetryPolicy(first=100, longest=1000))
+    api.post(record())
+    waits = []
+    for _ in range(3):
+        Batch.objects.update(not_before=None)
+        batches.release(batches.claim(), policy=retry_policy.LANDING_STORE, reason="the store is away")
+        waits.append(round((Batch.objects.get().not_before - timezone.now()).total_seconds(), -1))  # type: ignore[operator]
+    assert waits == [100, 200, 400]
