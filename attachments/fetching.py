@@ -14,7 +14,7 @@ from attachments.fetch.url_policy import host_of
 from attachments.fetch.watch import Transfer, watchdog
 from attachments.models import Attachment
 from attachments.queue import claims, crashes, registration
-from attachments.queue.claims import Claim, Stored, leases
+from attachments.queue.claims import DownloadClaim, Stored, leases
 from attachments.queue.slots import Slots
 from attachments.transfer import Fetch
 from evermuse import heartbeat, logs, public_ids, retry_policy, wake
@@ -69,7 +69,7 @@ def _end_hung_process() -> None:
 watchdog.on_hang = _end_hung_process
 
 
-def fetch_one(claim: Claim) -> None:
+def fetch_one(claim: DownloadClaim) -> None:
     """Bring a claimed file to COMPLETE, FAILED, or back to PENDING with the time of its next attempt."""
     seconds = settings.EVERMUSE_ATTACHMENT_DEADLINE_SECONDS
     with watchdog.watching(seconds=seconds) as transfer, leases.holding(claim, transfer), slots.using(claim, transfer):
@@ -90,7 +90,7 @@ def fetch_one(claim: Claim) -> None:
         wake.publish(wake.ADVANCE, [claim.batch_id])
 
 
-def _attempt(claim: Claim, transfer: Transfer) -> bool:
+def _attempt(claim: DownloadClaim, transfer: Transfer) -> bool:
     """One attempt with its settlement; whether the batch is settled."""
     fetch = Fetch(claim, transfer)
     try:
@@ -152,7 +152,7 @@ def _settle_failure(fetch: Fetch, failure: Failure) -> bool:
     return is_settled
 
 
-def next_wait(claim: Claim, failure: Failure) -> float | None:
+def next_wait(claim: DownloadClaim, failure: Failure) -> float | None:
     """Seconds until the next attempt; None when there is none: a final reason, or attempts or time used up.
 
     ``Retry-After`` lengthens the wait within the policy's limits (`evermuse.retry_policy`).
@@ -163,7 +163,7 @@ def next_wait(claim: Claim, failure: Failure) -> float | None:
     return policy.wait(claim.attempts, asked=failure.retry_after or 0.0, elapsed=claim.window_seconds)
 
 
-def _clean_up(claim: Claim, uri: str) -> None:
+def _clean_up(claim: DownloadClaim, uri: str) -> None:
     """The workspace held the same content already: this copy goes. What fails here is the sweeper's."""
     try:
         storage.remove(object_store.key_of(uri))

@@ -227,10 +227,10 @@ class UploadIntent(models.Model):
     """
 
     workspace = models.ForeignKey("ingest.Workspace", models.PROTECT, related_name="+", db_index=False)
-    api_key = models.ForeignKey(
-        "ingest.ApiKey", models.SET_NULL, null=True, related_name="+", db_index=False,
-        help_text="The intent ends with the key that made it.",
-    )  # fmt: skip
+    api_key = models.ForeignKey("ingest.ApiKey", models.SET_NULL, null=True, related_name="+", db_index=False)
+    key_ends_at = models.DateTimeField(
+        null=True, help_text="When the API key that made it expires or was revoked: from then on nobody can claim it."
+    )
     token = models.CharField(max_length=64, unique=True)
     filename = models.TextField(default="", blank=True)
     mime_type = models.TextField(default="", blank=True)

@@ -15,7 +15,7 @@ from django.db import DatabaseError, connection
 from attachments import sql
 from attachments.fetch.download import Place
 from attachments.fetch.storage import Upload
-from attachments.queue.claims import Claim
+from attachments.queue.claims import DownloadClaim
 from evermuse import logs
 
 log = logs.get(__name__)
@@ -54,7 +54,7 @@ class Keeper:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def keep(self, claim: Claim, partial: Partial) -> None:
+    def keep(self, claim: DownloadClaim, partial: Partial) -> None:
         """Keep a download whose claim was settled with its ``kept_token``."""
         with self._lock:
             self._kept[claim.id, partial.token] = partial
@@ -65,7 +65,7 @@ class Keeper:
         for one in surplus:
             one.upload.abandon()
 
-    def take(self, claim: Claim) -> Partial | None:
+    def take(self, claim: DownloadClaim) -> Partial | None:
         """What an earlier attempt of this process left for the claim."""
         if claim.kept_token is None:
             return None

@@ -11,7 +11,7 @@ from attachments.fetch.storage import Upload
 from attachments.fetch.watch import Transfer
 from attachments.models import UploadIntent
 from attachments.queue import claims
-from attachments.queue.claims import Claim, Stored
+from attachments.queue.claims import DownloadClaim, Stored
 from attachments.resumption import Partial, keeper
 from evermuse import public_ids
 
@@ -32,7 +32,7 @@ class _OtherForm(Exception):
 class Fetch:
     """One attempt under a claim. ``close`` it in any case: what is neither stored nor kept is abandoned."""
 
-    def __init__(self, claim: Claim, transfer: Transfer) -> None:
+    def __init__(self, claim: DownloadClaim, transfer: Transfer) -> None:
         self.claim, self.transfer = claim, transfer
         self.http_status = 0
         self._partial: Partial | None = keeper.take(claim)

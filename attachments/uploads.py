@@ -5,7 +5,7 @@ answer into a key of the attempt, and only those bytes count.
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,15 +14,16 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
 from django.utils import timezone
 
-from attachments import sql, upload_quota
+from attachments import sql, upload_quota, workspaces
 from attachments.failures import DownloadFailed, final, transient
 from attachments.fetch import storage
 from attachments.fetch.download import Answer
 from attachments.fetch.watch import Transfer
 from attachments.models import Attachment, UploadIntent
-from attachments.queue.claims import Claim, Stored
+from attachments.queue.claims import DownloadClaim, Stored
 from evermuse import logs
 from evermuse.errors import StoreUnavailable
 
@@ -53,24 +54,47 @@ class NewIntent:
     expires_at: datetime
 
 
-def create(*, workspace_id: int, workspace: str, api_key_id: int, declared: Declared) -> NewIntent:
-    """Make an intent. The URL is signed here; only files of undeclared sizes are asked for in the store.
+def create(
+    *,
+    workspace_id: int,
+    workspace: str,
+    api_key_id: int,
+    key_ends_at: Callable[[int], datetime | None],
+    declared: Declared,
+) -> NewIntent:
+    """Make an intent. The URL is signed here; the store is only asked for the sizes of files of undeclared size.
 
+    ``key_ends_at``: returns when the API key ends, and locks the key until the transaction that inserts the intent ends.
     Raises upload_quota.QuotaFull.
     """
     upload_quota.measure(workspace_id, workspace)
     with transaction.atomic():
+        ends_at = key_ends_at(api_key_id)
         upload_quota.reserve(workspace_id, declared.size)
-        return _insert(workspace_id=workspace_id, workspace=workspace, api_key_id=api_key_id, declared=declared)
+        return _insert(
+            workspace_id=workspace_id,
+            workspace=workspace,
+            api_key_id=api_key_id,
+            key_ends_at=ends_at,
+            declared=declared,
+        )
 
 
-def _insert(*, workspace_id: int, workspace: str, api_key_id: int, declared: Declared) -> NewIntent:
+def end_with_key(api_key_id: int) -> None:
+    """Make the unclaimed intents of a revoked key unusable, in the transaction that revokes it."""
+    UploadIntent.objects.filter(api_key_id=api_key_id, origin=None, is_cleared=False).update(key_ends_at=Now())
+
+
+def _insert(
+    *, workspace_id: int, workspace: str, api_key_id: int, key_ends_at: datetime | None, declared: Declared
+) -> NewIntent:
     token = f"upl_{secrets.token_urlsafe(24)}"
     now = timezone.now()
     lifetime = timedelta(seconds=settings.EVERMUSE_UPLOAD_INTENT_SECONDS)
     UploadIntent.objects.create(
         workspace_id=workspace_id,
         api_key_id=api_key_id,
+        key_ends_at=key_ends_at,
         token=token,
         filename=declared.filename.replace("\0", "\ufffd"),
         mime_type=declared.mime_type.replace("\0", "\ufffd"),
@@ -86,7 +110,7 @@ def _insert(*, workspace_id: int, workspace: str, api_key_id: int, declared: Dec
     return NewIntent(token, url, now + lifetime)
 
 
-def claim(claim: Claim) -> UploadIntent | Stored:
+def claim(claim: DownloadClaim) -> UploadIntent | Stored:
     """The intent that an attachment names, now its own; or what is stored, where the same record named it before.
 
     Raises DownloadFailed for an unknown or foreign one, an expired one, and one that another record has claimed.
@@ -153,10 +177,8 @@ def clear(intent_id: str, workspace: str) -> None:
 
 
 def _is_over(now: datetime) -> Q:
-    """Unclaimed, and never to be claimed: expired, or its key is revoked or expired."""
-    return Q(origin=None) & (
-        Q(expires_at__lt=now) | Q(api_key__revoked_at__isnull=False) | Q(api_key__expires_at__lte=now)
-    )
+    """Unclaimed, and too late to claim: it has expired, or its key has ended."""
+    return Q(origin=None) & (Q(expires_at__lt=now) | Q(key_ends_at__lte=now))
 
 
 def clear_expired() -> int:
@@ -170,9 +192,9 @@ def clear_expired() -> int:
         is_cleared=False,
     )
     cleared = 0
-    for intent in due.select_related("workspace").order_by("expires_at")[:MAX_CLEARED]:
+    for intent in due.order_by("expires_at")[:MAX_CLEARED]:
         try:
-            storage.remove(storage.upload_key(workspace=intent.workspace.name, token=intent.token))
+            storage.remove(storage.upload_key(workspace=workspaces.name_of(intent.workspace_id), token=intent.token))
         except StoreUnavailable as error:
             log.warning("upload.left", error=str(error)[:200])
             break

@@ -13,7 +13,7 @@ from typing import Any
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from attachments import sql
+from attachments import sql, workspaces
 from attachments.failures import Failure
 from attachments.fetch.watch import Transfer
 from attachments.models import DownloadAttempt
@@ -33,14 +33,13 @@ MAX_HOST_HOLD_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class DownloadClaim:
     """A file that this worker may fetch. ``token`` is the fence; ``window_seconds``: since the first of its attempts."""
 
     id: int
     token: int
     batch_id: int
     workspace_id: int
-    workspace: str
     type: str
     filename: str
     vendor_url: str
@@ -55,6 +54,11 @@ class Claim:
     kept_token: int | None
     origin: bytes
 
+    @property
+    def workspace(self) -> str:
+        """The workspace's name."""
+        return workspaces.name_of(self.workspace_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Stored:
@@ -68,7 +72,7 @@ class Stored:
     md5: str
 
 
-def take() -> Claim | None:
+def take() -> DownloadClaim | None:
     """Claim one file that is due, or None. Counts the attempt and opens its row in the ledger.
 
     Threads that ask at the same time are served by one statement; each gets its file at once, none is kept in hand.
@@ -81,7 +85,7 @@ def worker() -> str:
     return f"{socket.gethostname()[:64]}:{os.getpid()}-{_NONCE}:"
 
 
-def take_for(takers: Sequence[str]) -> list[Claim | None]:
+def take_for(takers: Sequence[str]) -> list[DownloadClaim | None]:
     """Claim a file for each taker, as far as there are files that may begin."""
     left, taken = list(takers), []
     while True:
@@ -96,7 +100,7 @@ def take_for(takers: Sequence[str]) -> list[Claim | None]:
         }
         # Prepared: to plan them takes longer than to run them.
         read, rows = prepared.rows_under(sql.CLAIM_LOCK, (sql.REFRESH, lanes.pace()), (sql.CLAIM, parameters))
-        taken += [Claim(*row) for row in rows]
+        taken += [DownloadClaim(*row) for row in rows]
         left = left[len(rows) :]
         if not left or read[0][0] < sql.NOTICES_AT_ONCE:
             return [*taken, *([None] * len(left))]
@@ -107,10 +111,10 @@ slow: set[int] = set()
 _NONCE = secrets.token_hex(4)
 
 
-_together: Together[str, Claim | None] = Together(take_for)
+_together: Together[str, DownloadClaim | None] = Together(take_for)
 
 
-def complete(claim: Claim, stored: Stored, *, received: int, http_status: int | None) -> tuple[str, bool]:
+def complete(claim: DownloadClaim, stored: Stored, *, received: int, http_status: int | None) -> tuple[str, bool]:
     """IN_PROGRESS → COMPLETE. Gives the URI that counts (another's, where the workspace held the same content) and
     whether the batch is settled. Raises LeaseLost. ``received``: bytes over the wire."""
     settled = completions.settle(
@@ -133,7 +137,7 @@ def complete(claim: Claim, stored: Stored, *, received: int, http_status: int | 
 
 
 def fail(
-    claim: Claim,
+    claim: DownloadClaim,
     failure: Failure,
     *,
     received: int,
@@ -219,7 +223,7 @@ def due(at_most: int) -> int:
         return int(cursor.fetchone()[0])
 
 
-def drop_kept(claim: Claim) -> None:
+def drop_kept(claim: DownloadClaim) -> None:
     """The attempt begins again: what an earlier one kept is the sweeper's."""
     with connection.cursor() as cursor:
         cursor.execute(sql.DROP_KEPT, {"id": claim.id, "token": claim.token})
@@ -242,12 +246,12 @@ class Leases:
     """Renews the claims of this process; a transfer whose claim was lost is stopped."""
 
     def __init__(self) -> None:
-        self._held: dict[Claim, tuple[Transfer, float]] = {}
+        self._held: dict[DownloadClaim, tuple[Transfer, float]] = {}
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
     @contextlib.contextmanager
-    def holding(self, claim: Claim, transfer: Transfer) -> Iterator[None]:
+    def holding(self, claim: DownloadClaim, transfer: Transfer) -> Iterator[None]:
         """Keep a claim while the block runs."""
         with self._lock:
             self._held[claim] = (transfer, time.monotonic())
@@ -275,7 +279,7 @@ class Leases:
             if held:
                 self._renew(held)
 
-    def _renew(self, held: dict[Claim, tuple[Transfer, float]]) -> None:
+    def _renew(self, held: dict[DownloadClaim, tuple[Transfer, float]]) -> None:
         asked_at = time.monotonic()
         try:
             with connection.cursor() as cursor:

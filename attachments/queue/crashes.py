@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection
 
 from attachments import sql
-from attachments.queue.claims import Claim
+from attachments.queue.claims import DownloadClaim
 from evermuse import logs, public_ids
 
 log = logs.get(__name__)
@@ -31,14 +31,14 @@ class Crash:
     is_settled: bool
 
 
-def take_suspect(name: str) -> Claim | None:
+def take_suspect(name: str) -> DownloadClaim | None:
     """Claim one suspect that is due, or None."""
     with connection.cursor() as cursor:
         cursor.execute(
             sql.CLAIM_SUSPECT, {"takers": [name], "limit": WORKSPACE_LIMIT, "lease": settings.EVERMUSE_LEASE_SECONDS}
         )
         row = cursor.fetchone()
-    return None if row is None else Claim(*row)
+    return None if row is None else DownloadClaim(*row)
 
 
 def due(at_most: int) -> int:
@@ -48,7 +48,7 @@ def due(at_most: int) -> int:
         return int(cursor.fetchone()[0])
 
 
-def blame(claim: Claim, message: str) -> bool:
+def blame(claim: DownloadClaim, message: str) -> bool:
     """A download ended in a way that no code expects; whether its batch is settled."""
     return any(crash.is_settled for crash in _crashed(message, id=claim.id, token=claim.token))
 

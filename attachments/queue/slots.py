@@ -17,7 +17,7 @@ from django.db import DatabaseError, close_old_connections, connection
 
 from attachments.fetch.watch import Transfer
 from attachments.queue import claims
-from attachments.queue.claims import Claim
+from attachments.queue.claims import DownloadClaim
 from evermuse import logs
 
 log = logs.get(__name__)
@@ -44,7 +44,7 @@ class Slots:
                 threading.Thread(target=self._run, name="download", daemon=True).start()
 
     @contextlib.contextmanager
-    def using(self, claim: Claim, transfer: Transfer) -> Iterator[None]:
+    def using(self, claim: DownloadClaim, transfer: Transfer) -> Iterator[None]:
         """The transfer uses this thread's slot until the block ends, or until it proves to be slow."""
         transfer.leave_slot = lambda: self._leave(claim)
         try:
@@ -67,7 +67,7 @@ class Slots:
     def _free(self) -> int:
         return settings.EVERMUSE_ATTACHMENT_CONCURRENCY + len(self._slow) - self._threads
 
-    def _leave(self, claim: Claim) -> bool:
+    def _leave(self, claim: DownloadClaim) -> bool:
         """Give a slow transfer's slot to others, if there is an extra place for it."""
         with self._state:
             free = settings.EVERMUSE_ATTACHMENT_SLOW_TRANSFERS - len(self._slow)

@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from attachments import uploads
+from attachments import uploads, workspaces
 from attachments.fetch import storage
 from attachments.models import Attachment, DownloadAttempt, StoredFile
 from attachments.queue import claims, crashes, lanes
@@ -51,10 +51,10 @@ def clear_leftovers() -> int:
     )
     ended = DownloadAttempt.objects.filter(is_another | is_forgotten, leftovers=True, finished_at__isnull=False)
     cleared = 0
-    for attempt in ended.select_related("attachment__workspace").order_by("id")[:MAX_LEFTOVERS]:
+    for attempt in ended.select_related("attachment").order_by("id")[:MAX_LEFTOVERS]:
         attachment = attempt.attachment
         prefix = storage.attempt_prefix(
-            workspace=attachment.workspace.name,
+            workspace=workspaces.name_of(attachment.workspace_id),
             attachment=public_ids.of_attachment(attachment.pk),
             token=attempt.token,
         )

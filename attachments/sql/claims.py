@@ -24,10 +24,10 @@ _BEGIN = """), free AS (
 ), tally AS (
   UPDATE attachments_attachmenttally AS t SET has_begun = true FROM begun WHERE t.batch_id = begun.batch_id
 )
-SELECT c.id, c.claim_token, c.batch_id, c.workspace_id, w.name, c.type, c.filename, c.vendor_url, c.upload_intent_id,
+SELECT c.id, c.claim_token AS token, c.batch_id, c.workspace_id, c.type, c.filename, c.vendor_url, c.upload_intent_id,
   c.declared_mime_type, c.declared_size, c.declared_sha1, c.declared_md5, c.attempts,
-  extract(epoch FROM statement_timestamp() - c.window_began_at)::float, c.host, c.kept_token, c.origin
-FROM claimed c JOIN ingest_workspace w ON w.id = c.workspace_id ORDER BY c.turn
+  extract(epoch FROM statement_timestamp() - c.window_began_at)::float AS window_seconds, c.host, c.kept_token, c.origin
+FROM claimed c ORDER BY c.turn
 """
 
 # A lane or a workspace whose turn has come, but which has as many downloads as it may, is passed over. So many there can

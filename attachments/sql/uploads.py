@@ -1,15 +1,12 @@
 """Upload intents."""
 
-# A client's upload belongs to one attachment; the same record sent again may name it again.
-# An intent ends with its key: one that is revoked or expired claims nothing more.
+# An upload belongs to one attachment; the same record sent again may name it again. An intent ends with its API key.
 CLAIM_INTENT = """
-UPDATE attachments_uploadintent AS i SET
+UPDATE attachments_uploadintent SET
   attachment_id = CASE WHEN origin IS NULL THEN %(attachment)s ELSE attachment_id END, origin = %(origin)s
 WHERE token = %(intent)s AND workspace_id = %(workspace)s AND (origin = %(origin)s OR
-  origin IS NULL AND expires_at > statement_timestamp() AND NOT EXISTS (
-    SELECT FROM ingest_apikey k WHERE k.id = i.api_key_id
-      AND (k.revoked_at IS NOT NULL OR k.expires_at <= statement_timestamp())))
-RETURNING id, attachment_id, size, sha1, md5, mime_type, filename
+  origin IS NULL AND expires_at > statement_timestamp() AND (key_ends_at IS NULL OR key_ends_at > statement_timestamp()))
+RETURNING id
 """
 
 LOCK_UPLOADS = "SELECT pg_advisory_xact_lock(%(lock)s, (%(workspace)s %% 2147483647)::int)"

@@ -14,6 +14,7 @@ from evermuse.instants import milliseconds
 from ingest.admission import bodies
 from ingest.api import schema_attachments as schema
 from ingest.api.base import ContractView
+from ingest.clients import api_keys
 from ingest.clients.credentials import credentials_of
 from ingest.refusals import invalid_body, upload_quota_full
 from lake.envelope import Text128, Text256, Text512
@@ -44,6 +45,7 @@ class UploadListView(ContractView):
                 workspace_id=credentials.workspace_id,
                 workspace=credentials.workspace_name,
                 api_key_id=credentials.api_key_id,
+                key_ends_at=api_keys.ends_at,
                 declared=uploads.Declared(
                     filename=given.filename or "",
                     mime_type=given.mimeType or "",

@@ -11,6 +11,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
+from attachments import uploads
 from evermuse import logs
 from ingest.models import MAX_LIVE_KEYS, PERMISSIONS, ApiKey, Workspace
 
@@ -87,7 +88,16 @@ def live_keys(workspace: Workspace) -> QuerySet[ApiKey]:
 
 def revoke(api_key: ApiKey) -> bool:
     """Refuse the key from the next request on; False when it was revoked already."""
-    revoked = ApiKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
+    with transaction.atomic():
+        revoked = ApiKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
+        if revoked:
+            uploads.end_with_key(api_key.pk)
     if revoked:
         log.info("key.revoked", key_id=api_key.pk, workspace_id=api_key.workspace_id)
     return revoked
+
+
+def ends_at(api_key_id: int) -> datetime | None:
+    """When the key expires or was revoked, or None. A revocation waits until the caller's transaction has ended."""
+    key = ApiKey.objects.select_for_update(no_key=True).only("expires_at", "revoked_at").get(pk=api_key_id)
+    return key.revoked_at or key.expires_at

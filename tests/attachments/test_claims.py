@@ -28,7 +28,7 @@ def at(*ports: int, each: int) -> list[dict[str, object]]:
     return [file(f"http://127.0.0.1:{port}/{number}") for port in ports for number in range(each)]
 
 
-def hosts_of(taken: list[claims.Claim | None]) -> list[str | None]:
+def hosts_of(taken: list[claims.DownloadClaim | None]) -> list[str | None]:
     return [claim.host.rpartition(":")[2] if claim else None for claim in taken]
 
 
@@ -78,7 +78,7 @@ def test_two_workers_threads_together_never_pass_a_hosts_limit(
     send(new_client(), *at(1111, 2222, each=5))
     begin = threading.Barrier(6)
 
-    def worker(number: int) -> list[claims.Claim]:
+    def worker(number: int) -> list[claims.DownloadClaim]:
         begin.wait(30)
         try:
             # Each thread a process of its own, as far as PostgreSQL can tell: it shares its statement with nobody.

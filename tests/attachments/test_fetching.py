@@ -17,7 +17,7 @@ from attachments.failures import Failure
 from attachments.fetch import storage
 from attachments.models import Attachment, AttachmentTally, DownloadAttempt, StoredFile
 from attachments.queue import claims, sweeper
-from attachments.queue.claims import Claim
+from attachments.queue.claims import DownloadClaim
 from evermuse.errors import LeaseLost, StoreUnavailable
 from ingest.models import Workspace
 from lake import object_store
@@ -169,9 +169,27 @@ def test_attempts_are_bounded(api: ApiClient, vendor: Vendor) -> None:
     assert api.batch(batch_id)["status"] == "COMPLETE"
 
 
-def claim_of(attempts: int, *, window: float = 0.0) -> Claim:
+def claim_of(attempts: int, *, window: float = 0.0) -> DownloadClaim:
     """A claim that has been tried so often."""
-    return Claim(1, 1, 1, 1, "w", "file", "", "http://x/", "", "", None, "", "", attempts, window, "x:80", None, b"")
+    return DownloadClaim(
+        id=1,
+        token=1,
+        batch_id=1,
+        workspace_id=1,
+        type="file",
+        filename="",
+        vendor_url="http://x/",
+        upload_intent_id="",
+        declared_mime_type="",
+        declared_size=None,
+        declared_sha1="",
+        declared_md5="",
+        attempts=attempts,
+        window_seconds=window,
+        host="x:80",
+        kept_token=None,
+        origin=b"",
+    )
 
 
 def test_waits_grow_honour_retry_after_and_end_with_the_window() -> None:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from attachments import upload_quota, uploads
 from attachments.models import UploadIntent
 from attachments.queue import sweeper
+from ingest.clients import api_keys
 from ingest.models import Workspace
 from tests.attachments.journey import run
 from tests.attachments.test_uploads import UPLOADS, intent, naming
@@ -124,6 +125,7 @@ def test_those_who_ask_at_once_get_no_more_than_the_quota(api: ApiClient, worksp
                     workspace_id=key.workspace_id,
                     workspace=workspace.name,
                     api_key_id=api_key,
+                    key_ends_at=api_keys.ends_at,
                     declared=uploads.Declared(size=100),
                 )
                 outcomes.append(True)

@@ -335,13 +335,14 @@ def test_the_walk_goes_through_all_pages(api: ApiClient, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("how", ["revoked", "expired"])
 def test_an_intent_ends_with_its_key(new_client: Any, api: ApiClient, workspace: Workspace, how: str) -> None:
-    mine = new_client(label="ending")
+    mine = new_client(label="ending", expires_at=timezone.now() + timedelta(days=1) if how == "expired" else None)
     name, kept = upload(mine), upload(api)
-    key = ApiKey.objects.get(workspace=workspace, label="ending")
     if how == "revoked":
-        api_keys.revoke(key)
+        api_keys.revoke(ApiKey.objects.get(workspace=workspace, label="ending"))
     else:
-        ApiKey.objects.filter(pk=key.pk).update(expires_at=timezone.now())
+        made = UploadIntent.objects.get(token=name)
+        assert made.key_ends_at == ApiKey.objects.get(label="ending").expires_at
+        UploadIntent.objects.filter(pk=made.pk).update(key_ends_at=timezone.now())
     batch_id = send_and_land(api, naming(name))
     run(api, batch_id)
     assert error_of(api, batch_id) == "INTENT_EXPIRED"
