@@ -6,7 +6,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from ingest.admin import overview
-from ingest.api import attachments, batches, documents, probes, records, uploads
+from ingest.api import attachments, batches, documents, keys, probes, records, uploads
 
 handler400 = "ingest.api.exception_handler.bad_request"
 handler403 = "ingest.api.exception_handler.forbidden"
@@ -18,6 +18,7 @@ _BATCH = r"api/v1/ingest/batches/(?P<batch_id>[^/]+)"
 urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^api/v1/ingest/?\Z", batches.IngestView.as_view()),
     re_path(r"^api/v1/ingest/validate/?\Z", batches.ValidateView.as_view()),
+    re_path(r"^api/v1/key/?\Z", keys.KeyView.as_view()),
     re_path(r"^api/v1/uploads/?\Z", uploads.UploadListView.as_view()),
     re_path(r"^api/v1/schemas/record\.json/?\Z", probes.record_schema),
     re_path(r"^api/v1/ingest/batches/?\Z", batches.BatchListView.as_view()),

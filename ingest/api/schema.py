@@ -7,7 +7,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
 from rest_framework import serializers as s
 
-from ingest.models import Batch
+from ingest.models import PERMISSIONS, Batch
 from lake.envelope import RECORD_TYPES
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
@@ -248,6 +248,30 @@ RECORD: dict[str, Any] = {
     "summary": "One record's current version",
     "parameters": [OpenApiParameter("record_id", OpenApiTypes.STR, OpenApiParameter.PATH)],
     "responses": {200: _RECORD, **errors(404)},
+}
+
+KEY: dict[str, Any] = {
+    "operation_id": "getKey",
+    "summary": "The key that asks: what it may do",
+    "description": "Any valid key may ask, whatever its permissions.",
+    "responses": {
+        200: inline_serializer(
+            "Key",
+            {
+                "label": s.CharField(),
+                "source": s.CharField(),
+                "permissions": s.ListField(child=s.ChoiceField(choices=PERMISSIONS)),
+                "rateLimit": s.IntegerField(allow_null=True, help_text="Requests per second; null: no limit"),
+                "expiresAt": s.IntegerField(allow_null=True, help_text="Unix epoch milliseconds; null: never"),
+                "products": s.ListField(
+                    child=inline_serializer(
+                        "KeyProduct", {"productId": s.CharField(), "projectIds": s.ListField(child=s.CharField())}
+                    )
+                ),
+            },
+        ),
+        **errors(),
+    },
 }
 
 _PROBES: dict[str, tuple[str, str, dict[str, Any]]] = {
