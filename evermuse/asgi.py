@@ -7,7 +7,6 @@ waits for clients, and threads only work. A body that was cut off is never hande
 
 import asyncio
 import contextlib
-import io
 import json
 import re
 import sys
@@ -15,7 +14,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
@@ -28,7 +26,6 @@ from evermuse.asgi_body import (
     MAX_SENT_BYTES,
     REFUSED,
     TOO_LARGE,
-    AwaitedBody,
     BodyAwaited,
     Disconnected,
     Message,
@@ -37,10 +34,12 @@ from evermuse.asgi_body import (
     read_body,
 )
 from evermuse.collector import settle as settle_collector
-from evermuse.web import answers, pools
+from evermuse.errors import Refused
+from evermuse.web import answers, places, pools
 from evermuse.web.addresses import ClientCounts, client_of, counted_as
 from evermuse.web.bodies import BodyBudget, Holding
 from evermuse.web.budget import ROOM_BYTES, SMALL_ROOM_BYTES, AnswerBudget, Owners, Room
+from evermuse.web.environ import environ, with_body
 from evermuse.web.exchange import Exchange
 from evermuse.web.lifetime import serve_lifespan
 
@@ -58,8 +57,8 @@ settle_collector()
 # Clients send head and body in two packets. A small body gets this long to follow, which saves a run of Django.
 SMALL_BODY_BYTES, SMALL_BODY_SECONDS = 64 * 1024, 0.03
 
-# What answers with records, errors or attachments: up to `ingest.api.base.PAGE_BYTES`. All other answers are small.
-_LARGE = re.compile(r"/api/v1/(?:records|ingest/batches/[^/]+/(?:errors|records|attachments))")
+# What answers with records, errors, attachments or a workspace's catalog: up to `ingest.api.base.PAGE_BYTES`. All other answers are small.
+_LARGE = re.compile(r"/api/v1/(?:records|key|ingest/batches/[^/]+/(?:errors|records|attachments))")
 
 _bodies = BodyBudget(settings.EVERMUSE_BODY_BUDGET_BYTES)
 # Small answers have a budget of their own: they never wait for large ones.
@@ -69,49 +68,6 @@ _owners = Owners()
 _forwarded = ClientCounts(settings.EVERMUSE_CONNECTIONS_PER_ADDRESS)
 
 
-def environ(scope: Message, address: str) -> dict[str, Any]:
-    """The WSGI environ (PEP 3333) of an ASGI HTTP scope, without its body. ``address``: the client's."""
-    server = scope.get("server") or ("127.0.0.1", 80)
-    raw_path = unquote_to_bytes(scope.get("raw_path") or scope["path"].encode())
-    values: dict[str, Any] = {
-        "REQUEST_METHOD": scope["method"],
-        "SCRIPT_NAME": "",
-        "PATH_INFO": raw_path.decode("latin-1"),
-        "QUERY_STRING": scope.get("query_string", b"").decode("latin-1"),
-        "SERVER_NAME": server[0],
-        "SERVER_PORT": str(server[1] or 80),
-        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
-        "REMOTE_ADDR": address,
-        "wsgi.version": (1, 0),
-        "wsgi.url_scheme": scope.get("scheme", "http"),
-        "wsgi.errors": sys.stderr,
-        "wsgi.multithread": True,
-        "wsgi.multiprocess": True,
-        "wsgi.run_once": False,
-    }
-    for name, value in scope["headers"]:
-        # WSGI's names write "-" as "_": with one of its own, a header could pass for one that a proxy in front removes.
-        if b"_" in name:
-            continue
-        key = name.decode("latin-1").upper().replace("-", "_")
-        if key in {"CONTENT_TYPE", "CONTENT_LENGTH"}:
-            values[key] = value.decode("latin-1")
-        elif key != "TRANSFER_ENCODING":
-            key = f"HTTP_{key}"
-            text = value.decode("latin-1")
-            values[key] = f"{values[key]},{text}" if key in values else text
-    return values
-
-
-def with_body(values: dict[str, Any], body: bytes, ending: str) -> dict[str, Any]:
-    """Put the body in an environ, or say why there is none."""
-    values["wsgi.input"] = AwaitedBody() if ending == AWAITED else io.BytesIO(body)
-    values["evermuse.body"] = ending
-    if ending != AWAITED:
-        values["CONTENT_LENGTH"] = str(len(body))
-    return values
-
-
 @dataclass(slots=True)
 class Answer:
     """What Django gave: the start as ASGI has it, and the content, or steps that make it."""
@@ -119,6 +75,8 @@ class Answer:
     start: Message = field(default_factory=dict)
     content: bytes = b""
     steps: Iterator[bytes] | None = None
+    # What a stream must wait for, if anything, before its start is sent.
+    place: places.Place | None = None
     close: Callable[[], None] = lambda: None
 
     def take(self) -> bytes:
@@ -153,6 +111,7 @@ def run(values: dict[str, Any]) -> Answer | None:
         return None
     if getattr(response, "streaming", False) and values["REQUEST_METHOD"] != "HEAD":
         answer.steps, answer.close = iter(response), response.close
+        answer.place = getattr(response, "place", None)
         return answer
     try:
         if not getattr(response, "streaming", False):
@@ -170,14 +129,16 @@ def run(values: dict[str, Any]) -> Answer | None:
 
 def refusal(status: int, code: str, message: str, *, retry_after: int | None = None) -> Answer:
     """An answer that needs no Django."""
-    body: dict[str, Any] = {"error": code, "message": message}
+    return _refused(Refused(status, code, message, retry_after=retry_after))
+
+
+def _refused(refused: Refused) -> Answer:
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    if retry_after is not None:
-        body["retryAfter"] = retry_after
-        headers.append((b"retry-after", b"%d" % retry_after))
-    content = json.dumps(body).encode()
+    if refused.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % refused.retry_after))
+    content = json.dumps(refused.body()).encode()
     headers.append((b"content-length", b"%d" % len(content)))
-    return Answer({"type": "http.response.start", "status": status, "headers": headers}, content)
+    return Answer({"type": "http.response.start", "status": refused.status, "headers": headers}, content)
 
 
 CUT_OFF = (400, "INVALID_BODY", "The body was cut off before its end: nothing was stored.")
@@ -200,7 +161,9 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
         await _send_answer(refusal(*TOO_MANY, retry_after=2), None, exchange, send)
         return
     try:
-        await _handle(environ(scope, address), exchange, receive, send)
+        values = environ(scope, address)
+        values["evermuse.arrived"] = exchange.arrived
+        await _handle(values, exchange, receive, send)
     except Exception:
         log.exception("request.front_failed")
         if exchange.response_started:
@@ -236,12 +199,36 @@ async def _handle(values: dict[str, Any], exchange: Exchange, receive: Receive, 
             holding.release()
         if room is not None and (answer.steps is not None or len(answer.content) <= answers.PIECE_BYTES):
             room.release()
+        if answer.place is not None:
+            answer = await _opened(answer, answer.place, exchange)
         await _send_answer(answer, room, exchange, send, pool, take_room)
+    except answers.CutOff:
+        exchange.abort()
     finally:
         if holding is not None:
             holding.release()
         if room is not None:
             room.release()
+
+
+async def _opened(answer: Answer, place: places.Place, exchange: Exchange) -> Answer:
+    """The answer, once it may begin; or the refusal in its stead. Raises CutOff."""
+    is_open = False
+    try:
+        await places.opened(place, exchange, pools.places)
+        is_open = True
+    except Refused as refused:
+        return _refused(refused)
+    finally:
+        if not is_open:
+            _close_later(answer)
+    return answer
+
+
+def _close_later(answer: Answer) -> None:
+    """Close an answer in a thread: it gives a place in Redis back. Not awaited, since a task may be at its end."""
+    with contextlib.suppress(RuntimeError):  # the pool is stopped: so is the process
+        asyncio.get_running_loop().run_in_executor(pools.places, answer.close)
 
 
 def _rooms_for(values: dict[str, Any]) -> Callable[[], Awaitable[Room]]:
@@ -323,9 +310,7 @@ async def _send_answer(
         raise
     finally:
         if answer.steps is not None:
-            # In a thread: it gives a place in Redis back. Not awaited, since this task may be at its end.
-            with contextlib.suppress(RuntimeError):  # the pool is stopped: so is the process
-                asyncio.get_running_loop().run_in_executor(pool, answer.close)
+            _close_later(answer)
 
 
 async def _stream(

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from django.http import StreamingHttpResponse
+from django.http import HttpRequest, StreamingHttpResponse
+from rest_framework.request import Request
 
 from ingest import streams
 
@@ -12,20 +13,26 @@ NDJSON = "application/x-ndjson"
 STEP_BYTES = 512 * 1024
 
 
-def ndjson(reader: str, pages: Callable[[Any], tuple[list[bytes], Any]]) -> StreamingHttpResponse:
+def ndjson(
+    request: HttpRequest | Request, reader: str, pages: Callable[[Any], tuple[list[bytes], Any]]
+) -> StreamingHttpResponse:
     """A stream of all rows, a line each, read step by step: ``pages(place)`` gives rows and the next place or None.
 
-    Holds one of the reader's places for streams until it is closed. Raises the 429 refusal when there is none.
+    Holds one of the reader's places for streams until it is closed. Raises the 429 refusal when there is none. The web
+    process (`evermuse.asgi`) sends an answer that has a ``place`` once that is open.
     """
-    return StreamingHttpResponse(_Lines(reader, pages), content_type=NDJSON)
+    lines = _Lines(streams.slots.place(reader, request.META.get("evermuse.arrived")), pages)
+    answer = StreamingHttpResponse(lines, content_type=NDJSON)
+    if not lines.place.is_open():
+        answer.place = lines.place  # type: ignore[attr-defined]
+    return answer
 
 
 class _Lines:
     """The lines of a stream. Django closes it with the response, read or not."""
 
-    def __init__(self, reader: str, pages: Callable[[Any], tuple[list[bytes], Any]]) -> None:
-        self._reader, self._pages = reader, pages
-        self._token = streams.slots.acquire(reader)
+    def __init__(self, place: streams.Place, pages: Callable[[Any], tuple[list[bytes], Any]]) -> None:
+        self.place, self._pages = place, pages
 
     def __iter__(self) -> Iterator[bytes]:
         place: Any = None
@@ -37,7 +44,7 @@ class _Lines:
                 return
 
     def close(self) -> None:
-        streams.slots.release(self._reader, self._token)
+        self.place.give_back()
 
 
 def _joined(rows: list[bytes]) -> bytes:

@@ -3,25 +3,11 @@
 from collections.abc import Iterable
 from typing import Any
 
+from evermuse.errors import Refused
 
-class Refusal(Exception):
-    """A request that is not served. Becomes ``{"error", "message", "retryAfter"?, "details"?}``."""
 
-    def __init__(
-        self, status: int, code: str, message: str, *, retry_after: int | None = None, details: Any = None
-    ) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message = status, code, message
-        self.retry_after, self.details = retry_after, details
-
-    def body(self) -> dict[str, Any]:
-        """The answer's body."""
-        body: dict[str, Any] = {"error": self.code, "message": self.message}
-        if self.retry_after is not None:
-            body["retryAfter"] = self.retry_after
-        if self.details is not None:
-            body["details"] = self.details
-        return body
+class Refusal(Refused):
+    """A request that the API's rules refuse."""
 
 
 def invalid_body(message: str, details: Any = None) -> Refusal:

@@ -8,6 +8,7 @@
 """
 
 import asyncio
+import time
 from typing import Any
 
 import httptools
@@ -46,6 +47,8 @@ class Connection(ClosingProtocol):
         self._running: RequestResponseCycle | None = None
         self._unparsed = b""
         self._has_ended = self._is_broken = False
+        # When the request that is being parsed arrived, in Unix time: the first one of a connection with it.
+        self._arrived = time.time()
 
     # -- What asyncio calls --
 
@@ -173,6 +176,8 @@ class Connection(ClosingProtocol):
 
     def on_message_begin(self) -> None:
         self._request.begin_head()
+        if self.cycle is not None:
+            self._arrived = time.time()
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -212,6 +217,7 @@ class Connection(ClosingProtocol):
             keep_alive=version == "1.1" and self.parser.should_keep_alive(),
             on_response=self.on_response_complete,
         )
+        self.cycle.arrived = self._arrived
         self.scope["evermuse.exchange"] = self.cycle  # type: ignore[typeddict-unknown-key]
         if before is None or before.response_complete:
             self._start_asgi_task(self.cycle, self.app)

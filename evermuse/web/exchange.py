@@ -10,6 +10,8 @@ class Exchange(RequestResponseCycle):
     """One request and its answer; what the application gets as ``scope["evermuse.exchange"]``."""
 
     is_cut_off = False
+    # When the request arrived, in Unix time.
+    arrived = 0.0
     # Ends with its connection, for want of a length: HTTP/1.0 has no chunks.
     _ends_by_close = False
 

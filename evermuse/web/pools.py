@@ -21,6 +21,8 @@ _PAGES = ("/api/v1/openapi.json", "/api/v1/docs", "/api/v1/schemas/")
 posts = FairPool(settings.EVERMUSE_WEB_THREADS, thread_name_prefix="web")
 reads = ThreadPoolExecutor(settings.EVERMUSE_WEB_READ_THREADS, thread_name_prefix="web-read")
 pages = ThreadPoolExecutor(settings.EVERMUSE_WEB_PAGE_THREADS, thread_name_prefix="web-page")
+# Asks for the places of streams, and gives them back: short calls to Redis.
+places = ThreadPoolExecutor(1, thread_name_prefix="web-place")
 _probes = ThreadPoolExecutor(1, thread_name_prefix="web-probe")
 
 
@@ -45,5 +47,5 @@ def _owner(values: dict[str, Any]) -> str:
 def stop() -> None:
     """Take nothing more. Threads that work go on."""
     posts.shutdown(wait=False, cancel_futures=True)
-    for pool in (reads, pages, _probes):
+    for pool in (reads, pages, places, _probes):
         pool.shutdown(wait=False, cancel_futures=True)

@@ -168,6 +168,7 @@ class BatchAdmin(PipelineAdmin):
         batch = self._of_payloads(request, batch_id)
         audit.record(request, batch, "Rejected records downloaded")
         answer = ndjson(
+            request,
             f"staff {request.user.pk}",
             lambda after: selectors.rejected_page(
                 batch.pk, batch.record_count, after=after, limit=STREAM_PAGE, max_bytes=STEP_BYTES, single_line=True

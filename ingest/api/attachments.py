@@ -33,6 +33,7 @@ class BatchAttachmentsView(ContractView):
         batch = selectors.batch(credentials.workspace_id, batch_id)
         if wants_ndjson(request):
             return ndjson(
+                request,
                 reader(credentials),
                 lambda after: ledger.encoded_page(batch.id, after=after, limit=100, max_bytes=STEP_BYTES),
             )

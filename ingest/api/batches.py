@@ -196,6 +196,7 @@ def _rows(request: Request, batch_id: str, name: str, page: Any) -> HttpResponse
     batch = selectors.batch(credentials.workspace_id, batch_id)
     if wants_ndjson(request):
         return ndjson(
+            request,
             reader(credentials),
             lambda after: page(
                 batch.id, batch.record_count, after=after, limit=STREAM_PAGE, max_bytes=STEP_BYTES, single_line=True

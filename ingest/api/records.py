@@ -35,6 +35,7 @@ class RecordListView(ContractView):
         place = cursor.decode(given.get("cursor"))
         if wants_ndjson(request):
             return ndjson(
+                request,
                 reader(credentials),
                 lambda after: selectors.record_page(
                     wanted, after=after, limit=STREAM_PAGE, max_bytes=STEP_BYTES, single_line=True

@@ -189,6 +189,50 @@ def test_a_key_has_four_streams_at_once_over_all_processes(
         reader.close()
 
 
+def test_of_many_streams_at_once_the_first_four_that_came_are_opened(
+    filled: HttpClient, new_front: Callable[..., Front]
+) -> None:
+    front = new_front(workers="2")
+    asked = head("GET", RECORDS, f"x-api-key: {filled.key}", "Accept: application/x-ndjson")
+    readers = []
+    for _ in range(16):
+        readers.append(front.raw(receive_buffer=4096))
+        readers[-1].sendall(asked)
+    opened = [number for number in range(16) if readers[number].recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"]
+    answers = [status_and_body(readers[number]) for number in range(16) if number not in opened]
+    assert [(status, body["error"], body["retryAfter"]) for status, body in answers] == [(429, "RATE_LIMITED", 5)] * 12
+    assert 0 in opened
+    assert to_the_end(readers[0]).endswith(LAST_CHUNK)
+    for reader in readers:
+        reader.close()
+
+
+def test_a_stream_begins_as_soon_as_one_of_four_ends(filled: HttpClient, new_front: Callable[..., Front]) -> None:
+    fronts = [new_front(), new_front()]
+    readers = [paused(fronts[number % 2], filled) for number in range(4)]
+    for ends in (lambda: readers[1].close(), lambda: to_the_end(readers[2])):
+        with fronts[0].raw() as next_one:
+            next_one.sendall(head("GET", RECORDS, f"x-api-key: {filled.key}", "Accept: application/x-ndjson"))
+            ends()
+            assert to_the_end(next_one).startswith(b"HTTP/1.1 200")
+    for reader in readers:
+        reader.close()
+
+
+def test_a_client_that_leaves_while_its_stream_waits_takes_no_place(
+    stack: Stack, filled: HttpClient, new_front: Callable[..., Front]
+) -> None:
+    front = new_front()
+    readers = [paused(front, filled) for _ in range(4)]
+    with front.raw() as waiting:
+        waiting.sendall(head("GET", RECORDS, f"x-api-key: {filled.key}", "Accept: application/x-ndjson"))
+        until(lambda: stack.rates().keys("evermuse:waiting-streams:*"), "the stream waits")
+    for reader in readers:
+        reader.close()
+    until(lambda: not _streams(stack), "no stream is open")
+    assert not stack.rates().keys("evermuse:waiting-streams:*")
+
+
 def test_bodies_that_do_not_end_are_given_up_for_a_neighbours(
     stack: Stack, client: HttpClient, new_front: Callable[..., Front]
 ) -> None:

@@ -1,0 +1,51 @@
+"""The WSGI environ (PEP 3333) that Django gets for an ASGI request."""
+
+import io
+import sys
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from evermuse.asgi_body import AWAITED, AwaitedBody, Message
+
+
+def environ(scope: Message, address: str) -> dict[str, Any]:
+    """The WSGI environ (PEP 3333) of an ASGI HTTP scope, without its body. ``address``: the client's."""
+    server = scope.get("server") or ("127.0.0.1", 80)
+    raw_path = unquote_to_bytes(scope.get("raw_path") or scope["path"].encode())
+    values: dict[str, Any] = {
+        "REQUEST_METHOD": scope["method"],
+        "SCRIPT_NAME": "",
+        "PATH_INFO": raw_path.decode("latin-1"),
+        "QUERY_STRING": scope.get("query_string", b"").decode("latin-1"),
+        "SERVER_NAME": server[0],
+        "SERVER_PORT": str(server[1] or 80),
+        "SERVER_PROTOCOL": f"HTTP/{scope.get('http_version', '1.1')}",
+        "REMOTE_ADDR": address,
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": scope.get("scheme", "http"),
+        "wsgi.errors": sys.stderr,
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": True,
+        "wsgi.run_once": False,
+    }
+    for name, value in scope["headers"]:
+        # WSGI's names write "-" as "_": with one of its own, a header could pass for one that a proxy in front removes.
+        if b"_" in name:
+            continue
+        key = name.decode("latin-1").upper().replace("-", "_")
+        if key in {"CONTENT_TYPE", "CONTENT_LENGTH"}:
+            values[key] = value.decode("latin-1")
+        elif key != "TRANSFER_ENCODING":
+            key = f"HTTP_{key}"
+            text = value.decode("latin-1")
+            values[key] = f"{values[key]},{text}" if key in values else text
+    return values
+
+
+def with_body(values: dict[str, Any], body: bytes, ending: str) -> dict[str, Any]:
+    """Put the body in an environ, or say why there is none."""
+    values["wsgi.input"] = AwaitedBody() if ending == AWAITED else io.BytesIO(body)
+    values["evermuse.body"] = ending
+    if ending != AWAITED:
+        values["CONTENT_LENGTH"] = str(len(body))
+    return values
