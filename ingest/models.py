@@ -98,7 +98,7 @@ class Batch(models.Model):
 
     ``id`` is the acceptance sequence: drawn in the accepting transaction, it orders versions of a record.
 
-    States, each reached by a conditional UPDATE (`ingest.pipeline.batches`):
+    States, each reached by a conditional UPDATE (`ingest.pipeline.transitions`, `ingest.pipeline.claims`):
 
         LANDING ─▶ LANDED ─▶ PROCESSING ─▶ COMPLETE
            └─▶ FAILED (nothing acceptable in it, or given up) ─▶ LANDING only by a retry that somebody asked for

@@ -33,7 +33,7 @@ from ingest.admin import batch_page as batch_story
 from ingest.admission import acceptance
 from ingest.models import ApiKey, Batch
 from ingest.ndjson import STEP_BYTES, ndjson
-from ingest.pipeline import batches, reprocessing
+from ingest.pipeline import reprocessing, transitions
 from lake import selectors
 from lake.envelope import RECORD_TYPES
 from lake.landing import UNKNOWN_TYPE
@@ -217,7 +217,7 @@ def _allow(request: HttpRequest) -> None:
 def _retry(request: HttpRequest, batch: Batch) -> bool:
     """What `POST …/retry` of the API does, noted in the audit log; whether anything changed."""
     with transaction.atomic():
-        is_reopened = batches.reopen(batch.pk)
+        is_reopened = transitions.reopen(batch.pk)
         if is_reopened:
             audit.record(request, batch, "Retried")
     if is_reopened:

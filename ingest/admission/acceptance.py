@@ -1,4 +1,4 @@
-"""The storing of a batch: one commit, which is what a 202 stands for."""
+"""Storing a batch: the one commit that a 202 stands for."""
 
 import json
 
@@ -7,7 +7,7 @@ from django.db import transaction
 from evermuse import prepared
 from ingest import sql
 from ingest.admission.bodies import Body
-from ingest.clients.credentials import Credentials, parameters
+from ingest.clients.credentials import Credentials, key_parameters
 from ingest.models import Batch
 from lake import frames, rejections
 from lake.landing import Verdict
@@ -16,55 +16,51 @@ from lake.models import Payload
 Status = Batch.Status
 
 
-class KeyMustBeAsked(Exception):
-    """What is remembered of a key is not enough to answer by."""
+def persist(credentials: Credentials, body: Body, query: str, verdict: Verdict) -> int | None:
+    """Store batch and payload in one commit (or in the caller's transaction) and return the sequence number.
 
-
-def persist(credentials: Credentials, body: Body, query: str, verdict: Verdict) -> int:
-    """Store batch and payload in one commit (or in the caller's transaction) and give the sequence number.
-
-    Rejected records are kept in the same transaction. A batch with nothing acceptable is FAILED at once. Raises
-    KeyMustBeAsked, with nothing stored, when remembered credentials hold no more or do not suffice.
+    Rejected records are stored in the same transaction. A batch without an acceptable record is FAILED at once. With cached
+    credentials, returns None and stores nothing if the key has changed since it was cached.
     """
-    status = Status.LANDING if verdict.accepted else Status.FAILED
-    content, ends = frames.pack(body.content)
-    values: list[prepared.Parameter] = [
-        credentials.workspace_id,
-        credentials.api_key_id,
-        credentials.source,
-        verdict.type,
-        status,
-        verdict.record_count,
-        len(verdict.accepted),
-        len(verdict.rejected),
-        verdict.error_count,
-        json.dumps(verdict.first_errors()),
-        "" if verdict.accepted else "every record was rejected",
-        body.media_type,
-        query[:64],
-        len(body.content),
-        ends,
-        content,
-    ]
     statement = sql.ACCEPT
-    if credentials.is_remembered:
-        if not verdict.accepted:
-            raise KeyMustBeAsked
-        statement = sql.ACCEPT_IF_KEY_IS_SAME
-        values[sql.ACCEPT_KEY_AT : sql.ACCEPT_KEY_AT] = [*parameters(credentials.digest), credentials.snapshot]
+    parameters = _parameters(credentials, body, query, verdict)
+    if credentials.is_cached:
+        statement = sql.ACCEPT_IF_KEY_IS_UNCHANGED
+        parameters |= {**key_parameters(credentials.digest), "snapshot": credentials.snapshot}
     if not verdict.rejected:
-        return _insert(statement, values)
+        return _insert(statement, parameters)
     with transaction.atomic():
-        batch_id = _insert(statement, values)
-        rejections.store({batch_id: verdict}, is_final=status == Status.FAILED)
+        batch_id = _insert(statement, parameters)
+        if batch_id is not None:
+            rejections.store({batch_id: verdict}, is_final=not verdict.accepted)
     return batch_id
 
 
-def _insert(statement: str, values: list[prepared.Parameter]) -> int:
-    batch_id = prepared.value(statement, values)
-    if batch_id is None:
-        raise KeyMustBeAsked
-    return int(batch_id)
+def _parameters(credentials: Credentials, body: Body, query: str, verdict: Verdict) -> dict[str, prepared.Parameter]:
+    content, ends = frames.pack(body.content)
+    return {
+        "workspace_id": credentials.workspace_id,
+        "api_key_id": credentials.api_key_id,
+        "source": credentials.source,
+        "type": verdict.type,
+        "status": Status.LANDING if verdict.accepted else Status.FAILED,
+        "record_count": verdict.record_count,
+        "accepted_count": len(verdict.accepted),
+        "rejected_count": len(verdict.rejected),
+        "error_count": verdict.error_count,
+        "first_errors": json.dumps(verdict.first_errors()),
+        "failure": "" if verdict.accepted else "every record was rejected",
+        "media_type": body.media_type,
+        "query": query[:64],
+        "size": len(body.content),
+        "frames": ends,
+        "content": content,
+    }
+
+
+def _insert(statement: str, parameters: dict[str, prepared.Parameter]) -> int | None:
+    batch_id = prepared.value(statement, parameters)
+    return None if batch_id is None else int(batch_id)
 
 
 def content_of(payload: Payload) -> bytes:

@@ -1,11 +1,13 @@
-"""Admission: what one POST goes through between its body and its answer.
+"""Admission: the path of one POST from its body to its answer.
 
 body ▸ (idempotency: replay, 409, 422) ▸ split ▸ limits ▸ envelope check ▸ persist ▸ 202, or 400 with a FAILED batch
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from django.db import transaction
@@ -26,7 +28,7 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """One POST: who, what, and under which Idempotency-Key."""
+    """One POST: the client, the body, the query string and the Idempotency-Key."""
 
     credentials: Credentials
     body: Body
@@ -34,7 +36,7 @@ class Submission:
     idempotency_key: str | None = None
 
     def fingerprint(self) -> bytes:
-        """SHA-256 of media type, query and decompressed body: what "the same request" means."""
+        """SHA-256 of media type, query and decompressed body: requests with the same fingerprint are the same."""
         opening = json.dumps([self.body.media_type, self.query]).encode()
         return hashlib.sha256(opening + b"\0" + self.body.content).digest()
 
@@ -47,35 +49,39 @@ class Answer:
     is_replay: bool = False
 
 
-def admit(submission: Submission) -> Answer:
-    """Take a batch. Returns the 202's answer once it is committed; raises the contract's refusals, or KeyMustBeAsked.
+@dataclass(frozen=True)
+class _Stored:
+    """A batch that was stored, and the validator's verdict on it."""
 
-    A batch whose records were all rejected is stored too (FAILED), and then refused with VALIDATION_ERROR.
+    batch_id: int
+    verdict: Verdict
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The 202's body; of a batch without an acceptable record, the refusal's details."""
+        return {
+            "batchId": public_ids.of_batch(self.batch_id),
+            "acceptedCount": len(self.verdict.accepted),
+            "rejectedCount": len(self.verdict.rejected),
+            "totalErrorCount": self.verdict.error_count,
+            "errors": self.verdict.first_errors(),
+        }
+
+
+def admit(submission: Submission, *, confirm: Callable[[], Credentials]) -> Answer:
+    """Take a batch and return the 202's answer once it is committed. Raises the contract's refusals.
+
+    A batch whose records were all rejected is stored too (FAILED), and then refused with VALIDATION_ERROR. ``confirm`` looks
+    the key up again, and raises a refusal if it no longer allows the request: called when cached credentials are not enough.
     """
+    if submission.credentials.is_cached:
+        if stored := _take_with_cached_key(submission):
+            return _answer(stored)
+        submission = replace(submission, credentials=confirm())
     if submission.idempotency_key is None:
-        answer, refusal, batch_id = _take(submission)
-    else:
-        if submission.credentials.is_remembered:
-            raise acceptance.KeyMustBeAsked  # the answer may be an old one
-        with transaction.atomic():
-            remembered = idempotency.begin(
-                submission.credentials.workspace_id, submission.idempotency_key, submission.fingerprint()
-            )
-            if remembered is not None:
-                return Answer(remembered, is_replay=True)
-            answer, refusal, batch_id = _take(submission)
-            if refusal is None:
-                idempotency.remember(
-                    submission.credentials.workspace_id,
-                    submission.idempotency_key,
-                    submission.fingerprint(),
-                    batch_id,
-                    answer,
-                )
-    if refusal is not None:
-        raise refusal
-    wake.landing(batch_id)
-    return Answer(answer)
+        return _answer(_take(submission))
+    taken = _take_once(submission, submission.idempotency_key)
+    return taken if isinstance(taken, Answer) else _answer(taken)
 
 
 def examine_body(body: Body, credentials: Credentials) -> Verdict:
@@ -92,23 +98,47 @@ def examine_body(body: Body, credentials: Credentials) -> Verdict:
     return verdict
 
 
-def _take(submission: Submission) -> tuple[str, Refusal | None, int]:
+def _take_with_cached_key(submission: Submission) -> _Stored | None:
+    """Store a batch that gets a 202; None, with nothing stored, if the key must be looked up first."""
+    if submission.idempotency_key is not None:
+        return None  # the answer may be a replay
+    verdict = examine_body(submission.body, submission.credentials)
+    if not verdict.accepted:
+        return None
+    batch_id = acceptance.persist(submission.credentials, submission.body, submission.query, verdict)
+    return None if batch_id is None else _Stored(batch_id, verdict)
+
+
+def _take(submission: Submission) -> _Stored:
     verdict = examine_body(submission.body, submission.credentials)
     batch_id = acceptance.persist(submission.credentials, submission.body, submission.query, verdict)
-    summary: dict[str, Any] = {
-        "batchId": public_ids.of_batch(batch_id),
-        "acceptedCount": len(verdict.accepted),
-        "rejectedCount": len(verdict.rejected),
-        "totalErrorCount": verdict.error_count,
-        "errors": verdict.first_errors(),
-    }
+    assert batch_id is not None  # only cached credentials can be out of date
+    return _Stored(batch_id, verdict)
+
+
+@transaction.atomic
+def _take_once(submission: Submission, key: str) -> _Stored | Answer:
+    """Store the batch together with its answer, or return the answer that the key has already."""
+    workspace_id, fingerprint = submission.credentials.workspace_id, submission.fingerprint()
+    stored_answer = idempotency.begin(workspace_id, key, fingerprint)
+    if stored_answer is not None:
+        return Answer(stored_answer, is_replay=True)
+    stored = _take(submission)
+    if stored.verdict.accepted:
+        idempotency.remember(workspace_id, key, fingerprint, stored.batch_id, json.dumps(stored.summary))
+    return stored
+
+
+def _answer(stored: _Stored) -> Answer:
+    """The answer of a batch that is committed; raises VALIDATION_ERROR if nothing in it was accepted."""
+    summary = stored.summary
     log.info(
-        "batch.accepted" if verdict.accepted else "batch.rejected",
+        "batch.accepted" if stored.verdict.accepted else "batch.rejected",
         batch_id=summary["batchId"],
         accepted=summary["acceptedCount"],
         rejected=summary["rejectedCount"],
     )
-    refusal = None
-    if not verdict.accepted:
-        refusal = Refusal(400, "VALIDATION_ERROR", "Every record was rejected; details says why.", details=summary)
-    return json.dumps(summary), refusal, batch_id
+    if not stored.verdict.accepted:
+        raise Refusal(400, "VALIDATION_ERROR", "Every record was rejected; details says why.", details=summary)
+    wake.landing(stored.batch_id)
+    return Answer(json.dumps(summary))

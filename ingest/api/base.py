@@ -1,4 +1,4 @@
-"""What all endpoints share: the order in which a request is refused, and the shape of pages."""
+"""What all endpoints share: the order of refusals, and the shape of pages."""
 
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -12,9 +12,8 @@ from ingest.api.permissions import READ, WRITE
 from ingest.clients.credentials import Credentials, credentials_of
 from ingest.refusals import Refusal, method_not_allowed
 
-# A page's rows are about this large at most; one row may be larger.
+# The size of a page's rows together. A single row may be larger.
 PAGE_BYTES = 8 * 1024 * 1024
-# The fields of a page: its rows and where the next one begins.
 Page = dict[str, Any]
 
 
@@ -27,7 +26,7 @@ class ContractView(APIView):
         "patch",
         "head",
     ]
-    # Any one of these permissions is enough, for each verb.
+    # For each verb the permissions of which one is enough.
     allowed: ClassVar[dict[str, tuple[str, ...]]] = {
         "GET": (READ, WRITE),
         "HEAD": (READ, WRITE),
@@ -43,22 +42,29 @@ class ContractView(APIView):
         self.format_kwarg = None
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         credentials = credentials_of(request)
-        # Who the body, which is gathered later, and the answers are counted for (`evermuse.asgi`).
+        # The workspace that the front counts this request's body and answer for (`evermuse.asgi`).
         request.META["evermuse.owner"] = f"workspace {credentials.workspace_id}"
-        if wait := self.wait(credentials):
+        self.check_key(request)
+
+    def check_key(self, request: Request) -> None:
+        """Raise the 429 or the 403 if the request's key is over its rate or lacks the permission."""
+        credentials = credentials_of(request)
+        if wait := self._wait(credentials):
             raise Refusal(
                 429,
                 "RATE_LIMITED",
                 f"More than {credentials.rate_limit} requests in a second with this key.",
                 retry_after=wait,
             )
-        if not credentials.permissions.intersection(self.allowed[method]):
-            needed = " or ".join(self.allowed[method])
-            raise Refusal(403, "FORBIDDEN", f"This key lacks the permission {needed}.")
+        needed = self.allowed[request.method or ""]
+        if not credentials.permissions.intersection(needed):
+            raise Refusal(403, "FORBIDDEN", f"This key lacks the permission {' or '.join(needed)}.")
 
-    def wait(self, credentials: Credentials) -> int:
-        """Seconds until this request is within its key's rate, 0 when it is; asking counts it, once for a request that
-        runs again with its body."""
+    def _wait(self, credentials: Credentials) -> int:
+        """Seconds until the request is within its key's rate, 0 if it is.
+
+        A request is counted once, although it runs again when its body has arrived.
+        """
         if self.request.META.get("evermuse.counted"):
             return 0
         seconds = throttles.limiter.wait(str(credentials.api_key_id), credentials.rate_limit)
@@ -66,8 +72,10 @@ class ContractView(APIView):
         return seconds
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:
-        """DRF's request, without the parsers' context: that holds view and request, in a ring that only the collector
-        of cycles would free, bodies with it."""
+        """DRF's request without its parser context.
+
+        The context refers to view and request. In that cycle, bodies would stay in memory until the collector runs.
+        """
         made = super().initialize_request(request, *args, **kwargs)
         made.parser_context = {}
         return made
@@ -76,7 +84,7 @@ class ContractView(APIView):
         return hasattr(self, method.lower()) or (method == "HEAD" and hasattr(self, "get"))
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Adds Allow to a 405 and forbids caches to keep answers."""
+        """Add Allow to a 405, and Cache-Control: no-store to every response."""
         response = super().finalize_response(request, response, *args, **kwargs)
         if response.status_code == 405:
             response["Allow"] = ", ".join(self.allowed_methods)
@@ -85,16 +93,16 @@ class ContractView(APIView):
 
 
 def reader(credentials: Credentials) -> str:
-    """What a key's streams are counted by."""
+    """The name under which a key's streams are counted."""
     return f"key {credentials.api_key_id}"
 
 
 def json_answer(content: bytes | str, *, status: int = 200) -> HttpResponse:
-    """An answer whose JSON is ready, byte for byte."""
+    """A response whose JSON is already encoded."""
     return HttpResponse(content, status=status, content_type="application/json")
 
 
 def raw_page(name: str, rows: Iterable[bytes], cursor: str | None) -> HttpResponse:
-    """A page whose rows are JSON already: ``{"name": [rows], "nextCursor": …}``."""
+    """A page whose rows are already JSON: ``{"name": [rows], "nextCursor": …}``."""
     after = b"null" if cursor is None else b'"%s"' % cursor.encode()
     return json_answer(b'{"%s":[%s],"nextCursor":%s}' % (name.encode(), b",".join(rows), after))

@@ -1,10 +1,10 @@
-"""POST /api/v1/ingest, the batch list and one batch, and what is known of its records."""
+"""POST /api/v1/ingest, its dry run, the list of batches, one batch, and the outcomes of its records."""
 
 from typing import Any
 
 import msgspec
-from django.db import Error as DatabaseFault
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.db import Error as DatabaseError
+from django.http import HttpResponse, HttpResponseBase, JsonResponse
 from drf_spectacular.utils import extend_schema
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
@@ -13,16 +13,16 @@ from attachments import fetching
 from evermuse import wake
 from ingest import selectors
 from ingest.admission import bodies
-from ingest.admission.admit import Submission, admit, examine_body
+from ingest.admission.admit import Answer, Submission, admit, examine_body
 from ingest.api import queries, schema, serializers
 from ingest.api.base import PAGE_BYTES, ContractView, json_answer, raw_page, reader
 from ingest.api.instants import parse
 from ingest.api.negotiation import wants_ndjson
 from ingest.api.queries import Cursor
-from ingest.clients.credentials import ApiKeyAuthentication, Credentials, credentials_of
+from ingest.clients.credentials import ApiKeyAuthentication, Credentials, confirm, credentials_of
 from ingest.models import Batch
 from ingest.ndjson import STEP_BYTES, ndjson
-from ingest.pipeline import batches
+from ingest.pipeline import transitions
 from ingest.refusals import Refusal, invalid_body
 from lake import selectors as lake_selectors
 
@@ -33,51 +33,54 @@ STREAM_PAGE = 500
 class IngestView(ContractView):
     """Take a batch.
 
-    First by what is remembered of the key, which the storing statement compares with what it is now. Whatever else than
-    a 202 comes of that is not said: the request begins again, and the key is looked up.
+    The key may come from this process's cache, because the statement that stores the batch compares it with the key as it
+    is now. The key is looked up before any other answer is sent.
     """
-
-    _is_by_memory = _asks_again = False
-
-    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        """Django's hook before the first dispatch."""
-        super().setup(request, *args, **kwargs)
-        self._waits: dict[tuple[int, int], int] = {}
 
     def get_authenticators(self) -> list[BaseAuthentication]:
         """DRF's hook."""
-        return [ApiKeyAuthentication(may_remember=not self._asks_again)]
+        return [ApiKeyAuthentication(may_use_cache=True)]
 
-    def wait(self, credentials: Credentials) -> int:
-        """A request that begins again is counted once."""
-        self._is_by_memory = credentials.is_remembered
-        asked = credentials.api_key_id, credentials.rate_limit
-        if asked not in self._waits:
-            self._waits[asked] = super().wait(credentials)
-        return self._waits[asked]
+    def check_key(self, request: Request) -> None:
+        """Check the key; repeat the check with a fresh lookup if a cached key does not pass."""
+        try:
+            super().check_key(request)
+        except Refusal:
+            if not credentials_of(request).is_cached:
+                raise
+            self._confirm(request)
 
-    def handle_exception(self, exc: Exception) -> Any:
-        """DRF's hook."""
-        # After a database error the batch may be there all the same: it must not be stored twice.
-        if self._is_by_memory and not self._asks_again and not isinstance(exc, DatabaseFault):
-            self._asks_again = True
-            return self.dispatch(self.request._request, *self.args, **self.kwargs)
-        return super().handle_exception(exc)
+    def _confirm(self, request: Request) -> Credentials:
+        """The credentials as they are now. Raises the 401, 429 or 403 that they lead to."""
+        if credentials_of(request).is_cached:
+            confirm(request)
+            super().check_key(request)
+        return credentials_of(request)
 
     @extend_schema(**schema.INGEST)
     def post(self, request: Request) -> HttpResponse:
-        _check_format(request)
-        key = _idempotency_key(request)
-        body = bodies.read(request)
-        answer = admit(Submission(credentials_of(request), body, request.META.get("QUERY_STRING", ""), key))
+        try:
+            answer = self._admit(request)
+        except DatabaseError:
+            raise  # the batch may have been stored: the client has to ask again
+        except Exception:
+            self._confirm(request)
+            raise
         response = json_answer(answer.text, status=202)
         if answer.is_replay:
             response["Idempotent-Replayed"] = "true"
         return response
 
+    def _admit(self, request: Request) -> Answer:
+        _check_format(request)
+        key = _idempotency_key(request)
+        body = bodies.read(request)
+        submission = Submission(credentials_of(request), body, request.META.get("QUERY_STRING", ""), key)
+        return admit(submission, confirm=lambda: self._confirm(request))
+
 
 class ShownError(msgspec.Struct, gc=False):
-    """One of the errors that a dry run tells; there may be 100,000."""
+    """An error in the answer of a dry run, which may have 100,000 of them."""
 
     index: int
     code: str
@@ -86,7 +89,7 @@ class ShownError(msgspec.Struct, gc=False):
 
 
 class ValidateView(ContractView):
-    """A dry run: the answer that a batch would get, with all errors; nothing is stored."""
+    """A dry run: the counts that a batch would get, with all errors. Stores nothing."""
 
     @extend_schema(**schema.VALIDATE)
     def post(self, request: Request) -> HttpResponse:
@@ -214,7 +217,7 @@ class BatchRetryView(ContractView):
     @extend_schema(**schema.BATCH_RETRY)
     def post(self, request: Request, batch_id: str) -> JsonResponse:
         batch = selectors.batch(credentials_of(request).workspace_id, batch_id)
-        if batches.reopen(batch.id):
+        if transitions.reopen(batch.id):
             wake.landing(batch.id)
         else:
             fetching.retry_failed(batch.id)

@@ -1,6 +1,7 @@
-"""Which products and projects a workspace knows, asked for those only that a batch mentions."""
+"""The products and projects of a workspace, looked up for those ids that a batch mentions."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from evermuse import prepared
 from ingest import sql
@@ -8,25 +9,32 @@ from lake.envelope import Catalog
 from lake.landing import Lookup
 
 
+@dataclass(frozen=True, slots=True)
+class _KnownId:
+    kind: str
+    id: str
+
+
 def lookup_in(workspace_id: int, whole: Catalog | None = None) -> Lookup:
-    """A lookup for `lake.landing.examine`: in the workspace's whole catalog where it is at hand, else one query a batch."""
+    """A lookup for `lake.landing.examine`: in ``whole`` if it is given, else one query for each batch."""
 
     def lookup(product_ids: set[str], project_ids: set[str]) -> Catalog:
         if whole is not None:
             return whole
-        # PostgreSQL's text holds no NUL, so that an id with one cannot be known.
+        # PostgreSQL's text cannot contain NUL, so an id with NUL is unknown.
         products, projects = ([i for i in ids if "\0" not in i] for ids in (product_ids, project_ids))
-        rows = prepared.rows(sql.KNOWN, [workspace_id, products, workspace_id, projects])
+        parameters = {"workspace_id": workspace_id, "product_ids": products, "project_ids": projects}
+        rows = prepared.rows_of(_KnownId, sql.KNOWN_IDS, parameters)
         return Catalog(
-            product_ids=frozenset(value for kind, value in rows if kind == "product"),
-            project_ids=frozenset(value for kind, value in rows if kind == "project"),
+            product_ids=frozenset(row.id for row in rows if row.kind == "product"),
+            project_ids=frozenset(row.id for row in rows if row.kind == "project"),
         )
 
     return lookup
 
 
 def remembering() -> Callable[[int], Lookup]:
-    """Lookups by workspace that ask for an id once: for batches that are landed together."""
+    """Lookups by workspace that query each id once. For batches that are landed together."""
     known: dict[int, Catalog] = {}
     asked: dict[int, tuple[set[str], set[str]]] = {}
 

@@ -1,7 +1,8 @@
-"""Who asks: the API key of the header ``x-api-key``.
+"""Authentication by the API key in the header ``x-api-key``.
 
-A key is looked up for every request, so that a revoked one ends at once. Accepting a batch does that in the statement
-which stores it: until there it goes by what the process remembers of the key, and nothing else may come of that.
+Each request looks its key up, so that revoking a key takes effect at once. Accepting a batch saves that query: it uses the
+credentials that this process cached, and the statement that stores the batch compares them with the key as it is now. Only
+a 202 may rest on cached credentials; anything else needs `confirm`.
 """
 
 import hmac
@@ -10,31 +11,34 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import connection
 from django.db.models.functions import Now
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from evermuse import prepared
 from evermuse.asgi_body import AWAITED
+from evermuse.errors import DATABASE_AWAY
 from ingest import sql
 from ingest.clients import api_keys
 from ingest.models import ApiKey
 from ingest.refusals import unauthorized
 from lake.envelope import Catalog
 
-# "Last used" is written at most this often for a key, so that a request costs no write.
-DATABASE_AWAY = (OperationalError, InterfaceError)
+# The time of last use is written at most this often for each key, so that a request costs no write.
 LAST_USED_STEP_SECONDS = 60
-# Products, and projects, up to which a workspace's catalog comes along with the key.
+# A workspace with more products or projects than this does not send its catalog along with the key.
 SMALL_CATALOG = 64
-# Keys that a process remembers; with more in use it begins anew.
-REMEMBERED_KEYS = 1000
+# A process caches this many keys. With more keys in use it empties the cache.
+CACHED_KEYS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a live key allows."""
+    """What a live key allows. ``catalog`` is the workspace's whole catalog, or None if that is large.
+
+    ``snapshot`` is the key's row as one text, which PostgreSQL compares if the credentials come from the cache.
+    """
 
     api_key_id: int
     workspace_id: int
@@ -42,90 +46,119 @@ class Credentials:
     source: str
     permissions: frozenset[str]
     rate_limit: int
-    # All that the workspace knows; None where that is much.
     catalog: Catalog | None = None
-    # All of this as one text, for PostgreSQL to compare; and whether it is from memory, so that this must be done.
     digest: bytes = b""
     snapshot: str = ""
-    is_remembered: bool = False
+    is_cached: bool = False
 
     is_authenticated = True
 
 
+@dataclass(frozen=True, slots=True)
+class _LiveKey:
+    """A row of `sql.LIVE_KEY`."""
+
+    api_key_id: int
+    workspace_id: int
+    workspace_name: str
+    source: str
+    permissions: str
+    rate_limit: int | None
+    products: list[str]
+    projects: list[str]
+    is_stale: bool
+    digest: bytes
+    snapshot: str
+
+
 def credentials_of(request: Request) -> Credentials:
-    """Who sent a request that was authenticated here."""
+    """The credentials of an authenticated request."""
     credentials: Any = request.auth
     assert isinstance(credentials, Credentials)
     return credentials
 
 
 class ApiKeyAuthentication(BaseAuthentication):
-    """DRF's hook: gives Credentials as both user and auth, or raises the one 401."""
+    """DRF's hook: returns Credentials as both user and auth, or raises the 401.
 
-    def __init__(self, *, may_remember: bool = False) -> None:
-        self._may_remember = may_remember
+    ``may_use_cache`` is for a view that confirms cached credentials before it answers anything but a 202.
+    """
+
+    def __init__(self, *, may_use_cache: bool = False) -> None:
+        self._may_use_cache = may_use_cache
 
     def authenticate(self, request: Request) -> tuple[Credentials, Credentials]:
-        secret = request.META.get("HTTP_X_API_KEY", "")
-        # Nobody gets room for a body by what is only remembered of the key.
-        may_remember = self._may_remember and request.META.get("evermuse.body") != AWAITED
-        credentials = (self._recall(secret) if may_remember else None) or identify(secret)
+        secret = _secret(request)
+        # Room for a body that is still to come is not given to a key that was only cached.
+        may_use_cache = self._may_use_cache and request.META.get("evermuse.body") != AWAITED
+        credentials = (_cached(secret) if may_use_cache else None) or identify(secret)
         return credentials, credentials
-
-    def _recall(self, secret: str) -> Credentials | None:
-        # On a connection that died meanwhile the lookup, which can be repeated, comes first and opens another.
-        return _remembered.get(api_keys.digest(secret)) if prepared.is_alive() else None
 
     def authenticate_header(self, request: Request) -> str:
         return "x-api-key"
 
 
-_remembered: dict[bytes, Credentials] = {}
+def confirm(request: Request) -> Credentials:
+    """Replace the request's cached credentials by what the key allows now. Raises the 401."""
+    if credentials_of(request).is_cached:
+        request.auth = identify(_secret(request))
+    return credentials_of(request)
 
 
-def parameters(digest: bytes) -> list[prepared.Parameter]:
-    """What the statements on a live key take."""
-    return [SMALL_CATALOG + 1, SMALL_CATALOG + 1, LAST_USED_STEP_SECONDS, digest]
+def _secret(request: Request) -> str:
+    return str(request.META.get("HTTP_X_API_KEY", ""))
+
+
+_cache: dict[bytes, Credentials] = {}
+
+
+def _cached(secret: str) -> Credentials | None:
+    # On a dead connection the lookup goes first: it can be repeated on a new connection, and storing a batch cannot.
+    return _cache.get(api_keys.digest(secret)) if prepared.is_alive() else None
+
+
+def key_parameters(digest: bytes) -> dict[str, prepared.Parameter]:
+    """The parameters of the statements that read a live key."""
+    return {"catalog_limit": SMALL_CATALOG + 1, "last_used_step": LAST_USED_STEP_SECONDS, "digest": digest}
 
 
 def identify(secret: str) -> Credentials:
-    """The credentials of a live key, as they are now; raises the 401 refusal otherwise."""
+    """The credentials of a live key as they are now. Raises the 401."""
     if not secret.startswith(api_keys.PREFIX) or len(secret) > 256:
         raise unauthorized()
     digest = api_keys.digest(secret)
-    row = _find(digest)
-    if row is None or not hmac.compare_digest(bytes(row[-2]), digest):
-        _remembered.pop(digest, None)
+    key = _find(digest)
+    if key is None or not hmac.compare_digest(bytes(key.digest), digest):
+        _cache.pop(digest, None)
         raise unauthorized()
-    key_id, workspace_id, workspace, source, permissions, rate_limit, products, projects, is_stale, _, snapshot = row
     credentials = Credentials(
-        api_key_id=key_id,
-        workspace_id=workspace_id,
-        workspace_name=workspace,
-        source=source,
-        permissions=frozenset(json.loads(permissions)),
-        rate_limit=settings.EVERMUSE_RATE_LIMIT if rate_limit is None else rate_limit,
-        catalog=_whole_catalog(products, projects),
+        api_key_id=key.api_key_id,
+        workspace_id=key.workspace_id,
+        workspace_name=key.workspace_name,
+        source=key.source,
+        permissions=frozenset(json.loads(key.permissions)),
+        rate_limit=settings.EVERMUSE_RATE_LIMIT if key.rate_limit is None else key.rate_limit,
+        catalog=_whole_catalog(key),
         digest=digest,
-        snapshot=snapshot,
+        snapshot=key.snapshot,
     )
-    if is_stale:  # which is part of what would be remembered
-        ApiKey.objects.filter(pk=key_id).update(last_used_at=Now())
+    if key.is_stale:  # writing the time of last use changes the row, so this snapshot would never match again
+        ApiKey.objects.filter(pk=key.api_key_id).update(last_used_at=Now())
         return credentials
-    if len(_remembered) >= REMEMBERED_KEYS:
-        _remembered.clear()
-    _remembered[digest] = replace(credentials, is_remembered=True)
+    if len(_cache) >= CACHED_KEYS:
+        _cache.clear()
+    _cache[digest] = replace(credentials, is_cached=True)
     return credentials
 
 
-def _whole_catalog(products: list[str], projects: list[str]) -> Catalog | None:
-    if max(len(products), len(projects)) > SMALL_CATALOG:
+def _whole_catalog(key: _LiveKey) -> Catalog | None:
+    if max(len(key.products), len(key.projects)) > SMALL_CATALOG:
         return None
-    return Catalog(frozenset(products), frozenset(projects))
+    return Catalog(frozenset(key.products), frozenset(key.projects))
 
 
-def _find(digest: bytes) -> tuple[Any, ...] | None:
-    """The live key of a digest. The first query of a request: on a connection that died meanwhile it opens another."""
+def _find(digest: bytes) -> _LiveKey | None:
+    """The live key of a digest. As a request's first query it opens another connection if the present one died."""
     try:
         return _select(digest)
     except DATABASE_AWAY:
@@ -135,6 +168,6 @@ def _find(digest: bytes) -> tuple[Any, ...] | None:
         return _select(digest)
 
 
-def _select(digest: bytes) -> tuple[Any, ...] | None:
-    found = prepared.rows(sql.LIVE_KEY, parameters(digest))
+def _select(digest: bytes) -> _LiveKey | None:
+    found = prepared.rows_of(_LiveKey, sql.LIVE_KEY, key_parameters(digest))
     return found[0] if found else None

@@ -24,8 +24,10 @@ from evermuse.errors import StoreUnavailable
 from ingest import parsers
 from ingest.clients import catalog
 from ingest.models import Batch
-from ingest.pipeline import batches, leases
-from ingest.pipeline.batches import Claim, Incoming, LandedCounts
+from ingest.pipeline import claims, incoming, leases, transitions
+from ingest.pipeline.claims import Claim
+from ingest.pipeline.incoming import Incoming
+from ingest.pipeline.transitions import LandedCounts
 from lake import archive, index, outcomes, processors, rejections
 from lake.frames import places_of
 from lake.landing import LandedRecord, Verdict, examine, prepare
@@ -49,35 +51,38 @@ class Landing:
 
 
 def land_waiting() -> int:
-    """Claim and land until nothing waits, for some seconds at most; the number of batches that landed.
+    """Claim and land until nothing waits, for at most `TASK_SECONDS`; returns the number of batches that landed.
 
-    What waits after that gets a wake-up of its own: between two tasks a worker can be told to stop.
+    If batches still wait after that, it publishes a wake-up for them and returns: a worker can stop between two tasks.
     """
     landed = 0
     ends_at = time.monotonic() + TASK_SECONDS
-    while claims := batches.claim():
-        landed += land(claims)
+    while claimed := claims.claim():
+        landed += land(claimed)
         if time.monotonic() >= ends_at:
             wake.publish(wake.LAND, [])
             break
     return landed
 
 
-def land(claims: Sequence[Claim]) -> int:
-    """Land claimed batches together. Faults give the claims back; what nobody gives back runs out with its lease."""
+def land(claimed: Sequence[Claim]) -> int:
+    """Land claimed batches together; returns how many landed.
+
+    A fault releases the claims. A claim that is not released ends with its lease.
+    """
     try:
-        with leases.keeping(claims):
-            landings = _parse(claims)
+        with leases.keeping(claimed):
+            landings = _parse(claimed)
             ready = _archive(landings)
             done = _commit(ready) if ready else []
     except OperationalError as error:
-        log.warning("landing.database_fault", error=str(error).strip()[:200], batches=len(claims))
-        batches.release(claims, policy=retry_policy.LANDING_DATABASE, reason=f"database: {error}")
+        log.warning("landing.database_fault", error=str(error).strip()[:200], batches=len(claimed))
+        claims.release(claimed, policy=retry_policy.LANDING_DATABASE, reason=f"database: {error}")
         return 0
     except Exception as error:
-        log.exception("landing.failed", batch_ids=[public_ids.of_batch(c.batch_id) for c in claims])
-        batches.release(
-            claims, policy=retry_policy.LANDING_FAULT, reason=f"{type(error).__name__}: {error}", crashed=True
+        log.exception("landing.failed", batch_ids=[public_ids.of_batch(claim.batch_id) for claim in claimed])
+        claims.release(
+            claimed, policy=retry_policy.LANDING_FAULT, reason=f"{type(error).__name__}: {error}", crashed=True
         )
         return 0
     advance(done)
@@ -85,24 +90,26 @@ def land(claims: Sequence[Claim]) -> int:
 
 
 def advance(batch_ids: Sequence[int]) -> None:
-    """LANDED → PROCESSING → COMPLETE, as far as the processors are. Idempotent."""
+    """LANDED → PROCESSING → COMPLETE, as far as the processors allow. Idempotent; ignores batches in other states."""
     if not batch_ids:
         return
-    batches.mark_processing(batch_ids)
-    settled = set(batch_ids)
+    processing = transitions.mark_processing(batch_ids)
+    if not processing:
+        return
+    settled = set(processing)
     for processor in processors.installed():
-        processor.start(batch_ids)
-        settled &= processor.settled(batch_ids)
-    if settled and batches.mark_complete(sorted(settled)):
-        log.info("batch.complete", batch_ids=[public_ids.of_batch(i) for i in sorted(settled)])
+        processor.start(processing)
+        settled &= processor.settled(processing)
+    if settled and (complete := transitions.mark_complete(sorted(settled))):
+        log.info("batch.complete", batch_ids=[public_ids.of_batch(i) for i in complete])
 
 
-def _parse(claims: Sequence[Claim]) -> list[Landing]:
-    incoming = batches.incoming(claims)
+def _parse(claimed: Sequence[Claim]) -> list[Landing]:
+    batches = incoming.read(claimed)
     landings: list[Landing] = []
     lookup = catalog.remembering()
-    for claim in claims:
-        batch = incoming[claim.batch_id]
+    for claim in claimed:
+        batch = batches[claim.batch_id]
         body = batch.body()
         raws = parsers.split(body, batch.media_type)
         verdict = examine(raws, lookup(batch.workspace_id), are_json=parsers.are_json(batch.media_type))
@@ -122,7 +129,7 @@ def _archive(landings: Sequence[Landing]) -> list[Landing]:
             ready.append(landing)
         except StoreUnavailable as error:
             log.warning("landing.store_away", batch_id=landing.batch.public_id, error=str(error)[:200])
-            batches.release([landing.claim], policy=retry_policy.LANDING_STORE, reason=f"object store: {error}")
+            claims.release([landing.claim], policy=retry_policy.LANDING_STORE, reason=f"object store: {error}")
     return ready
 
 
@@ -143,7 +150,7 @@ def _store(landing: Landing) -> archive.Archive | None:
 def _commit(landings: Sequence[Landing]) -> list[int]:
     """One transaction for everything that landing changes; claims that were lost meanwhile change nothing."""
     with transaction.atomic():
-        held = set(batches.hold([landing.claim for landing in landings]))
+        held = set(claims.hold([landing.claim for landing in landings]))
         landings = [landing for landing in landings if landing.claim in held]
         if not landings:
             return []
@@ -167,7 +174,7 @@ def _commit(landings: Sequence[Landing]) -> list[int]:
                 for landing in landings
             }
         )
-        batches.mark_landed([_counts(landing) for landing in landings])
+        transitions.mark_landed([_counts(landing) for landing in landings])
     if landed := [landing.batch.public_id for landing in landings if landing.records]:
         log.info("batch.landed", batch_ids=landed)
     if failed := [landing.batch.public_id for landing in landings if not landing.records]:

@@ -12,8 +12,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from evermuse import heartbeat, logs, public_ids
-from ingest.pipeline import batches
-from ingest.pipeline.batches import Claim
+from ingest.pipeline.claims import Claim, renew
 
 log = logs.get(__name__)
 
@@ -40,7 +39,7 @@ def _renew(claims: Sequence[Claim], ended: threading.Event) -> None:
             heartbeat.end_process()
             return
         try:
-            batches.renew(claims)
+            renew(claims)
         except DatabaseError as error:
             log.warning("landing.lease_not_renewed", error=str(error).strip()[:200], batches=len(claims))
         finally:

@@ -7,7 +7,7 @@ from django.db.models.functions import Now
 from evermuse import logs, wake
 from ingest.admission import idempotency
 from ingest.models import Batch
-from ingest.pipeline import batches
+from ingest.pipeline import claims
 from ingest.pipeline import landing as pipeline
 
 log = logs.get(__name__)
@@ -29,11 +29,11 @@ class _Walk:
 
 def sweep() -> None:
     """One round. Two sweepers at once do no harm: each step is a conditional UPDATE or a hint."""
-    ids = batches.waiting(MAX_WAKE_UPS)
+    ids = claims.waiting(MAX_WAKE_UPS)
     for batch_id in ids:
         wake.publish(wake.LAND, [batch_id])
     unsettled = _advance_landed() + _advance_processing()
-    ended = batches.end_forgotten_landings()
+    ended = claims.end_forgotten_landings()
     idempotency.forget_expired()
     if ids or unsettled or ended:
         log.info("sweep.found", landing=len(ids), unsettled=unsettled, forgotten_landings=ended)

@@ -11,7 +11,7 @@ from django.db import connection
 from attachments.queue import groups
 from evermuse import wake
 from ingest.models import Batch
-from ingest.pipeline import batches
+from ingest.pipeline import claims, transitions
 from ingest.problems import sql
 from ingest.problems.models import Job, Problem, ProblemBatch
 
@@ -102,7 +102,7 @@ def _standing_batches(job: Job) -> Progress:
             {**_standing(job.problem), "cursor": job.cursor, "until": job.until or 0, "limit": SLICE_BATCHES},
         )
         ids = [row[0] for row in cursor.fetchall()]
-    released = batches.pull_forward(ids)
+    released = claims.pull_forward(ids)
     skipped = Counter({"a worker is at it": len(ids) - released} if len(ids) > released else {})
     is_done = len(ids) < SLICE_BATCHES
     return Progress(0, ids[-1] if ids else job.cursor, is_done, released, skipped, _waking(ids))
@@ -119,7 +119,7 @@ def _members(job: Job) -> Progress:
     reopened: list[int] = []
     skipped: Counter[str] = Counter()
     for batch_id, status in rows:
-        if status == Batch.Status.FAILED and batches.reopen(batch_id):
+        if status == Batch.Status.FAILED and transitions.reopen(batch_id):
             reopened.append(batch_id)
         elif status in (Batch.Status.LANDING, Batch.Status.FAILED):
             skipped["already on its way again"] += 1

@@ -16,8 +16,8 @@ from structlog import contextvars
 from ingest import tasks
 from ingest.clients.workspaces import ensure
 from ingest.models import Workspace
-from ingest.pipeline import batches
 from ingest.pipeline import landing as pipeline
+from ingest.pipeline import transitions
 from tests.http_client import INGEST, ApiClient
 from tests.records import record
 
@@ -48,7 +48,7 @@ def test_a_failed_batch_that_is_retried_says_so(
     batch_id = refused.json()["details"]["batchId"]
     for products in ([], [("prod-abc", ["proj-new"])]):
         ensure(name=workspace.name, products=products)
-        assert batches.reopen(int(batch_id[6:]))
+        assert transitions.reopen(int(batch_id[6:]))
         pipeline.land_waiting()
     way = [e["event"] for e in events(caplog) if e["event"].startswith("batch.")]
     assert way == [

@@ -19,9 +19,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from evermuse import retry_policy
 from ingest.clients import api_keys, workspaces
 from ingest.models import Batch, Workspace
-from ingest.pipeline import batches, reprocessing
+from ingest.pipeline import claims, reprocessing
 from ingest.pipeline import landing as pipeline
-from ingest.pipeline.batches import Claim
+from ingest.pipeline.claims import Claim
 from lake.models import ChangeClock, OpenLanding, Record
 from tests.http_client import ApiClient
 from tests.ingest.landing import AT_ONCE, send_and_land, versions
@@ -49,12 +49,12 @@ def locked(record_id: UUID) -> Iterator[None]:
         yield
 
 
-def landing_that_waits(claims: list[Claim]) -> Callable[[], None]:
+def landing_that_waits(claimed: list[Claim]) -> Callable[[], None]:
     """Have another worker land these, up to where it waits for a lock. What comes back waits until they have landed."""
 
     def run() -> None:
         try:
-            done.append(pipeline.land(claims))
+            done.append(pipeline.land(claimed))
         finally:
             connection.close()
 
@@ -67,7 +67,7 @@ def landing_that_waits(claims: list[Claim]) -> Callable[[], None]:
 
     def finish() -> None:
         worker.join()
-        assert done == [len(claims)]
+        assert done == [len(claimed)]
 
     done: list[int] = []
     worker = threading.Thread(target=run)
@@ -96,7 +96,7 @@ def test_what_a_landing_commits_late_comes_to_a_reader_that_went_on_meanwhile(
     row = Record.objects.get()
     api.post([versions("2"), *(record() for _ in range(5))])
     with locked(row.pk):
-        finish = landing_that_waits(batches.claim())
+        finish = landing_that_waits(claims.claim())
         for _ in range(3):
             later = send_and_land(api, record())
             assert api.batch(later)["status"] == "COMPLETE"
@@ -123,7 +123,7 @@ def test_a_walk_that_began_before_misses_nothing_either(api: ApiClient, workspac
     seen = [r["recordId"] for r in page["records"]]
     api.post([versions("2"), record()])
     with locked(row.pk):
-        finish = landing_that_waits(batches.claim())
+        finish = landing_that_waits(claims.claim())
         send_and_land(api, [record() for _ in range(3)])
         page = api.get(RECORDS, f"limit=2&cursor={page['nextCursor']}").json()
         seen += [r["recordId"] for r in page["records"]]
@@ -137,18 +137,18 @@ def test_a_walk_that_began_before_misses_nothing_either(api: ApiClient, workspac
 def test_a_landed_record_is_listed_at_once_unless_an_older_landing_is_open(api: ApiClient) -> None:
     first, second, third = (api.post(record()).json()["batchId"] for _ in range(3))
     Batch.objects.exclude(id=int(first[6:])).update(not_before=datetime.now(UTC) + timedelta(seconds=5))
-    oldest = batches.claim()
+    oldest = claims.claim()
     Batch.objects.filter(id=int(second[6:])).update(not_before=None)
-    middle = batches.claim()
+    middle = claims.claim()
     Batch.objects.update(not_before=None)
-    youngest = batches.claim()
+    youngest = claims.claim()
     assert [[f"batch_{c.batch_id:019d}" for c in claims] for claims in (oldest, middle, youngest)] == [
         [first], [second], [third],
     ]  # fmt: skip
     reader = Reader(api)
     counts = []
-    for claims in (middle, oldest, youngest):
-        assert pipeline.land(claims) == 1
+    for claimed in (middle, oldest, youngest):
+        assert pipeline.land(claimed) == 1
         reader.read()
         counts.append(len(reader.seen))
     # The middle one waits for the oldest alone; the youngest, open all the time, holds nothing back.
@@ -171,13 +171,13 @@ def test_a_killed_worker_costs_no_record(api: ApiClient, workspace: Workspace) -
     reader = Reader(api)
     api.post([record() for _ in range(3)])
     api.post(record())
-    lost = batches.claim()
+    lost = claims.claim()
     landings = pipeline._archive(pipeline._parse(lost))
     send_and_land(api, record())
     assert reader.read() == set()
     expire()
     # Suspects are claimed alone: the first one does not end the landing of the other.
-    assert pipeline.land(batches.claim()) == 1
+    assert pipeline.land(claims.claim()) == 1
     assert reader.read() == set()
     assert pipeline.land_waiting() == 1
     assert pipeline._commit(landings) == []
@@ -192,10 +192,10 @@ def test_a_worker_that_was_stopped_past_its_lease_adds_nothing_below_what_was_re
 ) -> None:
     reader = Reader(api)
     api.post(versions("1"))
-    stopped = batches.claim()
+    stopped = claims.claim()
     landings = pipeline._archive(pipeline._parse(stopped))
     expire()
-    fresh = batches.claim()
+    fresh = claims.claim()
     assert fresh[0].at > stopped[0].at
     # The one that cannot commit any more holds nothing back.
     assert list(OpenLanding.objects.values_list("at", flat=True)) == [fresh[0].at]
@@ -209,20 +209,20 @@ def test_what_is_given_back_holds_nothing_back(api: ApiClient) -> None:
     reader = Reader(api)
     for _ in range(2):
         api.post(record())
-    claims = batches.claim()
+    claimed = claims.claim()
     send_and_land(api, record())
-    batches.release(claims[:1], policy=retry_policy.LANDING_STORE, reason="the store is away")
+    claims.release(claimed[:1], policy=retry_policy.LANDING_STORE, reason="the store is away")
     assert reader.read() == set()
-    batches.release(claims[1:], policy=retry_policy.LANDING_STORE, reason="the store is away", crashed=True)
+    claims.release(claimed[1:], policy=retry_policy.LANDING_STORE, reason="the store is away", crashed=True)
     assert len(reader.read()) == 1
 
 
 def test_what_is_given_up_holds_nothing_back(api: ApiClient) -> None:
     reader = Reader(api)
     poison = int(api.post(record()).json()["batchId"][6:])
-    batches.claim()
+    claims.claim()
     send_and_land(api, record())
-    Batch.objects.filter(id=poison).update(lone_crashes=batches.MAX_LONE_CRASHES)
+    Batch.objects.filter(id=poison).update(lone_crashes=claims.MAX_LONE_CRASHES)
     expire()
     assert reader.read() == set()
     assert pipeline.land_waiting() == 0
@@ -259,11 +259,11 @@ def test_rows_that_are_put_back_come_to_a_reader_that_went_on(api: ApiClient, wo
 
 def test_landings_that_nobody_ended_are_ended_by_the_sweeper(api: ApiClient) -> None:
     api.post(record())
-    (claim,) = batches.claim()
+    (claim,) = claims.claim()
     OpenLanding.objects.update(at=claim.at - timedelta(minutes=5))
-    assert batches.end_forgotten_landings() == 0, "it may land yet"
+    assert claims.end_forgotten_landings() == 0, "it may land yet"
     Batch.objects.update(status="COMPLETE")  # as a worker of before does it
-    assert batches.end_forgotten_landings() == 1
+    assert claims.end_forgotten_landings() == 1
     assert not OpenLanding.objects.exists()
 
 
@@ -311,17 +311,17 @@ class Interleavings(RuleBasedStateMachine):
             Batch.objects.update(not_before=None)
             pipeline.land_waiting()
             expire()
-            while claims := batches.claim():
-                self._land(claims)
+            while claimed := claims.claim():
+                self._land(claimed)
             self.reader.read()
             assert self.reader.seen == stored(self.workspace_id)
             assert not OpenLanding.objects.filter(workspace_id=self.workspace_id).exists()
         finally:
             transaction.savepoint_rollback(self.point)
 
-    def _land(self, claims: list[Claim]) -> None:
-        pipeline.land(claims)
-        self.landed += [c.batch_id for c in claims if Batch.objects.get(id=c.batch_id).status == "COMPLETE"]
+    def _land(self, claimed: list[Claim]) -> None:
+        pipeline.land(claimed)
+        self.landed += [c.batch_id for c in claimed if Batch.objects.get(id=c.batch_id).status == "COMPLETE"]
 
     @rule(names=st.lists(st.sampled_from("abcde"), min_size=1, max_size=3), value=st.integers(0, 2))
     def accept(self, names: list[str], value: int) -> None:
@@ -330,9 +330,9 @@ class Interleavings(RuleBasedStateMachine):
     @rule(most=st.integers(1, 3))
     def claim(self, most: int) -> None:
         patch = pytest.MonkeyPatch()
-        patch.setattr(batches, "CLAIM_BATCHES", most)
-        if claims := batches.claim():
-            self.claims.append(claims)
+        patch.setattr(claims, "CLAIM_BATCHES", most)
+        if claimed := claims.claim():
+            self.claims.append(claimed)
         patch.undo()
 
     @rule(data=st.data())
@@ -343,10 +343,10 @@ class Interleavings(RuleBasedStateMachine):
     @rule(data=st.data(), crashed=st.booleans())
     def give_back(self, data: Any, crashed: bool) -> None:
         if self.claims:
-            claims = self.claims[data.draw(st.integers(0, len(self.claims) - 1))]
-            some = data.draw(st.sets(st.sampled_from(claims)))
+            claimed = self.claims[data.draw(st.integers(0, len(self.claims) - 1))]
+            some = data.draw(st.sets(st.sampled_from(claimed)))
             if some:
-                batches.release(list(some), policy=AT_ONCE, reason="", crashed=crashed)
+                claims.release(list(some), policy=AT_ONCE, reason="", crashed=crashed)
 
     @rule()
     def leases_run_out(self) -> None:

@@ -1,5 +1,6 @@
 """Claims on waiting batches: leases, fences, crashes, faults of the store."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,11 @@ from django.utils import timezone
 
 from evermuse import heartbeat
 from evermuse.errors import StoreUnavailable
+from ingest import sql
 from ingest.models import Batch
-from ingest.pipeline import batches, leases, sweeper
+from ingest.pipeline import claims, leases, sweeper, transitions
 from ingest.pipeline import landing as pipeline
+from lake import processors
 from lake.models import BatchOutcomes, Payload, Record
 from tests.http_client import ApiClient
 from tests.ingest.landing import AT_ONCE, outcomes, send_and_land, versions
@@ -29,26 +32,26 @@ def expire() -> None:
 def test_small_batches_are_claimed_together_and_a_claimed_one_is_not_claimed_again(api: ApiClient) -> None:
     for _ in range(5):
         api.post(record())
-    assert len(batches.claim()) == 5
-    assert batches.claim() == []
+    assert len(claims.claim()) == 5
+    assert claims.claim() == []
 
 
 def test_a_claim_takes_two_large_batches_at_most(api: ApiClient) -> None:
     for _ in range(3):
         api.post([record() for _ in range(700)])
-    assert [len(batches.claim()) for _ in range(3)] == [2, 1, 0]
+    assert [len(claims.claim()) for _ in range(3)] == [2, 1, 0]
 
 
 def test_a_claim_takes_eight_megabytes_at_most(api: ApiClient) -> None:
     for _ in range(3):
         api.post(record(data={"text": "x" * 3_000_000}))
-    assert [len(batches.claim()) for _ in range(3)] == [2, 1, 0]
+    assert [len(claims.claim()) for _ in range(3)] == [2, 1, 0]
 
 
 def test_a_batch_without_its_payload_is_in_nobodys_way(api: ApiClient) -> None:
     broken, sound = (api.post(record()).json()["batchId"] for _ in range(2))
     Payload.objects.filter(batch_id=int(broken[6:])).delete()
-    assert len(batches.claim()) == 2
+    assert len(claims.claim()) == 2
     expire()
     for _ in range(2):
         pipeline.land_waiting()
@@ -65,7 +68,7 @@ def test_a_slow_landing_keeps_its_claims(api: ApiClient, monkeypatch: pytest.Mon
         began = Batch.objects.get().claimed_until
         assert began is not None
         until(lambda: timezone.now() > began, "the lease that it was claimed with is over")
-        assert batches.claim() == []
+        assert claims.claim() == []
         return archive(landings)
 
     archive = pipeline._archive
@@ -81,36 +84,36 @@ def test_one_that_hangs_ends_its_process_and_loses_its_claims(api: ApiClient, mo
     monkeypatch.setattr(leases, "LONGEST_LANDING_SECONDS", 0.0)
     monkeypatch.setattr(heartbeat, "end_process", lambda: ended.append(True))
     api.post(record())
-    claims = batches.claim()
-    with leases.keeping(claims):
-        until(lambda: ended and batches.waiting(1), "another worker may have it")
-    assert [c.token for c in batches.claim()] == [claims[0].token + 1]
+    claimed = claims.claim()
+    with leases.keeping(claimed):
+        until(lambda: ended and claims.waiting(1), "another worker may have it")
+    assert [c.token for c in claims.claim()] == [claimed[0].token + 1]
 
 
 def test_what_was_given_back_or_taken_over_is_not_renewed(api: ApiClient) -> None:
     api.post(record())
-    stale = batches.claim()
-    batches.release(stale, policy=AT_ONCE, reason="")
-    batches.renew(stale)
+    stale = claims.claim()
+    claims.release(stale, policy=AT_ONCE, reason="")
+    claims.renew(stale)
     assert Batch.objects.get().claimed_until is None
-    fresh = batches.claim()
+    fresh = claims.claim()
     expire()
-    batches.renew(stale)
-    assert batches.claim() != []
+    claims.renew(stale)
+    assert claims.claim() != []
     assert [c.token for c in fresh] == [stale[0].token + 1]
 
 
 def test_the_oldest_comes_first(api: ApiClient) -> None:
     ids = [int(api.post(record()).json()["batchId"][6:]) for _ in range(3)]
-    assert [c.batch_id for c in batches.claim()] == ids
+    assert [c.batch_id for c in claims.claim()] == ids
 
 
 def test_a_stale_worker_that_wakes_up_changes_nothing(api: ApiClient) -> None:
     batch_id = api.post(versions("1")).json()["batchId"]
-    stale = batches.claim()
+    stale = claims.claim()
     landings = pipeline._archive(pipeline._parse(stale))
     expire()
-    fresh = batches.claim()
+    fresh = claims.claim()
     assert [c.batch_id for c in fresh] == [c.batch_id for c in stale]
     assert pipeline._commit(landings) == []
     assert (Record.objects.count(), BatchOutcomes.objects.count()) == (0, 0)
@@ -121,35 +124,35 @@ def test_a_stale_worker_that_wakes_up_changes_nothing(api: ApiClient) -> None:
 
 def test_a_stale_release_does_not_free_the_new_claim(api: ApiClient) -> None:
     api.post(record())
-    stale = batches.claim()
+    stale = claims.claim()
     expire()
-    batches.claim()
-    batches.release(stale, policy=AT_ONCE, reason="late")
-    assert batches.claim() == []
+    claims.claim()
+    claims.release(stale, policy=AT_ONCE, reason="late")
+    assert claims.claim() == []
 
 
 def test_after_its_first_crash_a_batch_is_claimed_alone(api: ApiClient) -> None:
     first = [int(api.post(record()).json()["batchId"][6:]) for _ in range(3)]
-    batches.claim()
+    claims.claim()
     expire()
-    alone = [batches.claim() for _ in range(3)]
+    alone = [claims.claim() for _ in range(3)]
     assert [[c.batch_id for c in claims] for claims in alone] == [[number] for number in first]
 
 
 def test_a_batch_is_given_up_after_three_crashes_alone_while_others_flow(api: ApiClient) -> None:
     poison = int(api.post(record()).json()["batchId"][6:])
-    batches.claim()  # with whatever others: this crash does not count as a lone one
+    claims.claim()  # with whatever others: this crash does not count as a lone one
     for _ in range(3):
         expire()
-        assert [c.batch_id for c in batches.claim()] == [poison]
+        assert [c.batch_id for c in claims.claim()] == [poison]
     expire()
     other = api.post(record()).json()["batchId"]
     pipeline.land_waiting()
     row = Batch.objects.get(id=poison)
-    assert (row.status, row.lone_crashes) == ("FAILED", batches.MAX_LONE_CRASHES)
+    assert (row.status, row.lone_crashes) == ("FAILED", claims.MAX_LONE_CRASHES)
     assert "given up" in row.failure
     assert api.batch(other)["status"] == "COMPLETE"
-    assert batches.reopen(poison)
+    assert transitions.reopen(poison)
     pipeline.land_waiting()
     assert Batch.objects.get(id=poison).status == "COMPLETE"
 
@@ -157,7 +160,7 @@ def test_a_batch_is_given_up_after_three_crashes_alone_while_others_flow(api: Ap
 def test_a_clock_that_was_set_back_is_no_crash(api: ApiClient) -> None:
     poison = int(api.post(record()).json()["batchId"][6:])
     for _ in range(5):
-        assert [c.batch_id for c in batches.claim()] == [poison]
+        assert [c.batch_id for c in claims.claim()] == [poison]
         Batch.objects.update(claimed_until=timezone.now() + timedelta(hours=1))
     row = Batch.objects.get(id=poison)
     assert (row.status, row.crashes, row.lone_crashes) == ("LANDING", 0, 0)
@@ -174,7 +177,7 @@ def test_an_exception_while_landing_counts_as_a_crash(api: ApiClient, monkeypatc
     api.post(record())
     with monkeypatch.context() as patch:
         patch.setattr("ingest.pipeline.landing.index.upsert", lambda rows: 1 / 0)
-        assert pipeline.land(batches.claim()) == 0
+        assert pipeline.land(claims.claim()) == 0
     row = Batch.objects.get()
     assert (row.status, row.crashes, row.claimed_until) == ("LANDING", 1, None)
     assert "ZeroDivisionError" in row.failure
@@ -196,7 +199,7 @@ def test_while_the_store_is_away_a_batch_waits_and_no_crash_is_counted(
     assert (row.status, row.crashes, Record.objects.count()) == ("LANDING", 0, 0)
     assert row.not_before is not None
     assert row.not_before > timezone.now()
-    assert batches.claim() == []
+    assert claims.claim() == []
     Batch.objects.update(not_before=None)
     pipeline.land_waiting()
     assert api.batch(batch_id)["status"] == "COMPLETE"
@@ -209,7 +212,7 @@ def test_a_fault_of_the_database_gives_the_claim_back(api: ApiClient, monkeypatc
     api.post(record())
     with monkeypatch.context() as patch:
         patch.setattr("ingest.pipeline.landing.index.upsert", away)
-        assert pipeline.land(batches.claim()) == 0
+        assert pipeline.land(claims.claim()) == 0
     row = Batch.objects.get()
     assert (row.status, row.crashes, row.claimed_until) == ("LANDING", 0, None)
 
@@ -233,10 +236,10 @@ def test_the_sweeper_wakes_workers_for_what_waits_and_completes_what_was_left_be
 def test_statuses_never_move_backwards(api: ApiClient) -> None:
     batch_id = send_and_land(api, record())
     number = int(batch_id[6:])
-    batches.mark_processing([number])
-    batches.mark_complete([number])
-    assert not batches.reopen(number)
-    assert batches.claim() == []
+    transitions.mark_processing([number])
+    transitions.mark_complete([number])
+    assert not transitions.reopen(number)
+    assert claims.claim() == []
     assert api.batch(batch_id)["status"] == "COMPLETE"
 
 
@@ -245,3 +248,51 @@ def test_no_pool_and_no_server_side_state_in_the_connections() -> None:
     database: dict[str, Any] = settings.DATABASES["default"]
     assert "pool" not in database["OPTIONS"]
     assert database["DISABLE_SERVER_SIDE_CURSORS"] is True
+
+
+class Recorder:
+    """A processor that notes the batches that it gets."""
+
+    name = "recorder"
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def start(self, batch_ids: Sequence[int]) -> None:
+        self.seen += batch_ids
+
+    def settled(self, batch_ids: Sequence[int]) -> set[int]:
+        return set(batch_ids)
+
+
+def test_only_batches_that_have_landed_reach_the_processors(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    monkeypatch.setattr(processors, "installed", lambda: (recorder,))
+    complete = send_and_land(api, record())
+    waiting, left = (int(api.post(record()).json()["batchId"][6:]) for _ in range(2))
+    Batch.objects.filter(id=left).update(status="PROCESSING")
+    recorder.seen.clear()
+    pipeline.advance([int(complete[6:]), waiting, left])
+    assert recorder.seen == [left]
+    assert dict(Batch.objects.filter(id__in=[waiting, left]).values_list("id", "status")) == {
+        waiting: "LANDING",
+        left: "COMPLETE",
+    }
+
+
+def test_a_transition_returns_the_batches_that_are_in_its_state(api: ApiClient) -> None:
+    landing, landed, processing = (int(api.post(record()).json()["batchId"][6:]) for _ in range(3))
+    Batch.objects.filter(id=landed).update(status="LANDED")
+    Batch.objects.filter(id=processing).update(status="PROCESSING")
+    assert transitions.mark_processing([processing, landed, landing]) == [landed, processing]
+    assert transitions.mark_complete([processing, landing]) == [processing]
+    assert transitions.mark_complete([processing, landing]) == []
+
+
+def test_a_claim_that_reaches_fewer_rows_than_it_locked_takes_nothing(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.post(record())
+    monkeypatch.setattr(sql, "CLAIM", sql.CLAIM.replace("WHERE id = batch.old_id", "WHERE id = batch.old_id AND false"))
+    with pytest.raises(RuntimeError, match="1 rows expected, 0 changed"):
+        claims.claim()

@@ -9,7 +9,7 @@ from evermuse import retry_policy
 from evermuse.errors import StoreUnavailable
 from evermuse.retry_policy import RetryPolicy
 from ingest.models import Batch
-from ingest.pipeline import batches
+from ingest.pipeline import claims
 from ingest.pipeline import landing as pipeline
 from tests.http_client import ApiClient
 from tests.records import record
@@ -29,8 +29,8 @@ def test_a_longer_wait_for_the_object_store_is_waited_for_by_every_worker(
     api.post(record())
     pipeline.land_waiting()
     assert Batch.objects.get().not_before > timezone.now() + timedelta(minutes=59)  # type: ignore[operator]
-    assert batches.waiting(8) == []
-    assert batches.claim() == []
+    assert claims.waiting(8) == []
+    assert claims.claim() == []
 
 
 def test_a_growing_wait_for_landing_grows_with_the_claims_of_a_batch(
@@ -41,6 +41,6 @@ def test_a_growing_wait_for_landing_grows_with_the_claims_of_a_batch(
     waits = []
     for _ in range(3):
         Batch.objects.update(not_before=None)
-        batches.release(batches.claim(), policy=retry_policy.LANDING_STORE, reason="the store is away")
+        claims.release(claims.claim(), policy=retry_policy.LANDING_STORE, reason="the store is away")
         waits.append(round((Batch.objects.get().not_before - timezone.now()).total_seconds(), -1))  # type: ignore[operator]
     assert waits == [100, 200, 400]

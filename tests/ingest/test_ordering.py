@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from ingest.clients import api_keys, workspaces
 from ingest.models import Batch
-from ingest.pipeline import batches
+from ingest.pipeline import claims, transitions
 from ingest.pipeline import landing as pipeline
 from lake.models import Record
 from tests.http_client import ApiClient
@@ -63,10 +63,10 @@ class Ordering(RuleBasedStateMachine):
     @rule()
     def lose_a_worker(self) -> None:
         """A worker claims what waits and dies; its lease runs out, and its late commit changes nothing."""
-        claims = batches.claim()
-        landings = pipeline._archive(pipeline._parse(claims)) if claims else []
-        Batch.objects.filter(id__in=[c.batch_id for c in claims]).update(claimed_until="2000-01-01T00:00Z")
-        while retaken := batches.claim():
+        claimed = claims.claim()
+        landings = pipeline._archive(pipeline._parse(claimed)) if claimed else []
+        Batch.objects.filter(id__in=[c.batch_id for c in claimed]).update(claimed_until="2000-01-01T00:00Z")
+        while retaken := claims.claim():
             assert pipeline.land(retaken) == len(retaken)
         self.waiting = []
         if landings:
@@ -79,7 +79,7 @@ class Ordering(RuleBasedStateMachine):
         if landed:
             number = data.draw(st.sampled_from(landed))
             Batch.objects.filter(id=number).update(status="FAILED")
-            assert batches.reopen(number)
+            assert transitions.reopen(number)
             self.waiting.append(number)
 
     @invariant()

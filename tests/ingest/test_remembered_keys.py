@@ -10,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import RequestFactory
 from django.utils import timezone
 from psycopg import pq
@@ -35,7 +35,7 @@ class Lookups:
         self._real = authentication._select
         monkeypatch.setattr(authentication, "_select", self._select)
 
-    def _select(self, digest: bytes) -> tuple[Any, ...] | None:
+    def _select(self, digest: bytes) -> Any:
         self.count += 1
         return self._real(digest)
 
@@ -46,7 +46,7 @@ def known(api: ApiClient) -> Iterator[ApiClient]:
     for _ in range(2):  # the first request notes that the key was used, which is a change
         assert api.post(record()).status_code == 202
     yield api
-    authentication._remembered.clear()
+    authentication._cache.clear()
 
 
 @pytest.fixture
@@ -162,10 +162,10 @@ def test_a_key_is_noted_as_used_again_after_a_while(known: ApiClient, lookups: L
 def test_memory_is_bounded(
     known: ApiClient, new_client: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(authentication, "REMEMBERED_KEYS", 3)
+    monkeypatch.setattr(authentication, "CACHED_KEYS", 3)
     for client in [new_client() for _ in range(8)]:
         assert client.post(record()).status_code == 202
-        assert len(authentication._remembered) <= 3
+        assert len(authentication._cache) <= 3
     assert known.post(record()).status_code == 202
 
 
@@ -281,3 +281,32 @@ def test_a_request_is_freed_without_the_collector(known: ApiClient) -> None:
         assert is_there() is None
     finally:
         gc.enable()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_accepted_with_a_cached_key_is_stored_like_one_accepted_after_a_lookup(known: ApiClient) -> None:
+    """The cached way runs through libpq and compares the key; the plain way looks the key up and runs in a transaction."""
+
+    def stored() -> dict[str, Any]:
+        batch = Batch.objects.select_related("payload").order_by("-id").values(*fields).first()
+        assert batch is not None
+        return {name: bytes(value) if isinstance(value, memoryview) else value for name, value in batch.items()}
+
+    mine = {f.name for f in Batch._meta.concrete_fields} - {"id", "created_at"}
+    fields = [
+        *sorted(mine),
+        "payload__media_type",
+        "payload__query",
+        "payload__size",
+        "payload__frames",
+        "payload__content",
+    ]
+    bodies = [[record(data={"text": "ä\u0000", "n": [1] * 40_000})], [record(), {}], record()]
+    for body in bodies:
+        assert known.post(body, query="format=text").status_code == 202
+        fast = stored()
+        authentication._cache.clear()
+        with transaction.atomic():
+            assert known.post(body, query="format=text").status_code == 202
+        plain = stored()
+        assert fast == plain

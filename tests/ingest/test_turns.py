@@ -11,7 +11,7 @@ from django.db import connection, transaction
 from ingest import sql
 from ingest.clients import workspaces
 from ingest.models import Batch, Workspace
-from ingest.pipeline import batches
+from ingest.pipeline import claims
 from ingest.pipeline import landing as pipeline
 from lake.models import Record
 from tests.http_client import ApiClient
@@ -28,45 +28,45 @@ def foreign(new_client: Callable[..., ApiClient], other_workspace: Workspace) ->
 @pytest.fixture(autouse=True)
 def first_turn(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The workspace that was made first is served first."""
-    turn = batches._Turn()
+    turn = claims._Turn()
     turn.last = 0
-    monkeypatch.setattr(batches, "_turn", turn)
+    monkeypatch.setattr(claims, "_turn", turn)
     yield
 
 
-def owners(claims: list[batches.Claim]) -> set[int]:
-    return set(Batch.objects.filter(id__in=[c.batch_id for c in claims]).values_list("workspace_id", flat=True))
+def owners(claimed: list[claims.Claim]) -> set[int]:
+    return set(Batch.objects.filter(id__in=[c.batch_id for c in claimed]).values_list("workspace_id", flat=True))
 
 
 def test_a_claim_holds_batches_of_one_workspace_alone(api: ApiClient, foreign: ApiClient) -> None:
     for _ in range(3):
         api.post(record()), foreign.post(record())
-    found = [batches.claim() for _ in range(3)]
-    assert [len(claims) for claims in found] == [3, 3, 0]
-    assert all(len(owners(claims)) == 1 for claims in found[:2])
-    assert all(claim.workspace_id in owners(claims) for claims in found for claim in claims)
+    found = [claims.claim() for _ in range(3)]
+    assert [len(claimed) for claimed in found] == [3, 3, 0]
+    assert all(len(owners(claimed)) == 1 for claimed in found[:2])
+    assert all(claim.workspace_id in owners(claimed) for claimed in found for claim in claimed)
 
 
 def test_a_lone_batch_waits_for_one_claim_of_a_backlog_at_most(
     api: ApiClient, foreign: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(batches, "CLAIM_BATCHES", 2)
+    monkeypatch.setattr(claims, "CLAIM_BATCHES", 2)
     for _ in range(20):
         api.post(record())
     lone = int(foreign.post(record()).json()["batchId"][6:])
-    assert len(batches.claim()) == 2
-    assert [c.batch_id for c in batches.claim()] == [lone]
+    assert len(claims.claim()) == 2
+    assert [c.batch_id for c in claims.claim()] == [lone]
 
 
 def test_all_are_served_in_turn_whichever_process_begins_where(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
-    monkeypatch.setattr(batches, "CLAIM_BATCHES", 1)
+    monkeypatch.setattr(claims, "CLAIM_BATCHES", 1)
     numbers = [workspaces.ensure(name=f"turn-{n}", products=[("p", ["q"])]).pk for n in range(4)]
     for number in numbers:
         fill(number, 3)
     served = []
     for start in (numbers[1], numbers[-1], numbers[-1] + 1000):
-        batches._turn.last = start
-        served.append([claim.workspace_id for _ in range(4) for claim in batches.claim()])
+        claims._turn.last = start
+        served.append([claim.workspace_id for _ in range(4) for claim in claims.claim()])
     assert served[0] == [*numbers[2:], *numbers[:2]]
     assert served[1] == served[2] == numbers
 
@@ -75,21 +75,21 @@ def test_a_process_begins_anywhere(monkeypatch: pytest.MonkeyPatch, db: None) ->
     """One that dies of the first workspace's batches must not come back to them each time."""
     for n in range(10):
         workspaces.ensure(name=f"turn-{n}", products=[("p", ["q"])])
-    assert len({batches._Turn().last for _ in range(100)}) > 1
+    assert len({claims._Turn().last for _ in range(100)}) > 1
 
 
 def test_what_a_crash_made_suspect_delays_its_own_workspace_alone(api: ApiClient, foreign: ApiClient) -> None:
     api.post(record()), api.post(record())
     Batch.objects.update(crashes=1)
     foreign.post(record()), foreign.post(record())
-    assert [len(batches.claim()) for _ in range(3)] == [1, 2, 1]
+    assert [len(claims.claim()) for _ in range(3)] == [1, 2, 1]
 
 
 def test_a_given_up_batch_does_not_end_the_round(api: ApiClient, foreign: ApiClient) -> None:
     poison = int(api.post(record()).json()["batchId"][6:])
-    Batch.objects.update(lone_crashes=batches.MAX_LONE_CRASHES)
+    Batch.objects.update(lone_crashes=claims.MAX_LONE_CRASHES)
     sound = int(foreign.post(record()).json()["batchId"][6:])
-    assert [c.batch_id for c in batches.claim()] == [sound]
+    assert [c.batch_id for c in claims.claim()] == [sound]
     assert Batch.objects.get(id=poison).status == "FAILED"
 
 
@@ -99,9 +99,9 @@ def test_batches_that_another_worker_is_claiming_are_passed_over(api: ApiClient,
     second = int(foreign.post(record()).json()["batchId"][6:])
     with another_session() as other:
         other.execute("SELECT FROM ingest_batch WHERE id = %s FOR UPDATE", [first])
-        assert [c.batch_id for c in batches.claim()] == [second]
-        assert batches.claim() == []
-    assert [c.batch_id for c in batches.claim()] == [first]
+        assert [c.batch_id for c in claims.claim()] == [second]
+        assert claims.claim() == []
+    assert [c.batch_id for c in claims.claim()] == [first]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -110,9 +110,9 @@ def test_a_locked_row_of_one_workspace_keeps_no_other_workspaces_batches(api: Ap
     row = Record.objects.get()
     api.post(versions("2"))
     theirs = foreign.post(record()).json()["batchId"]
-    batches._turn.last = 0
+    claims._turn.last = 0
     with locked(row.pk):
-        finish = landing_that_waits(batches.claim())
+        finish = landing_that_waits(claims.claim())
         assert pipeline.land_waiting() == 1
         assert foreign.batch(theirs)["status"] == "COMPLETE"
         assert len(foreign.get("/api/v1/records").json()["records"]) == 1
@@ -146,7 +146,7 @@ def test_what_a_claim_reads_does_not_grow_with_what_waits(
 ) -> None:
     for n in range(many_workspaces):
         fill(workspace.pk + n, many_batches)
-    parameters = {**batches._plausible(), "limit": 64, "after": workspace.pk - 1}
+    parameters = {**claims._plausible(), "limit": 64, "after": workspace.pk - 1}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("ANALYZE ingest_batch")
         cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql.WAITING}", parameters)

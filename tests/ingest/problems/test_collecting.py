@@ -13,7 +13,7 @@ from attachments.models import Attachment
 from evermuse.advisory_locks import AdvisoryLock
 from ingest.activity import pointers
 from ingest.models import Batch
-from ingest.pipeline import batches
+from ingest.pipeline import claims, transitions
 from ingest.pipeline import landing as pipeline
 from ingest.problems import collector, sightings
 from ingest.problems.models import Problem, ProblemBatch, ProblemHour
@@ -78,7 +78,7 @@ def test_a_batch_of_rejected_records_alone_is_counted_at_once(api: ApiClient) ->
 def test_landed_again_and_rejected_again_is_seen_again(api: ApiClient) -> None:
     batch_id = int(api.post(record(product_id="unheard-of")).json()["details"]["batchId"][6:])
     collector.collect()
-    assert batches.reopen(batch_id)
+    assert transitions.reopen(batch_id)
     pipeline.land_waiting()
     collector.collect()
     assert Problem.objects.get().count == 2
@@ -134,7 +134,7 @@ def test_failed_files_are_grouped_by_code_and_host_and_counted_at_each_failure(a
 def test_a_batch_that_is_given_up_is_a_problem_and_one_that_only_held_rejected_records_is_none(api: ApiClient) -> None:
     poison = int(api.post(record()).json()["batchId"][6:])
     Batch.objects.update(lone_crashes=9, crashes=9, claimed_alone=True, claimed_until=timezone.now() - timedelta(1))
-    batches.claim()
+    claims.claim()
     collector.collect()
     problem = Problem.objects.get()
     assert (problem.kind, problem.code, problem.sample_batch) == ("BATCHES", "BATCH_GIVEN_UP", poison)

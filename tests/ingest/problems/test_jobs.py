@@ -12,7 +12,7 @@ from attachments.models import Attachment, AttachmentTally
 from attachments.queue import groups, hosts
 from evermuse.errors import LeaseLost
 from ingest.models import Batch, Workspace
-from ingest.pipeline import batches
+from ingest.pipeline import claims
 from ingest.pipeline import landing as pipeline
 from ingest.problems import collector, jobs, retries, sweeper
 from ingest.problems.models import Job, Problem
@@ -186,7 +186,7 @@ def test_rejected_batches_are_landed_again_and_others_are_skipped_with_the_reaso
 def test_a_batch_that_was_given_up_lands_after_a_retry(api: ApiClient, woken: list[str]) -> None:
     poison = int(api.post(record()).json()["batchId"][6:])
     Batch.objects.update(lone_crashes=9, crashes=9, claimed_alone=True, claimed_until=timezone.now() - timedelta(1))
-    batches.claim()
+    claims.claim()
     collector.collect()
     request(Problem.objects.get())
     jobs.run_waiting()
@@ -210,7 +210,7 @@ def test_batches_that_stand_still_are_tried_at_once(api: ApiClient) -> None:
     jobs.run_waiting()
     job.refresh_from_db()
     assert (job.done, job.skipped, job.reasons) == (1, 1, {"a worker is at it": 1})
-    assert len(batches.claim()) == 1
+    assert len(claims.claim()) == 1
 
 
 def test_a_held_host_is_released_and_a_paused_one_is_left_to_the_operator(api: ApiClient) -> None:

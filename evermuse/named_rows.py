@@ -1,0 +1,30 @@
+"""Rows of raw SQL as dataclasses: each column of the statement fills the field of its name."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import psycopg
+from django.db import connection
+from psycopg.rows import class_row
+
+T = TypeVar("T")
+
+
+def fetch(kind: type[T], statement: str, parameters: Mapping[str, Any]) -> list[T]:
+    """All rows of a statement, in Django's connection and transaction. Raises Django's database errors.
+
+    The values are bound by the client, as Django does it; `evermuse.prepared` has the way for statements that run often.
+    """
+    connection.ensure_connection()
+    with (
+        connection.wrap_database_errors,
+        psycopg.ClientCursor(connection.connection, row_factory=class_row(kind)) as cursor,
+    ):
+        cursor.execute(statement.encode(), parameters)
+        return cursor.fetchall()
+
+
+def expect_count(change: str, *, changed: int, expected: int) -> None:
+    """Raise RuntimeError, which rolls the transaction back, unless a change of state reached every row it was meant for."""
+    if changed != expected:
+        raise RuntimeError(f"{change}: {expected} rows expected, {changed} changed")
