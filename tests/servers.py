@@ -4,7 +4,6 @@ Ports and passwords are chosen at once, so that the settings can name them; the 
 """
 
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,9 +11,14 @@ from pathlib import Path
 import pytest
 
 from deploy.local.embedded import Servers
+from tests.guard import Guard
 
 ROOT = Path(tempfile.mkdtemp(prefix="evermuse-tests-"))
-_servers = Servers(ROOT / "servers")
+_guard = Guard(ROOT)
+# The processes of one run (xdist names them gw0, gw1, …) choose at once: each has ports that no other may take.
+_number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+_servers = Servers(ROOT / "servers", accept=lambda port: port % _processes == _number)
 
 for _name in [name for name in os.environ if name.startswith(("EVERMUSE_", "MINIO_"))]:
     del os.environ[_name]
@@ -44,4 +48,4 @@ def servers() -> Iterator[Servers]:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing behind."""
     _servers.stop_all()
-    shutil.rmtree(ROOT, ignore_errors=True)
+    _guard.close()

@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from deploy.local.child import Child
@@ -19,12 +19,12 @@ BUCKETS = (BUCKET, "journeys")
 
 
 class Servers:
-    """PostgreSQL, Valkey and SeaweedFS under one home."""
+    """PostgreSQL, Valkey and SeaweedFS under one home. ``accept``: which ports they may take."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, accept: Callable[[int], bool] = lambda _: True) -> None:
         self.home = Home(root)
         self.home.prepare()
-        self.home.choose_ports("postgres", "valkey", *SeaweedFS.PORTS)
+        self.home.choose_ports("postgres", "valkey", *SeaweedFS.PORTS, accept=accept)
         servers: tuple[Server, ...] = (
             PostgreSQL(self.home, creates_databases=True),
             Valkey(self.home),

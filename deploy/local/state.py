@@ -61,7 +61,7 @@ class Home:
             write_private(path, json.dumps(known))
         return known
 
-    def choose_ports(self, *names: str) -> None:
+    def choose_ports(self, *names: str, accept: Callable[[int], bool] = lambda _: True) -> None:
         """Free ports on 127.0.0.1, the same at each start unless somebody else has taken one."""
         path = self.run / "ports.json"
         known: dict[str, int] = read_json(path, {})
@@ -69,7 +69,7 @@ class Home:
         taken = set(given.values()) | set(known.values())
         for name in names:
             if name not in given:
-                given[name] = free_port(lambda port: port not in taken)
+                given[name] = free_port(lambda port: port not in taken and accept(port))
                 taken.add(given[name])
         write_private(path, json.dumps(known | given))
         self.ports_in_use = given

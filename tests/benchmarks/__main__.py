@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from evermuse.env import home
 from tests.benchmarks import rows_accept, rows_backlog, rows_growth, rows_pipeline
 from tests.benchmarks.measure import Row
 from tests.benchmarks.stack import BenchStack
+from tests.guard import Guard
 
 ROWS: dict[str, Callable[[BenchStack], list[Row]]] = {
     "accept-single": rows_accept.accept_single,
@@ -48,6 +48,7 @@ def main() -> int:
     wanted = [key for key in ROWS if not given or any(key in groups for groups in chosen.values())]
     target = home() / "bench.json"
     root = Path(tempfile.mkdtemp(prefix="evermuse-bench-"))
+    guard = Guard(root)
     console = Console(width=150)
     rows: list[Row] = []
     try:
@@ -60,7 +61,7 @@ def main() -> int:
                     console.print(_line(row), highlight=False, markup=False)
                 _write(target, rows)
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        guard.close()
     console.print(_table(rows))
     console.print(f"Written to {target}", highlight=False)
     return 1 if any(row.failure for row in rows) else 0

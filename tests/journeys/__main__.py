@@ -2,7 +2,6 @@
 
 import logging
 import os
-import shutil
 import sys
 import tempfile
 from collections import defaultdict
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local.embedded import running_servers
+from tests.guard import Guard
 from tests.journeys import trial
 from tests.journeys.faults import FAULTS
 from tests.journeys.stack import NAMES, Stack, until
@@ -24,6 +24,7 @@ def main() -> int:
     rounds, seed = int(os.environ.get("ROUNDS", "2")), int(os.environ.get("SEED", "1"))
     wanted = [name for name in FAULTS if os.environ.get("FAULT", "") in name]
     root = Path(tempfile.mkdtemp(prefix="evermuse-faults-"))
+    guard = Guard(root)
     console = Console(width=140)
     trials: dict[str, list[Trial]] = defaultdict(list)
     try:
@@ -46,7 +47,7 @@ def main() -> int:
             finally:
                 stack.stop_all()
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        guard.close()
     console.print(_table(trials))
     return int(any(not one.verdict.is_clean for several in trials.values() for one in several))
 
