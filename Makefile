@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := deploy/requirements
+# Of `make test`: each has servers of its own. Much of the time is waiting, so two are worth it on one core as well.
+PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 2 ? 2 : n > 4 ? 4 : n)))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -26,7 +28,7 @@ docs-settings: $(VENV)/local.stamp ## Write the table of settings into the page 
 	@exec $(BIN)/python -m deploy.docs_settings
 
 test: $(VENV)/dev.stamp lint types ## Everything that CI runs
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(PROCESSES) $(ARGS)
 
 lint: $(VENV)/dev.stamp ## Formatting, lint, import contract, missing migrations, links of the documentation
 	$(BIN)/ruff format --check .
