@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Prefetch
 
 from attachments.fetch import storage
-from attachments.models import Attachment, DownloadAttempt
+from attachments.models import Attachment, AttachmentTally, DownloadAttempt
 from evermuse import public_ids
 from evermuse.instants import milliseconds
 
@@ -25,6 +25,11 @@ def page(batch_id: int, *, after: Sequence[Any] | None, limit: int) -> tuple[lis
     if len(found) > limit:
         following = [found[limit - 1].record_index, found[limit - 1].position]
     return [entry(attachment) for attachment in found[:limit]], following
+
+
+def has_expired(batch_id: int) -> bool:
+    """Whether the attempts of the batch's files have been removed, and no file was set going again since."""
+    return AttachmentTally.objects.filter(batch_id=batch_id, ledger_expired=True).exists()
 
 
 def one(attachment_id: int) -> dict[str, Any]:

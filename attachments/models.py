@@ -139,6 +139,14 @@ class AttachmentTally(models.Model):
     complete = models.PositiveIntegerField(default=0)
     failed = models.PositiveIntegerField(default=0)
     has_begun = models.BooleanField(default=False)
+    ledger_expired = models.BooleanField(
+        default=False, db_default=False, help_text="Retention has removed the attempts (`attachments.retention`)."
+    )
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["batch"], name="tally_with_ledger", condition=Q(ledger_expired=False))
+        ]
 
     @property
     def is_settled(self) -> bool:

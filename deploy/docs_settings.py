@@ -15,6 +15,7 @@ from evermuse.env import Setting
 
 PAGE = SOURCES / "configure.md"
 _PLACE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- end of settings -->)", re.DOTALL)
+RETENTION = "_RETENTION_"
 # Headings, each with the beginnings of the names below it; the first that fits counts.
 GROUPS = (
     ("Servers", ("DATABASE_", "CELERY_", "REDIS_")),
@@ -25,6 +26,7 @@ GROUPS = (
     ("Attachments and uploads", ("EVERMUSE_ATTACHMENT_", "EVERMUSE_UPLOAD_")),
     ("Alerts and mail", ("EVERMUSE_ALERT_", "EVERMUSE_EMAIL_", "EVERMUSE_PROBLEM_")),
     ("Logs and metrics", ("EVERMUSE_LOG_", "EVERMUSE_METRICS_")),
+    ("Retention", (RETENTION,)),
     ("Everything else", ("EVERMUSE_",)),
 )  # fmt: skip
 
@@ -33,7 +35,9 @@ def tables(settings: Iterable[Setting]) -> str:
     """The settings as Markdown: a heading and a table for each group, in the order of the groups."""
     grouped: dict[str, list[Setting]] = {heading: [] for heading, _ in GROUPS}
     for setting in sorted(settings):
-        heading = next(heading for heading, beginnings in GROUPS if setting.name.startswith(beginnings))
+        # Each kind's setting names the kind first.
+        name = RETENTION if RETENTION in setting.name else setting.name
+        heading = next(heading for heading, beginnings in GROUPS if name.startswith(beginnings))
         grouped[heading].append(setting)
     parts = []
     for heading, found in grouped.items():

@@ -10,5 +10,6 @@ class AdvisoryLock(IntEnum):
     DOWNLOAD_CLAIMS = 7_305_213_901
     ROLL_UP = 7_305_213_902
     MEASURE_STANDING = 7_305_213_903
+    RETENTION = 7_305_213_904
     # Of the two-number form: the second one is the workspace.
     UPLOAD_QUOTA = 73_052

@@ -23,6 +23,9 @@ QUEUES = LANDING, ATTACHMENTS, MAINTENANCE = ("landing", "attachments", "mainten
 
 SWEEP_SECONDS = env.integer("EVERMUSE_SWEEP_SECONDS", 5, minimum=1, help="How often beat looks for what stands still.")
 ROLL_UP_SECONDS = 10
+RETENTION_SECONDS = env.integer(
+    "EVERMUSE_RETENTION_SECONDS", 60, minimum=1, help="How often beat removes what has been kept for long enough."
+)
 
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
@@ -50,6 +53,7 @@ class Config:
         "ingest.land_batches": {"queue": LANDING},
         "ingest.advance_batches": {"queue": LANDING},
         "ingest.sweep": {"queue": MAINTENANCE},
+        "ingest.remove_expired": {"queue": MAINTENANCE},
         "attachments.download": {"queue": ATTACHMENTS},
         "attachments.download_alone": {"queue": ATTACHMENTS},
         "attachments.sweep": {"queue": MAINTENANCE},
@@ -78,6 +82,11 @@ class Config:
         "sweep problems": {
             "task": "problems.sweep",
             "schedule": SWEEP_SECONDS,
+            "options": {"expires": 60, "queue": MAINTENANCE},
+        },
+        "remove what has expired": {
+            "task": "ingest.remove_expired",
+            "schedule": RETENTION_SECONDS,
             "options": {"expires": 60, "queue": MAINTENANCE},
         },
         "roll up activity": {

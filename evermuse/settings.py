@@ -397,6 +397,57 @@ EVERMUSE_PROCESSORS = env.words(
     help="What is done with a landed batch: import paths, separated by commas. See [Extend](extend.md#a-processor).",
 )
 
+# -- Retention (`evermuse.retention`): for how many days what is kept; 0: until it may go --
+EVERMUSE_REJECTED_RECORD_RETENTION_DAYS = env.integer(
+    "EVERMUSE_REJECTED_RECORD_RETENTION_DAYS",
+    90,
+    help="Days for which rejected records are kept after their batch has settled.",
+)
+EVERMUSE_OUTCOME_RETENTION_DAYS = env.integer(
+    "EVERMUSE_OUTCOME_RETENTION_DAYS",
+    90,
+    help="Days for which the outcome of each record is kept after its batch has settled.",
+)
+EVERMUSE_DOWNLOAD_ATTEMPT_RETENTION_DAYS = env.integer(
+    "EVERMUSE_DOWNLOAD_ATTEMPT_RETENTION_DAYS",
+    90,
+    help="Days for which download attempts, and with them a batch's attachment ledger, are kept after the batch has settled.",
+)
+EVERMUSE_VERSION_RETENTION_DAYS = env.integer(
+    "EVERMUSE_VERSION_RETENTION_DAYS", 90, help="Days for which a version of a record is kept after it was replaced."
+)
+# The contract promises 24 hours.
+EVERMUSE_IDEMPOTENCY_RETENTION_DAYS = env.integer(
+    "EVERMUSE_IDEMPOTENCY_RETENTION_DAYS",
+    1,
+    minimum=1,
+    help="Days for which the answer to an `Idempotency-Key` is kept and repeated.",
+)
+EVERMUSE_UPLOAD_RETENTION_DAYS = env.integer(
+    "EVERMUSE_UPLOAD_RETENTION_DAYS",
+    90,
+    help="Days for which an upload intent is kept after it expired. One that no record named goes when it expires.",
+)
+EVERMUSE_PROBLEM_RETENTION_DAYS = env.integer(
+    "EVERMUSE_PROBLEM_RETENTION_DAYS", 90, help="Days for which a problem group is kept after it was last seen."
+)
+EVERMUSE_JOB_RETENTION_DAYS = env.integer(
+    "EVERMUSE_JOB_RETENTION_DAYS", 90, help="Days for which a job is kept after it finished."
+)
+EVERMUSE_ALERT_RETENTION_DAYS = env.integer(
+    "EVERMUSE_ALERT_RETENTION_DAYS", 90, help="Days for which an alert is kept after it was written."
+)
+EVERMUSE_AUDIT_RETENTION_DAYS = env.integer(
+    "EVERMUSE_AUDIT_RETENTION_DAYS", 90, help="Days for which the audit log is kept."
+)
+EVERMUSE_LOGIN_RETENTION_DAYS = env.integer(
+    "EVERMUSE_LOGIN_RETENTION_DAYS", 90, help="Days for which failed logins are kept."
+)
+# A session that has expired is of no use to anybody.
+EVERMUSE_SESSION_RETENTION_DAYS = env.integer(
+    "EVERMUSE_SESSION_RETENTION_DAYS", 0, help="Days for which a session of the admin is kept after it expired."
+)
+
 # -- Alerts (`ingest.problems`) --
 EVERMUSE_ALERT_WEBHOOK_URL = env.text("EVERMUSE_ALERT_WEBHOOK_URL", "", help="Where alerts are sent as a JSON `POST`.")
 EVERMUSE_ALERT_WEBHOOK_SECRET = env.text(

@@ -199,3 +199,22 @@ class IdempotencyKey(models.Model):
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "key"], name="idempotency_key_once")]
+
+
+class RetentionRun(models.Model):
+    """What retention has last done to one kind of row (`ingest.retention`), for the overview."""
+
+    kind = models.CharField(max_length=64, primary_key=True)
+    title = models.CharField(max_length=128)
+    days = models.PositiveIntegerField(help_text="For how long it was kept at the last run.")
+    ran_at = models.DateTimeField()
+    is_whole = models.BooleanField(help_text="Nothing that had expired was left.")
+    removed = models.BigIntegerField(default=0, help_text="Rows that were ever removed.")
+    last_removed = models.BigIntegerField(default=0, help_text="Rows of the last run that removed any.")
+    last_removed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["title"]
+
+    def __str__(self) -> str:
+        return self.title

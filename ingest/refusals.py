@@ -20,6 +20,11 @@ def not_found(message: str = "There is nothing at this path.") -> Refusal:
     return Refusal(404, "NOT_FOUND", message)
 
 
+def expired(message: str) -> Refusal:
+    """410: retention has removed it."""
+    return Refusal(410, "EXPIRED", message)
+
+
 def method_not_allowed(allowed: Iterable[str]) -> Refusal:
     """405: the path is known, the verb is not one of its own."""
     return Refusal(405, "METHOD_NOT_ALLOWED", f"This path takes {', '.join(allowed)}.")

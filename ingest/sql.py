@@ -186,3 +186,24 @@ COMPLETE = """
 UPDATE ingest_batch SET status = 'COMPLETE', completed_at = statement_timestamp()
 WHERE id = ANY(%(ids)s::bigint[]) AND status = 'PROCESSING' RETURNING id
 """
+
+# One statement, so one snapshot of the batch and its rows: a landing changes both in one commit.
+ERRORS_EXPIRED = """
+SELECT rejected_count > 0 AND NOT EXISTS (SELECT FROM lake_rejectedrecord r WHERE r.batch_id = b.id)
+FROM ingest_batch b WHERE id = %s
+"""
+OUTCOMES_EXPIRED = """
+SELECT CASE WHEN status IN ('LANDED', 'PROCESSING', 'COMPLETE')
+    THEN NOT EXISTS (SELECT FROM lake_batchoutcomes o WHERE o.batch_id = b.id)
+  WHEN status = 'FAILED' THEN rejected_count > 0 AND NOT EXISTS (SELECT FROM lake_rejectedrecord r WHERE r.batch_id = b.id)
+    AND NOT EXISTS (SELECT FROM lake_batchoutcomes o WHERE o.batch_id = b.id)
+  ELSE false END
+FROM ingest_batch b WHERE id = %s
+"""
+
+# By the index on workspace and time.
+LAST_CREATED = """
+SELECT max(last.id) FROM ingest_workspace w CROSS JOIN LATERAL (
+  SELECT id FROM ingest_batch b WHERE b.workspace_id = w.id AND b.created_at < %s ORDER BY created_at DESC, id DESC LIMIT 1
+) AS last
+"""

@@ -4,6 +4,7 @@ from typing import Any
 
 from celery import shared_task
 
+from ingest import retention
 from ingest.pipeline import landing as pipeline
 from ingest.pipeline import sweeper
 
@@ -24,3 +25,9 @@ def advance_batches(batch_ids: list[int], **_: Any) -> None:
 def sweep(**_: Any) -> None:
     """Set going again what stands still."""
     sweeper.sweep()
+
+
+@shared_task(name="ingest.remove_expired")
+def remove_expired(**_: Any) -> None:
+    """Remove what has been kept for as long as the settings say."""
+    retention.remove_expired()

@@ -151,6 +151,9 @@ class RecordVersion(models.Model):
     )
     replaced_at = models.DateTimeField()
 
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["replaced_at"], name="version_by_age")]
+
 
 class RejectedRecord(models.Model):
     """A record that was not accepted: all its errors, and the bytes that were sent."""

@@ -14,7 +14,7 @@ _AGAIN = f""", {told("failed")}, again AS (
   SELECT t.batch_id, counted.n FROM attachments_attachmenttally t JOIN counted USING (batch_id)
   ORDER BY t.batch_id FOR UPDATE OF t
 ), tally AS (
-  UPDATE attachments_attachmenttally AS t SET failed = t.failed - locked.n, has_begun = true
+  UPDATE attachments_attachmenttally AS t SET failed = t.failed - locked.n, has_begun = true, ledger_expired = false
   FROM locked WHERE t.batch_id = locked.batch_id
 )
 SELECT id FROM failed
@@ -70,7 +70,8 @@ WITH old AS (
     finished_at = statement_timestamp(), code = 'REPLACED', message = 'a fresh URL was given'
   FROM old WHERE d.attachment_id = old.id AND d.token = old.claim_token AND d.finished_at IS NULL
 ), tally AS (
-  UPDATE attachments_attachmenttally AS t SET failed = t.failed - (old.state = 'FAILED')::int, has_begun = true
+  UPDATE attachments_attachmenttally AS t SET failed = t.failed - (old.state = 'FAILED')::int, has_begun = true,
+    ledger_expired = false
   FROM old WHERE t.batch_id = old.batch_id
 )
 SELECT count(*) FROM old

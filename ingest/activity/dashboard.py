@@ -19,12 +19,12 @@ from ingest.activity.health import OK
 from ingest.activity.models import Metric
 from ingest.activity.selectors import MAX_COUNTED, PERIODS, Figures, Period, Standing
 from ingest.activity.surroundings import Surroundings
-from ingest.models import Batch, Workspace
+from ingest.models import Batch, RetentionRun, Workspace
 
-PARTS = ("notices", "cards", "statuses", "reasons", "hosts", "surroundings", "counted")
+PARTS = ("notices", "cards", "statuses", "reasons", "hosts", "retention", "surroundings", "counted")
 TOP = 10
 # Beyond these an operator should look.
-LONG_WAIT_SECONDS, LATE_COUNT_SECONDS = 300, 120
+LONG_WAIT_SECONDS, LATE_COUNT_SECONDS, LATE_RETENTION_SECONDS = 300, 120, 3600
 SERVERS = {"database": "PostgreSQL", "broker": "Broker", "redis": "Redis (rates)", "objectStore": "Object store"}
 
 
@@ -103,6 +103,7 @@ def _figures(request: HttpRequest, choice: Choice, asked: surroundings.Asked | N
         "statuses": _statuses(request, choice, standing),
         "reasons": _reasons(figures, sees_payloads=roles.may_see_payloads(request)),
         "hosts": _hosts(request, figures),
+        "retention": _retention(now),
         "around": _around(around),
         "notices": _notices(standing, around, lag),
         "counted_at": state.ran_at if state else None,
@@ -224,6 +225,28 @@ def _hosts(request: HttpRequest, figures: Figures) -> list[dict[str, Any]]:
         }
         for host in hosts
     ]  # fmt: skip
+
+
+def _retention(now: datetime) -> list[dict[str, str]]:
+    """A line for each kind of row that expires."""
+    return [
+        {
+            "title": run.title,
+            "kept": f"{run.days:,} day{'' if run.days == 1 else 's'}",
+            "removed": wording.number(run.removed),
+            "last": f"{run.last_removed:,}, {run.last_removed_at:%Y-%m-%d %H:%M} UTC"
+            if run.last_removed_at
+            else "nothing yet",
+            "note": _behind(run, now),
+        }
+        for run in selectors.retention_runs()
+    ]
+
+
+def _behind(run: RetentionRun, now: datetime) -> str:
+    if (now - run.ran_at).total_seconds() > LATE_RETENTION_SECONDS:
+        return f"last run: {run.ran_at:%Y-%m-%d %H:%M} UTC"
+    return "" if run.is_whole else "more to remove"
 
 
 def _around(around: Surroundings | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from attachments.models import Attachment, Lane, VendorHost
 from ingest.activity import sql
 from ingest.activity.measures import HOUR, MINUTE, Key, floor
 from ingest.activity.models import EPOCH, Metric, Rollup, RollupState
-from ingest.models import Batch
+from ingest.models import Batch, RetentionRun
 
 # What stands in one state is counted up to here; a greater number reads "at least".
 MAX_COUNTED = 100_000
@@ -128,6 +128,11 @@ def total(found: dict[Key, int], metric: Metric) -> int:
 def state() -> RollupState | None:
     """How far counting has come; None before the first round."""
     return RollupState.objects.first()
+
+
+def retention_runs() -> list[RetentionRun]:
+    """What retention has done to each kind of row."""
+    return list(RetentionRun.objects.all())
 
 
 def conditions(hosts: Sequence[str]) -> dict[str, str]:

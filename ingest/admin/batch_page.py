@@ -9,10 +9,12 @@ from typing import Any
 
 from django.db.models import Prefetch
 
+from attachments import ledger
 from attachments.models import Attachment, DownloadAttempt
 from evermuse.admin import reason_in_short
 from ingest.activity.pointers import generalise, without_client_names
 from ingest.models import Batch
+from ingest.pipeline import detail
 from lake.models import ArchivedObject, BatchOutcomes, RejectedRecord
 from lake.outcomes import NAMES
 
@@ -61,6 +63,8 @@ def timeline(batch: Batch, sees_payloads: bool) -> list[Step]:
 def outcomes(batch: Batch) -> dict[str, int]:
     """How many records ended how; their sum is what was sent. Before landing: pending and rejected."""
     row = BatchOutcomes.objects.filter(batch_id=batch.pk).only("letters").first()
+    if row is None and batch.landed_at is not None:  # they have expired
+        return {"accepted": batch.accepted_count, "rejected": batch.rejected_count}
     if row is None:
         rejected = batch.rejected_count
         return {"pending": batch.record_count - rejected, "rejected": rejected}
@@ -118,6 +122,16 @@ def files(batch: Batch, *, start: int) -> Rows:
     # A record has at most ten files, so that at least one whole record stands before the last index.
     following = found[-1].record_index
     return Rows([row for row in found if row.record_index < following], following)
+
+
+def expired(batch: Batch) -> list[str]:
+    """Which of the batch's detail retention has removed, in words."""
+    found = {
+        "outcomes of its records": detail.outcomes_have_expired(batch.pk),
+        "rejected records": detail.errors_have_expired(batch.pk),
+        "attempts of its files": ledger.has_expired(batch.pk),
+    }
+    return [name for name, has_expired in found.items() if has_expired]
 
 
 def archived_object(batch: Batch) -> ArchivedObject | None:

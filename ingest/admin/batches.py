@@ -31,9 +31,10 @@ from evermuse.errors import ArchiveDamaged, StoreUnavailable
 from evermuse.roles import may_act, may_see_payloads
 from ingest.admin import batch_page as batch_story
 from ingest.admission import acceptance
+from ingest.expired import kept
 from ingest.models import ApiKey, Batch
 from ingest.ndjson import STEP_BYTES, ndjson
-from ingest.pipeline import reprocessing, transitions
+from ingest.pipeline import detail, reprocessing, transitions
 from lake import selectors
 from lake.envelope import RECORD_TYPES
 from lake.landing import UNKNOWN_TYPE
@@ -166,13 +167,17 @@ class BatchAdmin(PipelineAdmin):
     def rejected_view(self, request: HttpRequest, batch_id: int) -> StreamingHttpResponse:
         """The rejected records as NDJSON: the lines of the API's error endpoint."""
         batch = self._of_payloads(request, batch_id)
+        if detail.errors_have_expired(batch.pk):
+            raise Http404("The rejected records of this batch have expired.")
         audit.record(request, batch, "Rejected records downloaded")
+        read = kept(
+            lambda **how: selectors.rejected_page(batch.pk, batch.record_count, **how),
+            lambda: detail.errors_have_expired(batch.pk),
+        )
         answer = ndjson(
             request,
             f"staff {request.user.pk}",
-            lambda after: selectors.rejected_page(
-                batch.pk, batch.record_count, after=after, limit=STREAM_PAGE, max_bytes=STEP_BYTES, single_line=True
-            ),
+            lambda after: read(after=after, limit=STREAM_PAGE, max_bytes=STEP_BYTES, single_line=True),
         )
         answer["Content-Disposition"] = f'attachment; filename="{batch.public_id}-rejected.ndjson"'
         return answer
@@ -260,6 +265,7 @@ def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
         "is_settled": batch.status in {Batch.Status.COMPLETE, Batch.Status.FAILED},
         "took": batch_story.in_words(batch.completed_at - batch.created_at if batch.completed_at else None),
         "outcomes": batch_story.outcomes(batch),
+        "expired": batch_story.expired(batch),
         "error_groups": batch_story.error_groups(batch, sees_payloads),
         "rejected": [_rejected(row, sees_payloads, shows_payloads) for row in rejected.rows],
         "rejected_following": rejected.following,

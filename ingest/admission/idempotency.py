@@ -1,18 +1,24 @@
-"""Idempotency keys: one key, one batch, for 24 hours, also when two servers get the same request at once.
+"""Idempotency keys: one key, one batch, for 24 hours unless a setting says longer, also when two servers get the same request
+at once.
 
 The mark "in progress" is an advisory lock of the accepting transaction: a process that is killed frees it.
 """
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime
 
 from django.db import connection
+from django.db.models import QuerySet
 from django.utils import timezone
 
+from evermuse import retention
 from ingest.models import IdempotencyKey
 from ingest.refusals import Refusal
 
-LIFETIME = timedelta(hours=24)
+
+def _oldest() -> datetime:
+    """Older answers are not repeated."""
+    return ANSWERS.before(timezone.now())
 
 
 def _digest(key: str) -> bytes:
@@ -32,9 +38,7 @@ def begin(workspace_id: int, key: str, fingerprint: bytes) -> str | None:
             raise Refusal(
                 409, "IDEMPOTENCY_IN_PROGRESS", "A request with this Idempotency-Key is being handled.", retry_after=1
             )
-    row = IdempotencyKey.objects.filter(
-        workspace_id=workspace_id, key=digest, created_at__gt=timezone.now() - LIFETIME
-    ).first()
+    row = IdempotencyKey.objects.filter(workspace_id=workspace_id, key=digest, created_at__gt=_oldest()).first()
     if row is None:
         return None
     if bytes(row.fingerprint) != fingerprint:
@@ -58,9 +62,11 @@ def remember(workspace_id: int, key: str, fingerprint: bytes, batch_id: int, ans
     )
 
 
-def forget_expired(limit: int = 1000) -> int:
-    """Delete keys past their lifetime, some at a time."""
-    expired = IdempotencyKey.objects.filter(created_at__lt=timezone.now() - LIFETIME)
-    found = list(expired.values_list("pk", flat=True)[:limit])
-    # One of them may be renewed at this moment, in place: the deletion looks at the time again.
-    return expired.filter(pk__in=found).delete()[0]
+def _expired(before: datetime) -> QuerySet[IdempotencyKey]:
+    # One that is renewed at this moment, in place, is no longer among them when its row is deleted.
+    return IdempotencyKey.objects.filter(created_at__lt=before)
+
+
+ANSWERS = retention.of_rows(
+    "idempotency-answers", "Answers to Idempotency-Keys", "EVERMUSE_IDEMPOTENCY_RETENTION_DAYS", _expired
+)

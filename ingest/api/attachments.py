@@ -15,6 +15,7 @@ from ingest.api.base import PAGE_BYTES, ContractView, raw_page, reader
 from ingest.api.negotiation import wants_ndjson
 from ingest.api.queries import Cursor
 from ingest.clients.credentials import credentials_of
+from ingest.expired import detail_expired, kept
 from ingest.ndjson import STEP_BYTES, ndjson
 from ingest.refusals import not_found
 from lake.envelope import Uri
@@ -31,13 +32,14 @@ class BatchAttachmentsView(ContractView):
         cursor = Cursor("attachments", credentials.workspace_id, batch_id)
         place = cursor.decode(given.get("cursor"))
         batch = selectors.batch(credentials.workspace_id, batch_id)
+        read = kept(lambda **how: ledger.encoded_page(batch.id, **how), lambda: ledger.has_expired(batch.id))
         if wants_ndjson(request):
+            if ledger.has_expired(batch.id):
+                raise detail_expired()
             return ndjson(
-                request,
-                reader(credentials),
-                lambda after: ledger.encoded_page(batch.id, after=after, limit=100, max_bytes=STEP_BYTES),
+                request, reader(credentials), lambda after: read(after=after, limit=100, max_bytes=STEP_BYTES)
             )
-        rows, following = ledger.encoded_page(batch.id, after=place, limit=limit, max_bytes=PAGE_BYTES)
+        rows, following = read(after=place, limit=limit, max_bytes=PAGE_BYTES)
         return raw_page("attachments", rows, None if following is None else cursor.encode(list(following)))
 
 

@@ -1,5 +1,6 @@
 """POST /api/v1/ingest, its dry run, the list of batches, one batch, and the outcomes of its records."""
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -20,9 +21,10 @@ from ingest.api.instants import parse
 from ingest.api.negotiation import wants_ndjson
 from ingest.api.queries import Cursor
 from ingest.clients.credentials import ApiKeyAuthentication, Credentials, confirm, credentials_of
+from ingest.expired import detail_expired, kept
 from ingest.models import Batch
 from ingest.ndjson import STEP_BYTES, ndjson
-from ingest.pipeline import transitions
+from ingest.pipeline import detail, transitions
 from ingest.refusals import Refusal, invalid_body
 from lake import selectors as lake_selectors
 
@@ -178,7 +180,7 @@ class BatchErrorsView(ContractView):
 
     @extend_schema(**schema.BATCH_ERRORS)
     def get(self, request: Request, batch_id: str) -> HttpResponseBase:
-        return _rows(request, batch_id, "errors", lake_selectors.rejected_page)
+        return _rows(request, batch_id, "errors", lake_selectors.rejected_page, detail.errors_have_expired)
 
 
 class BatchRecordsView(ContractView):
@@ -186,10 +188,12 @@ class BatchRecordsView(ContractView):
 
     @extend_schema(**schema.BATCH_RECORDS)
     def get(self, request: Request, batch_id: str) -> HttpResponseBase:
-        return _rows(request, batch_id, "records", lake_selectors.outcome_page)
+        return _rows(request, batch_id, "records", lake_selectors.outcome_page, detail.outcomes_have_expired)
 
 
-def _rows(request: Request, batch_id: str, name: str, page: Any) -> HttpResponseBase:
+def _rows(
+    request: Request, batch_id: str, name: str, page: Any, has_expired: Callable[[int], bool]
+) -> HttpResponseBase:
     """A page, or a stream, of what ``page(batch, after=, limit=)`` gives by index."""
     given = queries.known(request.query_params, ("limit", "cursor"))
     limit = queries.limit(given)
@@ -197,17 +201,16 @@ def _rows(request: Request, batch_id: str, name: str, page: Any) -> HttpResponse
     cursor = Cursor(name, credentials.workspace_id, batch_id)
     place = cursor.decode(given.get("cursor"))
     batch = selectors.batch(credentials.workspace_id, batch_id)
+    read = kept(lambda **how: page(batch.id, batch.record_count, **how), lambda: has_expired(batch.id))
     if wants_ndjson(request):
+        if has_expired(batch.id):
+            raise detail_expired()
         return ndjson(
             request,
             reader(credentials),
-            lambda after: page(
-                batch.id, batch.record_count, after=after, limit=STREAM_PAGE, max_bytes=STEP_BYTES, single_line=True
-            ),
+            lambda after: read(after=after, limit=STREAM_PAGE, max_bytes=STEP_BYTES, single_line=True),
         )
-    rows, following = page(
-        batch.id, batch.record_count, after=place[0] if place else None, limit=limit, max_bytes=PAGE_BYTES
-    )
+    rows, following = read(after=place[0] if place else None, limit=limit, max_bytes=PAGE_BYTES)
     return raw_page(name, rows, None if following is None else cursor.encode([following]))
 
 

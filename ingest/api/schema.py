@@ -174,7 +174,7 @@ BATCH_ERRORS: dict[str, Any] = {
             {"index": s.IntegerField(), "errors": s.ListField(child=_FIELD_ERROR), "payload": s.JSONField()},
         ),
         (200, NDJSON): OpenApiTypes.STR,
-        **errors(400, 404),
+        **errors(400, 404, 410),
     },
 }
 BATCH_RECORDS: dict[str, Any] = {
@@ -193,7 +193,7 @@ BATCH_RECORDS: dict[str, Any] = {
             },
         ),
         (200, NDJSON): OpenApiTypes.STR,
-        **errors(400, 404),
+        **errors(400, 404, 410),
     },
 }
 BATCH_RETRY: dict[str, Any] = {

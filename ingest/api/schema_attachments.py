@@ -45,7 +45,7 @@ BATCH_ATTACHMENTS: dict[str, Any] = {
     "responses": {
         (200, JSON): page_of("Attachments", _fields()),
         (200, NDJSON): OpenApiTypes.STR,
-        **errors(400, 404),
+        **errors(400, 404, 410),
     },
 }
 FRESH_URL: dict[str, Any] = {

@@ -36,6 +36,8 @@ def reprocess(batch_id: int) -> Result:
     batch = Batch.objects.select_related("payload").get(pk=batch_id)
     archived = ArchivedObject.objects.filter(batch_id=batch_id).first()
     outcomes = BatchOutcomes.objects.filter(batch_id=batch_id).first()
+    if outcomes is None and batch.landed_at is not None:
+        raise ArchiveDamaged("the outcomes of the batch's records have expired")
     if archived is None or outcomes is None:
         raise ArchiveDamaged("the batch has no archive object: nothing of it has landed")
     lines = archive.read(archived)

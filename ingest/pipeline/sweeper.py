@@ -5,7 +5,6 @@ from datetime import timedelta
 from django.db.models.functions import Now
 
 from evermuse import logs, wake
-from ingest.admission import idempotency
 from ingest.models import Batch
 from ingest.pipeline import claims
 from ingest.pipeline import landing as pipeline
@@ -34,7 +33,6 @@ def sweep() -> None:
         wake.publish(wake.LAND, [batch_id])
     unsettled = _advance_landed() + _advance_processing()
     ended = claims.end_forgotten_landings()
-    idempotency.forget_expired()
     if ids or unsettled or ended:
         log.info("sweep.found", landing=len(ids), unsettled=unsettled, forgotten_landings=ended)
 

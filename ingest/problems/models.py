@@ -94,6 +94,7 @@ class ProblemBatch(models.Model):
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["problem", "batch"], name="problem_batch_once")]
+        indexes: ClassVar = [models.Index(fields=["last_seen_at"], name="problem_batch_by_age")]
 
 
 class Job(models.Model):

@@ -12,6 +12,7 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
+from evermuse import retention
 from ingest.admission import idempotency
 from ingest.models import Batch, IdempotencyKey, Workspace
 from tests.http_client import NDJSON, ApiClient, gzipped
@@ -77,6 +78,19 @@ def test_256_characters_are_taken(api: ApiClient) -> None:
     assert api.post(record(), idempotency_key="x" * 256).status_code == 202
 
 
+def forget_expired() -> int:
+    return retention.run(idempotency.ANSWERS, now=timezone.now(), seconds=10).rows
+
+
+def test_an_answer_is_repeated_for_as_long_as_the_setting_says(api: ApiClient, settings: Any) -> None:
+    settings.EVERMUSE_IDEMPOTENCY_RETENTION_DAYS = 3
+    sent = record()
+    api.post(sent, idempotency_key="a")
+    IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=71))
+    assert forget_expired() == 0
+    assert api.post(sent, idempotency_key="a").get("Idempotent-Replayed") == "true"
+
+
 def test_after_24_hours_the_key_is_free_again(api: ApiClient) -> None:
     api.post(record(), idempotency_key="a")
     IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=24, seconds=1))
@@ -84,16 +98,16 @@ def test_after_24_hours_the_key_is_free_again(api: ApiClient) -> None:
     assert (IdempotencyKey.objects.count(), Batch.objects.count()) == (1, 2)
 
 
-def test_the_sweeper_forgets_expired_keys(api: ApiClient) -> None:
+def test_retention_forgets_expired_keys(api: ApiClient) -> None:
     api.post(record(), idempotency_key="old")
     IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=25))
     api.post(record(), idempotency_key="new")
-    assert idempotency.forget_expired() == 1
+    assert forget_expired() == 1
     assert IdempotencyKey.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_sweeper_leaves_a_key_that_is_renewed_at_that_moment(api: ApiClient, workspace: Workspace) -> None:
+def test_retention_leaves_a_key_that_is_renewed_at_that_moment(api: ApiClient, workspace: Workspace) -> None:
     api.post(record(), idempotency_key="a")
     IdempotencyKey.objects.update(created_at=timezone.now() - timedelta(hours=25))
     found = Event()
@@ -107,7 +121,7 @@ def test_the_sweeper_leaves_a_key_that_is_renewed_at_that_moment(api: ApiClient,
                 return execute(statement, *rest)
 
             with connection.execute_wrapper(note):
-                return idempotency.forget_expired()
+                return forget_expired()
 
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():

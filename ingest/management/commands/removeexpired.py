@@ -1,0 +1,51 @@
+"""manage.py removeexpired [--dry-run] [KIND …]"""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from evermuse.retention import Due, Kind
+from ingest import retention
+
+NAMES = [kind.name for kind in retention.KINDS]
+A_DAY = 86_400.0
+
+
+class Command(BaseCommand):
+    help = "Remove what has been kept for as long as the settings say; a worker does the same every minute."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"Only these kinds: {', '.join(NAMES)}.")
+        parser.add_argument("--dry-run", action="store_true", help="Print exactly what would go, and remove nothing.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if unknown := set(options["kinds"]) - set(NAMES):
+            raise CommandError(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+        kinds = tuple(kind for kind in retention.KINDS if not options["kinds"] or kind.name in options["kinds"])
+        if options["dry_run"]:
+            self._tell(kinds)
+        else:
+            removed = retention.remove_expired(kinds=kinds, seconds=A_DAY)
+            self.stdout.write(json.dumps({"dryRun": False, "removed": removed}))
+
+    def _tell(self, kinds: Iterable[Kind]) -> None:
+        """One JSON object, written as it is read: it may name millions of rows."""
+        now = timezone.now()
+        self.stdout.write('{"dryRun": true, "kinds": [', ending="")
+        for number, kind in enumerate(kinds):
+            before = kind.before(now)
+            opening = {"kind": kind.name, "days": kind.days, "before": before.isoformat()}
+            self.stdout.write(f'{", " if number else ""}{json.dumps(opening)[:-1]}, "expired": [', ending="")
+            rows = 0
+            for place, due in enumerate(kind.due(before)):
+                rows += due.rows
+                self.stdout.write(f"{', ' if place else ''}{_shown(due)}", ending="")
+            self.stdout.write(f'], "rows": {rows}}}', ending="")
+        self.stdout.write("]}")
+
+
+def _shown(due: Due) -> str:
+    return json.dumps(due.name, default=str)

@@ -1,0 +1,64 @@
+"""All that is kept for a time, and one run that removes what has expired."""
+
+import time
+from datetime import datetime
+from typing import Any
+
+from django.db.models import F
+from django.utils import timezone
+
+from attachments import retention as attachments_retention
+from evermuse import admin_retention, logs, retention
+from evermuse.retention import Kind
+from ingest.admission import idempotency
+from ingest.models import RetentionRun
+from ingest.pipeline import detail
+from ingest.problems import retention as problems_retention
+from lake import retention as lake_retention
+
+log = logs.get(__name__)
+
+# A run holds one of the workers that also sweep; what is left is for the next run.
+RUN_SECONDS = 10.0
+
+KINDS: tuple[Kind, ...] = (
+    *detail.KINDS,
+    lake_retention.VERSIONS,
+    idempotency.ANSWERS,
+    attachments_retention.UPLOADS,
+    *problems_retention.KINDS,
+    *admin_retention.KINDS,
+)
+
+
+def remove_expired(
+    *, now: datetime | None = None, kinds: tuple[Kind, ...] = KINDS, seconds: float = RUN_SECONDS
+) -> dict[str, int]:
+    """One run over all kinds; the number of rows that went, by kind. Each kind gets its share of the time.
+
+    A kind that fails does not keep the others from being removed.
+    """
+    now = now or timezone.now()
+    removed: dict[str, int] = {}
+    for kind in kinds:
+        began = time.monotonic()
+        try:
+            found = retention.run(kind, now=now, seconds=seconds / len(kinds))
+        except Exception:
+            log.exception("retention.failed", kind=kind.name)
+            continue
+        _note(kind, now, found)
+        removed[kind.name] = found.rows
+        if found.rows:
+            took = round(time.monotonic() - began, 3)
+            log.info("retention.removed", kind=kind.name, rows=found.rows, seconds=took, is_whole=found.is_whole)
+    return removed
+
+
+def _note(kind: Kind, now: datetime, found: retention.Removed) -> None:
+    """What the overview shows of a kind."""
+    shown: dict[str, Any] = {"title": kind.title, "days": kind.days, "ran_at": now, "is_whole": found.is_whole}
+    RetentionRun.objects.get_or_create(kind=kind.name, defaults=shown)
+    if found.rows:
+        shown |= {"removed": F("removed") + found.rows, "last_removed": found.rows, "last_removed_at": now}
+    RetentionRun.objects.filter(kind=kind.name).update(**shown)

@@ -1,0 +1,81 @@
+"""Retention of the lake's own rows: rejected records, outcomes, and versions that a later one replaced."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from evermuse import public_ids, retention
+from evermuse.retention import Due, Kind
+from lake.models import BatchOutcomes, RejectedRecord
+
+# In the order of the indexes, a page at a time.
+HELD_REJECTED = """
+SELECT batch_id, count(*) FROM lake_rejectedrecord WHERE batch_id > %s AND batch_id <= %s
+GROUP BY batch_id ORDER BY batch_id LIMIT %s
+"""
+HELD_OUTCOMES = """
+SELECT batch_id, 1 FROM lake_batchoutcomes WHERE batch_id > %s AND batch_id <= %s ORDER BY batch_id LIMIT %s
+"""
+EXPIRED_VERSIONS = """
+SELECT replaced_at, record_id, version FROM lake_recordversion
+WHERE replaced_at < %s AND (replaced_at, record_id, version) > (%s::timestamptz, %s::uuid, %s::int)
+ORDER BY replaced_at, record_id, version LIMIT %s
+"""
+REMOVE_VERSIONS = """
+DELETE FROM lake_recordversion
+WHERE (record_id, version) IN (SELECT * FROM unnest(%s::uuid[], %s::int[])) AND replaced_at < %s
+"""
+
+
+def rejected_of(after: int, until: int, limit: int) -> list[tuple[int, int]]:
+    """Batches with rejected records, and how many, by id: beyond ``after``, up to ``until``."""
+    return _rows(HELD_REJECTED, [after, until, limit])
+
+
+def remove_rejected(batch_ids: Sequence[int]) -> int:
+    """Remove all rejected records of these batches: a batch keeps all of them or none."""
+    return RejectedRecord.objects.filter(batch_id__in=batch_ids).delete()[0]
+
+
+def outcomes_of(after: int, until: int, limit: int) -> list[tuple[int, int]]:
+    """Batches with outcomes, like `rejected_of`."""
+    return _rows(HELD_OUTCOMES, [after, until, limit])
+
+
+def remove_outcomes(batch_ids: Sequence[int]) -> int:
+    """Remove the outcomes of these batches."""
+    return BatchOutcomes.objects.filter(batch_id__in=batch_ids).delete()[0]
+
+
+def _expired_versions(before: datetime) -> Iterator[Due]:
+    place: list[Any] = ["-infinity", "00000000-0000-0000-0000-000000000000", 0]
+    while True:
+        page = _rows(EXPIRED_VERSIONS, [before, *place, retention.READ_AT_ONCE])
+        for _, record_id, version in page:
+            yield Due((record_id, version), f"{public_ids.of_record(record_id)} version {version}")
+        if len(page) < retention.READ_AT_ONCE:
+            return
+        place = list(page[-1])
+
+
+def _remove_versions(before: datetime, found: Sequence[Due]) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(REMOVE_VERSIONS, [[one.key[0] for one in found], [one.key[1] for one in found], before])
+        return int(cursor.rowcount)
+
+
+def _rows(statement: str, parameters: list[Any]) -> list[Any]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall())
+
+
+VERSIONS = Kind(
+    "replaced-versions",
+    "Replaced versions",
+    "EVERMUSE_VERSION_RETENTION_DAYS",
+    _expired_versions,
+    _remove_versions,
+)
