@@ -1,26 +1,51 @@
-"""The built-in processor: a batch is settled when every download of it is."""
+"""The built-in processor: downloads the attachments of a batch. It is settled when every file is stored or has failed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from django.conf import settings
 
 from attachments.models import AttachmentTally
-from attachments.queue import claims
+from attachments.queue import claims, registration
+from attachments.queue.registration import Registration
 from evermuse import wake
+from lake.processors import BatchRecord, LandingBatch, Processor, WakeUp
 
 
-class AttachmentDownloads:
-    """Wakes the download workers; see `lake.processors.Processor`."""
+class AttachmentDownloads(Processor):
+    """Registers files when a batch lands, and wakes the download workers."""
 
     name = "attachments"
+    task = wake.DOWNLOAD
+    # The ledger of a landed batch is complete from the first moment on: the contract says so.
+    must_prepare = True
 
-    def start(self, batch_ids: Sequence[int]) -> None:
-        """Have the downloads begin; registration made their rows when the batch landed."""
+    def prepare(self, batches: Sequence[LandingBatch]) -> None:
+        """Make the rows and counters of the files."""
+        registration.register({batch.id: (batch.workspace_id, list(_files(batch.records))) for batch in batches})
+
+    def start(self, batch_ids: Sequence[int], wake: WakeUp) -> None:
+        """Wake as many workers as could find a file."""
         if AttachmentTally.objects.filter(batch_id__in=batch_ids).exists():
-            at_most = settings.EVERMUSE_ATTACHMENT_CONCURRENCY
-            wake.downloads(claims.due(at_most), at_most=at_most)
+            wake(claims.due(settings.EVERMUSE_ATTACHMENT_CONCURRENCY))
 
     def settled(self, batch_ids: Sequence[int]) -> set[int]:
-        """Batches without downloads, or with all of them COMPLETE or FAILED."""
+        """Batches without files, or with all of them COMPLETE or FAILED."""
         found = AttachmentTally.objects.in_bulk(list(batch_ids))
         return {batch_id for batch_id in batch_ids if batch_id not in found or found[batch_id].is_settled}
+
+
+def _files(records: Sequence[BatchRecord]) -> Iterator[Registration]:
+    for record in records:
+        for position, entry in enumerate(record.envelope.attachments or ()):
+            yield Registration(
+                record_id=record.id,
+                record_index=record.index,
+                position=position,
+                type=entry.type,
+                **{name: _given(getattr(entry, name)) for name in registration.OPTIONAL},
+            )
+
+
+def _given(value: Any) -> Any:
+    return value if isinstance(value, str | int) else None

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
-from django.utils.module_loading import import_string
 
 from evermuse import env, serving
 
@@ -22,7 +21,7 @@ READ_ELSEWHERE = frozenset(
 
 def check_settings(**_: object) -> list[CheckMessage]:
     """All of them; for ``django.core.checks.register``."""
-    return [*_secret_key(), *_hosts(), *_processors(), *_upload_keys(), *_unknown_names()]
+    return [*_secret_key(), *_hosts(), *_upload_keys(), *_unknown_names()]
 
 
 def _secret_key() -> Iterator[CheckMessage]:
@@ -38,18 +37,6 @@ def _hosts() -> Iterator[CheckMessage]:
             hint="Name the hosts that people reach the admin by.",
             id="evermuse.W001",
         )
-
-
-def _processors() -> Iterator[CheckMessage]:
-    for path in settings.EVERMUSE_PROCESSORS:
-        try:
-            import_string(path)
-        except ImportError:
-            yield Error(
-                f"EVERMUSE_PROCESSORS names {path!r}, which cannot be imported.",
-                hint="Write module.Class, comma-separated, of classes that Python finds.",
-                id="evermuse.E002",
-            )
 
 
 def _upload_keys() -> Iterator[CheckMessage]:

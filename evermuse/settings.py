@@ -391,11 +391,18 @@ EVERMUSE_STREAMS_PER_KEY = env.integer(
     help="NDJSON streams that a key may have open at once, over all processes.",
 )
 
-EVERMUSE_PROCESSORS = env.words(
+_BUILT_IN_PROCESSORS = ("attachments.processor.AttachmentDownloads",)
+_ADDED_PROCESSORS = env.words(
     "EVERMUSE_PROCESSORS",
-    "attachments.processor.AttachmentDownloads",
-    help="What is done with a landed batch: import paths, separated by commas. See [Extend](extend.md#a-processor).",
+    help="Processors besides the download of attachments: import paths of classes, separated by commas. See [Extend](extend.md#a-processor).",
 )
+# A deployment that names the built-in one as well, as was needed once, gets it once.
+EVERMUSE_PROCESSORS = list(dict.fromkeys([*_BUILT_IN_PROCESSORS, *_ADDED_PROCESSORS]))
+EVERMUSE_APPS = env.words(
+    "EVERMUSE_APPS",
+    help="Django apps besides the product's own, such as those of processors with tables: import paths, separated by commas. `manage.py migrate` makes their tables.",
+)
+INSTALLED_APPS += EVERMUSE_APPS
 
 # -- Retention (`evermuse.retention`): for how many days what is kept; 0: until it may go --
 EVERMUSE_REJECTED_RECORD_RETENTION_DAYS = env.integer(

@@ -71,8 +71,13 @@ def landing(batch_id: int) -> None:
     _publisher.add(batch_id)
 
 
+def workers(task: str, times: int) -> None:
+    """Send a task's wake-up so many times: one for each worker that could find work."""
+    for _ in range(times):
+        if not publish(task, []):
+            return
+
+
 def downloads(due: int, *, at_most: int) -> None:
     """Say that files wait to be fetched, to as many workers' threads as could find one."""
-    for _ in range(min(due, at_most)):
-        if not publish(DOWNLOAD, []):
-            return
+    workers(DOWNLOAD, min(due, at_most))

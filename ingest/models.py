@@ -186,6 +186,28 @@ class Batch(models.Model):
         return public_ids.of_batch(self.id)
 
 
+class ProcessorRun(models.Model):
+    """How far a processor has come with a batch. No row: it was done at once, or has not begun.
+
+    While ``next_attempt_at`` is ahead, the processor is not called for the batch (`ingest.pipeline.processing`).
+    """
+
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="processor_runs", db_index=False, db_constraint=False)
+    processor = models.CharField(max_length=64)
+    is_prepared = models.BooleanField(default=True, help_text="Whether what it writes when a batch lands is written.")
+    started_at = models.DateTimeField(null=True)
+    settled_at = models.DateTimeField(null=True)
+    attempts = models.PositiveIntegerField(default=0, help_text="Attempts in a row that failed.")
+    next_attempt_at = models.DateTimeField(null=True)
+    error = models.TextField(default="", blank=True, help_text="Why the last attempt failed.")
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["batch", "processor"], name="processor_run_once")]
+
+    def __str__(self) -> str:
+        return f"{self.processor}: {self.batch_id}"
+
+
 class IdempotencyKey(models.Model):
     """The answer that a key of a client stands for, for 24 hours."""
 

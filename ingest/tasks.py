@@ -1,12 +1,15 @@
 """Celery tasks of the landing and maintenance queues: thin, at least once, and harmless when there is nothing to do."""
 
+import sys
 from typing import Any
 
 from celery import shared_task
+from celery.signals import worker_init
 
 from ingest import retention
 from ingest.pipeline import landing as pipeline
-from ingest.pipeline import sweeper
+from ingest.pipeline import processing, sweeper
+from lake import processors
 
 
 @shared_task(name="ingest.land_batches")
@@ -18,7 +21,7 @@ def land_batches(batch_ids: list[int] | None = None, **_: Any) -> None:
 @shared_task(name="ingest.advance_batches")
 def advance_batches(batch_ids: list[int], **_: Any) -> None:
     """A processor has settled something in these batches: complete those that are done."""
-    pipeline.advance(batch_ids)
+    processing.advance(batch_ids)
 
 
 @shared_task(name="ingest.sweep")
@@ -31,3 +34,12 @@ def sweep(**_: Any) -> None:
 def remove_expired(**_: Any) -> None:
     """Remove what has been kept for as long as the settings say."""
     retention.remove_expired()
+
+
+@worker_init.connect
+def _refuse_wrong_processors(**_: Any) -> None:
+    """A worker without one of its processors would complete batches too early."""
+    try:
+        processors.installed()
+    except processors.WrongProcessor as error:
+        sys.exit(f"evermuse: EVERMUSE_PROCESSORS: {error}")

@@ -1,8 +1,14 @@
 """Lake: the record's schema, its identity, the archive and the index."""
 
 from django.apps import AppConfig
+from django.core import checks
+
+from lake import processors
 
 
 class LakeConfig(AppConfig):
     name = "lake"
     verbose_name = "Data lake"
+
+    def ready(self) -> None:
+        checks.register(processors.check)

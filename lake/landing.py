@@ -133,6 +133,16 @@ class LandedRecord:
         """Its identity, as the id of its row."""
         return UUID(bytes=self.key)
 
+    @property
+    def envelope(self) -> Envelope:
+        """The normalized envelope."""
+        return self.normalized.envelope
+
+    @property
+    def data(self) -> bytes:
+        """The value of ``data`` as it was sent."""
+        return self.normalized.data
+
 
 def prepare(accepted: Sequence[tuple[int, Envelope]], workspace_id: int, places: Sequence[Place]) -> list[LandedRecord]:
     """Normalize and identify. ``places``: of all records of the batch, by index."""

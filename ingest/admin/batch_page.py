@@ -13,8 +13,9 @@ from attachments import ledger
 from attachments.models import Attachment, DownloadAttempt
 from evermuse.admin import reason_in_short
 from ingest.activity.pointers import generalise, without_client_names
-from ingest.models import Batch
+from ingest.models import Batch, ProcessorRun
 from ingest.pipeline import detail
+from lake import processors
 from lake.models import ArchivedObject, BatchOutcomes, RejectedRecord
 from lake.outcomes import NAMES
 
@@ -70,6 +71,37 @@ def outcomes(batch: Batch) -> dict[str, int]:
         return {"pending": batch.record_count - rejected, "rejected": rejected}
     counts = Counter(row.letters)
     return {name: counts[letter] for letter, name in NAMES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorState:
+    """How far a processor has come with a batch. ``at``: when it came so far, or when it is called again."""
+
+    name: str
+    state: str
+    at: datetime | None = None
+    error: str = ""
+
+
+def processor_states(batch: Batch, sees_payloads: bool) -> list[ProcessorState]:
+    """The deployment's processors, and others that have been at the batch; none before it has landed."""
+    if batch.landed_at is None:
+        return []
+    found = {run.processor: run for run in ProcessorRun.objects.filter(batch_id=batch.pk)}
+    names = dict.fromkeys([*(one.name for one in processors.installed()), *sorted(found)])
+    return [_processor_state(batch, name, found.get(name), sees_payloads) for name in names]
+
+
+def _processor_state(batch: Batch, name: str, run: ProcessorRun | None, sees_payloads: bool) -> ProcessorState:
+    if run is None:
+        return ProcessorState(name, "settled" if batch.status == Status.COMPLETE else "not begun", batch.completed_at)
+    if run.next_attempt_at is not None:
+        error = run.error if sees_payloads else reason_in_short(run.error)
+        times = "once" if run.attempts == 1 else f"{run.attempts} times in a row"
+        return ProcessorState(name, f"failed {times}; called again at", run.next_attempt_at, error)
+    if run.settled_at is not None:
+        return ProcessorState(name, "settled", run.settled_at)
+    return ProcessorState(name, "at work since" if run.started_at else "not begun", run.started_at)
 
 
 @dataclass(slots=True)

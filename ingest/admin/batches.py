@@ -34,7 +34,7 @@ from ingest.admission import acceptance
 from ingest.expired import kept
 from ingest.models import ApiKey, Batch
 from ingest.ndjson import STEP_BYTES, ndjson
-from ingest.pipeline import detail, reprocessing, transitions
+from ingest.pipeline import detail, processing, reprocessing, transitions
 from lake import selectors
 from lake.envelope import RECORD_TYPES
 from lake.landing import UNKNOWN_TYPE
@@ -228,10 +228,10 @@ def _retry(request: HttpRequest, batch: Batch) -> bool:
     if is_reopened:
         wake.landing(batch.pk)
         return True
-    files = fetching.retry_failed(batch.pk)
-    if files:
-        audit.record(request, batch, "Retried", files=files)
-    return files > 0
+    files, waiting = fetching.retry_failed(batch.pk), processing.retry(batch.pk)
+    if files or waiting:
+        audit.record(request, batch, "Retried", files=files, processors=waiting)
+    return files + waiting > 0
 
 
 def _reprocess(request: HttpRequest, batch: Batch) -> None:
@@ -266,6 +266,7 @@ def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
         "took": batch_story.in_words(batch.completed_at - batch.created_at if batch.completed_at else None),
         "outcomes": batch_story.outcomes(batch),
         "expired": batch_story.expired(batch),
+        "processors": (states := batch_story.processor_states(batch, sees_payloads)),
         "error_groups": batch_story.error_groups(batch, sees_payloads),
         "rejected": [_rejected(row, sees_payloads, shows_payloads) for row in rejected.rows],
         "rejected_following": rejected.following,
@@ -277,7 +278,9 @@ def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
         "flower_url": f"{settings.EVERMUSE_FLOWER_URL.rstrip('/')}/tasks?name=ingest.land_batches",
         "may_act": may_act(request),
         "may_see_payloads": sees_payloads,
-        "has_failed": batch.status == Batch.Status.FAILED or bool(tally and tally.failed),
+        "has_failed": batch.status == Batch.Status.FAILED
+        or bool(tally and tally.failed)
+        or any(state.error for state in states),
     }
 
 

@@ -24,7 +24,7 @@ from ingest.clients.credentials import ApiKeyAuthentication, Credentials, confir
 from ingest.expired import detail_expired, kept
 from ingest.models import Batch
 from ingest.ndjson import STEP_BYTES, ndjson
-from ingest.pipeline import detail, transitions
+from ingest.pipeline import detail, processing, transitions
 from ingest.refusals import Refusal, invalid_body
 from lake import selectors as lake_selectors
 
@@ -224,5 +224,6 @@ class BatchRetryView(ContractView):
             wake.landing(batch.id)
         else:
             fetching.retry_failed(batch.id)
+            processing.retry(batch.id)
         batch.refresh_from_db()
         return JsonResponse(serializers.statuses([batch])[0], status=202)

@@ -14,23 +14,22 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import OperationalError, transaction
 
-from attachments.queue import registration
 from evermuse import logs, public_ids, retry_policy, wake
 from evermuse.errors import StoreUnavailable
 from ingest import parsers
 from ingest.clients import catalog
 from ingest.models import Batch
-from ingest.pipeline import claims, incoming, leases, transitions
+from ingest.pipeline import claims, incoming, leases, processing, transitions
 from ingest.pipeline.claims import Claim
 from ingest.pipeline.incoming import Incoming
 from ingest.pipeline.transitions import LandedCounts
-from lake import archive, index, outcomes, processors, rejections
+from lake import archive, index, outcomes, rejections
 from lake.frames import places_of
 from lake.landing import LandedRecord, Verdict, examine, prepare
+from lake.processors import LandingBatch
 
 log = logs.get(__name__)
 
@@ -85,23 +84,8 @@ def land(claimed: Sequence[Claim]) -> int:
             claimed, policy=retry_policy.LANDING_FAULT, reason=f"{type(error).__name__}: {error}", crashed=True
         )
         return 0
-    advance(done)
+    processing.advance(done, are_fresh=True)
     return len(done)
-
-
-def advance(batch_ids: Sequence[int]) -> None:
-    """LANDED → PROCESSING → COMPLETE, as far as the processors allow. Idempotent; ignores batches in other states."""
-    if not batch_ids:
-        return
-    processing = transitions.mark_processing(batch_ids)
-    if not processing:
-        return
-    settled = set(processing)
-    for processor in processors.installed():
-        processor.start(processing)
-        settled &= processor.settled(processing)
-    if settled and (complete := transitions.mark_complete(sorted(settled))):
-        log.info("batch.complete", batch_ids=[public_ids.of_batch(i) for i in complete])
 
 
 def _parse(claimed: Sequence[Claim]) -> list[Landing]:
@@ -168,11 +152,12 @@ def _commit(landings: Sequence[Landing]) -> list[int]:
         outcomes.store(indexed, {landing.claim.batch_id: landing.verdict for landing in landings})
         outcomes.note_archives({landing.claim.batch_id: landing.archived for landing in landings})
         rejections.store({landing.claim.batch_id: landing.verdict for landing in landings})
-        registration.register(
-            {
-                landing.claim.batch_id: (landing.batch.workspace_id, _attachments(landing.records))
+        processing.prepare(
+            [
+                LandingBatch(landing.claim.batch_id, landing.batch.workspace_id, landing.records)
                 for landing in landings
-            }
+                if landing.records
+            ]
         )
         transitions.mark_landed([_counts(landing) for landing in landings])
     if landed := [landing.batch.public_id for landing in landings if landing.records]:
@@ -186,21 +171,3 @@ def _counts(landing: Landing) -> LandedCounts:
     if landing.records:
         return LandedCounts(landing.claim, Batch.Status.LANDED, landing.verdict)
     return LandedCounts(landing.claim, Batch.Status.FAILED, landing.verdict, "every record was rejected")
-
-
-def _attachments(records: Sequence[LandedRecord]) -> list[registration.Registration]:
-    return [
-        registration.Registration(
-            record_id=record.id,
-            record_index=record.index,
-            position=position,
-            type=attachment.type,
-            **{name: _given(getattr(attachment, name)) for name in registration.OPTIONAL},
-        )
-        for record in records
-        for position, attachment in enumerate(record.normalized.attachments or ())
-    ]
-
-
-def _given(value: Any) -> Any:
-    return value if isinstance(value, str | int) else None

@@ -6,8 +6,7 @@ from django.db.models.functions import Now
 
 from evermuse import logs, wake
 from ingest.models import Batch
-from ingest.pipeline import claims
-from ingest.pipeline import landing as pipeline
+from ingest.pipeline import claims, processing
 
 log = logs.get(__name__)
 
@@ -40,7 +39,7 @@ def sweep() -> None:
 def _advance_landed() -> int:
     """Advance batches whose worker died right after landing; how many. Nothing holds them back, so they are few."""
     left = _left_behind(Batch.Status.LANDED, after=0)
-    pipeline.advance(left)
+    processing.advance(left)
     return len(left)
 
 
@@ -52,7 +51,7 @@ def _advance_processing() -> int:
     seen = 0
     for _ in range(MAX_STEPS):
         left = _left_behind(Batch.Status.PROCESSING, after=_Walk.place)
-        pipeline.advance(left)
+        processing.advance(left)
         seen += len(left)
         _Walk.place = left[-1] if len(left) == MAX_BATCHES else 0
         if not _Walk.place:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from attachments import fetching
 from attachments.models import Attachment, Lane, LaneNotice
 from attachments.queue import crashes
-from ingest.pipeline import landing as pipeline
+from ingest.pipeline import processing
 from lake import object_store
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
@@ -30,7 +30,7 @@ def run(api: ApiClient, batch_id: str) -> dict[str, Any]:
     fetching.fetch_waiting()
     while claim := crashes.take_suspect("alone"):
         fetching.fetch_one(claim)
-    pipeline.advance([int(batch_id[6:])])
+    processing.advance([int(batch_id[6:])])
     return api.batch(batch_id)
 
 

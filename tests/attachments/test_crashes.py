@@ -13,7 +13,7 @@ from attachments.queue import claims, crashes, sweeper
 from attachments.suspects import told
 from evermuse import wake
 from ingest.models import Workspace
-from ingest.pipeline import landing as pipeline
+from ingest.pipeline import processing
 from tests.attachments.journey import file, make_due, run, send
 from tests.attachments.vendor import Vendor
 from tests.http_client import ApiClient
@@ -57,7 +57,7 @@ def test_a_file_whose_process_dies_is_given_up_at_its_third_take_and_a_retry_beg
         assert crashes.take_suspect(NAME) is not None
         (crash,) = crashes.blame_claimed_by(NAME, told(-11))
         assert crash.is_settled is is_last
-    pipeline.advance([int(batch_id[6:])])
+    processing.advance([int(batch_id[6:])])
     after = api.batch(batch_id)
     assert (after["status"], after["attachmentDownloadFailed"]) == ("COMPLETE", 1)
     (row,) = api.rows(batch_id, "attachments")

@@ -1,5 +1,7 @@
 """A batch's page in the admin: what it tells, who may see what, and what an operator can do."""
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,9 +11,12 @@ from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from ingest.models import Batch, Project, Workspace
+from attachments.processor import AttachmentDownloads
+from ingest.models import Batch, ProcessorRun, Project, Workspace
 from ingest.pipeline import landing as pipeline
+from lake import processors
 from lake.models import RejectedRecord
+from lake.processors import Processor, WakeUp
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
 from tests.records import record
@@ -116,3 +121,39 @@ def test_a_page_of_a_thousand_rejected_records_takes_few_queries(
     assert "?rejected=20" in shown
     assert 'aria-label="Rejected record 20"' in page(operator, batch_id, rejected=20)
     assert RejectedRecord.objects.count() == 1000
+
+
+class Broken(Processor):
+    """A processor that raises what a record says."""
+
+    name = "word-counts"
+
+    def start(self, batch_ids: Sequence[int], wake: WakeUp) -> None:
+        raise ValueError(SECRET_WORDS)
+
+    def settled(self, batch_ids: Sequence[int]) -> set[int]:
+        return set()
+
+
+def test_it_shows_how_far_each_processor_is(
+    api: ApiClient, operator: Client, viewer: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processors, "installed", lambda: (AttachmentDownloads(), Broken()))
+    batch_id = send_and_land(api, record())
+    shown = page(operator, batch_id)
+    assert re.search(r"<code>attachments</code></td><td>settled 2", shown)
+    assert re.search(r"<code>word-counts</code></td><td>failed once; called again at 2", shown)
+    assert f"ValueError: {SECRET_WORDS}" in shown
+    assert "Retry what failed" in shown
+    unseen = page(viewer, batch_id)
+    assert "<td>ValueError</td>" in unseen
+    assert SECRET_WORDS not in unseen
+
+    assert "Set going again" in act(operator, batch_id)[1]
+    assert not ProcessorRun.objects.filter(next_attempt_at__isnull=False).exists()
+
+
+def test_a_batch_that_processors_finished_at_once_says_so(api: ApiClient, operator: Client) -> None:
+    batch_id = send_and_land(api, record())
+    assert not ProcessorRun.objects.exists()
+    assert re.search(r"<code>attachments</code></td><td>settled 2", page(operator, batch_id))

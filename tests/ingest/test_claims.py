@@ -1,6 +1,5 @@
 """Claims on waiting batches: leases, fences, crashes, faults of the store."""
 
-from collections.abc import Sequence
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +15,6 @@ from ingest import sql
 from ingest.models import Batch
 from ingest.pipeline import claims, leases, sweeper, transitions
 from ingest.pipeline import landing as pipeline
-from lake import processors
 from lake.models import BatchOutcomes, Payload, Record
 from tests.http_client import ApiClient
 from tests.ingest.landing import AT_ONCE, outcomes, send_and_land, versions
@@ -248,36 +246,6 @@ def test_no_pool_and_no_server_side_state_in_the_connections() -> None:
     database: dict[str, Any] = settings.DATABASES["default"]
     assert "pool" not in database["OPTIONS"]
     assert database["DISABLE_SERVER_SIDE_CURSORS"] is True
-
-
-class Recorder:
-    """A processor that notes the batches that it gets."""
-
-    name = "recorder"
-
-    def __init__(self) -> None:
-        self.seen: list[int] = []
-
-    def start(self, batch_ids: Sequence[int]) -> None:
-        self.seen += batch_ids
-
-    def settled(self, batch_ids: Sequence[int]) -> set[int]:
-        return set(batch_ids)
-
-
-def test_only_batches_that_have_landed_reach_the_processors(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = Recorder()
-    monkeypatch.setattr(processors, "installed", lambda: (recorder,))
-    complete = send_and_land(api, record())
-    waiting, left = (int(api.post(record()).json()["batchId"][6:]) for _ in range(2))
-    Batch.objects.filter(id=left).update(status="PROCESSING")
-    recorder.seen.clear()
-    pipeline.advance([int(complete[6:]), waiting, left])
-    assert recorder.seen == [left]
-    assert dict(Batch.objects.filter(id__in=[waiting, left]).values_list("id", "status")) == {
-        waiting: "LANDING",
-        left: "COMPLETE",
-    }
 
 
 def test_a_transition_returns_the_batches_that_are_in_its_state(api: ApiClient) -> None:

@@ -8,9 +8,10 @@ from django.utils import timezone
 
 from ingest.models import Batch, Workspace
 from ingest.pipeline import sweeper
+from lake.processors import Processor, WakeUp
 
 
-class Waiting:
+class Waiting(Processor):
     """A processor that is not done with these batches, as the files of a paused host are not."""
 
     name = "waiting"
@@ -19,7 +20,7 @@ class Waiting:
         self.unsettled: set[int] = set()
         self.asked: list[int] = []
 
-    def start(self, batch_ids: Sequence[int]) -> None:
+    def start(self, batch_ids: Sequence[int], wake: WakeUp) -> None:
         """Nothing is to be done."""
 
     def settled(self, batch_ids: Sequence[int]) -> set[int]:

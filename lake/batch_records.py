@@ -1,0 +1,47 @@
+"""The accepted records of a landed batch, for processors. Where their bytes are stored is this module's business alone."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from evermuse.errors import ArchiveDamaged
+from lake import archive, reading
+from lake.envelope import Envelope
+from lake.index import REJECTED
+from lake.models import ArchivedObject, BatchOutcomes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBatchRecord:
+    """A `lake.processors.BatchRecord` that was read back."""
+
+    index: int
+    id: UUID
+    envelope: Envelope
+
+    @property
+    def data(self) -> bytes:
+        """The JSON object ``data``. Line breaks between its tokens may have become spaces."""
+        return bytes(self.envelope.data)
+
+
+def records_of(batch_id: int) -> Iterator[StoredBatchRecord]:
+    """The accepted records of a batch as it sent them, by index; superseded ones too. None before it has landed.
+
+    A batch has at most 1,000 records and 5 MB. Raises StoreUnavailable and ArchiveDamaged: let them pass, and the pipeline
+    tries the batch again.
+    """
+    outcomes = BatchOutcomes.objects.filter(batch_id=batch_id).first()
+    archived = ArchivedObject.objects.filter(batch_id=batch_id).first()
+    if outcomes is None or archived is None:
+        return
+    indexes = [index for index, letter in enumerate(outcomes.letters) if letter != REJECTED]
+    lines = archive.read(archived)
+    if len(lines) != len(indexes):
+        raise ArchiveDamaged(f"the object holds {len(lines)} records, and {len(indexes)} were accepted")
+    ids = bytes(outcomes.record_ids)
+    for index, line in zip(indexes, lines, strict=True):
+        record = reading.relaxed(line)
+        if record is None:
+            raise ArchiveDamaged(f"record {index} has not the fields of an envelope")
+        yield StoredBatchRecord(index, UUID(bytes=ids[index * 16 : index * 16 + 16]), record.envelope)
