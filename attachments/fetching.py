@@ -7,9 +7,9 @@ import time
 from django.conf import settings
 from django.db import DatabaseError, connection
 
-from attachments import uploads
+from attachments import upload_clearing
 from attachments.failures import DownloadFailed, Failure
-from attachments.fetch import dial, storage
+from attachments.fetch import dial, store
 from attachments.fetch.url_policy import host_of
 from attachments.fetch.watch import Transfer, watchdog
 from attachments.models import Attachment
@@ -114,7 +114,7 @@ def _attempt(claim: DownloadClaim, transfer: Transfer) -> bool:
         bytes=stored.size,
     )
     if claim.upload_intent_id:
-        uploads.clear(claim.upload_intent_id, claim.workspace)
+        upload_clearing.clear(claim.upload_intent_id, claim.workspace)
     if uri != stored.uri:
         _clean_up(claim, stored.uri)
     return is_settled
@@ -166,7 +166,7 @@ def next_wait(claim: DownloadClaim, failure: Failure) -> float | None:
 def _clean_up(claim: DownloadClaim, uri: str) -> None:
     """The workspace held the same content already: this copy goes. What fails here is the sweeper's."""
     try:
-        storage.remove(object_store.key_of(uri))
+        store.remove(object_store.key_of(uri))
         claims.mark_clean(claim.id, claim.token)
     except StoreUnavailable as error:
         log.warning("attachment.copy_left", attachment_id=public_ids.of_attachment(claim.id), error=str(error)[:200])

@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection
 
 from attachments import sql
 from attachments.fetch.download import Place
-from attachments.fetch.storage import Upload
+from attachments.fetch.upload import Upload
 from attachments.queue.claims import DownloadClaim
 from evermuse import logs
 

@@ -4,10 +4,10 @@ from django.conf import settings
 
 from attachments import uploads
 from attachments.failures import DownloadFailed, final
-from attachments.fetch import content, download, promise, storage
+from attachments.fetch import attempt_objects, content, download, promise
 from attachments.fetch.download import Answer
 from attachments.fetch.expected import Expected, Sent
-from attachments.fetch.storage import Upload
+from attachments.fetch.upload import Upload
 from attachments.fetch.watch import Transfer
 from attachments.models import UploadIntent
 from attachments.queue import claims
@@ -99,7 +99,7 @@ class Fetch:
             answered=answer.mime_type,
             filename=self.claim.filename or (self._intent.filename if self._intent else ""),
         )
-        key = storage.attempt_key(
+        key = attempt_objects.new_key(
             workspace=self.claim.workspace,
             attachment=public_ids.of_attachment(self.claim.id),
             token=self.claim.token,

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import connection
 
 from attachments import sql
-from attachments.fetch import storage
+from attachments.fetch import upload_area
 from attachments.models import UploadIntent
 from evermuse.advisory_locks import AdvisoryLock
 from evermuse.errors import StoreUnavailable
@@ -49,7 +49,7 @@ def measure(workspace_id: int, workspace: str) -> None:
     ).order_by("-id")
     for intent in unmeasured[:MEASURED_AT_ONCE]:
         try:
-            size = storage.size_of(storage.upload_key(workspace=workspace, token=intent.token))
+            size = upload_area.size_of(upload_area.key_of(workspace=workspace, token=intent.token))
         except (StoreUnavailable, urllib3.exceptions.HTTPError):
             return
         if size is not None:

@@ -13,25 +13,19 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from attachments import sql, upload_quota, workspaces
+from attachments import sql, upload_quota
 from attachments.failures import DownloadFailed, final, transient
-from attachments.fetch import storage
+from attachments.fetch import store, upload_area
 from attachments.fetch.download import Answer
 from attachments.fetch.watch import Transfer
 from attachments.models import Attachment, UploadIntent
 from attachments.queue.claims import DownloadClaim, Stored
 from evermuse import logs
-from evermuse.errors import StoreUnavailable
 
 log = logs.get(__name__)
-
-MAX_CLEARED = 200
-WALKED_AT_ONCE = 1000
-UNKNOWN_GRACE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +98,8 @@ def _insert(
         created_at=now,
         expires_at=now + lifetime,
     )
-    url = storage.upload_url(
-        storage.upload_key(workspace=workspace, token=token), size=declared.size, lifetime=lifetime
+    url = upload_area.put_url(
+        upload_area.key_of(workspace=workspace, token=token), size=declared.size, lifetime=lifetime
     )
     return NewIntent(token, url, now + lifetime)
 
@@ -152,8 +146,8 @@ def _refused(token: str, workspace_id: int) -> DownloadFailed:
 @contextmanager
 def opened(intent: UploadIntent, workspace: str, transfer: Transfer) -> Iterator[Answer]:
     """The uploaded file, as a vendor's answer would be. Raises DownloadFailed and StoreUnavailable."""
-    key = storage.upload_key(workspace=workspace, token=intent.token)
-    with storage.reading(key) as found:
+    key = upload_area.key_of(workspace=workspace, token=intent.token)
+    with store.reading(key) as found:
         if found is None:
             raise transient("NOT_UPLOADED", "nothing was uploaded for this upload_intent_id yet")
 
@@ -165,85 +159,3 @@ def opened(intent: UploadIntent, workspace: str, transfer: Transfer) -> Iterator
                 yield chunk
 
         yield Answer(status=0, mime_type=found.mime_type, announced=found.size, chunks=chunks())
-
-
-def clear(intent_id: str, workspace: str) -> None:
-    """Remove a claimed file from the upload area, once it is stored. What fails here is the sweeper's."""
-    try:
-        storage.remove(storage.upload_key(workspace=workspace, token=intent_id))
-        UploadIntent.objects.filter(token=intent_id).update(is_cleared=True)
-    except StoreUnavailable as error:
-        log.warning("upload.left", error=str(error)[:200])
-
-
-def _is_over(now: datetime) -> Q:
-    """Unclaimed, and too late to claim: it has expired, or its key has ended."""
-    return Q(origin=None) & (Q(expires_at__lt=now) | Q(key_ends_at__lte=now))
-
-
-def clear_expired() -> int:
-    """Sweep away what nobody claimed in time, and what is stored by now; how many."""
-    now = timezone.now()
-    is_settled = Q(attachment=None) | Q(attachment__state__in=[Attachment.State.COMPLETE, Attachment.State.FAILED])
-    due = UploadIntent.objects.filter(
-        _is_over(now)
-        | Q(expires_at__lt=now) & is_settled & ~Q(origin=None)
-        | Q(attachment__state=Attachment.State.COMPLETE),
-        is_cleared=False,
-    )
-    cleared = 0
-    for intent in due.order_by("expires_at")[:MAX_CLEARED]:
-        try:
-            storage.remove(storage.upload_key(workspace=workspaces.name_of(intent.workspace_id), token=intent.token))
-        except StoreUnavailable as error:
-            log.warning("upload.left", error=str(error)[:200])
-            break
-        if intent.origin is None and intent.expires_at < now:
-            # Only while nobody has claimed it meanwhile.
-            UploadIntent.objects.filter(pk=intent.pk, origin=None).delete()
-        else:
-            # Of a revoked key as well: its URL takes files until it expires, and they must be known again.
-            UploadIntent.objects.filter(pk=intent.pk).update(is_cleared=True)
-        cleared += 1
-    return cleared
-
-
-class Walk:
-    """Goes through the upload area page by page: measures what was sent without a declared size, and removes orphans.
-
-    A URL takes PUTs until it expires, also after its file was claimed or its key revoked: what comes then is nobody's.
-    """
-
-    def __init__(self) -> None:
-        self._after = ""
-
-    def step(self) -> int:
-        """Look at one page; how many objects were removed. At the end it begins anew."""
-        try:
-            page = storage.uploaded(after=self._after, at_most=WALKED_AT_ONCE)
-            self._after = page[-1].key if len(page) == WALKED_AT_ONCE else ""
-            return _settle_page(page)
-        except StoreUnavailable as error:
-            log.warning("upload.walk_waits", error=str(error)[:200])
-            return 0
-
-
-walk = Walk()
-
-
-def _settle_page(page: list[storage.Uploaded]) -> int:
-    found = {one.key.rpartition("/")[2]: one for one in page}
-    known = {intent.token: intent for intent in UploadIntent.objects.filter(token__in=found)}
-    # No URL is older, not of another deployment either that should share the bucket.
-    long_ago = timezone.now() - timedelta(seconds=settings.EVERMUSE_UPLOAD_INTENT_SECONDS) - UNKNOWN_GRACE
-    removed = 0
-    for token, one in found.items():
-        intent = known.get(token)
-        if (intent is None and one.modified_at < long_ago) or (intent is not None and intent.is_cleared):
-            storage.remove(one.key)
-            removed += 1
-        elif intent is not None and intent.size is None and intent.measured_size != one.size:
-            UploadIntent.objects.filter(pk=intent.pk).update(measured_size=one.size)
-    if removed:
-        log.info("upload.orphans_removed", count=removed)
-    return removed

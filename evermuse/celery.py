@@ -8,14 +8,13 @@ import os
 import sys
 from typing import Any
 
-import billiard.pool
 from celery import Celery
 from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init, worker_process_init
 from django.db import close_old_connections, connection
 from kombu import Exchange, Queue
 from structlog import contextvars
 
-from evermuse import collector, env, heartbeat, priority, server_urls, serving
+from evermuse import collector, env, heartbeat, pool_end, priority, server_urls, serving
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 
@@ -137,10 +136,7 @@ def _share_the_interpreter(**_: Any) -> None:
 
 @worker_init.connect
 def _end_promptly(**_: Any) -> None:
-    """A landing process that ends waits until its parent has read every result, for 2 s instead of 30: a parent that was
-    told to end never reads those of tasks whose beginning it had not read, and a lost result costs a hint that is sent again.
-    """
-    billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 20
+    pool_end.shorten()
 
 
 @worker_init.connect

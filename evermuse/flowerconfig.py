@@ -17,7 +17,10 @@ from tornado.web import authenticated as _authenticated
 
 from evermuse import env as _env
 
-# Underscored: a plain name here that Flower knows would be taken for an option.
+# Flower and tornado have no settings for what is replaced here; a test fails at versions other than these.
+WRITTEN_FOR = {"flower": "2.2.0", "tornado": "6.6.1"}
+
+# Names begin with an underscore, because Flower takes a plain name that it knows for an option.
 _BEFORE = '<ul class="app-nav navbar-nav">'
 _LINK = (
     '<li class="nav-item"><a class="nav-link" '

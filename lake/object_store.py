@@ -4,39 +4,18 @@ minio's default waits five minutes, six times over; here a call fails within sec
 """
 
 import io
-from datetime import datetime
 from functools import cache
-from typing import Any
 from urllib.parse import quote
 
 import urllib3
 from django.conf import settings
-from minio import Minio
-from minio.credentials.credentials import Credentials
-from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.error import MinioException, S3Error
 
 from evermuse.errors import StoreUnavailable
+from lake.store_client import StoreClient, status_of
 
 CONNECT_SECONDS, READ_SECONDS = 2.0, 10.0
 FAULTS = (MinioException, urllib3.exceptions.HTTPError, OSError)
-
-CONTENT_SHA256 = "x-amz-content-sha256"
-
-
-class Client(Minio):
-    """minio's client, which signs a SHA-256 that the caller has taken already instead of taking it again."""
-
-    def _build_headers(
-        self, host: str, headers: Any = None, body: bytes | None = None, creds: Credentials | None = None
-    ) -> tuple[Any, datetime]:
-        known = (headers or {}).get(CONTENT_SHA256)
-        if known is None:
-            return super()._build_headers(host, headers, body, creds)
-        built, date = super()._build_headers(host, headers, None, creds)
-        if body:
-            built["Content-Length"] = str(len(body))
-        built[CONTENT_SHA256] = known
-        return built, date
 
 
 def new_pool(
@@ -50,9 +29,9 @@ def new_pool(
     )
 
 
-def new_client(*, connect: float = CONNECT_SECONDS, read: float = READ_SECONDS, connections: int = 32) -> Minio:
+def new_client(*, connect: float = CONNECT_SECONDS, read: float = READ_SECONDS, connections: int = 32) -> StoreClient:
     """A client with its own connection pool; times in seconds."""
-    return Client(
+    return StoreClient(
         settings.MINIO_ENDPOINT,
         access_key=settings.MINIO_ACCESS_KEY,
         secret_key=settings.MINIO_SECRET_KEY,
@@ -63,7 +42,7 @@ def new_client(*, connect: float = CONNECT_SECONDS, read: float = READ_SECONDS, 
 
 
 @cache
-def client() -> Minio:
+def client() -> StoreClient:
     """This process's client. It is safe to share between threads."""
     return new_client()
 
@@ -117,15 +96,6 @@ def unavailable(error: BaseException) -> StoreUnavailable:
     if isinstance(cause, urllib3.exceptions.NewConnectionError | ConnectionRefusedError):
         return StoreUnavailable("it takes no connection")
     return StoreUnavailable(f"the connection failed ({type(cause).__name__})")
-
-
-def status_of(error: BaseException) -> int | None:
-    """The HTTP status that the store answered with; None where it did not answer."""
-    if isinstance(error, S3Error):
-        return int(error.response.status)
-    if isinstance(error, ServerError):
-        return error.status_code
-    return error._code if isinstance(error, InvalidResponseError) else None
 
 
 def uri(key: str) -> str:

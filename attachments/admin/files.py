@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from attachments import fetching, ledger
-from attachments.fetch import storage
+from attachments.fetch import file_urls
 from attachments.models import Attachment, Lane, VendorHost
 from attachments.queue import claims, hosts
 from evermuse import audit, wake
@@ -187,7 +187,7 @@ def _page(request: HttpRequest, file: Attachment) -> dict[str, Any]:
     """The context of a file's page."""
     host = VendorHost.objects.filter(pk=file.host).first()
     lane = Lane.objects.filter(workspace=file.workspace_id, host=file.host).first()
-    kind = storage.preview_kind(file.mime_type) if file.state == State.COMPLETE else ""
+    kind = file_urls.preview_kind(file.mime_type) if file.state == State.COMPLETE else ""
     is_open = bool(kind) and may_see_payloads(request)
     return {
         "file": file,
@@ -196,7 +196,7 @@ def _page(request: HttpRequest, file: Attachment) -> dict[str, Any]:
         "lane": lane,
         "is_held": bool((host and host.paused_at) or (lane and (lane.opened_at or lane.held_until))),
         "preview_kind": kind if is_open else "",
-        "preview_url": storage.preview_url(file.storage_uri, mime_type=file.mime_type) if is_open else "",
+        "preview_url": file_urls.preview_url(file.storage_uri, mime_type=file.mime_type) if is_open else "",
         "may_act": may_act(request),
         "may_see_payloads": may_see_payloads(request),
         "max_url": MAX_URL,

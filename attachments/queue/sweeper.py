@@ -4,8 +4,8 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from attachments import uploads, workspaces
-from attachments.fetch import storage
+from attachments import upload_clearing, workspaces
+from attachments.fetch import attempt_objects, store
 from attachments.models import Attachment, DownloadAttempt, StoredFile
 from attachments.queue import claims, crashes, lanes
 from attachments.suspects import MAX_PROCESSES
@@ -37,9 +37,9 @@ def sweep() -> None:
     for _ in range(crashes.due(MAX_PROCESSES)):
         wake.publish(wake.DOWNLOAD_ALONE, [])
     clear_leftovers()
-    if cleared := uploads.clear_expired():
+    if cleared := upload_clearing.clear_expired():
         log.info("upload.cleared", count=cleared)
-    uploads.walk.step()
+    upload_clearing.walk.step()
 
 
 def clear_leftovers() -> int:
@@ -53,16 +53,16 @@ def clear_leftovers() -> int:
     cleared = 0
     for attempt in ended.select_related("attachment").order_by("id")[:MAX_LEFTOVERS]:
         attachment = attempt.attachment
-        prefix = storage.attempt_prefix(
+        prefix = attempt_objects.prefix(
             workspace=workspaces.name_of(attachment.workspace_id),
             attachment=public_ids.of_attachment(attachment.pk),
             token=attempt.token,
         )
         try:
-            storage.abort_uploads(prefix)
-            for key in storage.attempt_objects(prefix):
+            attempt_objects.abort_uploads(prefix)
+            for key in attempt_objects.keys(prefix):
                 if not StoredFile.objects.filter(storage_uri=object_store.uri(key)).exists():
-                    storage.remove(key)
+                    store.remove(key)
         except StoreUnavailable as error:
             log.warning("attachment.leftovers_wait", error=str(error)[:200])
             return cleared

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from attachments.fetch import storage
+from attachments.fetch import file_urls
 from attachments.models import Attachment, AttachmentTally, VendorHost
 from deploy.local.embedded import Servers
 from ingest.models import Batch, Workspace
@@ -116,7 +116,7 @@ def test_a_stored_image_is_previewed_by_a_url_that_serves_it_inline(
     Attachment.objects.update(state="COMPLETE", mime_type="image/png", size=len(PNG), storage_uri=uri)
     assert '<img class="file-preview"' in page(operator, file)
     assert '<img class="file-preview"' not in page(viewer, file)
-    answer = requests.get(storage.preview_url(uri, mime_type="image/png"), timeout=10)
+    answer = requests.get(file_urls.preview_url(uri, mime_type="image/png"), timeout=10)
     assert (answer.content, answer.headers["Content-Type"]) == (PNG, "image/png")
     assert answer.headers["Content-Disposition"] == "inline"
 
@@ -127,4 +127,4 @@ def test_a_stored_image_is_previewed_by_a_url_that_serves_it_inline(
      ("image/svg+xml", ""), ("text/html", ""), ("application/octet-stream", ""), ("", "")],
 )  # fmt: skip
 def test_only_what_runs_nothing_is_previewed(mime_type: str, kind: str) -> None:
-    assert storage.preview_kind(mime_type) == kind
+    assert file_urls.preview_kind(mime_type) == kind

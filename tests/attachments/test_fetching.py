@@ -14,7 +14,7 @@ from pytest_django.fixtures import Settings
 
 from attachments import fetching
 from attachments.failures import Failure
-from attachments.fetch import storage
+from attachments.fetch.upload import PART_BYTES, Upload
 from attachments.models import Attachment, AttachmentTally, DownloadAttempt, StoredFile
 from attachments.queue import claims, sweeper
 from attachments.queue.claims import DownloadClaim
@@ -291,8 +291,8 @@ def test_what_a_killed_attempt_left_is_swept_away(api: ApiClient, vendor: Vendor
     claim = claims.take()
     assert claim is not None
     key = f"attachments/workspace={claim.workspace}/att_{claim.id:019d}/{claim.token}"
-    upload = storage.Upload(key, "audio/mpeg")
-    upload.write(bytes(storage.PART_BYTES + 1))
+    upload = Upload(key, "audio/mpeg")
+    upload.write(bytes(PART_BYTES + 1))
     upload._wait(0)
     finished = f"attachments/workspace={claim.workspace}/att_{claim.id:019d}/0"
     DownloadAttempt.objects.create(
@@ -309,12 +309,12 @@ def test_what_a_killed_attempt_left_is_swept_away(api: ApiClient, vendor: Vendor
 def test_while_the_store_is_away_no_attempt_is_counted(
     api: ApiClient, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(self: storage.Upload) -> str:
+    def away(self: Upload) -> str:
         raise StoreUnavailable("connection refused")
 
     batch_id = send(api, file(vendor.on("/a", lambda x: x.answer(BODY))))
     with monkeypatch.context() as patch:
-        patch.setattr(storage.Upload, "complete", away)
+        patch.setattr(Upload, "complete", away)
         for _ in range(8):
             make_due()
             run(api, batch_id)
@@ -332,7 +332,7 @@ def test_of_two_vendors_the_idle_one_comes_first(api: ApiClient, settings: Setti
 
 
 def test_large_files_go_in_parts_and_come_back_whole(api: ApiClient, vendor: Vendor) -> None:
-    body = hashlib.sha256(b"seed").digest() * (storage.PART_BYTES // 16)
+    body = hashlib.sha256(b"seed").digest() * (PART_BYTES // 16)
     batch_id = send(api, file(vendor.on("/big", lambda x: x.answer(body + b"end"))))
     run(api, batch_id)
     (entry,) = api.rows(batch_id, "attachments")

@@ -8,7 +8,7 @@ import pytest
 import urllib3
 from django.conf import settings
 
-from attachments.fetch import storage
+from attachments.fetch import upload_area
 from attachments.fetch.presigned import Signer
 from deploy.local.embedded import Servers
 from lake import object_store
@@ -28,7 +28,7 @@ def put(url: str, body: bytes, **headers: str) -> int:
 
 
 def url_for(size: int | None) -> str:
-    return storage.upload_url(KEY, size=size, lifetime=timedelta(minutes=5))
+    return upload_area.put_url(KEY, size=size, lifetime=timedelta(minutes=5))
 
 
 def test_amazons_example_has_its_signature() -> None:

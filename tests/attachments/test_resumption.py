@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from attachments.fetch.storage import PART_BYTES
+from attachments.fetch.upload import PART_BYTES
 from attachments.models import Attachment, StoredFile
 from attachments.queue import sweeper
 from attachments.resumption import keeper

@@ -8,7 +8,7 @@ import pytest
 import requests
 from django.conf import settings
 
-from attachments.fetch import storage
+from attachments.fetch import file_urls
 from attachments.fetch.served_names import disposition, served_type
 from deploy.local.embedded import Servers
 from lake import object_store
@@ -117,7 +117,9 @@ def test_the_store_serves_name_and_type(servers: Servers) -> None:
     object_store.ensure_bucket()
     body, key, name = b"<script>alert(1)</script>", "attachments/test/served", "報告 “final” 100%.html"
     object_store.client().put_object(settings.MINIO_BUCKET, key, io.BytesIO(body), len(body), "text/html")
-    answer = requests.get(storage.download_url(object_store.uri(key), filename=name, mime_type="text/html"), timeout=10)
+    answer = requests.get(
+        file_urls.download_url(object_store.uri(key), filename=name, mime_type="text/html"), timeout=10
+    )
     assert answer.content == body
     assert saved_as(answer.headers["Content-Disposition"])[0] == name
     assert answer.headers["Content-Type"] == "application/octet-stream"

@@ -10,8 +10,8 @@ import urllib3
 from django.conf import settings
 from minio import Minio
 
-from attachments.fetch import storage
-from attachments.fetch.storage import PART_BYTES, Upload
+from attachments.fetch import attempt_objects, store
+from attachments.fetch.upload import PART_BYTES, Upload
 from deploy.local.embedded import Servers
 from evermuse.errors import StoreUnavailable
 from lake import object_store
@@ -45,7 +45,7 @@ class _Broken:
 def broken_store(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Minio]:
     client = object_store.new_client()
     client._http = _Broken(client._http)  # type: ignore[assignment]
-    monkeypatch.setattr(storage, "_client", lambda: client)
+    monkeypatch.setattr(store, "client", lambda: client)
     yield client
 
 
@@ -73,7 +73,7 @@ def test_an_upload_that_is_not_completed_leaves_nothing(bucket: str) -> None:
     with Upload("attachments/test/abandoned", "text/plain") as upload:
         write(upload, 2 * PART_BYTES)
         assert upload.upload_id
-    assert storage.abort_uploads("attachments/test/abandoned") == 0
+    assert attempt_objects.abort_uploads("attachments/test/abandoned") == 0
     assert list(object_store.client().list_objects(bucket, "attachments/test/abandoned")) == []
 
 
@@ -97,7 +97,7 @@ def test_a_store_that_swallows_everything_is_given_up_within_its_time_out(monkey
 
 
 def test_the_clients_bound_every_wait() -> None:
-    for client in (object_store.client(), storage._client()):
+    for client in (object_store.client(), store.client()):
         timeout = client._http.connection_pool_kw["timeout"]
         assert 0 < timeout.connect_timeout <= 5
         assert 0 < timeout.read_timeout <= 60

@@ -9,7 +9,7 @@ import urllib3
 from django.db import connection
 from django.utils import timezone
 
-from attachments import upload_quota, uploads
+from attachments import upload_clearing, upload_quota, uploads
 from attachments.models import UploadIntent
 from attachments.queue import sweeper
 from ingest.clients import api_keys
@@ -107,7 +107,7 @@ def test_a_larger_file_that_replaces_one_is_measured_by_the_sweeper(api: ApiClie
     urllib3.request("PUT", url, body=b"x")
     assert asked(api, size=0) == 201
     urllib3.request("PUT", url, body=b"x" * 990)
-    uploads.Walk().step()
+    upload_clearing.UploadAreaWalk().step()
     assert asked(api, size=20) == 429
 
 

@@ -13,8 +13,8 @@ import urllib3
 from django.conf import settings
 from django.utils import timezone
 
-from attachments import uploads
-from attachments.fetch import storage
+from attachments import upload_clearing
+from attachments.fetch import store, upload_area
 from attachments.models import UploadIntent
 from attachments.queue import sweeper
 from ingest.clients import api_keys
@@ -133,7 +133,7 @@ def refusal(status: str, code: str) -> Callable[[Exchange], None]:
 @pytest.fixture
 def read_from(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[Exchange], None]], None]:
     """Uploads are read from a store that behaves as a test says; everything else stays."""
-    real = storage._client()
+    real = store.client()
 
     class Reading:
         def __init__(self, client: Any) -> None:
@@ -149,8 +149,8 @@ def read_from(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> Callable[[str,
         with monkeypatch.context() as patch:
             patch.setattr("django.conf.settings.MINIO_ENDPOINT", f"127.0.0.1:{vendor.port}")
             client = Reading(object_store.new_client(read=2.0))
-        monkeypatch.setattr(storage, "_client", lambda: client)
-        key = storage.upload_key(workspace=UploadIntent.objects.get(token=name).workspace.name, token=name)
+        monkeypatch.setattr(store, "client", lambda: client)
+        key = upload_area.key_of(workspace=UploadIntent.objects.get(token=name).workspace.name, token=name)
         vendor.on(f"/evermuse-lake/{key.replace('=', '%3D')}", behave)
         vendor.on(f"/evermuse-lake/{key}", behave)
 
@@ -318,15 +318,15 @@ def test_what_nobody_knows_is_removed_only_when_no_url_can_be_so_old(
     assert len(uploaded_objects()) == 1
     later = timezone.now() + timedelta(days=2)
     monkeypatch.setattr(timezone, "now", lambda: later)
-    uploads.Walk().step()
+    upload_clearing.UploadAreaWalk().step()
     assert uploaded_objects() == []
 
 
 def test_the_walk_goes_through_all_pages(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "WALKED_AT_ONCE", 2)
+    monkeypatch.setattr(upload_clearing, "WALKED_AT_ONCE", 2)
     names = [upload(api) for _ in range(5)]
     UploadIntent.objects.update(measured_size=None)
-    walk = uploads.Walk()
+    walk = upload_clearing.UploadAreaWalk()
     for _ in range(3):
         walk.step()
     sizes = UploadIntent.objects.filter(token__in=names).values_list("measured_size", flat=True)
@@ -386,13 +386,13 @@ def test_a_store_that_hangs_holds_neither_the_sweeper_nor_new_intents(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intent(api)
-    timeout = storage._quick_client()._http.connection_pool_kw["timeout"]
+    timeout = store.quick_client()._http.connection_pool_kw["timeout"]
     assert timeout.connect_timeout + timeout.read_timeout < 3
     with socket.create_server(("127.0.0.1", 0)) as hole:
         monkeypatch.setattr(settings, "MINIO_ENDPOINT", f"127.0.0.1:{hole.getsockname()[1]}")
         hanging = object_store.new_client(connect=0.2, read=0.2)
-        monkeypatch.setattr(storage, "_quick_client", lambda: hanging)
+        monkeypatch.setattr(store, "quick_client", lambda: hanging)
         # The other client waits for a minute: nothing of this may use it.
-        monkeypatch.setattr(storage, "_client", lambda: pytest.fail("asked the client that waits"))
-        assert uploads.Walk().step() == 0
+        monkeypatch.setattr(store, "client", lambda: pytest.fail("asked the client that waits"))
+        assert upload_clearing.UploadAreaWalk().step() == 0
         assert intent(api)["uploadUrl"]

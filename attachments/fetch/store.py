@@ -1,0 +1,101 @@
+"""The object store as downloads use it: clients with their own time-outs, reading, and errors that tell its faults apart."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+import urllib3
+from django.conf import settings
+from minio.error import S3Error
+
+from attachments.failures import transient
+from lake import object_store
+from lake.store_client import StoreClient
+
+READ_BYTES = 256 * 1024
+
+
+@cache
+def client() -> StoreClient:
+    """For transfers, many at once."""
+    return object_store.new_client(read=60.0, connections=64)
+
+
+@cache
+def quick_client() -> StoreClient:
+    """For requests and sweeps, which must not wait long for a store that hangs."""
+    return object_store.new_client(connect=0.5, read=2.0, connections=4)
+
+
+@contextlib.contextmanager
+def errors() -> Iterator[None]:
+    """Raise StoreUnavailable instead of a library's error."""
+    try:
+        yield
+    except object_store.FAULTS as error:
+        raise object_store.unavailable(error) from None
+
+
+# Codes of 4xx answers about the store, or about our access to it, and not about one object.
+_ABOUT_THE_STORE = {
+    "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "RequestTimeTooSkewed", "NoSuchBucket",
+    "AllAccessDisabled", "AccountProblem", "SlowDown", "TooManyRequests", "RequestTimeout", "MethodNotAllowed",
+}  # fmt: skip
+
+
+@contextlib.contextmanager
+def _reading_errors() -> Iterator[None]:
+    """Raise StoreUnavailable if the store is away, and DownloadFailed if its answer is about the object."""
+    try:
+        yield
+    except object_store.FAULTS as error:
+        status = error.response.status if isinstance(error, S3Error) else 0
+        if isinstance(error, S3Error) and 400 <= status < 500 and error.code not in _ABOUT_THE_STORE:
+            raise transient("STORE_REFUSED", f"the object store does not give the file: HTTP {status}") from None
+        if isinstance(error, urllib3.exceptions.DecodeError):
+            raise transient("STORE_REFUSED", "the file cannot be read as the object store gives it") from None
+        raise object_store.unavailable(error) from None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An object that is being read. ``size``: bytes; None where the store does not say."""
+
+    size: int | None
+    mime_type: str
+    chunks: Iterator[bytes]
+
+
+@contextlib.contextmanager
+def reading(key: str) -> Iterator[StoredObject | None]:
+    """An object's bytes as a stream, as they were put: no Content-Encoding is decoded. None when there is none.
+
+    Raises StoreUnavailable, and DownloadFailed for the store's answer about this object; also from the chunks.
+    """
+    with _reading_errors():
+        try:
+            answer = client().get_object(settings.MINIO_BUCKET, key)
+        except S3Error as error:
+            if error.code != "NoSuchKey":
+                raise
+            yield None
+            return
+
+    def chunks() -> Iterator[bytes]:
+        with _reading_errors():
+            yield from answer.stream(READ_BYTES, decode_content=False)
+
+    try:
+        length = answer.headers.get("Content-Length", "")
+        size = int(length) if length.isascii() and length.isdigit() else None
+        yield StoredObject(size, answer.headers.get("Content-Type", ""), chunks())
+    finally:
+        answer.close()
+        answer.release_conn()
+
+
+def remove(key: str) -> None:
+    """Remove an object, whether or not it is there. Raises StoreUnavailable."""
+    with errors():
+        client().remove_object(settings.MINIO_BUCKET, key)

@@ -1,0 +1,101 @@
+"""Clearing the upload area: files that are stored, were never claimed, or came after their claim are removed."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils import timezone
+
+from attachments import workspaces
+from attachments.fetch import store, upload_area
+from attachments.models import Attachment, UploadIntent
+from evermuse import logs
+from evermuse.errors import StoreUnavailable
+
+log = logs.get(__name__)
+
+MAX_CLEARED = 200
+WALKED_AT_ONCE = 1000
+UNKNOWN_GRACE = timedelta(hours=1)
+
+
+def clear(intent_id: str, workspace: str) -> None:
+    """Remove a claimed file from the upload area, once it is stored. What fails here is the sweeper's."""
+    try:
+        store.remove(upload_area.key_of(workspace=workspace, token=intent_id))
+        UploadIntent.objects.filter(token=intent_id).update(is_cleared=True)
+    except StoreUnavailable as error:
+        log.warning("upload.left", error=str(error)[:200])
+
+
+def _is_over(now: datetime) -> Q:
+    """Unclaimed, and too late to claim: it has expired, or its key has ended."""
+    return Q(origin=None) & (Q(expires_at__lt=now) | Q(key_ends_at__lte=now))
+
+
+def clear_expired() -> int:
+    """Sweep away what nobody claimed in time, and what is stored by now; how many."""
+    now = timezone.now()
+    is_settled = Q(attachment=None) | Q(attachment__state__in=[Attachment.State.COMPLETE, Attachment.State.FAILED])
+    due = UploadIntent.objects.filter(
+        _is_over(now)
+        | Q(expires_at__lt=now) & is_settled & ~Q(origin=None)
+        | Q(attachment__state=Attachment.State.COMPLETE),
+        is_cleared=False,
+    )
+    cleared = 0
+    for intent in due.order_by("expires_at")[:MAX_CLEARED]:
+        try:
+            store.remove(upload_area.key_of(workspace=workspaces.name_of(intent.workspace_id), token=intent.token))
+        except StoreUnavailable as error:
+            log.warning("upload.left", error=str(error)[:200])
+            break
+        if intent.origin is None and intent.expires_at < now:
+            # Only while nobody has claimed it meanwhile.
+            UploadIntent.objects.filter(pk=intent.pk, origin=None).delete()
+        else:
+            # Of a revoked key as well: its URL takes files until it expires, and they must be known again.
+            UploadIntent.objects.filter(pk=intent.pk).update(is_cleared=True)
+        cleared += 1
+    return cleared
+
+
+class UploadAreaWalk:
+    """Goes through the upload area page by page: measures what was sent without a declared size, and removes orphans.
+
+    A URL takes PUTs until it expires, also after its file was claimed or its key revoked: what comes then is nobody's.
+    """
+
+    def __init__(self) -> None:
+        self._after = ""
+
+    def step(self) -> int:
+        """Look at one page; how many objects were removed. At the end it begins anew."""
+        try:
+            page = upload_area.listing(after=self._after, at_most=WALKED_AT_ONCE)
+            self._after = page[-1].key if len(page) == WALKED_AT_ONCE else ""
+            return _settle_page(page)
+        except StoreUnavailable as error:
+            log.warning("upload.walk_waits", error=str(error)[:200])
+            return 0
+
+
+walk = UploadAreaWalk()
+
+
+def _settle_page(page: list[upload_area.Uploaded]) -> int:
+    found = {one.key.rpartition("/")[2]: one for one in page}
+    known = {intent.token: intent for intent in UploadIntent.objects.filter(token__in=found)}
+    # No URL is older, not of another deployment either that should share the bucket.
+    long_ago = timezone.now() - timedelta(seconds=settings.EVERMUSE_UPLOAD_INTENT_SECONDS) - UNKNOWN_GRACE
+    removed = 0
+    for token, one in found.items():
+        intent = known.get(token)
+        if (intent is None and one.modified_at < long_ago) or (intent is not None and intent.is_cleared):
+            store.remove(one.key)
+            removed += 1
+        elif intent is not None and intent.size is None and intent.measured_size != one.size:
+            UploadIntent.objects.filter(pk=intent.pk).update(measured_size=one.size)
+    if removed:
+        log.info("upload.orphans_removed", count=removed)
+    return removed

@@ -1,0 +1,81 @@
+"""Internals of libraries are used by few modules, each of which names the version that it was written for."""
+
+import ast
+import importlib.metadata
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+# Documented, in spite of their names: Django's model options and managers, named tuples, DRF's request, logging, os.
+DOCUMENTED = {"_meta", "_default_manager", "_replace", "_asdict", "_fields", "_request", "_srcfile", "_exit"}
+OWN = {"self", "cls"}
+
+
+def _modules() -> dict[Path, ast.Module]:
+    names = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.py"],
+        cwd=ROOT, capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    found = [ROOT / name for name in names if not name.startswith("tests/") and "/migrations/" not in name]
+    return {path: ast.parse(path.read_text()) for path in found if path.exists()}
+
+
+MODULES = _modules()
+
+
+def _written_for(module: ast.Module) -> dict[str, str]:
+    for statement in module.body:
+        if isinstance(statement, ast.Assign) and any(
+            isinstance(target, ast.Name) and target.id == "WRITTEN_FOR" for target in statement.targets
+        ):
+            found: dict[str, str] = ast.literal_eval(statement.value)
+            return found
+    return {}
+
+
+ADAPTERS = {path: found for path, module in MODULES.items() if (found := _written_for(module))}
+VERSIONS = sorted({pair for found in ADAPTERS.values() for pair in found.items()})
+
+
+def _foreign_internals(module: ast.Module) -> list[str]:
+    """Attributes with an underscore of anything but the module's own objects."""
+    own = {node.attr for node in ast.walk(module) if isinstance(node, ast.Attribute) and _is_own(node.value)}
+    own |= {node.name for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    found = []
+    for node in ast.walk(module):
+        if not isinstance(node, ast.Attribute) or not re.fullmatch(r"_[a-z]\w*", node.attr):
+            continue
+        is_super = isinstance(node.value, ast.Call) and ast.unparse(node.value) == "super()"
+        if node.attr in DOCUMENTED or _is_own(node.value) or (node.attr in own and not is_super):
+            continue
+        found.append(f"{ast.unparse(node)} (line {node.lineno})")
+    return found
+
+
+def _is_own(value: ast.expr) -> bool:
+    return isinstance(value, ast.Name) and value.id in OWN
+
+
+@pytest.mark.parametrize(("library", "version"), VERSIONS)
+def test_an_adapter_was_written_for_the_version_that_is_installed_and_locked(library: str, version: str) -> None:
+    """After an update of the library: read what changed in the internals that the adapter uses, then raise the version."""
+    assert importlib.metadata.version(library) == version
+    locked = re.findall(rf"^{library}==(\S+)", (ROOT / "deploy/requirements/run.txt").read_text(), re.MULTILINE)
+    assert locked == [version]
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if path not in ADAPTERS], ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_only_adapters_use_internals_of_libraries(path: Path) -> None:
+    if path.parent / "__init__.py" in ADAPTERS:
+        return
+    assert _foreign_internals(MODULES[path]) == []
+
+
+def test_the_search_finds_internals() -> None:
+    code = "client._put_object(1)\nclass A(B):\n    def _mine(self):\n        super()._theirs()\n        other._mine()\n        self._x"
+    assert _foreign_internals(ast.parse(code)) == ["client._put_object (line 1)", "super()._theirs (line 4)"]
