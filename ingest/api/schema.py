@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_serializer
@@ -34,9 +35,11 @@ class ErrorItem(s.Serializer[Any]):
 class ErrorAnswer(s.Serializer[Any]):
     """Every error answer."""
 
-    error = s.CharField()
-    message = s.CharField()
-    retryAfter = s.IntegerField(required=False)
+    error = s.CharField(help_text="A stable code")
+    message = s.CharField(help_text="What is wrong, for people")
+    retryAfter = s.IntegerField(
+        required=False, help_text="Seconds to wait before the request is sent again: on 409, 429 and 503"
+    )
     details = s.JSONField(required=False)
 
 
@@ -74,9 +77,25 @@ def _query(name: str, description: str, *, enum: list[str] | None = None) -> Ope
     return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.QUERY, description=description, enum=enum)
 
 
-LIMIT = OpenApiParameter("limit", OpenApiTypes.INT, OpenApiParameter.QUERY, description="1 to 100, default 20.")
+def _limit(description: str) -> OpenApiParameter:
+    return OpenApiParameter("limit", OpenApiTypes.INT, OpenApiParameter.QUERY, description=description)
+
+
 CURSOR = _query("cursor", "Where the page begins: a nextCursor of this list.")
-PAGING = [LIMIT, CURSOR]
+PAGING = [_limit("1 to 100, default 20."), CURSOR]
+# Of lists whose rows may be large.
+BOUNDED_PAGING = [
+    _limit(
+        "1 to 100, default 20. A page also ends at about 8 MiB, so that it may hold fewer rows; nextCursor alone tells "
+        "whether there are more."
+    ),
+    CURSOR,
+]
+STREAMS = (
+    "With `Accept: application/x-ndjson` all rows come as one stream, an object a line. A key may have "
+    f"{settings.EVERMUSE_STREAMS_PER_KEY} streams open at once. A stream goes on after a pause of up to 5 minutes in the "
+    "reading; one that is cut off lacks its last chunk."
+)
 BATCH_ID = OpenApiParameter("batch_id", OpenApiTypes.STR, OpenApiParameter.PATH)
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key", OpenApiTypes.STR, OpenApiParameter.HEADER, description="1 to 256 characters, kept for 24 hours."
@@ -92,9 +111,28 @@ def page_of(name: str, fields: dict[str, s.Field[Any, Any, Any, Any]]) -> Any:
     return inline_serializer(f"{name}Page", {key: rows, "nextCursor": s.CharField(allow_null=True)})
 
 
-def errors(*codes: int) -> dict[Any, Any]:
-    """The error answers of an endpoint: everybody's and its own."""
-    return {code: OpenApiResponse(ErrorAnswer) for code in (401, 403, 429, 500, 503, *codes)}
+_ERRORS = {
+    400: "The request is malformed: `error` says how, `message` names the field and the rule.",
+    401: "`UNAUTHORIZED`: the key is missing, malformed, unknown, revoked or expired.",
+    403: "`FORBIDDEN`: the key lacks the permission.",
+    404: "`NOT_FOUND`: there is no such thing in the key's workspace.",
+    409: "`IDEMPOTENCY_IN_PROGRESS`: a request with this key is being handled. Send it again after `retryAfter`.",
+    410: "`EXPIRED`: the detail is older than it is kept.",
+    413: "`PAYLOAD_TOO_LARGE`: the body has more than 5 MB, counted after decompression.",
+    415: "`UNSUPPORTED_MEDIA_TYPE`: another content type or encoding.",
+    422: "`IDEMPOTENCY_KEY_REUSED`: the key came with another body or query.",
+    429: "`RATE_LIMITED`: more requests than the key's rate. Send it again after `retryAfter`.",
+    500: "`INTERNAL_ERROR`: a fault of ours. Send it again.",
+    503: "`UNAVAILABLE`: the database is away, or too many bodies are arriving. Send it again after `retryAfter`.",
+}
+_TOO_MANY_STREAMS = " Or the key has as many streams open as it may: read one to its end first."
+
+
+def errors(*codes: int, streams: bool = False, also: str = "") -> dict[Any, Any]:
+    """The error answers of an endpoint: everybody's and its own. ``also``: what else a 429 may say there."""
+    found = {code: _ERRORS[code] for code in (401, 403, 429, 500, 503, *codes)}
+    found[429] += (_TOO_MANY_STREAMS if streams else "") + also
+    return {code: OpenApiResponse(ErrorAnswer, description=text) for code, text in found.items()}
 
 
 INGEST: dict[str, Any] = {
@@ -167,20 +205,22 @@ _FIELD_ERROR = inline_serializer(
 BATCH_ERRORS: dict[str, Any] = {
     "operation_id": "listBatchErrors",
     "summary": "Every rejected record with all its errors and the payload as sent; NDJSON on Accept",
-    "parameters": [BATCH_ID, *PAGING],
+    "description": STREAMS,
+    "parameters": [BATCH_ID, *BOUNDED_PAGING],
     "responses": {
         (200, JSON): page_of(
             "Errors",
             {"index": s.IntegerField(), "errors": s.ListField(child=_FIELD_ERROR), "payload": s.JSONField()},
         ),
         (200, NDJSON): OpenApiTypes.STR,
-        **errors(400, 404, 410),
+        **errors(400, 404, 410, streams=True),
     },
 }
 BATCH_RECORDS: dict[str, Any] = {
     "operation_id": "listBatchRecords",
     "summary": "The outcome of each record sent; NDJSON on Accept",
-    "parameters": [BATCH_ID, *PAGING],
+    "description": STREAMS,
+    "parameters": [BATCH_ID, *BOUNDED_PAGING],
     "responses": {
         (200, JSON): page_of(
             "Outcome",
@@ -193,7 +233,7 @@ BATCH_RECORDS: dict[str, Any] = {
             },
         ),
         (200, NDJSON): OpenApiTypes.STR,
-        **errors(400, 404, 410),
+        **errors(400, 404, 410, streams=True),
     },
 }
 BATCH_RETRY: dict[str, Any] = {
@@ -218,8 +258,9 @@ _RECORD = inline_serializer(
 RECORD_LIST: dict[str, Any] = {
     "operation_id": "listRecords",
     "summary": "Read the lake back; NDJSON (all matches) on Accept",
+    "description": STREAMS,
     "parameters": [
-        *PAGING,
+        *BOUNDED_PAGING,
         _query("type", "The record's type.", enum=sorted(RECORD_TYPES)),
         _query("product_id", "The record's product."),
         _query("project_id", "One of the record's projects."),
@@ -240,7 +281,7 @@ RECORD_LIST: dict[str, Any] = {
             "RecordPage", {"records": s.ListField(child=_RECORD), "nextCursor": s.CharField(allow_null=True)}
         ),
         (200, NDJSON): OpenApiTypes.STR,
-        **errors(400),
+        **errors(400, streams=True),
     },
 }
 RECORD: dict[str, Any] = {
@@ -285,8 +326,19 @@ _PROBES: dict[str, tuple[str, str, dict[str, Any]]] = {
 def finish(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """drf-spectacular's hook at the end: paths as clients write them, and the probes, which are no DRF views."""
     result["paths"] = {path.rstrip("/"): operations for path, operations in result["paths"].items()}
+    for operations in result["paths"].values():
+        for operation in operations.values():
+            _tell_retry_after(operation["responses"])
     for path, (name, summary, content) in _PROBES.items():
         answer = {"description": summary, "content": content}
         operation = {"operationId": name, "summary": summary, "tags": ["operation"], "responses": {"200": answer}}
         result["paths"][path] = {"get": {**operation, "security": []}}
     return result
+
+
+def _tell_retry_after(responses: dict[str, dict[str, Any]]) -> None:
+    """The header of the answers whose body has retryAfter."""
+    for status in ("409", "429", "503"):
+        if status in responses:
+            text = "Seconds, the same number as retryAfter"
+            responses[status]["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": text}}

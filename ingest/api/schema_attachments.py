@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, inline_serializer
 from rest_framework import serializers as s
 
-from ingest.api.schema import BATCH_ID, JSON, NDJSON, PAGING, errors, page_of
+from ingest.api.schema import BATCH_ID, BOUNDED_PAGING, JSON, NDJSON, STREAMS, errors, page_of
 
 
 class DownloadAttempt(s.Serializer[Any]):
@@ -20,7 +21,7 @@ class DownloadAttempt(s.Serializer[Any]):
     message = s.CharField()
 
 
-_TEXTS = ("type", "filename", "vendorUrl", "mimeType", "sha256", "sha1", "md5", "storageUri", "downloadUrl")
+_TEXTS = ("type", "filename", "vendorUrl", "mimeType", "sha256", "sha1", "md5", "storageUri")
 
 
 def _fields() -> dict[str, s.Field[Any, Any, Any, Any]]:
@@ -30,6 +31,10 @@ def _fields() -> dict[str, s.Field[Any, Any, Any, Any]]:
         "recordIndex": s.IntegerField(),
         "position": s.IntegerField(),
         **{name: s.CharField(allow_null=True) for name in _TEXTS},
+        "downloadUrl": s.CharField(
+            allow_null=True,
+            help_text="Serves the stored file for an hour, without a key, under its own name; null until it is stored",
+        ),
         "state": s.ChoiceField(choices=["PENDING", "IN_PROGRESS", "COMPLETE", "FAILED"]),
         "size": s.IntegerField(allow_null=True),
         "nextAttemptAt": s.IntegerField(allow_null=True),
@@ -41,11 +46,12 @@ def _fields() -> dict[str, s.Field[Any, Any, Any, Any]]:
 BATCH_ATTACHMENTS: dict[str, Any] = {
     "operation_id": "listBatchAttachments",
     "summary": "The attachment ledger of a batch; NDJSON on Accept",
-    "parameters": [BATCH_ID, *PAGING],
+    "description": STREAMS,
+    "parameters": [BATCH_ID, *BOUNDED_PAGING],
     "responses": {
         (200, JSON): page_of("Attachments", _fields()),
         (200, NDJSON): OpenApiTypes.STR,
-        **errors(400, 404, 410),
+        **errors(400, 404, 410, streams=True),
     },
 }
 FRESH_URL: dict[str, Any] = {
@@ -55,6 +61,10 @@ FRESH_URL: dict[str, Any] = {
     "request": {JSON: inline_serializer("FreshUrl", {"vendor_url": s.URLField(max_length=2048)})},
     "responses": {200: inline_serializer("Attachment", _fields()), **errors(400, 404, 413, 415)},
 }
+_QUOTA = (
+    " Or `UPLOAD_QUOTA`: the workspace's uploads that no record has named yet hold, or have reserved, "
+    f"{settings.EVERMUSE_UPLOAD_QUOTA_BYTES} bytes, which is all that they may."
+)
 UPLOAD: dict[str, Any] = {
     "operation_id": "createUpload",
     "summary": "An upload intent: PUT the file to its URL, then name it as upload_intent_id in a record",
@@ -75,11 +85,11 @@ UPLOAD: dict[str, Any] = {
             "UploadIntent",
             {
                 "uploadIntentId": s.CharField(),
-                "uploadUrl": s.URLField(),
+                "uploadUrl": s.URLField(help_text="Takes one PUT; of exactly size bytes where size was declared"),
                 "method": s.CharField(),
                 "expiresAt": s.IntegerField(help_text="Unix epoch milliseconds"),
             },
         ),
-        **errors(400, 413, 415),
+        **errors(400, 413, 415, also=_QUOTA),
     },
 }

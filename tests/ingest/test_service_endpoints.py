@@ -40,6 +40,33 @@ def test_metrics_are_for_this_host_alone(api: ApiClient, client: Client) -> None
     assert client.get("/metrics", REMOTE_ADDR="203.0.113.9").status_code == 404
 
 
+LISTS = ("/api/v1/records", *(f"{INGEST}/batches/{{batch_id}}/{name}" for name in ("errors", "records", "attachments")))
+
+
+def test_openapi_describes_streams_and_pages_that_end_by_bytes(client: Client) -> None:
+    paths = client.get("/api/v1/openapi.json").json()["paths"]
+    for path in LISTS:
+        operation = paths[path]["get"]
+        assert "4 streams open at once" in operation["description"]
+        limit = next(one for one in operation["parameters"] if one["name"] == "limit")
+        assert "8 MiB" in limit["description"] and "nextCursor" in limit["description"]
+        assert "read one to its end" in operation["responses"]["429"]["description"]
+    assert "stream" not in paths[f"{INGEST}/batches"]["get"]["responses"]["429"]["description"]
+
+
+def test_openapi_describes_each_error_and_when_to_send_again(client: Client) -> None:
+    paths = client.get("/api/v1/openapi.json").json()["paths"]
+    upload = paths["/api/v1/uploads"]["post"]["responses"]
+    assert "UPLOAD_QUOTA" in upload["429"]["description"]
+    assert "UPLOAD_QUOTA" not in paths[INGEST]["post"]["responses"]["429"]["description"]
+    for path, operations in paths.items():
+        for operation in operations.values():
+            for status, answer in operation["responses"].items():
+                if path.startswith("/api/v1/") and int(status) >= 400:
+                    assert answer["description"]
+                    assert ("Retry-After" in answer.get("headers", {})) == (status in {"409", "429", "503"})
+
+
 def test_openapi_names_every_endpoint_with_its_filters(client: Client) -> None:
     document = client.get("/api/v1/openapi.json").json()
     paths = document["paths"]
