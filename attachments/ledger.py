@@ -6,8 +6,8 @@ from typing import Any
 
 from django.db.models import Prefetch
 
-from attachments.fetch import file_urls
 from attachments.models import Attachment, AttachmentTally, DownloadAttempt
+from attachments.serving import links
 from evermuse import public_ids
 from evermuse.instants import milliseconds
 
@@ -102,4 +102,4 @@ def download_url(attachment: Attachment) -> str | None:
     """A time-limited URL of the stored file."""
     if attachment.state != State.COMPLETE:
         return None
-    return file_urls.download_url(attachment.storage_uri, filename=attachment.filename, mime_type=attachment.mime_type)
+    return links.download_url(attachment.storage_uri, filename=attachment.filename, mime_type=attachment.mime_type)

@@ -38,7 +38,7 @@ from evermuse.errors import Refused
 from evermuse.web import answers, places, pools
 from evermuse.web.addresses import ClientCounts, client_of, counted_as
 from evermuse.web.bodies import BodyBudget, Holding
-from evermuse.web.budget import ROOM_BYTES, SMALL_ROOM_BYTES, AnswerBudget, Owners, Room
+from evermuse.web.budget import FILE_ROOM_BYTES, ROOM_BYTES, SMALL_ROOM_BYTES, AnswerBudget, Owners, Room
 from evermuse.web.environ import environ, with_body
 from evermuse.web.exchange import Exchange
 from evermuse.web.lifetime import serve_lifespan
@@ -184,7 +184,7 @@ async def _handle(values: dict[str, Any], exchange: Exchange, receive: Receive, 
         exchange.abort()
         return
     pool = pools.pool_of(values)
-    take_room = _rooms_for(values) if pool is pools.reads else None
+    take_room = _rooms_for(values) if pool in {pools.reads, pools.files} else None
     room = await take_room() if take_room is not None else None
     holding: Holding | None = None
     try:
@@ -236,6 +236,8 @@ def _rooms_for(values: dict[str, Any]) -> Callable[[], Awaitable[Room]]:
     owner = _owners.of(values)
     if _LARGE.match(values["PATH_INFO"]):
         return lambda: _large_answers.room(owner, ROOM_BYTES)
+    if values["PATH_INFO"].startswith(pools.FILES):
+        return lambda: _large_answers.room(owner, FILE_ROOM_BYTES)
     return lambda: _small_answers.room(owner, SMALL_ROOM_BYTES)
 
 

@@ -21,7 +21,7 @@ READ_ELSEWHERE = frozenset(
 
 def check_settings(**_: object) -> list[CheckMessage]:
     """All of them; for ``django.core.checks.register``."""
-    return [*_secret_key(), *_hosts(), *_upload_keys(), *_unknown_names()]
+    return [*_secret_key(), *_hosts(), *_upload_keys(), *_download_urls(), *_unknown_names()]
 
 
 def _secret_key() -> Iterator[CheckMessage]:
@@ -51,6 +51,16 @@ def _upload_keys() -> Iterator[CheckMessage]:
             "signed (MinIO) lets a client copy any object.",
             hint=fix,
             id="evermuse.W003",
+        )
+
+
+def _download_urls() -> Iterator[CheckMessage]:
+    is_for_others = bool(set(settings.ALLOWED_HOSTS) - {"127.0.0.1", "localhost"})
+    if settings.EVERMUSE_DOWNLOAD_URLS == "WEB" and is_for_others and not settings.EVERMUSE_PUBLIC_URL:
+        yield Warning(
+            "EVERMUSE_DOWNLOAD_URLS=web without EVERMUSE_PUBLIC_URL: download URLs begin with 127.0.0.1.",
+            hint="Set EVERMUSE_PUBLIC_URL to the address that clients reach the web process by.",
+            id="evermuse.W004",
         )
 
 

@@ -132,9 +132,9 @@ def networks(name: str, *, help: str = "") -> tuple[Network, ...]:
     return tuple(found)
 
 
-def choice(name: str, default: str, values: Sequence[str], *, help: str = "") -> str:
+def choice(name: str, default: str, values: Sequence[str], *, help: str = "", shown: str | None = None) -> str:
     """One of ``values``, whatever its case."""
-    value = text(name, default, help=help).strip().upper()
+    value = text(name, default, help=help, shown=shown).strip().upper()
     if value not in values:
         raise ConfigurationError(f"{name} must be one of {', '.join(values)}, not {value!r}")
     return value

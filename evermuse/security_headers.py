@@ -23,12 +23,12 @@ GUIDE = (
 
 
 def admin_policy() -> str:
-    """The admin's theme compiles expressions (Alpine) and writes styles; previews come from the object store."""
+    """The admin's theme compiles expressions (Alpine) and writes styles; previews come from here or from the object store."""
     scheme = "https" if settings.MINIO_PUBLIC_SECURE else "http"
     store = f"{scheme}://{settings.MINIO_PUBLIC_ENDPOINT}"
     return (
         "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
-        f"img-src 'self' data: {store}; media-src {store}; frame-src {store}; font-src 'self' data:; "
+        f"img-src 'self' data: {store}; media-src 'self' {store}; frame-src 'self' {store}; font-src 'self' data:; "
         "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
     )
 
@@ -50,5 +50,5 @@ class SecurityHeaders:
             policy = GUIDE
         else:
             policy = NOTHING
-        response["Content-Security-Policy"] = policy
+        response.headers.setdefault("Content-Security-Policy", policy)
         return response

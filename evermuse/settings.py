@@ -237,6 +237,13 @@ MINIO_PUBLIC_ENDPOINT = env.read(
 MINIO_PUBLIC_SECURE = env.flag(
     "MINIO_PUBLIC_SECURE", default=MINIO_SECURE, help="Whether those URLs begin with https.", shown="`MINIO_SECURE`"
 )
+EVERMUSE_DOWNLOAD_URLS = env.choice(
+    "EVERMUSE_DOWNLOAD_URLS",
+    "STORE",
+    ("STORE", "WEB"),
+    help="Who serves stored files. `store`: presigned URLs of the object store, which should send `X-Content-Type-Options: nosniff`, as MinIO does. `web`: the web process, by URLs that begin with `EVERMUSE_PUBLIC_URL`.",
+    shown="`store`; `web` with the embedded store",
+)
 
 # -- The product's own --
 EVERMUSE_RATE_LIMIT = env.integer(
@@ -474,9 +481,10 @@ EVERMUSE_PROBLEM_STUCK_SECONDS = env.integer(
     minimum=1,
     help="Time after a fault when a batch or file counts as standing still.",
 )
-# What people reach the admin by, for links in alerts.
 EVERMUSE_PUBLIC_URL = env.text(
-    "EVERMUSE_PUBLIC_URL", "", help="The address that people reach the admin by, for links in alerts."
+    "EVERMUSE_PUBLIC_URL",
+    "",
+    help="The address that clients and people reach the web process by, for links in alerts and for `EVERMUSE_DOWNLOAD_URLS=web`.",
 ).rstrip("/")
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EVERMUSE_EMAIL_FROM", "evermuse@localhost", help="The sender of mail.")
 EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMAIL_USE_SSL = env.mail_server(
@@ -494,7 +502,9 @@ logs.configure(
 
 # -- Read by the embedded stack, the commands and Flower by themselves --
 env.elsewhere("EVERMUSE_HOME", "./var", "The directory of all state of `make run`.")
-env.elsewhere("EVERMUSE_PORT", "8000", "The web process's port on 127.0.0.1.")
+_PORT = env.integer("EVERMUSE_PORT", 8000, minimum=1, help="The web process's port on 127.0.0.1.")
+# What the URLs of EVERMUSE_DOWNLOAD_URLS=web begin with.
+EVERMUSE_DOWNLOAD_BASE_URL = EVERMUSE_PUBLIC_URL or f"http://127.0.0.1:{_PORT}"
 env.elsewhere("EVERMUSE_WEB_WORKERS", "", "Web processes.", shown="by cores")
 env.elsewhere("EVERMUSE_LANDING_CONCURRENCY", "", "Landing processes of a worker.", shown="by cores")
 env.elsewhere("EVERMUSE_ADMIN_USERNAME", "admin", "The admin's login, made by `manage.py bootstrap`.")

@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, path, re_path
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
+from attachments.serving import view as files
 from ingest.admin import overview
 from ingest.api import attachments, batches, documents, keys, probes, records, uploads
 
@@ -40,6 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
             SpectacularSwaggerSplitView.as_view(url_name="openapi", authentication_classes=[], permission_classes=[])
         ),
     ),
+    re_path(r"^files/?\Z", files.file),
     re_path(r"^healthz/?\Z", probes.healthz),
     re_path(r"^readyz/?\Z", probes.readyz),
     re_path(r"^metrics/?\Z", probes.metrics),

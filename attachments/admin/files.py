@@ -20,6 +20,7 @@ from attachments import fetching, ledger
 from attachments.fetch import file_urls
 from attachments.models import Attachment, Lane, VendorHost
 from attachments.queue import claims, hosts
+from attachments.serving import links
 from evermuse import audit, wake
 from evermuse.admin import PipelineAdmin, filter_of, row_number
 from evermuse.roles import may_act, may_see_payloads
@@ -196,7 +197,7 @@ def _page(request: HttpRequest, file: Attachment) -> dict[str, Any]:
         "lane": lane,
         "is_held": bool((host and host.paused_at) or (lane and (lane.opened_at or lane.held_until))),
         "preview_kind": kind if is_open else "",
-        "preview_url": file_urls.preview_url(file.storage_uri, mime_type=file.mime_type) if is_open else "",
+        "preview_url": links.preview_url(file.storage_uri, mime_type=file.mime_type) if is_open else "",
         "may_act": may_act(request),
         "may_see_payloads": may_see_payloads(request),
         "max_url": MAX_URL,

@@ -70,12 +70,15 @@ def _run(home: Home, supervisor: Supervisor) -> int:
 def _start_servers(home: Home, supervisor: Supervisor) -> dict[str, str]:
     """Start the servers that the environment does not name, and give what their clients need."""
     embedded: list[Server] = []
+    downloads = "store"
     if "DATABASE_URL" not in os.environ:
         embedded.append(PostgreSQL(home))
     if "CELERY_BROKER_URL" not in os.environ or "REDIS_URL" not in os.environ:
         embedded.append(Valkey(home))
     if "MINIO_ENDPOINT" not in os.environ:
         embedded.append(SeaweedFS(home))
+        # SeaweedFS cannot send X-Content-Type-Options.
+        downloads = "web"
     home.choose_ports("postgres", "valkey", *SeaweedFS.PORTS)
     environment = {
         "EVERMUSE_HOME": str(home.root),
@@ -84,6 +87,7 @@ def _start_servers(home: Home, supervisor: Supervisor) -> dict[str, str]:
         "EVERMUSE_ADMIN_PASSWORD": home.secrets()["admin"],
         "EVERMUSE_FLOWER_USERNAME": FLOWER,
         "EVERMUSE_FLOWER_PASSWORD": home.secrets()["flower"],
+        "EVERMUSE_DOWNLOAD_URLS": downloads,
     }
     for server in embedded:
         say("stack", f"starting {server.name}")

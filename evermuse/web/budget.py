@@ -11,6 +11,8 @@ from typing import Any
 
 # A page of records, errors or attachments is at most about this large (`ingest.api.base`).
 ROOM_BYTES = 8 * 1024 * 1024
+# A piece of a stored file (`attachments.serving.objects`).
+FILE_ROOM_BYTES = 1024 * 1024
 # The answer of any other endpoint: lists of batches, a batch's status, a key. Far more than they need, so that no more
 # of these than this allows wait for threads at once.
 SMALL_ROOM_BYTES = 512 * 1024

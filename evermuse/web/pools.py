@@ -15,12 +15,15 @@ from django.conf import settings
 from evermuse.web.fair_pool import FairPool
 
 API = "/api/v1/"
+FILES = "/files"
 # Below the API's prefix, but asked for by people, and made at some cost.
 _PAGES = ("/api/v1/openapi.json", "/api/v1/docs", "/api/v1/schemas/")
 
 posts = FairPool(settings.EVERMUSE_WEB_THREADS, thread_name_prefix="web")
 reads = ThreadPoolExecutor(settings.EVERMUSE_WEB_READ_THREADS, thread_name_prefix="web-read")
 pages = ThreadPoolExecutor(settings.EVERMUSE_WEB_PAGE_THREADS, thread_name_prefix="web-page")
+# Read stored files from the object store for EVERMUSE_DOWNLOAD_URLS=web. They need no database.
+files = ThreadPoolExecutor(4, thread_name_prefix="web-file")
 # Asks for the places of streams, and gives them back: short calls to Redis.
 places = ThreadPoolExecutor(1, thread_name_prefix="web-place")
 _probes = ThreadPoolExecutor(1, thread_name_prefix="web-probe")
@@ -31,6 +34,8 @@ def pool_of(values: dict[str, Any]) -> Executor:
     path = values["PATH_INFO"]
     if path.startswith("/healthz"):
         return _probes
+    if path.startswith(FILES):
+        return files
     if values["REQUEST_METHOD"] not in {"GET", "HEAD"}:
         return pages if path.startswith("/admin") else posts.of(_owner(values))
     if path.startswith(API) and not path.startswith(_PAGES):
@@ -47,5 +52,5 @@ def _owner(values: dict[str, Any]) -> str:
 def stop() -> None:
     """Take nothing more. Threads that work go on."""
     posts.shutdown(wait=False, cancel_futures=True)
-    for pool in (reads, pages, places, _probes):
+    for pool in (reads, pages, files, places, _probes):
         pool.shutdown(wait=False, cancel_futures=True)

@@ -23,8 +23,8 @@ from django.utils.safestring import SafeString
 from unfold.decorators import display
 
 from attachments import fetching
-from attachments.fetch import file_urls
 from attachments.models import AttachmentTally
+from attachments.serving import links
 from evermuse import audit, wake
 from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty, reason_in_short, row_number
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
@@ -296,4 +296,4 @@ def _rejected(row: RejectedRecord, sees_payloads: bool, shows_payloads: bool) ->
 
 def _archive_url(batch: Batch, archived: Any) -> str:
     name = f"{batch.public_id}.ndjson.zst"
-    return file_urls.download_url(archived.uri, filename=name, mime_type="application/zstd")
+    return links.download_url(archived.uri, filename=name, mime_type="application/zstd")

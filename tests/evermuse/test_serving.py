@@ -107,6 +107,21 @@ def test_unknown_names_and_star_hosts_are_told(monkeypatch: pytest.MonkeyPatch) 
     assert "evermuse.E001" in {one.id for one in checks.check_settings()}
 
 
+@pytest.mark.parametrize(
+    ("hosts", "public_url", "found"),
+    [
+        (["ingest.example"], "", {"evermuse.W004"}),
+        (["ingest.example"], "https://ingest.example", set()),
+        (["127.0.0.1", "localhost"], "", set()),
+    ],
+)
+def test_download_urls_of_the_web_process_need_its_public_address(
+    hosts: list[str], public_url: str, found: set[str]
+) -> None:
+    with override_settings(EVERMUSE_DOWNLOAD_URLS="WEB", ALLOWED_HOSTS=hosts, EVERMUSE_PUBLIC_URL=public_url):
+        assert {one.id for one in checks.check_settings()} == found
+
+
 def test_debug_pages_cannot_be_turned_on() -> None:
     done = run("-c", "from django.conf import settings; print(settings.DEBUG)", EVERMUSE_DEBUG="true")
     assert done.stdout.strip() == "False"

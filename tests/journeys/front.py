@@ -49,6 +49,11 @@ class Front:
                     found.append(child.pid)
         return found
 
+    def connections(self, client_port: int) -> list[object]:
+        """Its open connections to a port of a client's."""
+        found = psutil.Process(self.pid()).net_connections("tcp4")
+        return [one for one in found if one.raddr and one.raddr.port == client_port and one.status == "ESTABLISHED"]
+
     def client(self, of: HttpClient) -> HttpClient:
         """The same key, here."""
         return HttpClient(self.url, of.key, of.workspace)

@@ -59,6 +59,8 @@ class Stack:
             "REDIS_URL": f"{broker}/{REDIS_NUMBER}",
             "MINIO_BUCKET": BUCKET,
             "EVERMUSE_HOME": str(root),
+            "EVERMUSE_PORT": str(self.port),
+            "EVERMUSE_DOWNLOAD_URLS": "web",
             "EVERMUSE_LEASE_SECONDS": str(LEASE_SECONDS),
             "EVERMUSE_SWEEP_SECONDS": "1",
             "EVERMUSE_BODY_TIMEOUT_SECONDS": "4",

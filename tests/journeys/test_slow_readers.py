@@ -5,7 +5,6 @@ import json
 import socket
 from collections.abc import Callable
 
-import psutil
 import pytest
 
 from tests.journeys.client import INGEST, HttpClient, answer_of
@@ -98,12 +97,7 @@ def test_a_client_that_reads_none_of_its_answers_is_cut_off(
             for _ in range(UNREAD):
                 connection.sendall(request)
                 assert neighbour.get(RECORDS, limit=1).status_code == 200
-        until(lambda: not _connections(front.pid(), place), "the connection is closed")
-
-
-def _connections(pid: int, client_port: int) -> list[object]:
-    found = psutil.Process(pid).net_connections("tcp4")
-    return [one for one in found if one.raddr and one.raddr.port == client_port and one.status == "ESTABLISHED"]
+        until(lambda: not front.connections(place), "the connection is closed")
 
 
 def test_a_static_file_leaves_its_connection_open(new_front: Callable[..., Front]) -> None:
