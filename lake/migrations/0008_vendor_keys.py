@@ -3,13 +3,13 @@
 Terms of all other vendor ids stay as they are.
 """
 
+import json
+import re
 from hashlib import blake2b
 
 import msgspec
+import zstandard
 from django.db import migrations
-
-from lake.envelope_errors import check_schema
-from lake.frames import unpack
 
 # Bodies of up to 5 MB each are in memory together.
 BATCHES_AT_ONCE = 8
@@ -33,12 +33,40 @@ class _VendorIds(msgspec.Struct):
 _decode = msgspec.json.Decoder(_VendorIds).decode
 
 
+# The tokens of JSON that say where a value ends.
+_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{},:]', re.DOTALL)
+
+
 def _vendor_ids(raw):
     try:
         return _decode(raw).vendor_ids
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        envelope = check_schema(raw)
-        return {} if isinstance(envelope, list) else envelope.vendor_ids
+        return _vendor_ids_of_any_json(raw)
+
+
+def _vendor_ids_of_any_json(raw):
+    """The vendor ids of a record that msgspec does not decode: one with lone surrogates, or too deep for it."""
+    found = {}
+    depth = 0
+    before = b""
+    begin = None
+    for token in _TOKEN.finditer(raw):
+        mark = token[0]
+        if depth == 1 and mark == b":" and before[:1] == b'"' and json.loads(before) == "_vendor_ids":
+            begin = token.end()
+        if depth == 1 and mark in (b",", b"}") and begin is not None:
+            found = json.loads(raw[begin : token.start()])
+            begin = None
+        depth += (mark in (b"[", b"{")) - (mark in (b"]", b"}"))
+        before = mark
+    return found if all(isinstance(value, str) for value in found.values()) else {}
+
+
+def _unpack(content, ends, size):
+    decompressor = zstandard.ZstdDecompressor()
+    if not ends:
+        return decompressor.decompress(content, max_output_size=max(size, 1))
+    return b"".join(decompressor.decompress(content[a:b]) for a, b in zip((0, *ends), ends))
 
 
 def _term(workspace_id, text):
@@ -69,7 +97,7 @@ def tell_keys_apart(apps, schema_editor):
                 keys = [bytes(record_ids[at * 16 : at * 16 + 16]).hex() for at, c in enumerate(letters) if c in "cu"]
                 cursor.execute(CURRENT, [keys, batch_id])
                 rows = cursor.fetchall()
-                body = unpack(bytes(content), frames, size) if rows else b""
+                body = _unpack(bytes(content), frames, size) if rows else b""
                 for record_id, offset, length in rows:
                     if changes := _changes(workspace_id, _vendor_ids(body[offset : offset + length])):
                         new, old = changes
