@@ -87,8 +87,8 @@ class ApiKey(models.Model):
         return f"{self.workspace}: {self.label} ({self.prefix}…)"
 
 
-# Given up, and not because every record was rejected: those are counted one by one.
-_GIVEN_UP_UNCOLLECTED = Q(status="FAILED", failure__startswith="given up") & (
+# Batches that failed because every record was rejected are not among them: the inbox counts their records one by one.
+_GIVEN_UP_UNCOLLECTED = Q(status="FAILED", failure_code="GIVEN_UP") & (
     Q(collected_token=None) | Q(collected_token__lt=F("claim_token"))
 )
 
@@ -141,7 +141,10 @@ class Batch(models.Model):
     claimed_alone = models.BooleanField(default=False)
     crashes = models.PositiveIntegerField(default=0, help_text="Claims that ran out: their worker died.")
     lone_crashes = models.PositiveIntegerField(default=0, help_text="Crashes while it was claimed alone.")
-    failure = models.TextField(default="", blank=True, help_text="Why it FAILED or last had to wait.")
+    failure = models.TextField(default="", blank=True, help_text="Why it FAILED or last had to wait, for people.")
+    failure_code = models.CharField(
+        max_length=64, null=True, blank=True, help_text="The same for programs (`ingest.failures`); empty: no failure."
+    )
 
     collected_token = models.BigIntegerField(null=True, help_text="The claim whose end the problem inbox counted.")
     landed_at = models.DateTimeField(null=True)
@@ -169,8 +172,10 @@ class Batch(models.Model):
                 name="batch_unsettled_by_status",
                 condition=Q(status__in=["LANDED", "PROCESSING"]),
             ),
-            models.Index(fields=["id"], name="batch_to_collect", condition=_GIVEN_UP_UNCOLLECTED),
+            models.Index(fields=["id"], name="batch_given_up", condition=_GIVEN_UP_UNCOLLECTED),
             models.Index(fields=["id"], name="batch_failed", condition=Q(status="FAILED")),
+            # Written by a version that knows no codes. All but always empty.
+            models.Index(fields=["id"], name="batch_without_code", condition=Q(failure_code=None) & ~Q(failure="")),
             # What happened in a minute: they cost the accepting POST nothing that can be measured.
             BrinIndex(fields=["created_at"], name="batch_created_brin", pages_per_range=32, autosummarize=True),
             BrinIndex(fields=["landed_at"], name="batch_landed_brin", pages_per_range=32, autosummarize=True),

@@ -37,9 +37,9 @@ WHERE workspace_id = %(workspace_id)s AND project_id = ANY(%(project_ids)s)
 _INSERT_BATCH = """
   INSERT INTO ingest_batch (workspace_id, api_key_id, source, type, status, created_at, record_count, accepted_count,
     rejected_count, error_count, first_errors, claim_token, claimed_by, claimed_alone, attempts, crashes, lone_crashes,
-    failure)
+    failure, failure_code)
   SELECT %(workspace_id)s, %(api_key_id)s, %(source)s, %(type)s, %(status)s, clock_timestamp(), %(record_count)s,
-    %(accepted_count)s, %(rejected_count)s, %(error_count)s, %(first_errors)s, 0, '', false, 0, 0, 0, %(failure)s"""
+    %(accepted_count)s, %(rejected_count)s, %(error_count)s, %(first_errors)s, 0, '', false, 0, 0, 0, %(failure)s, nullif(%(failure_code)s, '')"""
 _INSERT_PAYLOAD = """
   INSERT INTO lake_payload (batch_id, media_type, query, size, frames, content)
   SELECT id, %(media_type)s, %(query)s, %(size)s, %(frames)s, %(content)s FROM batch"""
@@ -127,7 +127,8 @@ RETURNING b.id
 
 GIVE_UP = """
 UPDATE ingest_batch SET status = 'FAILED', claimed_until = NULL, claim_token = claim_token + 1,
-  completed_at = statement_timestamp(), lone_crashes = lone_crashes + 1, crashes = crashes + 1, failure = %(failure)s
+  completed_at = statement_timestamp(), lone_crashes = lone_crashes + 1, crashes = crashes + 1, failure = %(failure)s,
+  failure_code = %(failure_code)s
 WHERE id = ANY(%(ids)s) AND status = 'LANDING'
 RETURNING id
 """
@@ -138,7 +139,7 @@ RELEASE = """
 UPDATE ingest_batch AS b SET claimed_until = NULL,
   not_before = statement_timestamp()
     + make_interval(secs => CASE WHEN %(crashed)s AND b.claimed_alone THEN n.lone_wait ELSE n.wait END),
-  failure = %(failure)s, crashes = b.crashes + %(crashed)s::int,
+  failure = %(failure)s, failure_code = %(failure_code)s, crashes = b.crashes + %(crashed)s::int,
   lone_crashes = b.lone_crashes + (%(crashed)s AND b.claimed_alone)::int
 FROM unnest(%(ids)s::bigint[], %(tokens)s::bigint[], %(waits)s::float8[], %(lone_waits)s::float8[])
   AS n (id, token, wait, lone_wait)
@@ -161,12 +162,12 @@ WHERE b.id = ANY(%(ids)s::bigint[])
 LANDED = """
 UPDATE ingest_batch AS b SET
   status = n.status, type = n.type, accepted_count = n.accepted, rejected_count = n.rejected, error_count = n.errors,
-  first_errors = n.first_errors, claimed_until = NULL, failure = n.failure,
+  first_errors = n.first_errors, claimed_until = NULL, failure = n.failure, failure_code = n.failure_code,
   landed_at = CASE WHEN n.status = 'LANDED' THEN statement_timestamp() END,
   completed_at = CASE WHEN n.status = 'FAILED' THEN statement_timestamp() END
 FROM unnest(%(ids)s::bigint[], %(tokens)s::bigint[], %(statuses)s::text[], %(types)s::text[], %(accepted)s::int[],
-  %(rejected)s::int[], %(errors)s::int[], %(first_errors)s::text[], %(failures)s::text[])
-  AS n (id, token, status, type, accepted, rejected, errors, first_errors, failure)
+  %(rejected)s::int[], %(errors)s::int[], %(first_errors)s::text[], %(failures)s::text[], %(failure_codes)s::text[])
+  AS n (id, token, status, type, accepted, rejected, errors, first_errors, failure, failure_code)
 WHERE b.id = n.id AND b.claim_token = n.token AND b.status = 'LANDING'
 RETURNING b.id
 """
@@ -185,6 +186,19 @@ SELECT id FROM ingest_batch WHERE id = ANY(%(ids)s::bigint[]) AND status = 'PROC
 COMPLETE = """
 UPDATE ingest_batch SET status = 'COMPLETE', completed_at = statement_timestamp()
 WHERE id = ANY(%(ids)s::bigint[]) AND status = 'PROCESSING' RETURNING id
+"""
+
+# Gives codes to the failures that a version without codes wrote while it ran beside this one.
+ADD_FAILURE_CODES = """
+UPDATE ingest_batch SET failure_code = CASE split_part(failure, ':', 1)
+  WHEN 'every record was rejected' THEN 'ALL_REJECTED' WHEN 'given up' THEN 'GIVEN_UP'
+  WHEN 'object store' THEN 'STORE_UNAVAILABLE' WHEN 'database' THEN 'DATABASE_UNAVAILABLE'
+  ELSE left(split_part(failure, ':', 1), 64) END
+WHERE id IN (
+  SELECT id FROM ingest_batch WHERE failure_code IS NULL AND NOT failure = ''
+  ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+)
+RETURNING id
 """
 
 # One statement, so one snapshot of the batch and its rows: a landing changes both in one commit.

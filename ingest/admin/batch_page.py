@@ -12,6 +12,7 @@ from django.db.models import Prefetch
 from attachments import ledger
 from attachments.models import Attachment, DownloadAttempt
 from evermuse.admin import reason_in_short
+from ingest import failures
 from ingest.activity.pointers import generalise, without_client_names
 from ingest.models import Batch, ProcessorRun
 from ingest.pipeline import detail
@@ -43,7 +44,7 @@ class Step:
 
 def timeline(batch: Batch, sees_payloads: bool) -> list[Step]:
     """Accepted, landed, processing, complete; or failed where it ended so."""
-    failure = batch.failure if sees_payloads else reason_in_short(batch.failure)
+    failure = batch.failure if sees_payloads else failures.in_words(batch.failure_code)
     instants: list[tuple[str, datetime | None, str]] = [("Accepted", batch.created_at, "committed, answered with 202")]
     if batch.status == Status.FAILED and batch.landed_at is None:
         instants.append(("Failed", batch.completed_at or batch.created_at, failure))

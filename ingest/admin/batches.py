@@ -26,9 +26,10 @@ from attachments import fetching
 from attachments.models import AttachmentTally
 from attachments.serving import links
 from evermuse import audit, wake
-from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty, reason_in_short, row_number
+from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty, row_number
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
 from evermuse.roles import may_act, may_see_payloads
+from ingest import failures
 from ingest.admin import batch_page as batch_story
 from ingest.admission import acceptance
 from ingest.expired import kept
@@ -261,7 +262,7 @@ def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
         "title": batch.public_id,
         "batch": batch,
         "steps": [(step, batch_story.in_words(step.after)) for step in batch_story.timeline(batch, sees_payloads)],
-        "failure": batch.failure if sees_payloads else reason_in_short(batch.failure),
+        "failure": batch.failure if sees_payloads else failures.in_words(batch.failure_code),
         "is_settled": batch.status in {Batch.Status.COMPLETE, Batch.Status.FAILED},
         "took": batch_story.in_words(batch.completed_at - batch.created_at if batch.completed_at else None),
         "outcomes": batch_story.outcomes(batch),

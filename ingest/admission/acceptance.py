@@ -8,6 +8,7 @@ from evermuse import prepared
 from ingest import sql
 from ingest.admission.bodies import Body
 from ingest.clients.credentials import Credentials, key_parameters
+from ingest.failures import EVERY_RECORD_REJECTED
 from ingest.models import Batch
 from lake import frames, rejections
 from lake.landing import Verdict
@@ -49,7 +50,8 @@ def _parameters(credentials: Credentials, body: Body, query: str, verdict: Verdi
         "rejected_count": len(verdict.rejected),
         "error_count": verdict.error_count,
         "first_errors": json.dumps(verdict.first_errors()),
-        "failure": "" if verdict.accepted else "every record was rejected",
+        "failure": "" if verdict.accepted else EVERY_RECORD_REJECTED.text,
+        "failure_code": "" if verdict.accepted else EVERY_RECORD_REJECTED.code,
         "media_type": body.media_type,
         "query": query[:64],
         "size": len(body.content),

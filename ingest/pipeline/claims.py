@@ -19,7 +19,8 @@ from django.db.models import Max
 from evermuse import logs, prepared, public_ids, retry_policy
 from evermuse.named_rows import expect_count, fetch
 from evermuse.retry_policy import RetryPolicy
-from ingest import sql
+from ingest import failures, sql
+from ingest.failures import Failure
 from ingest.models import Batch, Workspace
 from lake import horizon
 
@@ -180,8 +181,9 @@ def _chosen(found: Sequence[_Waiting]) -> tuple[list[int], bool]:
 
 def _give_up(workspace_id: int, batch_ids: list[int]) -> None:
     """LANDING → FAILED for batches that crashed too many workers. Their rows are locked."""
-    reason = f"given up: {MAX_LONE_CRASHES} workers died or hung while landing it alone"
-    given_up = fetch(_BatchId, sql.GIVE_UP, {"failure": reason, "ids": batch_ids})
+    failure = failures.given_up(MAX_LONE_CRASHES)
+    parameters = {"failure": failure.text, "failure_code": failure.code, "ids": batch_ids}
+    given_up = fetch(_BatchId, sql.GIVE_UP, parameters)
     expect_count("give up", changed=len(given_up), expected=len(batch_ids))
     horizon.abandon(workspace_id, batch_ids)
     log.error("batch.given_up", batch_ids=[public_ids.of_batch(i) for i in batch_ids])
@@ -192,12 +194,13 @@ def renew(claims: Sequence[Claim]) -> None:
     fetch(_BatchId, sql.RENEW, {**_pairs(claims), "lease": settings.EVERMUSE_LEASE_SECONDS})
 
 
-def release(claims: Sequence[Claim], *, policy: RetryPolicy, reason: str, crashed: bool = False) -> None:
+def release(claims: Sequence[Claim], *, policy: RetryPolicy, failure: Failure, crashed: bool = False) -> None:
     """Give claims back before their lease ends; the batches wait by the policy. ``crashed``: claim them alone."""
     parameters = {
         **_pairs(claims),
         "crashed": crashed,
-        "failure": reason.replace("\0", "")[:500],
+        "failure": failure.text,
+        "failure_code": failure.code,
         "waits": [policy.backoff(claim.attempts) for claim in claims],
         "lone_waits": [retry_policy.LANDING_LONE_FAULT.backoff(claim.attempts) for claim in claims],
     }

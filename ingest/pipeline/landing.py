@@ -19,7 +19,7 @@ from django.db import OperationalError, transaction
 
 from evermuse import logs, public_ids, retry_policy, wake
 from evermuse.errors import StoreUnavailable
-from ingest import parsers
+from ingest import failures, parsers
 from ingest.clients import catalog
 from ingest.models import Batch
 from ingest.pipeline import claims, incoming, leases, processing, transitions
@@ -76,13 +76,11 @@ def land(claimed: Sequence[Claim]) -> int:
             done = _commit(ready) if ready else []
     except OperationalError as error:
         log.warning("landing.database_fault", error=str(error).strip()[:200], batches=len(claimed))
-        claims.release(claimed, policy=retry_policy.LANDING_DATABASE, reason=f"database: {error}")
+        claims.release(claimed, policy=retry_policy.LANDING_DATABASE, failure=failures.database_unavailable(error))
         return 0
     except Exception as error:
         log.exception("landing.failed", batch_ids=[public_ids.of_batch(claim.batch_id) for claim in claimed])
-        claims.release(
-            claimed, policy=retry_policy.LANDING_FAULT, reason=f"{type(error).__name__}: {error}", crashed=True
-        )
+        claims.release(claimed, policy=retry_policy.LANDING_FAULT, failure=failures.unexpected(error), crashed=True)
         return 0
     processing.advance(done, are_fresh=True)
     return len(done)
@@ -113,7 +111,9 @@ def _archive(landings: Sequence[Landing]) -> list[Landing]:
             ready.append(landing)
         except StoreUnavailable as error:
             log.warning("landing.store_away", batch_id=landing.batch.public_id, error=str(error)[:200])
-            claims.release([landing.claim], policy=retry_policy.LANDING_STORE, reason=f"object store: {error}")
+            claims.release(
+                [landing.claim], policy=retry_policy.LANDING_STORE, failure=failures.store_unavailable(error)
+            )
     return ready
 
 
@@ -163,11 +163,11 @@ def _commit(landings: Sequence[Landing]) -> list[int]:
     if landed := [landing.batch.public_id for landing in landings if landing.records]:
         log.info("batch.landed", batch_ids=landed)
     if failed := [landing.batch.public_id for landing in landings if not landing.records]:
-        log.warning("batch.failed", batch_ids=failed, reason="every record was rejected")
+        log.warning("batch.failed", batch_ids=failed, reason=failures.ALL_REJECTED)
     return [landing.claim.batch_id for landing in landings if landing.records]
 
 
 def _counts(landing: Landing) -> LandedCounts:
     if landing.records:
         return LandedCounts(landing.claim, Batch.Status.LANDED, landing.verdict)
-    return LandedCounts(landing.claim, Batch.Status.FAILED, landing.verdict, "every record was rejected")
+    return LandedCounts(landing.claim, Batch.Status.FAILED, landing.verdict, failures.EVERY_RECORD_REJECTED)

@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 
 from evermuse import logs, wake
 from ingest.models import Batch
-from ingest.pipeline import claims, processing
+from ingest.pipeline import claims, processing, transitions
 
 log = logs.get(__name__)
 
@@ -32,6 +32,7 @@ def sweep() -> None:
         wake.publish(wake.LAND, [batch_id])
     unsettled = _advance_landed() + _advance_processing()
     ended = claims.end_forgotten_landings()
+    transitions.add_failure_codes()
     if ids or unsettled or ended:
         log.info("sweep.found", landing=len(ids), unsettled=unsettled, forgotten_landings=ended)
 

@@ -12,6 +12,7 @@ from django.db.models import F
 from evermuse import logs, prepared, public_ids
 from evermuse.named_rows import expect_count
 from ingest import sql
+from ingest.failures import Failure
 from ingest.models import Batch
 from ingest.pipeline import claims
 from ingest.pipeline.claims import Claim
@@ -29,7 +30,7 @@ class LandedCounts:
     claim: Claim
     status: str
     verdict: Verdict
-    failure: str = ""
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ def mark_landed(counts: Sequence[LandedCounts]) -> None:
             "rejected": [len(verdict.rejected) for verdict in verdicts],
             "errors": [verdict.error_count for verdict in verdicts],
             "first_errors": [json.dumps(verdict.first_errors()) for verdict in verdicts],
-            "failures": [c.failure for c in counts],
+            "failures": [c.failure.text if c.failure else "" for c in counts],
+            "failure_codes": [c.failure.code if c.failure else None for c in counts],
         },
     )
     expect_count("mark landed", changed=len(changed), expected=len(counts))
@@ -81,8 +83,14 @@ def reopen(batch_id: int) -> bool:
         crashes=0,
         lone_crashes=0,
         failure="",
+        failure_code=None,
         completed_at=None,
     )
     if changed:
         log.info("batch.reopened", batch_id=public_ids.of_batch(batch_id))
     return changed == 1
+
+
+def add_failure_codes(limit: int = 1000) -> int:
+    """Add the code to failures that a version without codes wrote; returns how many it found."""
+    return len(prepared.rows_of(_BatchId, sql.ADD_FAILURE_CODES, {"limit": limit}))

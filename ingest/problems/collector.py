@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from attachments.queue import groups
 from evermuse import logs
+from ingest import failures
 from ingest.activity import pointers
 from ingest.problems import sightings, sql
 from ingest.problems.models import Problem
@@ -74,8 +75,8 @@ def measure() -> None:
         now = timezone.now()
         found: list[Sighting] = []
         cursor.execute(sql.STANDING_BATCHES, limits)
-        for workspace, source, reason, count, since, batch, message in cursor.fetchall():
-            key = Key(Kind.WAITING_BATCHES, workspace, source[:MAX_PARTY], BATCH_STUCK, reason)
+        for workspace, source, code, count, since, batch, message in cursor.fetchall():
+            key = Key(Kind.WAITING_BATCHES, workspace, source[:MAX_PARTY], BATCH_STUCK, failures.in_words(code))
             found.append(Sighting(key, now, message, batch, count=count, first_at=since))
         for workspace, host, count, since, attachment, batch, message in groups.standing(limits["stuck"]):
             key = Key(Kind.WAITING_FILES, workspace, host[:MAX_PARTY], ATTACHMENT_STUCK, "")

@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from evermuse import public_ids
 from evermuse.admin import block, pretty, reason_in_short, row_number
 from evermuse.roles import may_act, may_see_payloads
+from ingest import failures
 from ingest.activity import pointers
 from ingest.problems import explanations, selectors, services, sparkline
 from ingest.problems.models import Job, Problem
@@ -97,7 +98,7 @@ def _affected(row: Any, sees_payloads: bool) -> dict[str, Any]:
             "more": (row.error_message if sees_payloads else row.error_code) or "–",
         }
     batch = getattr(row, "batch", row)
-    failure = batch.failure if sees_payloads else reason_in_short(batch.failure)
+    failure = batch.failure if sees_payloads else failures.in_words(batch.failure_code)
     more = f"{row.count:,} × in this batch" if batch is not row else failure or "–"
     return {
         "link": _batch_link(batch.pk),

@@ -10,6 +10,7 @@ from django.db import connection
 
 from attachments.queue import groups
 from evermuse import wake
+from ingest import failures
 from ingest.models import Batch
 from ingest.pipeline import claims, transitions
 from ingest.problems import sql
@@ -91,7 +92,7 @@ def _standing(problem: Problem) -> dict[str, Any]:
         "stuck": settings.EVERMUSE_PROBLEM_STUCK_SECONDS,
         "workspace": problem.workspace_id,
         "party": problem.party,
-        "field": problem.field,
+        "code": failures.code_of(problem.field),
     }
 
 

@@ -10,6 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from attachments.models import Attachment
+from ingest import failures
 from ingest.models import Batch
 from ingest.problems.models import Job, Problem, ProblemBatch, ProblemHour
 from lake.models import RejectedRecord
@@ -46,15 +47,20 @@ def affected(problem: Problem, *, before: int | None) -> Page:
     if problem.kind in (Kind.FILES, Kind.WAITING_FILES):
         return _page(_files(problem), before)
     if problem.kind == Kind.WAITING_BATCHES:
-        waiting = Batch.objects.filter(
-            status=Batch.Status.LANDING, workspace_id=problem.workspace_id, source=problem.party
-        ).exclude(failure="", crashes=0)
-        return _page(waiting.order_by("-id"), before)
+        return _page(_waiting_batches(problem).order_by("-id"), before)
     members = ProblemBatch.objects.filter(problem=problem).select_related("batch").order_by("-batch_id")
     if before is not None:
         members = members.filter(batch_id__lt=before)
     found = list(members[: PAGE + 1])
     return Page(found[:PAGE], found[PAGE - 1].batch_id if len(found) > PAGE else None)
+
+
+def _waiting_batches(problem: Problem) -> "QuerySet[Batch]":
+    rows = Batch.objects.filter(status=Batch.Status.LANDING, workspace_id=problem.workspace_id, source=problem.party)
+    code = failures.code_of(problem.field)
+    if code == failures.WORKER_DIED:
+        return rows.filter(failure_code=None, crashes__gt=0)
+    return rows.filter(failure_code=code)
 
 
 def _files(problem: Problem) -> "QuerySet[Attachment]":

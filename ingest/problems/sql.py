@@ -33,7 +33,7 @@ RETURNING a.id, a.batch_id, a.record_index, a.error_code, left(a.error_message, 
 TAKE_BATCHES = """
 WITH found AS (
   SELECT id FROM ingest_batch
-  WHERE status = 'FAILED' AND failure::text LIKE 'given up%%' AND (collected_token IS NULL OR collected_token < claim_token)
+  WHERE status = 'FAILED' AND failure_code = 'GIVEN_UP' AND (collected_token IS NULL OR collected_token < claim_token)
   ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
 )
 UPDATE ingest_batch AS b SET collected_token = b.claim_token FROM found WHERE b.id = found.id
@@ -93,16 +93,16 @@ ON CONFLICT (problem_id, batch_id) DO UPDATE SET
 # One measuring at a time; another one has nothing to add.
 MEASURE_LOCK = f"SELECT pg_try_advisory_xact_lock({AdvisoryLock.MEASURE_STANDING:d})"
 
-# A batch stands still when it has waited for long and a fault was met on the way. What merely waits for its turn is
-# backlog, which has its own alert. The reason up to its colon is the field: "object store", "database", an error's name.
-_STANDING_BATCHES = """status = 'LANDING' AND (crashes > 0 OR failure <> '')
+# A batch is stuck if it has waited for long and met a fault or lost a worker. A batch that only waits for its turn belongs to
+# the backlog, which has an alert of its own.
+_STANDING_BATCHES = """status = 'LANDING' AND (failure_code IS NOT NULL OR (failure = '' AND crashes > 0))
   AND created_at < statement_timestamp() - make_interval(secs => %(stuck)s)"""
-BATCH_REASON = "CASE WHEN failure = '' THEN 'worker died' ELSE left(split_part(failure, ':', 1), 256) END"
+_FAILURE_CODE = "coalesce(failure_code, 'WORKER_DIED')"
 
 STANDING_BATCHES = f"""
-SELECT workspace_id, source, {BATCH_REASON} AS reason, count(*), min(created_at), max(id), left(max(failure), 500)
+SELECT workspace_id, source, {_FAILURE_CODE} AS code, count(*), min(created_at), max(id), left(max(failure), 500)
 FROM ingest_batch WHERE {_STANDING_BATCHES}
-GROUP BY workspace_id, source, reason
+GROUP BY workspace_id, source, code
 """
 
 FORGET_HOURS = "DELETE FROM problems_problemhour WHERE hour < statement_timestamp() - interval '30 days'"
@@ -136,14 +136,14 @@ ORDER BY m.batch_id LIMIT %(limit)s
 
 SLICE_OF_STANDING_BATCHES = f"""
 SELECT id FROM ingest_batch
-WHERE {_STANDING_BATCHES} AND workspace_id = %(workspace)s AND source = %(party)s AND {BATCH_REASON} = %(field)s
+WHERE {_STANDING_BATCHES} AND workspace_id = %(workspace)s AND source = %(party)s AND {_FAILURE_CODE} = %(code)s
   AND id > %(cursor)s AND id <= %(until)s
 ORDER BY id LIMIT %(limit)s
 """
 
 COUNT_STANDING_BATCHES = f"""
 SELECT count(*), coalesce(max(id), 0) FROM ingest_batch
-WHERE {_STANDING_BATCHES} AND workspace_id = %(workspace)s AND source = %(party)s AND {BATCH_REASON} = %(field)s
+WHERE {_STANDING_BATCHES} AND workspace_id = %(workspace)s AND source = %(party)s AND {_FAILURE_CODE} = %(code)s
 """
 
 # -- Alerts --

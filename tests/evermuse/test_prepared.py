@@ -13,7 +13,12 @@ STATEMENT = """
 SELECT %(number)s::bigint AS number, %(text)s::text AS text, %(content)s::bytea AS content, %(numbers)s::int[] AS numbers,
   %(number)s::bigint + 1 AS following
 """
-VALUES: dict[str, Any] = {"number": 2**40, "text": "ä '%s' \\ $1", "content": b"\0\xff'\\", "numbers": [1, -2]}
+VALUES: dict[str, Any] = {
+    "number": 2**40,
+    "text": "ä '%s' \\ $1",
+    "content": b"\0\xff'\\",
+    "numbers": [1, -2],
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ def test_a_prepared_statement_returns_the_rows_of_a_plain_one(binary: bool) -> N
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    ("name", "cast"), [("number", "bigint"), ("text", "text"), ("content", "bytea"), ("numbers", "int[]")]
+    ("name", "cast"),
+    [("number", "bigint"), ("text", "text"), ("content", "bytea"), ("numbers", "int[]")],
 )
 def test_a_value_sent_by_libpq_arrives_as_the_plain_way_sends_it(name: str, cast: str) -> None:
     statement = f"SELECT md5((%({name})s::{cast})::text) AS sum"

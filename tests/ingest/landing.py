@@ -1,6 +1,8 @@
 """Landing in-process: the service that a worker's task calls."""
 
+from evermuse.errors import StoreUnavailable
 from evermuse.retry_policy import RetryPolicy
+from ingest import failures
 from ingest.pipeline import landing as pipeline
 from lake import frames
 from lake.models import Record
@@ -8,6 +10,8 @@ from lake.reading import stored as read
 from tests.http_client import ApiClient
 from tests.records import record
 
+# A fault after which claims are released.
+STORE_IS_AWAY = failures.store_unavailable(StoreUnavailable("connection refused"))
 # A wait that is over at once.
 AT_ONCE = RetryPolicy(first=1e-6, longest=1e-6)
 

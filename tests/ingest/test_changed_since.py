@@ -24,7 +24,7 @@ from ingest.pipeline import landing as pipeline
 from ingest.pipeline.claims import Claim
 from lake.models import ChangeClock, OpenLanding, Record
 from tests.http_client import ApiClient
-from tests.ingest.landing import AT_ONCE, send_and_land, versions
+from tests.ingest.landing import AT_ONCE, STORE_IS_AWAY, send_and_land, versions
 from tests.ingest.reader import Reader, stored
 from tests.journeys.stack import until
 from tests.records import record
@@ -211,9 +211,9 @@ def test_what_is_given_back_holds_nothing_back(api: ApiClient) -> None:
         api.post(record())
     claimed = claims.claim()
     send_and_land(api, record())
-    claims.release(claimed[:1], policy=retry_policy.LANDING_STORE, reason="the store is away")
+    claims.release(claimed[:1], policy=retry_policy.LANDING_STORE, failure=STORE_IS_AWAY)
     assert reader.read() == set()
-    claims.release(claimed[1:], policy=retry_policy.LANDING_STORE, reason="the store is away", crashed=True)
+    claims.release(claimed[1:], policy=retry_policy.LANDING_STORE, failure=STORE_IS_AWAY, crashed=True)
     assert len(reader.read()) == 1
 
 
@@ -346,7 +346,7 @@ class Interleavings(RuleBasedStateMachine):
             claimed = self.claims[data.draw(st.integers(0, len(self.claims) - 1))]
             some = data.draw(st.sets(st.sampled_from(claimed)))
             if some:
-                claims.release(list(some), policy=AT_ONCE, reason="", crashed=crashed)
+                claims.release(list(some), policy=AT_ONCE, failure=STORE_IS_AWAY, crashed=crashed)
 
     @rule()
     def leases_run_out(self) -> None:

@@ -17,7 +17,7 @@ from ingest.pipeline import claims, leases, sweeper, transitions
 from ingest.pipeline import landing as pipeline
 from lake.models import BatchOutcomes, Payload, Record
 from tests.http_client import ApiClient
-from tests.ingest.landing import AT_ONCE, outcomes, send_and_land, versions
+from tests.ingest.landing import AT_ONCE, STORE_IS_AWAY, outcomes, send_and_land, versions
 from tests.journeys.stack import until
 from tests.records import record
 
@@ -91,7 +91,7 @@ def test_one_that_hangs_ends_its_process_and_loses_its_claims(api: ApiClient, mo
 def test_what_was_given_back_or_taken_over_is_not_renewed(api: ApiClient) -> None:
     api.post(record())
     stale = claims.claim()
-    claims.release(stale, policy=AT_ONCE, reason="")
+    claims.release(stale, policy=AT_ONCE, failure=STORE_IS_AWAY)
     claims.renew(stale)
     assert Batch.objects.get().claimed_until is None
     fresh = claims.claim()
@@ -125,7 +125,7 @@ def test_a_stale_release_does_not_free_the_new_claim(api: ApiClient) -> None:
     stale = claims.claim()
     expire()
     claims.claim()
-    claims.release(stale, policy=AT_ONCE, reason="late")
+    claims.release(stale, policy=AT_ONCE, failure=STORE_IS_AWAY)
     assert claims.claim() == []
 
 
@@ -149,6 +149,7 @@ def test_a_batch_is_given_up_after_three_crashes_alone_while_others_flow(api: Ap
     row = Batch.objects.get(id=poison)
     assert (row.status, row.lone_crashes) == ("FAILED", claims.MAX_LONE_CRASHES)
     assert "given up" in row.failure
+    assert row.failure_code == "GIVEN_UP"
     assert api.batch(other)["status"] == "COMPLETE"
     assert transitions.reopen(poison)
     pipeline.land_waiting()

@@ -12,6 +12,7 @@ from ingest.models import Batch
 from ingest.pipeline import claims
 from ingest.pipeline import landing as pipeline
 from tests.http_client import ApiClient
+from tests.ingest.landing import STORE_IS_AWAY
 from tests.records import record
 
 AN_HOUR = 3600.0
@@ -41,6 +42,6 @@ def test_a_growing_wait_for_landing_grows_with_the_claims_of_a_batch(
     waits = []
     for _ in range(3):
         Batch.objects.update(not_before=None)
-        claims.release(claims.claim(), policy=retry_policy.LANDING_STORE, reason="the store is away")
+        claims.release(claims.claim(), policy=retry_policy.LANDING_STORE, failure=STORE_IS_AWAY)
         waits.append(round((Batch.objects.get().not_before - timezone.now()).total_seconds(), -1))  # type: ignore[operator]
     assert waits == [100, 200, 400]

@@ -55,6 +55,12 @@ def fill(connection: psycopg.Connection[object]) -> None:
         "lone_crashes, failure) VALUES (5, 1, 'api', 'call', 'COMPLETE', now(), 3, 3, 0, 0, '[]', 1, '', 1, false, 0, 0, '')"
     )
     connection.execute(
+        "INSERT INTO ingest_batch (id, workspace_id, source, type, status, created_at, record_count, accepted_count, "
+        "rejected_count, error_count, first_errors, claim_token, claimed_by, attempts, claimed_alone, crashes, "
+        "lone_crashes, failure) SELECT n, 1, 'api', 'call', 'FAILED', now(), 1, 1, 0, 0, '[]', 1, '', 1, false, 0, 0, "
+        "'given up: 3 workers died' FROM generate_series(10, 2509) AS n"
+    )
+    connection.execute(
         "INSERT INTO ingest_payload (batch_id, media_type, query, size, content) VALUES (5, 'application/json', '', %s, %s)",
         [len(body), zstandard.ZstdCompressor().compress(body)],
     )
@@ -82,6 +88,8 @@ def test_records_are_found_in_the_payloads_of_their_batches(dsn: str) -> None:
             "INSERT INTO ingest_payload (batch_id, media_type, query, size, frames, content) VALUES (6, 'x', '', 1, '{}', '')"
         )
         assert connection.execute("SELECT batch_id FROM lake_payload ORDER BY 1").fetchall() == [(5,), (6,)]
+        codes = "SELECT failure_code, count(*) FROM ingest_batch GROUP BY 1 ORDER BY 1"
+        assert connection.execute(codes).fetchall() == [("GIVEN_UP", 2500), (None, 1)]
         places = connection.execute("SELECT id, body_offset, body_size FROM lake_record ORDER BY id").fetchall()
     body = b"[" + b", ".join(SENT) + b"]"
     assert [(key, body[at : at + size]) for key, at, size in places] == [(KEYS[0], SENT[2]), (KEYS[1], SENT[1])]

@@ -146,7 +146,7 @@ def test_what_stands_still_opens_a_group_that_resolves_itself(api: ApiClient) ->
     Batch.objects.update(created_at=timezone.now() - timedelta(hours=1))
     collector.measure()
     assert not Problem.objects.exists()  # it waits, and nothing went wrong
-    Batch.objects.update(failure="object store: connection refused")
+    Batch.objects.update(failure="object store: connection refused", failure_code="STORE_UNAVAILABLE")
     collector.measure()
     collector.measure()
     problem = Problem.objects.get()
@@ -159,7 +159,7 @@ def test_what_stands_still_opens_a_group_that_resolves_itself(api: ApiClient) ->
 
 def test_a_rollup_under_way_does_not_keep_it_from_being_measured(api: ApiClient) -> None:
     api.post(record())
-    Batch.objects.update(created_at=timezone.now() - timedelta(hours=1), failure="object store: connection refused")
+    Batch.objects.update(created_at=timezone.now() - timedelta(hours=1), failure_code="STORE_UNAVAILABLE")
     parameters = connection.get_connection_params()
     other = psycopg.connect(**{k: parameters[k] for k in ("host", "port", "user", "password", "dbname")})
     with other, other.cursor() as cursor:

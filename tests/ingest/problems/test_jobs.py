@@ -200,7 +200,7 @@ def test_batches_that_stand_still_are_tried_at_once(api: ApiClient) -> None:
         api.post(record())
     Batch.objects.update(
         created_at=timezone.now() - timedelta(hours=1),
-        failure="object store: away",
+        failure_code="STORE_UNAVAILABLE",
         not_before=timezone.now() + timedelta(seconds=20),
     )
     collector.measure()

@@ -1,0 +1,109 @@
+"""The code of a batch's failure: written with each failure, and the same whatever the text says."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Group, User
+from django.db import OperationalError
+from django.test import Client
+
+from evermuse import roles
+from evermuse.errors import StoreUnavailable
+from ingest import failures
+from ingest.models import Batch
+from ingest.pipeline import claims, sweeper, transitions
+from ingest.pipeline import landing as pipeline
+from tests.http_client import ApiClient
+from tests.ingest.landing import AT_ONCE, STORE_IS_AWAY, send_and_land
+from tests.records import record
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    def run(*_: object, **__: object) -> None:
+        raise error
+
+    return run
+
+
+def code_and_text() -> tuple[str | None, str]:
+    batch = Batch.objects.get()
+    return batch.failure_code, batch.failure
+
+
+def test_a_batch_without_a_failure_has_no_code(api: ApiClient) -> None:
+    send_and_land(api, record())
+    assert code_and_text() == (None, "")
+
+
+def test_a_batch_of_rejected_records_has_the_same_code_from_acceptance_and_from_landing(api: ApiClient) -> None:
+    assert api.post(record(product_id="unheard-of")).status_code == 400
+    expected = ("ALL_REJECTED", "every record was rejected")
+    assert code_and_text() == expected
+    assert transitions.reopen(Batch.objects.get().pk)
+    assert code_and_text() == (None, "")
+    pipeline.land_waiting()
+    assert code_and_text() == expected
+
+
+@pytest.mark.parametrize(
+    ("where", "error", "code", "text"),
+    [
+        ("lake.archive.store", StoreUnavailable("refused"), "STORE_UNAVAILABLE", "object store: refused"),
+        ("lake.index.upsert", OperationalError("gone\0"), "DATABASE_UNAVAILABLE", "database: gone"),
+        ("lake.index.upsert", KeyError("x" * 900), "KeyError", ("KeyError: '" + "x" * 900)[:500]),
+    ],
+)
+def test_a_fault_of_landing_leaves_its_code(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception, code: str, text: str
+) -> None:
+    api.post(record())
+    with monkeypatch.context() as patch:
+        patch.setattr(where, raising(error))
+        pipeline.land_waiting()
+    assert code_and_text() == (code, text)
+    Batch.objects.update(not_before=None)
+    pipeline.land_waiting()
+    assert code_and_text() == (None, "")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("every record was rejected", "ALL_REJECTED"),
+        ("given up: 3 workers died or hung while landing it alone", "GIVEN_UP"),
+        ("object store: refused", "STORE_UNAVAILABLE"),
+        ("database: gone", "DATABASE_UNAVAILABLE"),
+        ("KeyError: 'x'", "KeyError"),
+    ],
+)
+def test_the_sweeper_adds_the_code_to_a_failure_of_a_version_without_codes(
+    api: ApiClient, text: str, code: str
+) -> None:
+    api.post(record())
+    Batch.objects.update(failure=text, status="FAILED")
+    sweeper.sweep()
+    assert code_and_text() == (code, text)
+
+
+def test_a_login_that_may_not_see_payloads_gets_the_failure_in_words(api: ApiClient) -> None:
+    roles.ensure()
+    user = User.objects.create_user("viewer", is_staff=True)
+    user.groups.add(Group.objects.get(name="viewer"))
+    viewer = Client()
+    viewer.force_login(user)
+    api.post(record())
+    claims.release(claims.claim(), policy=AT_ONCE, failure=failures.unexpected(KeyError("what a client wrote")))
+    page = viewer.get(f"/admin/ingest/batch/{Batch.objects.get().pk}/change/").content.decode()
+    assert "KeyError" in page
+    assert "what a client wrote" not in page
+
+
+@pytest.mark.parametrize("code", ["ALL_REJECTED", "GIVEN_UP", "WORKER_DIED", "STORE_UNAVAILABLE", "KeyError"])
+def test_the_words_of_a_code_lead_back_to_it(code: str) -> None:
+    assert failures.code_of(failures.in_words(code)) == code
+
+
+def test_a_code_fits_its_column() -> None:
+    assert len(failures.unexpected(type("E" * 200, (Exception,), {})("x")).code) == 64
+    assert STORE_IS_AWAY.code == "STORE_UNAVAILABLE"
