@@ -6,8 +6,8 @@ from datetime import datetime
 
 from evermuse import prepared
 from evermuse.binary_arrays import BinaryArray, bigints, byteas, int4s, int8s, timestamps, uuids
+from lake.filters import Terms
 from lake.landing import LandedRecord
-from lake.terms import Terms
 
 # Rows go in by the order of their key, so that two workers cannot deadlock. What all records of a batch share comes once a
 # batch; a row says by ``b`` which one is its own, and by ``lo`` and ``hi`` which of all terms. A row that RETURNING leaves

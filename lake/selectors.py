@@ -1,8 +1,8 @@
 """Reads of the lake: records, outcomes and rejected records, as JSON text in which ``data`` keeps its bytes."""
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
@@ -13,6 +13,7 @@ from django.db.models import Case, F, Func, IntegerField, Q, QuerySet, Value, Wh
 from evermuse import public_ids
 from evermuse.instants import milliseconds
 from lake import frames, horizon, terms
+from lake.filters import FILTERS
 from lake.json_text import one_line
 from lake.models import ArchivedObject, BatchOutcomes, Record, RejectedRecord
 from lake.normalization import NormalizedRecord
@@ -20,33 +21,17 @@ from lake.outcomes import NAMES
 from lake.reading import StoredRecord, stored
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFilter:
-    """What records to give; times inclusive at the start, exclusive at the end. ``vendor_id``: as `terms.vendor_id_of`
-    gives it."""
+    """What records to give. ``wanted``: values by the parameter of their filter, as it parses them (`lake.filters`).
 
-    NAMES: ClassVar = (
-        "type",
-        "product_id",
-        "project_id",
-        "thread_id",
-        "tag",
-        "participant",
-        "vendor_id",
-        "event_since",
-        "event_until",
-        "changed_since",
-    )
-    TEXTS: ClassVar = ("product_id", "project_id", "thread_id", "tag", "participant", "vendor_id")
+    Times are inclusive at the start and exclusive at the end.
+    """
+
+    NAMES: ClassVar = (*(one.parameter for one in FILTERS), "event_since", "event_until", "changed_since")
 
     workspace_id: int
-    type: str | None = None
-    product_id: str | None = None
-    project_id: str | None = None
-    thread_id: str | None = None
-    tag: str | None = None
-    participant: str | None = None
-    vendor_id: str | None = None
+    wanted: Mapping[str, str] = field(default_factory=dict)
     event_since: datetime | None = None
     event_until: datetime | None = None
     changed_since: datetime | None = None
@@ -76,16 +61,11 @@ class RecordFilter:
         return rows
 
     def _terms(self) -> list[int]:
-        given = {
-            "type": self.type,
-            "product": self.product_id,
-            "project": self.project_id,
-            "thread": self.thread_id,
-            "tag": self.tag,
-            "participant": self.participant,
-            "vendor": self.vendor_id,
-        }
-        return [terms.term(self.workspace_id, name, value) for name, value in given.items() if value is not None]
+        return [
+            terms.term(self.workspace_id, one.term, self.wanted[one.parameter])
+            for one in FILTERS
+            if one.parameter in self.wanted
+        ]
 
 
 def record_page(

@@ -8,11 +8,7 @@ import re
 from hashlib import blake2b
 from urllib.parse import unquote
 
-from msgspec import UNSET
-
-from lake.normalization import NormalizedRecord
-
-_WIDTH = 8
+WIDTH = 8
 
 
 # A vendor id is "key:value", of which the first colon ends the key. In a key colons and percent signs are written so.
@@ -48,53 +44,12 @@ def _escaped(key: str) -> str:
 
 def term(workspace_id: int, name: str, value: str) -> int:
     """The number of ``name=value`` in a workspace, signed, 64 bits."""
-    text = _beginning(workspace_id, name) + value
+    text = beginning(workspace_id, name) + value
     return int.from_bytes(
-        blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_WIDTH).digest(), "big", signed=True
+        blake2b(text.encode("utf-8", "surrogatepass"), digest_size=WIDTH).digest(), "big", signed=True
     )
 
 
-def _beginning(workspace_id: int, name: str) -> str:
+def beginning(workspace_id: int, name: str) -> str:
+    """What comes before a value where its term is computed."""
     return f"{workspace_id}\x1f{name}\x1f"
-
-
-class _Remembered(dict[str, bytes]):
-    """The terms of values of one name that were met."""
-
-    def __init__(self, workspace_id: int, name: str) -> None:
-        self._beginning = _beginning(workspace_id, name)
-
-    def __missing__(self, value: str) -> bytes:
-        found = self[value] = blake2b(f"{self._beginning}{value}".encode(), digest_size=_WIDTH).digest()
-        return found
-
-
-class Terms:
-    """The terms of some records of one workspace.
-
-    Remembers those of types, products, projects, tags and participants, which come back in record after record.
-    """
-
-    def __init__(self, workspace_id: int) -> None:
-        self._types, self._products, self._projects, self._tags, self._participants = (
-            _Remembered(workspace_id, name) for name in ("type", "product", "project", "tag", "participant")
-        )
-        self._vendor, self._thread = _beginning(workspace_id, "vendor"), _beginning(workspace_id, "thread")
-
-    def of(self, record: NormalizedRecord) -> list[bytes]:
-        """All terms of a record, each once: the numbers' eight bytes, as PostgreSQL sends a bigint."""
-        envelope = record.envelope
-        found = [self._types[envelope.type], self._products[envelope.product_id]]
-        found += [self._projects[project_id] for project_id in record.project_ids]
-        for key, value in envelope.vendor_ids.items():
-            found.append(blake2b(f"{self._vendor}{vendor_id(key, value)}".encode(), digest_size=_WIDTH).digest())
-        if envelope.thread_id is not UNSET:
-            found.append(blake2b(f"{self._thread}{envelope.thread_id}".encode(), digest_size=_WIDTH).digest())
-        if envelope.tags:
-            found += [self._tags[tag] for tag in envelope.tags]
-        participants = self._participants
-        for participant in envelope.participants or ():
-            found.append(participants[participant.id])
-            if participant.email is not UNSET:
-                found.append(participants[participant.email])
-        return list(dict.fromkeys(found))

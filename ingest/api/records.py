@@ -14,8 +14,8 @@ from ingest.api.queries import Cursor
 from ingest.clients.credentials import credentials_of
 from ingest.ndjson import STEP_BYTES, ndjson
 from ingest.refusals import invalid_body, not_found
-from lake import selectors, terms
-from lake.envelope import RECORD_TYPES
+from lake import selectors
+from lake.filters import FILTERS, Filter
 from lake.selectors import RecordFilter
 
 STREAM_PAGE = 500
@@ -49,17 +49,19 @@ def _filter(workspace_id: int, given: dict[str, str]) -> RecordFilter:
     for name in RecordFilter.NAMES:
         if name in given and not given[name]:
             raise invalid_body(f"{name} must not be empty.")
-    record_type = queries.choice({k: v.lower() for k, v in given.items()}, "type", sorted(RECORD_TYPES))
+    wanted = {one.parameter: _parsed(one, given) for one in FILTERS if one.parameter in given and one.choices}
     instants: dict[str, Any] = {
         n: parse(n, given[n]) for n in ("event_since", "event_until", "changed_since") if n in given
     }
-    texts: dict[str, Any] = {n: given[n] for n in RecordFilter.TEXTS if n in given}
-    if "vendor_id" in given:
-        try:
-            texts["vendor_id"] = terms.vendor_id_of(given["vendor_id"])
-        except ValueError as error:
-            raise invalid_body(f"vendor_id {error}.") from None
-    return RecordFilter(workspace_id=workspace_id, type=record_type, **texts, **instants)
+    wanted |= {one.parameter: _parsed(one, given) for one in FILTERS if one.parameter in given and not one.choices}
+    return RecordFilter(workspace_id=workspace_id, wanted=wanted, **instants)
+
+
+def _parsed(one: Filter, given: dict[str, str]) -> str:
+    try:
+        return one.meant(given[one.parameter])
+    except ValueError as error:
+        raise invalid_body(f"{one.parameter} {error}.") from None
 
 
 class RecordView(ContractView):

@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, inline_seri
 from rest_framework import serializers as s
 
 from ingest.models import PERMISSIONS, Batch
-from lake.envelope import RECORD_TYPES
+from lake.filters import FILTERS
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 
@@ -261,17 +261,7 @@ RECORD_LIST: dict[str, Any] = {
     "description": STREAMS,
     "parameters": [
         *BOUNDED_PAGING,
-        _query("type", "The record's type.", enum=sorted(RECORD_TYPES)),
-        _query("product_id", "The record's product."),
-        _query("project_id", "One of the record's projects."),
-        _query("thread_id", "The record's thread."),
-        _query("tag", "One of the record's tags."),
-        _query("participant", "Id or e-mail of a participant."),
-        _query(
-            "vendor_id",
-            "key:value of a vendor id. The first colon ends the key; in the key, % and : are written %25 and %3A before "
-            "the URL's own encoding.",
-        ),
+        *[_query(one.parameter, one.description, enum=list(one.choices) or None) for one in FILTERS],
         _query("event_since", f"Happened at or after, {INSTANT}."),
         _query("event_until", f"Happened before, {INSTANT}."),
         _query("changed_since", f"Written at or after, {INSTANT}."),

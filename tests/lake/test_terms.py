@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lake.envelope_errors import check_schema
-from lake.terms import Terms, term, vendor_id
+from lake.filters import Terms
+from lake.terms import term, vendor_id
 from tests.lake.test_identity import normalized
 from tests.records import record
 

@@ -1,0 +1,64 @@
+"""Backfill of a filter: records that landed before it was added get its terms, a few rows at a time, while all goes on."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from lake import frames
+from lake.filters import Filter
+from lake.models import Record
+from lake.normalization import NormalizedRecord
+from lake.reading import stored
+from lake.terms import term
+
+AT_ONCE = 200
+
+# Locked in the order of the key, as landing does, so that the two cannot deadlock. A record that was overwritten since it
+# was read has the terms of its new version already.
+ADD_TERMS = """
+WITH wanted AS (
+  SELECT id, digest, array_agg(term) AS terms FROM unnest(%(ids)s::uuid[], %(digests)s::bytea[], %(terms)s::bigint[])
+    AS t (id, digest, term) GROUP BY id, digest
+), held AS MATERIALIZED (
+  SELECT r.id, w.terms FROM lake_record r JOIN wanted w ON w.id = r.id AND w.digest = r.digest
+  ORDER BY r.id FOR UPDATE OF r
+)
+UPDATE lake_record AS r SET terms = r.terms || held.terms FROM held
+WHERE r.id = held.id AND NOT r.terms @> held.terms
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one step did. ``last``: where the next one goes on; None: there are no more records."""
+
+    seen: int
+    filled: int
+    last: UUID | None
+
+
+def step(one: Filter, *, after: UUID | None) -> Step:
+    """Add the filter's terms to the next records in the order of their ids. Idempotent; one short transaction."""
+    rows = Record.objects.order_by("id")
+    if after is not None:
+        rows = rows.filter(id__gt=after)
+    found = list(rows[:AT_ONCE])
+    if not found:
+        return Step(0, 0, None)
+    sent = frames.read(record.place for record in found)
+    missing: list[tuple[UUID, bytes, int]] = []
+    for record in found:
+        normalized = stored(sent[record.place])
+        # A record that no type of today describes has no values.
+        if isinstance(normalized, NormalizedRecord):
+            wanted = {term(record.workspace_id, one.term, value) for value in one.values(normalized)}
+            missing += [(record.id, bytes(record.digest), number) for number in sorted(wanted - set(record.terms))]
+    return Step(len(found), _add(missing) if missing else 0, found[-1].id)
+
+
+def _add(missing: list[tuple[UUID, bytes, int]]) -> int:
+    ids, digests, numbers = zip(*missing, strict=True)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(ADD_TERMS, {"ids": list(ids), "digests": list(digests), "terms": list(numbers)})
+        return int(cursor.rowcount)

@@ -1,0 +1,137 @@
+"""Filters of the records: each is one entry of FILTERS, which gives its query parameter, its description and its term.
+
+A term is a number in the row's index (`lake.terms`). Records that landed before a filter was added lack its terms, until
+`manage.py fillfilter PARAMETER` has added them.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from lake.envelope import RECORD_TYPES
+from lake.normalization import NormalizedRecord
+from lake.terms import WIDTH, beginning, vendor_id, vendor_id_of
+
+
+def _thread_id(record: NormalizedRecord) -> Iterable[str]:
+    return (found,) if isinstance(found := record.envelope.thread_id, str) else ()
+
+
+def _participants(record: NormalizedRecord) -> Iterable[str]:
+    found: list[str] = []
+    for participant in record.envelope.participants or ():
+        found.append(participant.id)
+        if isinstance(participant.email, str):
+            found.append(participant.email)
+    return found
+
+
+def _vendor_ids(record: NormalizedRecord) -> Iterable[str]:
+    return [vendor_id(key, value) for key, value in record.envelope.vendor_ids.items()]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """``GET /api/v1/records?parameter=value`` gives the records of which ``values`` yields the value.
+
+    ``term``: the name under which values are hashed; never change it for a filter that is in use. ``parse``: the value that
+    a client's text means; raises ValueError with the rule that is broken, such as "must be key:value". ``choices``: the only
+    values that it takes. ``comes_back``: whether most records have values that others had; these are hashed once.
+    """
+
+    parameter: str
+    term: str
+    description: str
+    values: Callable[[NormalizedRecord], Iterable[str]]
+    parse: Callable[[str], str] = str
+    choices: tuple[str, ...] = ()
+    comes_back: bool = True
+
+    def meant(self, text: str) -> str:
+        """The value that a client's text means. Raises ValueError with the rule that is broken."""
+        value = self.parse(text)
+        if self.choices and value not in self.choices:
+            raise ValueError(f"must be one of {', '.join(self.choices)}")
+        return value
+
+
+FILTERS = (
+    Filter(
+        parameter="type",
+        term="type",
+        description="The record's type.",
+        values=lambda record: (record.envelope.type,),
+        parse=str.lower,
+        choices=tuple(sorted(RECORD_TYPES)),
+    ),
+    Filter(
+        parameter="product_id",
+        term="product",
+        description="The record's product.",
+        values=lambda record: (record.envelope.product_id,),
+    ),
+    Filter(
+        parameter="project_id",
+        term="project",
+        description="One of the record's projects.",
+        values=lambda record: record.project_ids,
+    ),
+    Filter(
+        parameter="thread_id",
+        term="thread",
+        description="The record's thread.",
+        values=_thread_id,
+        comes_back=False,
+    ),
+    Filter(
+        parameter="tag",
+        term="tag",
+        description="One of the record's tags.",
+        values=lambda record: record.envelope.tags or (),
+    ),
+    Filter(
+        parameter="participant",
+        term="participant",
+        description="Id or e-mail of a participant.",
+        values=_participants,
+    ),
+    Filter(
+        parameter="vendor_id",
+        term="vendor",
+        description="key:value of a vendor id. The first colon ends the key; in the key, % and : are written %25 and %3A "
+        "before the URL's own encoding.",
+        values=_vendor_ids,
+        parse=vendor_id_of,
+        comes_back=False,
+    ),
+)
+
+
+class _Hashed(dict[str, bytes]):
+    """The terms of values of one name; values that come back are hashed once."""
+
+    def __init__(self, beginning: str) -> None:
+        self._beginning = beginning
+
+    def __missing__(self, value: str) -> bytes:
+        found = self[value] = blake2b(f"{self._beginning}{value}".encode(), digest_size=WIDTH).digest()
+        return found
+
+
+class Terms:
+    """The terms of some records of one workspace."""
+
+    def __init__(self, workspace_id: int, filters: Sequence[Filter] = FILTERS) -> None:
+        named = [(one, beginning(workspace_id, one.term)) for one in filters]
+        self._coming_back = [(one.values, _Hashed(start).__getitem__) for one, start in named if one.comes_back]
+        self._others = [(one.values, start) for one, start in named if not one.comes_back]
+
+    def of(self, record: NormalizedRecord) -> list[bytes]:
+        """All terms of a record, each once: the numbers' eight bytes, as PostgreSQL sends a bigint."""
+        found: list[bytes] = []
+        for values, hashed in self._coming_back:
+            found += map(hashed, values(record))
+        for values, start in self._others:
+            for value in values(record):
+                found.append(blake2b(f"{start}{value}".encode(), digest_size=WIDTH).digest())
+        return list(dict.fromkeys(found))
