@@ -1,6 +1,8 @@
-"""From a body to the records that it holds, each as its own slice of the bytes that were sent."""
+"""From a body to its records: the bytes of each as they were sent, and where they begin."""
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 import msgspec
@@ -9,6 +11,7 @@ from msgspec.structs import astuple
 
 from ingest.refusals import Refusal, invalid_body
 from lake import json_syntax, json_text
+from lake.frames import Place
 from lake.json_text import JsonText
 from lake.models import Payload
 
@@ -16,7 +19,7 @@ MAX_RECORDS = 1000
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
-# A longer array is decoded into so many fields: what follows them is read, and takes no memory.
+# A longer array is decoded into this many fields. msgspec reads the elements after them without keeping them in memory.
 _SMALL_BYTES = 64 * 1024
 _FIELD = Raw | UnsetType
 _ARRAY = msgspec.json.Decoder(list[Raw])
@@ -31,90 +34,122 @@ class _Object(msgspec.Struct):
 
 _OBJECT = msgspec.json.Decoder(_Object)
 _RECORDS_OPENING = re.compile(rb'\{[ \t\r\n]*"records"[ \t\r\n]*:[ \t\r\n]*\Z')
+_BETWEEN_ELEMENTS = re.compile(rb"[ \t\r\n,]*")
+_BETWEEN_LINES = re.compile(rb"[ \t\r\n]*")
 
 
-def are_json(media_type: str) -> bool:
-    """Whether `split` proves of each record that it is JSON."""
-    return media_type == Payload.Media.JSON
+@dataclass(frozen=True, slots=True)
+class SplitBody:
+    """The records of a body. ``are_json``: whether each is proven to be JSON.
+
+    Nothing but separators stands before the first record, from ``begin`` on, and between two records.
+    """
+
+    content: bytes
+    raws: list[bytes]
+    begin: int
+    are_json: bool
+
+    def offsets(self) -> Iterator[int]:
+        """Where each record begins in the body."""
+        separators = _BETWEEN_ELEMENTS if self.are_json else _BETWEEN_LINES
+        at = self.begin
+        for raw in self.raws:
+            match = separators.match(self.content, at)
+            at = match.end() if match else at
+            yield at
+            at += len(raw)
+
+    def places(self, batch_id: int) -> list[Place]:
+        """The place of each record in the body of its batch."""
+        return [Place(batch_id, at, len(raw)) for at, raw in zip(self.offsets(), self.raws, strict=True)]
 
 
-def split(content: bytes, media_type: str) -> list[bytes]:
-    """The records of a body, 1 to 1,000 of them; an NDJSON line need not parse.
+def split(content: bytes, media_type: str) -> SplitBody:
+    """The records of a body, 1 to 1,000 of them. A line of NDJSON need not be JSON.
 
     Raises the refusals INVALID_JSON, INVALID_BODY, EMPTY_BATCH, TOO_MANY_RECORDS.
     """
-    content = content.removeprefix(_BOM)
-    records = _lines(content) if media_type == Payload.Media.NDJSON else _json(content)
-    if not records:
+    begin = len(_BOM) if content.startswith(_BOM) else 0
+    found = _lines(content, begin) if media_type == Payload.Media.NDJSON else _json(content, begin)
+    if not found.raws:
         raise Refusal(400, "EMPTY_BATCH", "The batch holds no record: send 1 to 1,000.")
-    if len(records) > MAX_RECORDS:
+    if len(found.raws) > MAX_RECORDS:
         raise Refusal(400, "TOO_MANY_RECORDS", "The batch holds more than 1,000 records: send smaller batches.")
-    return records
+    return found
 
 
-def _lines(content: bytes) -> list[bytes]:
-    """The lines that are not blank, split at LF alone, CR before it dropped; at most one more than the limit."""
+def _lines(content: bytes, begin: int) -> SplitBody:
+    """The lines that are not blank, split at LF alone, without the white space around them. At most one over the limit."""
     lines: list[bytes] = []
-    start = 0
+    start = begin
     while start <= len(content) and len(lines) <= MAX_RECORDS:
         end = content.find(b"\n", start)
         end = len(content) if end < 0 else end
         if line := content[start:end].strip(_SPACE):
             lines.append(line)
         start = end + 1
-    return lines
+    return SplitBody(content, lines, begin, are_json=False)
 
 
-def _json(content: bytes) -> list[bytes]:
-    text = content.strip(_SPACE)
+def _json(content: bytes, begin: int) -> SplitBody:
+    body = content[begin:]
+    text = body.strip(_SPACE)
+    start = begin + len(body) - len(body.lstrip(_SPACE))
     try:
         text.decode()
     except UnicodeDecodeError as error:
-        raise _invalid_json(content, error.start, "not UTF-8") from None
+        raise _invalid_json(body, error.start, "not UTF-8") from None
     try:
-        if text[:1] == b"[":
-            return _elements(text)
-        if text[:1] == b"{":
-            return _records_of(text, _OBJECT.decode(text).records)
-    except (msgspec.MsgspecError, RecursionError):
-        pass  # Too deep for it, a lone surrogate, or no JSON at all.
-    try:
-        json_syntax.check(text)
-    except json_syntax.JsonSyntaxError as error:
-        raise _invalid_json(content, error.offset, error.reason) from None
-    return _patiently(text)
+        raws, at = _quickly(text)
+    except (msgspec.MsgspecError, RecursionError):  # too deep for msgspec, a lone surrogate, or not JSON at all
+        try:
+            json_syntax.check(text)
+        except json_syntax.JsonSyntaxError as error:
+            raise _invalid_json(body, error.offset, error.reason) from None
+        raws, at = _patiently(text)
+    return SplitBody(content, raws, start + at, are_json=True)
+
+
+def _quickly(text: bytes) -> tuple[list[bytes], int]:
+    """The records and where the first one may begin, by msgspec, which raises for some valid JSON."""
+    if text[:1] == b"[":
+        return _elements(text), 1
+    if text[:1] == b"{":
+        return _records_of(text, _OBJECT.decode(text).records)
+    raise msgspec.DecodeError
 
 
 def _elements(text: bytes) -> list[bytes]:
-    """The elements of an array, at most one more than the limit."""
+    """The elements of an array, at most one over the limit."""
     if len(text) < _SMALL_BYTES:
         return [bytes(raw) for raw in _ARRAY.decode(text)]
     return [bytes(raw) for raw in astuple(_FIRST.decode(text)) if raw is not UNSET]
 
 
-def _records_of(text: bytes, records: Raw | UnsetType) -> list[bytes]:
-    """The records of an object: itself, or what its only key ``records`` holds."""
+def _records_of(text: bytes, records: Raw | UnsetType) -> tuple[list[bytes], int]:
+    """The records of an object: the object itself, or the elements of its only key ``records``."""
     if records is UNSET:
-        return [text]
+        return [text], 0
     value = bytes(records)
     start = len(text[:-1].rstrip(_SPACE)) - len(value)
     if not _RECORDS_OPENING.match(text[:start]):
-        return _patiently(text)  # Another key beside it, or a repeated one.
+        return _patiently(text)  # another key beside "records", or "records" twice
     if value[:1] != b"[":
         raise invalid_body('"records" must be an array of records.')
-    return _elements(value)
+    return _elements(value), start + 1
 
 
-def _patiently(text: bytes) -> list[bytes]:
-    """The same for any JSON, of any nesting depth and any strings."""
+def _patiently(text: bytes) -> tuple[list[bytes], int]:
+    """Like `_quickly`, for JSON of any depth and with any strings."""
     if text[:1] == b"{" and b'"records"' not in text and b"\\u" not in text:
-        return [text]
+        return [text], 0
     json = JsonText(text)
     at = 0
     if text[:1] == b"{":
         places = [start for key, start, _ in json.members(0) if json_text.decode_string(key) == "records"]
         if not places:
-            return [text]
+            return [text], 0
         if len(list(islice(json.members(0), 2))) > 1:
             raise invalid_body('The object holds another key beside "records".')
         at = places[0]
@@ -125,11 +160,11 @@ def _patiently(text: bytes) -> list[bytes]:
             else 'The body must be a record, an array of records, or {"records": […]}.'
         )
         raise invalid_body(what)
-    return [text[start:end] for start, end in islice(json.elements(at), MAX_RECORDS + 1)]
+    return [text[start:end] for start, end in islice(json.elements(at), MAX_RECORDS + 1)], at + 1
 
 
 def _invalid_json(content: bytes, offset: int, reason: str) -> Refusal:
-    """``offset``: from the first byte that is no white space."""
+    """The refusal that names line and column. ``offset`` counts from the first byte that is not white space."""
     before = content[: len(content) - len(content.lstrip(_SPACE)) + offset]
     line = before.count(b"\n") + 1
     column = len(before[before.rfind(b"\n") + 1 :].decode(errors="replace")) + 1

@@ -93,19 +93,3 @@ def read(places: Iterable[Place]) -> dict[Place, bytes]:
         part, begins = found[place.frames]
         slices[place] = part[place.offset - begins : place.offset - begins + place.size]
     return slices
-
-
-def places_of(batch_id: int, body: bytes, records: Sequence[bytes]) -> list[Place]:
-    """Where each record of a body stands: they follow one another with nothing but separators between them.
-
-    True for objects; only the string ``"records"``, which is no record, could be found in the body's own key of this name.
-    """
-    found: list[Place] = []
-    at = -1
-    for raw in records:
-        at += 1  # past the separator, if it is one character; else search, which for a whole record takes far longer
-        if not body.startswith(raw, at):
-            at = body.index(raw, at)
-        found.append(Place(batch_id, at, len(raw)))
-        at += len(raw)
-    return found

@@ -49,8 +49,9 @@ def test_no_migration_imports_the_product() -> None:
 def test_the_places_of_old_records_are_those_that_the_parser_finds(media_type: str, body: bytes) -> None:
     migration = import_module("ingest.migrations.0004_find_places")
     find = migration.lines if media_type == NDJSON else migration.records_of_json
-    found = [body[at : at + size] for at, size in find(body)]
-    assert found == parsers.split(body, media_type)
+    split = parsers.split(body, media_type)
+    assert find(body) == [(place.offset, place.size) for place in split.places(1)]
+    assert [body[at : at + size] for at, size in find(body)] == split.raws
 
 
 @pytest.mark.parametrize(

@@ -86,11 +86,9 @@ def admit(submission: Submission, *, confirm: Callable[[], Credentials]) -> Answ
 
 def examine_body(body: Body, credentials: Credentials) -> Verdict:
     """Split and check a body, with the limits of a batch. Raises the refusals in the contract's precedence."""
-    verdict = examine(
-        parsers.split(body.content, body.media_type),
-        lookup_in(credentials.workspace_id, credentials.catalog),
-        are_json=parsers.are_json(body.media_type),
-    )
+    split = parsers.split(body.content, body.media_type)
+    lookup = lookup_in(credentials.workspace_id, credentials.catalog)
+    verdict = examine(split.raws, lookup, are_json=split.are_json)
     if verdict.attachment_count > MAX_ATTACHMENTS:
         raise Refusal(400, "TOO_MANY_ATTACHMENTS", "The batch holds more than 1,000 attachments: send smaller batches.")
     if verdict.is_mixed:

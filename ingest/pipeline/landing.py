@@ -27,7 +27,6 @@ from ingest.pipeline.claims import Claim
 from ingest.pipeline.incoming import Incoming
 from ingest.pipeline.transitions import LandedCounts
 from lake import archive, index, outcomes, rejections
-from lake.frames import places_of
 from lake.landing import LandedRecord, Verdict, examine, prepare
 from lake.processors import LandingBatch
 
@@ -93,10 +92,9 @@ def _parse(claimed: Sequence[Claim]) -> list[Landing]:
     for claim in claimed:
         batch = batches[claim.batch_id]
         body = batch.body()
-        raws = parsers.split(body, batch.media_type)
-        verdict = examine(raws, lookup(batch.workspace_id), are_json=parsers.are_json(batch.media_type))
-        places = places_of(batch.id, body, raws)
-        records = prepare(verdict.accepted, batch.workspace_id, places)
+        split = parsers.split(body, batch.media_type)
+        verdict = examine(split.raws, lookup(batch.workspace_id), are_json=split.are_json)
+        records = prepare(verdict.accepted, batch.workspace_id, split.places(batch.id))
         landings.append(Landing(claim, batch, verdict, records))
     return landings
 
@@ -151,7 +149,7 @@ def _commit(landings: Sequence[Landing]) -> list[int]:
         index.upsert(indexed)
         outcomes.store(indexed, {landing.claim.batch_id: landing.verdict for landing in landings})
         outcomes.note_archives({landing.claim.batch_id: landing.archived for landing in landings})
-        rejections.store({landing.claim.batch_id: landing.verdict for landing in landings})
+        rejections.finalize({landing.claim.batch_id: landing.verdict for landing in landings})
         processing.prepare(
             [
                 LandingBatch(landing.claim.batch_id, landing.batch.workspace_id, landing.records)

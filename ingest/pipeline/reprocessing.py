@@ -12,7 +12,6 @@ from ingest import parsers
 from ingest.admission import acceptance
 from ingest.models import Batch
 from lake import archive, horizon, reading, repair
-from lake.frames import places_of
 from lake.index import REJECTED, IndexedBatch
 from lake.landing import LandedRecord, landed
 from lake.models import ArchivedObject, BatchOutcomes
@@ -61,14 +60,14 @@ def _accepted_at(batch_ids: Sequence[int]) -> dict[int, datetime]:
 def _landed(batch: Batch, letters: str) -> list[LandedRecord]:
     """The records that the batch landed, from its payload."""
     body = acceptance.content_of(batch.payload)
-    raws = parsers.split(body, batch.payload.media_type)
-    places = places_of(batch.pk, body, raws)
+    split = parsers.split(body, batch.payload.media_type)
+    places = split.places(batch.pk)
     records: list[LandedRecord] = []
     for index, letter in enumerate(letters):
         if letter == REJECTED:
             continue
         # By no rule: they may be stricter than when it landed.
-        normalized = reading.relaxed(raws[index])
+        normalized = reading.relaxed(split.raws[index])
         if normalized is None:
             raise ArchiveDamaged(f"record {index} of the payload has not the fields of an envelope")
         records.append(landed(index, normalized, batch.workspace_id, places[index]))

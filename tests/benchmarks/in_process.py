@@ -9,11 +9,12 @@ django.setup()
 import msgspec  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 
+from ingest import parsers  # noqa: E402
 from ingest.models import Batch, Workspace  # noqa: E402
 from lake import index  # noqa: E402
 from lake.envelope import Envelope  # noqa: E402
-from lake.frames import places_of  # noqa: E402
 from lake.landing import LandedRecord, prepare  # noqa: E402
+from lake.models import Payload  # noqa: E402
 from tests.benchmarks import data  # noqa: E402
 from tests.benchmarks.stack import BenchStack  # noqa: E402
 
@@ -35,9 +36,9 @@ class Index:
                 status="COMPLETE", record_count=1000, accepted_count=1000, rejected_count=0, error_count=0,
             )  # fmt: skip
             body = data.ndjson(1000)
-            lines = body.split(b"\n")
-            envelopes = [(i, _decode(line)) for i, line in enumerate(lines)]
-            made.append((batch.pk, prepare(envelopes, self._workspace.pk, places_of(batch.pk, body, lines))))
+            split = parsers.split(body, Payload.Media.NDJSON)
+            envelopes = [(i, _decode(line)) for i, line in enumerate(split.raws)]
+            made.append((batch.pk, prepare(envelopes, self._workspace.pk, split.places(batch.pk))))
         return made
 
     def upsert_all(self, batches: list[tuple[int, list[LandedRecord]]]) -> None:

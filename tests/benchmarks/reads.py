@@ -16,6 +16,7 @@ from django.contrib.auth import get_user_model  # noqa: E402
 from django.db import connection, transaction  # noqa: E402
 from django.test import Client  # noqa: E402
 
+from ingest import parsers  # noqa: E402
 from ingest.activity import rollup  # noqa: E402
 from ingest.activity.models import RollupState  # noqa: E402
 from ingest.clients import api_keys  # noqa: E402
@@ -96,9 +97,9 @@ def _sent(batch: Batch) -> list[LandedRecord]:
     body = data.ndjson(1000)
     content, ends = frames.pack(body)
     Payload.objects.create(batch=batch, media_type=Payload.Media.NDJSON, size=len(body), frames=ends, content=content)
-    raws = body.split(b"\n")
-    envelopes = [(i, _decode(raw)) for i, raw in enumerate(raws)]
-    return prepare(envelopes, batch.workspace_id, frames.places_of(batch.pk, body, raws))
+    split = parsers.split(body, Payload.Media.NDJSON)
+    envelopes = [(i, _decode(raw)) for i, raw in enumerate(split.raws)]
+    return prepare(envelopes, batch.workspace_id, split.places(batch.pk))
 
 
 def commit(batch: index.IndexedBatch) -> None:

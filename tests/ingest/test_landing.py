@@ -11,7 +11,7 @@ from ingest.models import Batch, Product, Project, Workspace
 from ingest.pipeline import landing as pipeline
 from lake import object_store
 from lake.landing import LandedRecord
-from lake.models import ArchivedObject, Payload, Record
+from lake.models import ArchivedObject, Payload, Record, RejectedRecord
 from tests.http_client import NDJSON, ApiClient, lines
 from tests.ingest.landing import data_of, outcomes, send_and_land, versions
 from tests.records import record
@@ -255,3 +255,30 @@ def test_errors_come_in_pages_by_index(api: ApiClient) -> None:
     first = api.get(f"/api/v1/ingest/batches/{batch_id}/errors").json()
     assert len(first["errors"]) == 20
     assert first["nextCursor"] is not None
+
+
+def rejected_rows(batch_id: str) -> list[tuple[int, int, bool]]:
+    rows = RejectedRecord.objects.filter(batch_id=int(batch_id[6:])).order_by("index")
+    return list(rows.values_list("id", "index", "awaits_collection"))
+
+
+def test_landing_keeps_the_rejected_records_that_acceptance_wrote(api: ApiClient) -> None:
+    batch_id = api.post([record(), {}, record(event_at="x")]).json()["batchId"]
+    accepted = rejected_rows(batch_id)
+    assert [(index, awaits) for _, index, awaits in accepted] == [(1, False), (2, False)]
+    pipeline.land_waiting()
+    assert rejected_rows(batch_id) == [(pk, index, True) for pk, index, _ in accepted]
+
+
+def test_landing_replaces_rejected_records_that_its_verdict_does_not_confirm(
+    api: ApiClient, workspace: Workspace
+) -> None:
+    product = Product.objects.create(workspace=workspace, product_id="short-lived")
+    batch_id = api.post([record(product_id="short-lived"), {"_type": "message"}]).json()["batchId"]
+    before = rejected_rows(batch_id)
+    product.delete()
+    pipeline.land_waiting()
+    after = rejected_rows(batch_id)
+    assert [index for _, index, _ in after] == [0, 1]
+    assert not {pk for pk, _, _ in before} & {pk for pk, _, _ in after}
+    assert api.rows(batch_id, "errors")[0]["errors"][0]["code"] == "UNKNOWN_PRODUCT"

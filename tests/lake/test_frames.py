@@ -1,7 +1,5 @@
 """Bodies in frames: any record is read back from just the frames that hold it."""
 
-import json
-
 import pytest
 import zstandard
 from hypothesis import given
@@ -61,22 +59,3 @@ def test_a_slice_is_read_across_the_edges_of_frames(
 
 def test_nothing_is_read_for_no_places(db: None) -> None:
     assert frames.read([]) == {}
-
-
-ANYTHING = st.recursive(
-    st.none() | st.integers() | st.text() | st.just("records"),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-)
-
-
-@given(st.lists(st.dictionaries(st.text(), ANYTHING) | ANYTHING, min_size=1))
-def test_places_of_objects_are_those_of_their_slices(values: list[object]) -> None:
-    raws = [json.dumps(value).encode() for value in values]
-    shapes = ((b"[", b" ,\n ", b"]"), (b'{"records":[ ', b",", b" ]}"), (b"\xef\xbb\xbf", b"\n\r\n", b""))
-    for opening, separator, end in shapes:
-        body = opening + separator.join(raws) + end
-        at = len(opening)
-        for place, raw in zip(frames.places_of(7, body, raws), raws, strict=True):
-            if raw[:1] == b"{":
-                assert (place.offset, place.size) == (at, len(raw))
-            at += len(raw) + len(separator)
