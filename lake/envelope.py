@@ -19,6 +19,7 @@ import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from lake.addresses import is_email
+from lake.key_counts import key_count, written_key_count
 
 RECORD_TYPES = frozenset(
     {
@@ -255,7 +256,8 @@ def _keys_stand_once(raw: bytes, envelope: Envelope) -> bool:
 
     What was sent without white space is as long as that; a repeated key would make it longer, and nothing but a number
     (of ``_pii``) can be written shorter than it is there. Else both must hold as many ``":``: every key is followed by its
-    colon at once when no quote is followed by white space, and strings are the same in both when none is escaped.
+    colon at once when no quote is followed by white space, and strings are the same in both when none is escaped. Where
+    that is not so, the keys are counted without the strings.
     """
     written = bytearray(len(raw))
     _encode_into(envelope, written)
@@ -263,16 +265,17 @@ def _keys_stand_once(raw: bytes, envelope: Envelope) -> bool:
         return True
     data = bytes(envelope.data)
     end = len(raw) - 1
-    if raw[end - len(data) : end] == data:
+    if is_last := raw[end - len(data) : end] == data:
         head = raw[: end - len(data)]
     else:
         before, _, after = raw.partition(data)
         head = before + after
-    if b"\\" in head or b'" ' in head:
-        return False
-    # Mostly there are none, which is known sooner by the one byte.
-    if (b"\n" in head and b'"\n' in head) or (b"\r" in head and b'"\r' in head) or (b"\t" in head and b'"\t' in head):
-        return False
+    # Mostly there is none, which is known sooner by the one byte.
+    if b"\\" in head or b'" ' in head or any(space in head and b'"' + space in head for space in (b"\n", b"\r", b"\t")):
+        sent = head if is_last else raw
+        return key_count(sent) == written_key_count(
+            bytes(written[: len(written) - 1 - len(data)] if is_last else written)
+        )
     # Of the data, which comes last, both hold the same.
     return head.count(b'":') == written.count(b'":', 0, len(written) - 1 - len(data))
 

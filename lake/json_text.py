@@ -22,6 +22,8 @@ _SIMPLE = rb"%b|%b|\[[^\[\]{}\"]*+\]|\{(?:[^\[\]{}\"]++|%b)*+\}" % (ANY_STRING, 
 _VALUE = re.compile(_SIMPLE, re.DOTALL)
 _MEMBER = re.compile(rb"[{, \t\n\r]*+(%b)%b:%b(%b)?+" % (ANY_STRING, SPACE, SPACE, _SIMPLE), re.DOTALL)
 _ELEMENT = re.compile(rb"[, \t\n\r]*+(?:(%b)|(?=[\[{]))" % _SIMPLE, re.DOTALL)
+# Python turns no longer texts into integers (sys.get_int_max_str_digits).
+MAX_DIGITS = 4300
 # Digits of an exponent that no count of digits in a body makes up for.
 _LONGEST_POWER = 12
 
@@ -34,6 +36,8 @@ _STRINGS = re.compile(ANY_STRING, re.DOTALL)
 _NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
 # As signed bytes: 1 and -1.
 _STEP = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+
+_RUNS = re.compile(rb"(\x01*+)(\xff*+)")
 
 _decode = msgspec.json.Decoder(msgspec.Raw).decode
 _TRAILING = re.compile(r"trailing characters \(byte ([0-9]+)\)")
@@ -76,6 +80,19 @@ class JsonText:
         end = self._ends[at] = _skip_deep(self.raw, at)
         return end
 
+    def is_deep(self, start: int, end: int) -> bool:
+        """Whether the value from ``start`` to ``end`` nests deeper than decoders go."""
+        if start in self._ends:
+            return True
+        slice = self._plain[start:end]
+        try:
+            _decode(slice)
+        except RecursionError:
+            return True
+        except msgspec.MsgspecError:
+            pass
+        return False
+
     def members(self, at: int) -> Iterator[tuple[bytes, int, int]]:
         """Of the object at ``at``: each member's key (its slice, quotes included) and where its value begins and ends."""
         raw = self.raw
@@ -105,6 +122,9 @@ def _brackets(count: int) -> re.Pattern[bytes]:
 
 def _past_brackets(raw: bytes, at: int, count: int) -> int:
     """The end of so many brackets outside of strings, counted in powers of two."""
+    # Often they stand side by side.
+    if not raw[at : at + count].translate(None, b"[]{}"):
+        return at + count
     while count:
         step = min(1 << (count.bit_length() - 1), 4096)
         found = _brackets(step).match(raw, at)
@@ -122,14 +142,28 @@ def _skip_deep(raw: bytes, at: int) -> int:
         content = _STRINGS.sub(b"", content) if b'"' in content else content
         brackets = content.translate(_STEP, _NO_BRACKETS)
         closing = brackets.count(b"\xff")
-        if closing >= depth:
-            depths = list(accumulate(array("b", brackets), initial=depth))[1:]
-            if 0 in depths:
-                return _past_brackets(raw, at, depths.index(0) + 1)
+        if closing >= depth and (closed := _closed_after(brackets, depth)):
+            return _past_brackets(raw, at, closed)
         depth += len(brackets) - 2 * closing
         at = found.end()
         count += 1
     raise ValueError("the text is not JSON")
+
+
+def _closed_after(steps: bytes, depth: int) -> int:
+    """The number of steps after which the depth is 0; 0 where it is never. ``steps``: 1 and -1, as signed bytes."""
+    if steps.count(b"\xff\x01") * 16 > len(steps):
+        depths = list(accumulate(array("b", steps), initial=depth))[1:]
+        return depths.index(0) + 1 if 0 in depths else 0
+    # Long runs are counted as a whole.
+    at = 0
+    for opened, closed in _RUNS.findall(steps):
+        depth += len(opened)
+        if len(closed) >= depth:
+            return at + len(opened) + depth
+        depth -= len(closed)
+        at += len(opened) + len(closed)
+    return 0
 
 
 def decode_string(slice: bytes) -> str:
@@ -137,17 +171,18 @@ def decode_string(slice: bytes) -> str:
     return str(json.loads(slice)) if b"\\" in slice else slice[1:-1].decode()
 
 
-def integer(number: bytes, max_digits: int) -> int | None:
-    """The value of a JSON number that is an integer, however it is written (``5.0``, ``50e-1``); None for another one.
+def integer(number: bytes, max_digits: int) -> bytes | None:
+    """The digits of a JSON number that is an integer, however it is written (``5.0``, ``50e-1``); None for another one.
 
-    Raises OverflowError for one of more digits than ``max_digits``.
+    Not its value: Python's time to make that grows with the square of the digits. Raises OverflowError for one of more
+    digits than ``max_digits``.
     """
     mantissa, _, exponent = number.lower().partition(b"e")
     whole, _, fraction = mantissa.lstrip(b"-").partition(b".")
     digits = (whole + fraction).lstrip(b"0")
     significant = digits.rstrip(b"0")
     if not significant:
-        return 0
+        return b"0"
     power = exponent.lstrip(b"+-").lstrip(b"0") or b"0"
     if len(power) > _LONGEST_POWER:
         if exponent[:1] == b"-":
@@ -158,8 +193,7 @@ def integer(number: bytes, max_digits: int) -> int | None:
         return None
     if len(significant) + zeros > max_digits:
         raise OverflowError
-    value = int(significant + b"0" * zeros)
-    return -value if number[:1] == b"-" else value
+    return (b"-" if number[:1] == b"-" else b"") + significant + b"0" * zeros
 
 
 def has_lone_surrogate(text: str) -> bool:

@@ -30,3 +30,14 @@ def opening(node: Any) -> bytes:
     if isinstance(node, bool):
         return b"t" if node else b"f"
     return _OPENINGS[type(node)]
+
+
+def text(node: Any) -> bytes:
+    """The JSON text of a tree without lone surrogates."""
+    if isinstance(node, Number):
+        return node.encode()
+    if isinstance(node, tuple):
+        return b"{%b}" % b",".join([b"%b:%b" % (text(key), text(member)) for key, member in node])
+    if isinstance(node, list):
+        return b"[%b]" % b",".join(map(text, node))
+    return json.dumps(node, ensure_ascii=False).encode()

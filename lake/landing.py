@@ -59,32 +59,46 @@ class Verdict:
         return found[:limit]
 
 
-def examine(raws: Sequence[bytes], lookup: Lookup, *, are_json: bool = False) -> Verdict:
+class TooManyAttachments(Exception):
+    """The records hold more attachments than the caller takes."""
+
+
+def examine(
+    raws: Sequence[bytes], lookup: Lookup, *, are_json: bool = False, max_attachments: int | None = None
+) -> Verdict:
     """Check every record: its schema, then (where that holds) the product and projects that it names.
 
-    ``are_json``: whether it is proven already that each is JSON.
+    ``are_json``: whether it is proven already that each is JSON. Raises TooManyAttachments as soon as that is known.
     """
     verdict = Verdict(record_count=len(raws))
     valid: list[tuple[int, Envelope]] = []
     # By index, of the records whose schema does not hold.
     told: dict[int, str | None] = {}
-    for index, envelope in enumerate(decode_quickly(raws)):
+    quickly = decode_quickly(raws)
+    verdict.attachment_count = sum(
+        map(len, [found for one in quickly if one is not None and (found := one.attachments)])
+    )
+    for index, envelope in enumerate(quickly):
+        if max_attachments is not None and verdict.attachment_count > max_attachments:
+            raise TooManyAttachments
         if envelope is not None:
             valid.append((index, envelope))
             continue
         explained = explain(raws[index], is_json=are_json)
         if explained.envelope is not None:
             valid.append((index, explained.envelope))
+            verdict.attachment_count += len(explained.envelope.attachment_list)
             continue
         verdict.rejected.append(Rejected(index, raws[index], explained.errors))
         verdict.attachment_count += explained.attachment_count
         told[index] = explained.type
+    if max_attachments is not None and verdict.attachment_count > max_attachments:
+        raise TooManyAttachments
     envelopes = [envelope for _, envelope in valid]
     types = {envelope.type for envelope in envelopes}
     products = {envelope.product_id for envelope in envelopes}
     projects = set(chain.from_iterable([envelope.project_ids or () for envelope in envelopes]))
     projects.update({one for envelope in envelopes if isinstance(one := envelope.project_id, str)})
-    verdict.attachment_count += sum(map(len, [found for envelope in envelopes if (found := envelope.attachments)]))
     verdict.is_mixed = len(products) > 1 or len({type.lower() for type in types}) > 1
     if valid:
         _sort_out(verdict, valid, raws, lookup(products, projects), products, projects)

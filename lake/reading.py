@@ -13,8 +13,7 @@ from msgspec import UNSET, Raw, UnsetType, inspect
 
 from lake import json_syntax, json_text
 from lake.envelope import Envelope
-from lake.envelope_errors import MAX_DIGITS
-from lake.json_text import JsonText, one_line
+from lake.json_text import MAX_DIGITS, JsonText, one_line
 from lake.normalization import DEFAULT_NATURE, NormalizedRecord, normalize
 
 _REFUSALS = (msgspec.MsgspecError, RecursionError, UnicodeError)
@@ -141,10 +140,9 @@ def _integer(number: bytes) -> bytes:
     if number[:1] not in b"-0123456789":
         return number
     try:
-        value = json_text.integer(number, MAX_DIGITS)
+        return json_text.integer(number, MAX_DIGITS) or number
     except OverflowError:
         return number
-    return number if value is None else b"%d" % value
 
 
 def _member_by_member(sent: bytes) -> StoredRecord:

@@ -19,7 +19,7 @@ from ingest.admission.bodies import Body
 from ingest.clients.catalog import lookup_in
 from ingest.clients.credentials import Credentials
 from ingest.refusals import Refusal
-from lake.landing import Verdict, examine
+from lake.landing import TooManyAttachments, Verdict, examine
 
 MAX_ATTACHMENTS = 1000
 
@@ -88,9 +88,11 @@ def examine_body(body: Body, credentials: Credentials) -> Verdict:
     """Split and check a body, with the limits of a batch. Raises the refusals in the contract's precedence."""
     split = parsers.split(body.content, body.media_type)
     lookup = lookup_in(credentials.workspace_id, credentials.catalog)
-    verdict = examine(split.raws, lookup, are_json=split.are_json)
-    if verdict.attachment_count > MAX_ATTACHMENTS:
-        raise Refusal(400, "TOO_MANY_ATTACHMENTS", "The batch holds more than 1,000 attachments: send smaller batches.")
+    try:
+        verdict = examine(split.raws, lookup, are_json=split.are_json, max_attachments=MAX_ATTACHMENTS)
+    except TooManyAttachments:
+        message = "The batch holds more than 1,000 attachments: send smaller batches."
+        raise Refusal(400, "TOO_MANY_ATTACHMENTS", message) from None
     if verdict.is_mixed:
         raise Refusal(400, "MIXED_BATCH", "All records of a batch must share one _type and one _product_id.")
     return verdict

@@ -1,0 +1,42 @@
+"""Proof by native decoders that a part of a record breaks no rule, so that the walk need not go through it."""
+
+from functools import cache
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Raw, inspect
+
+from lake.envelope import DetectedEntity
+from lake.key_counts import key_count, written_key_count
+
+_REFUSALS = (msgspec.MsgspecError, RecursionError)
+_decode_entities = msgspec.json.Decoder(list[DetectedEntity]).decode
+_decode_entries = msgspec.json.Decoder(list[Raw]).decode
+_encode = msgspec.json.Encoder().encode
+
+
+@cache
+def _strings_decoder(max_length: int | None) -> msgspec.json.Decoder[list[str]]:
+    return msgspec.json.Decoder(list[Annotated[str, Meta(max_length=max_length)]])
+
+
+def entry_count(entries: bytes) -> int:
+    """The entries of an array of small values."""
+    return len(_decode_entries(entries.replace(b"\\ud", b"\\u0").replace(b"\\uD", b"\\u0")))
+
+
+def sound_entries(entries: bytes, type: inspect.Type) -> int | None:
+    """The entries of an array in which no rule is broken; None when that is not proven.
+
+    For what an array may hold without limit: strings, and detected entities.
+    """
+    try:
+        if isinstance(type, inspect.StrType):
+            return len(_strings_decoder(type.max_length).decode(entries))
+        if isinstance(type, inspect.StructType) and type.cls is DetectedEntity:
+            found = _decode_entities(entries)
+            # As many keys: none is repeated.
+            return len(found) if key_count(entries) == written_key_count(_encode(found)) else None
+    except _REFUSALS:
+        pass
+    return None

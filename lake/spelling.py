@@ -1,0 +1,26 @@
+"""Integers in the one spelling that decoders take: ``5`` for ``5.0`` and ``50e-1``, which JSON Schema calls integers too."""
+
+from typing import Any
+
+from msgspec import inspect
+
+from lake import json_text, json_tree, walk_nodes
+from lake.json_text import MAX_DIGITS
+from lake.walk_nodes import Place
+from lake.walk_rules import struct_rules
+
+
+def spelled(node: Any, type: inspect.Type) -> bytes:
+    """A value in which the walk found nothing wrong, as JSON."""
+    match type:
+        case inspect.StructType(cls=kind):
+            fields = struct_rules(kind).fields
+            members = walk_nodes.members(node)
+            return b"{%b}" % b",".join(
+                [b"%b:%b" % (json_tree.text(key), spelled(member, fields[key].type)) for key, member in members]
+            )
+        case inspect.ListType(item_type=item):
+            return b"[%b]" % b",".join([spelled(entry, item) for entry in walk_nodes.entries(node)])
+        case inspect.IntType():
+            return json_text.integer(node.encode(), MAX_DIGITS) or b"0"
+    return node.slice if isinstance(node, Place) else json_tree.text(node)

@@ -1,0 +1,246 @@
+"""The walk over a record, by the types that the fast decoder checks too: it finds every broken rule.
+
+One error per JSON pointer (the first rule broken there), at most MAX_ERRORS. No pointer is made for a value that its rule's
+test sees to be sound.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from lake import error_texts, json_text, json_tree, native_proofs, walk_nodes
+from lake.envelope import MAX_ERRORS, VALIDATION_ERROR, FieldError
+from lake.error_texts import place
+from lake.json_text import MAX_DIGITS
+from lake.walk_nodes import Place, opening
+from lake.walk_rules import FORMATS, Rule, format_of, struct_rules
+
+MAX_MESSAGE = 2048
+# Longer arrays are not counted to their end.
+LONGEST_COUNT = 10_000
+
+# Looks at members of an object all at once, given the keys before them.
+GroupTest = Callable[[tuple[tuple[str, Any], ...], set[str]], bool]
+
+_PLAIN_INTEGER = re.compile(r"-?[0-9]+")
+
+
+@dataclass(slots=True)
+class Walk:
+    """One pass over an object.
+
+    ``errors``: by their whole pointer, which is shown with long names cut. ``has_odd_integers``: whether an integer is not
+    written as decoders take it, such as ``5.0``.
+    """
+
+    errors: dict[str, FieldError] = field(default_factory=dict)
+    has_odd_integers: bool = False
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further error is noted."""
+        return len(self.errors) >= MAX_ERRORS
+
+    def fail(self, pointer: str, path: str, rule: str) -> None:
+        """Note an error, the first one of a pointer only."""
+        if pointer not in self.errors and len(self.errors) < MAX_ERRORS:
+            message = f"{path}: {rule}" if path else rule
+            self.errors[pointer] = FieldError(VALIDATION_ERROR, error_texts.shown(pointer), message[:MAX_MESSAGE])
+
+    def struct(self, node: Any, kind: type[msgspec.Struct], pointer: str = "", path: str = "") -> None:
+        """An object with named fields."""
+        struct = struct_rules(kind)
+        fields = struct.fields
+        present: set[str] = set()
+        for key, member in self._once(node, pointer, path, present):
+            rule = fields.get(key)
+            if rule is None:
+                wrong = "is no field of the envelope" if struct.is_envelope else "is no field here"
+                self.fail(*place(key, pointer, path), wrong)
+            elif not rule.is_sound(member):
+                self.value(member, rule, f"{pointer}/{key}", f"{path}.{key}" if path else key)
+        for key in struct.required:
+            if key not in present:
+                self.fail(f"{pointer}/{key}", f"{path}.{key}" if path else key, "is required")
+        if struct.is_envelope and not present & {"_project_ids", "_project_id"}:
+            self.fail("/_project_ids", "_project_ids", "one of _project_ids and _project_id is required")
+
+    def _once(
+        self, node: Any, pointer: str, path: str, seen: set[str], is_sound: GroupTest | None = None
+    ) -> Iterator[tuple[str, Any]]:
+        """An object's members, without repeated and unsayable keys, which are errors.
+
+        ``seen``: filled with the keys. ``is_sound``: tells of a group of members that they need no look, given ``seen``.
+        """
+        repeated: set[str] = set()
+        errors = self.errors
+        for group in walk_nodes.member_groups(node):
+            if is_sound is not None and is_sound(group, seen):
+                continue
+            for key, member in group:
+                if key in seen:
+                    if key not in repeated:
+                        repeated.add(key)
+                        self.fail(*place(key, pointer, path), "is given more than once")
+                elif len(errors) >= MAX_ERRORS:
+                    return
+                elif not key.isascii() and json_text.has_lone_surrogate(key):
+                    self.fail(*place(key, pointer, path), "the name holds a lone surrogate")
+                else:
+                    seen.add(key)
+                    yield key, member
+
+    def value(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
+        """Check one value against its type."""
+        if len(self.errors) < MAX_ERRORS:
+            _CHECKS[rule.type.__class__](self, node, rule, pointer, path)
+
+    def _is(self, wanted: bytes, what: str, node: Any, pointer: str, path: str) -> bool:
+        found = opening(node)
+        if found == wanted:
+            return True
+        self.fail(pointer, path, f"must be {what}, not {error_texts.kind(found)}")
+        return False
+
+    def _object(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
+        assert isinstance(rule.type, inspect.StructType)
+        if self._is(b"{", "an object", node, pointer, path):
+            self.struct(node, rule.type.cls, pointer, path)
+
+    def _raw(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
+        self._is(b"{", "an object", node, pointer, path)
+
+    def _boolean(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
+        if (found := opening(node)) not in (b"t", b"f"):
+            self.fail(pointer, path, f"must be true or false, not {error_texts.kind(found)}")
+
+    def _mapping(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
+        """An object with any keys and strings as values."""
+        assert isinstance(rule.type, inspect.DictType) and rule.inner is not None
+        if not self._is(b"{", "an object", node, pointer, path):
+            return
+        if rule.type.min_length and next(iter(walk_nodes.members(node)), None) is None:
+            self.fail(pointer, path, f"must have at least {rule.type.min_length} entry")
+        is_sound = rule.inner.is_sound
+        for key, member in self._once(node, pointer, path, set(), _are_sound_strings):
+            if not is_sound(member):
+                self.value(member, rule.inner, *place(key, pointer, path))
+
+    def _array(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
+        assert isinstance(rule.type, inspect.ListType) and rule.inner is not None
+        if not self._is(b"[", "an array", node, pointer, path):
+            return
+        low, high = rule.type.min_length, rule.type.max_length
+        if low is not None or high is not None:
+            counted = walk_nodes.count(node, LONGEST_COUNT)
+            if low is not None and counted < low:
+                self.fail(pointer, path, f"must have at least {low} entry")
+            if high is not None and counted > high:
+                shown = f"{counted:,}" + (" or more" if counted == LONGEST_COUNT else "")
+                self.fail(pointer, path, f"must have at most {high:,} entries, not {shown}")
+                return
+        is_sound = rule.inner.is_sound
+        for index, entry in _doubtful(node, rule.inner.type):
+            if not is_sound(entry):
+                self.value(entry, rule.inner, f"{pointer}/{index}", f"{path}[{index}]")
+                if self.is_full:
+                    return
+
+    def _string(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
+        """A string: sayable, of a fixed list, within its length."""
+        if not self._is(b'"', "a string", node, pointer, path):
+            return
+        type = rule.type
+        if json_text.has_lone_surrogate(node):
+            self.fail(pointer, path, "holds a lone surrogate (half of a UTF-16 pair)")
+        elif isinstance(type, inspect.LiteralType):
+            if node not in type.values:
+                self.fail(pointer, path, f"must be {error_texts.one_of(tuple(type.values))}")
+        elif isinstance(type, inspect.StrType) and type.max_length is not None and len(node) > type.max_length:
+            self.fail(pointer, path, f"must have at most {type.max_length:,} characters, not {len(node):,}")
+
+    def _format(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
+        """A string of a form that the types cannot say."""
+        assert isinstance(rule.type, inspect.Metadata) and rule.inner is not None
+        self._string(node, rule.inner, pointer, path)
+        if pointer in self.errors or node.__class__ is not str:
+            return
+        holds, wrong = FORMATS[format_of(rule.type)]
+        if not holds(node):
+            self.fail(pointer, path, wrong)
+
+    def _number(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
+        """A number within its bounds; an integer may be written with a fraction of zeros or an exponent."""
+        type = rule.type
+        assert isinstance(type, inspect.IntType | inspect.FloatType)
+        if (found := opening(node)) not in b"-0123456789":
+            self.fail(pointer, path, f"must be {error_texts.number_name(type)}, not {error_texts.kind(found)}")
+            return
+        value = self._whole(node, pointer, path) if isinstance(type, inspect.IntType) else float(node)
+        if value is None:
+            return
+        if type.ge is not None and value < type.ge:
+            self.fail(pointer, path, f"must be at least {type.ge:g}")
+        elif type.le is not None and value > type.le:
+            self.fail(pointer, path, f"must be at most {type.le:g}")
+
+    def _whole(self, node: str, pointer: str, path: str) -> float | None:
+        """An integer's value (an infinite one for many digits); None where it is none, which is an error."""
+        try:
+            digits = json_text.integer(node.encode(), MAX_DIGITS)
+        except OverflowError:
+            self.fail(pointer, path, f"must have at most {MAX_DIGITS:,} digits")
+            return None
+        if digits is None:
+            self.fail(pointer, path, "must be an integer")
+            return None
+        if not _PLAIN_INTEGER.fullmatch(node):
+            self.has_odd_integers = True
+        return float(digits)
+
+
+_CHECKS: dict[type, Callable[[Walk, Any, Rule, str, str], None]] = {
+    inspect.StrType: Walk._string,
+    inspect.LiteralType: Walk._string,
+    inspect.Metadata: Walk._format,
+    inspect.StructType: Walk._object,
+    inspect.DictType: Walk._mapping,
+    inspect.ListType: Walk._array,
+    inspect.RawType: Walk._raw,
+    inspect.BoolType: Walk._boolean,
+    inspect.IntType: Walk._number,
+    inspect.FloatType: Walk._number,
+}
+
+
+def _are_sound_strings(group: tuple[tuple[str, Any], ...], seen: set[str]) -> bool:
+    """Whether members are strings with nothing wrong and under new keys, which are added to those seen. Native code."""
+    found = dict(group)
+    if len(found) != len(group) or set(map(type, found.values())) != {str} or not seen.isdisjoint(found):
+        return False
+    if not ("".join(found).isascii() and "".join(found.values()).isascii()):
+        return False
+    seen.update(found)
+    return True
+
+
+def _doubtful(node: Any, type: inspect.Type) -> Iterator[tuple[int, Any]]:
+    """The entries of an array that are not proven to be sound by decoders, with their indexes."""
+    if not isinstance(node, Place):
+        yield from enumerate(node)
+        return
+    index = 0
+    for group in node.groups():
+        if not isinstance(group, bytes):
+            yield index, group
+            index += 1
+        elif (proven := native_proofs.sound_entries(group, type)) is not None:
+            index += proven
+        else:
+            entries = json_tree.tree(group)
+            yield from enumerate(entries, index)
+            index += len(entries)

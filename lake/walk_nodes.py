@@ -1,0 +1,157 @@
+"""What the walk over a record goes through: trees of short values (`lake.json_tree`), and places of long or deep ones.
+
+The members and entries of a place come as trees, made by native code for up to GROUP of them at once. Only what is too
+long or too deep for a tree is a place again. So a value costs no search of its own in the text, and no step holds the
+interpreter for long or takes much memory, however large the record is.
+"""
+
+import re
+from collections.abc import Iterator
+from itertools import chain, islice
+from typing import Any
+
+from lake import json_text, json_tree, native_proofs
+from lake.json_syntax import ANY_STRING, SCALAR, SPACE
+from lake.json_text import JsonText
+
+# Longer values are gone through by their places.
+SHORT_BYTES = 256 * 1024
+GROUP = 1000
+
+# A value that ends soon and nests little.
+_SMALL = rb"(?:%b|%b|\[[^\[\]{}\"]{0,256}+\]|\{(?:[^\[\]{}\"]{1,256}+|%b){0,32}+\})" % (ANY_STRING, SCALAR, ANY_STRING)
+_NEXT = rb"(?:%b,|(?=%b[\]}]))" % (SPACE, SPACE)
+_MEMBERS = re.compile(rb"(?:%b%b%b:%b%b%b){1,%d}+" % (SPACE, ANY_STRING, SPACE, SPACE, _SMALL, _NEXT, GROUP), re.DOTALL)
+_KEY = re.compile(rb"%b(%b)%b:%b" % (SPACE, ANY_STRING, SPACE, SPACE), re.DOTALL)
+_ENTRIES = re.compile(rb"(?:%b%b%b){1,%d}+" % (SPACE, _SMALL, _NEXT, GROUP), re.DOTALL)
+_ENTRY = re.compile(rb"%b(?=[^\]\s])" % SPACE)
+_AFTER = re.compile(rb"%b,?" % SPACE)
+
+
+class Place:
+    """A value of a text that is JSON, from ``start`` to ``end`` (bytes)."""
+
+    __slots__ = ("end", "start", "text")
+
+    def __init__(self, text: JsonText, start: int, end: int) -> None:
+        self.text, self.start, self.end = text, start, end
+
+    @property
+    def opening(self) -> bytes:
+        """The first byte of the value."""
+        return self.text.raw[self.start : self.start + 1]
+
+    @property
+    def slice(self) -> bytes:
+        """The value's text."""
+        return self.text.raw[self.start : self.end]
+
+    def member_groups(self) -> Iterator[tuple[tuple[str, Any], ...]]:
+        """Of an object: its members' keys and values; those that are small as trees of up to GROUP of them."""
+        raw, at = self.text.raw, self.start + 1
+        while True:
+            if found := _MEMBERS.match(raw, at):
+                at = found.end()
+                yield json_tree.tree(b"{%b}" % found[0].rstrip(b", \t\r\n"))
+            elif found := _KEY.match(raw, at):
+                node, at = self._value(found.end())
+                yield ((json_text.decode_string(found[1]), node),)
+            else:
+                return
+
+    def groups(self) -> Iterator[bytes | Any]:
+        """Of an array: its entries; those that are small as bytes of an array of up to GROUP of them."""
+        raw, at = self.text.raw, self.start + 1
+        while True:
+            if found := _ENTRIES.match(raw, at):
+                at = found.end()
+                yield b"[%b]" % found[0].rstrip(b", \t\r\n")
+            elif found := _ENTRY.match(raw, at):
+                node, at = self._value(found.end())
+                yield node
+            else:
+                return
+
+    def _value(self, start: int) -> tuple[Any, int]:
+        """The value that begins at ``start``, and where what follows it begins."""
+        end = self.text.skip(start)
+        after = _AFTER.match(self.text.raw, end)
+        assert after is not None
+        return node_of(self.text, start, end), after.end()
+
+
+def node_of(text: JsonText, start: int, end: int) -> Any:
+    """A value's tree, or its place where it is too long or too deep."""
+    is_container = text.raw[start] in b"[{"
+    if is_container and (end - start > SHORT_BYTES or text.is_deep(start, end)):
+        return Place(text, start, end)
+    return json_tree.tree(text.raw[start:end])
+
+
+def opening(node: Any) -> bytes:
+    """The first byte of a value."""
+    if node.__class__ is str:
+        return b'"'
+    return node.opening if node.__class__ is Place else json_tree.opening(node)
+
+
+def member_groups(node: Any) -> Iterator[tuple[tuple[str, Any], ...]]:
+    """An object's members, in groups."""
+    return node.member_groups() if node.__class__ is Place else iter((node,))
+
+
+def members(node: Any) -> Iterator[tuple[str, Any]]:
+    """An object's members."""
+    return chain.from_iterable(member_groups(node))
+
+
+def entries(node: Any) -> Iterator[Any]:
+    """An array's entries."""
+    if node.__class__ is not Place:
+        yield from node
+        return
+    for group in node.groups():
+        if isinstance(group, bytes):
+            yield from json_tree.tree(group)
+        else:
+            yield group
+
+
+def count(node: Any, limit: int) -> int:
+    """The entries of an array, counted no further than the limit."""
+    if node.__class__ is not Place:
+        return min(len(node), limit)
+    counted = 0
+    for group in node.groups():
+        counted += native_proofs.entry_count(group) if isinstance(group, bytes) else 1
+        if counted >= limit:
+            return limit
+    return counted
+
+
+def shortened(node: Any) -> Any:
+    """An object's tree where it has few members, even if some of them are places."""
+    if node.__class__ is not Place:
+        return node
+    few = tuple(islice(members(node), GROUP + 1))
+    return few if len(few) <= GROUP else node
+
+
+def last_member(text: JsonText, name: str) -> tuple[int, int] | None:
+    """Where the value of an object's last member of a name begins and ends."""
+    raw, at, last = text.raw, 1, None
+    quoted = json_tree.text(name)
+    while True:
+        group = _MEMBERS.match(raw, at)
+        if group is not None and quoted not in group[0] and b"\\" not in group[0]:
+            at = group.end()
+            continue
+        end = at + 1 if group is None else group.end()
+        for key, start, ends in text.members(at):
+            at = ends
+            if key == quoted or (b"\\" in key and json_text.decode_string(key) == name):
+                last = start, at
+            if at >= end:
+                break
+        else:
+            return last

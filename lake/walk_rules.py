@@ -1,0 +1,107 @@
+"""The rules of the envelope's types, each with a test that sees at once that a value breaks none.
+
+A record may hold half a million values, and nearly all of them are sound. The walk (`lake.walk`) goes through the others.
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import msgspec
+from msgspec import inspect
+
+from lake.addresses import is_email
+from lake.envelope import RECORD_TYPES, Envelope, is_instant, is_record_type, is_uri
+from lake.json_tree import Number
+
+FORMATS: dict[str, tuple[Callable[[str], bool], str]] = {
+    "record-type": (is_record_type, f"must be one of {', '.join(sorted(RECORD_TYPES))}"),
+    "instant": (is_instant, "must be a real instant in UTC such as 2026-01-31T12:00:00Z, with at most 3 decimals"),
+    "email": (is_email, "must be an e-mail address"),
+    "uri": (is_uri, "must be an absolute URI"),
+}
+
+
+def _never(node: Any) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A type, and a test that only sound values of it pass; what fails may be sound all the same.
+
+    ``inner``: of an array's entries or a mapping's values, or the type below a format.
+    """
+
+    type: inspect.Type
+    is_sound: Callable[[Any], bool] = _never
+    inner: "Rule | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class StructRules:
+    """An object's fields by their names."""
+
+    fields: dict[str, Rule]
+    required: tuple[str, ...]
+    is_envelope: bool
+
+    def is_sound(self, node: Any) -> bool:
+        """Whether a tree is such an object, with nothing wrong."""
+        if node.__class__ is not tuple:
+            return False
+        found = dict(node)
+        if len(found) != len(node):
+            return False
+        for key in self.required:
+            if key not in found:
+                return False
+        fields = self.fields
+        for key, member in node:
+            rule = fields.get(key)
+            if rule is None or not rule.is_sound(member):
+                return False
+        return True
+
+
+@cache
+def struct_rules(kind: type[msgspec.Struct]) -> StructRules:
+    """The rules of a struct type."""
+    described = inspect.type_info(kind)
+    assert isinstance(described, inspect.StructType)
+    return StructRules(
+        {one.encode_name: rule_of(one.type) for one in described.fields},
+        tuple(one.encode_name for one in described.fields if one.required),
+        kind is Envelope,
+    )
+
+
+def rule_of(type: inspect.Type) -> Rule:
+    """The rule of a type, with its test."""
+    match type:
+        case inspect.StrType(max_length=max_length):
+            longest = sys.maxsize if max_length is None else max_length
+            return Rule(type, lambda node: node.__class__ is str and len(node) <= longest and node.isascii())
+        case inspect.LiteralType():
+            values = frozenset(type.values)
+            return Rule(type, lambda node: node.__class__ is str and node in values)
+        case inspect.Metadata():
+            inner = rule_of(type.type)
+            is_sound, holds = inner.is_sound, FORMATS[format_of(type)][0]
+            return Rule(type, lambda node: is_sound(node) and holds(node), inner)
+        case inspect.StructType():
+            return Rule(type, struct_rules(type.cls).is_sound)
+        case inspect.FloatType(ge=low, le=high) if low is not None and high is not None:
+            return Rule(type, lambda node: node.__class__ is Number and low <= float(node) <= high)
+        case inspect.ListType():
+            return Rule(type, inner=rule_of(type.item_type))
+        case inspect.DictType():
+            return Rule(type, inner=rule_of(type.value_type))
+    return Rule(type)
+
+
+def format_of(type: inspect.Metadata) -> str:
+    """The name of the form that a string must have."""
+    return str((type.extra_json_schema or {})["format"])

@@ -1,0 +1,215 @@
+"""The walk over a record finds what a plain one finds, and goes through hostile records in groups."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lake import envelope_errors, json_tree, landing, walk_nodes
+from lake.envelope import MAX_ERRORS, Catalog, Envelope, check_known, decode_quickly
+from lake.envelope_errors import explain
+from lake.walk import Walk
+from tests.lake.plain_walk import plainly
+
+HEAD = (
+    '"_type":"message","_schema_version":"1.0.0","_event_at":"2026-01-31T12:00:00Z","_vendor_ids":{"x":"1"},'
+    '"_product_id":"p","_project_ids":["a"]'
+)
+SCALARS = st.sampled_from(
+    ['1', '5.0', '50e-1', '-0', '0.5', '2', '-1', '"a@b.c"', '"x"', '"internal"', '"file"', '"\\ud800"', '"\\u00e9"', "true",
+     "null", "{}", "[]", '[{"a":1}]', '"http://a/b"', f'"{"l" * 600}"', "9" * 5000]
+)  # fmt: skip
+NAMES = st.sampled_from(
+    [
+        "id",
+        "role",
+        "email",
+        "type",
+        "size",
+        "vendor_url",
+        "value",
+        "confidence",
+        "\\u0069d",
+        "x/y~z",
+        "\\ud83d",
+        "é" * 140,
+    ]
+)
+OBJECTS = st.lists(st.tuples(NAMES, SCALARS), max_size=6).map(
+    lambda members: "{" + ",".join(f'"{key}":{value}' for key, value in members) + "}"
+)
+ARRAYS = st.lists(SCALARS | OBJECTS, max_size=60).map(lambda entries: "[" + " , ".join(entries) + "]")
+FIELDS = st.sampled_from(
+    [
+        "_participants",
+        "_attachments",
+        "_tags",
+        "_pii",
+        "_vendor_ids",
+        "_type",
+        "data",
+        "d\\u0061ta",
+        "_project_id",
+        "other",
+    ]
+)
+VALUES = SCALARS | OBJECTS | ARRAYS | ARRAYS.map(lambda entries: f'{{"detected_entities":{entries}}}')
+DEEP = st.sampled_from([400, 1100]).flatmap(
+    lambda depth: st.sampled_from(["[" * depth + "]" * depth, '[{"a":' * depth + "1" + "}]" * depth])
+)
+MAPPINGS = st.lists(st.tuples(NAMES, SCALARS | DEEP), max_size=12).map(
+    lambda members: "{" + ", ".join(f'"{key}" :{value}' for key, value in members) + "}"
+)
+VALUES = VALUES | DEEP | MAPPINGS
+DATA = ["{}", '{"a":"\\ud800"}', "[]", '{"other":1}', '{"a":' + "[" * 1100 + "]" * 1100 + "}"]
+
+
+@given(st.lists(st.tuples(FIELDS, VALUES), max_size=5), st.sampled_from(DATA), st.booleans(), st.booleans())
+@settings(max_examples=400, deadline=None)
+def test_errors_equal_those_of_the_plain_walk(
+    members: list[tuple[str, str]], data: str, is_data_first: bool, by_places: bool
+) -> None:
+    given_fields = [HEAD, *(f'"{key}" : {value}' for key, value in members)]
+    ordered = [f'"data":{data}', *given_fields] if is_data_first else [*given_fields, f'"data":{data}']
+    raw = ("{" + ",\n".join(ordered) + "}").encode()
+    expected = plainly(raw)
+    with pytest.MonkeyPatch.context() as patch:
+        if by_places:
+            patch.setattr(walk_nodes, "SHORT_BYTES", 0)
+        found = explain(raw)
+    assert found.errors == expected.errors
+    if expected.errors:
+        assert (found.attachment_count, found.type) == (expected.attachment_count, expected.type)
+    else:
+        assert found.envelope is not None
+        assert bytes(found.envelope.data) == data.encode() or '"data"' in str(members)
+
+
+@given(st.lists(st.tuples(NAMES, SCALARS), max_size=8), st.sampled_from([0, 1 << 20]))
+def test_the_quick_way_takes_no_repeated_key(members: list[tuple[str, str]], short: int) -> None:
+    entry = "{" + " , ".join(f'"{key}"\t: {value}' for key, value in members) + "}"
+    raw = (
+        f'{{{HEAD},"_participants":[{entry}],"_pii":{{"detected_entities":[{entry}]}},"data":{{"a":{{"a":1,"a":2}}}}}}'
+    )
+    envelope = decode_quickly([raw.encode()])[0]
+    assert envelope is None or not plainly(raw.encode()).errors
+
+
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Values that the walk looks at one by one."""
+    seen: list[Any] = []
+    plain: Callable[..., None] = Walk.value
+
+    def value(self: Walk, node: Any, *rest: Any) -> None:
+        seen.append(node)
+        plain(self, node, *rest)
+
+    monkeypatch.setattr(Walk, "value", value)
+    return seen
+
+
+@pytest.fixture
+def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the texts of which trees are made."""
+    sizes: list[int] = []
+    plain = json_tree.tree
+
+    def tree(text: bytes) -> Any:
+        sizes.append(len(text))
+        return plain(text)
+
+    monkeypatch.setattr(json_tree, "tree", tree)
+    return sizes
+
+
+def record(old: str, new: str) -> bytes:
+    return f'{{{HEAD},"data":{{}}}}'.replace(old, new).encode()
+
+
+MANY_IDS = ",".join(f'"key number {n}":"v"' for n in range(50_000))
+MANY_ENTITIES = ",".join(['{"type":"a"}'] * 50_000)
+HOSTILE = {
+    "lone surrogate": record('"x":"1"', MANY_IDS + ',"\\ud800":"1"'),
+    "repeated": record('"x":"1"', MANY_IDS + ',"key number 7":"1"'),
+    "deep": record('"x":"1"', MANY_IDS + ',"z":' + "[" * 2000 + "]" * 2000),
+    "entities": record('"data"', f'"_pii":{{"detected_entities":[{MANY_ENTITIES},{{"type":1}}]}},"data"'),
+    "project ids": record('["a"]', json.dumps([f"p{n}" for n in range(50_000)] + [1])),
+}
+
+
+@pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)
+def test_a_long_record_with_one_error_is_gone_through_in_groups(
+    looks: list[Any], groups: list[int], raw: bytes
+) -> None:
+    found = explain(raw)
+    assert found.errors == plainly(raw).errors
+    assert len(found.errors) == 1
+    assert len(looks) < 10
+    assert max(groups) < len(raw) / 20
+    assert len(groups) < 100
+
+
+def test_sound_entries_beside_a_bad_one_are_not_looked_at(looks: list[Any]) -> None:
+    sound = '{"id":"a","role":"internal","email":"a@b.c"}'
+    raw = record('"data"', f'"_participants":[{",".join([sound] * 100)},{{"id":"a","role":"x"}}],"data"')
+    assert [error.pointer for error in explain(raw).errors] == ["/_participants/100/role"]
+    assert len(looks) < 10
+
+
+def test_a_full_record_is_not_gone_through_further(looks: list[Any]) -> None:
+    entries = ",".join(['{"id":"a","role":"x","email":"@","zz":1}'] * 5000)
+    assert len(explain(record('"data"', f'"_participants":[{entries}],"data"')).errors) == MAX_ERRORS
+    assert len(looks) < 2 * MAX_ERRORS
+
+
+def test_a_spaced_or_escaped_record_is_proven_by_decoders() -> None:
+    entry = '{"id" : "\\u0061", "role": "internal", "name":"\\":"}'
+    raw = record('"data"', f'"_participants" : [{entry}], "data"')
+    assert decode_quickly([raw])[0] is not None
+    repeated = record('"data"', f'"_participants" : [{entry[:-1]},"name":"\\":"}}], "data"')
+    assert decode_quickly([repeated])[0] is None
+
+
+def test_a_large_integer_is_spelled_without_its_value_being_made() -> None:
+    raw = record('"data"', '"_attachments":[{"type":"file","size":1e4299},{"type":"file","size":5.0}],"data"')
+    envelope = explain(raw).envelope
+    assert envelope is not None
+    assert [one.size for one in envelope.attachment_list] == [10**4299, 5]
+
+
+def test_a_body_of_too_many_attachments_is_examined_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    explained: list[bytes] = []
+    plain = landing.explain
+
+    def explain(raw: bytes, **given: Any) -> envelope_errors.Explanation:
+        explained.append(raw)
+        return plain(raw, **given)
+
+    monkeypatch.setattr(landing, "explain", explain)
+    entries = ",".join(['{"type":"file","size":5.0}'] * 10)
+    raw = record('"data"', f'"_attachments":[{entries}],"data"')
+    with pytest.raises(landing.TooManyAttachments):
+        landing.examine(
+            [raw] * 1000, lambda products, projects: Catalog(frozenset(), frozenset()), max_attachments=1000
+        )
+    assert len(explained) == 101
+
+
+def test_of_unknown_projects_the_first_100_are_told_where_they_stand_first() -> None:
+    ids = [f"p{n // 2}" for n in range(1000)]
+    listed = ",".join(f'"{one}"' for one in ids)
+    raw = f'{{{HEAD.replace(chr(34) + "a" + chr(34), listed)},"_project_id":"p0","data":{{}}}}'.encode()
+    envelope = decode_quickly([raw])[0]
+    assert isinstance(envelope, Envelope)
+    errors = check_known(envelope, Catalog(frozenset({"p"}), frozenset({"p1"})))
+    assert len(errors) == MAX_ERRORS
+    told = [(error.code, error.pointer, error.message) for error in errors[:2]]
+    rule = "is not known in this workspace"
+    assert told == [
+        ("UNKNOWN_PROJECT", "/_project_ids/0", f"_project_ids[0]: the project 'p0' {rule}"),
+        ("UNKNOWN_PROJECT", "/_project_ids/4", f"_project_ids[4]: the project 'p2' {rule}"),
+    ]
