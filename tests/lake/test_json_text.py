@@ -95,7 +95,7 @@ def test_an_integer_is_read_however_it_is_written(whole: int, zeros: int, power:
     mantissa = f"{whole}.{'0' * zeros}" if zeros else f"{whole}"
     text = f"{mantissa}e{power}"
     value = Decimal(text)
-    expected = int(value) if value == value.to_integral_value() else None
+    expected = b"%d" % int(value) if value == value.to_integral_value() else None
     assert json_text.integer(text.encode(), 100) == expected
     assert json_text.integer(f"{mantissa}E{power:+}".encode(), 100) == expected
 
@@ -107,5 +107,5 @@ def test_an_integer_of_too_many_digits_is_refused(text: bytes) -> None:
 
 
 def test_zero_and_fractions_take_any_exponent() -> None:
-    assert json_text.integer(b"-0.000e999999999999999999999", 100) == 0
+    assert json_text.integer(b"-0.000e999999999999999999999", 100) == b"0"
     assert json_text.integer(b"1e-999999999999999999999", 100) is None

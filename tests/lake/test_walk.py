@@ -183,7 +183,7 @@ def test_a_large_integer_is_spelled_without_its_value_being_made() -> None:
 
 def test_a_body_of_too_many_attachments_is_examined_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
     explained: list[bytes] = []
-    plain = landing.explain
+    plain = envelope_errors.explain
 
     def explain(raw: bytes, **given: Any) -> envelope_errors.Explanation:
         explained.append(raw)
