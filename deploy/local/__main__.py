@@ -4,10 +4,9 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
 from pathlib import Path
 
-from deploy.local import leftovers
+from deploy.local import leftovers, loopback
 from deploy.local.child import say
 from deploy.local.processes import FLOWER_PORT, WEB_PORT, commands, port
 from deploy.local.seaweedfs import SeaweedFS
@@ -53,7 +52,7 @@ def _run(home: Home, supervisor: Supervisor) -> int:
         for command in commands(web_port=web_port, flower_port=flower_port, run=str(home.run)):
             supervisor.start_app(command, _whole(environment))
         url = f"http://127.0.0.1:{web_port}"
-        supervisor.wait_until("web", lambda: _answers(f"{url}/healthz"))
+        supervisor.wait_until("web", lambda: loopback.answers(f"{url}/healthz"))
         _tell(url, flower_port, environment, key)
         supervisor.watch()
     except Stopped:
@@ -135,14 +134,6 @@ def _manage(environment: dict[str, str], *words: str) -> str:
     if done.returncode:
         raise StartFailed(f"manage.py {words[0]} failed:\n{done.stdout}{done.stderr}")
     return done.stdout
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def _tell(url: str, flower_port: int, environment: dict[str, str], key: str) -> None:

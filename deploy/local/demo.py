@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from deploy.local import loopback
 from deploy.local.demo_data import Sending, contents, sendings
 from deploy.local.leftovers import is_locked
 from deploy.local.services import describe
@@ -62,7 +63,7 @@ class Api:
     url: str
     key: str
     waited: int = 0
-    session: requests.Session = field(default_factory=requests.Session)
+    session: requests.Session = field(default_factory=loopback.session)
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
         """A request; one that is refused for its rate is sent again when the answer says so."""
