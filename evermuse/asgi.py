@@ -61,9 +61,10 @@ SMALL_BODY_BYTES, SMALL_BODY_SECONDS = 64 * 1024, 0.03
 _LARGE = re.compile(r"/api/v1/(?:records|key|ingest/batches/[^/]+/(?:errors|records|attachments))")
 
 _bodies = BodyBudget(settings.EVERMUSE_BODY_BUDGET_BYTES)
-# Small answers have a budget of their own: they never wait for large ones.
+# Small answers and pieces of files have budgets of their own: none waits for another kind.
 _large_answers = AnswerBudget(settings.EVERMUSE_ANSWER_BUDGET_BYTES)
 _small_answers = AnswerBudget(16 * SMALL_ROOM_BYTES)
+_file_pieces = AnswerBudget(16 * FILE_ROOM_BYTES)
 _owners = Owners()
 _forwarded = ClientCounts(settings.EVERMUSE_CONNECTIONS_PER_ADDRESS)
 
@@ -237,7 +238,7 @@ def _rooms_for(values: dict[str, Any]) -> Callable[[], Awaitable[Room]]:
     if _LARGE.match(values["PATH_INFO"]):
         return lambda: _large_answers.room(owner, ROOM_BYTES)
     if values["PATH_INFO"].startswith(pools.FILES):
-        return lambda: _large_answers.room(owner, FILE_ROOM_BYTES)
+        return lambda: _file_pieces.room(owner, FILE_ROOM_BYTES)
     return lambda: _small_answers.room(owner, SMALL_ROOM_BYTES)
 
 
