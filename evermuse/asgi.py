@@ -7,12 +7,10 @@ waits for clients, and threads only work. A body that was cut off is never hande
 
 import asyncio
 import contextlib
-import json
 import re
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
@@ -37,6 +35,7 @@ from evermuse.collector import settle as settle_collector
 from evermuse.errors import Refused
 from evermuse.web import answers, places, pools
 from evermuse.web.addresses import ClientCounts, client_of, counted_as
+from evermuse.web.answer import Answer, refusal, refused_answer
 from evermuse.web.bodies import BodyBudget, Holding
 from evermuse.web.budget import FILE_ROOM_BYTES, ROOM_BYTES, SMALL_ROOM_BYTES, AnswerBudget, Owners, Room
 from evermuse.web.environ import environ, with_body
@@ -69,35 +68,6 @@ _owners = Owners()
 _forwarded = ClientCounts(settings.EVERMUSE_CONNECTIONS_PER_ADDRESS)
 
 
-@dataclass(slots=True)
-class Answer:
-    """What Django gave: the start as ASGI has it, and the content, or steps that make it."""
-
-    start: Message = field(default_factory=dict)
-    content: bytes = b""
-    steps: Iterator[bytes] | None = None
-    # What a stream must wait for, if anything, before its start is sent.
-    place: places.Place | None = None
-    close: Callable[[], None] = lambda: None
-
-    def take(self) -> bytes:
-        """The content, which then only the caller holds."""
-        content, self.content = self.content, b""
-        return content
-
-    def step(self) -> bytes:
-        """The next bytes of a stream, about a piece at least; b"" at its end."""
-        assert self.steps is not None
-        parts: list[bytes] = []
-        size = 0
-        for part in self.steps:
-            parts.append(part)
-            size += len(part)
-            if size >= answers.PIECE_BYTES:
-                break
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
 def run(values: dict[str, Any]) -> Answer | None:
     """Run Django, in a thread. None: the request is sound as far as its head tells, and its body is wanted."""
     answer = Answer()
@@ -126,20 +96,6 @@ def run(values: dict[str, Any]) -> Answer | None:
             # memory after it was sent, or put in a file.
             response.content = b""
     return answer
-
-
-def refusal(status: int, code: str, message: str, *, retry_after: int | None = None) -> Answer:
-    """An answer that needs no Django."""
-    return _refused(Refused(status, code, message, retry_after=retry_after))
-
-
-def _refused(refused: Refused) -> Answer:
-    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
-    if refused.retry_after is not None:
-        headers.append((b"retry-after", b"%d" % refused.retry_after))
-    content = json.dumps(refused.body()).encode()
-    headers.append((b"content-length", b"%d" % len(content)))
-    return Answer({"type": "http.response.start", "status": refused.status, "headers": headers}, content)
 
 
 CUT_OFF = (400, "INVALID_BODY", "The body was cut off before its end: nothing was stored.")
@@ -219,7 +175,7 @@ async def _opened(answer: Answer, place: places.Place, exchange: Exchange) -> An
         await places.opened(place, exchange, pools.places)
         is_open = True
     except Refused as refused:
-        return _refused(refused)
+        return refused_answer(refused)
     finally:
         if not is_open:
             _close_later(answer)

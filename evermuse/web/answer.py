@@ -1,0 +1,54 @@
+"""An answer as the front has it: what Django gave, or a refusal that needs no Django."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from evermuse.asgi_body import Message
+from evermuse.errors import Refused
+from evermuse.web import places
+from evermuse.web.answers import PIECE_BYTES
+
+
+@dataclass(slots=True)
+class Answer:
+    """What Django gave: the start as ASGI has it, and the content, or steps that make it."""
+
+    start: Message = field(default_factory=dict)
+    content: bytes = b""
+    steps: Iterator[bytes] | None = None
+    # What a stream must wait for, if anything, before its start is sent.
+    place: places.Place | None = None
+    close: Callable[[], None] = lambda: None
+
+    def take(self) -> bytes:
+        """The content, which then only the caller holds."""
+        content, self.content = self.content, b""
+        return content
+
+    def step(self) -> bytes:
+        """The next bytes of a stream, about a piece at least; b"" at its end."""
+        assert self.steps is not None
+        parts: list[bytes] = []
+        size = 0
+        for part in self.steps:
+            parts.append(part)
+            size += len(part)
+            if size >= PIECE_BYTES:
+                break
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def refusal(status: int, code: str, message: str, *, retry_after: int | None = None) -> Answer:
+    """An answer that needs no Django."""
+    return refused_answer(Refused(status, code, message, retry_after=retry_after))
+
+
+def refused_answer(refused: Refused) -> Answer:
+    """The answer that says why."""
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+    if refused.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % refused.retry_after))
+    content = json.dumps(refused.body()).encode()
+    headers.append((b"content-length", b"%d" % len(content)))
+    return Answer({"type": "http.response.start", "status": refused.status, "headers": headers}, content)
