@@ -28,6 +28,7 @@ os.environ.update(
         "EVERMUSE_HOME": str(ROOT / "home"),
         "EVERMUSE_SECRET_KEY": "tests-" + "0" * 50,
         "EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS": "127.0.0.0/8",
+        "EVERMUSE_APPS": "deploy.examples.languages",
         "EVERMUSE_ALLOWED_HOSTS": "127.0.0.1,localhost,testserver",
         "DJANGO_SETTINGS_MODULE": "evermuse.settings",
     }

@@ -96,7 +96,7 @@ def test_every_variable_that_compose_demands_is_in_the_example() -> None:
 
 
 def test_the_locks_pin_with_hashes_and_name_no_host() -> None:
-    for name in ("run", "docs", "local", "dev"):
+    for name in ("run", "docs", "local", "examples", "dev"):
         text = (DEPLOY / "requirements" / f"{name}.txt").read_text()
         assert "--hash=sha256:" in text
         assert "://" not in text
