@@ -10,11 +10,10 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init, worker_process_init
-from django.db import close_old_connections, connection
 from kombu import Exchange, Queue
 from structlog import contextvars
 
-from evermuse import collector, env, heartbeat, pool_end, priority, server_urls, serving
+from evermuse import collector, env, heartbeat, pool_end, priority, server_urls, serving, task_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 
@@ -111,9 +110,7 @@ class Config:
         "queue_order_strategy": "round_robin",
     }
     task_publish_retry = False
-    # Celery would close a task's database connection before and after it. A new one costs a sign-in, empty caches of its
-    # backend and every plan anew. Whether it still holds is looked at before each task (`_look_at_connection`).
-    CELERY_DB_REUSE_MAX = sys.maxsize
+    CELERY_DB_REUSE_MAX = task_connections.TASKS_PER_CONNECTION
     timezone = "UTC"
 
 
@@ -164,10 +161,8 @@ def _bind_task(task_id: str, task: Any, **_: Any) -> None:
 
 
 @task_prerun.connect
-def _look_at_connection(**_: Any) -> None:
-    """A database connection that broke since the last task is given up, so that the first statement opens another."""
-    close_old_connections()
-    connection.close_if_health_check_failed()
+def _check_connection(**_: Any) -> None:
+    task_connections.check()
 
 
 @task_postrun.connect

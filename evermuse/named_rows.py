@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import psycopg
-from django.db import connection
 from psycopg.rows import class_row
+
+from evermuse.raw_connection import raw_connection
 
 T = TypeVar("T")
 
@@ -15,11 +16,7 @@ def fetch(kind: type[T], statement: str, parameters: Mapping[str, Any]) -> list[
 
     The values are bound by the client, as Django does it; `evermuse.prepared` has the way for statements that run often.
     """
-    connection.ensure_connection()
-    with (
-        connection.wrap_database_errors,
-        psycopg.ClientCursor(connection.connection, row_factory=class_row(kind)) as cursor,
-    ):
+    with raw_connection() as raw, psycopg.ClientCursor(raw, row_factory=class_row(kind)) as cursor:
         cursor.execute(statement.encode(), parameters)
         return cursor.fetchall()
 

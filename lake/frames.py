@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import psycopg
 import zstandard
-from django.db import connection
+
+from evermuse.raw_connection import raw_connection
 
 FRAME_BYTES = 32 * 1024
 LEVEL = 1
@@ -80,8 +81,7 @@ def read(places: Iterable[Place]) -> dict[Place, bytes]:
     needed = sorted({place.frames for place in wanted})
     if not needed:
         return {}
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+    with raw_connection() as raw, psycopg.Cursor(raw) as cursor:
         cursor.execute(READ, [list(column) for column in zip(*needed, strict=True)], binary=True)
         # What was decompressed, and where in the body it begins.
         found: dict[tuple[int, int, int], tuple[bytes, int]] = {}

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from evermuse import prepared
-from evermuse.binary_arrays import BinaryArray, bigints, byteas, int4s, int8s, timestamps, uuids
+from evermuse.binary_arrays import BinaryArray, byteas, int4s, int8s, int8s_of_bytes, timestamps, uuids
 from lake.filters import Terms
 from lake.landing import LandedRecord
 
@@ -135,5 +135,5 @@ def of_rows(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> dict[str, 
         "digest": byteas([record.digest for record in records]),
         "body_offset": int4s([record.place.offset for record in records]),
         "body_size": int4s([record.place.size for record in records]),
-        "terms": bigints(all_terms),
+        "terms": int8s_of_bytes(all_terms),
     }

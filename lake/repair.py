@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import psycopg
-from django.db import connection
 
+from evermuse.raw_connection import raw_connection
 from lake.index import CREATED, UPDATED, IndexedBatch, of_batches, of_rows
 
 # Batch ids in, the instants at which these batches were accepted out. Batches belong to a layer above this one.
@@ -61,8 +61,7 @@ def restore(batch: IndexedBatch, letters: str, accepted_at: AcceptedAt) -> int:
     if not last:
         return 0
     rows = [(1, last[key]) for key in sorted(last)]
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+    with raw_connection() as raw, psycopg.Cursor(raw) as cursor:
         values = {**of_batches([batch]), **of_rows([batch], rows)}
         written_at = accepted_at([batch_id for (batch_id,) in cursor.execute(EARLIER_WRITERS, values)])
         values |= {"writer": list(written_at), "written_at": list(written_at.values())}

@@ -53,7 +53,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         return cleaned
 
 
-class StateFilter(admin.SimpleListFilter):
+class KeyStateFilter(admin.SimpleListFilter):
     """Live, expired, revoked."""
 
     title = "state"
@@ -81,7 +81,7 @@ class ApiKeyAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     list_display = (
         "label", "workspace", "prefix", "state", "granted", "rate", "source", "last_used_at", "expires_at", "created_at",
     )  # fmt: skip
-    list_filter = (StateFilter, "workspace", "source")
+    list_filter = (KeyStateFilter, "workspace", "source")
     lookups = ("workspace__id__exact", "source", "source__exact")
     list_select_related = ("workspace",)
     search_fields = ("label", "prefix", "workspace__name")

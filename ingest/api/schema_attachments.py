@@ -4,13 +4,14 @@ from typing import Any
 
 from django.conf import settings
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, inline_serializer
+from drf_spectacular.utils import OpenApiParameter, extend_schema_serializer, inline_serializer
 from rest_framework import serializers as s
 
 from ingest.api.schema import BATCH_ID, BOUNDED_PAGING, JSON, NDJSON, STREAMS, errors, page_of
 
 
-class DownloadAttempt(s.Serializer[Any]):
+@extend_schema_serializer(component_name="DownloadAttempt")
+class AttemptAnswer(s.Serializer[Any]):
     """One attempt of the ledger."""
 
     startedAt = s.IntegerField()
@@ -39,7 +40,7 @@ def _fields() -> dict[str, s.Field[Any, Any, Any, Any]]:
         "size": s.IntegerField(allow_null=True),
         "nextAttemptAt": s.IntegerField(allow_null=True),
         "error": s.JSONField(allow_null=True),
-        "attempts": s.ListField(child=DownloadAttempt()),
+        "attempts": s.ListField(child=AttemptAnswer()),
     }
 
 

@@ -1,4 +1,4 @@
-"""At most N requests in any sliding second for a key, exact over all processes: one script in Redis."""
+"""At most N requests of a key in any sliding second, exact over all processes: one script in Redis."""
 
 import hashlib
 import threading
@@ -12,14 +12,17 @@ from evermuse import logs
 
 log = logs.get(__name__)
 
+# A `redis.Connection` without its client is documented only in part; a test fails at a version other than this one.
+WRITTEN_FOR = {"redis": "8.1.0"}
+
 WINDOW_MICROSECONDS = 1_000_000
-# While Redis does not answer, ask again only after this many seconds: a hanging one must not hold every request.
+# After a failure Redis is asked again only after this many seconds, so that a Redis that hangs does not delay every request.
 PAUSE_SECONDS = 1.0
-# A Redis that takes longer is away: a request waits for it no longer than this.
+# A request waits for Redis no longer than this.
 TIMEOUT_SECONDS = 0.3
 
-# A sorted set of the instants of admitted requests, no two the same. Redis's clock serves all processes; refused requests
-# leave no trace. It gives 0 for "go on", or the microseconds until the oldest request leaves the window.
+# A sorted set of the instants of admitted requests, no two the same, by Redis's clock. Refused requests are not stored.
+# Returns 0 if the request is admitted, else the microseconds until the oldest request leaves the window.
 SCRIPT = """
 local now = redis.call('TIME')
 local at = tonumber(now[1]) * 1000000 + tonumber(now[2])
@@ -37,14 +40,14 @@ return 0
 """
 
 
-class _Kept(threading.local):
-    """What a thread keeps: a redis.Connection of its own."""
+class _ThreadsRedis(threading.local):
+    """A thread's own redis.Connection."""
 
     connection: Any = None
 
 
 class RateLimiter:
-    """The sliding window of one Redis. Without Redis it lets requests through, and says so in the log."""
+    """The sliding windows in one Redis. Without Redis it admits every request and logs a warning."""
 
     def __init__(self, url: str) -> None:
         self._pool = redis.ConnectionPool.from_url(
@@ -55,12 +58,12 @@ class RateLimiter:
             health_check_interval=0,
         )
         self._sha = hashlib.sha1(SCRIPT.encode(), usedforsecurity=False).hexdigest()
-        self._kept = _Kept()
+        self._mine = _ThreadsRedis()
         self._lock = threading.Lock()
         self._asks_again_at = 0.0
 
     def wait(self, key: str, limit: int) -> int:
-        """0 to go on, else the whole seconds (≥ 1) to wait. ``limit``: requests per second, 0 for none."""
+        """0 if the request is admitted, else the whole seconds (≥ 1) to wait. ``limit``: requests per second, 0 for none."""
         if limit <= 0 or time.monotonic() < self._asks_again_at:
             return 0
         try:
@@ -73,12 +76,12 @@ class RateLimiter:
         return -(-microseconds // 1_000_000) if microseconds else 0
 
     def _ask(self, name: str, limit: int) -> int:
-        """Run the script on this thread's connection, past the client and its pool, which take twice as long as Redis does.
+        """Run the script on this thread's own connection: redis-py's client and pool take twice as long as Redis does.
 
-        A connection that died since its last use is opened again, once; one that failed has closed itself.
+        A connection that died since its last use is opened again, once. A connection that fails closes itself.
         """
-        if self._kept.connection is None:
-            self._kept.connection = self._pool.connection_class(**self._pool.connection_kwargs)
+        if self._mine.connection is None:
+            self._mine.connection = self._pool.connection_class(**self._pool.connection_kwargs)
         arguments = (1, name, limit, WINDOW_MICROSECONDS)
         try:
             return self._run("EVALSHA", self._sha, *arguments)
@@ -86,8 +89,8 @@ class RateLimiter:
             return self._run("EVAL", SCRIPT, *arguments)
 
     def _run(self, *words: str | int) -> int:
-        self._kept.connection.send_command(*words)
-        return int(self._kept.connection.read_response())
+        self._mine.connection.send_command(*words)
+        return int(self._mine.connection.read_response())
 
 
 limiter = RateLimiter(settings.REDIS_URL)

@@ -19,7 +19,7 @@ MAX_STEPS = 10
 LEFT_BEHIND = timedelta(seconds=5)
 
 
-class _Walk:
+class _Progress:
     """The way through all batches at which processors work: up to which one this process has come."""
 
     place = 0
@@ -51,11 +51,11 @@ def _advance_processing() -> int:
     """
     seen = 0
     for _ in range(MAX_STEPS):
-        left = _left_behind(Batch.Status.PROCESSING, after=_Walk.place)
+        left = _left_behind(Batch.Status.PROCESSING, after=_Progress.place)
         processing.advance(left)
         seen += len(left)
-        _Walk.place = left[-1] if len(left) == MAX_BATCHES else 0
-        if not _Walk.place:
+        _Progress.place = left[-1] if len(left) == MAX_BATCHES else 0
+        if not _Progress.place:
             break
     return seen
 

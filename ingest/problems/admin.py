@@ -28,7 +28,7 @@ ACT_WORDS = {"mute": "Muted", "resolve": "Resolved", "reopen": "Opened again"}
 JOB_LABELS = {"queued": "info", "running": "info", "done": "success", "failed": "danger"}
 
 
-class StateFilter(admin.SimpleListFilter):
+class ProblemStateFilter(admin.SimpleListFilter):
     """What is open, unless somebody asks for more."""
 
     title = "state"
@@ -67,7 +67,7 @@ class ProblemAdmin(_Styled):
     """The inbox."""
 
     list_display = ("what", "who", "number", "trend", "first_seen", "last_seen", "condition")
-    list_filter = (StateFilter, "kind", "workspace")
+    list_filter = (ProblemStateFilter, "kind", "workspace")
     list_select_related = ("workspace",)
     lookups = ("kind__exact", "workspace__id__exact")
     search_fields = ("code", "party", "workspace__name")

@@ -59,7 +59,7 @@ class Recorder(Processor):
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Adds processors to the built-in one."""
-    monkeypatch.setattr(sweeper._Walk, "place", 0)
+    monkeypatch.setattr(sweeper._Progress, "place", 0)
 
     def add(*added: Processor) -> None:
         monkeypatch.setattr(processors, "installed", lambda: (AttachmentDownloads(), *added))

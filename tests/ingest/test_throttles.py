@@ -100,7 +100,7 @@ def test_a_connection_that_died_lets_nobody_through(key: str, window: Callable[[
     window(HOUR)
     limiter = RateLimiter(settings.REDIS_URL)
     assert limiter.wait(key, 1) == 0
-    mine = limiter._kept.connection
+    mine = limiter._mine.connection
     mine.send_command("CLIENT", "ID")
     assert redis.Redis.from_url(settings.REDIS_URL).client_kill_filter(_id=str(mine.read_response())) == 1
     assert is_an_hour(limiter.wait(key, 1))

@@ -1,0 +1,31 @@
+"""psycopg's connection below Django's: the one module that uses these internals of Django."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from django.db import connection
+
+# `ensure_connection`, `connection` and `wrap_database_errors` of Django's wrapper are not documented; a test fails at a
+# version other than this one.
+WRITTEN_FOR = {"django": "5.2.19"}
+
+
+@contextmanager
+def raw_connection() -> Iterator[psycopg.Connection[Any]]:
+    """This thread's connection, in Django's transaction. Opens it if needed; psycopg's errors become Django's."""
+    connection.ensure_connection()
+    with connection.wrap_database_errors:
+        yield connection.connection
+
+
+def opened() -> psycopg.Connection[Any] | None:
+    """This thread's connection if it is open, else None."""
+    found: psycopg.Connection[Any] | None = connection.connection
+    return found
+
+
+def is_in_transaction() -> bool:
+    """Whether Django holds a transaction open on this thread's connection."""
+    return bool(connection.in_atomic_block)
