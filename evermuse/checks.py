@@ -3,11 +3,12 @@
 import difflib
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
-from evermuse import env, serving
+from evermuse import celery, env, serving
 
 PREFIX = "EVERMUSE_"
 # Read by the client and the test suite. Settings of the product are described where they are read.
@@ -19,9 +20,54 @@ READ_ELSEWHERE = frozenset(
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Order:
+    """Two settings of which one must be greater. ``unless``: what happens otherwise. 0 turns some settings off."""
+
+    greater: str
+    than: str
+    unless: str
+    may_be_equal: bool = False
+
+
+ORDERS = (
+    Order(
+        "EVERMUSE_LEASE_SECONDS",
+        "EVERMUSE_HANG_SECONDS",
+        "work that hangs a worker is given to the next one before the first has ended, and hangs both",
+    ),
+    Order(
+        "EVERMUSE_UPLOAD_QUOTA_BYTES",
+        "EVERMUSE_ATTACHMENT_MAX_BYTES",
+        "an upload of the largest size that is allowed is always refused",
+        may_be_equal=True,
+    ),
+    Order(
+        "EVERMUSE_STREAM_SECONDS",
+        "EVERMUSE_READER_PAUSE_SECONDS",
+        "an answer ends before its reader may have paused for as long as it is allowed to",
+    ),
+    Order(
+        "EVERMUSE_ALERT_BACKLOG_SECONDS",
+        "EVERMUSE_LEASE_SECONDS",
+        "work that waits for the lease of a dead worker to end raises an alert, though nobody has to act",
+    ),
+    Order(
+        "EVERMUSE_PROBLEM_STUCK_SECONDS",
+        "EVERMUSE_LEASE_SECONDS",
+        "work that waits for the lease of a dead worker to end counts as standing still",
+    ),
+    Order(
+        "EVERMUSE_PROBLEM_STUCK_SECONDS",
+        "EVERMUSE_SWEEP_SECONDS",
+        "work counts as standing still before beat has looked for it",
+    ),
+)
+
+
 def check_settings(**_: object) -> list[CheckMessage]:
     """All of them; for ``django.core.checks.register``."""
-    return [*_secret_key(), *_hosts(), *_upload_keys(), *_download_urls(), *_unknown_names()]
+    return [*_secret_key(), *_hosts(), *_upload_keys(), *_download_urls(), *_orders(), *_unknown_names()]
 
 
 def _secret_key() -> Iterator[CheckMessage]:
@@ -62,6 +108,25 @@ def _download_urls() -> Iterator[CheckMessage]:
             hint="Set EVERMUSE_PUBLIC_URL to the address that clients reach the web process by.",
             id="evermuse.W004",
         )
+
+
+def _orders() -> Iterator[CheckMessage]:
+    for order in ORDERS:
+        greater, than = _value(order.greater), _value(order.than)
+        if greater == 0 or greater > than or (order.may_be_equal and greater == than):
+            continue
+        least = "at least" if order.may_be_equal else "greater than"
+        yield Warning(
+            f"{order.greater} must be {least} {order.than}. Otherwise {order.unless}.",
+            hint=f"Raise {order.greater} or lower {order.than}.",
+            id="evermuse.W005",
+        )
+
+
+def _value(name: str) -> int:
+    # Read where it is used, not among Django's settings.
+    value: int = celery.SWEEP_SECONDS if name == "EVERMUSE_SWEEP_SECONDS" else getattr(settings, name)
+    return value
 
 
 def _unknown_names() -> Iterator[CheckMessage]:
