@@ -1,7 +1,8 @@
-"""The process that fetches suspects, one after the other: ``python -m attachments.alone NAME``.
+"""Fetches suspects one after another in a process of its own: ``python -m attachments.alone NAME``.
 
-If it hangs, dies or takes too much memory, then by the file that it has claimed under NAME, and nobody else's download
-suffers. Ends with 0 when no suspect is due; `attachments.suspects` starts it and reads how it ended.
+If this process hangs, dies or runs out of memory, the cause is the one file that it has claimed under NAME. No other
+download is affected. It exits with 0 when no suspect is due. `attachments.suspects` starts it and interprets its exit
+code.
 """
 
 import os
@@ -28,7 +29,7 @@ GIVE_BACK_SECONDS = 5.0
 
 
 def run(name: str) -> int:
-    """Fetch suspects until none is due; the exit code."""
+    """Fetch suspects until none is due, and return the exit code."""
     try:
         while not fetching.stopping.is_set() and (claim := crashes.take_suspect(name)):
             fetching.fetch_one(claim)
@@ -41,7 +42,7 @@ def run(name: str) -> int:
 
 
 def _watch_parent() -> None:
-    """The other end of standard input closes when the worker is gone, however it ended."""
+    """End this process when the worker has gone. Standard input closes then, however the worker ended."""
     sys.stdin.buffer.read()
     fetching.stop()
     time.sleep(GIVE_BACK_SECONDS)
@@ -49,7 +50,7 @@ def _watch_parent() -> None:
 
 
 def main() -> None:
-    """Guard this process, then fetch."""
+    """Set the limits of this process, then fetch."""
     limit = settings.EVERMUSE_ATTACHMENT_ALONE_BYTES
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     signal.signal(signal.SIGTERM, lambda *_: fetching.stop())

@@ -1,11 +1,11 @@
-"""Why a download did not succeed: values with a stable code, a message, and whether trying again can help."""
+"""Reasons why a download failed: a stable code, a message, and whether another attempt may succeed."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """The reason of one attempt. ``retry_after``: seconds that the server asked for."""
+    """The reason why one attempt failed. ``retry_after``: the seconds that the server asked for."""
 
     code: str
     message: str
@@ -15,7 +15,7 @@ class Failure:
 
 
 class DownloadFailed(Exception):
-    """Carries a Failure out of the stream to the one place that turns it into a value."""
+    """Carries a Failure from where it happens to where the attempt is settled."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.code}: {failure.message}")
@@ -23,12 +23,12 @@ class DownloadFailed(Exception):
 
 
 def final(code: str, message: str, http_status: int | None = None) -> DownloadFailed:
-    """A reason that another attempt would meet again."""
+    """A failure that another attempt would meet again."""
     return DownloadFailed(Failure(code, message, is_transient=False, http_status=http_status))
 
 
 def transient(
     code: str, message: str, http_status: int | None = None, retry_after: float | None = None
 ) -> DownloadFailed:
-    """A reason that may pass."""
+    """A failure that may not happen again."""
     return DownloadFailed(Failure(code, message, is_transient=True, http_status=http_status, retry_after=retry_after))

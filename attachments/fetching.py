@@ -1,4 +1,6 @@
-"""Fetching one file: claim ▸ download ▸ check ▸ store ▸ settle. Expected outcomes are values; the fence guards the end."""
+"""Fetches one file: claim ▸ download ▸ check ▸ store ▸ settle. Expected failures are values; the fence protects the
+result.
+"""
 
 import dataclasses
 import threading
@@ -13,8 +15,9 @@ from attachments.fetch import dial, store
 from attachments.fetch.url_policy import host_of
 from attachments.fetch.watch import Transfer, watchdog
 from attachments.models import Attachment
-from attachments.queue import claims, crashes, registration
-from attachments.queue.claims import DownloadClaim, Stored, leases
+from attachments.queue import claim_leases, claims, crashes, registration
+from attachments.queue.claim_leases import leases
+from attachments.queue.claims import DownloadClaim, Stored
 from attachments.queue.slots import Slots
 from attachments.transfer import Fetch
 from evermuse import heartbeat, logs, public_ids, retry_policy, wake
@@ -23,10 +26,10 @@ from lake import object_store
 
 log = logs.get(__name__)
 
-# A task goes on for this long while files wait, then makes room.
+# A thread stops fetching after this long, so that other workspaces get its slot.
 TASK_SECONDS = 20.0
 
-# For the other downloads of a process that has to end.
+# The time that the other downloads of a hung process get to give their files back.
 GIVE_BACK_SECONDS = 10.0
 
 INTERRUPTED = Failure("INTERRUPTED", "the worker was told to stop", is_transient=True)
@@ -35,10 +38,10 @@ stopping = threading.Event()
 
 
 def fetch_waiting() -> int:
-    """Fetch files until none is due, for some seconds at most; how many."""
+    """Fetch files until none is due, for `TASK_SECONDS` at most. Return how many were fetched."""
     fetched = 0
     ends_at = time.monotonic() + TASK_SECONDS
-    with dial.keeping() as connections:
+    with dial.keeping_connections() as connections:
         while not stopping.is_set() and (claim := claims.take()):
             connections.serve(claim.workspace_id)
             fetch_one(claim)
@@ -50,7 +53,7 @@ def fetch_waiting() -> int:
 
 
 def stop() -> None:
-    """The worker is told to end: give what is under way back, take nothing more."""
+    """Give the files of all downloads back, and claim no more. Called when the worker is told to end."""
     stopping.set()
     leases.stop_all(INTERRUPTED)
 
@@ -59,7 +62,7 @@ slots = Slots(fetch_waiting)
 
 
 def _end_hung_process() -> None:
-    """A download goes on although it was stopped long ago. Give the others' files back, then end the process."""
+    """End the process because a download goes on long after it was stopped. The other files are given back first."""
     log.error("attachment.hangs")
     stop()
     time.sleep(GIVE_BACK_SECONDS)
@@ -91,7 +94,7 @@ def fetch_one(claim: DownloadClaim) -> None:
 
 
 def _attempt(claim: DownloadClaim, transfer: Transfer) -> bool:
-    """One attempt with its settlement; whether the batch is settled."""
+    """Make one attempt and settle it. Return whether the batch has nothing left to do."""
     fetch = Fetch(claim, transfer)
     try:
         stored = _run(fetch)
@@ -125,14 +128,14 @@ def _run(fetch: Fetch) -> Stored:
         return fetch.run()
     finally:
         if fetch.transfer.has_left and not connection.in_atomic_block and not connection.is_usable():
-            connection.close()  # it was idle for long
+            connection.close()  # a slow transfer left the connection idle for long
 
 
 def _settle_failure(fetch: Fetch, failure: Failure) -> bool:
     claim, received = fetch.claim, fetch.transfer.bytes_read
-    if failure is claims.LOST:
+    if failure is claim_leases.LOST:
         raise LeaseLost(f"attachment {claim.id} under claim {claim.token}")
-    # An answer that broke off had its status all the same.
+    # A response that broke off still had a status.
     told = dataclasses.replace(failure, http_status=failure.http_status or fetch.http_status or None)
     if failure is INTERRUPTED:
         return claims.fail(claim, told, received=received, wait=0.0, is_counted=False)
@@ -153,7 +156,7 @@ def _settle_failure(fetch: Fetch, failure: Failure) -> bool:
 
 
 def next_wait(claim: DownloadClaim, failure: Failure) -> float | None:
-    """Seconds until the next attempt; None when there is none: a final reason, or attempts or time used up.
+    """Seconds until the next attempt, or None if there is none: the failure is final, or attempts or time are used up.
 
     ``Retry-After`` lengthens the wait within the policy's limits (`evermuse.retry_policy`).
     """
@@ -164,7 +167,7 @@ def next_wait(claim: DownloadClaim, failure: Failure) -> float | None:
 
 
 def _clean_up(claim: DownloadClaim, uri: str) -> None:
-    """The workspace held the same content already: this copy goes. What fails here is the sweeper's."""
+    """Remove this copy, because the workspace had the same content already. If that fails, the sweeper does it later."""
     try:
         store.remove(object_store.key_of(uri))
         claims.mark_clean(claim.id, claim.token)
@@ -173,22 +176,24 @@ def _clean_up(claim: DownloadClaim, uri: str) -> None:
 
 
 def replace_url(batch_id: int, attachment_id: int, url: str) -> bool:
-    """Give an attachment of a batch a fresh URL and begin again; False when there is none. A stored file stays."""
+    """Give an attachment a fresh URL and start its download again. False if the batch has no such attachment. A stored
+    file stays.
+    """
     found = Attachment.objects.filter(batch_id=batch_id, pk=attachment_id).first()
     if found is None:
         return False
     origin = registration.origin_of(
         found.record_id, url, found.declared_size, found.declared_sha1 or None, found.declared_md5 or None
     )
-    if claims.replace_url(attachment_id, url=url, host=host_of(url), origin=origin):
+    if claims.set_url(attachment_id, url=url, host=host_of(url), origin=origin):
         log.info("attachment.url_replaced", attachment_id=public_ids.of_attachment(attachment_id))
         wake.downloads(1, at_most=1)
     return True
 
 
 def retry_failed(batch_id: int) -> int:
-    """Set a batch's failed files going again; how many. A COMPLETE batch stays COMPLETE."""
-    again = claims.retry_failed(batch_id)
+    """Retry the batch's failed files, and return how many there are. A COMPLETE batch stays COMPLETE."""
+    again = claims.retry_batch(batch_id)
     if again:
         log.info("attachment.retried", batch_id=public_ids.of_batch(batch_id), files=again)
         wake.downloads(again, at_most=settings.EVERMUSE_ATTACHMENT_CONCURRENCY)

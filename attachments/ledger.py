@@ -1,4 +1,4 @@
-"""The attachment ledger of a batch, as the API shows it."""
+"""The attachments of a batch with their attempts, as the API shows them."""
 
 import json
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ State = Attachment.State
 
 
 def page(batch_id: int, *, after: Sequence[Any] | None, limit: int) -> tuple[list[dict[str, Any]], list[int] | None]:
-    """Attachments with their attempts, in the order of the records; and the place where the next page begins."""
+    """Attachments with their attempts, in the order of the records, and the cursor of the next page."""
     rows = Attachment.objects.filter(batch_id=batch_id).order_by("record_index", "position")
     if after is not None:
-        # A record has at most ten, so that skipping the rest of the last one's costs nothing.
+        # A record has at most ten attachments, so skipping the rest of the last record's costs nothing.
         rows = rows.filter(record_index__gte=after[0]).exclude(record_index=after[0], position__lte=after[1])
     found = list(rows.prefetch_related(_attempts())[: limit + 1])
     following = None
@@ -28,7 +28,7 @@ def page(batch_id: int, *, after: Sequence[Any] | None, limit: int) -> tuple[lis
 
 
 def has_expired(batch_id: int) -> bool:
-    """Whether the attempts of the batch's files have been removed, and no file was set going again since."""
+    """Whether retention removed the attempts of the batch's files and no file was retried since."""
     return AttachmentTally.objects.filter(batch_id=batch_id, ledger_expired=True).exists()
 
 
@@ -44,7 +44,7 @@ def _attempts() -> "Prefetch[str, Any, str]":
 def encoded_page(
     batch_id: int, *, after: Sequence[Any] | None, limit: int, max_bytes: int
 ) -> tuple[list[bytes], list[int] | None]:
-    """The same as JSON texts, a line each; of ``max_bytes`` at most, but for a single row."""
+    """Like `page`, but as lines of JSON text of at most ``max_bytes`` together. A single row may be longer."""
     rows, following = page(batch_id, after=after, limit=limit)
     found: list[bytes] = []
     size = 0
@@ -59,7 +59,7 @@ def encoded_page(
 
 
 def entry(attachment: Attachment) -> dict[str, Any]:
-    """One attachment, with the attempts that `page` fetched along."""
+    """One attachment with its prefetched attempts."""
     is_complete = attachment.state == State.COMPLETE
     attempts: list[DownloadAttempt] = getattr(attachment, "ledger_attempts", [])
     return {
@@ -77,7 +77,7 @@ def entry(attachment: Attachment) -> dict[str, Any]:
         "sha1": attachment.sha1 or None,
         "md5": attachment.md5 or None,
         "storageUri": attachment.storage_uri or None,
-        "downloadUrl": download_url(attachment),
+        "downloadUrl": url_of(attachment),
         "nextAttemptAt": milliseconds(attachment.next_attempt_at) if attachment.state == State.PENDING else None,
         "error": (
             {"code": attachment.error_code, "message": attachment.error_message}
@@ -98,8 +98,8 @@ def entry(attachment: Attachment) -> dict[str, Any]:
     }
 
 
-def download_url(attachment: Attachment) -> str | None:
-    """A time-limited URL of the stored file."""
+def url_of(attachment: Attachment) -> str | None:
+    """A URL of the stored file that ends within the hour, or None if no file is stored."""
     if attachment.state != State.COMPLETE:
         return None
     return links.download_url(attachment.storage_uri, filename=attachment.filename, mime_type=attachment.mime_type)

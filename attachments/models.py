@@ -1,4 +1,4 @@
-"""Files that records name: each one's state, every attempt, what is stored, and a batch's counters."""
+"""Files that records name: their state, their attempts, what is stored, and the counters of each batch."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from django.db.models import F, Q
 
 from evermuse import public_ids
 
-# A failure is known by the claim under which it happened: each new one has a greater token.
+# A failure is identified by its claim: each new claim has a greater token.
 _UNCOLLECTED = Q(state="FAILED") & (Q(collected_token=None) | Q(collected_token__lt=F("claim_token")))
 
 
@@ -18,12 +18,12 @@ class Attachment(models.Model):
     States, each reached by a conditional UPDATE (`attachments.sql`):
 
         PENDING ─▶ IN_PROGRESS ─▶ COMPLETE
-           ▲            ├─▶ PENDING (a transient fault: again at ``next_attempt_at``)
-           │            └─▶ FAILED (a final reason)
-           └───── a retry or a fresh URL that somebody asked for
+           ▲            ├─▶ PENDING (a transient failure: next attempt at ``next_attempt_at``)
+           │            └─▶ FAILED (a final failure)
+           └───── a retry or a fresh URL
 
-    IN_PROGRESS is a claim: ``claim_token`` (the fence: it grows with every claim) until ``claimed_until``, which its
-    worker renews. A claim that ran out is made PENDING again by the sweeper.
+    A worker that downloads a file holds a claim: the fence ``claim_token``, which grows with each claim, and a lease
+    until ``claimed_until``, which the worker renews. The sweeper makes a file PENDING again when its lease has run out.
     """
 
     class State(models.TextChoices):
@@ -64,7 +64,6 @@ class Attachment(models.Model):
     error_message = models.TextField(default="", blank=True)
     collected_token = models.BigIntegerField(null=True, help_text="The claim whose failure the problem inbox counted.")
 
-    # Measured from the stored bytes.
     size = models.BigIntegerField(null=True)
     mime_type = models.TextField(default="", blank=True)
     sha256 = models.CharField(max_length=64, default="", blank=True)
@@ -90,7 +89,7 @@ class Attachment(models.Model):
             ),
             models.Index(fields=["host", "claimed_until"], name="attachment_claimed", condition=Q(state="IN_PROGRESS")),
             models.Index(fields=["workspace", "origin"], name="attachment_by_origin", condition=Q(state="COMPLETE")),
-            # Written when a file fails, not on the way to a stored one.
+            # Only failing files write to it, so storing a file does not pay for it.
             models.Index(
                 fields=["host", "error_code", "workspace", "id"], name="attachment_failed", condition=Q(state="FAILED")
             ),
@@ -110,7 +109,7 @@ class Attachment(models.Model):
 
 
 class DownloadAttempt(models.Model):
-    """One attempt of an attachment. Open (``finished_at`` empty) while a worker is at it."""
+    """One attempt to download an attachment. ``finished_at`` is empty while a worker is busy with it."""
 
     attachment = models.ForeignKey(Attachment, models.CASCADE, related_name="download_attempts", db_index=False)
     token = models.BigIntegerField(help_text="The claim under which it ran.")
@@ -132,7 +131,7 @@ class DownloadAttempt(models.Model):
 
 
 class AttachmentTally(models.Model):
-    """A batch's counters, changed in the transaction that changes the attachment counted."""
+    """The counters of a batch. They change in the transaction that changes the attachment."""
 
     batch = models.OneToOneField("ingest.Batch", models.CASCADE, primary_key=True, related_name="attachment_tally")
     total = models.PositiveIntegerField()
@@ -150,7 +149,7 @@ class AttachmentTally(models.Model):
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is left to do."""
+        """Whether every file is COMPLETE or FAILED."""
         return self.complete + self.failed >= self.total
 
     @property
@@ -164,7 +163,7 @@ class AttachmentTally(models.Model):
 
 
 class VendorHost(models.Model):
-    """A host that files come from. An operator can pause it, for all workspaces."""
+    """A host that files are downloaded from. An operator can pause it for all workspaces."""
 
     host = models.TextField(primary_key=True, help_text="Host and port.")
     paused_at = models.DateTimeField(null=True, blank=True)
@@ -178,11 +177,11 @@ class VendorHost(models.Model):
 
 
 class Lane(models.Model):
-    """One workspace's files of one host: their place in the queue, and the breaker that holds them back.
+    """The waiting files of one workspace and host: their place in the queue, and a circuit breaker.
 
-    The breaker: ``failures`` in a row (any answer that is not a fault of the host ends the row) open it. Then downloads
-    begin one by one, some time apart. It holds nothing back but the files of this workspace. ``host`` is empty for files
-    that clients uploaded; those have no breaker. How turns are given: `attachments.sql.lanes`.
+    ``failures`` in a row open the breaker; any response that is not the host's fault ends the row. While it is open,
+    downloads start one at a time with a pause between them. Other workspaces are not affected. ``host`` is empty for
+    files that clients uploaded; that lane has no breaker. `attachments.sql.lanes` explains how turns are given.
     """
 
     workspace = models.ForeignKey("ingest.Workspace", models.CASCADE, related_name="+", db_index=False)
@@ -206,7 +205,7 @@ class Lane(models.Model):
 
 
 class WorkspaceTurn(models.Model):
-    """A workspace's place in the queue: from its first lane's turn on."""
+    """A workspace's place in the queue: the earliest turn of its lanes."""
 
     workspace = models.OneToOneField("ingest.Workspace", models.CASCADE, primary_key=True, related_name="+")
     turn_at = models.DateTimeField(null=True)
@@ -218,7 +217,7 @@ class WorkspaceTurn(models.Model):
 
 
 class LaneNotice(models.Model):
-    """Says that something changed in a lane, or that it was served; read and removed by the next claim."""
+    """Says that a lane changed or was served. The next claim reads and deletes it."""
 
     workspace = models.ForeignKey(
         "ingest.Workspace", models.CASCADE, related_name="+", db_index=False, db_constraint=False
@@ -228,10 +227,10 @@ class LaneNotice(models.Model):
 
 
 class UploadIntent(models.Model):
-    """A file that a client sends straight to the object store, to be named by one attachment of one record.
+    """A file that a client sends straight to the object store. One attachment of one record may name it.
 
-    ``token`` is the id that clients see. Claimed by a conditional UPDATE; what nobody claims is swept away after
-    ``expires_at``.
+    ``token`` is the id that clients see. A conditional UPDATE claims the intent. The sweeper removes unclaimed ones
+    after ``expires_at``.
     """
 
     workspace = models.ForeignKey("ingest.Workspace", models.PROTECT, related_name="+", db_index=False)
@@ -263,7 +262,7 @@ class UploadIntent(models.Model):
 
 
 class StoredFile(models.Model):
-    """A file's content in the object store, once for each workspace and SHA-256."""
+    """The content of a file in the object store, stored once for each workspace and SHA-256."""
 
     workspace = models.ForeignKey("ingest.Workspace", models.PROTECT, related_name="+", db_index=False)
     sha256 = models.BinaryField(max_length=32)
@@ -276,7 +275,7 @@ class StoredFile(models.Model):
 
 
 class AllowedEndpoint(models.Model):
-    """An address and port that downloads may reach until a time, although it is not public."""
+    """An address and port that downloads may reach until a given time although it is not public."""
 
     address = models.GenericIPAddressField()
     port = models.PositiveIntegerField()

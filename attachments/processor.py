@@ -17,20 +17,20 @@ class AttachmentDownloads(Processor):
 
     name = "attachments"
     task = wake.DOWNLOAD
-    # The ledger of a landed batch is complete from the first moment on: the contract says so.
+    # The contract promises that a landed batch lists its files at once.
     must_prepare = True
 
     def prepare(self, batches: Sequence[LandingBatch]) -> None:
-        """Make the rows and counters of the files."""
+        """Insert the rows and counters of the files."""
         registration.register({batch.id: (batch.workspace_id, list(_files(batch.records))) for batch in batches})
 
     def start(self, batch_ids: Sequence[int], wake: WakeUp) -> None:
         """Wake as many workers as could find a file."""
         if AttachmentTally.objects.filter(batch_id__in=batch_ids).exists():
-            wake(claims.due(settings.EVERMUSE_ATTACHMENT_CONCURRENCY))
+            wake(claims.count_due(settings.EVERMUSE_ATTACHMENT_CONCURRENCY))
 
     def settled(self, batch_ids: Sequence[int]) -> set[int]:
-        """Batches without files, or with all of them COMPLETE or FAILED."""
+        """The batches whose files are all COMPLETE or FAILED, or that have none."""
         found = AttachmentTally.objects.in_bulk(list(batch_ids))
         return {batch_id for batch_id in batch_ids if batch_id not in found or found[batch_id].is_settled}
 

@@ -1,34 +1,36 @@
-"""Interrupted downloads: what came is kept by this process, parts in the store included, until the next attempt.
+"""Interrupted downloads: a process keeps the hashes, and the parts that are in the store, until the next attempt.
 
-Hashes cannot leave the process, so only the worker that kept a download resumes it; any other begins again. The row
-says whose parts are kept (``kept_token``) and until when (``kept_until``, renewed here): past that, the sweeper aborts
-them. Sources: RFC 9110, sections 8.8.3 (strong validators), 13.1.5 (If-Range), 14.4 (Content-Range).
+The state of a hash cannot leave the process, so only the worker that kept a download can resume it. Any other worker
+starts again. The row says whose parts are kept (``kept_token``) and until when (``kept_until``, renewed here). After
+that the sweeper aborts them. Sources: RFC 9110, sections 8.8.3 (strong validators), 13.1.5 (If-Range), 14.4
+(Content-Range).
 """
 
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db import DatabaseError, connection
 
 from attachments import sql
-from attachments.fetch.download import Place
+from attachments.fetch.download import ResumePoint
 from attachments.fetch.upload import Upload
 from attachments.queue.claims import DownloadClaim
 from evermuse import logs
 
 log = logs.get(__name__)
 
-# Each keeps up to a part in memory: beyond this number the oldest goes.
+# Each kept download holds up to one part in memory. Beyond this number the oldest is dropped.
 MAX_KEPT = 16
 
 
 @dataclass(eq=False, slots=True)
 class Partial:
-    """A download under way: the upload, which measures it, and what proves that the rest belongs to it.
+    """A download that is under way: its upload, and what proves that more bytes belong to the same file.
 
-    ``token``: the attempt under whose key it is stored.
+    ``token``: the attempt whose key the object has.
     """
 
     upload: Upload
@@ -39,11 +41,11 @@ class Partial:
     total: int | None = None
 
     @property
-    def place(self) -> Place | None:
-        """Where another request may go on; None where nothing proves that it would be the same file."""
+    def place(self) -> ResumePoint | None:
+        """Where another request may continue, or None if nothing can prove that the file is the same."""
         if not self.etag or self.total is None or not 0 < self.upload.size < self.total:
             return None
-        return Place(self.etag, self.upload.size, self.total)
+        return ResumePoint(self.etag, self.upload.size, self.total)
 
 
 class Keeper:
@@ -66,7 +68,7 @@ class Keeper:
             one.upload.abandon()
 
     def take(self, claim: DownloadClaim) -> Partial | None:
-        """What an earlier attempt of this process left for the claim."""
+        """Return what an earlier attempt of this process kept for the claim, or None."""
         if claim.kept_token is None:
             return None
         with self._lock:
@@ -81,11 +83,15 @@ class Keeper:
                 self._renew(keys)
 
     def _renew(self, keys: list[tuple[int, int]]) -> None:
-        """Keep what is still wanted; let go of the rest."""
+        """Renew what is still wanted, and drop the rest."""
         try:
             with connection.cursor() as cursor:
-                ids, tokens = [key[0] for key in keys], [key[1] for key in keys]
-                cursor.execute(sql.KEEP, [ids, tokens, settings.EVERMUSE_LEASE_SECONDS])
+                parameters: dict[str, Any] = {
+                    "ids": [key[0] for key in keys],
+                    "tokens": [key[1] for key in keys],
+                    "lease": settings.EVERMUSE_LEASE_SECONDS,
+                }
+                cursor.execute(sql.KEEP, parameters)
                 wanted = {row[0] for row in cursor.fetchall()}
         except DatabaseError as error:
             log.warning("attachment.kept_not_renewed", error=str(error).strip()[:200])

@@ -6,5 +6,5 @@ from attachments.models import AttachmentTally
 
 
 def tallies(batch_ids: Sequence[int]) -> Mapping[int, AttachmentTally]:
-    """The counters of those batches that have attachments to download."""
+    """The counters of the batches that have files to download, by batch id."""
     return AttachmentTally.objects.in_bulk(list(batch_ids))

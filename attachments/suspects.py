@@ -1,4 +1,4 @@
-"""Keeps the processes that fetch suspects, and blames a file for how its process ended."""
+"""Starts the processes that fetch suspects, and blames a file when its process ends badly."""
 
 import contextlib
 import signal
@@ -16,12 +16,12 @@ from evermuse import heartbeat, logs, wake
 
 log = logs.get(__name__)
 
-# In one worker at once; each costs a process of some 100 MB.
+# In one worker at the same time. Each process takes some 100 MB.
 MAX_PROCESSES = 3
 
 
 class Suspects:
-    """Some processes at a time, each for as long as suspects are due."""
+    """Runs a few processes for as long as suspects are due."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -31,7 +31,7 @@ class Suspects:
         self._is_stopping = False
 
     def wake(self) -> None:
-        """Have one more process look for suspects, if there are not too many. Returns at once."""
+        """Start one more process unless there are enough. Returns at once."""
         with self._lock:
             if self._keepers < MAX_PROCESSES and not self._is_stopping:
                 self._keepers += 1
@@ -47,12 +47,13 @@ class Suspects:
 
     def _keep(self) -> None:
         try:
-            # A process takes seconds to start: those that have not claimed anything yet will serve what is due.
-            if crashes.due(MAX_PROCESSES) >= self._keepers:
+            # A process takes seconds to start. Processes that have not claimed anything yet will serve the files that
+            # are due.
+            if crashes.count_suspects_due(MAX_PROCESSES) >= self._keepers:
                 while not self._is_stopping and self._run_one():
                     pass
         except DatabaseError as error:
-            # The lease of its file runs out.
+            # The lease of the file runs out, and the sweeper takes it back.
             log.warning("attachment.database_fault", error=str(error).strip()[:200])
         finally:
             connection.close()
@@ -60,12 +61,12 @@ class Suspects:
                 self._keepers -= 1
 
     def _run_one(self) -> bool:
-        """Whether it is worth to start another process: this one died of its file."""
+        """Run one process. Return whether to start another: True if this one died because of its file."""
         name = f"alone:{claims.worker()}{next(self._serial)}"
         with self._lock:
             if self._is_stopping:
                 return False
-            # Standard input is how the process notices that this one is gone.
+            # The process watches its standard input to notice that this worker has gone.
             process = subprocess.Popen([sys.executable, "-m", "attachments.alone", name], stdin=subprocess.PIPE)
             self._processes.add(process)
         code = process.wait()
@@ -76,13 +77,13 @@ class Suspects:
         if code == 0 or self._is_stopping:
             return False
         connection.close_if_unusable_or_obsolete()
-        blamed = crashes.blame_claimed_by(name, told(code))
+        blamed = crashes.blame_claimed_by(name, in_words(code))
         if settled := [crash.batch_id for crash in blamed if crash.is_settled]:
             wake.publish(wake.ADVANCE, settled)
         return bool(blamed)
 
 
-def told(code: int) -> str:
+def in_words(code: int) -> str:
     """How a process ended, for the ledger."""
     if code == heartbeat.EXIT_CODE:
         return f"the download hung: its process stood still for {settings.EVERMUSE_HANG_SECONDS} seconds"

@@ -11,38 +11,40 @@ from attachments.queue import sweeper
 from attachments.suspects import suspects
 from evermuse import heartbeat
 
-# For transfers that were stopped to give their files back.
+# The time that stopped transfers get to give their files back.
 STOP_SECONDS = 15.0
 
 
 @shared_task(name="attachments.download")
 def download(batch_ids: list[int] | None = None, **_: Any) -> None:
-    """A wake-up: have a slot fetch files that are due. The slots have threads of their own, so this returns at once."""
+    """A wake-up: have a slot fetch files that are due. Returns at once, because slots have threads of their own."""
     fetching.slots.wake()
 
 
 @shared_task(name="attachments.download_alone")
 def download_alone(batch_ids: list[int] | None = None, **_: Any) -> None:
-    """A wake-up: have a process of its own fetch files that a worker died of, one by one. Returns at once."""
+    """A wake-up: have a separate process fetch suspects, one at a time. Returns at once."""
     suspects.wake()
 
 
 @shared_task(name="attachments.sweep")
 def sweep(**_: Any) -> None:
-    """Set going again what stands still, clear up what broke."""
+    """Restart what stands still, and clear up after broken attempts."""
     sweeper.sweep()
 
 
 @worker_ready.connect
 def _watch_process(sender: Any, **_: Any) -> None:
-    """One hung download must not hold the others' threads. A prefork parent is not watched: it forks."""
+    """Replace a process that hangs, because one hung download would hold all its threads. A prefork parent only forks;
+    it is not watched.
+    """
     if isinstance(sender.pool, ThreadPool):
         heartbeat.start()
 
 
 @worker_shutting_down.connect
 def _stop_downloads(**_: Any) -> None:
-    """A stop must not wait for two gigabytes: downloads under way go back to PENDING at once."""
+    """Give the files of running downloads back to PENDING: a stop must not wait for two gigabytes."""
     fetching.stop()
     suspects.stop()
 

@@ -1,11 +1,11 @@
-"""The bytes of one attempt: from the vendor, or from a client's upload, through the checks, into the store."""
+"""One attempt's bytes: from the vendor or from a client's upload, through the checks, into the object store."""
 
 from django.conf import settings
 
 from attachments import uploads
 from attachments.failures import DownloadFailed, final
 from attachments.fetch import attempt_objects, content, download, promise
-from attachments.fetch.download import Answer
+from attachments.fetch.download import IncomingFile
 from attachments.fetch.expected import Expected, Sent
 from attachments.fetch.upload import Upload
 from attachments.fetch.watch import Transfer
@@ -15,14 +15,14 @@ from attachments.queue.claims import DownloadClaim, Stored
 from attachments.resumption import Partial, keeper
 from evermuse import public_ids
 
-# Enough of the beginning to tell an HTML page.
+# Enough to recognise an HTML page.
 OPENING_BYTES = 1024
 
 _GZIP = {("gzip",), ("x-gzip",)}
 
 
 class _OtherForm(Exception):
-    """The declared file may be the bytes in their other form: as they are sent, or decoded."""
+    """Raised to try the other form of a compressed response: the bytes as they were sent, or decoded."""
 
     def __init__(self, *, is_as_sent: bool) -> None:
         super().__init__()
@@ -30,19 +30,19 @@ class _OtherForm(Exception):
 
 
 class Fetch:
-    """One attempt under a claim. ``close`` it in any case: what is neither stored nor kept is abandoned."""
+    """One attempt under a claim. Call ``close`` in any case: it removes what is neither stored nor kept."""
 
     def __init__(self, claim: DownloadClaim, transfer: Transfer) -> None:
         self.claim, self.transfer = claim, transfer
         self.http_status = 0
         self._partial: Partial | None = keeper.take(claim)
         self._intent: UploadIntent | None = None
-        # In which form a compressed answer is taken; None: the answer decides.
+        # The form to take of a compressed response. None: the response decides.
         self._is_as_sent: bool | None = None
 
     @property
     def resumable_token(self) -> int | None:
-        """The attempt under whose key an interrupted upload could go on; None where it could not."""
+        """The attempt whose key an interrupted upload can continue under, or None."""
         return self._partial.token if self._partial is not None and self._partial.place is not None else None
 
     def run(self) -> Stored:
@@ -54,11 +54,11 @@ class Fetch:
             claims.drop_kept(claim)
         place = self._partial.place if self._partial else None
         if claim.upload_intent_id:
-            found = uploads.claim(claim)
+            found = uploads.claim_intent(claim)
             if isinstance(found, Stored):
                 return found
             self._intent = found
-            source = uploads.opened(found, claim.workspace, self.transfer)
+            source = uploads.open_uploaded(found, claim.workspace, self.transfer)
         else:
             source = download.opened(claim.vendor_url, self.transfer, place)
         try:
@@ -69,7 +69,7 @@ class Fetch:
             return self._run_again(is_as_sent=other.is_as_sent)
 
     def _run_again(self, *, is_as_sent: bool) -> Stored:
-        """Ask once more and take the bytes in the other form."""
+        """Send the request again, and take the bytes in the other form."""
         self.close()
         self._partial, self._is_as_sent = None, is_as_sent
         with download.opened(self.claim.vendor_url, self.transfer) as answer:
@@ -77,18 +77,18 @@ class Fetch:
             return self._store(answer)
 
     def keep(self) -> None:
-        """Leave what came to the next attempt of this process."""
+        """Leave what was received to the next attempt of this process."""
         assert self._partial
         keeper.keep(self.claim, self._partial)
         self._partial = None
 
     def close(self) -> None:
-        """Abandon what nobody needs."""
+        """Remove what nobody needs any more."""
         if self._partial is not None and not self._partial.upload.is_stored:
             self._partial.upload.abandon()
 
-    def _begun(self, answer: Answer) -> Partial:
-        """The download to go on with: the kept one where the answer continues it, else a new one."""
+    def _begun(self, answer: IncomingFile) -> Partial:
+        """The download to continue: the kept one if the response continues it, else a new one."""
         if self._partial is not None:
             if answer.is_continued:
                 return self._partial
@@ -113,7 +113,7 @@ class Fetch:
         )
         return self._partial
 
-    def _store(self, answer: Answer) -> Stored:
+    def _store(self, answer: IncomingFile) -> Stored:
         limit, status = settings.EVERMUSE_ATTACHMENT_MAX_BYTES, answer.status or None
         if answer.announced is not None and answer.announced > limit:
             raise final("TOO_LARGE", f"the file has {answer.announced} bytes; at most {limit} are taken", status)
@@ -131,7 +131,7 @@ class Fetch:
                     partial.opening += chunk[:OPENING_BYTES]
                 upload.write(chunk)
         except DownloadFailed as failed:
-            # Often the label is wrong, not the file; the checksums will tell.
+            # Often the Content-Encoding is wrong and the file is right. The checksums decide.
             is_undecided = is_decoded and wanted and self._is_as_sent is None
             if is_undecided and failed.failure.code == "UNSUPPORTED_ENCODING":
                 raise _OtherForm(is_as_sent=True) from None
@@ -147,9 +147,9 @@ class Fetch:
                 raise _OtherForm(is_as_sent=True)
             if not is_decoded and content.can_decode(answer.codings):
                 raise _OtherForm(is_as_sent=False)
-        # What matches its declaration is the file, whatever it looks like.
+        # A file that matches its declaration is right, whatever it looks like.
         if differs or not wanted:
-            promise.check(self._promised(), answered_mime=partial.answered_mime, opening=partial.opening)
+            promise.refuse_other(self._promised(), answered_mime=partial.answered_mime, opening=partial.opening)
         if differs:
             raise differs[0]
         if self.transfer.stopped:
@@ -164,7 +164,7 @@ class Fetch:
         )
 
     def _expected(self) -> list[Expected]:
-        """What was declared of the file, by the record and by the upload intent."""
+        """What the record and the upload intent declare about the file."""
         claim, intent = self.claim, self._intent
         declared = [Expected(claim.declared_size, claim.declared_sha1, claim.declared_md5)]
         if intent is not None:
@@ -179,11 +179,11 @@ class Fetch:
             filenames=[claim.filename, intent.filename if intent else ""],
         )
 
-    def _takes_as_sent(self, answer: Answer, wanted: list[Expected]) -> bool:
-        """Whether a compressed answer is the file itself, not the file in a coding.
+    def _takes_as_sent(self, answer: IncomingFile, wanted: list[Expected]) -> bool:
+        """Whether a compressed response is the file itself, rather than a compressed form of it.
 
-        Servers label a stored ``.tar.gz`` with Content-Encoding gzip. The declared size says which of the two is meant,
-        else the file name does. Declared checksums have the last word: the other form is tried where they want it.
+        Servers label a stored ``.tar.gz`` with Content-Encoding gzip. The declared size decides, or else the file name.
+        If declared checksums do not match, the other form is tried.
         """
         if self._is_as_sent is not None:
             return self._is_as_sent

@@ -1,4 +1,6 @@
-"""Clearing the upload area: files that are stored, were never claimed, or came after their claim are removed."""
+"""Clears the upload area: removes files that are stored, files that nobody claimed, and files that came after their
+claim.
+"""
 
 from datetime import datetime, timedelta
 
@@ -6,7 +8,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from attachments import workspaces
+from attachments import workspace_names
 from attachments.fetch import store, upload_area
 from attachments.models import Attachment, UploadIntent
 from evermuse import logs
@@ -20,21 +22,21 @@ UNKNOWN_GRACE = timedelta(hours=1)
 
 
 def clear(intent_id: str, workspace: str) -> None:
-    """Remove a claimed file from the upload area, once it is stored. What fails here is the sweeper's."""
+    """Remove a claimed file from the upload area after it was stored. If that fails, the sweeper does it later."""
     try:
-        store.remove(upload_area.key_of(workspace=workspace, token=intent_id))
+        store.remove(upload_area.key_for(workspace=workspace, token=intent_id))
         UploadIntent.objects.filter(token=intent_id).update(is_cleared=True)
     except StoreUnavailable as error:
         log.warning("upload.left", error=str(error)[:200])
 
 
 def _is_over(now: datetime) -> Q:
-    """Unclaimed, and too late to claim: it has expired, or its key has ended."""
+    """Intents that are unclaimed and can no longer be claimed: they have expired, or their key has ended."""
     return Q(origin=None) & (Q(expires_at__lt=now) | Q(key_ends_at__lte=now))
 
 
 def clear_expired() -> int:
-    """Sweep away what nobody claimed in time, and what is stored by now; how many."""
+    """Remove files that nobody claimed in time, and files that are stored by now. Return how many were removed."""
     now = timezone.now()
     is_settled = Q(attachment=None) | Q(attachment__state__in=[Attachment.State.COMPLETE, Attachment.State.FAILED])
     due = UploadIntent.objects.filter(
@@ -46,31 +48,35 @@ def clear_expired() -> int:
     cleared = 0
     for intent in due.order_by("expires_at")[:MAX_CLEARED]:
         try:
-            store.remove(upload_area.key_of(workspace=workspaces.name_of(intent.workspace_id), token=intent.token))
+            store.remove(
+                upload_area.key_for(workspace=workspace_names.name_of(intent.workspace_id), token=intent.token)
+            )
         except StoreUnavailable as error:
             log.warning("upload.left", error=str(error)[:200])
             break
         if intent.origin is None and intent.expires_at < now:
-            # Only while nobody has claimed it meanwhile.
+            # Do not delete an intent that was claimed meanwhile.
             UploadIntent.objects.filter(pk=intent.pk, origin=None).delete()
         else:
-            # Of a revoked key as well: its URL takes files until it expires, and they must be known again.
+            # Keep the row, also for a revoked key: its URL takes files until it expires, and the sweeper must recognise
+            # them.
             UploadIntent.objects.filter(pk=intent.pk).update(is_cleared=True)
         cleared += 1
     return cleared
 
 
 class UploadAreaWalk:
-    """Goes through the upload area page by page: measures what was sent without a declared size, and removes orphans.
+    """Walks through the upload area page by page: measures files of undeclared size, and removes orphans.
 
-    A URL takes PUTs until it expires, also after its file was claimed or its key revoked: what comes then is nobody's.
+    A URL takes files until it expires, also after its file was claimed or its key was revoked. Such late files are
+    orphans.
     """
 
     def __init__(self) -> None:
         self._after = ""
 
     def step(self) -> int:
-        """Look at one page; how many objects were removed. At the end it begins anew."""
+        """Look at one page, and return how many objects were removed. After the last page it starts again."""
         try:
             page = upload_area.listing(after=self._after, at_most=WALKED_AT_ONCE)
             self._after = page[-1].key if len(page) == WALKED_AT_ONCE else ""
@@ -86,7 +92,7 @@ walk = UploadAreaWalk()
 def _settle_page(page: list[upload_area.Uploaded]) -> int:
     found = {one.key.rpartition("/")[2]: one for one in page}
     known = {intent.token: intent for intent in UploadIntent.objects.filter(token__in=found)}
-    # No URL is older, not of another deployment either that should share the bucket.
+    # No upload URL is older than this, even if another deployment shares the bucket.
     long_ago = timezone.now() - timedelta(seconds=settings.EVERMUSE_UPLOAD_INTENT_SECONDS) - UNKNOWN_GRACE
     removed = 0
     for token, one in found.items():

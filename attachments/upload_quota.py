@@ -1,4 +1,4 @@
-"""How much a workspace's unclaimed uploads may hold together: exact, whoever asks at the same time."""
+"""The limit on a workspace's unclaimed uploads. It is exact under concurrency."""
 
 from dataclasses import dataclass
 
@@ -12,25 +12,25 @@ from attachments.models import UploadIntent
 from evermuse.advisory_locks import AdvisoryLock
 from evermuse.errors import StoreUnavailable
 
-# An intent without a declared size counts as so much of the quota until its file is measured …
+# Until it is measured, a file of undeclared size counts as this share of the quota.
 UNDECLARED_SHARE = 256
-# … and so many of them are measured when the next one is asked for. The sweeper measures the others.
+# How many such files are measured when the next intent is made. The sweeper measures the others.
 MEASURED_AT_ONCE = 16
 LONGEST_WAIT_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
 class QuotaFull(Exception):
-    """No room for another upload. ``retry_after``: whole seconds until it is worth asking again."""
+    """Raised if there is no room for another upload. ``retry_after``: whole seconds until another try makes sense."""
 
     held: int
     retry_after: int
 
 
 def reserve(workspace_id: int, size: int | None) -> None:
-    """Wait for the workspace's turn, and see that there is room for one more. Call it in the transaction that inserts.
+    """Check that there is room for one more upload, in the transaction that inserts its intent. Raises QuotaFull.
 
-    ``size``: declared bytes. Raises QuotaFull. Others of the workspace wait until the transaction ends.
+    ``size``: declared bytes. Other requests of the workspace wait until the transaction ends.
     """
     quota = settings.EVERMUSE_UPLOAD_QUOTA_BYTES
     undeclared = quota // UNDECLARED_SHARE
@@ -42,14 +42,14 @@ def reserve(workspace_id: int, size: int | None) -> None:
         raise QuotaFull(held, max(1, min(LONGEST_WAIT_SECONDS, int(seconds or LONGEST_WAIT_SECONDS))))
 
 
-def measure(workspace_id: int, workspace: str) -> None:
-    """Note the sizes of the newest files that were uploaded without a declared one. A store that is away changes nothing."""
+def measure_files(workspace_id: int, workspace: str) -> None:
+    """Record the sizes of the newest files of undeclared size. Does nothing if the store is away."""
     unmeasured = UploadIntent.objects.filter(
         workspace_id=workspace_id, is_cleared=False, size=None, measured_size=None
     ).order_by("-id")
     for intent in unmeasured[:MEASURED_AT_ONCE]:
         try:
-            size = upload_area.size_of(upload_area.key_of(workspace=workspace, token=intent.token))
+            size = upload_area.size_of(upload_area.key_for(workspace=workspace, token=intent.token))
         except (StoreUnavailable, urllib3.exceptions.HTTPError):
             return
         if size is not None:

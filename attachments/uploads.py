@@ -1,7 +1,7 @@
-"""Upload intents: a client sends a file straight to the object store, then a record names it, once.
+"""Upload intents: a client sends a file straight to the object store, then one record names it.
 
-What lies in the upload area can still be overwritten by its URL: it is read through the same checks as a vendor's
-answer into a key of the attempt, and only those bytes count.
+Whoever has the URL can overwrite the uploaded file. So it is read through the same checks as a vendor's response and
+stored under a key of the attempt; only those bytes count.
 """
 
 import secrets
@@ -19,7 +19,7 @@ from django.utils import timezone
 from attachments import sql, upload_quota
 from attachments.failures import DownloadFailed, final, transient
 from attachments.fetch import store, upload_area
-from attachments.fetch.download import Answer
+from attachments.fetch.download import IncomingFile
 from attachments.fetch.watch import Transfer
 from attachments.models import Attachment, UploadIntent
 from attachments.queue.claims import DownloadClaim, Stored
@@ -30,7 +30,7 @@ log = logs.get(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """What the client says of a file that it is about to send. ``size``: bytes."""
+    """What the client declares about the file that it will send. ``size``: bytes."""
 
     filename: str = ""
     mime_type: str = ""
@@ -41,7 +41,7 @@ class Declared:
 
 @dataclass(frozen=True, slots=True)
 class NewIntent:
-    """An intent that was just made, with the URL to PUT the file to."""
+    """A new intent, with the URL to PUT the file to."""
 
     token: str
     url: str
@@ -56,12 +56,12 @@ def create(
     key_ends_at: Callable[[int], datetime | None],
     declared: Declared,
 ) -> NewIntent:
-    """Make an intent. The URL is signed here; the store is only asked for the sizes of files of undeclared size.
+    """Make an intent. The URL is signed locally; the store is asked only about files of undeclared size.
 
-    ``key_ends_at``: returns when the API key ends, and locks the key until the transaction that inserts the intent ends.
+    ``key_ends_at`` returns when the API key ends, and locks the key until the transaction that inserts the intent ends.
     Raises upload_quota.QuotaFull.
     """
-    upload_quota.measure(workspace_id, workspace)
+    upload_quota.measure_files(workspace_id, workspace)
     with transaction.atomic():
         ends_at = key_ends_at(api_key_id)
         upload_quota.reserve(workspace_id, declared.size)
@@ -75,7 +75,7 @@ def create(
 
 
 def end_with_key(api_key_id: int) -> None:
-    """Make the unclaimed intents of a revoked key unusable, in the transaction that revokes it."""
+    """End the unclaimed intents of a key, in the transaction that revokes it."""
     UploadIntent.objects.filter(api_key_id=api_key_id, origin=None, is_cleared=False).update(key_ends_at=Now())
 
 
@@ -99,15 +99,15 @@ def _insert(
         expires_at=now + lifetime,
     )
     url = upload_area.put_url(
-        upload_area.key_of(workspace=workspace, token=token), size=declared.size, lifetime=lifetime
+        upload_area.key_for(workspace=workspace, token=token), size=declared.size, lifetime=lifetime
     )
     return NewIntent(token, url, now + lifetime)
 
 
-def claim(claim: DownloadClaim) -> UploadIntent | Stored:
-    """The intent that an attachment names, now its own; or what is stored, where the same record named it before.
+def claim_intent(claim: DownloadClaim) -> UploadIntent | Stored:
+    """Claim the intent that an attachment names. Return it, or the stored file if the same record claimed it before.
 
-    Raises DownloadFailed for an unknown or foreign one, an expired one, and one that another record has claimed.
+    Raises DownloadFailed if the intent is unknown, expired, of another workspace, or claimed by another record.
     """
     token = claim.upload_intent_id
     parameters: dict[str, Any] = {
@@ -144,9 +144,9 @@ def _refused(token: str, workspace_id: int) -> DownloadFailed:
 
 
 @contextmanager
-def opened(intent: UploadIntent, workspace: str, transfer: Transfer) -> Iterator[Answer]:
-    """The uploaded file, as a vendor's answer would be. Raises DownloadFailed and StoreUnavailable."""
-    key = upload_area.key_of(workspace=workspace, token=intent.token)
+def open_uploaded(intent: UploadIntent, workspace: str, transfer: Transfer) -> Iterator[IncomingFile]:
+    """The uploaded file, read like a vendor's response. Raises DownloadFailed and StoreUnavailable."""
+    key = upload_area.key_for(workspace=workspace, token=intent.token)
     with store.reading(key) as found:
         if found is None:
             raise transient("NOT_UPLOADED", "nothing was uploaded for this upload_intent_id yet")
@@ -158,4 +158,4 @@ def opened(intent: UploadIntent, workspace: str, transfer: Transfer) -> Iterator
                 transfer.bytes_read += len(chunk)
                 yield chunk
 
-        yield Answer(status=0, mime_type=found.mime_type, announced=found.size, chunks=chunks())
+        yield IncomingFile(status=0, mime_type=found.mime_type, announced=found.size, chunks=chunks())

@@ -1,34 +1,39 @@
-"""What the admin's classes share: rows of the pipeline are looked at, never edited; large tables stay fast."""
+"""What the admin's classes share. The pipeline's rows cannot be edited, and large tables stay fast."""
 
 import json
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
-from django.core.exceptions import BadRequest, ValidationError
+from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db import connection
 from django.db.models import CharField, Model, QuerySet
-from django.http import HttpRequest
+from django.http import Http404, HttpRequest, HttpResponseBase
+from django.shortcuts import get_object_or_404
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
-from evermuse import roles
+from evermuse import audit, roles
+
+M = TypeVar("M", bound=Model)
 
 EXACT_UP_TO = 10_000
 SHOWN_CHARACTERS = 20_000
 
 
 class EstimatingPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts exactly up to some thousands, and asks the planner for its estimate beyond: no COUNT(*) over millions."""
+    """Counts some thousand rows exactly, and beyond that uses the planner's estimate. A COUNT(*) over millions is too
+    slow.
+    """
 
     @cached_property
     def count(self) -> int:
-        """The number of rows; an estimate where there are many."""
+        """The number of rows, or an estimate if there are many."""
         rows: QuerySet[Model] = self.object_list  # type: ignore[assignment]
         exact = rows.order_by().values("pk")[: EXACT_UP_TO + 1].count()
         if exact <= EXACT_UP_TO or rows.query.where:
@@ -41,21 +46,21 @@ class EstimatingPaginator(Paginator):  # type: ignore[type-arg]
 
 
 class RoleAware:
-    """What a list, a page and a URL show to whom. A base of every admin class, before Django's own.
+    """Decides what a list, a page and a URL show to whom. A base of every admin class, before Django's own.
 
-    Django lets a URL filter by any column of a model, ``?digest__startswith=`` too: counts then tell what a page hides.
-    Here a URL filters by the names in ``lookups`` alone, and who may not see payloads not by ``confidential_lookups``.
+    Django lets a URL filter by any column, such as ``?digest__startswith=``, and the counts then reveal what a page
+    hides. Here a URL may filter only by ``lookups``, and by ``confidential_lookups`` for a login that may see payloads.
     """
 
-    # Fields that show what customers said, or lead to it: left out for who may not see payloads.
+    # Fields that show what customers said, or lead to it. Hidden from a login that may not see payloads.
     confidential: tuple[str, ...] = ()
     lookups: tuple[str, ...] = ()
     confidential_lookups: tuple[str, ...] = ()
-    # Searched for who may see payloads, beside `search_fields`.
+    # Search fields for a login that may see payloads, in addition to `search_fields`.
     confidential_search: tuple[str, ...] = ()
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
-        """Django's hook; anything else is answered with 400. Django asks without a request nowhere in this version."""
+        """Django's hook. False is answered with 400. This version of Django always passes the request."""
         if lookup in self.lookups:
             return True
         if request is None:
@@ -69,7 +74,7 @@ class RoleAware:
         )
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
-        """Django's hook for an action on selected rows; it takes what the form says for numbers of rows."""
+        """Django's hook for an action on selected rows. Refuses selected values that are no keys."""
         key: Any = self.model._meta.pk  # type: ignore[attr-defined]
         try:
             for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
@@ -81,7 +86,7 @@ class RoleAware:
         return super().response_action(request, queryset)  # type: ignore[misc]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """What the URL fills in: keys of related rows and texts. A widget fails on any other value that is none."""
+        """The values that a URL fills into a form: texts and keys of related rows. Widgets fail on anything else."""
         given: dict[str, Any] = super().get_changeform_initial_data(request)  # type: ignore[misc]
         columns = {column.name: column for column in self.model._meta.get_fields()}  # type: ignore[attr-defined]
         return {name: value for name, value in given.items() if _may_fill(columns.get(name), value)}
@@ -101,11 +106,13 @@ class RoleAware:
 
 
 class PipelineAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
-    """A row that the pipeline owns: listed, searched, read."""
+    """Rows that belong to the pipeline: they are listed, searched and read."""
 
     paginator = EstimatingPaginator
     show_full_result_count = False
     list_per_page = 50
+    # What the audit log says when a login that may see payloads opens a row; empty: a row shows none.
+    reading = ""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -119,6 +126,22 @@ class PipelineAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """For actions declared with ``permissions=["operate"]``."""
         return roles.may_act(request)
+
+    def row_with_payload(self, request: HttpRequest, rows: QuerySet[M], number: int) -> M:
+        """The row of this number, for a login that may see payloads. Raises PermissionDenied and Http404."""
+        if not (roles.may_see_payloads(request) and self.has_view_permission(request)):
+            raise PermissionDenied
+        return row_or_404(rows, number)
+
+    def change_view(
+        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponseBase:
+        if self.reading and roles.may_see_payloads(request):
+            row = self.get_object(request, object_id)
+            if row and self.has_view_permission(request, row):
+                audit.read(request, row, self.reading)
+        answer: HttpResponseBase = super().change_view(request, object_id, form_url, extra_context)
+        return answer
 
 
 def _may_fill(column: Any, value: Any) -> bool:
@@ -135,7 +158,7 @@ def _may_fill(column: Any, value: Any) -> bool:
 
 
 def filter_of(field: str, values: Callable[[], Iterable[str]]) -> type[admin.SimpleListFilter]:
-    """A list filter on a text column with known values: Django's own would read the whole table for them."""
+    """A list filter on a text column with known values. Django's own filter would read the whole table to find them."""
 
     class ValueFilter(admin.SimpleListFilter):
         title = field
@@ -151,23 +174,30 @@ def filter_of(field: str, values: Callable[[], Iterable[str]]) -> type[admin.Sim
     return ValueFilter
 
 
+def row_or_404(rows: QuerySet[M], number: int) -> M:
+    """The row of a number from a path. Raises Http404, also for a number that no column holds."""
+    if number >= 2**63:
+        raise Http404
+    return get_object_or_404(rows, pk=number)
+
+
 def row_number(text: str | None) -> int | None:
-    """A row's number from a URL; None for anything else."""
+    """The row's number in a URL, or None."""
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
 def reason_in_short(text: str) -> str:
-    """A failure's kind, for who may not see what customers said: what follows the colon may quote a record."""
+    """A failure without the part after the colon, which may quote a record. For logins that may not see payloads."""
     return text.partition(":")[0]
 
 
 def moment(at: datetime) -> SafeString:
-    """An instant in UTC, to the second, on one line of a list."""
+    """An instant in UTC, to the second, on one line."""
     return format_html('<span class="moment">{}</span>', f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}")
 
 
 def block(content: bytes | str) -> SafeString:
-    """A text as it is, in a fixed-width block; what is long is cut and says so."""
+    """A text in a fixed-width block. A long text is cut, with a note."""
     text = content if isinstance(content, str) else content.decode(errors="replace")
     more = len(text) - SHOWN_CHARACTERS
     shown = text[:SHOWN_CHARACTERS].replace("\0", "\u2400") + (f"\n… {more:,} characters more" if more > 0 else "")
@@ -178,7 +208,7 @@ def block(content: bytes | str) -> SafeString:
 
 
 def pretty(content: bytes | str) -> SafeString:
-    """JSON, indented where it can be; else as it is."""
+    """Indented JSON, or the text unchanged if it cannot be parsed."""
     try:
         return block(json.dumps(json.loads(content), indent=2, ensure_ascii=False))
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""PostgreSQL's advisory locks of the product: one place for their numbers, so that no two mean the same one."""
+"""The numbers of PostgreSQL's advisory locks, all in one place, so that no two locks share a number."""
 
 from enum import IntEnum, unique
 
@@ -11,5 +11,5 @@ class AdvisoryLock(IntEnum):
     ROLL_UP = 7_305_213_902
     MEASURE_STANDING = 7_305_213_903
     RETENTION = 7_305_213_904
-    # Of the two-number form: the second one is the workspace.
+    # A lock of two numbers. The second one is the workspace.
     UPLOAD_QUOTA = 73_052

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
-from evermuse import logs, serving
+from evermuse import garbage_collection, logs, serving
 from evermuse.asgi_body import (
     AWAITED,
     COMPLETE,
@@ -31,7 +31,6 @@ from evermuse.asgi_body import (
     Send,
     read_body,
 )
-from evermuse.collector import settle as settle_collector
 from evermuse.errors import Refused
 from evermuse.web import answers, places, pools
 from evermuse.web.addresses import ClientCounts, client_of, counted_as
@@ -51,7 +50,7 @@ django = get_wsgi_application()
 sys.setswitchinterval(0.0005)
 # No "SELECT 1" before every request: the lookup of the key, which comes first, finds a dead connection and opens another.
 connections.settings["default"]["CONN_HEALTH_CHECKS"] = False
-settle_collector()
+garbage_collection.relax()
 
 # Clients send head and body in two packets. A small body gets this long to follow, which saves a run of Django.
 SMALL_BODY_BYTES, SMALL_BODY_SECONDS = 64 * 1024, 0.03

@@ -1,7 +1,7 @@
-"""The Celery application: queues, routes and the settings that make a message a hint.
+"""The Celery application: queues, routes and settings. Messages are only hints.
 
-PostgreSQL is the queue of record. A task carries ids at most, is delivered at least once, and finds nothing to do when
-somebody else did its work; a lost message is made good by the sweepers that beat sends.
+PostgreSQL is the queue of record. A task carries at most ids, is delivered at least once, and finds nothing to do if
+another task did the work. If a message is lost, the sweepers that beat starts find the work.
 """
 
 import os
@@ -13,7 +13,7 @@ from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, 
 from kombu import Exchange, Queue
 from structlog import contextvars
 
-from evermuse import collector, env, heartbeat, pool_end, priority, server_urls, serving, task_connections
+from evermuse import env, garbage_collection, heartbeat, pool_end, priority, server_urls, serving, task_connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 
@@ -39,11 +39,11 @@ app = Celery("evermuse")
 
 
 class Config:
-    """Celery's settings. One object: a second ``config_from_object`` would replace all of it."""
+    """Celery's settings, in one object, because a second ``config_from_object`` would replace all of them."""
 
     broker_url = BROKER_URL
     broker_use_ssl = BROKER_TLS
-    # Each with an exchange of its own: on the default one, every queue would get every message.
+    # Each queue has its own exchange. On a shared default exchange every queue would get every message.
     task_queues = tuple(Queue(name, Exchange(name), routing_key=name) for name in QUEUES)
     task_default_queue = MAINTENANCE
     task_create_missing_queues = False
@@ -98,7 +98,7 @@ class Config:
     broker_connection_retry_on_startup = True
     broker_connection_max_retries = None
     broker_connection_timeout = 2
-    # A silent broker must not hold a request: sockets are bounded and a publish is not retried inside it.
+    # A broker that does not answer must not hold a request: sockets have time-outs, and a publish is not retried.
     broker_transport_options = {
         "visibility_timeout": 3600,
         "socket_timeout": 5,
@@ -121,13 +121,13 @@ app.autodiscover_tasks()
 @worker_init.connect
 @beat_init.connect
 def _refuse_what_is_unsafe(**_: Any) -> None:
-    """An exception of a signal's receiver is only logged; SystemExit ends the process."""
+    """Exit the process. Celery only logs other exceptions of a signal's receiver."""
     serving.demand_or_exit()
 
 
 @worker_init.connect
 def _share_the_interpreter(**_: Any) -> None:
-    """Sixteen download threads wait for each other's turns: at the default of 5 ms they spend their time in that queue."""
+    """Switch threads every 0.5 ms. With the default of 5 ms, sixteen download threads mostly wait for the interpreter."""
     sys.setswitchinterval(0.0005)
 
 
@@ -137,26 +137,25 @@ def _end_promptly(**_: Any) -> None:
 
 
 @worker_init.connect
-def _give_way(**_: Any) -> None:
-    """What was accepted can wait a moment; who sends it cannot."""
+def _lower_priority(**_: Any) -> None:
+    """Lower the priority of workers: an accepted batch can wait for a moment, but a client cannot."""
     priority.give_way()
 
 
 @worker_process_init.connect
-def _settle_collector(**_: Any) -> None:
-    """In each landing process."""
-    collector.settle()
+def _relax_garbage_collection(**_: Any) -> None:
+    garbage_collection.relax()
 
 
 @worker_process_init.connect
 def _watch_process(**_: Any) -> None:
-    """In each landing process: one that hangs ends, and the pool starts another."""
+    """A landing process that hangs ends, and the pool starts another one."""
     heartbeat.start()
 
 
 @task_prerun.connect
 def _bind_task(task_id: str, task: Any, **_: Any) -> None:
-    """Every event of a task says which one it is."""
+    """Add the task to every log event."""
     contextvars.bind_contextvars(task=task.name, task_id=task_id)
 
 
@@ -172,4 +171,4 @@ def _unbind_task(**_: Any) -> None:
 
 @setup_logging.connect
 def _keep_our_logging(**_: Any) -> None:
-    """Receiving this signal keeps Celery from installing handlers of its own; settings configured logging already."""
+    """Receiving this signal keeps Celery from installing its own log handlers."""

@@ -1,4 +1,4 @@
-"""Django system checks of our own settings. Each message names the variable and the fix, never a value."""
+"""Django system checks of our settings. Messages name the variable and the fix, but never the value."""
 
 import difflib
 import os
@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error, Warning
 from evermuse import celery, env, serving
 
 PREFIX = "EVERMUSE_"
-# Read by the client and the test suite. Settings of the product are described where they are read.
+# Variables that the client and the tests read. Settings of the product are described where they are read.
 READ_ELSEWHERE = frozenset(
     PREFIX + name
     for name in (
@@ -71,7 +71,7 @@ def check_settings(**_: object) -> list[CheckMessage]:
 
 
 def _secret_key() -> Iterator[CheckMessage]:
-    # Without any, commands may run: `check --deploy` says so (security.W009).
+    # Without a secret key, commands still run. `check --deploy` reports it (security.W009).
     if env.is_set("EVERMUSE_SECRET_KEY") and (fault := serving.secret_key_fault()):
         yield Error(fault, id="evermuse.E001")
 

@@ -1,8 +1,8 @@
-"""Typed readers of the environment: the one place that decides where a setting comes from.
+"""Typed readers of the environment. Only this module decides where a setting comes from.
 
-A value is looked for in the process environment, then in the file that ``NAME_FILE`` names (for secrets), then in the
-file that the embedded stack leaves at ``$EVERMUSE_HOME/run/environment.json``, so that ``manage.py`` with nothing
-configured talks to the servers that ``make run`` started.
+A value is looked up in the process environment, then in the file that ``NAME_FILE`` names (for secrets), then in the
+file that the embedded stack leaves at ``$EVERMUSE_HOME/run/environment.json``. So ``manage.py`` works with the servers
+that ``make run`` started, without any configuration.
 """
 
 import ipaddress
@@ -20,7 +20,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Setting(NamedTuple):
-    """A setting as the documentation describes it. ``shown``: what stands for a default that depends on others."""
+    """A setting as the documentation describes it. ``shown``: the text for a default that depends on other things."""
 
     name: str
     default: str
@@ -33,11 +33,11 @@ _described: dict[str, Setting] = {}
 
 
 class ConfigurationError(Exception):
-    """A setting that cannot be read; the message names the variable and the rule."""
+    """A setting that cannot be used. The message names the variable and the rule."""
 
 
 def home() -> Path:
-    """The directory that holds all state of the embedded default."""
+    """The directory of the embedded stack's state."""
     return Path(os.environ.get("EVERMUSE_HOME") or Path(__file__).resolve().parent.parent / "var").resolve()
 
 
@@ -51,30 +51,30 @@ def _embedded() -> dict[str, str]:
 
 
 def is_set(name: str) -> bool:
-    """Whether ``name`` has a value that is not empty, wherever it comes from."""
+    """Whether ``name`` has a non-empty value from any source."""
     return bool(text(name, ""))
 
 
 def asked() -> frozenset[str]:
-    """The names of all variables that were read so far."""
+    """The names of all variables that have been read."""
     return frozenset(_asked)
 
 
 def described() -> tuple[Setting, ...]:
-    """The settings that were read with a description so far, in the order of their first reading."""
+    """The settings that have been read with a description, in the order of their first reading."""
     return tuple(_described.values())
 
 
 def elsewhere(name: str, default: str, help: str, *, shown: str | None = None) -> None:
-    """Describe a setting that a command or the embedded stack reads by itself."""
+    """Describe a setting that a command or the embedded stack reads itself."""
     _asked.add(name)
     _described.setdefault(name, Setting(name, default, help, shown))
 
 
 def text(name: str, default: str | None = None, *, help: str = "", shown: str | None = None) -> str:
-    """The value of ``name``; raises ConfigurationError when there is neither a value nor a default.
+    """The value of ``name``. Raises ConfigurationError if there is neither a value nor a default.
 
-    ``help`` and ``shown`` describe the setting (`Setting`). Every other reader passes them on.
+    ``help`` and ``shown`` describe the setting (`Setting`). All other readers pass them on.
     """
     _asked.add(name)
     if help:
@@ -117,7 +117,7 @@ def integer(name: str, default: int, *, minimum: int = 0, help: str = "") -> int
 
 
 def words(name: str, default: str = "", *, help: str = "", shown: str | None = None) -> list[str]:
-    """A comma-separated list; empty parts are dropped."""
+    """A comma-separated list. Empty parts are dropped."""
     return [part.strip() for part in text(name, default, help=help, shown=shown).split(",") if part.strip()]
 
 
@@ -133,7 +133,7 @@ def networks(name: str, *, help: str = "") -> tuple[Network, ...]:
 
 
 def choice(name: str, default: str, values: Sequence[str], *, help: str = "", shown: str | None = None) -> str:
-    """One of ``values``, whatever its case."""
+    """One of ``values``, in any case."""
     value = text(name, default, help=help, shown=shown).strip().upper()
     if value not in values:
         raise ConfigurationError(f"{name} must be one of {', '.join(values)}, not {value!r}")
@@ -144,7 +144,7 @@ _T = TypeVar("_T")
 
 
 def read(name: str, default: str, parse: Callable[[str], _T], *, help: str = "", shown: str | None = None) -> _T:
-    """A value that a function of `server_urls` reads."""
+    """A value that a function of `server_urls` parses."""
     try:
         return parse(text(name, default, help=help, shown=shown))
     except server_urls.Unusable as error:
@@ -152,17 +152,18 @@ def read(name: str, default: str, parse: Callable[[str], _T], *, help: str = "",
 
 
 def database(name: str = "DATABASE_URL", *, help: str = "") -> dict[str, Any]:
-    """Django's connection settings from ``postgresql://user:password@host:port/name?sslmode=…`` (`server_urls.database`).
+    """Django's connection settings from ``postgresql://user:password@host:port/name?sslmode=…``
+    (`server_urls.database`).
 
-    An unset variable gives placeholders, so that commands that need no database (checks, migrations' dry run) work
-    before anything is installed; the first query then fails with PostgreSQL's own words.
+    If the variable is not set, placeholders are returned, so that commands that need no database (checks, migrations'
+    dry run) work before anything is installed. The first query then fails with PostgreSQL's own message.
     """
     default = "postgresql://evermuse@127.0.0.1:5432/evermuse"
     return read(name, default, server_urls.database, help=help, shown="embedded")
 
 
 class MailServer(NamedTuple):
-    """Django's ``EMAIL_*`` settings, in the order of `mail_server`'s answer."""
+    """Django's ``EMAIL_*`` settings."""
 
     host: str
     port: int
@@ -173,7 +174,9 @@ class MailServer(NamedTuple):
 
 
 def mail_server(name: str = "EVERMUSE_EMAIL_URL", *, help: str = "") -> MailServer:
-    """Where mail goes, from ``smtp://user:password@host:port`` (``smtp+starttls://``: upgraded, ``smtps://``: TLS)."""
+    """The mail server of ``smtp://user:password@host:port``. ``smtp+starttls://`` upgrades the connection, ``smtps://``
+    uses TLS.
+    """
     parts = urlsplit(text(name, "", help=help, shown="`smtp://localhost`") or "smtp://localhost")
     ports = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
     if parts.scheme not in ports:

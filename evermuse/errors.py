@@ -1,42 +1,42 @@
-"""Errors that carry a stable code and say whether trying again can help."""
+"""Errors with a stable code, which say whether another attempt can help."""
 
 from typing import Any
 
 import psycopg
 from django.db import InterfaceError, InternalError, OperationalError
 
-# What Django and psycopg raise while PostgreSQL cannot answer.
+# Raised by Django and psycopg while PostgreSQL is away.
 DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, psycopg.OperationalError, psycopg.InterfaceError)
 
 
 class EvermuseError(Exception):
-    """Base of the product's own errors."""
+    """The base of our own errors."""
 
     code = "INTERNAL_ERROR"
     retryable = False
 
 
 class StoreUnavailable(EvermuseError):
-    """The object store did not take or give an object in time; the caller may try again later."""
+    """The object store did not answer in time. The caller may try again later."""
 
     code = "STORE_UNAVAILABLE"
     retryable = True
 
 
 class ArchiveDamaged(EvermuseError):
-    """The archive object is gone, or not what was stored, or not what the payload says; asking again does not help."""
+    """An archive object is missing, damaged, or differs from the payload. Another attempt does not help."""
 
     code = "ARCHIVE_DAMAGED"
 
 
 class LeaseLost(EvermuseError):
-    """Somebody else holds the claim now: what was done under the old one must not be written."""
+    """Another worker holds the claim now. Work done under the old claim must not be written."""
 
     code = "LEASE_LOST"
 
 
 class Refused(EvermuseError):
-    """A request that is not served. Its answer is ``{"error", "message", "retryAfter"?, "details"?}``."""
+    """A refused request. The response is ``{"error", "message", "retryAfter"?, "details"?}``."""
 
     def __init__(
         self, status: int, code: str, message: str, *, retry_after: int | None = None, details: Any = None
@@ -46,7 +46,7 @@ class Refused(EvermuseError):
         self.retry_after, self.details = retry_after, details
 
     def body(self) -> dict[str, Any]:
-        """The answer's body."""
+        """The response's body."""
         body: dict[str, Any] = {"error": self.code, "message": self.message}
         if self.retry_after is not None:
             body["retryAfter"] = self.retry_after

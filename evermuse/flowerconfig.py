@@ -1,6 +1,7 @@
-"""Flower's configuration, run by Flower itself (``--conf``): its logins, headers, and the way back to the admin.
+"""Flower's configuration, which Flower runs (``--conf``): logins, headers, and a link back to the admin.
 
-Metrics ask for a login too, and every answer forbids framing. Flower has no setting for these. Its handlers and its template loader are set before it makes its application.
+Metrics require a login too, and every response forbids framing. Flower has no settings for these, so its handlers and
+its template loader are replaced before it creates its application.
 """
 
 import os
@@ -29,7 +30,7 @@ _LINK = (
 
 
 class _WithWayBack(_Loader):
-    """Flower's templates, with a link to the admin in the bar that all pages have."""
+    """Flower's templates, with a link to the admin in the navigation bar."""
 
     def _create_template(self, name: str) -> _Template:
         if name != "navbar.html":
@@ -38,7 +39,7 @@ class _WithWayBack(_Loader):
         return _Template(text.replace(_BEFORE, _BEFORE + _LINK, 1), name=name, loader=self)
 
 
-# Flower's pages write styles, and one of them a line of script.
+# Flower's pages use inline styles and one inline script.
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -52,7 +53,7 @@ _MIN_PASSWORD_CHARACTERS = 12
 
 
 def _with_headers(handler: type[_RequestHandler]) -> None:
-    """Send the headers with each answer of a kind of handler, those of errors and of files too."""
+    """Send the headers with every response of a handler class, also with errors and files."""
     before = handler.set_default_headers
 
     def set_default_headers(self: _RequestHandler) -> None:
@@ -64,7 +65,9 @@ def _with_headers(handler: type[_RequestHandler]) -> None:
 
 
 def _logins() -> list[str]:
-    """Flower's own login, and those of FLOWER_BASIC_AUTH: the admin's in the embedded default. None: Flower does not start."""
+    """Flower's own login, and those of FLOWER_BASIC_AUTH (in the embedded stack the admin's). Without a login Flower
+    exits.
+    """
     found = [login for login in os.environ.get("FLOWER_BASIC_AUTH", "").split(",") if login.partition(":")[2]]
     username, password = _env.text("EVERMUSE_FLOWER_USERNAME", "flower"), _env.text("EVERMUSE_FLOWER_PASSWORD", "")
     if password and len(password) < _MIN_PASSWORD_CHARACTERS:
@@ -81,7 +84,7 @@ def _logins() -> list[str]:
 
 
 def _admin() -> str:
-    """What people reach the admin by."""
+    """The admin's public address."""
     public = os.environ.get("EVERMUSE_PUBLIC_URL", "").rstrip("/")
     return f"{public or 'http://127.0.0.1:' + os.environ.get('EVERMUSE_PORT', '8000')}/admin/"
 

@@ -1,9 +1,9 @@
-"""A watchdog that needs no interpreter: a process whose Python stands still prints its stacks and exits.
+"""A watchdog that works without the interpreter: a process whose Python hangs prints its stacks and exits.
 
-A C call that does not return (a regular expression that backtracks) keeps the global interpreter lock, so no Python
-thread, signal handler or time-out runs any more. ``faulthandler`` waits in a C thread that needs no lock. A Python
-thread rearms it every second; when that thread gets no turn for ``EVERMUSE_HANG_SECONDS``, the process ends and its
-supervisor starts another one. A process that was suspended for longer (SIGSTOP) ends too; its work is taken over.
+A C call that does not return, such as a regular expression that backtracks, keeps the interpreter lock. Then no Python
+thread, signal handler or time-out runs. ``faulthandler`` waits in a C thread that needs no lock, and a Python thread
+rearms it every second. If that thread does not run for ``EVERMUSE_HANG_SECONDS``, the process exits and its supervisor
+starts another one. A process that was suspended for longer (SIGSTOP) exits too, and another one takes over its work.
 """
 
 import faulthandler
@@ -14,9 +14,9 @@ import time
 from django.conf import settings
 
 BEAT_SECONDS = 1.0
-# The exit code of `faulthandler` after its time is over.
+# The exit code of `faulthandler` when its time is over.
 EXIT_CODE = 1
-# The file descriptor itself: Celery replaces `sys.stderr` by an object without one.
+# The file descriptor of standard error. Celery replaces `sys.stderr` by an object that has none.
 STDERR = 2
 
 _lock = threading.Lock()
@@ -24,7 +24,7 @@ _started_in: int | None = None
 
 
 def start() -> None:
-    """Watch this process from now on. Not in one that forks: ``faulthandler`` deadlocks in children of a watched process."""
+    """Watch this process. Do not call it in a process that forks: ``faulthandler`` deadlocks in its children."""
     global _started_in
     with _lock:
         if _started_in == os.getpid():
@@ -40,6 +40,6 @@ def _beat() -> None:
 
 
 def end_process(exit_code: int = EXIT_CODE) -> None:
-    """Print all stacks and end this process at once: one of its threads cannot be stopped by anything less."""
+    """Print all stacks and exit at once. Nothing less stops a hanging thread."""
     faulthandler.dump_traceback(file=STDERR)
     os._exit(exit_code)

@@ -1,4 +1,4 @@
-"""Failed logins of the admin: counted in PostgreSQL by django-axes, closed for a while after too many."""
+"""Failed logins to the admin. django-axes counts them in PostgreSQL and closes the login for a while after too many."""
 
 from typing import Any
 
@@ -17,12 +17,12 @@ FAILURES_OF_AN_ADDRESS = 20
 
 
 def address(request: HttpRequest) -> str:
-    """Where a login comes from."""
+    """The address that a login comes from."""
     return str(request.META.get("REMOTE_ADDR", ""))
 
 
 class Throttle(AxesStandaloneBackend):  # type: ignore[misc]
-    """Refuses a login that is closed. Code that logs in without a request, which nobody sent, is let through."""
+    """Refuses a closed login. Code that logs in without a request is not limited."""
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
         if request is not None:
@@ -30,7 +30,7 @@ class Throttle(AxesStandaloneBackend):  # type: ignore[misc]
 
 
 class Handler(AxesDatabaseHandler):  # type: ignore[misc]
-    """Closes an address too, whatever names it tries."""
+    """Closes an address too, whichever names it tries."""
 
     def is_locked(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
         return super().is_locked(request, credentials) or _failures(request) >= FAILURES_OF_AN_ADDRESS

@@ -1,4 +1,4 @@
-"""Structured logs: one event per transition, ids bound, never payloads, never keys."""
+"""Structured logs: one event for each transition, with its ids, and never payloads or keys."""
 
 import logging
 import sys
@@ -8,13 +8,15 @@ import structlog
 from evermuse import redaction
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-# Says URLs, signatures included, at every level; what matters of it comes back as an error of ours.
+# These loggers write URLs with signatures at every level. We log their errors in our own words.
 SILENT = ("urllib3", "requests")
 NOISY = ("celery.beat", "celery.worker.strategy", "celery.app.trace", "tornado.access", "axes.apps")
 
 
 def configure(*, level: str, as_json: bool) -> None:
-    """Send structlog's and the standard library's events to standard error in one format: standard output is the commands' own."""
+    """Write structlog's and the standard library's events to standard error in one format. Standard output belongs to
+    commands.
+    """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -26,11 +28,11 @@ def configure(*, level: str, as_json: bool) -> None:
         if as_json
         else structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(),
-            # Never with the values of local variables: these are payloads and keys.
+            # Without the values of local variables, which may be payloads or keys.
             exception_formatter=structlog.dev.plain_traceback,
         )
     )
-    # Where a call stands in the code, thread and process are in no line of ours: not looked up (logging, "Optimization").
+    # Our lines contain no code position, thread or process, so do not look them up (logging, "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
@@ -52,7 +54,7 @@ def configure(*, level: str, as_json: bool) -> None:
         logging.getLogger(silent).setLevel(logging.CRITICAL + 1)
     for noisy in NOISY:
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    # Refused requests are no news; and Flower asks workers that have not started yet.
+    # Refused requests are normal. Flower asks workers that have not started yet.
     for chatty in ("django.request", "flower.inspector"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     structlog.configure(
@@ -69,6 +71,6 @@ def configure(*, level: str, as_json: bool) -> None:
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger whose calls are ``log.info("event.name", batch_id=…)``."""
+    """A logger for calls like ``log.info("event.name", batch_id=…)``."""
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
     return logger

@@ -1,4 +1,4 @@
-"""The admin's sidebar: sections of pages, each shown where it exists and the login may look at it."""
+"""The admin's sidebar. A page is shown if it exists and the login may view it."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 
-# Section → (title, icon, app and model). A page that no app registers is left out.
+# Section → (title, icon, app and model). Pages that no app registers are left out.
 PAGES: dict[str, list[tuple[str, str, str]]] = {
     "Pipeline": [
         ("Batches", "inbox", "ingest.batch"),
@@ -60,7 +60,7 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def changelist(request: HttpRequest, model: str) -> str | None:
-    """The address of a model's list (``app.model``); None where there is no such page or this login may not look at it."""
+    """The URL of a model's list (``app.model``), or None if there is no such page or the login may not view it."""
     app, _, name = model.partition(".")
     if not (request.user.has_perm(f"{app}.view_{name}") or request.user.has_perm(f"{app}.change_{name}")):
         return None

@@ -5,7 +5,7 @@ import billiard.pool
 # The internals used here were read in this version; a test fails at another one.
 WRITTEN_FOR = {"billiard": "4.3.2"}
 
-# billiard looks every 0.1 s whether the parent has read all results.
+# billiard checks every 0.1 s whether the parent has read all results.
 _LOOKS = 20
 
 

@@ -92,10 +92,11 @@ def _fetch(row_factory: Any, statement: str, parameters: Any, binary: bool) -> A
             raw.prepare_threshold = None
 
 
-def rows_under(lock: str, *statements: tuple[str, Mapping[str, Any]]) -> list[list[tuple[Any, ...]]]:
+def rows_under(lock: str, *statements: tuple[type | None, str, Mapping[str, Any]]) -> list[list[Any]]:
     """The rows of several statements that run after ``lock``, in one round trip and one transaction.
 
-    The statements see what was committed while the lock waited.
+    A statement comes with the class of its rows, as in `rows_of`, or None for tuples. The statements see what was committed
+    while the lock waited.
     """
     with raw_connection() as raw:
         _use(raw)
@@ -103,8 +104,11 @@ def rows_under(lock: str, *statements: tuple[str, Mapping[str, Any]]) -> list[li
         try:
             with raw.pipeline():
                 raw.execute(lock.encode())
-                cursors = [psycopg.Cursor(raw) for _ in statements]
-                for cursor, (statement, parameters) in zip(cursors, statements, strict=True):
+                cursors = [
+                    psycopg.Cursor(raw, row_factory=tuple_row if kind is None else _row_factory(kind))
+                    for kind, _, _ in statements
+                ]
+                for cursor, (_, statement, parameters) in zip(cursors, statements, strict=True):
                     cursor.execute(statement.encode(), parameters, prepare=True)
                 return [cursor.fetchall() for cursor in cursors]
         finally:

@@ -1,4 +1,4 @@
-"""The ids that clients see, made from the database's and back."""
+"""Converts between the database's ids and those that clients see."""
 
 import re
 from uuid import UUID
@@ -10,32 +10,32 @@ _MAX = 2**63 - 1
 
 
 def of_batch(number: int) -> str:
-    """``batchId``: of fixed width, so that it sorts by acceptance."""
+    """A ``batchId``. Its width is fixed, so that it sorts by acceptance."""
     return f"batch_{number:019d}"
 
 
 def of_attachment(number: int) -> str:
-    """``attachmentId``."""
+    """An ``attachmentId``."""
     return f"att_{number:019d}"
 
 
 def of_record(record_id: UUID) -> str:
-    """``recordId``."""
+    """A ``recordId``."""
     return f"rec_{record_id.hex}"
 
 
 def batch_number(text: str) -> int | None:
-    """The number behind a ``batchId``; None for any other text."""
+    """The number of a ``batchId``, or None for any other text."""
     return _number(_BATCH.fullmatch(text))
 
 
 def attachment_number(text: str) -> int | None:
-    """The number behind an ``attachmentId``; None for any other text."""
+    """The number of an ``attachmentId``, or None for any other text."""
     return _number(_ATTACHMENT.fullmatch(text))
 
 
 def record_uuid(text: str) -> UUID | None:
-    """The identity behind a ``recordId``; None for any other text."""
+    """The UUID of a ``recordId``, or None for any other text."""
     match = _RECORD.fullmatch(text)
     return UUID(match[1]) if match else None
 

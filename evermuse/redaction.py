@@ -1,18 +1,18 @@
-"""What no log line may hold: queries of URLs (signatures, tokens), passwords in URLs, API keys, rows of the database.
+"""Removes secrets from log lines: queries of URLs, passwords in URLs, API keys, and rows in PostgreSQL's errors.
 
-Our own events name ids alone. Libraries' messages and tracebacks hold what they like, so that every text is looked at on
-its way out. The patterns take linear time: each character class excludes what follows it.
+Our own events contain only ids. Messages and tracebacks of libraries may contain anything, so every text is checked
+before it is written. The patterns take linear time: each character class excludes what follows it.
 """
 
 import re
 from collections.abc import MutableMapping
 from typing import Any
 
-# Also of a bare path, as in urllib3's `Max retries exceeded with url: /file?signature=…`.
+# Also after a path alone, as in urllib3's `Max retries exceeded with url: /file?signature=…`.
 _QUERY = re.compile(r"\?[^\s\"'<>]+")
-# A raw `:` of user and password, or of a password alone (`redis://:secret@host`).
+# User and password, or a password alone (`redis://:secret@host`).
 _USERINFO = re.compile(r"(://[^\s/@:]{0,256}:)[^\s/@]{1,1024}(?=@)")
-# PostgreSQL's errors go on with the row or the statement that they are about.
+# PostgreSQL's errors continue with the row or the statement.
 _ROWS = re.compile(r"^(\s{0,8}(?:DETAIL|CONTEXT|QUERY|LINE [0-9]{1,9}):)[^\n]*", re.MULTILINE)
 _KEY = re.compile(r"em_sk_[A-Za-z0-9_-]+")
 
@@ -41,7 +41,7 @@ def _without_secrets(value: object) -> object:
 
 
 def redact(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A structlog processor: the event without secrets. It stands behind the one that makes exceptions text."""
+    """A structlog processor that removes secrets. It must come after the one that formats exceptions."""
     for name, value in event.items():
         event[name] = _without_secrets(value)
     return event

@@ -1,4 +1,4 @@
-"""An id for every request: bound to every event of it, and told in the answer as ``X-Request-ID``."""
+"""Gives every request an id. Log events contain it, and the response returns it as ``X-Request-ID``."""
 
 import re
 import uuid
@@ -7,12 +7,12 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponseBase
 from structlog import contextvars
 
-# What somebody in front gave stands, if it can be no forged line of a log.
+# Keep the id of a proxy if it cannot forge a log line.
 _GIVEN = re.compile(r"\A[A-Za-z0-9._-]{8,64}\Z")
 
 
 class RequestIds:
-    """Django middleware. Threads serve many requests: what was bound is gone before the next one."""
+    """Django middleware. Threads serve many requests, so the id is unbound after each one."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self._get_response = get_response

@@ -1,6 +1,7 @@
-"""What a login may do in the admin: viewers see, operators act and see payloads, administrators manage clients and logins.
+"""What a login may do in the admin: viewers view, operators also act and see payloads, administrators manage clients
+and logins.
 
-Roles are Django groups, made by ``manage.py bootstrap``; code asks for permissions, never for a group's name.
+Roles are Django groups that ``manage.py bootstrap`` creates. Code checks permissions, never a group's name.
 """
 
 from django.contrib.auth.models import Group, Permission
@@ -10,7 +11,7 @@ from django.http import HttpRequest
 
 SEE_PAYLOADS, OPERATE = "ingest.see_payloads", "ingest.operate"
 
-# Everything of the product may be seen by every role; what customers said is no model of its own, but a permission.
+# Every role may view everything in the product. Payloads are protected by a permission.
 SEEN_APPS = ("ingest", "lake", "attachments", "problems", "activity")
 _OPERATOR = (SEE_PAYLOADS, OPERATE, "admin.view_logentry")
 _ADMINISTRATOR = (
@@ -21,7 +22,7 @@ _ADMINISTRATOR = (
     "auth.view_user", "auth.add_user", "auth.change_user", "auth.view_group",
 )  # fmt: skip
 
-# Beside view_* of `SEEN_APPS`.
+# In addition to view_* of `SEEN_APPS`.
 ROLES: dict[str, tuple[str, ...]] = {
     "viewer": (),
     "operator": _OPERATOR,
@@ -31,7 +32,9 @@ ROLES: dict[str, tuple[str, ...]] = {
 
 @transaction.atomic
 def ensure() -> None:
-    """Make the groups, each with exactly its permissions. Repeatable; runs after ``migrate``, which makes those."""
+    """Create the groups, each with exactly its permissions. May be repeated. Run it after ``migrate``, which creates
+    permissions.
+    """
     seen = Permission.objects.filter(content_type__app_label__in=SEEN_APPS, codename__startswith="view_")
     for name, more in ROLES.items():
         named = Q(pk__in=[])
@@ -43,20 +46,20 @@ def ensure() -> None:
 
 
 def has_role(request: HttpRequest) -> bool:
-    """Whether this login may do anything at all; being on the staff is not enough."""
+    """Whether this login has a role. Being on the staff is not enough."""
     return request.user.is_active and bool(request.user.get_all_permissions())
 
 
 def may_look(request: HttpRequest) -> bool:
-    """Whether the product's figures are open to this login."""
+    """Whether this login may view the product's figures."""
     return any(request.user.has_module_perms(app) for app in SEEN_APPS)
 
 
 def may_see_payloads(request: HttpRequest) -> bool:
-    """Whether what customers said may be shown: payloads, ``data``, files, participants."""
+    """Whether this login may see what customers said: payloads, ``data``, files, participants."""
     return request.user.has_perm(SEE_PAYLOADS)
 
 
 def may_act(request: HttpRequest) -> bool:
-    """Whether retries, pauses, fresh URLs and states of problems are open to this login."""
+    """Whether this login may retry, pause, give fresh URLs and change problems."""
     return request.user.has_perm(OPERATE)

@@ -1,6 +1,6 @@
-"""Content-Security-Policy by path: nothing at all for the API, as little as their libraries allow for the pages.
+"""Content-Security-Policy by path: the API allows nothing, pages allow as little as their libraries need.
 
-Two policies by path are said in fewer lines here than per view with a library.
+Two policies by path are shorter here than per view with a library.
 """
 
 from collections.abc import Callable
@@ -9,13 +9,13 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
 NOTHING = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
-# Swagger UI writes styles into its elements and draws icons from data: URLs; its script comes from a URL of its own.
+# Swagger UI writes styles into elements and uses icons from data: URLs. Its script has its own URL.
 DOCS = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 )
 
-# The documentation: its theme has inline styles, and its search is a form that leads to a page of its own.
+# The documentation's theme has inline styles, and its search is a form that leads to another page.
 GUIDE = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
@@ -23,7 +23,7 @@ GUIDE = (
 
 
 def admin_policy() -> str:
-    """The admin's theme compiles expressions (Alpine) and writes styles; previews come from here or from the object store."""
+    """The admin's theme compiles expressions (Alpine) and writes styles. Previews come from here or the object store."""
     scheme = "https" if settings.MINIO_PUBLIC_SECURE else "http"
     store = f"{scheme}://{settings.MINIO_PUBLIC_ENDPOINT}"
     return (

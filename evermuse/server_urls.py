@@ -1,7 +1,7 @@
-"""URLs of PostgreSQL, Redis and the broker: each parameter is honoured or refused.
+"""Parses URLs of PostgreSQL, Redis and the broker. Each parameter is either honoured or refused.
 
-A parameter that a library ignores is worse than an error: ``sslmode=verify-full`` that nobody reads means a connection
-without TLS. Errors never repeat a value, because a URL holds a password.
+A parameter that a library ignores is worse than an error: if nobody reads ``sslmode=verify-full``, the connection is
+not encrypted. Errors never repeat a value, because a URL may contain a password.
 """
 
 import ssl
@@ -12,9 +12,9 @@ from psycopg import ProgrammingError, pq
 from psycopg.conninfo import conninfo_to_dict
 
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-# Django sets the encoding, and nothing of ours speaks the replication protocol.
+# Django sets the encoding, and we never use the replication protocol.
 _NOT_OURS = frozenset({"client_encoding", "replication"})
-# What becomes a setting of its own in Django; the others are passed to libpq.
+# Parameters that are separate settings in Django. The others go to libpq.
 _OWN = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
 
 CERTIFICATE_RULES = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
@@ -23,11 +23,11 @@ _TIMEOUTS = "their time-outs are set by the application"
 
 
 class Unusable(ValueError):
-    """A URL that cannot be used as it is. The text continues the variable's name: "must begin with …"."""
+    """A URL that cannot be used. The text continues the variable's name: "must begin with …"."""
 
 
 def database(url: str) -> dict[str, Any]:
-    """Django's connection settings from a libpq URL; all parameters that Django has no setting for are in ``OPTIONS``."""
+    """Django's connection settings from a libpq URL. Parameters that are no setting of Django are in ``OPTIONS``."""
     if urlsplit_of(url).scheme not in {"postgres", "postgresql"}:
         raise Unusable("must begin with postgresql://")
     query = url.partition("#")[0].partition("?")[2]
@@ -64,7 +64,9 @@ def _check_values(found: dict[str, Any]) -> None:
 
 
 def redis(url: str) -> str:
-    """A URL that ``redis.from_url`` honours whole: ``redis://``, ``rediss://`` with TLS parameters, or ``unix://``."""
+    """A URL that ``redis.from_url`` honours completely: ``redis://``, ``rediss://`` with TLS parameters, or
+    ``unix://``.
+    """
     parts = urlsplit_of(url)
     if parts.scheme not in {"redis", "rediss", "unix"}:
         raise Unusable("must begin with redis://, rediss:// or unix://")
@@ -84,8 +86,8 @@ def redis(url: str) -> str:
 def broker(url: str) -> tuple[str, dict[str, Any] | None]:
     """The broker's URL, and Celery's ``broker_use_ssl`` for it.
 
-    Kombu speaks TLS without looking at the certificate unless it is asked to (kombu.Connection for ``rediss``,
-    amqp.transport for ``amqps``). Several URLs of one kind may be given, separated by ``;``.
+    Kombu does not check the certificate unless it is asked to (kombu.Connection for ``rediss``, amqp.transport for
+    ``amqps``). Several URLs of one kind may be given, separated by ``;``.
     """
     schemes = set()
     for one in url.split(";"):
@@ -105,7 +107,7 @@ def broker(url: str) -> tuple[str, dict[str, Any] | None]:
     if schemes == {"rediss"}:
         return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
     if schemes == {"amqps"}:
-        # The empty name stands for the broker's host (kombu.transport.pyamqp).
+        # The empty name means the broker's host (kombu.transport.pyamqp).
         return url, {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}
     return url, None
 
@@ -120,7 +122,7 @@ def endpoint(text: str) -> str:
 
 
 def urlsplit_of(url: str) -> SplitResult:
-    """The parts of a URL. Raises Unusable where Python's parser gives up."""
+    """The parts of a URL. Raises Unusable if Python cannot parse it."""
     try:
         return urlsplit(url)
     except ValueError:

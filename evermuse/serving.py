@@ -1,6 +1,6 @@
-"""What a process needs before it serves: settings that have no safe default.
+"""Settings without a safe default, which a process needs before it serves.
 
-Commands such as ``check`` or ``makemigrations`` run without them; web, workers and beat do not.
+Commands such as ``check`` or ``makemigrations`` run without them. Web, workers and beat do not.
 """
 
 import sys
@@ -8,13 +8,13 @@ import sys
 from evermuse import env
 from evermuse.env import ConfigurationError
 
-# Django's own bar is 50 characters; the embedded default makes 32 random ones.
+# Django requires 50 characters. The embedded stack makes 32 random ones.
 MIN_SECRET_CHARACTERS, MIN_DIFFERENT_CHARACTERS = 32, 5
 NEEDED = ("DATABASE_URL", "CELERY_BROKER_URL", "REDIS_URL", "MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")
 
 
 def secret_key_fault() -> str | None:
-    """What is wrong with EVERMUSE_SECRET_KEY, and what to do; None where it may sign sessions and cursors."""
+    """What is wrong with EVERMUSE_SECRET_KEY and how to fix it, or None if it is good."""
     key = env.text("EVERMUSE_SECRET_KEY", "")
     make = "make one with: python -c 'import secrets; print(secrets.token_urlsafe(50))'"
     if not key:
@@ -30,7 +30,7 @@ def secret_key_fault() -> str | None:
 
 
 def demand() -> None:
-    """Raise ConfigurationError, one line, for the first thing that is missing."""
+    """Raise ConfigurationError for the first setting that is missing."""
     if fault := secret_key_fault():
         raise ConfigurationError(fault)
     for name in NEEDED:
@@ -39,7 +39,7 @@ def demand() -> None:
 
 
 def demand_or_exit() -> None:
-    """Like `demand`, for entry points: says what is missing and ends the process."""
+    """Like `demand`, but print the message and exit."""
     try:
         demand()
     except ConfigurationError as error:

@@ -61,10 +61,10 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "evermuse.security_headers.SecurityHeaders",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "evermuse.pages.Sessions",
+    "evermuse.page_middleware.Sessions",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "evermuse.pages.Login",
-    "evermuse.pages.Messages",
+    "evermuse.page_middleware.Login",
+    "evermuse.page_middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "axes.middleware.AxesMiddleware",
 ]

@@ -1,4 +1,4 @@
-"""The admin site: who gets in, for how long, and what no URL of it may hold."""
+"""The admin site: who may enter, how long a session lasts, and which URLs it refuses."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,14 +13,14 @@ from unfold.sites import UnfoldAdminSite
 
 from evermuse import roles
 
-# Counted from the login, whatever is done meanwhile.
+# Counted from the login. Activity does not extend it.
 SESSION_LIFETIME = timedelta(hours=12)
-# What a login without a role still needs.
+# What a login without a role may still reach.
 OPEN = frozenset({"logout", "password_change", "password_change_done"})
 
 
 class Site(UnfoldAdminSite):  # type: ignore[misc]
-    """Unfold's, with a role as the condition of every page."""
+    """Unfold's site. Every page requires a role."""
 
     def admin_view(self, view: Callable[..., HttpResponseBase], cacheable: bool = False) -> Any:
         inner: Callable[..., HttpResponseBase] = super().admin_view(view, cacheable)
@@ -33,10 +33,10 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
             try:
                 return inner(request, *args, **kwargs)
             except (DataError, OverflowError) as error:
-                # A value that the conversion of a filter let through, such as a year beyond the calendar.
+                # A value that passed a filter's conversion but cannot be queried, such as a year beyond the calendar.
                 raise BadRequest("A value is none that the database takes.") from error
 
-        # Django looks at these marks of the view that it is given.
+        # Django reads these attributes of the view.
         for mark in ("csrf_exempt", "login_required"):
             if hasattr(inner, mark):
                 setattr(guarded, mark, getattr(inner, mark))
@@ -63,7 +63,7 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
 
 
 def _refuse_nul(request: HttpRequest) -> None:
-    """No column holds NUL, and psycopg raises an error for it at the query."""
+    """Refuse NUL: no column can hold it, and psycopg raises an error at the query."""
     named = (request.path, *request.GET, *(value for values in request.GET.lists() for value in values[1]))
     if any("\0" in text for text in named):
         raise BadRequest("The URL holds a NUL character.")

@@ -1,4 +1,4 @@
-"""The admin's theme, plain values: names, navigation and the index page's figures are looked up when a page is asked for."""
+"""The admin's theme as plain values. Names, navigation and figures are computed when a page is requested."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""All paths. API paths are served with and without a trailing slash."""
+"""All paths. API paths work with and without a trailing slash."""
 
 from django.contrib import admin
 from django.urls import URLPattern, URLResolver, path, re_path
@@ -46,7 +46,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     re_path(r"^readyz/?\Z", probes.readyz),
     re_path(r"^metrics/?\Z", probes.metrics),
     path("admin/overview.json", admin.site.admin_view(overview.overview), name="overview"),
-    # Browsers ask for it whatever the page says.
+    # Browsers request it for every page.
     path("favicon.ico", RedirectView.as_view(url="/static/ingest/icon.svg")),
     path("admin/", admin.site.urls),
 ]

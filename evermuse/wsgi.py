@@ -1,4 +1,4 @@
-"""Django as a WSGI application; `evermuse.asgi` is what servers run, it proves first that a body is whole."""
+"""Django as a WSGI application. Servers run `evermuse.asgi`, which first proves that a body is complete."""
 
 import os
 

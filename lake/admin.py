@@ -1,14 +1,12 @@
 """Operators' view of the lake."""
 
 import json
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from django.contrib import admin
-from django.http import HttpRequest, HttpResponseBase
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from evermuse import audit, roles
 from evermuse.admin import PipelineAdmin, block, pretty
 from lake.models import ArchivedObject, RejectedRecord
 from lake.record_admin import RecordAdmin
@@ -28,15 +26,7 @@ class RejectedRecordAdmin(PipelineAdmin):
     fields = ("batch", "index", "codes", "reasons", "as_sent")
     # Messages quote what was sent, and pointers its names.
     confidential = ("first_error", "reasons", "as_sent")
-
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponseBase:
-        row = self.get_object(request, object_id)
-        if row and self.has_view_permission(request, row) and roles.may_see_payloads(request):
-            audit.read(request, row, "Rejected record seen")
-        answer: HttpResponseBase = super().change_view(request, object_id, form_url, extra_context)
-        return answer
+    reading = "Rejected record seen"
 
     @admin.display(description="Codes")
     def codes(self, obj: RejectedRecord) -> str:

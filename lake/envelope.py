@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from lake.addresses import is_email
+from lake.email_addresses import is_email
 from lake.key_counts import key_count, written_key_count
 
 RECORD_TYPES = frozenset(

@@ -40,19 +40,19 @@ class Place:
         return self.batch_id, self.offset // FRAME_BYTES, (self.offset + self.size - 1) // FRAME_BYTES
 
 
-class _Kept(threading.local):
+class _ThreadCompressor(threading.local):
     """A thread's own compressor: making one takes longer than compressing a small body."""
 
     def __init__(self) -> None:
         self.compressor = zstandard.ZstdCompressor(level=LEVEL)
 
 
-_kept = _Kept()
+_mine = _ThreadCompressor()
 
 
 def pack(body: bytes) -> tuple[bytes, list[int]]:
     """A body compressed, and where each frame of it ends; no ends for a body of one frame."""
-    compress = _kept.compressor.compress
+    compress = _mine.compressor.compress
     if len(body) <= FRAME_BYTES:
         return compress(body), []
     view = memoryview(body)

@@ -5,7 +5,7 @@ from typing import Any
 
 import msgspec
 
-from lake.addresses import EMAIL_PATTERN
+from lake.email_addresses import EMAIL_PATTERN
 from lake.envelope import RECORD_TYPES, Envelope
 
 EVENT_AT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,3})?Z$"

@@ -60,6 +60,7 @@ class RecordAdmin(PipelineAdmin):
         "first_accepted_at", "updated_at", "lineage", "as_it_came", "envelope", "stored_data",
     )  # fmt: skip
     confidential = ("as_it_came", "envelope", "stored_data", "vendor_ids", "thread", "participants", "words")
+    reading = "Record seen"
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Record], search_term: str
@@ -81,21 +82,12 @@ class RecordAdmin(PipelineAdmin):
         any_term = [terms.term(pk, name, text) for pk in record_search.workspace_ids() for name, text in texts.items()]
         return queryset.filter(pk__in=record_search.ids_of(any_term)), False
 
-    def change_view(
-        self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
-    ) -> HttpResponseBase:
-        record = self.get_object(request, object_id)
-        if record and self.has_view_permission(request, record) and roles.may_see_payloads(request):
-            audit.read(request, record, "Record seen")
-        answer: HttpResponseBase = super().change_view(request, object_id, form_url, extra_context)
-        return answer
-
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RecordList]:
         return RecordList
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:
         if self.has_view_permission(request) and roles.may_see_payloads(request):
-            audit.read_list(request, self.model, "Records listed with their first words")
+            audit.read(request, self.model, "Records listed with their first words")
         answer: HttpResponseBase = super().changelist_view(request, extra_context)
         return answer
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from lake.addresses import is_email
+from lake.email_addresses import is_email
 from lake.envelope import RECORD_TYPES, Envelope, is_instant, is_record_type, is_uri
 from lake.json_tree import Number
 

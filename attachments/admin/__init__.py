@@ -1,4 +1,4 @@
-"""Operators' view of attachments."""
+"""Attachments in the admin."""
 
 from typing import ClassVar
 
@@ -24,7 +24,7 @@ MAX_BREAKERS = 50
 
 @admin.register(VendorHost)
 class VendorHostAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
-    """Vendors' hosts: what holds them, and the two actions."""
+    """Hosts that files come from: what holds their downloads back, and the actions to pause and resume them."""
 
     list_display = ("host", "condition", "files")
     search_fields = ("host",)
@@ -41,7 +41,7 @@ class VendorHostAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
         return False
 
     def has_operate_permission(self, request: HttpRequest) -> bool:
-        """For the actions."""
+        """For the actions declared with ``permissions=["operate"]``."""
         return may_act(request)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[VendorHost]:
@@ -53,11 +53,11 @@ class VendorHostAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     def condition(self, obj: VendorHost) -> str:
         if obj.paused_at:
             return "paused"
-        return "breaker open" if getattr(obj, "has_open_breaker", False) else "open for downloads"
+        return "breaker open" if getattr(obj, "has_open_breaker", False) else "no pause"
 
     @admin.display(description="Breakers, by workspace")
     def breakers(self, obj: VendorHost) -> SafeString | str:
-        """The workspaces for which the host only fails, or has asked for a pause."""
+        """The workspaces whose downloads from the host are held back."""
         held = Lane.objects.filter(host=obj.host).exclude(opened_at=None, held_until=None).select_related("workspace")
         rows = [
             (lane.workspace, lane.failures, f"{lane.held_until:%Y-%m-%d %H:%M:%S}" if lane.held_until else "–",
@@ -71,14 +71,14 @@ class VendorHostAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
         url = reverse("admin:attachments_attachment_changelist", query={"host__exact": obj.host})
         return format_html('<a class="file-link" href="{}">its files</a>', url)
 
-    @admin.action(description="Pause: begin no download from these hosts", permissions=["operate"])
+    @admin.action(description="Pause downloads from these hosts", permissions=["operate"])
     def pause(self, request: HttpRequest, queryset: QuerySet[VendorHost]) -> None:
         paused = [one for one in queryset if hosts.pause(one.host)]
         for one in paused:
             audit.record(request, one, "Paused")
-        messages.success(request, f"Paused: {len(paused)}. Downloads that are on their way go on.")
+        messages.success(request, f"Paused: {len(paused)}. Running downloads continue.")
 
-    @admin.action(description="Resume: let downloads begin again", permissions=["operate"])
+    @admin.action(description="Resume downloads from these hosts", permissions=["operate"])
     def resume(self, request: HttpRequest, queryset: QuerySet[VendorHost]) -> None:
         resumed = [one for one in queryset if hosts.resume(one.host)]
         for one in resumed:

@@ -1,4 +1,4 @@
-"""A file in the admin: its list, its page with every attempt and a preview, and what an operator can do with it."""
+"""Files in the admin: the list, the page with attempts and preview, and the operator's actions."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import Media
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -22,7 +22,7 @@ from attachments.models import Attachment, Lane, VendorHost
 from attachments.queue import claims, hosts
 from attachments.serving import links
 from evermuse import audit, wake
-from evermuse.admin import PipelineAdmin, filter_of, row_number
+from evermuse.admin import PipelineAdmin, filter_of, row_number, row_or_404
 from evermuse.roles import may_act, may_see_payloads
 from lake.envelope import is_uri
 
@@ -34,12 +34,12 @@ State = Attachment.State
 
 
 class FreshUrlForm(forms.Form):
-    """Where a file can be fetched now: the rules of `vendor_url` in the contract."""
+    """A fresh URL for a file, by the contract's rules for `vendor_url`."""
 
     vendor_url = forms.CharField(max_length=MAX_URL, label="Fresh URL")
 
     def clean_vendor_url(self) -> str:
-        """An absolute URI; whether it may be reached is judged when it is dialled."""
+        """An absolute URI. Whether downloads may reach it is checked when it is dialled."""
         url: str = self.cleaned_data["vendor_url"].strip()
         if not is_uri(url):
             raise forms.ValidationError("vendor_url must be an absolute URI, such as https://files.example/a.wav")
@@ -48,12 +48,12 @@ class FreshUrlForm(forms.Form):
 
 @admin.register(Attachment)
 class AttachmentAdmin(PipelineAdmin):
-    """Rows of the pipeline: looked at, set going again, never edited."""
+    """Files are shown and can be retried, but not edited."""
 
     list_display = ("public_id", "workspace", "condition", "host", "type", "filename", "size", "attempts", "error_code")
     list_filter = ("state", "workspace", filter_of("type", lambda: TYPES))
     list_select_related = ("workspace",)
-    # Links of other pages use those that are no filter of the list.
+    # Links on other pages filter by these, though the list has no such filter.
     lookups = (
         "state__exact", "workspace__id__exact", "batch__id__exact", "host", "host__exact", "error_code",
         "error_code__exact",
@@ -64,7 +64,7 @@ class AttachmentAdmin(PipelineAdmin):
     ordering: ClassVar = ["-id"]
     actions: ClassVar = ["retry"]
     change_form_template = "attachments/file.html"
-    # Checksums too: they tell whether somebody sent a file that is known.
+    # Checksums reveal whether a customer sent a known file.
     confidential = (
         "vendor_url", "link", "filename", "storage_uri", "upload_intent_id", "declared_mime_type", "declared_size",
         "declared_sha1", "declared_md5", "mime_type", "sha256", "sha1", "md5", "error_message",
@@ -99,7 +99,7 @@ class AttachmentAdmin(PipelineAdmin):
     @admin.action(description="Retry the selected FAILED files", permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Attachment]) -> None:
         again = _retry(request, list(queryset.order_by("pk")))
-        messages.success(request, f"Set going again: {again}.")
+        messages.success(request, f"{again} files are downloaded again.")
 
     def get_urls(self) -> list[URLPattern]:
         wrap: Callable[[Any], Any] = self.admin_site.admin_view
@@ -110,35 +110,38 @@ class AttachmentAdmin(PipelineAdmin):
         return [*mine, *super().get_urls()]
 
     def download_view(self, request: HttpRequest, attachment_id: int) -> HttpResponse:
-        """The stored file, by a URL of the object store that ends within the hour."""
-        if not (may_see_payloads(request) and self.has_view_permission(request)):
-            raise PermissionDenied
-        file = get_object_or_404(Attachment, pk=_number(attachment_id))
-        url = ledger.download_url(file)
+        """Redirect to the stored file, by a URL of the object store that ends within the hour."""
+        file = self.row_with_payload(request, Attachment.objects.all(), attachment_id)
+        url = ledger.url_of(file)
         if url is None:
             raise Http404
         audit.record(request, file, "File downloaded")
         return redirect(url)
 
     def act_view(self, request: HttpRequest, attachment_id: int) -> HttpResponse:
-        """The buttons of a file's page: POST with ``act``."""
+        """The buttons of a file's page send a POST with ``act``."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         if not (may_act(request) and self.has_view_permission(request)):
             raise PermissionDenied
-        file = get_object_or_404(Attachment, pk=_number(attachment_id))
+        file = row_or_404(Attachment.objects.all(), attachment_id)
         act = request.POST.get("act")
         if act == "retry":
-            self._tell(request, bool(_retry(request, [file])), "Set going again.", "It is not FAILED: nothing changed.")
+            self._tell(
+                request,
+                bool(_retry(request, [file])),
+                "The download starts again.",
+                "The file is not FAILED, so nothing changed.",
+            )
         elif act == "fresh-url":
             self._fresh_url(request, file)
         elif act in {"pause", "resume"} and file.host:
             changed = hosts.pause(file.host) if act == "pause" else hosts.resume(file.host)
             if changed:
                 audit.record(request, VendorHost.objects.get(pk=file.host), f"{act.capitalize()}d")
-            self._tell(request, changed, f"The host is {act}d.", f"Nothing to {act}.")
+            self._tell(request, changed, f"The host is {act}d.", f"The host cannot be {act}d now.")
         else:
-            messages.error(request, "No such act.")
+            messages.error(request, "Unknown action.")
         return redirect("admin:attachments_attachment_change", attachment_id)
 
     def _fresh_url(self, request: HttpRequest, file: Attachment) -> None:
@@ -146,11 +149,11 @@ class AttachmentAdmin(PipelineAdmin):
         if not form.is_valid():
             messages.error(request, "; ".join(map(str, form.errors["vendor_url"])))
         elif file.state == State.COMPLETE:
-            messages.warning(request, "The file is stored: nothing changed.")
+            messages.warning(request, "The file is stored, so nothing changed.")
         else:
             audit.record(request, file, "Fresh URL given")
             fetching.replace_url(file.batch_id, file.pk, form.cleaned_data["vendor_url"])
-            messages.success(request, "The download begins again with the fresh URL.")
+            messages.success(request, "The download starts again with the fresh URL.")
 
     def _tell(self, request: HttpRequest, is_changed: bool, done: str, nothing: str) -> None:
         (messages.success if is_changed else messages.warning)(request, done if is_changed else nothing)
@@ -164,13 +167,6 @@ class AttachmentAdmin(PipelineAdmin):
             audit.read(request, file, "File previewed")
         answer: HttpResponseBase = super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
         return answer
-
-
-def _number(number: int) -> int:
-    """An attachment's number from a path; Http404 beyond what a column holds."""
-    if number >= 2**63:
-        raise Http404
-    return number
 
 
 def _retry(request: HttpRequest, files: list[Attachment]) -> int:

@@ -1,4 +1,6 @@
-"""Addresses with a port that downloads may reach for a while although they are not public: `make demo`'s file server."""
+"""Addresses and ports that downloads may reach for a while although they are not public, such as `make demo`'s file
+server.
+"""
 
 import contextlib
 import ipaddress
@@ -9,26 +11,26 @@ from django.db.models.functions import Now
 
 from attachments.models import AllowedEndpoint
 
-# Renewed by who serves there; without, it ends.
+# The server's owner renews the permission before it ends.
 LIFETIME = timedelta(seconds=30)
 
 
-def is_allowed(text: str, port: int) -> bool:
-    """Whether somebody allows this address and port now."""
+def allows(text: str, port: int) -> bool:
+    """Whether downloads may reach this address and port now."""
     address = str(ipaddress.ip_address(text.partition("%")[0]))
     return AllowedEndpoint.objects.filter(address=address, port=port, until__gt=Now()).exists()
 
 
-def renew(*, address: str, port: int) -> None:
-    """Allow an address and port, or go on allowing it, for `LIFETIME`."""
+def allow(*, address: str, port: int) -> None:
+    """Allow an address and port for `LIFETIME` from now."""
     AllowedEndpoint.objects.update_or_create(address=address, port=port, defaults={"until": Now() + LIFETIME})
 
 
 @contextlib.contextmanager
 def allowed(*, address: str, port: int) -> Iterator[None]:
-    """Allow it for the block, which calls `renew` more often than each `LIFETIME`."""
+    """Allow an address and port within the block. The block calls `allow` more often than each `LIFETIME`."""
     AllowedEndpoint.objects.filter(until__lte=Now()).delete()
-    renew(address=address, port=port)
+    allow(address=address, port=port)
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Keys of the objects that one attempt of a download stores, and clearing up after it."""
+"""The objects that one attempt of a download stores: their keys, and clearing up after them."""
 
 import secrets
 

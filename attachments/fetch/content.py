@@ -1,4 +1,4 @@
-"""What an answer says of its content: its MIME type, and the codings that its bytes went through."""
+"""What a response says about its content: the MIME type, and the codings that the bytes went through."""
 
 import mimetypes
 import re
@@ -9,26 +9,27 @@ from attachments.failures import DownloadFailed, final, transient
 
 _MIME = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
 OCTETS = "application/octet-stream"
-# Content-Encoding also holds what is no compression (`base64`, `UTF-8`, `aws-chunked`): object stores replay whatever an
-# uploader wrote there. Only these say that the bytes of the file are others than those sent.
+# Content-Encoding may also hold values that are no compression (`base64`, `UTF-8`, `aws-chunked`), because object
+# stores replay whatever an uploader wrote. Only these codings mean that the file's bytes differ from the bytes that
+# were sent.
 COMPRESSIONS = {
     "gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz", "xz", "x-xz", "lzma", "bzip2",
     "x-bzip2", "exi", "pack200-gzip", "lz4", "snappy",
 }  # fmt: skip
 MAX_CODINGS = 2
-# What decompression may give at once; a gzip of 200 kB can hold 200 MB.
+# The most bytes that one step of decompression returns. A gzip of 200 kB can hold 200 MB.
 STEP_BYTES = 256 * 1024
 SLICE_BYTES = 16 * 1024
 
 
 def plain_mime(text: str) -> str:
-    """A MIME type without parameters, lower-case; empty where the text is none."""
+    """A MIME type without parameters and in lower case, or an empty string if the text is none."""
     bare = text.partition(";")[0].strip().lower()
     return bare if _MIME.fullmatch(bare) else ""
 
 
 def stored_mime(*, declared: str, answered: str, filename: str) -> str:
-    """The content type to store: what the client declared, else what the server said, else by the file's name."""
+    """The content type to store: declared by the client, else sent by the server, else guessed from the file name."""
     for candidate in (plain_mime(declared), plain_mime(answered), mimetypes.guess_type(filename)[0] or ""):
         if candidate and candidate != OCTETS:
             return candidate
@@ -42,12 +43,12 @@ def codings(content_encoding: str) -> tuple[str, ...]:
 
 
 def can_decode(applied: tuple[str, ...]) -> bool:
-    """Whether `decoded` knows these codings."""
+    """Whether `decoded` supports these codings."""
     return len(applied) <= MAX_CODINGS and all(coding in _WINDOW for coding in applied)
 
 
 def decoded(chunks: Iterable[bytes], applied: tuple[str, ...]) -> Iterator[bytes]:
-    """The content behind these codings, in bounded steps. Raises DownloadFailed."""
+    """The decoded content, in steps of bounded size. Raises DownloadFailed."""
     if not can_decode(applied):
         told = ", ".join(applied[:4])
         raise final("UNSUPPORTED_ENCODING", f"the server sent Content-Encoding {told} although identity was asked for")
@@ -56,7 +57,7 @@ def decoded(chunks: Iterable[bytes], applied: tuple[str, ...]) -> Iterator[bytes
     yield from chunks
 
 
-# zlib's `wbits`: with a gzip header; `deflate` is decided by its first byte.
+# zlib's `wbits`. 31 expects a gzip header. For `deflate` the first byte decides.
 _WINDOW = {"gzip": 31, "x-gzip": 31, "deflate": 0}
 
 
@@ -68,7 +69,7 @@ def _inflated(chunks: Iterable[bytes], coding: str) -> Iterator[bytes]:
             rest = piece
             while rest:
                 if member is None:
-                    # RFC 9110 means zlib's format by `deflate`; some servers send the bare stream.
+                    # `deflate` means zlib's format (RFC 9110), but some servers send the bare stream.
                     member = zlib.decompressobj(wbits or (15 if rest[0] & 0x0F == 8 else -15))
                 elif member.eof:
                     if not wbits:
@@ -87,7 +88,7 @@ def _inflated(chunks: Iterable[bytes], coding: str) -> Iterator[bytes]:
 
 
 def _slices(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes in small pieces: what follows a gzip member is copied, and members may be tiny."""
+    """The same bytes in small pieces. zlib copies what follows a gzip member, and members may be tiny."""
     for chunk in chunks:
         for at in range(0, len(chunk), SLICE_BYTES):
             yield chunk[at : at + SLICE_BYTES]

@@ -1,11 +1,12 @@
-"""Connections that dial only an address which was checked: on every hop, whatever a name resolves to the second time.
+"""Connections to vendors. Every address is checked when it is dialled, on every redirect, whatever the name resolves to
+then.
 
-While a thread fetches one file after the other it keeps its connections: a new one costs a name, two or three round trips
-and a handshake, for most files more than the file. A kept one leads where it led when it was checked, some seconds ago.
+A thread that fetches several files keeps its connections. A new one costs a name lookup, two or three round trips and a
+handshake, which takes longer than most files. A kept connection leads to the address that was checked some seconds ago.
 
-HTTP/1.1 matches answers to requests by their order alone. A kept connection on which something waits that nobody
-asked for is closed; what comes just as the next request leaves, no client can tell from the answer. So no connection
-serves the files of two workspaces.
+HTTP/1.1 matches responses to requests only by their order. A kept connection with unread bytes is closed. Bytes that
+arrive just as the next request leaves cannot be told from its response, so no connection serves the files of two
+workspaces.
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from django.conf import settings
 
 from attachments.failures import DownloadFailed, transient
 from attachments.fetch import allowed_endpoints, own_servers, url_policy
-from attachments.fetch.http_connection import Connection
+from attachments.fetch.http_connection import VendorConnection
 from attachments.fetch.targets import Target
 from attachments.fetch.watch import Transfer
 from evermuse import logs
@@ -30,21 +31,21 @@ log = logs.get(__name__)
 
 CONNECT_SECONDS = 10.0
 READ_SECONDS = 30.0
-# Tried one after the other; more say nothing new and only cost time.
+# Addresses of a name that are tried in turn. More of them rarely help, and each costs time.
 MAX_ADDRESSES = 4
-# A thread's connections: to the vendor and to where it redirects. Servers close what is idle for longer than this.
+# The connections that a thread keeps: to the vendor and to a redirect's target. Servers close idle ones after longer.
 KEPT_HOSTS = 2
 KEPT_SECONDS = 4.0
 
-# The transfer that this thread is at: its watchdog must know the socket before the first byte is waited for.
+# This thread's transfer. Its watchdog must know the socket before the first read blocks.
 current: contextvars.ContextVar[Transfer | None] = contextvars.ContextVar("transfer", default=None)
 
 
 def dial(host: str, port: int) -> socket.socket:
-    """A connected socket to an address of ``host`` that may be reached. Raises DownloadFailed.
+    """Connect to an address of ``host`` that downloads may reach. Raises DownloadFailed.
 
-    One forbidden address among several forbids the name: it is not ours to pick the harmless one. Failures are shown to
-    clients: they name no address, and do not tell a closed port from a filtered one. The log does.
+    A name is refused if any of its addresses is forbidden. Clients see the failures, so these name no address and do
+    not tell a closed port from a filtered one. The log does.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -76,54 +77,54 @@ def dial(host: str, port: int) -> socket.socket:
 
 
 def _check(text: str, port: int) -> None:
-    own_servers.check(text, port)
+    own_servers.refuse(text, port)
     try:
         url_policy.check_address(text, port, settings.EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS)
     except DownloadFailed as refusal:
-        if refusal.failure.code != "BLOCKED_ADDRESS" or not allowed_endpoints.is_allowed(text, port):
+        if refusal.failure.code != "BLOCKED_ADDRESS" or not allowed_endpoints.allows(text, port):
             raise
 
 
 @cache
 def _trust() -> ssl.SSLContext:
-    """The certificates that are trusted, read once a process: reading them costs more than a small file."""
+    """The trusted certificates. They are read once, because reading them takes longer than fetching a small file."""
     context = ssl.create_default_context(cafile=certifi.where())
     context.set_alpn_protocols(["http/1.1"])
     return context
 
 
-def _connected(target: Target) -> Connection:
-    """A new connection, with TLS where the scheme wants it."""
+def _connected(target: Target) -> VendorConnection:
+    """A new connection, with TLS for https."""
     opened = dial(target.host, target.port)
     try:
         if target.scheme == "https":
-            # The end of a body without a length is its close_notify: a connection that just ends is an error.
+            # A body without a length ends with close_notify. A connection that just ends is an error.
             opened = _trust().wrap_socket(opened, server_hostname=target.host, suppress_ragged_eofs=False)
         opened.settimeout(READ_SECONDS)
     except BaseException:
         opened.close()
         raise
-    return Connection(opened)
+    return VendorConnection(opened)
 
 
 Key = tuple[str, str, int]
 
 
 class Connections:
-    """A thread's connections, each used for one request after the other. No cookie or credential is carried anywhere."""
+    """A thread's connections, each used for one request at a time. They carry no cookies and no credentials."""
 
     def __init__(self) -> None:
-        self._kept: dict[Key, Connection] = {}
+        self._kept: dict[Key, VendorConnection] = {}
         self._workspace: int | None = None
 
     def serve(self, workspace: int) -> None:
-        """The next files are of this workspace: connections of another one end here."""
+        """Serve files of this workspace from now on. Connections that served another workspace are closed."""
         if workspace != self._workspace:
             self.close()
             self._workspace = workspace
 
-    def take(self, target: Target, *, is_new: bool = False) -> Connection:
-        """The kept connection to a target, or a new one. `give_back` it when its answer has ended."""
+    def take(self, target: Target, *, is_new: bool = False) -> VendorConnection:
+        """The kept connection to a target, or a new one. Call `give_back` when the response has ended."""
         key = target.scheme, target.host, target.port
         connection = self._kept.pop(key, None)
         if connection is not None and connection.kept_at is not None:
@@ -136,12 +137,12 @@ class Connections:
                 connection = None
         while len(self._kept) >= KEPT_HOSTS:
             self._kept.pop(next(iter(self._kept))).close()
-        # Among the kept ones while it is in use, so that whatever fails closes it too.
+        # Keep it while it is in use too, so that `close` reaches it after any failure.
         self._kept[key] = connection = connection or _connected(target)
         return connection
 
-    def give_back(self, connection: Connection) -> None:
-        """Keep a connection for the next request, if its answer came to its end and nothing behind it."""
+    def give_back(self, connection: VendorConnection) -> None:
+        """Keep a connection for the next request if its response ended properly and nothing follows it."""
         if connection.is_reusable:
             connection.kept_at = time.monotonic()
             return
@@ -149,7 +150,7 @@ class Connections:
         self._kept = {key: kept for key, kept in self._kept.items() if kept is not connection}
 
     def close(self) -> None:
-        """End all of them."""
+        """Close all connections."""
         for connection in self._kept.values():
             connection.close()
         self._kept.clear()
@@ -159,8 +160,8 @@ _keeping: contextvars.ContextVar[Connections | None] = contextvars.ContextVar("k
 
 
 @contextlib.contextmanager
-def keeping() -> Iterator[Connections]:
-    """Within the block this thread's downloads use the connections of those before."""
+def keeping_connections() -> Iterator[Connections]:
+    """Let this thread's downloads reuse each other's connections within the block."""
     with contextlib.closing(Connections()) as connections:
         token = _keeping.set(connections)
         try:
@@ -171,7 +172,7 @@ def keeping() -> Iterator[Connections]:
 
 @contextlib.contextmanager
 def connections() -> Iterator[Connections]:
-    """Those that are kept, or new ones for this download alone. What failed leaves no connection behind."""
+    """The kept connections, or new ones for this download only. After a failure all of them are closed."""
     used = _keeping.get() or Connections()
     try:
         yield used

@@ -1,6 +1,6 @@
-"""One GET of a vendor's URL: redirects checked hop by hop, the answer proven to be a whole file, its bytes streamed.
+"""One GET of a vendor's URL: checks each redirect, proves that the response is a whole file, and streams its bytes.
 
-Everything that can go wrong is raised as DownloadFailed with a reason; errors of sockets and TLS end here.
+Every failure is raised as DownloadFailed, including errors of sockets and TLS.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from attachments.failures import DownloadFailed, final, transient
 from attachments.fetch import content, dial, targets, url_policy
 from attachments.fetch.dial import Connections
-from attachments.fetch.http_connection import Connection
+from attachments.fetch.http_connection import VendorConnection
 from attachments.fetch.http_head import Head
 from attachments.fetch.targets import Target
 from attachments.fetch.watch import Transfer
@@ -22,7 +22,7 @@ from attachments.fetch.watch import Transfer
 MAX_REDIRECTS = 5
 HEADERS = {"Accept-Encoding": "identity", "Accept": "*/*", "User-Agent": "evermuse-ingest/1.0"}
 REDIRECTS = {301, 302, 303, 307, 308}
-# Codes below 500 that may pass; of the others, a 4xx is final.
+# Status codes below 500 that may succeed later. Any other 4xx is final.
 TRANSIENT = {408, 425, 429}
 MAX_RETRY_AFTER_SECONDS = 86_400.0
 _STRONG_ETAG = re.compile(r'"[\x21\x23-\x7e]{1,256}"')
@@ -31,8 +31,8 @@ _HUNG_UP = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where an interrupted download goes on: behind ``offset`` of ``total`` bytes of the file with this strong ETag."""
+class ResumePoint:
+    """Where an interrupted download continues: at ``offset`` of ``total`` bytes of the file with this strong ETag."""
 
     etag: str
     offset: int
@@ -40,12 +40,12 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """A body that is still to be read. ``announced``: its bytes by Content-Length, None where there is none.
+class IncomingFile:
+    """A file that is ready to be read. ``announced``: its bytes by Content-Length, or None.
 
-    ``chunks``: the bytes as they are sent; ``codings``: the compressions that they went through (`content.decoded`).
-    ``etag``: the strong validator of a file that is sent as it is, else empty. ``is_continued``: the body is the rest
-    behind the asked place (206), proven by the exact Content-Range and the same ETag.
+    ``chunks``: the bytes as they are sent. ``codings``: the compressions to undo (`content.decoded`). ``etag``: the
+    strong validator of a file that is sent without coding, else empty. ``is_continued``: the body is the rest of the
+    file (206), proven by the exact Content-Range and the same ETag.
     """
 
     status: int
@@ -59,22 +59,22 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class _Response:
-    """An answer whose head has come. ``close`` it in any case."""
+    """A response whose head was read. Call ``close`` in any case."""
 
     head: Head
-    connection: Connection
+    connection: VendorConnection
     connections: Connections
 
     def close(self) -> None:
-        """Keep the connection where it can serve on, else end it."""
+        """Keep the connection if it can serve another request, else close it."""
         self.connections.give_back(self.connection)
 
 
 @contextlib.contextmanager
-def opened(url: str, transfer: Transfer, place: Place | None = None) -> Iterator[Answer]:
-    """GET a URL, or the rest of it behind a place where the server proves that it is the same file.
+def opened(url: str, transfer: Transfer, place: ResumePoint | None = None) -> Iterator[IncomingFile]:
+    """GET a URL. With ``place``, GET only the rest if the server proves that the file is the same.
 
-    Raises DownloadFailed, also from the chunks while they are read.
+    Raises DownloadFailed, also while the chunks are read.
     """
     token = dial.current.set(transfer)
     try:
@@ -89,7 +89,7 @@ def opened(url: str, transfer: Transfer, place: Place | None = None) -> Iterator
                 if not is_continued:
                     _check_status(head)
             codings = content.codings(head.get("content-encoding"))
-            yield Answer(
+            yield IncomingFile(
                 status=head.status,
                 mime_type=head.fields.get("content-type", [""])[-1],
                 announced=response.connection.announced,
@@ -104,8 +104,7 @@ def opened(url: str, transfer: Transfer, place: Place | None = None) -> Iterator
 
 @contextlib.contextmanager
 def _translated(transfer: Transfer) -> Iterator[None]:
-    """Errors of sockets and TLS as reasons; what the watchdog stopped fails with its reason, not with the reset it
-    caused."""
+    """Raise errors of sockets and TLS as DownloadFailed. A transfer that the watchdog stopped fails with its reason."""
     try:
         yield
     except (DownloadFailed, OSError) as error:
@@ -119,13 +118,13 @@ def _guarded(chunks: Iterator[bytes], transfer: Transfer) -> Iterator[bytes]:
         for chunk in chunks:
             transfer.bytes_read += len(chunk)
             yield chunk
-        # A socket that the watchdog shut down looks like the end of a body without a length.
+        # A body without a length seems to end when the watchdog shuts the socket down.
         if transfer.stopped:
             raise DownloadFailed(transfer.stopped)
 
 
-def _follow(connections: Connections, url: str, place: Place | None = None) -> _Response:
-    """The first answer that is no redirect."""
+def _follow(connections: Connections, url: str, place: ResumePoint | None = None) -> _Response:
+    """The first response that is not a redirect."""
     at = url_policy.target(url)
     headers = HEADERS if place is None else {**HEADERS, "Range": f"bytes={place.offset}-", "If-Range": place.etag}
     for _ in range(MAX_REDIRECTS + 1):
@@ -147,7 +146,7 @@ def _follow(connections: Connections, url: str, place: Place | None = None) -> _
 
 
 def _sent(connections: Connections, target: Target, headers: dict[str, str]) -> _Response:
-    """The answer's head. A kept connection that the server closed just then says nothing of the file: once more, anew."""
+    """Send a request and read the response's head. If a kept connection was closed just then, use a new one."""
     lines = [f"GET {target.path} HTTP/1.1", f"Host: {target.authority}", *(f"{k}: {v}" for k, v in headers.items())]
     request = "\r\n".join([*lines, "", ""]).encode("ascii")
     connection = connections.take(target)
@@ -162,8 +161,8 @@ def _sent(connections: Connections, target: Target, headers: dict[str, str]) -> 
     return _Response(connection.ask(request), connection, connections)
 
 
-def _is_rest(head: Head, place: Place) -> bool:
-    """Whether a 206 is just the rest of the same file."""
+def _is_rest(head: Head, place: ResumePoint) -> bool:
+    """Whether a 206 holds exactly the rest of the same file."""
     return (
         head.status == 206
         and head.get("content-range") == f"bytes {place.offset}-{place.total - 1}/{place.total}"
@@ -174,7 +173,7 @@ def _is_rest(head: Head, place: Place) -> bool:
 
 
 def _strong_etag(head: Head) -> str:
-    """The ETag, where it promises equal bytes (RFC 9110, 8.8.3); else empty."""
+    """The ETag if it is a strong validator (RFC 9110, 8.8.3), else an empty string."""
     etag = head.get("etag")
     return etag if _STRONG_ETAG.fullmatch(etag) else ""
 
@@ -192,7 +191,7 @@ def _check_status(head: Head) -> None:
 
 
 def _retry_after(head: Head) -> float | None:
-    """Seconds that the server asks to wait, clamped; None where it says nothing that can be read."""
+    """The seconds that the server asks to wait, clamped, or None."""
     text = head.get("retry-after")
     if text.isascii() and text.isdigit():
         return min(float(text[:12]), MAX_RETRY_AFTER_SECONDS)
@@ -204,7 +203,7 @@ def _retry_after(head: Head) -> float | None:
 
 
 def _reason(error: OSError) -> DownloadFailed:
-    """A fault of the connection as a reason."""
+    """A connection's error as a failure."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return final("TLS_FAILED", f"the server's certificate is not valid: {error.verify_message}")
     if isinstance(error, TimeoutError):

@@ -1,4 +1,4 @@
-"""What a client declared of a file before it came, and whether the file is that one."""
+"""What a client declared about a file, and whether the downloaded file matches."""
 
 import base64
 import binascii
@@ -13,7 +13,7 @@ _DIGEST_BYTES = {"sha1": 20, "md5": 16}
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A declared size (bytes) and declared checksums, hexadecimal or base64; None and empty promise nothing."""
+    """A declared size in bytes and declared checksums, hexadecimal or base64. None or empty: not declared."""
 
     size: int | None = None
     sha1: str = ""
@@ -25,7 +25,7 @@ class Expected:
         return self.size is not None or bool(self.sha1 or self.md5)
 
     def mismatch(self, *, size: int, sha1: str, md5: str, status: int | None = None) -> DownloadFailed | None:
-        """The first thing in which a file differs, as a final failure; None where all that was declared matches."""
+        """The first property that differs, as a final failure. None if everything declared matches."""
         if self.size is not None and self.size != size:
             return final("SIZE_MISMATCH", f"size: {self.size} bytes were declared, {size} came", status)
         for name, declared, found in (("sha1", self.sha1, sha1), ("md5", self.md5, md5)):
@@ -35,9 +35,9 @@ class Expected:
 
 
 def as_hex(declared: str, length: int) -> str:
-    """A checksum of ``length`` bytes in lower-case hexadecimal, from either spelling; empty where it is neither.
+    """A checksum of ``length`` bytes as lower-case hexadecimal, or an empty string if the text is no checksum.
 
-    Base64 is how Content-MD5, Google's and Azure's stores write one; also the URL-safe alphabet, and without padding.
+    Accepts base64 too, as in Content-MD5 and in Google's and Azure's stores, also URL-safe and without padding.
     """
     text = declared.strip()
     if len(text) == 2 * length:
@@ -59,7 +59,7 @@ class Sent:
         self._md5 = hashlib.md5(usedforsecurity=False)
 
     def passing(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """The same chunks, measured on their way."""
+        """Pass the chunks on, and measure them."""
         for chunk in chunks:
             self.size += len(chunk)
             self._sha1.update(chunk)
@@ -67,5 +67,5 @@ class Sent:
             yield chunk
 
     def is_(self, expected: Expected) -> bool:
-        """Whether these bytes are the declared file."""
+        """Whether the bytes that were sent are the declared file."""
         return expected.mismatch(size=self.size, sha1=self._sha1.hexdigest(), md5=self._md5.hexdigest()) is None

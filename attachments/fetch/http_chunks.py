@@ -1,4 +1,4 @@
-"""The chunked transfer coding, read strictly: chunk framing is never taken for content (RFC 9112, 7.1)."""
+"""The chunked transfer coding (RFC 9112, 7.1). Strict, so that framing is never taken for content."""
 
 import re
 
@@ -11,7 +11,7 @@ MAX_TRAILER_BYTES = 64 * 1024
 
 
 class Chunks:
-    """Takes the body as it comes over the wire and gives its content. ``rest``: what came behind the end."""
+    """Decodes a chunked body. ``rest``: the bytes after the end of the body."""
 
     def __init__(self) -> None:
         self.is_complete = False
@@ -19,10 +19,10 @@ class Chunks:
         self._line = b""
         self._left = 0
         self._is_behind_data = False
-        self._trailer_bytes = -1  # the last chunk has not come
+        self._trailer_bytes = -1  # until the last chunk
 
     def feed(self, received: bytes) -> bytes:
-        """The content in the next bytes; empty where there is only framing in them. Raises DownloadFailed."""
+        """Return the content in the next bytes, possibly none. Raises DownloadFailed."""
         pieces, at, size = [], 0, len(received)
         while at < size and not self.is_complete:
             if self._left:
@@ -46,14 +46,14 @@ class Chunks:
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def end(self) -> None:
-        """The connection ended. Raises DownloadFailed for a body that had not come to its last chunk."""
-        # The last chunk proves the body whole; some servers leave out the empty line behind it.
+        """Call when the connection ends. Raises DownloadFailed if the last chunk is missing."""
+        # The last chunk proves that the body is complete. Some servers leave out the empty line after it.
         if not self.is_complete and (self._trailer_bytes or self._line):
             raise transient("TRUNCATED", "the body ended before its last chunk", 200)
         self.is_complete = True
 
     def _take(self, line: bytes) -> None:
-        """A whole line that is framing."""
+        """Take a complete line of framing."""
         if self._is_behind_data:
             if line:
                 raise http_head.bad("a chunk that is longer than announced", 200)

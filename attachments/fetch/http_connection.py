@@ -1,4 +1,4 @@
-"""One connection to a vendor: a request goes out byte for byte as it is given, an answer comes in as it was sent."""
+"""One connection to a vendor. It sends requests byte for byte as they are given, and returns bodies as they are sent."""
 
 import contextlib
 import select
@@ -13,12 +13,12 @@ from attachments.fetch.http_head import Framing, Head
 
 CHUNK_BYTES = 256 * 1024
 HEAD_BYTES = 64 * 1024
-# Interim answers (1xx) before the final one.
+# The most interim responses (1xx) before the final one.
 MAX_INTERIM = 20
 
 
-class Connection:
-    """Takes one request at a time. ``kept_at``: when the last answer ended, for a connection that served before.
+class VendorConnection:
+    """Serves one request at a time. ``kept_at``: when the previous response ended, or None for a new connection.
 
     Raises OSError and DownloadFailed.
     """
@@ -26,16 +26,16 @@ class Connection:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.kept_at: float | None = None
-        # Whether any byte of the current answer has come.
+        # Whether any byte of the current response has arrived.
         self.has_answered = False
-        # Whether another request may follow: the answer came to its certain end, and nothing behind it.
+        # Whether another request may follow: the response ended properly, and no bytes follow it.
         self.is_reusable = False
         self._buffer = bytearray()
         self._framing: Framing | None = None
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing waits that nobody asked for: neither bytes nor the end of the connection."""
+        """Whether nothing unexpected waits to be read: neither bytes nor the end of the connection."""
         if self._buffer or (isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()):
             return False
         poll = select.poll()
@@ -43,7 +43,7 @@ class Connection:
         return not poll.poll(0)
 
     def ask(self, request: bytes) -> Head:
-        """Send a request; the head of its final answer."""
+        """Send a request and return the head of its final response."""
         self.has_answered = self.is_reusable = False
         self.sock.sendall(request)
         left = http_head.MAX_HEAD_BYTES
@@ -60,11 +60,11 @@ class Connection:
 
     @property
     def announced(self) -> int | None:
-        """Bytes of the body by its header; None where it says nothing."""
+        """The body's length in bytes by its header, or None."""
         return self._framing.length if self._framing else None
 
     def body(self) -> Iterator[bytes]:
-        """The answer's body, read once. Raises for one that does not come to its end."""
+        """The response's body. Read it once. Raises if the body is incomplete."""
         assert self._framing
         if self._framing.is_chunked:
             yield from self._chunked(self._framing)
@@ -77,13 +77,13 @@ class Connection:
                 yield content
 
     def skip_body(self) -> None:
-        """Be done with an answer whose body nobody wants, where the connection can serve on without reading more."""
+        """Skip the body if all of it has arrived, so that the connection can be reused."""
         if self._framing and self._framing.length == len(self._buffer):
             self._taken()
             self.is_reusable = self._framing.is_kept
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         self.is_reusable = False
         with contextlib.suppress(OSError):
             self.sock.close()
@@ -117,7 +117,7 @@ class Connection:
     def _counted(self, framing: Framing, length: int) -> Iterator[bytes]:
         left = length - len(self._buffer)
         if left < 0:
-            # What comes behind the file is no part of it, and the connection ends.
+            # Bytes after the file are not part of it. The connection is not reused.
             yield bytes(self._buffer[:length])
             return
         if self._buffer:

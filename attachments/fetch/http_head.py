@@ -1,7 +1,7 @@
-"""The head of an HTTP/1.1 answer, and where its body ends. An answer whose framing is in doubt is refused.
+"""The head of an HTTP/1.1 response, and where its body ends. A response with ambiguous framing is refused.
 
-`http.client` does not serve here: it takes the headers behind a malformed line for the body, knows only the very word
-``chunked``, and takes an interim answer for the final one. What is no framing is read as browsers and curl do: a
+`http.client` is not used: it takes headers after a malformed line for the body, recognises only the exact word
+``chunked``, and takes an interim response for the final one. Other lines are read as browsers and curl read them: a
 line that is no header is skipped. Source: RFC 9112, sections 4 to 6.
 """
 
@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from attachments.failures import DownloadFailed, transient
 
-# Of all heads of one exchange, interim ones included; curl stops at 300 kB.
+# For all heads of one request together, interim ones included. curl stops at 300 kB.
 MAX_HEAD_BYTES = 256 * 1024
-# Folded lines are joined one by one, which copies what came before.
+# Joining folded lines one by one copies the earlier ones each time.
 MAX_FOLDED = 1000
 _STATUS_LINE = re.compile(r"HTTP/1\.([01]) ([1-9][0-9]{2})(?: .*)?")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -24,40 +24,42 @@ _BLANKS = " \t"
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Status and header fields, names in lower case. ``minor``: of the version HTTP/1.x."""
+    """Status and header fields, with names in lower case. ``minor``: of the version HTTP/1.x."""
 
     status: int
     minor: int
     fields: dict[str, list[str]]
 
     def get(self, name: str, default: str = "") -> str:
-        """A field's value; several lines are one list (RFC 9110, 5.3)."""
+        """A field's value. Several lines are joined to one list (RFC 9110, 5.3)."""
         values = self.fields.get(name)
         return default if values is None else ", ".join(values)
 
 
 @dataclass(frozen=True, slots=True)
 class Framing:
-    """Where the body ends: after ``length`` bytes, with the last chunk, or (neither) with the connection."""
+    """Where the body ends: after ``length`` bytes, with the last chunk, or else with the connection."""
 
     length: int | None
     is_chunked: bool
-    # Whether another request may follow on the connection.
+    # Whether the connection may be reused afterwards.
     is_kept: bool
 
 
 def bad(message: str, status: int | None = None) -> DownloadFailed:
-    """An answer that is not HTTP/1.1 without doubt. Another attempt may meet a healthier server."""
+    """The failure for a response that is not valid HTTP/1.1. It is transient, because another server may answer next
+    time.
+    """
     return transient("BAD_RESPONSE", f"the answer is no valid HTTP/1.1: {message}", status)
 
 
 def may_begin(content: bytes | bytearray) -> bool:
-    """Whether what came so far can be the beginning of an answer."""
+    """Whether these bytes can be the beginning of a response."""
     return content.startswith(_OPENING) if len(content) >= len(_OPENING) else _OPENING.startswith(content)
 
 
 def end_of_head(content: bytearray, start: int) -> int:
-    """Where the head ends, behind its empty line; -1 while it has not ended. ``start``: how far was looked already."""
+    """The position after the head's empty line, or -1 if the head is incomplete. ``start``: where to start looking."""
     at = max(start - 3, 0)
     crlf = content.find(b"\n\r\n", at)
     lf = content.find(b"\n\n", at, crlf + 1 if crlf >= 0 else len(content))
@@ -67,7 +69,7 @@ def end_of_head(content: bytearray, start: int) -> int:
 
 
 def parse(content: bytes) -> Head:
-    """The head that these bytes are, its empty line included. Raises DownloadFailed."""
+    """Parse a head that includes its empty line. Raises DownloadFailed."""
     text = content.decode("latin-1").replace("\r\n", "\n")
     if "\0" in text or "\r" in text:
         raise bad("a NUL or a lone CR in the head")
@@ -88,7 +90,7 @@ def parse(content: bytes) -> Head:
                 last[-1] = f"{last[-1]} {line.strip(_BLANKS)}".strip(_BLANKS)
             continue
         name, colon, value = line.partition(":")
-        # A blank before the colon is to be removed (RFC 9112, 5.1).
+        # Remove a blank before the colon (RFC 9112, 5.1).
         name = name.rstrip(_BLANKS).lower()
         if not colon or _NAME.fullmatch(name) is None:
             _check_harmless(line)
@@ -100,14 +102,14 @@ def parse(content: bytes) -> Head:
 
 
 def _check_harmless(line: str) -> None:
-    """Readers disagree on lines that are no header; where one speaks of framing, no reading is certain."""
+    """Refuse a malformed line that mentions framing. Implementations disagree on how to read it."""
     lowered = line.lower()
     if any(name in lowered for name in _FRAMING):
         raise bad("a malformed header line that speaks of the body's framing")
 
 
 def framing(head: Head) -> Framing:
-    """How the body of a final answer to GET is framed. Raises DownloadFailed."""
+    """How the body of a final response to GET is framed. Raises DownloadFailed."""
     is_kept = head.minor == 1 and "close" not in _tokens(head, "connection")
     length = _length(head)
     transfer = [coding for coding in _tokens(head, "transfer-encoding") if coding != "identity"]
@@ -116,7 +118,7 @@ def framing(head: Head) -> Framing:
     if transfer:
         if transfer != ["chunked"]:
             raise bad("a Transfer-Encoding that was not asked for", head.status)
-        # Beside a Content-Length, or in HTTP/1.0, the sender is in doubt: nothing follows on this connection.
+        # Together with a Content-Length, or in HTTP/1.0, do not reuse the connection.
         return Framing(None, is_chunked=True, is_kept=is_kept and "content-length" not in head.fields)
     return Framing(length, is_chunked=False, is_kept=is_kept and length is not None)
 

@@ -1,4 +1,4 @@
-"""Size and checksums of a file, taken while it streams: whole parts in the background, the rest at its end."""
+"""Size and checksums of a file, computed while it streams. Whole parts are hashed in the background."""
 
 import hashlib
 import os
@@ -11,7 +11,7 @@ Content = bytes | bytearray
 
 @dataclass(frozen=True, slots=True)
 class Checksums:
-    """What a whole file came to; hexadecimal."""
+    """The checksums of a whole file, in hexadecimal."""
 
     sha256: str
     sha1: str
@@ -20,12 +20,12 @@ class Checksums:
 
 @cache
 def _hashing() -> ThreadPoolExecutor:
-    # hashlib lets go of the interpreter for large contents: more threads than cores gain nothing.
+    # hashlib releases the interpreter lock for large contents. More threads than cores gain nothing.
     return ThreadPoolExecutor(os.cpu_count() or 1, thread_name_prefix="hashing")
 
 
 class Measure:
-    """The checksums of one file. Its parts come in order; each is hashed while the next one comes in."""
+    """Computes the checksums of one file. Parts are added in order, and each is hashed while the next one arrives."""
 
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
@@ -34,13 +34,13 @@ class Measure:
         self._running: list[Future[None]] = []
 
     def add(self, part: Content) -> None:
-        """Hash a part in the background, behind the one before. The caller leaves it as it is."""
+        """Hash a part in the background, after the previous one. The caller must not change it."""
         self._catch_up()
-        # MD5 costs as much as the two others together.
+        # MD5 takes as long as the two others together.
         self._running = [_hashing().submit(self._md5.update, part), _hashing().submit(self._add_to_shas, part)]
 
     def end(self, rest: Content) -> Checksums:
-        """Hash what is left and give the checksums of the whole file."""
+        """Hash the rest, and return the checksums of the whole file."""
         self._catch_up()
         self._md5.update(rest)
         self._add_to_shas(rest)

@@ -1,7 +1,7 @@
-"""Servers of our own. No download dials them, whatever networks an operator allows for vendors.
+"""Our own servers. Downloads never dial them, whatever networks an operator allows for vendors.
 
-They trust who reaches them more than a stranger's URL deserves. They are known by address and port: names of settings are
-resolved when a download is about to dial the same port.
+These servers trust whoever reaches them. They are recognised by address and port. The names in settings are resolved
+when a download is about to dial the same port.
 """
 
 import contextlib
@@ -29,22 +29,24 @@ RESOLVED_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class OwnServer:
-    """A server that settings name. ``is_shared``: others may serve vendors' files at its public address (S3, a proxy)."""
+    """A server that a setting names. ``is_shared``: vendors' files may be served at its public address too (S3, a
+    proxy).
+    """
 
     host: str
     port: int
     is_shared: bool = False
 
 
-def check(text: str, port: int) -> None:
-    """Check an address that is about to be dialled. Raises DownloadFailed (final) where it is a server of our own."""
+def refuse(text: str, port: int) -> None:
+    """Raise DownloadFailed (final) if the address that is about to be dialled is one of our own servers."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if any(_is_at(server, address) for server in configured() if server.port == port):
         raise final("BLOCKED_ADDRESS", "downloads from the host's address are not allowed")
 
 
 def configured() -> Iterator[OwnServer]:
-    """All servers that the settings name, and those of EVERMUSE_OWN_SERVERS."""
+    """All servers that settings name, including those of EVERMUSE_OWN_SERVERS."""
     for database in settings.DATABASES.values():
         yield from _of_database(database)
     for url in (settings.REDIS_URL, *BROKER_URL.split(";")):
@@ -81,7 +83,7 @@ def _is_at(server: OwnServer, address: Address) -> bool:
     is_ours_here = any(_is_local(one) for one in meant)
     if meant & found:
         return is_ours_here or not (server.is_shared and url_policy.is_public(address))
-    # Every address of this machine leads to a server that listens on it: 127.0.0.2 and 0.0.0.0 among them.
+    # A server that listens on this machine is reached by all of its addresses, also 127.0.0.2 and 0.0.0.0.
     return is_ours_here and any(_is_local(one) for one in found)
 
 
@@ -90,7 +92,7 @@ _known: dict[str, tuple[float, frozenset[Address]]] = {}
 
 
 def _resolved(host: str) -> frozenset[Address]:
-    """The addresses of a name; those of the last time while it does not resolve."""
+    """The addresses of a name. If it does not resolve now, those of the last time."""
     now = time.monotonic()
     with _lock:
         at, found = _known.get(host, (None, frozenset()))
@@ -113,6 +115,6 @@ def _is_local(address: Address) -> bool:
         with socket.socket(family, socket.SOCK_DGRAM) as probe:
             probe.bind((str(address), 0))
     except OSError as error:
-        # A link-local address cannot be bound without its interface: rather ours than not.
+        # A link-local address cannot be bound without its interface. Treat it as ours.
         return error.errno == errno.EINVAL
     return True

@@ -1,7 +1,8 @@
 """URLs for one PUT, signed with AWS Signature Version 4 in the query. Needs no network.
 
-minio's own presigner signs the host alone. Here the body's length may be signed too: the store then takes exactly so many
-bytes. Source: "Authenticating Requests: Using Query Parameters (AWS Signature Version 4)", Amazon S3 API reference.
+minio's own presigner signs only the host. Here the body's length can be signed too, so that the store takes exactly
+that many bytes. Source: "Authenticating Requests: Using Query Parameters (AWS Signature Version 4)", Amazon S3 API
+reference.
 """
 
 import hashlib
@@ -16,7 +17,7 @@ REGION = "us-east-1"
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Credentials, and the store's address as the client will reach it."""
+    """Credentials, and the store's address as clients reach it."""
 
     endpoint: str
     access_key: str
@@ -26,7 +27,9 @@ class Signer:
     def url(
         self, method: str, path: str, *, at: datetime, lifetime: timedelta, content_length: int | None = None
     ) -> str:
-        """A URL for one request. ``path`` begins with a slash, unquoted; ``content_length``: bytes, signed where given."""
+        """A URL for one request. ``path`` begins with a slash and is unquoted. ``content_length`` in bytes is signed if
+        given.
+        """
         headers = {} if content_length is None else {"content-length": str(content_length)}
         headers["host"] = self._host
         date, scope = f"{at:%Y%m%dT%H%M%SZ}", f"{at:%Y%m%d}/{REGION}/s3/aws4_request"
@@ -48,7 +51,7 @@ class Signer:
 
     @property
     def _host(self) -> str:
-        # Clients leave the usual port out of the header.
+        # Clients leave the default port out of the Host header.
         return self.endpoint.removesuffix(":443" if self.is_secure else ":80")
 
     def _key(self, at: datetime) -> bytes:

@@ -1,7 +1,7 @@
-"""Whether an answer is what was promised: a login page or a JSON error in place of a recording is no file.
+"""Whether the response is the promised file, and not a login page or a JSON error.
 
-Strangers choose the bytes that are looked at. Every look takes linear time: `find` and `startswith`, no pattern that can
-backtrack.
+Strangers choose the bytes that are examined, so every check takes linear time: `find` and `startswith`, and no pattern
+that can backtrack.
 """
 
 import mimetypes
@@ -13,69 +13,71 @@ from attachments.fetch import content
 
 _MEDIA_TYPES = {"audio", "video", "image"}
 _HTML = {"text/html", "application/xhtml+xml"}
-# Any text may come under these: they promise nothing that a page or a JSON document would break.
+# These types promise nothing: any text may have them.
 _LOOSE = {
     "text/plain", "text/markdown", "text/x-markdown", "text/javascript", "application/javascript", "text/yaml",
     "application/yaml", "application/x-yaml", "application/x-httpd-php", "application/x-sh", "application/sql",
     "application/binary", "binary/octet-stream", content.OCTETS,
 }  # fmt: skip
-# Sent by servers for whatever they do not know, error texts too.
+# Servers send these for everything they do not know, also for error texts.
 _JSON_ANSWERS = {"application/json", "text/json", "application/x-ndjson", "application/ndjson"}
 _PAGE_TAGS = (
     b"!doctype html", b"html", b"head", b"body", b"title", b"script", b"meta", b"link", b"style", b"base", b"iframe",
 )  # fmt: skip
-# Office programs save sheets and letters as HTML that says so in its first lines, under .xls and .doc.
+# Office programs save sheets and letters as HTML under .xls and .doc. The first lines say so.
 _OFFICE_HTML = b"urn:schemas-microsoft-com:office"
 _WHITESPACE = b" \t\r\n\f\v"
-# Of files that are no text, and yet may begin as one.
+# Files of these types are not text, but may begin like text.
 _TEXT_SIGNATURES = (b"%PDF-", b"%!PS", b"{\\rtf")
-# What no text holds: control characters other than white space and escape.
+# Text contains no control characters other than white space and escape.
 _CONTROLS = bytes(c for c in range(32) if c not in b"\t\n\v\f\r\x1b")
 
 
 @dataclass(frozen=True, slots=True)
 class Promised:
-    """What a client said of a file before it came: its type, MIME types (declared, or by a file name), in plain form."""
+    """What a client declared about a file: its type, and MIME types that were declared or follow from a file name."""
 
     type: str
     mimes: tuple[str, ...]
 
     @property
     def may_be_html(self) -> bool:
-        """Whether an HTML page could be the file itself."""
+        """Whether the file itself could be an HTML page."""
         if any(mime in _HTML for mime in self.mimes):
             return True
         return self.type not in _MEDIA_TYPES and all(mime in _LOOSE for mime in self.mimes)
 
     @property
     def may_be_json(self) -> bool:
-        """Whether a JSON document could be the file itself."""
+        """Whether the file itself could be a JSON document."""
         if any(mime in _JSON_ANSWERS or mime.endswith(("+json", "json-seq")) for mime in self.mimes):
             return True
         return self.type not in _MEDIA_TYPES and all(mime in _LOOSE for mime in self.mimes)
 
     @property
     def is_text(self) -> bool:
-        """Whether the promised file is text of some kind, which may begin in any way."""
+        """Whether the promised file is some kind of text, which may begin in any way."""
         return any(mime.startswith(("text/", "message/")) or mime.endswith(("xml", "json")) for mime in self.mimes)
 
     @property
     def words(self) -> str:
-        """For a message: the first MIME type, or the type."""
+        """The promise in a message: the first MIME type, or else the type."""
         return next((mime for mime in self.mimes if mime not in _LOOSE), self.type)
 
 
 def promised(*, type: str, declared_mimes: Iterable[str], filenames: Iterable[str]) -> Promised:
-    """What the type, the declared MIME types and the extensions of the file names promise together."""
+    """The promise made by the type, the declared MIME types and the file names' extensions together."""
     mimes = [content.plain_mime(declared) for declared in declared_mimes]
-    # With an encoding (`a.tar.gz`), the guessed type is that of the content inside.
+    # With an encoding (`a.tar.gz`), the guessed type describes the content inside.
     guessed = [mimetypes.guess_type(f"_{name[-64:]}") for name in filenames]
     mimes += ["application/gzip" if encoding == "gzip" else mime or "" for mime, encoding in guessed]
     return Promised(type, tuple(dict.fromkeys(mime for mime in mimes if mime)))
 
 
-def check(wanted: Promised, *, answered_mime: str, opening: bytes) -> None:
-    """Raise (final) when a page or a JSON error came in place of what was promised. ``opening``: the first bytes."""
+def refuse_other(wanted: Promised, *, answered_mime: str, opening: bytes) -> None:
+    """Raise DownloadFailed (final) for a page or a JSON error in place of the promised file. ``opening``: the first
+    bytes.
+    """
     text = _as_utf8(opening)
     if text.startswith(_TEXT_SIGNATURES) or _is_binary(text):
         return
@@ -93,7 +95,7 @@ def _unexpected(came: str, wanted: Promised) -> DownloadFailed:
 def _is_page(wanted: Promised, answered: str, opening: bytes) -> bool:
     if _OFFICE_HTML in opening.lower():
         return False
-    # Scripts that give out text often leave it under text/html: there only the bytes count.
+    # Scripts often serve text as text/html. In that case only the bytes count.
     if answered in _HTML and not wanted.is_text:
         return True
     return opens_as_html(opening)
@@ -107,7 +109,7 @@ def _is_json(wanted: Promised, answered: str, opening: bytes) -> bool:
 
 
 def opens_as_html(opening: bytes) -> bool:
-    """Whether bytes begin as an HTML page does: white space, comments and an XML declaration aside."""
+    """Whether the bytes begin like an HTML page, after white space, comments and an XML declaration."""
     at, size = 0, len(opening)
     while True:
         while at < size and opening[at] in _WHITESPACE:
@@ -121,7 +123,7 @@ def opens_as_html(opening: bytes) -> bool:
         at = end + len(closing)
     if not opening.startswith(b"<", at):
         return False
-    # The longest tag, and its `doctype   html` with whatever white space, fit in here.
+    # The longest tag fits here, and so does `doctype   html` with any white space.
     start = b" ".join(opening[at + 1 : at + 65].lower().split())
     return any(start.startswith(tag) and not start[len(tag) : len(tag) + 1].isalnum() for tag in _PAGE_TAGS)
 
@@ -131,7 +133,7 @@ def _is_binary(opening: bytes) -> bool:
 
 
 def _as_utf8(opening: bytes) -> bytes:
-    """The opening without its byte order mark; UTF-16 as UTF-8."""
+    """The opening without its byte order mark, and UTF-16 converted to UTF-8."""
     for mark, codec in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
         if opening.startswith(mark):
             return opening[2:].decode(codec, "ignore").encode("utf-8", "ignore")

@@ -1,20 +1,20 @@
-"""How a stored file is served: under which name (RFC 6266) and as which type.
+"""The name (RFC 6266) and the type under which a stored file is served.
 
-The object store sends the headers, and S3 lets a URL choose only some of them: `X-Content-Type-Options` is not among
-them. So a type that a browser would run, or would guess anew, is served as bytes.
+The object store sends the headers, and an S3 URL can set only some of them. `X-Content-Type-Options` is not among them.
+So a type that a browser would run, or would guess, is served as bytes.
 """
 
 import re
 import unicodedata
 from urllib.parse import quote
 
-# The longest name that common file systems take.
+# The longest name that common file systems allow.
 MAX_NAME_BYTES = 255
 MAX_EXTENSION_BYTES = 32
 BYTES = "application/octet-stream"
 
 _EXTENSION = re.compile(r"(?:\.tar)?\.[^\s.]+\Z", re.IGNORECASE)
-# Scripts from Persian to Sinhala and many emoji need the two joiners; other format characters only deceive.
+# Scripts from Persian to Sinhala and many emoji need the two joiners. Other format characters only deceive.
 _JOINERS = frozenset("\u200c\u200d")
 _UNSAFE_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 _UNSAFE = frozenset('"/\\')
@@ -27,7 +27,7 @@ _ACTIVE = re.compile(r"html|svg|xml\b|xsl|script|flash|\A(?:multipart|message|un
 def disposition(filename: str) -> str:
     """A ``Content-Disposition`` that saves the file under its own name.
 
-    ``filename`` is for clients that know no other; ``filename*`` follows where the name needs more than its characters.
+    ``filename`` serves clients that know nothing else. ``filename*`` is added if the name needs more characters.
     """
     name = _safe(filename)
     if not name:
@@ -38,7 +38,7 @@ def disposition(filename: str) -> str:
 
 
 def served_type(mime_type: str) -> str:
-    """The type to serve a file as: its own, or bytes where a browser would run it or could not read the type."""
+    """The type to serve a file as: its own, or bytes if a browser would run it or could not read the type."""
     found = _TYPE.fullmatch(mime_type.strip())
     if found is None or _ACTIVE.search(found[1].lower()):
         return BYTES
@@ -46,7 +46,9 @@ def served_type(mime_type: str) -> str:
 
 
 def _safe(filename: str) -> str:
-    """The name without characters that quote, lead elsewhere, or turn the reading direction; cut before its extension."""
+    """The name without characters that quote, lead elsewhere or change the reading direction. A long name keeps its
+    extension.
+    """
     name = "".join("_" if _is_unsafe(c) else c for c in filename).strip().rstrip(".")
     if len(name.encode()) <= MAX_NAME_BYTES:
         return name
@@ -61,6 +63,6 @@ def _is_unsafe(character: str) -> bool:
 
 
 def _plain(name: str) -> str:
-    """The name in ASCII: letters without their accents, anything else as ``_``."""
+    """The name in ASCII: letters lose their accents, everything else becomes ``_``."""
     letters = (c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
     return "".join(c if c.isascii() and (c.isalnum() or c in _PLAIN) else "_" for c in letters)

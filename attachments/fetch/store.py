@@ -1,4 +1,4 @@
-"""The object store as downloads use it: clients with their own time-outs, reading, and errors that tell its faults apart."""
+"""The object store as downloads use it: clients with suitable time-outs, reading, and errors."""
 
 import contextlib
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ READ_BYTES = 256 * 1024
 
 @cache
 def client() -> StoreClient:
-    """For transfers, many at once."""
+    """The client for transfers, many at once."""
     return object_store.new_client(read=60.0, connections=64)
 
 
 @cache
 def quick_client() -> StoreClient:
-    """For requests and sweeps, which must not wait long for a store that hangs."""
+    """The client for requests and sweeps, which must not wait long for a store that hangs."""
     return object_store.new_client(connect=0.5, read=2.0, connections=4)
 
 
@@ -60,7 +60,7 @@ def _reading_errors() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """An object that is being read. ``size``: bytes; None where the store does not say."""
+    """An object that is being read. ``size``: bytes, or None if the store does not say."""
 
     size: int | None
     mime_type: str
@@ -69,9 +69,9 @@ class StoredObject:
 
 @contextlib.contextmanager
 def reading(key: str) -> Iterator[StoredObject | None]:
-    """An object's bytes as a stream, as they were put: no Content-Encoding is decoded. None when there is none.
+    """An object's bytes as a stream, without decoding any Content-Encoding. None if there is no such object.
 
-    Raises StoreUnavailable, and DownloadFailed for the store's answer about this object; also from the chunks.
+    Raises StoreUnavailable, and DownloadFailed if the store refuses this object, also while the chunks are read.
     """
     with _reading_errors():
         try:
@@ -96,6 +96,6 @@ def reading(key: str) -> Iterator[StoredObject | None]:
 
 
 def remove(key: str) -> None:
-    """Remove an object, whether or not it is there. Raises StoreUnavailable."""
+    """Remove an object. It need not exist. Raises StoreUnavailable."""
     with errors():
         client().remove_object(settings.MINIO_BUCKET, key)

@@ -1,8 +1,8 @@
-"""A URL as the text that it is: host and port to dial, and the request target byte for byte as it was given.
+"""A URL as text: the host and port to dial, and the request target byte for byte as it was given.
 
-A signature covers the URL's text, so that any other spelling of it fails: nothing is decoded, re-encoded, sorted or
-tidied up here. Only what HTTP cannot carry is percent-encoded: blanks, controls and bytes beyond ASCII. Sources:
-RFC 3986 (5.2 for redirects), RFC 9110 (10.2.2).
+A signature covers the URL's text, so any other spelling of it would fail. Nothing is decoded, re-encoded, sorted or
+normalized here. Only what HTTP cannot carry is percent-encoded: blanks, controls and bytes beyond ASCII. Sources: RFC
+3986 (5.2 for redirects), RFC 9110 (10.2.2).
 """
 
 import re
@@ -21,9 +21,10 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a URL leads: what a connection is checked against, and what is asked for there.
+    """Where a URL leads.
 
-    ``host``: ASCII, without brackets and final dot. ``authority``: as the Host header says it. ``path``: with the query.
+    ``host``: to dial, in ASCII, without brackets and final dot. ``authority``: for the Host header. ``path``: with the
+    query.
     """
 
     scheme: str
@@ -34,7 +35,7 @@ class Target:
 
 
 def parse(url: str) -> Target:
-    """Read an http or https URL. Raises DownloadFailed (final)."""
+    """Parse an http or https URL. Raises DownloadFailed (final)."""
     scheme, authority, path = _split(url)
     if scheme not in _PORTS:
         raise final("BAD_URL", f"vendor_url must begin with http:// or https://, not {scheme[:32]}:")
@@ -47,7 +48,7 @@ def parse(url: str) -> Target:
         raise final("BAD_URL", "vendor_url cannot be read: its port is no number up to 65535")
     port = int(digits) if digits else _PORTS[scheme]
     host = _ascii(name)
-    # A zone says something to this machine alone.
+    # A zone has a meaning only on the sender's machine.
     told = f"{host.partition('%25')[0]}]" if "%25" in host else host
     target = Target(
         scheme,
@@ -64,7 +65,7 @@ def parse(url: str) -> Target:
 
 
 def redirected(base: str, reference: str) -> str:
-    """The URL that a Location leads to from ``base``. ``reference``: as it came, a character for each byte."""
+    """The URL that a Location leads to from ``base``. ``reference``: one character for each byte that was sent."""
     if len(reference) > MAX_BYTES:
         raise final("BAD_REDIRECT", f"the Location has more than {MAX_BYTES} bytes")
     scheme, authority, path = _split(base)
@@ -79,7 +80,7 @@ def redirected(base: str, reference: str) -> str:
 
 
 def _split(url: str) -> tuple[str, str, str]:
-    """Scheme in lower case, authority, and the rest, which begins with a slash, ``?`` or ``#`` if it is not empty."""
+    """The scheme in lower case, the authority, and the rest, which is empty or begins with a slash, ``?`` or ``#``."""
     found = _SCHEME.match(url)
     if found is None or not url.startswith("://", found.end()):
         raise final("BAD_URL", "vendor_url must begin with http:// or https://")
@@ -90,7 +91,7 @@ def _split(url: str) -> tuple[str, str, str]:
 
 
 def _ascii(name: str) -> str:
-    """A host as it is dialled: international names in their ASCII form (UTS 46, as browsers do)."""
+    """A host as it is dialled: international names in ASCII (UTS 46, as browsers do)."""
     if name.isascii():
         if _HOST.fullmatch(name) is None and _LITERAL.fullmatch(name) is None:
             raise final("BAD_URL", "vendor_url cannot be read: its host is no name and no address")
@@ -116,7 +117,7 @@ def _joined(path: str, reference: str) -> str:
 
 
 def _without_dots(path: str) -> str:
-    """RFC 3986, 5.2.4: what ``.`` and ``..`` of a relative reference lead to."""
+    """A path without ``.`` and ``..`` (RFC 3986, 5.2.4)."""
     kept: list[str] = []
     segments = path.split("/")[1:]
     for segment in segments:
@@ -130,17 +131,17 @@ def _without_dots(path: str) -> str:
 
 
 def _encoded(text: str) -> str:
-    """Percent-encoded as UTF-8 where it must be."""
+    """The text with percent-encoded UTF-8 where HTTP needs it."""
     if text.isascii() and text.isprintable() and " " not in text:
         return text
     return "".join(c if "!" <= c <= "~" else "".join(f"%{b:02X}" for b in c.encode("utf-8", "replace")) for c in text)
 
 
 def _encoded_bytes(text: str) -> str:
-    """Percent-encoded as the bytes that came, each of which is a character here."""
+    """Like `_encoded`, for text in which each character is a byte."""
     return "".join(c if "!" <= c <= "~" else f"%{ord(c):02X}" for c in text)
 
 
 def _text(authority: str) -> str:
-    """A host of a Location is text, in UTF-8 wherever it is no ASCII."""
+    """The host of a Location as text. It is UTF-8 if it is not ASCII."""
     return authority.encode("latin-1").decode("utf-8", "replace")

@@ -1,6 +1,6 @@
-"""One object on its way into the object store, in constant memory: a small one in one request, a large one in parts of 8 MiB.
+"""Writes an object in constant memory: a small one in one request, a large one in parts of 8 MiB.
 
-A file goes to a key of its attempt. Its hashes are taken while it streams, and the object exists only once it is complete.
+Hashes are computed while the file streams. The object exists only once it is complete.
 """
 
 import contextlib

@@ -13,16 +13,16 @@ from attachments.fetch.presigned import Signer
 from lake import object_store
 
 
-def key_of(*, workspace: str, token: str) -> str:
+def key_for(*, workspace: str, token: str) -> str:
     """The key of an upload intent's file. ``workspace``: its name."""
     return f"uploads/workspace={object_store.partition(workspace)}/{token}"
 
 
 def put_url(key: str, *, size: int | None, lifetime: timedelta) -> str:
-    """A URL that takes PUTs of a file, of exactly ``size`` bytes where it is given. Needs no network.
+    """A URL that takes PUTs of a file, of exactly ``size`` bytes if given. Needs no network.
 
-    A store may honour headers that nobody signed (MinIO copies what ``x-amz-copy-source`` names), so the URL is signed
-    with keys that may only put under ``uploads/``.
+    A store may honour headers that were not signed (MinIO copies what ``x-amz-copy-source`` names), so the URL is
+    signed with keys that may only put under ``uploads/``.
     """
     path = f"/{settings.MINIO_BUCKET}/{key}"
     return _signer().url("PUT", path, at=datetime.now(UTC), lifetime=lifetime, content_length=size)

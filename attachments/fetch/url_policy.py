@@ -1,7 +1,7 @@
-"""Which URLs may be fetched and which addresses may be dialled: public ones, or those of allowed networks.
+"""Which URLs may be fetched, and which addresses may be dialled: public ones, and those of allowed networks.
 
-The deny list is our own: ``ipaddress.is_global`` of Python 3.11 says True for multicast, NAT64, 6to4, site-local and more.
-Sources: the IANA special-purpose address registries for IPv4 and IPv6; cloud metadata services.
+The deny list is our own, because ``ipaddress.is_global`` of Python 3.11 is True for multicast, NAT64, 6to4, site-local
+and others. Sources: the IANA special-purpose address registries for IPv4 and IPv6; cloud metadata services.
 """
 
 import ipaddress
@@ -24,7 +24,7 @@ DENIED_V4 = tuple(
         "168.63.129.16/32", "100.100.100.200/32",  # metadata services at public addresses
     )
 )  # fmt: skip
-# Only what IANA gives out as global unicast; of that, without what carries an IPv4 address or is set aside.
+# Only what IANA assigns as global unicast, without ranges that carry an IPv4 address or are reserved.
 GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
 DENIED_V6 = tuple(
     ipaddress.IPv6Network(text)
@@ -34,7 +34,7 @@ NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def target(url: str) -> Target:
-    """Check a URL by its text. Raises DownloadFailed (final); what it resolves to is checked when it is dialled."""
+    """Parse a URL and check its text. Raises DownloadFailed (final). Its addresses are checked when they are dialled."""
     found = targets.parse(url)
     if found.port == 0:
         raise final("BLOCKED_PORT", "port 0 cannot be dialled")
@@ -42,7 +42,7 @@ def target(url: str) -> Target:
 
 
 def host_of(url: str) -> str:
-    """Host and port of a URL, for grouping; empty where it has none."""
+    """Host and port of a URL, for grouping. Empty if it has none."""
     try:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme.lower() == "https" else 80)
@@ -54,7 +54,7 @@ def host_of(url: str) -> str:
 
 
 def disguised(address: Address) -> Address:
-    """The IPv4 address that an IPv6 one stands for (mapped or NAT64), else the address itself."""
+    """The IPv4 address that an IPv6 address carries (mapped or NAT64), or else the address itself."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped
@@ -64,20 +64,20 @@ def disguised(address: Address) -> Address:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is one that anybody on the Internet could reach, and no disguise of another."""
+    """Whether anybody on the Internet can reach the address, and it carries no other address."""
     if isinstance(address, ipaddress.IPv4Address):
         return not any(address in network for network in DENIED_V4)
     return address in GLOBAL_V6 and not any(address in network for network in DENIED_V6)
 
 
 def is_allowed(address: Address, networks: Iterable[Network]) -> bool:
-    """Whether the operator allows the network of an address."""
+    """Whether an operator allows the address's network."""
     meant = {address, disguised(address)}
     return any(one in network for network in networks for one in meant if network.version == one.version)
 
 
 def check_address(text: str, port: int, networks: Iterable[Network]) -> None:
-    """Check the very address that is about to be dialled. Raises DownloadFailed (final)."""
+    """Check the address that is about to be dialled. Raises DownloadFailed (final)."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if is_allowed(address, networks):
         return

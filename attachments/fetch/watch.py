@@ -1,8 +1,8 @@
-"""The watchdog of downloads: an overall deadline and a minimum rate, in the headers too.
+"""The watchdog of downloads enforces a deadline and a minimum rate, also while headers arrive.
 
-A time-out of a socket bounds one read, so that a server that drips a byte a second holds a thread for ever. Here one
-thread of the process looks at every transfer and shuts its socket down when its time is over, or when somebody cancels
-it; the blocked read then returns at once.
+A socket's time-out bounds a single read, so a server that sends a byte a second would hold a thread for ever. One
+thread of the process looks at every transfer. When a transfer's time is over or it is cancelled, that thread shuts the
+socket down, and the blocked read returns at once.
 """
 
 import contextlib
@@ -15,24 +15,24 @@ from dataclasses import dataclass, field
 from attachments.failures import Failure
 
 TICK_SECONDS = 0.5
-# Before the rate is looked at: time for names, handshakes, redirects and a slow first byte.
+# The rate is not checked for this long, which leaves time for names, handshakes, redirects and a slow first byte.
 GRACE_SECONDS = 30.0
 MIN_BYTES_PER_SECOND = 1024
-# The rate is that of a window, so that a fast beginning does not excuse a stall.
+# The rate is measured over a window, so that a fast start does not excuse a stall.
 WINDOW_SECONDS = 30.0
-# A transfer that was stopped returns at once, or when the object store does. One that does not hangs in our own code.
+# A stopped transfer returns at once, or when the object store does. If it still runs after this, our own code hangs.
 HANG_SECONDS = 120.0
-# A transfer that took this long at less than this rate leaves its slot to others.
+# A transfer that has taken this long at less than this rate gives up its slot.
 SLOW_AFTER_SECONDS = 5.0
 SLOW_BYTES_PER_SECOND = 256 * 1024
 
 
 @dataclass(eq=False, slots=True)
 class Transfer:
-    """A download under watch. ``bytes_read`` grows as it goes; ``stopped`` says why it was shut down, if it was.
+    """A watched download. ``bytes_read`` grows while it runs. ``stopped``: why it was shut down, or None.
 
-    ``is_kept``: its connection served an earlier one, so that the server may have closed it just now. ``leave_slot`` is
-    called when the transfer is slow, until it returns True.
+    ``is_kept``: its connection served an earlier download, so the server may just have closed it. ``leave_slot`` is
+    called while the transfer is slow, until it returns True.
     """
 
     deadline_at: float
@@ -49,29 +49,29 @@ class Transfer:
     _window_bytes: int = 0
 
     def attach(self, connection: socket.socket, *, is_kept: bool = False) -> None:
-        """Watch this socket from now on: a duplicate of it, which outlives a change to TLS."""
+        """Watch this socket from now on, by a duplicate that survives a change to TLS."""
         with self._lock:
             self._drop()
             self.is_kept = is_kept
-            # Not `dup`, which a TLS socket refuses.
+            # A TLS socket refuses `dup`.
             self._socket = socket.fromfd(connection.fileno(), connection.family, connection.type)
             if self.stopped:
                 self._shut()
 
     def stop(self, failure: Failure) -> None:
-        """End the transfer: what blocks on its socket returns."""
+        """Stop the transfer: blocked calls on its socket return."""
         with self._lock:
             if self.stopped is None:
                 self.stopped, self.stopped_at = failure, time.monotonic()
             self._shut()
 
     def close(self) -> None:
-        """Let go of the duplicate."""
+        """Close the duplicate."""
         with self._lock:
             self._drop()
 
     def judge(self, now: float) -> None:
-        """What the watchdog does at each tick."""
+        """Check the limits. The watchdog calls this at each tick."""
         if now >= self.deadline_at:
             seconds = round(self.deadline_at - self.started_at)
             self.stop(Failure("DEADLINE", f"the download took longer than {seconds} seconds", is_transient=True))
@@ -85,7 +85,7 @@ class Transfer:
             self.has_left = self.bytes_read < SLOW_BYTES_PER_SECOND * took and leave()
 
     def hangs(self, now: float) -> bool:
-        """Whether it goes on although it was stopped long ago."""
+        """Whether it still runs long after it was stopped."""
         return self.stopped is not None and now - self.stopped_at >= HANG_SECONDS
 
     def _shut(self) -> None:
@@ -100,7 +100,7 @@ class Transfer:
 
 
 class Watchdog:
-    """The thread that looks at every transfer of the process; started at first use, so after any fork."""
+    """The thread that watches every transfer of the process. It starts at first use, and so after any fork."""
 
     def __init__(self) -> None:
         self._transfers: set[Transfer] = set()
@@ -110,7 +110,7 @@ class Watchdog:
 
     @contextlib.contextmanager
     def watching(self, *, seconds: float) -> Iterator[Transfer]:
-        """A transfer that must end within ``seconds``."""
+        """Watch a transfer that must end within ``seconds``."""
         transfer = Transfer(deadline_at=time.monotonic() + seconds)
         with self._lock:
             self._transfers.add(transfer)

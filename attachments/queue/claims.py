@@ -1,40 +1,36 @@
-"""Claims on attachments: taken, renewed by a thread of the process, settled under their fence."""
+"""Claims on files: how a worker takes one, and how it ends under its fence."""
 
-import contextlib
 import os
 import secrets
 import socket
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import connection
 
-from attachments import sql, workspaces
+from attachments import sql, workspace_names
 from attachments.failures import Failure
-from attachments.fetch.watch import Transfer
 from attachments.models import DownloadAttempt
 from attachments.queue import completions, lanes
 from attachments.queue.completions import Completion
 from attachments.queue.together import Together
-from evermuse import logs, prepared, retry_policy
+from evermuse import logs, named_rows, prepared, retry_policy
 from evermuse.errors import LeaseLost
 
 log = logs.get(__name__)
 
-LOST = Failure("LEASE_LOST", "another worker has taken over", is_transient=True)
 MAX_MESSAGE = 500
 MAX_CRASHES = 10
-# A host that asks for a pause gets one, all of its files together; the file that was refused may have to wait longer.
+# A pause that a host asks for holds all its files for this long at most. The refused file itself may wait longer.
 MAX_HOST_HOLD_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
 class DownloadClaim:
-    """A file that this worker may fetch. ``token`` is the fence; ``window_seconds``: since the first of its attempts."""
+    """A file that this worker may fetch. ``token`` is the fence. ``window_seconds``: the time since its first attempt."""
 
     id: int
     token: int
@@ -57,12 +53,12 @@ class DownloadClaim:
     @property
     def workspace(self) -> str:
         """The workspace's name."""
-        return workspaces.name_of(self.workspace_id)
+        return workspace_names.name_of(self.workspace_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file that is whole in the object store."""
+    """A file that is complete in the object store."""
 
     uri: str
     size: int
@@ -73,20 +69,20 @@ class Stored:
 
 
 def take() -> DownloadClaim | None:
-    """Claim one file that is due, or None. Counts the attempt and opens its row in the ledger.
+    """Claim one file that is due, or return None. Counts the attempt, and inserts its row.
 
-    Threads that ask at the same time are served by one statement; each gets its file at once, none is kept in hand.
+    Threads that ask at the same time share one statement. Each gets its own file, and no file is claimed in advance.
     """
     return _together.ask(f"{worker()}{threading.get_native_id()}"[:128])
 
 
 def worker() -> str:
-    """How this process signs its claims. A process that comes back under the same number is another one."""
+    """How this process signs its claims. The nonce distinguishes processes with the same number."""
     return f"{socket.gethostname()[:64]}:{os.getpid()}-{_NONCE}:"
 
 
 def take_for(takers: Sequence[str]) -> list[DownloadClaim | None]:
-    """Claim a file for each taker, as far as there are files that may begin."""
+    """Claim a file for each taker, as long as there are files that may start."""
     left, taken = list(takers), []
     while True:
         parameters: dict[str, Any] = {
@@ -98,15 +94,17 @@ def take_for(takers: Sequence[str]) -> list[DownloadClaim | None]:
             "lease": settings.EVERMUSE_LEASE_SECONDS,
             "host_limit": settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY,
         }
-        # Prepared: to plan them takes longer than to run them.
-        read, rows = prepared.rows_under(sql.CLAIM_LOCK, (sql.REFRESH, lanes.pace()), (sql.CLAIM, parameters))
-        taken += [DownloadClaim(*row) for row in rows]
-        left = left[len(rows) :]
-        if not left or read[0][0] < sql.NOTICES_AT_ONCE:
+        # Prepared, because planning these statements takes longer than running them.
+        [(read,)], claimed = prepared.rows_under(
+            sql.CLAIM_LOCK, (None, sql.REFRESH, lanes.pace()), (DownloadClaim, sql.CLAIM, parameters)
+        )
+        taken += claimed
+        left = left[len(claimed) :]
+        if not left or read < sql.NOTICES_AT_ONCE:
             return [*taken, *([None] * len(left))]
 
 
-# Downloads of this process that have given their slots to others (`attachments.queue.slots`), by id.
+# Ids of this process's downloads that have given up their slots (`attachments.queue.slots`).
 slow: set[int] = set()
 _NONCE = secrets.token_hex(4)
 
@@ -115,9 +113,11 @@ _together: Together[str, DownloadClaim | None] = Together(take_for)
 
 
 def complete(claim: DownloadClaim, stored: Stored, *, received: int, http_status: int | None) -> tuple[str, bool]:
-    """IN_PROGRESS → COMPLETE. Gives the URI that counts (another's, where the workspace held the same content) and
-    whether the batch is settled. Raises LeaseLost. ``received``: bytes over the wire."""
-    settled = completions.settle(
+    """IN_PROGRESS → COMPLETE. Returns the URI of the stored content, and whether the batch has nothing left to do.
+
+    The URI is another one if the workspace had the same content. ``received``: bytes over the wire. Raises LeaseLost.
+    """
+    settled = completions.complete(
         Completion(
             id=claim.id,
             token=claim.token,
@@ -146,11 +146,12 @@ def fail(
     leftovers: bool = False,
     kept_token: int | None = None,
 ) -> bool:
-    """IN_PROGRESS → PENDING after ``wait`` seconds, or → FAILED (``wait`` None). Whether the batch is settled.
+    """IN_PROGRESS → PENDING after ``wait`` seconds, or → FAILED if ``wait`` is None. Returns whether the batch is
+    settled.
 
-    An attempt that is not counted was cut short by us, not by the vendor. ``kept_token``: the attempt whose
-    parts stay, to be resumed.
-    A transient failure counts against the host, for this workspace; any other answer of it ends the row. Raises LeaseLost.
+    ``is_counted``: False if we cut the attempt short, not the vendor. ``kept_token``: the attempt whose parts are kept.
+    A transient failure counts against the host for this workspace; any other response resets that count. Raises
+    LeaseLost.
     """
     is_vendors = is_counted and bool(claim.host) and not claim.upload_intent_id
     parameters: dict[str, Any] = {
@@ -172,16 +173,23 @@ def fail(
         "host_hold": min(failure.retry_after or 0.0, MAX_HOST_HOLD_SECONDS),
         "breaker": settings.EVERMUSE_ATTACHMENT_BREAKER_FAILURES,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(sql.FAIL, parameters)
-        row = cursor.fetchone()
-    if row is None:
+    failed = named_rows.fetch(_Failed, sql.FAIL, parameters)
+    if not failed:
         raise LeaseLost(f"attachment {claim.id} under claim {claim.token}")
-    return bool(row[1])
+    return failed[0].is_settled
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    """A row of `sql.FAIL`."""
+
+    is_settled: bool
 
 
 def take_back() -> tuple[list[int], set[int]]:
-    """Claims that ran out → PENDING, or FAILED after too many crashes. Gives their ids, and batches that may be settled."""
+    """Expired claims → PENDING, or FAILED after too many crashes. Returns their ids, and the batches that may be
+    settled.
+    """
     parameters: dict[str, Any] = {
         "lease": settings.EVERMUSE_LEASE_SECONDS,
         "max_crashes": MAX_CRASHES,
@@ -192,45 +200,53 @@ def take_back() -> tuple[list[int], set[int]]:
         cursor.execute(sql.PULL_FORWARD, [longest_wait])
         longest_hold = max(MAX_HOST_HOLD_SECONDS, lanes.BREAKER_HOLD_SECONDS)
         cursor.execute(sql.PULL_LANES_FORWARD, {"hold": longest_hold, "wait": longest_wait})
-        cursor.execute(sql.TAKE_BACK, parameters)
-        rows = cursor.fetchall()
-    return [row[0] for row in rows], {row[1] for row in rows if row[2]}
+    lost = named_rows.fetch(_Lost, sql.TAKE_BACK, parameters)
+    return [one.id for one in lost], {one.batch_id for one in lost if one.is_hopeless}
+
+
+@dataclass(frozen=True, slots=True)
+class _Lost:
+    """A row of `sql.TAKE_BACK`."""
+
+    id: int
+    batch_id: int
+    is_hopeless: bool
 
 
 def mark_clean(attachment_id: int, token: int) -> None:
-    """Nothing of this attempt lies in the object store beside what rows point to."""
+    """Record that nothing of this attempt is left in the object store but what rows point to."""
     DownloadAttempt.objects.filter(attachment_id=attachment_id, token=token).update(leftovers=False)
 
 
-def retry_failed(batch_id: int) -> int:
-    """FAILED → PENDING for a batch's files, attempts counted anew; their number."""
+def retry_batch(batch_id: int) -> int:
+    """FAILED → PENDING for a batch's files, with attempts counted from zero. Returns how many changed."""
     with connection.cursor() as cursor:
         cursor.execute(sql.RETRY, {"batch": batch_id})
         return len(cursor.fetchall())
 
 
 def retry_files(ids: Sequence[int]) -> list[int]:
-    """FAILED → PENDING for some files, attempts counted anew; the ids of those that were FAILED."""
+    """FAILED → PENDING for some files, with attempts counted from zero. Returns the ids of those that changed."""
     with connection.cursor() as cursor:
         cursor.execute(sql.RETRY_FILES, {"ids": list(ids)})
         return sorted(row[0] for row in cursor.fetchall())
 
 
-def due(at_most: int) -> int:
-    """How many files wait and could begin now, counted up to ``at_most``."""
+def count_due(at_most: int) -> int:
+    """The number of waiting files that could start now, up to ``at_most``."""
     with connection.cursor() as cursor:
         cursor.execute(sql.DUE, {"at_most": at_most})
         return int(cursor.fetchone()[0])
 
 
 def drop_kept(claim: DownloadClaim) -> None:
-    """The attempt begins again: what an earlier one kept is the sweeper's."""
+    """Forget the parts that an earlier attempt kept, because the download starts again. The sweeper removes them."""
     with connection.cursor() as cursor:
         cursor.execute(sql.DROP_KEPT, {"id": claim.id, "token": claim.token})
 
 
-def replace_url(attachment_id: int, *, url: str, host: str, origin: bytes) -> bool:
-    """Any state but COMPLETE → PENDING with a fresh URL, attempts counted anew; whether it changed."""
+def set_url(attachment_id: int, *, url: str, host: str, origin: bytes) -> bool:
+    """Any state but COMPLETE → PENDING with a fresh URL and attempts counted from zero. Returns whether it changed."""
     parameters: dict[str, Any] = {
         "id": attachment_id,
         "url": url.replace("\0", "\ufffd"),
@@ -240,65 +256,3 @@ def replace_url(attachment_id: int, *, url: str, host: str, origin: bytes) -> bo
     with connection.cursor() as cursor:
         cursor.execute(sql.REPLACE_URL, parameters)
         return bool(cursor.fetchone()[0])
-
-
-class Leases:
-    """Renews the claims of this process; a transfer whose claim was lost is stopped."""
-
-    def __init__(self) -> None:
-        self._held: dict[DownloadClaim, tuple[Transfer, float]] = {}
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    @contextlib.contextmanager
-    def holding(self, claim: DownloadClaim, transfer: Transfer) -> Iterator[None]:
-        """Keep a claim while the block runs."""
-        with self._lock:
-            self._held[claim] = (transfer, time.monotonic())
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
-                self._thread.start()
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._held.pop(claim, None)
-
-    def stop_all(self, failure: Failure) -> None:
-        """Stop every transfer, because the worker is told to end."""
-        with self._lock:
-            transfers = [transfer for transfer, _ in self._held.values()]
-        for transfer in transfers:
-            transfer.stop(failure)
-
-    def _run(self) -> None:
-        while True:
-            time.sleep(settings.EVERMUSE_LEASE_SECONDS / 3)
-            with self._lock:
-                held = dict(self._held)
-            if held:
-                self._renew(held)
-
-    def _renew(self, held: dict[DownloadClaim, tuple[Transfer, float]]) -> None:
-        asked_at = time.monotonic()
-        try:
-            with connection.cursor() as cursor:
-                ids, tokens = [claim.id for claim in held], [claim.token for claim in held]
-                cursor.execute(sql.RENEW, [ids, tokens, settings.EVERMUSE_LEASE_SECONDS])
-                kept = {row[0] for row in cursor.fetchall()}
-        except DatabaseError as error:
-            log.warning("attachment.lease_not_renewed", error=str(error).strip()[:200], claims=len(held))
-            # Past its lease a claim may be somebody else's: stop before the fence has to.
-            kept = {c.id for c, (_, at) in held.items() if asked_at - at < settings.EVERMUSE_LEASE_SECONDS}
-        else:
-            with self._lock:
-                for claim in held:
-                    if claim in self._held:
-                        self._held[claim] = (held[claim][0], asked_at)
-        connection.close()
-        for claim, (transfer, _) in held.items():
-            if claim.id not in kept:
-                transfer.stop(LOST)
-
-
-leases = Leases()

@@ -1,8 +1,7 @@
-"""IN_PROGRESS → COMPLETE: files that end at the same time are settled by one statement, so by one commit."""
+"""IN_PROGRESS → COMPLETE. Files that finish at the same time share one statement, and so one commit."""
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
-from typing import Any
+from dataclasses import dataclass, fields
 
 from attachments import sql
 from attachments.queue.together import Together
@@ -11,7 +10,7 @@ from evermuse import prepared
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What is to be written of a stored file; in the order of `sql.COMPLETE`. ``received``: bytes over the wire."""
+    """What `sql.COMPLETE` writes about a stored file, field by field. ``received``: bytes over the wire."""
 
     id: int
     token: int
@@ -27,23 +26,24 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """``uri``: the one that counts. ``is_last``: nothing of the batch is left to do."""
+    """A row of `sql.COMPLETE`. ``uri``: of the object that is kept. ``is_last``: the batch has no other file left to do."""
 
+    id: int
     uri: str
     is_last: bool
 
 
-def settle(completion: Completion) -> Settled | None:
-    """Settle one file, in one statement with those of other threads that ask now. None: its claim was lost."""
+def complete(completion: Completion) -> Settled | None:
+    """Complete one file, in one statement with those that other threads complete now. None: its claim was lost."""
     return _together.ask(completion)
 
 
-def settle_all(completions: Sequence[Completion]) -> list[Settled | None]:
-    """Settle files whose claims still hold, under their fences; what came of each."""
-    columns: list[list[Any]] = [list(column) for column in zip(*map(astuple, completions), strict=True)]
-    # Prepared: to plan it takes longer than to run it.
-    found = {row[0]: Settled(str(row[1]), bool(row[2])) for row in prepared.rows(sql.COMPLETE, columns)}
+def complete_all(completions: Sequence[Completion]) -> list[Settled | None]:
+    """Complete the files whose claims still hold. Return the result for each file, None for a lost claim."""
+    columns = {one.name: [getattr(completion, one.name) for completion in completions] for one in fields(Completion)}
+    # Prepared, because planning the statement takes longer than running it.
+    found = {settled.id: settled for settled in prepared.rows_of(Settled, sql.COMPLETE, columns)}
     return [found.get(completion.id) for completion in completions]
 
 
-_together: Together[Completion, Settled | None] = Together(settle_all)
+_together: Together[Completion, Settled | None] = Together(complete_all)

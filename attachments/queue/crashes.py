@@ -1,7 +1,7 @@
-"""Files that harm a worker: each is taken a few times, then alone in a process of its own, then FAILED with a reason.
+"""Files that kill workers. Such a file is retried a few times, then fetched alone in its own process, then FAILED.
 
-A worker that dies says nothing about which of its files was to blame, so all of them are suspects (``crashes``). A suspect
-is fetched alone (`attachments.alone`); what then happens to its process is the file's own doing (``lone_crashes``).
+The death of a worker does not say which of its files was the cause, so all of them become suspects (``crashes``). A
+suspect is fetched alone (`attachments.alone`). If that process dies, the file is the cause (``lone_crashes``).
 """
 
 from dataclasses import dataclass
@@ -12,59 +12,55 @@ from django.db import connection
 
 from attachments import sql
 from attachments.queue.claims import DownloadClaim
-from evermuse import logs, public_ids
+from evermuse import logs, named_rows, public_ids
 
 log = logs.get(__name__)
 
-# A file is FAILED after so many crashes, of which so many happened while it was alone.
+# A file is FAILED after this many crashes, if this many of them happened while it was alone.
 MAX_CRASHES, MAX_LONE_CRASHES = 3, 2
-# Suspects that one workspace has under way at once, so that its own leave room for another's.
+# The most suspects of one workspace at the same time, so that others get a turn.
 WORKSPACE_LIMIT = 2
 WAIT_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class Crash:
-    """A file that was blamed. ``is_settled``: nothing of its batch is left to do."""
+    """A file that was blamed: a row of `sql.CRASHED`. ``is_settled``: its batch has nothing left to do."""
 
+    id: int
     batch_id: int
+    is_hopeless: bool
     is_settled: bool
 
 
 def take_suspect(name: str) -> DownloadClaim | None:
-    """Claim one suspect that is due, or None."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            sql.CLAIM_SUSPECT, {"takers": [name], "limit": WORKSPACE_LIMIT, "lease": settings.EVERMUSE_LEASE_SECONDS}
-        )
-        row = cursor.fetchone()
-    return None if row is None else DownloadClaim(*row)
+    """Claim one suspect that is due, or return None."""
+    parameters = {"takers": [name], "limit": WORKSPACE_LIMIT, "lease": settings.EVERMUSE_LEASE_SECONDS}
+    return next(iter(named_rows.fetch(DownloadClaim, sql.CLAIM_SUSPECT, parameters)), None)
 
 
-def due(at_most: int) -> int:
-    """How many suspects could begin now, counted up to ``at_most``."""
+def count_suspects_due(at_most: int) -> int:
+    """The number of suspects that could start now, up to ``at_most``."""
     with connection.cursor() as cursor:
         cursor.execute(sql.SUSPECTS_DUE, [at_most])
         return int(cursor.fetchone()[0])
 
 
 def blame(claim: DownloadClaim, message: str) -> bool:
-    """A download ended in a way that no code expects; whether its batch is settled."""
+    """Blame a file whose download ended with an unexpected error. Returns whether its batch is settled."""
     return any(crash.is_settled for crash in _crashed(message, id=claim.id, token=claim.token))
 
 
 def blame_claimed_by(name: str, message: str) -> list[Crash]:
-    """The process of this name died: its file is to blame."""
+    """Blame the file that the process of this name had claimed when it died."""
     return _crashed(message, claimed_by=name)
 
 
 def _crashed(message: str, **which: Any) -> list[Crash]:
     parameters = {"id": None, "token": None, "claimed_by": None, **which}
     parameters |= {"message": message, "takes": MAX_CRASHES, "lone": MAX_LONE_CRASHES, "wait": WAIT_SECONDS}
-    with connection.cursor() as cursor:
-        cursor.execute(sql.CRASHED, parameters)
-        rows = cursor.fetchall()
-    for attachment_id, _, is_hopeless, _ in rows:
-        event = "attachment.given_up" if is_hopeless else "attachment.crashed"
-        log.error(event, attachment_id=public_ids.of_attachment(attachment_id), reason=message)
-    return [Crash(row[1], row[3]) for row in rows]
+    crashed = named_rows.fetch(Crash, sql.CRASHED, parameters)
+    for crash in crashed:
+        event = "attachment.given_up" if crash.is_hopeless else "attachment.crashed"
+        log.error(event, attachment_id=public_ids.of_attachment(crash.id), reason=message)
+    return crashed

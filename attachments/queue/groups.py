@@ -1,6 +1,9 @@
-"""Files that failed alike (same host, code and workspace) or stand still behind a host: counted and set going again."""
+"""Groups of files that failed alike (same host, code and workspace) or wait for the same host: counted and retried
+together.
+"""
 
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -9,12 +12,12 @@ from django.db import connection
 from attachments import sql
 from attachments.models import VendorHost
 from attachments.queue import hosts, lanes
-from evermuse import wake
+from evermuse import named_rows, wake
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Which files: of a host (and port), in a workspace, whose last error has this code."""
+    """The files of a host (with port) and a workspace whose last error has this code."""
 
     host: str
     code: str
@@ -22,43 +25,57 @@ class Group:
 
 
 def failed(group: Group) -> tuple[int, int]:
-    """How many FAILED files a group has, and the greatest id among them."""
+    """The number of FAILED files in a group, and the greatest id among them."""
     count, last = _row(sql.COUNT_FAILED_ALIKE, asdict(group))
     return int(count), int(last)
 
 
-def retry_failed(group: Group, *, after: int, until: int, limit: int) -> list[int]:
-    """FAILED → PENDING for the next ``limit`` files with ``after`` < id ≤ ``until``, attempts anew; their ids, in order."""
+def retry_group(group: Group, *, after: int, until: int, limit: int) -> list[int]:
+    """FAILED → PENDING for the next ``limit`` files with ``after`` < id ≤ ``until``. Returns their ids in order."""
     with connection.cursor() as cursor:
         cursor.execute(sql.RETRY_FAILED_ALIKE, {**asdict(group), "after": after, "until": until, "limit": limit})
         return sorted(row[0] for row in cursor.fetchall())
 
 
-def pull_forward(group: Group) -> int:
-    """Have files that wait for their next attempt begin now; how many."""
+def hasten_group(group: Group) -> int:
+    """Start the next attempts of waiting files now. Returns how many."""
     with connection.cursor() as cursor:
         cursor.execute(sql.PULL_ALIKE_FORWARD, asdict(group))
         return int(cursor.rowcount)
 
 
-def release(host: str, workspace: int) -> tuple[int, bool]:
-    """End what holds a host for a workspace, but for an operator's pause: the files that are due there, and whether it is paused."""
+def release_host(host: str, workspace: int) -> tuple[int, bool]:
+    """End the pauses and open breakers of a host for a workspace, but not an operator's pause.
+
+    Returns the number of files that are due there, and whether an operator has paused the host.
+    """
     is_paused = VendorHost.objects.filter(host=host, paused_at__isnull=False).exists()
     if not is_paused:
         hosts.release(host, workspace)
     return int(_row(sql.COUNT_DUE_OF, {"host": host, "workspace": workspace})[0]), is_paused
 
 
-def standing(seconds: float) -> list[tuple[Any, ...]]:
-    """What stands still for longer than ``seconds``: (workspace, host, count, since, an id, a batch, why)."""
+@dataclass(frozen=True, slots=True)
+class StandingFiles:
+    """Files of one workspace and host that do not move. ``attachment_id`` and ``batch_id``: of one of them."""
+
+    workspace_id: int
+    host: str
+    count: int
+    since: datetime
+    attachment_id: int
+    batch_id: int
+    reason: str
+
+
+def standing(seconds: float) -> list[StandingFiles]:
+    """Files that have not moved for longer than ``seconds``, by workspace and host."""
     lanes.refresh()
-    with connection.cursor() as cursor:
-        cursor.execute(sql.STANDING, {"stuck": seconds})
-        return list(cursor.fetchall())
+    return named_rows.fetch(StandingFiles, sql.STANDING, {"stuck": seconds})
 
 
 def oldest_due_seconds() -> float:
-    """For how long the file that waits longest could have begun; 0 when none waits."""
+    """How long the oldest waiting file has been due. 0 if none waits."""
     lanes.refresh()
     with connection.cursor() as cursor:
         cursor.execute(sql.OLDEST_DUE)

@@ -1,4 +1,4 @@
-"""Vendors' hosts: paused and resumed by an operator, for all workspaces."""
+"""Vendors' hosts, which an operator can pause and resume for all workspaces."""
 
 from django.db import connection, transaction
 from django.utils import timezone
@@ -15,7 +15,7 @@ WAKE_UPS = 16
 
 @transaction.atomic
 def pause(host: str) -> bool:
-    """Begin no download from a host until `resume`; what is on its way goes on. False when it was paused already."""
+    """Start no download from a host until `resume`. Running downloads continue. False if it was paused already."""
     VendorHost.objects.get_or_create(host=host)
     paused = VendorHost.objects.filter(host=host, paused_at=None).update(paused_at=timezone.now()) == 1
     if paused:
@@ -25,7 +25,7 @@ def pause(host: str) -> bool:
 
 
 def resume(host: str) -> bool:
-    """Let downloads begin again, open breakers closed too. False when there was nothing to resume."""
+    """End an operator's pause, and close the host's breakers. False if there was nothing to resume."""
     with transaction.atomic():
         resumed = VendorHost.objects.filter(host=host).exclude(paused_at=None).update(paused_at=None) == 1
         if resumed:
@@ -33,12 +33,14 @@ def resume(host: str) -> bool:
         resumed = release(host) > 0 or resumed
     if resumed:
         log.info("host.resumed", host=host)
-        wake.downloads(claims.due(WAKE_UPS), at_most=WAKE_UPS)
+        wake.downloads(claims.count_due(WAKE_UPS), at_most=WAKE_UPS)
     return resumed
 
 
 def release(host: str, workspace: int | None = None) -> int:
-    """End what holds a host's lanes, of all workspaces or of one, but for an operator's pause; how many were held."""
+    """End whatever holds a host's lanes, in all workspaces or in one, but not an operator's pause. Returns how many
+    lanes.
+    """
     with connection.cursor() as cursor:
         cursor.execute(sql.RELEASE, {"host": host, "workspace": workspace})
         return int(cursor.fetchone()[0])

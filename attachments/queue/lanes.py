@@ -1,4 +1,4 @@
-"""Lanes of the download queue: brought up to date, and walked over by the sweeper. See `attachments.sql.lanes`."""
+"""Keeps the lanes of the download queue up to date. `attachments.sql.lanes` describes them."""
 
 from django.conf import settings
 from django.db import connection
@@ -6,33 +6,33 @@ from django.db import connection
 from attachments import sql
 from evermuse import prepared
 
-# Between two downloads from a host that only fails.
+# The pause between two downloads while the breaker is open.
 BREAKER_HOLD_SECONDS = 15.0
 WALK_AT_ONCE = 500
 
 
 def pace() -> dict[str, float]:
-    """What `sql.REFRESH` needs."""
+    """The parameters of `sql.REFRESH`."""
     window = float(settings.EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS)
     return {"window": window, "longest_hold": BREAKER_HOLD_SECONDS}
 
 
 def refresh() -> None:
-    """Read all notices, as each claim does: for those who look at lanes while no worker claims anything."""
+    """Apply all notices, as each claim does. Call it before reading lanes, because idle workers claim nothing."""
     read = sql.NOTICES_AT_ONCE
     while read >= sql.NOTICES_AT_ONCE:
-        ((read,),) = prepared.rows_under(sql.CLAIM_LOCK, (sql.REFRESH, pace()))[0]
+        ((read,),) = prepared.rows_under(sql.CLAIM_LOCK, (None, sql.REFRESH, pace()))[0]
 
 
-class Walk:
-    """Looks at the next lanes at each round, from the first again after the last."""
+class LaneWalk:
+    """Goes through all lanes over many rounds of the sweeper."""
 
     def __init__(self) -> None:
         self._pair: tuple[int, str] = (0, "")
         self._lane = 0
 
     def go_on(self) -> None:
-        """Have some more lanes computed anew."""
+        """Have the next lanes computed again."""
         workspace, host = self._pair
         with connection.cursor() as cursor:
             cursor.execute(sql.WALK_FILES, {"workspace": workspace, "host": host, "limit": WALK_AT_ONCE})
@@ -43,4 +43,4 @@ class Walk:
         self._lane = found[-1][0] if len(found) == WALK_AT_ONCE else 0
 
 
-walk = Walk()
+walk = LaneWalk()

@@ -1,4 +1,4 @@
-"""Registration: the downloadable attachments of landed records become rows, in the transaction that lands the batch."""
+"""Inserts rows for the files of landed records, in the transaction that lands the batch."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ MAX_BIGINT = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One entry of a landed record's ``_attachments``, with its place. ``size``: bytes."""
+    """One entry of a landed record's ``_attachments``, with its position. ``size``: bytes."""
 
     record_id: UUID
     record_index: int
@@ -34,12 +34,12 @@ class Registration:
 
     @property
     def is_metadata_alone(self) -> bool:
-        """Whether there is nothing to fetch: not counted, not in the ledger."""
+        """Whether there is nothing to fetch. Such entries are neither counted nor listed."""
         return self.vendor_url is None and self.upload_intent_id is None
 
     @property
     def origin(self) -> bytes:
-        """A hash that is equal when the same record names the same URL or upload with the same checksums."""
+        """A hash of the record, the URL or upload, and the declared checksums."""
         parts = [self.vendor_url, self.size, self.sha1, self.md5]
         if self.upload_intent_id is not None:
             parts.append(self.upload_intent_id)
@@ -52,7 +52,7 @@ def origin_of(record_id: UUID, *parts: str | int | None) -> bytes:
 
 
 def register(batches: Mapping[int, tuple[int, list[Registration]]]) -> None:
-    """Make the rows and counters of landed batches (id → workspace and entries), inside the caller's transaction."""
+    """Insert the rows and counters of landed batches (id → workspace and entries) in the caller's transaction."""
     rows = [
         _row(batch_id, workspace_id, entry)
         for batch_id, (workspace_id, entries) in batches.items()
@@ -65,7 +65,7 @@ def register(batches: Mapping[int, tuple[int, list[Registration]]]) -> None:
 
 
 def _row(batch_id: int, workspace_id: int, entry: Registration) -> dict[str, str | int | None]:
-    """An entry under the names of its columns."""
+    """An entry by its columns' names."""
     return {
         "batch_id": batch_id,
         "workspace_id": workspace_id,
@@ -86,5 +86,5 @@ def _row(batch_id: int, workspace_id: int, entry: Registration) -> dict[str, str
 
 
 def _text(value: str | None) -> str:
-    """What a text column holds: PostgreSQL's has no NUL."""
+    """A text without NUL, which PostgreSQL's text type cannot hold."""
     return (value or "").replace("\0", "\ufffd")

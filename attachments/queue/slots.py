@@ -1,9 +1,9 @@
-"""The download slots of a worker process: threads that fetch what is due, and what becomes of slow files.
+"""The download slots of a worker process: threads that fetch files that are due, and extra places for slow transfers.
 
-A file that arrives slowly would hold its slot for up to the deadline of an hour. So a slow transfer leaves its slot: it goes
-on in its own thread, and another thread serves the slot. Of these extra places a workspace takes at most a quarter of
-those that are free. Once they are used up, slow files count against the slots again, of which a workspace takes at most
-three quarters of what the others leave (`attachments.sql.claims`).
+A file that arrives slowly would hold its slot for up to an hour. So a slow transfer leaves its slot: it continues in
+its own thread, and another thread serves the slot. A workspace takes at most a quarter of the free extra places. When
+they are used up, slow files hold slots again, and a workspace takes at most three quarters of the slots that others
+leave (`attachments.sql.claims`).
 """
 
 import contextlib
@@ -24,17 +24,17 @@ log = logs.get(__name__)
 
 
 class Slots:
-    """Threads that call ``work`` when they are woken: as many at a time as there are slots, beside slow transfers."""
+    """Threads that call ``work`` when they are woken. As many run as there are slots, plus slow transfers."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         self._work = work
         self._state = threading.Condition()
-        self._slow: dict[int, int] = {}  # claims that have left their slots, with their workspaces
+        self._slow: dict[int, int] = {}  # claims that left their slots, with their workspaces
         self._wakes = self._idle = self._threads = 0
         self._is_stopping = False
 
     def wake(self) -> None:
-        """Have one more slot look for what is due, if one is free. Returns at once."""
+        """Have one more slot look for files, if one is free. Returns at once."""
         with self._state:
             self._wakes = min(self._wakes + 1, settings.EVERMUSE_ATTACHMENT_CONCURRENCY)
             if self._idle >= self._wakes:
@@ -45,7 +45,7 @@ class Slots:
 
     @contextlib.contextmanager
     def using(self, claim: DownloadClaim, transfer: Transfer) -> Iterator[None]:
-        """The transfer uses this thread's slot until the block ends, or until it proves to be slow."""
+        """Use this thread's slot for the transfer until the block ends or the transfer proves to be slow."""
         transfer.leave_slot = lambda: self._leave(claim)
         try:
             yield
@@ -56,7 +56,7 @@ class Slots:
                 claims.slow = set(self._slow)
 
     def stop(self, seconds: float) -> None:
-        """Begin nothing more, and wait for the threads, some time at most. Their transfers are stopped by others."""
+        """Start nothing more, and wait up to ``seconds`` for the threads. The caller stops their transfers."""
         ends_at = time.monotonic() + seconds
         with self._state:
             self._is_stopping = True
@@ -68,7 +68,7 @@ class Slots:
         return settings.EVERMUSE_ATTACHMENT_CONCURRENCY + len(self._slow) - self._threads
 
     def _leave(self, claim: DownloadClaim) -> bool:
-        """Give a slow transfer's slot to others, if there is an extra place for it."""
+        """Give a slow transfer's slot to others, if an extra place is free for it."""
         with self._state:
             free = settings.EVERMUSE_ATTACHMENT_SLOW_TRANSFERS - len(self._slow)
             mine = Counter(self._slow.values())[claim.workspace_id]
@@ -97,7 +97,7 @@ class Slots:
                 self._state.notify_all()
 
     def _is_woken(self) -> bool:
-        """Wait for the next wake-up; False when this thread is one too many."""
+        """Wait for the next wake-up. False if there is one thread too many."""
         with self._state:
             while not self._is_stopping and self._free() >= 0:
                 if self._wakes:

@@ -1,10 +1,10 @@
-"""The sweeper of downloads: takes lost claims back, clears up after broken attempts, wakes workers for what is due."""
+"""The sweeper of downloads: takes lost claims back, clears up after broken attempts, and wakes workers."""
 
 from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from attachments import upload_clearing, workspaces
+from attachments import upload_clearing, workspace_names
 from attachments.fetch import attempt_objects, store
 from attachments.models import Attachment, DownloadAttempt, StoredFile
 from attachments.queue import claims, crashes, lanes
@@ -19,7 +19,7 @@ MAX_LEFTOVERS = 200
 
 
 def sweep() -> None:
-    """One round. Two sweepers at once do no harm."""
+    """Run one round. Several sweepers may run at the same time."""
     lost, settled = claims.take_back()
     if lost:
         log.warning(
@@ -32,9 +32,9 @@ def sweep() -> None:
     lanes.walk.go_on()
     lanes.refresh()
     wake.downloads(
-        claims.due(settings.EVERMUSE_ATTACHMENT_CONCURRENCY), at_most=settings.EVERMUSE_ATTACHMENT_CONCURRENCY
+        claims.count_due(settings.EVERMUSE_ATTACHMENT_CONCURRENCY), at_most=settings.EVERMUSE_ATTACHMENT_CONCURRENCY
     )
-    for _ in range(crashes.due(MAX_PROCESSES)):
+    for _ in range(crashes.count_suspects_due(MAX_PROCESSES)):
         wake.publish(wake.DOWNLOAD_ALONE, [])
     clear_leftovers()
     if cleared := upload_clearing.clear_expired():
@@ -43,8 +43,8 @@ def sweep() -> None:
 
 
 def clear_leftovers() -> int:
-    """Abort the uploads and remove the objects of attempts that ended without a file; how many were cleared."""
-    # Parts that a worker keeps to resume them are none.
+    """Remove the uploads and objects of attempts that stored no file. Returns how many attempts were cleared."""
+    # Parts that a worker keeps, to resume them, are no leftovers.
     is_another = Q(attachment__kept_token=None) | ~Q(attachment__kept_token=F("token"))
     is_forgotten = ~Q(attachment__state=Attachment.State.IN_PROGRESS) & (
         Q(attachment__kept_until=None) | Q(attachment__kept_until__lte=Now())
@@ -54,7 +54,7 @@ def clear_leftovers() -> int:
     for attempt in ended.select_related("attachment").order_by("id")[:MAX_LEFTOVERS]:
         attachment = attempt.attachment
         prefix = attempt_objects.prefix(
-            workspace=workspaces.name_of(attachment.workspace_id),
+            workspace=workspace_names.name_of(attachment.workspace_id),
             attachment=public_ids.of_attachment(attachment.pk),
             token=attempt.token,
         )

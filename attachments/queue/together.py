@@ -1,6 +1,7 @@
-"""One statement for several threads: who asks while another's statement is under way is served by the next, all at once.
+"""Lets several threads share one statement: questions that come while a statement runs are served together by the next
+one.
 
-Nobody waits for company: a thread alone is served alone. Under load the statements grow instead of queueing up.
+No thread waits for others to come. Under load the statements grow instead of queueing.
 """
 
 import threading
@@ -12,7 +13,7 @@ R = TypeVar("R")
 
 
 class _Asked(Generic[A, R]):
-    """One thread's question and what came of it."""
+    """One thread's question and its answer."""
 
     def __init__(self, question: A) -> None:
         self.question = question
@@ -23,9 +24,9 @@ class _Asked(Generic[A, R]):
 
 
 class Together(Generic[A, R]):
-    """Calls ``work`` with the questions of all threads that wait; it gives an answer for each, in their order.
+    """Calls ``work`` with the questions of all waiting threads. It must return an answer for each, in their order.
 
-    An error of ``work`` is raised in every thread whose question it held.
+    An error of ``work`` is raised in every thread whose question was included.
     """
 
     def __init__(self, work: Callable[[Sequence[A]], Sequence[R]], *, at_most: int = 64) -> None:
@@ -35,7 +36,7 @@ class Together(Generic[A, R]):
         self._is_busy = False
 
     def ask(self, question: A) -> R:
-        """This question's answer, by whichever thread it was found."""
+        """The answer to this question. Another thread may have run the statement."""
         mine: _Asked[A, R] = _Asked(question)
         with self._lock:
             self._waiting.append(mine)
@@ -49,14 +50,14 @@ class Together(Generic[A, R]):
         return mine.answers[0]
 
     def _serve(self) -> None:
-        """Answer who waits, this thread among them, and call the next one to serve."""
+        """Answer the waiting questions, including this thread's, and call the next thread to serve."""
         with self._lock:
             served, self._waiting = self._waiting[: self._at_most], self._waiting[self._at_most :]
         try:
             answers = self._work([asked.question for asked in served])
             for asked, answer in zip(served, answers, strict=True):
                 asked.answers.append(answer)
-        except BaseException as error:  # whatever it is, nobody may be left waiting
+        except BaseException as error:  # any error must reach every waiting thread
             for asked in served:
                 asked.answers.clear()
                 asked.fault = error

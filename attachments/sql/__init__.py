@@ -1,7 +1,7 @@
-"""Raw SQL of the attachments app: claims and settlements, each one statement and so one commit.
+"""Raw SQL of the attachments app. Each claim and each settlement is one statement, and so one commit.
 
-Lock order everywhere: attachments, then stored files, then lanes, then the batches' tallies; several of a kind in the order
-of their key. Only a claim locks lanes first: the files that it takes are PENDING, and nobody holds those for long.
+Lock order: attachments, stored files, lanes, tallies of batches; several of a kind in the order of their keys. Only a
+claim locks lanes first. The files that it takes are PENDING, and nobody locks those for long.
 """
 
 from attachments.sql.again import PULL_ALIKE_FORWARD as PULL_ALIKE_FORWARD

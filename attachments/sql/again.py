@@ -1,9 +1,9 @@
-"""FAILED → PENDING, and a fresh URL: a file begins anew, its attempts counted from zero."""
+"""Statements that start files again, with attempts counted from zero: retries and fresh URLs."""
 
-from attachments.sql.lanes import told
+from attachments.sql.lanes import notices_for
 
-# Behind a CTE `failed` (id, batch_id, workspace_id, host; locked in the order of their key): FAILED → PENDING, attempts anew, with the tallies.
-_AGAIN = f""", {told("failed")}, again AS (
+# Follows a CTE `failed` (id, batch_id, workspace_id, host), locked in the order of ids. FAILED → PENDING, with tallies.
+_AGAIN = f""", {notices_for("failed")}, again AS (
   UPDATE attachments_attachment AS a SET
     state = 'PENDING', attempts = 0, crashes = 0, lone_crashes = 0, window_began_at = NULL, next_attempt_at = statement_timestamp(), completed_at = NULL,
     error_code = '', error_message = '', kept_token = NULL, kept_until = NULL
@@ -25,14 +25,12 @@ WITH failed AS (
   SELECT id, batch_id, workspace_id, host FROM attachments_attachment WHERE batch_id = %(batch)s AND state = 'FAILED' ORDER BY id FOR UPDATE
 ){_AGAIN}"""
 
-# Some files, by id.
 RETRY_FILES = f"""
 WITH failed AS (
   SELECT id, batch_id, workspace_id, host FROM attachments_attachment WHERE state = 'FAILED' AND id = ANY(%(ids)s) ORDER BY id FOR UPDATE
 ){_AGAIN}"""
 
-# FAILED → PENDING for the next files that failed alike, over all batches; the tallies in the same statement, in the
-# order of their key.
+# The next files that failed alike, over all batches.
 RETRY_FAILED_ALIKE = f"""
 WITH failed AS (
   SELECT id, batch_id, workspace_id, host FROM attachments_attachment
@@ -41,18 +39,18 @@ WITH failed AS (
   ORDER BY id LIMIT %(limit)s FOR UPDATE
 ){_AGAIN}"""
 
-# Those that failed alike and wait for their next attempt: now.
+# Files that failed alike and wait for their next attempt: start them now.
 PULL_ALIKE_FORWARD = f"""
 WITH alike AS (
   SELECT id, workspace_id, host FROM attachments_attachment
   WHERE state = 'PENDING' AND host = %(host)s AND error_code = %(code)s AND workspace_id = %(workspace)s
     AND next_attempt_at > statement_timestamp()
   ORDER BY id FOR UPDATE
-), {told("alike")}
+), {notices_for("alike")}
 UPDATE attachments_attachment AS a SET next_attempt_at = statement_timestamp() FROM alike WHERE a.id = alike.id
 """
 
-# A fresh URL: whatever the file was doing, it begins anew; a worker that is at it loses its claim. Not for a stored file.
+# A fresh URL. The file starts again from any state but COMPLETE, and a worker that downloads it loses its claim.
 REPLACE_URL = f"""
 WITH old AS (
   SELECT id, batch_id, workspace_id, claim_token, state FROM attachments_attachment
@@ -65,7 +63,7 @@ WITH old AS (
     crashes = 0, lone_crashes = 0, window_began_at = NULL, next_attempt_at = statement_timestamp(), completed_at = NULL, error_code = '',
     error_message = '', claim_token = a.claim_token + 1, claimed_until = NULL, kept_token = NULL, kept_until = NULL
   FROM old WHERE a.id = old.id
-), {told("new")}, attempt AS (
+), {notices_for("new")}, attempt AS (
   UPDATE attachments_downloadattempt AS d SET
     finished_at = statement_timestamp(), code = 'REPLACED', message = 'a fresh URL was given'
   FROM old WHERE d.attachment_id = old.id AND d.token = old.claim_token AND d.finished_at IS NULL

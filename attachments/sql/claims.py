@@ -1,8 +1,8 @@
-"""Which files begin: claims and their leases. Turns are described in `attachments.sql.lanes`."""
+"""Claims of files and their leases. `attachments.sql.lanes` describes whose turn it is."""
 
-# Behind a CTE `chosen` (id, turn): those files are IN_PROGRESS, with their rows in the ledger.
-# (`state || ''`: by their ids, please. Where the planner knows nothing of a table that just grew, it would rather read the
-# whole index of what waits.)
+# Follows a CTE `chosen` (id, turn): makes those files IN_PROGRESS and inserts their attempts. `state || ''` keeps the
+# planner from the index of waiting files: without statistics of a table that just grew it would read all of it, instead
+# of looking up the ids.
 _BEGIN = """), free AS (
   SELECT a.id, chosen.turn FROM chosen JOIN attachments_attachment a USING (id)
   WHERE a.state || '' = 'PENDING' ORDER BY a.id FOR UPDATE OF a
@@ -30,14 +30,15 @@ SELECT c.id, c.claim_token AS token, c.batch_id, c.workspace_id, c.type, c.filen
 FROM claimed c ORDER BY c.turn
 """
 
-# A lane or a workspace whose turn has come, but which has as many downloads as it may, is passed over. So many there can
-# only be as there are downloads on their way: what is read does not grow with what waits.
+# Skips lanes and workspaces that have as many downloads as they may. There are no more of those than running downloads,
+# so the cost does not grow with the number of waiting files.
 #
-# Of the slots of the worker that asks (those that no slow transfer has left), a workspace takes at most three quarters of
-# what the others leave: some are always free for one that comes later. The first of a workspace may always begin.
+# Of the asking worker's slots (without those that slow transfers left), a workspace takes at most three quarters of
+# what the others leave, so that some are always free for a newcomer. A workspace without a download may always start
+# one.
 #
-# Several at once are the same ones, in the same order, as one after the other: the workspace with the fewest downloads
-# comes first, of a workspace the host with the fewest, and of a host the file that waits longest.
+# Claiming several files at once gives the same files in the same order as claiming them one by one: first the workspace
+# with the fewest downloads, then its host with the fewest, then the file that has waited longest.
 CLAIM = f"""
 WITH going AS MATERIALIZED (
   SELECT id, workspace_id, host, claimed_by FROM attachments_attachment WHERE state = 'IN_PROGRESS'
@@ -95,7 +96,8 @@ WITH going AS MATERIALIZED (
   FROM ranked WHERE place <= workspace_free ORDER BY turn LIMIT %(count)s
 {_BEGIN}"""
 
-# A suspect: a file during whose download a worker died. In no lane, since it is fetched by a process of its own.
+# A suspect: a worker died while it downloaded this file. Suspects are in no lane, because a separate process fetches
+# them.
 _SUSPECTS = """FROM attachments_attachment a
   LEFT JOIN attachments_lane l ON l.workspace_id = a.workspace_id AND l.host = a.host
   LEFT JOIN attachments_vendorhost v ON v.host = a.host
@@ -117,20 +119,20 @@ SUSPECTS_DUE = f"SELECT count(*) FROM (SELECT 1 {_SUSPECTS} LIMIT %s) AS due"
 
 RENEW = """
 WITH held AS (
-  SELECT a.id FROM attachments_attachment a JOIN unnest(%s::bigint[], %s::bigint[]) AS g (id, token) USING (id)
+  SELECT a.id FROM attachments_attachment a JOIN unnest(%(ids)s::bigint[], %(tokens)s::bigint[]) AS g (id, token) USING (id)
   WHERE a.claim_token = g.token AND a.state || '' = 'IN_PROGRESS' ORDER BY a.id FOR UPDATE OF a
 )
-UPDATE attachments_attachment AS a SET claimed_until = statement_timestamp() + make_interval(secs => %s)
+UPDATE attachments_attachment AS a SET claimed_until = statement_timestamp() + make_interval(secs => %(lease)s)
 FROM held WHERE a.id = held.id
 RETURNING a.id
 """
 
 KEEP = """
 WITH kept AS (
-  SELECT a.id FROM attachments_attachment a JOIN unnest(%s::bigint[], %s::bigint[]) AS g (id, token) USING (id)
+  SELECT a.id FROM attachments_attachment a JOIN unnest(%(ids)s::bigint[], %(tokens)s::bigint[]) AS g (id, token) USING (id)
   WHERE a.kept_token = g.token AND a.state || '' = 'PENDING' ORDER BY a.id FOR UPDATE OF a
 )
-UPDATE attachments_attachment AS a SET kept_until = statement_timestamp() + make_interval(secs => %s)
+UPDATE attachments_attachment AS a SET kept_until = statement_timestamp() + make_interval(secs => %(lease)s)
 FROM kept WHERE a.id = kept.id
 RETURNING a.id
 """

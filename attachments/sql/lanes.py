@@ -1,23 +1,23 @@
-"""Lanes and turns: which workspace, and which of its hosts, comes next. Written under `CLAIM_LOCK` alone.
+"""Lanes and turns: which workspace comes next, and which of its hosts. Written only under `CLAIM_LOCK`.
 
-A lane is one workspace's files of one host. Its ``turn_at`` is the time from which it may be served, and the place in the
-queue: the lane that is served goes to the end. A workspace's turn is that of its first lane. So the next file is found by
-two steps over an index, however many workspaces, hosts and files wait.
+A lane holds one workspace's files of one host. Its ``turn_at`` is both the time from which it may be served and its
+place in the queue: a lane that was served goes to the end. A workspace's turn is the earliest turn of its lanes. So two
+index lookups find the next file, however many workspaces, hosts and files wait.
 
-Whoever changes what waits in a lane inserts a notice in the same transaction, which locks nothing. The next claim reads the
-notices and computes those lanes anew from the files themselves: nothing is counted up or down, so nothing can drift.
+Whoever changes the waiting files of a lane inserts a notice in the same transaction, which locks nothing. The next
+claim reads the notices and computes those lanes from the files. Nothing is incremented, so nothing can drift.
 """
 
 from evermuse.advisory_locks import AdvisoryLock
 
-# One claim at a time over all workers, so that the count of a lane's downloads is exact. Sent before the claim in the same
-# transaction, so that the claim's snapshot is taken after the lock.
+# Only one claim runs at a time over all workers, so that the number of a lane's downloads is exact. It is sent before
+# the claim in the same transaction, so that the claim's snapshot is taken under the lock.
 CLAIM_LOCK = f"SELECT pg_advisory_xact_lock({AdvisoryLock.DOWNLOAD_CLAIMS:d})"
 
 NOTICES_AT_ONCE = 200
 
-# Behind an open breaker a download begins every 15 seconds, or more often where so many files wait that each of them could
-# not have its own attempt within the retry window.
+# While a breaker is open, a download starts every 15 seconds. It starts more often if so many files wait that they
+# could not all have an attempt within the retry window.
 REFRESH = f"""
 WITH told AS (
   DELETE FROM attachments_lanenotice WHERE id IN (SELECT id FROM attachments_lanenotice ORDER BY id LIMIT {NOTICES_AT_ONCE})
@@ -75,21 +75,21 @@ SELECT count(*) FROM told
 """
 
 
-def told(source: str) -> str:
-    """The CTE that inserts notices for the lanes of a CTE's rows (``workspace_id``, ``host``)."""
+def notices_for(source: str) -> str:
+    """A CTE that inserts notices for the lanes (``workspace_id``, ``host``) of another CTE's rows."""
     return f"""notices AS (
   INSERT INTO attachments_lanenotice (workspace_id, host, is_served)
   SELECT DISTINCT workspace_id, host, false FROM {source}
 )"""
 
 
-# An operator's pause of a host, or its end, changes the lanes of all workspaces.
+# An operator's pause of a host changes its lanes in all workspaces, and so does the end of the pause.
 TELL_HOST = """
 INSERT INTO attachments_lanenotice (workspace_id, host, is_served)
 SELECT workspace_id, host, false FROM attachments_lane WHERE host = %s
 """
 
-# Open breakers and the pauses that the host asked for end, in all workspaces or in one.
+# Ends open breakers and pauses that the host asked for, in all workspaces or in one.
 RELEASE = """
 WITH held AS (
   SELECT id, workspace_id, host FROM attachments_lane
@@ -104,8 +104,8 @@ WITH held AS (
 SELECT count(*) FROM held
 """
 
-# The sweeper looks at some lanes at each round, so that a row that was changed by hand is found in the end: the next ones
-# that files wait in, and the next ones that say so.
+# The sweeper recomputes some lanes in each round, so that changes made by hand are noticed: lanes that have waiting
+# files, and lanes that claim to have some.
 WALK_FILES = """
 WITH RECURSIVE pairs AS (
   (SELECT workspace_id, host, 1 AS n FROM attachments_attachment

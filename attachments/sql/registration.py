@@ -1,10 +1,10 @@
-"""Rows of the files that landed records name."""
+"""Inserts the files that landed records name."""
 
-from attachments.sql.lanes import told
+from attachments.sql.lanes import notices_for
 
-# The entries of landed batches as rows, with the hosts that they name and the counters of their batches. One whose record
-# holds the same URL or upload with the same checksums already, stored, is COMPLETE at once. Hosts in the order of their key,
-# so that two landings cannot deadlock.
+# Inserts the entries of landed batches as rows, with their hosts and the counters of their batches. If the same record
+# has already stored the same URL or upload with the same checksums, the entry is COMPLETE at once. Hosts are inserted
+# in the order of their keys, so that two landings cannot deadlock.
 REGISTER = f"""
 WITH given AS MATERIALIZED (
   SELECT * FROM json_to_recordset(%s::json) AS g (
@@ -19,7 +19,7 @@ WITH given AS MATERIALIZED (
 ), host AS (
   INSERT INTO attachments_vendorhost (host) SELECT DISTINCT host FROM given WHERE host <> '' ORDER BY host
   ON CONFLICT (host) DO NOTHING
-), {told("given")}, made AS (
+), {notices_for("given")}, made AS (
   INSERT INTO attachments_attachment (
     batch_id, workspace_id, record_id, record_index, position, type, filename, vendor_url, upload_intent_id,
     declared_mime_type, declared_size, declared_sha1, declared_md5, host, origin, created_at,

@@ -1,14 +1,14 @@
-"""How a claim ends: COMPLETE, FAILED, or PENDING again."""
+"""How a claim ends: COMPLETE, FAILED or PENDING."""
 
-from attachments.sql.lanes import told
+from attachments.sql.lanes import notices_for
 from attachments.sql.tallies import ORDERED
 
-# One or several files. The fence is `held`: no row of a file, and nothing of it is written. Of equal contents in one
-# workspace the first one's object counts. (`state || ''`: see CLAIM.)
+# Settles one or more files. The fence is `held`: a file that is not in it is not changed. If a workspace has equal
+# contents, the first object is kept. (`state || ''`: see CLAIM.)
 COMPLETE = f"""
 WITH given AS (
-  SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::text[],
-    %s::bigint[], %s::int[])
+  SELECT * FROM unnest(%(id)s::bigint[], %(token)s::bigint[], %(uri)s::text[], %(size)s::bigint[], %(mime_type)s::text[],
+      %(sha256)s::text[], %(sha1)s::text[], %(md5)s::text[], %(received)s::bigint[], %(http_status)s::int[])
     AS g (id, token, uri, size, mime_type, sha256, sha1, md5, bytes, http_status)
 ), held AS (
   SELECT g.*, a.batch_id, a.workspace_id, a.host FROM attachments_attachment a JOIN given g USING (id)
@@ -35,7 +35,7 @@ WITH given AS (
 ), lane AS (
   UPDATE attachments_lane AS l SET failures = 0, opened_at = NULL, held_until = NULL, last_error = ''
   FROM failing WHERE l.id = failing.id
-), {told("failing")}, attempt AS (
+), {notices_for("failing")}, attempt AS (
   UPDATE attachments_downloadattempt AS d SET
     finished_at = statement_timestamp(), http_status = stored.http_status, bytes = stored.bytes, code = 'OK', message = '',
     leftovers = stored.storage_uri <> stored.uri
@@ -47,10 +47,11 @@ WITH given AS (
   FROM counted JOIN ordered USING (batch_id) WHERE t.batch_id = counted.batch_id
   RETURNING t.batch_id, t.complete + t.failed >= t.total AS is_settled
 )
-SELECT stored.id, stored.storage_uri, coalesce(tally.is_settled, true) FROM stored LEFT JOIN tally USING (batch_id)
+SELECT stored.id, stored.storage_uri AS uri, coalesce(tally.is_settled, true) AS is_last FROM stored LEFT JOIN tally USING (batch_id)
 """
 
-# A transient fault waits; a final one settles the file. When a breaker opens, its lane waits as after each of its probes.
+# A transient failure waits for the next attempt, a final one settles the file. A lane whose breaker opens waits as it
+# does after each probe.
 FAIL = """
 WITH held AS (
   SELECT id, batch_id, workspace_id, host FROM attachments_attachment
@@ -88,7 +89,7 @@ WITH held AS (
   FROM held WHERE t.batch_id = held.batch_id AND %(state)s = 'FAILED'
   RETURNING t.complete + t.failed >= t.total AS is_settled
 )
-SELECT held.batch_id, coalesce((SELECT is_settled FROM tally), false) FROM held
+SELECT coalesce((SELECT is_settled FROM tally), false) AS is_settled FROM held
 """
 
 # The process of one file alone died, or its download ended in a way that no code of ours expects: it is this file's doing. Found
@@ -117,5 +118,5 @@ WITH held AS (
   FROM held WHERE t.batch_id = held.batch_id AND held.is_hopeless
   RETURNING t.batch_id, t.complete + t.failed >= t.total AS is_settled
 )
-SELECT held.id, held.batch_id, held.is_hopeless, coalesce(tally.is_settled, false) FROM held LEFT JOIN tally USING (batch_id)
+SELECT held.id, held.batch_id, held.is_hopeless, coalesce(tally.is_settled, false) AS is_settled FROM held LEFT JOIN tally USING (batch_id)
 """

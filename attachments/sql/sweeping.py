@@ -1,10 +1,10 @@
-"""What the sweeper sets right."""
+"""Repairs: claims whose worker died, and waits that a clock change made too long."""
 
-from attachments.sql.lanes import told
+from attachments.sql.lanes import notices_for
 from attachments.sql.tallies import ORDERED
 
-# Claims whose worker died: to be taken again, or given up after too many crashes. A lease further ahead than any that is ever
-# set comes from a clock that was set back since, and says nothing about the worker.
+# Claims whose worker died are taken back, or given up after too many crashes. A lease further in the future than we
+# ever set means that the clock was turned back; it says nothing about the worker.
 TAKE_BACK = f"""
 WITH lost AS (
   SELECT id, claim_token, batch_id, workspace_id, host, (claimed_until < statement_timestamp())::int AS crashed,
@@ -21,7 +21,7 @@ WITH lost AS (
     error_code = 'WORKER_LOST', error_message = %(message)s, kept_token = NULL, kept_until = NULL,
     completed_at = CASE WHEN lost.is_hopeless THEN statement_timestamp() END
   FROM lost WHERE a.id = lost.id
-), {told("lost")}, attempts AS (
+), {notices_for("lost")}, attempts AS (
   UPDATE attachments_downloadattempt AS d SET finished_at = statement_timestamp(), code = 'WORKER_LOST', message = %(message)s
   FROM lost WHERE d.attachment_id = lost.id AND d.token = lost.claim_token AND d.finished_at IS NULL
 ), counted AS (
@@ -33,13 +33,13 @@ WITH lost AS (
 SELECT id, batch_id, is_hopeless FROM lost
 """
 
-# Further ahead than any wait that is ever set: the clock was set back since.
+# Waits further in the future than we ever set mean that the clock was turned back.
 PULL_FORWARD = f"""
 WITH ahead AS (
   SELECT id, workspace_id, host FROM attachments_attachment
   WHERE state = 'PENDING' AND next_attempt_at > statement_timestamp() + make_interval(secs => %s * 2)
   ORDER BY id FOR UPDATE
-), {told("ahead")}
+), {notices_for("ahead")}
 UPDATE attachments_attachment AS a SET next_attempt_at = statement_timestamp() FROM ahead WHERE a.id = ahead.id
 """
 PULL_LANES_FORWARD = f"""
@@ -48,6 +48,6 @@ WITH ahead AS (
   WHERE held_until > statement_timestamp() + make_interval(secs => %(hold)s * 2)
     OR turn_at > statement_timestamp() + make_interval(secs => %(wait)s * 2)
   ORDER BY workspace_id, host FOR UPDATE
-), {told("ahead")}
+), {notices_for("ahead")}
 UPDATE attachments_lane AS l SET held_until = NULL FROM ahead WHERE l.id = ahead.id
 """

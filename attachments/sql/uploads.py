@@ -11,8 +11,8 @@ RETURNING id
 
 LOCK_UPLOADS = "SELECT pg_advisory_xact_lock(%(lock)s, (%(workspace)s %% 2147483647)::int)"
 
-# Bytes that a workspace's uploads hold or may come to hold, and seconds until the next of them ends. A file that an
-# attachment claimed counts until it has left the upload area.
+# The bytes that a workspace's uploads hold or may come to hold, and the seconds until the next one ends. A claimed file
+# counts until it has left the upload area.
 UPLOADS_HELD = """
 SELECT coalesce(sum(coalesce(size, measured_size, %(undeclared)s)), 0)::bigint,
   ceil(extract(epoch FROM min(expires_at) - statement_timestamp()))::int

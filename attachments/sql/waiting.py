@@ -1,9 +1,10 @@
-"""What waits, and why. Lanes are as the last claim or sweep left them (`attachments.sql.lanes`)."""
+"""Which files wait, and why. Lanes are as the last claim or sweep left them (`attachments.sql.lanes`)."""
 
-# Whatever holds a lane: an operator's pause of its host, a pause that the host asked for, an open breaker between two probes.
+# What can hold a lane: an operator's pause of its host, a pause that the host asked for, or an open breaker between
+# probes.
 _MAY_BEGIN = """v.paused_at IS NULL AND (l.held_until IS NULL OR l.held_until <= statement_timestamp())"""
 
-# Counted up to a limit, to wake as many workers. Lanes that a notice names are counted too, as nobody has read it yet.
+# Counted up to a limit, to wake that many workers. Includes lanes of notices that nobody has read yet.
 DUE = f"""
 WITH lanes AS (
   (SELECT lane.workspace_id, lane.host FROM (
@@ -26,8 +27,8 @@ SELECT count(*) FROM (
 ) AS due
 """
 
-# Files that could have begun long ago, and claims that ran out long ago without anybody's notice, by workspace and host.
-# A host that is paused counts too: somebody should know what waits behind it.
+# Files that could have started long ago, and claims that ran out long ago, by workspace and host. Files of paused hosts
+# count too, so that somebody learns what waits there.
 STANDING = """
 WITH standing AS (
   SELECT l.workspace_id, l.host, a.id, a.batch_id, a.next_attempt_at AS since
@@ -42,11 +43,11 @@ WITH standing AS (
   SELECT workspace_id, host, id, batch_id, claimed_until FROM attachments_attachment
   WHERE state = 'IN_PROGRESS' AND claimed_until < statement_timestamp() - make_interval(secs => %(stuck)s)
 )
-SELECT s.workspace_id, s.host, count(*), min(s.since), max(s.id), max(s.batch_id),
+SELECT s.workspace_id, s.host, count(*), min(s.since) AS since, max(s.id) AS attachment_id, max(s.batch_id) AS batch_id,
   CASE WHEN v.paused_at IS NOT NULL THEN 'the host is paused'
     WHEN l.opened_at IS NOT NULL THEN left('the host fails every download; the last time: ' || l.last_error, 500)
     WHEN l.held_until > statement_timestamp() THEN 'the host asked for a pause'
-    ELSE 'due, and no worker has begun' END
+    ELSE 'due, and no worker has begun' END AS reason
 FROM standing s LEFT JOIN attachments_lane l USING (workspace_id, host) LEFT JOIN attachments_vendorhost v ON v.host = s.host
 GROUP BY s.workspace_id, s.host, v.host, l.id
 """

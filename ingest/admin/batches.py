@@ -17,7 +17,7 @@ from django.http import (
     HttpResponseNotAllowed,
     StreamingHttpResponse,
 )  # fmt: skip
-from django.shortcuts import get_object_or_404, redirect
+from django.shortcuts import redirect
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from unfold.decorators import display
@@ -26,7 +26,7 @@ from attachments import fetching
 from attachments.models import AttachmentTally
 from attachments.serving import links
 from evermuse import audit, wake
-from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty, row_number
+from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty, row_number, row_or_404
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
 from evermuse.roles import may_act, may_see_payloads
 from ingest import failures
@@ -144,7 +144,7 @@ class BatchAdmin(PipelineAdmin):
         _allow(request)
         if not self.has_view_permission(request):
             raise PermissionDenied
-        batch = get_object_or_404(Batch, pk=_number(batch_id))
+        batch = row_or_404(Batch.objects.all(), batch_id)
         if request.POST.get("act") == "retry":
             if _retry(request, batch):
                 messages.success(request, "Set going again. This page follows it.")
@@ -193,9 +193,7 @@ class BatchAdmin(PipelineAdmin):
         return redirect(_archive_url(batch, archived))
 
     def _of_payloads(self, request: HttpRequest, batch_id: int) -> Batch:
-        if not (may_see_payloads(request) and self.has_view_permission(request)):
-            raise PermissionDenied
-        return get_object_or_404(Batch.objects.select_related("payload"), pk=_number(batch_id))
+        return self.row_with_payload(request, Batch.objects.select_related("payload"), batch_id)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -206,13 +204,6 @@ class BatchAdmin(PipelineAdmin):
             audit.read(request, batch, "Rejected records seen")
         answer: HttpResponseBase = super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
         return answer
-
-
-def _number(number: int) -> int:
-    """A batch's number from a path; Http404 beyond what a column holds."""
-    if number >= 2**63:
-        raise Http404
-    return number
 
 
 def _allow(request: HttpRequest) -> None:

@@ -78,9 +78,19 @@ def measure() -> None:
         for workspace, source, code, count, since, batch, message in cursor.fetchall():
             key = Key(Kind.WAITING_BATCHES, workspace, source[:MAX_PARTY], BATCH_STUCK, failures.in_words(code))
             found.append(Sighting(key, now, message, batch, count=count, first_at=since))
-        for workspace, host, count, since, attachment, batch, message in groups.standing(limits["stuck"]):
-            key = Key(Kind.WAITING_FILES, workspace, host[:MAX_PARTY], ATTACHMENT_STUCK, "")
-            found.append(Sighting(key, now, message, batch, attachment_id=attachment, count=count, first_at=since))
+        for files in groups.standing(limits["stuck"]):
+            key = Key(Kind.WAITING_FILES, files.workspace_id, files.host[:MAX_PARTY], ATTACHMENT_STUCK, "")
+            found.append(
+                Sighting(
+                    key,
+                    now,
+                    files.reason,
+                    files.batch_id,
+                    attachment_id=files.attachment_id,
+                    count=files.count,
+                    first_at=files.since,
+                )
+            )
         sightings.measure(found)
 
 

@@ -67,7 +67,7 @@ def _files(problem: Problem) -> groups.Group:
 
 
 def _failed_files(job: Job) -> Progress:
-    ids = groups.retry_failed(_files(job.problem), after=job.cursor, until=job.until or 0, limit=SLICE_FILES)
+    ids = groups.retry_group(_files(job.problem), after=job.cursor, until=job.until or 0, limit=SLICE_FILES)
     if len(ids) < SLICE_FILES:
         return Progress(step=1, cursor=0, is_done=False, done=len(ids), wake=lambda: groups.wake_for(len(ids)))
     return Progress(step=0, cursor=ids[-1], is_done=False, done=len(ids), wake=lambda: groups.wake_for(len(ids)))
@@ -75,12 +75,12 @@ def _failed_files(job: Job) -> Progress:
 
 def _waiting_alike(job: Job) -> Progress:
     """Those of the group that still have attempts left, and wait."""
-    pulled = groups.pull_forward(_files(job.problem))
+    pulled = groups.hasten_group(_files(job.problem))
     return Progress(step=2, cursor=0, is_done=True, done=pulled, wake=lambda: groups.wake_for(pulled))
 
 
 def _standing_files(job: Job) -> Progress:
-    due, is_paused = groups.release(job.problem.party, job.problem.workspace_id)
+    due, is_paused = groups.release_host(job.problem.party, job.problem.workspace_id)
     if is_paused:
         reason = "the host is paused: resume it under Vendor hosts"
         return Progress(step=1, cursor=0, is_done=True, skipped=Counter({reason: due}))

@@ -8,7 +8,7 @@ import trustme
 
 from attachments import fetching
 from attachments.fetch import dial
-from attachments.queue.claims import Leases
+from attachments.queue.claim_leases import Leases
 from attachments.resumption import Keeper, keeper
 from deploy.local.embedded import Servers
 from lake import object_store

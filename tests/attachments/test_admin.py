@@ -66,11 +66,11 @@ def act(client: Client, file: Attachment, **fields: str) -> tuple[int, str]:
 
 
 def test_a_failed_file_is_retried_with_its_counters(operator: Client, file: Attachment) -> None:
-    assert "Set going again" in act(operator, file, act="retry")[1]
+    assert "The download starts again" in act(operator, file, act="retry")[1]
     file.refresh_from_db()
     tally = AttachmentTally.objects.get()
     assert (file.state, file.attempts, tally.failed, tally.has_begun) == ("PENDING", 0, 0, True)
-    assert "It is not FAILED" in act(operator, file, act="retry")[1]
+    assert "The file is not FAILED" in act(operator, file, act="retry")[1]
     assert [entry.change_message for entry in LogEntry.objects.all()] == ["Retried"]
 
 
@@ -96,7 +96,7 @@ def test_a_viewer_sees_no_url_and_cannot_act(viewer: Client, file: Attachment) -
     shown = page(viewer, file)
     assert "HTTP_404" in shown
     assert "secret-path" not in shown
-    assert "Begin again with it" not in shown
+    assert "Start again with this URL" not in shown
     assert act(viewer, file, act="retry")[0] == 403
     file.refresh_from_db()
     assert file.state == "FAILED"

@@ -47,12 +47,12 @@ def test_only_the_allowed_port_is_reached_and_only_meanwhile(api: ApiClient, ven
 
 @pytest.mark.django_db
 def test_what_nobody_renews_ends() -> None:
-    allowed_endpoints.renew(address="127.0.0.1", port=9)
-    assert allowed_endpoints.is_allowed("127.0.0.1", 9)
+    allowed_endpoints.allow(address="127.0.0.1", port=9)
+    assert allowed_endpoints.allows("127.0.0.1", 9)
     AllowedEndpoint.objects.update(until=timezone.now() - timedelta(seconds=1))
-    assert not allowed_endpoints.is_allowed("127.0.0.1", 9)
-    allowed_endpoints.renew(address="127.0.0.1", port=9)
-    assert allowed_endpoints.is_allowed("127.0.0.1", 9)
+    assert not allowed_endpoints.allows("127.0.0.1", 9)
+    allowed_endpoints.allow(address="127.0.0.1", port=9)
+    assert allowed_endpoints.allows("127.0.0.1", 9)
 
 
 @pytest.mark.django_db
@@ -75,7 +75,7 @@ def test_the_command_allows_while_its_input_is_open(end: str) -> None:
     assert command.stdin and command.stdout
     try:
         assert json.loads(command.stdout.readline()) == {"address": "::1", "port": 9}
-        assert allowed_endpoints.is_allowed("::1", 9)
+        assert allowed_endpoints.allows("::1", 9)
     finally:
         if end == "kill":
             command.kill()

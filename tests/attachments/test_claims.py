@@ -149,7 +149,7 @@ def test_several_files_are_locked_in_the_order_of_their_key(
 
     def renew() -> list[int]:
         with connection.cursor() as cursor:
-            cursor.execute(sql.RENEW, [[second.pk, first.pk], [1, 1], 60])
+            cursor.execute(sql.RENEW, {"ids": [second.pk, first.pk], "tokens": [1, 1], "lease": 60})
             return [row[0] for row in cursor.fetchall()]
 
     def worker() -> list[int]:

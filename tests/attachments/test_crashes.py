@@ -10,7 +10,7 @@ from attachments import fetching, transfer
 from attachments.fetch.watch import HANG_SECONDS, Transfer
 from attachments.models import Attachment, AttachmentTally
 from attachments.queue import claims, crashes, sweeper
-from attachments.suspects import told
+from attachments.suspects import in_words
 from evermuse import wake
 from ingest.models import Workspace
 from ingest.pipeline import processing
@@ -32,7 +32,7 @@ def test_after_a_crash_a_file_is_no_other_files_neighbour(api: ApiClient) -> Non
     send(api, file("http://127.0.0.1:1/a"))
     assert claims.take() is not None
     lose_worker()
-    assert (claims.take(), claims.due(1), crashes.due(10)) == (None, 0, 1)
+    assert (claims.take(), claims.count_due(1), crashes.count_suspects_due(10)) == (None, 0, 1)
     suspect = crashes.take_suspect(NAME)
     assert suspect is not None
     assert crashes.take_suspect(NAME) is None
@@ -55,7 +55,7 @@ def test_a_file_whose_process_dies_is_given_up_at_its_third_take_and_a_retry_beg
     for is_last in (False, True):
         make_due()
         assert crashes.take_suspect(NAME) is not None
-        (crash,) = crashes.blame_claimed_by(NAME, told(-11))
+        (crash,) = crashes.blame_claimed_by(NAME, in_words(-11))
         assert crash.is_settled is is_last
     processing.advance([int(batch_id[6:])])
     after = api.batch(batch_id)
@@ -86,7 +86,7 @@ def test_a_clock_that_was_set_back_makes_no_suspects(api: ApiClient) -> None:
     claims.take()
     Attachment.objects.update(claimed_until=timezone.now() + timedelta(hours=1))
     sweeper.sweep()
-    assert (Attachment.objects.get().crashes, crashes.due(1)) == (0, 0)
+    assert (Attachment.objects.get().crashes, crashes.count_suspects_due(1)) == (0, 0)
     assert claims.take() is not None
 
 

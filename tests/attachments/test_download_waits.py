@@ -29,11 +29,11 @@ def test_a_longer_wait_between_downloads_is_not_cut_short_by_the_sweeper(
     fetching.fetch_waiting()
     sweeper.sweep()
     assert Attachment.objects.get().next_attempt_at > timezone.now() + timedelta(minutes=59)  # type: ignore[operator]
-    assert claims.due(8) == 0
+    assert claims.count_due(8) == 0
 
 
 def test_a_download_further_ahead_than_any_wait_is_due_now(api: ApiClient, vendor: Vendor) -> None:
     send(api, file(vendor.on("/x", lambda x: x.answer(b"x"))))
     Attachment.objects.update(next_attempt_at=timezone.now() + timedelta(days=300))
     sweeper.sweep()
-    assert claims.due(8) == 1
+    assert claims.count_due(8) == 1

@@ -194,7 +194,7 @@ def test_a_connection_whose_answer_leaves_a_doubt_serves_no_other_request(vendor
         exchange.is_kept = True
 
     url = vendor.on("/f", behave)
-    with dial.keeping():
+    with dial.keeping_connections():
         assert [fetch(url), fetch(url)] == [b"hello", b"hello"]
     assert vendor.connections == 2
 
@@ -206,7 +206,7 @@ def test_a_connection_serves_on_behind_chunks_and_redirects(vendor: Vendor) -> N
 
     chunked = vendor.on("/chunked", lambda x: keep(OK + TE + b"\r\n" + CHUNKED, x))
     away = vendor.on("/away", lambda x: keep(b"HTTP/1.1 302 F\r\nLocation: /chunked\r\nContent-Length: 2\r\n\r\nno", x))
-    with dial.keeping():
+    with dial.keeping_connections():
         assert [fetch(url) for url in (chunked, away, chunked)] == [b"hello"] * 3
     assert vendor.connections == 1
 

@@ -64,7 +64,7 @@ def test_a_running_download_is_overtaken(api: ApiClient, vendor: Vendor) -> None
 def test_a_waiting_file_begins_anew_at_once(api: ApiClient, vendor: Vendor) -> None:
     batch_id = send(api, file(vendor.on("/busy", lambda x: x.answer(status="503 Busy"))))
     run(api, batch_id)
-    assert claims.due(1) == 0
+    assert claims.count_due(1) == 0
     patch(api, batch_id, only_id(api, batch_id), {"vendor_url": vendor.on("/b", lambda x: x.answer(b"b"))})
     make_due()
     assert run(api, batch_id)["attachmentDownloadStatus"] == "COMPLETE"

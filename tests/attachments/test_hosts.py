@@ -32,7 +32,7 @@ def lane(vendor: Vendor) -> Lane:
 def test_a_paused_host_waits_and_a_resumed_one_goes_on(api: ApiClient, vendor: Vendor) -> None:
     batch_id = send(api, file(vendor.on("/a", lambda x: x.answer(b"a"))))
     assert (hosts.pause(host(vendor).host), hosts.pause(host(vendor).host)) == (True, False)
-    assert (claims.due(10), run(api, batch_id)["attachmentDownloadStatus"], vendor.requests) == (0, "PENDING", [])
+    assert (claims.count_due(10), run(api, batch_id)["attachmentDownloadStatus"], vendor.requests) == (0, "PENDING", [])
     assert (hosts.resume(host(vendor).host), hosts.resume(host(vendor).host)) == (True, False)
     assert run(api, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
 
@@ -51,7 +51,7 @@ def test_the_breaker_opens_after_so_many_failures_in_a_row(api: ApiClient, vendo
     assert len(vendor.requests) == 4
     assert lane(vendor).opened_at is not None
     assert lane(vendor).last_error == "the server answered HTTP 502"
-    assert claims.due(10) == 0
+    assert claims.count_due(10) == 0
     make_due()
     assert claims.take() is not None
     assert claims.take() is None, "between two holds one download at a time tries the host"
@@ -147,4 +147,4 @@ def test_a_host_that_asks_for_a_pause_gets_it_for_all_of_its_files(api: ApiClien
     held = lane(vendor).held_until
     assert held is not None
     assert held - timezone.now() <= timedelta(seconds=claims.MAX_HOST_HOLD_SECONDS)
-    assert claims.due(10) == 0
+    assert claims.count_due(10) == 0

@@ -60,7 +60,7 @@ class Closing:
 
 
 def test_one_connection_serves_a_thread_and_ends_with_the_loop(vendor: Vendor) -> None:
-    with dial.keeping():
+    with dial.keeping_connections():
         assert [fetch(good(vendor, path)) for path in ("/a", "/b", "/c")] == [BODY] * 3
         assert (vendor.connections, vendor.open_connections) == (1, 1)
     until(lambda: vendor.open_connections == 0, "the connection ends with the loop")
@@ -70,7 +70,7 @@ def test_one_connection_serves_a_thread_and_ends_with_the_loop(vendor: Vendor) -
 
 
 def test_over_tls_too(secure_vendor: Vendor) -> None:
-    with dial.keeping():
+    with dial.keeping_connections():
         assert [fetch(good(secure_vendor)) for _ in range(3)] == [BODY] * 3
         assert secure_vendor.connections == 1
         # The watchdog reaches what lies below TLS.
@@ -80,20 +80,20 @@ def test_over_tls_too(secure_vendor: Vendor) -> None:
 def test_a_certificate_that_nobody_vouches_for_stays_refused(vendor: Vendor) -> None:
     vendor.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(vendor.tls)
-    with dial.keeping():
+    with dial.keeping_connections():
         assert failure_of(good(vendor)).code == "TLS_FAILED"
 
 
 @pytest.mark.parametrize("by_reset", [False, True])
 def test_a_kept_connection_that_is_closed_at_that_moment_costs_nothing(vendor: Vendor, by_reset: bool) -> None:
     url = vendor.on("/a", Closing(by_reset=by_reset))
-    with dial.keeping():
+    with dial.keeping_connections():
         assert [fetch(url), fetch(url)] == [BODY, BODY]
     assert (len(vendor.requests), vendor.connections) == (3, 2)
 
 
 def test_a_new_connection_that_is_closed_is_a_failure_at_once(vendor: Vendor) -> None:
-    with dial.keeping():
+    with dial.keeping_connections():
         assert failure_of(vendor.on("/a", lambda x: x.reset())).code == "CONNECTION_LOST"
     assert len(vendor.requests) == 1
 
@@ -103,7 +103,7 @@ def test_one_that_was_closed_meanwhile_is_not_used(vendor: Vendor) -> None:
         exchange.keep(BODY)
         exchange.is_kept = False  # closed without having said so
 
-    with dial.keeping():
+    with dial.keeping_connections():
         fetch(vendor.on("/last", last))
         until(lambda: vendor.open_connections == 0, "the vendor has closed")
         assert fetch(good(vendor)) == BODY
@@ -111,7 +111,7 @@ def test_one_that_was_closed_meanwhile_is_not_used(vendor: Vendor) -> None:
 
 
 def test_one_that_idled_for_long_is_not_used(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
-    with dial.keeping():
+    with dial.keeping_connections():
         fetch(good(vendor))
         monkeypatch.setattr(dial, "KEPT_SECONDS", -1.0)
         fetch(good(vendor))
@@ -120,7 +120,7 @@ def test_one_that_idled_for_long_is_not_used(vendor: Vendor, monkeypatch: pytest
 
 def test_a_body_that_was_not_read_to_its_end_ends_its_connection(vendor: Vendor) -> None:
     long = vendor.on("/long", lambda x: x.keep(bytes(50_000_000)))
-    with dial.keeping():
+    with dial.keeping_connections():
         assert fetch(long, size=10) == bytes(10)
         assert fetch(good(vendor)) == BODY
     assert vendor.connections == 2
@@ -131,7 +131,7 @@ def test_what_failed_leaves_no_connection_behind(vendor: Vendor) -> None:
         exchange.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         exchange.is_kept = True
 
-    with dial.keeping():
+    with dial.keeping_connections():
         fetch(good(vendor))
         assert failure_of(vendor.on("/missing", refused)).code == "HTTP_404"
         until(lambda: vendor.open_connections == 0, "the connection is closed")
@@ -147,7 +147,7 @@ def test_what_came_unasked_is_never_the_next_answer(vendor: Vendor) -> None:
         exchange.send(EVIL)
         until(lambda: unacknowledged(exchange.socket) == 0, "all of it is at the client")
 
-    with dial.keeping():
+    with dial.keeping_connections():
         assert fetch(vendor.on("/poisoned", poisoned)) == BODY
         until(lambda: vendor.busy == 0, "the vendor has sent it")
         assert fetch(good(vendor)) == BODY
@@ -165,7 +165,7 @@ def test_nor_what_tls_has_unpacked_and_nobody_read(secure_vendor: Vendor) -> Non
         exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood".ljust(io.DEFAULT_BUFFER_SIZE) + EVIL)
         exchange.is_kept = True
 
-    with dial.keeping():
+    with dial.keeping_connections():
         assert fetch(secure_vendor.on("/poisoned", poisoned)) == b"good"
         assert fetch(good(secure_vendor)) == BODY
     assert secure_vendor.connections == 2
@@ -201,7 +201,7 @@ def failure_of_stopped(url: str) -> Failure:
 
 
 def test_the_watchdog_reaches_a_kept_connection_and_only_while_it_is_used(vendor: Vendor) -> None:
-    with dial.keeping():
+    with dial.keeping_connections():
         with watchdog.watching(seconds=20) as first, download.opened(good(vendor), first) as answer:
             assert b"".join(answer.chunks) == BODY
         first.stop(Failure("LATE", "too late", is_transient=True))
@@ -213,7 +213,7 @@ def test_the_watchdog_reaches_a_kept_connection_and_only_while_it_is_used(vendor
 
 @pytest.mark.django_db
 def test_a_redirect_to_another_host_is_checked_as_ever(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
-    with dial.keeping():
+    with dial.keeping_connections():
         fetch(good(vendor))
         away = vendor.on("/away", lambda x: x.answer(status="302 Found", Location="http://10.0.0.1/"))
         assert failure_of(away).code == "BLOCKED_ADDRESS"

@@ -102,13 +102,13 @@ def test_a_name_is_resolved_when_it_is_about_to_be_dialled(
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     with pytest.raises(DownloadFailed, match="BLOCKED_ADDRESS"):
-        own_servers.check("10.9.8.7", listener)
-    own_servers.check("10.9.8.8", listener)
-    own_servers.check("10.9.8.7", listener - 1)
+        own_servers.refuse("10.9.8.7", listener)
+    own_servers.refuse("10.9.8.8", listener)
+    own_servers.refuse("10.9.8.7", listener - 1)
     answers["db.internal"] = "10.9.8.8"
     own_servers._known.clear()
     with pytest.raises(DownloadFailed, match="BLOCKED_ADDRESS"):
-        own_servers.check("10.9.8.8", listener)
+        own_servers.refuse("10.9.8.8", listener)
 
 
 def test_a_public_address_that_serves_vendors_as_well_as_our_bucket_is_dialled(
@@ -118,9 +118,9 @@ def test_a_public_address_that_serves_vendors_as_well_as_our_bucket_is_dialled(
     monkeypatch.setitem(settings.DATABASES, "replica", {"HOST": "s3.example.com", "PORT": "6432"})
     address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("8.8.8.8", 443))
     monkeypatch.setattr(socket, "getaddrinfo", lambda host, *args, **options: [address])
-    own_servers.check("8.8.8.8", 443)
+    own_servers.refuse("8.8.8.8", 443)
     with pytest.raises(DownloadFailed, match="BLOCKED_ADDRESS"):
-        own_servers.check("8.8.8.8", 6432)
+        own_servers.refuse("8.8.8.8", 6432)
 
 
 def test_a_vendors_redirect_does_not_lead_to_our_store_either(

@@ -16,7 +16,7 @@ MP3 = b"ID3\x04\0\0 <html>"
 def outcome(opening: bytes, answered: str = "", *, type: str = "file", mime: str = "", filename: str = "") -> str:
     wanted = promise.promised(type=type, declared_mimes=[mime, ""], filenames=[filename, ""])
     try:
-        promise.check(wanted, answered_mime=answered, opening=opening)
+        promise.refuse_other(wanted, answered_mime=answered, opening=opening)
     except DownloadFailed as failed:
         assert not failed.failure.is_transient
         return failed.failure.code

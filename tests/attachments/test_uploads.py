@@ -150,7 +150,7 @@ def read_from(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> Callable[[str,
             patch.setattr("django.conf.settings.MINIO_ENDPOINT", f"127.0.0.1:{vendor.port}")
             client = Reading(object_store.new_client(read=2.0))
         monkeypatch.setattr(store, "client", lambda: client)
-        key = upload_area.key_of(workspace=UploadIntent.objects.get(token=name).workspace.name, token=name)
+        key = upload_area.key_for(workspace=UploadIntent.objects.get(token=name).workspace.name, token=name)
         vendor.on(f"/evermuse-lake/{key.replace('=', '%3D')}", behave)
         vendor.on(f"/evermuse-lake/{key}", behave)
 

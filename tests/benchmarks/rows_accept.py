@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import psycopg
 
-from evermuse import collector
+from evermuse import garbage_collection
 from lake.envelope import Envelope
 from lake.landing import examine
 from tests.benchmarks import data
@@ -67,7 +67,7 @@ def _accept(
 def validate(stack: BenchStack) -> list[Row]:
     """Every rule and message of the contract, beside a plain decode into the same structs."""
     # As in every process that validates; without it the collector's rounds fall on one of the two by chance.
-    collector.settle()
+    garbage_collection.relax()
     raws = [data.record() for _ in range(20_000)]
     rounds = 5
     decode = msgspec.json.Decoder(Envelope).decode

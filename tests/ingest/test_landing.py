@@ -32,7 +32,7 @@ def test_a_batch_without_attachments_ends_complete(api: ApiClient) -> None:
 
 
 def test_landed_bodies_are_freed_without_the_collector(api: ApiClient) -> None:
-    """It comes seldom in a worker (`evermuse.collector`): a ring that holds bodies would be a leak."""
+    """It comes seldom in a worker (`evermuse.garbage_collection`): a ring that holds bodies would be a leak."""
     gc.collect()
     gc.disable()
     others = {id(one) for one in bodies_in_memory()}

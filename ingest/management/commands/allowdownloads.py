@@ -27,7 +27,7 @@ class Command(BaseCommand):
             self.stdout.flush()
             try:
                 while not _has_ended():
-                    allowed_endpoints.renew(address=address, port=port)
+                    allowed_endpoints.allow(address=address, port=port)
             except KeyboardInterrupt:
                 pass
 

@@ -1,4 +1,4 @@
-"""Django's middleware for people with a browser: sessions, login, messages. API requests, which have a key, pass by."""
+"""Django's middleware for pages: sessions, login, messages. API requests skip it, because they have a key."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.utils.deprecation import MiddlewareMixin
 
-# No page that anybody logs in to stands below it.
+# No page with a login is below these paths.
 API = "/api/"
 
 if TYPE_CHECKING:
@@ -26,12 +26,12 @@ class _NotForTheApi(_Base):
 
 
 class Sessions(_NotForTheApi, SessionMiddleware):
-    """Django's, for pages."""
+    """Django's sessions, for pages."""
 
 
 class Login(_NotForTheApi, AuthenticationMiddleware):
-    """Django's, for pages."""
+    """Django's login, for pages."""
 
 
 class Messages(_NotForTheApi, MessageMiddleware):
-    """Django's, for pages."""
+    """Django's messages, for pages."""

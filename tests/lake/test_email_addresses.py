@@ -4,7 +4,7 @@ import jsonschema
 import pytest
 
 from lake import json_schema
-from lake.addresses import is_email
+from lake.email_addresses import is_email
 from lake.envelope import Envelope
 from lake.envelope_errors import check_schema
 from tests.lake.test_envelope import compact

@@ -1,4 +1,4 @@
-"""Names of workspaces, which the keys of their objects hold."""
+"""Names of workspaces, which object keys contain."""
 
 from functools import lru_cache
 
@@ -7,5 +7,5 @@ from attachments.models import Lane
 
 @lru_cache(10_000)
 def name_of(workspace_id: int) -> str:
-    """The workspace's name. It never changes, so a process reads it once."""
+    """The workspace's name. It never changes, so each process reads it once."""
     return str(Lane(workspace_id=workspace_id).workspace.name)
