@@ -1,7 +1,7 @@
 """`make docs`: builds the site that the product serves at /docs/ from the Markdown in ``evermuse/docs``.
 
-The site is built only when a source, the theme or this module has changed. It is swapped in whole: a failed build leaves
-the site before it. Every warning is an error, a link to a page or heading that does not exist among them.
+The site is built only if a source, the theme or this module has changed. It is replaced as a whole, and a failed build
+keeps the previous site. Every warning is an error, also a link to a page or heading that does not exist.
 """
 
 import fcntl
@@ -32,23 +32,23 @@ _ACCESSIBLE = {
 
 
 class BrokenDocuments(Exception):
-    """The documents do not build; Sphinx has written the reasons to stderr."""
+    """The documents do not build. Sphinx has written the reasons to stderr."""
 
 
 def sources() -> list[Path]:
-    """Every file that the site is made of."""
+    """All files that the site is built from."""
     found = (path for path in SOURCES.rglob("*") if path.is_file())
     return sorted(path for path in found if not path.relative_to(SOURCES).parts[0].startswith(("_site", "__pycache__")))
 
 
 def pages() -> list[str]:
-    """The names of the pages in reading order: the index, then as its table of contents lists them."""
+    """The names of the pages in reading order: the index, then the order of its table of contents."""
     listed = _TOCTREE.findall((SOURCES / "index.md").read_text())
     return ["index", *(name.strip() for block in listed for name in block.splitlines() if name.strip())]
 
 
 def digest() -> str:
-    """Changes when the site has to be built again."""
+    """A hash that changes when the site must be built again."""
     found = hashlib.sha256("".join(version(name) for name in BUILDERS).encode())
     for path in [Path(__file__), *sources()]:
         found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
@@ -56,9 +56,9 @@ def digest() -> str:
 
 
 def build(site: Path = SITE) -> bool:
-    """Bring ``site`` up to date; False when it was. Raises BrokenDocuments.
+    """Bring ``site`` up to date. False if it was up to date. Raises BrokenDocuments.
 
-    `make run` and `make test` may do so at once: the second waits for the first.
+    If `make run` and `make test` build at the same time, the second one waits.
     """
     wanted = digest()
     if _is_current(site, wanted):
@@ -96,9 +96,9 @@ def _build(site: Path, wanted: str) -> None:
 
 
 def _finish_html(docs: Path) -> None:
-    """Make the theme's pages fit our Content-Security-Policy and the rules of accessibility.
+    """Adapt the theme's pages to our Content-Security-Policy and to the rules of accessibility.
 
-    Every inline script gets a file of its own. What scrolls can be reached by keyboard, and headings have a level.
+    Every inline script moves to its own file. Scrolling areas can be reached by keyboard, and headings have a level.
     """
     for page in docs.glob("*.html"):
 
@@ -114,13 +114,15 @@ def _finish_html(docs: Path) -> None:
 
 
 def markdown(name: str) -> str:
-    """A page as plain Markdown: without the builder's directives and the notes for the tests."""
+    """A page as plain Markdown, without the builder's directives and the notes for tests."""
     text = (SOURCES / f"{name}.md").read_text()
     return re.sub(r"\n{3,}", "\n\n", _COMMENT.sub("", _DIRECTIVE.sub("", text))).strip() + "\n"
 
 
 def _write_markdown(docs: Path) -> None:
-    """Each page as Markdown beside its HTML, their list (llms.txt) and all of them in one file (llms-full.txt)."""
+    """Write each page as Markdown beside its HTML, a list of pages (llms.txt), and all pages in one file
+    (llms-full.txt).
+    """
     texts = {name: markdown(name) for name in pages()}
     for name, text in texts.items():
         (docs / f"{name}.md").write_text(text)
@@ -138,13 +140,13 @@ def _write_markdown(docs: Path) -> None:
 
 
 def _summary(text: str) -> tuple[str, str]:
-    """A page's title and its first paragraph."""
+    """A page's title and first paragraph."""
     title, _, rest = text.removeprefix("# ").partition("\n")
     return title, " ".join(rest.strip().partition("\n\n")[0].split())
 
 
 def main() -> int:
-    """The exit code."""
+    """Build, and return the exit code."""
     try:
         print("The documents are built." if build() else "The documents are up to date.")
     except BrokenDocuments:

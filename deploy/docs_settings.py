@@ -1,6 +1,6 @@
-"""`make docs-settings`: writes the table of settings into the page on configuration, from where the settings are read.
+"""`make docs-settings`: writes the table of settings into the page on configuration.
 
-Every reader of `evermuse.env` takes the description of its setting. A test compares the page with `tables`.
+The descriptions stand where `evermuse.env` reads the settings. A test compares the page with `tables`.
 """
 
 import re
@@ -16,7 +16,7 @@ from evermuse.env import Setting
 PAGE = SOURCES / "configure.md"
 _PLACE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- end of settings -->)", re.DOTALL)
 RETENTION = "_RETENTION_"
-# Headings, each with the beginnings of the names below it; the first that fits counts.
+# Headings with the beginnings of the names below them. The first match counts.
 GROUPS = (
     ("Servers", ("DATABASE_", "CELERY_", "REDIS_")),
     ("Object store", ("MINIO_",)),
@@ -32,10 +32,10 @@ GROUPS = (
 
 
 def tables(settings: Iterable[Setting]) -> str:
-    """The settings as Markdown: a heading and a table for each group, in the order of the groups."""
+    """The settings as Markdown, with a heading and a table for each group."""
     grouped: dict[str, list[Setting]] = {heading: [] for heading, _ in GROUPS}
     for setting in sorted(settings):
-        # Each kind's setting names the kind first.
+        # The name of such a setting begins with the kind of row.
         name = RETENTION if RETENTION in setting.name else setting.name
         heading = next(heading for heading, beginnings in GROUPS if name.startswith(beginnings))
         grouped[heading].append(setting)
@@ -57,7 +57,7 @@ def page() -> str:
 
 
 def main() -> int:
-    """The exit code."""
+    """Write the page, and return the exit code."""
     PAGE.write_text(page())
     print(f"{len(env.described())} settings are described.")
     return 0

@@ -1,1 +1,1 @@
-"""The embedded default: PostgreSQL, Valkey and SeaweedFS from wheels, and every process of the product, supervised."""
+"""The embedded stack: PostgreSQL, Valkey and SeaweedFS from wheels, and all processes of the product, supervised."""

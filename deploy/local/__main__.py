@@ -1,4 +1,4 @@
-"""`make run`: the whole stack in the foreground, from nothing to a `curl` line that works."""
+"""`make run`: starts the whole stack in the foreground, and prints a `curl` command that works."""
 
 import json
 import os
@@ -21,7 +21,7 @@ OWN_SERVERS = "EVERMUSE_OWN_SERVERS"
 
 
 def main() -> int:
-    """Run until a signal; the exit code."""
+    """Run until a signal, and return the exit code."""
     home = Home(evermuse_home())
     os.umask(0o077)
     try:
@@ -67,7 +67,7 @@ def _run(home: Home, supervisor: Supervisor) -> int:
 
 
 def _start_servers(home: Home, supervisor: Supervisor) -> dict[str, str]:
-    """Start the servers that the environment does not name, and give what their clients need."""
+    """Start the servers that the environment does not name, and return the settings of their clients."""
     embedded: list[Server] = []
     downloads = "store"
     if "DATABASE_URL" not in os.environ:
@@ -95,12 +95,12 @@ def _start_servers(home: Home, supervisor: Supervisor) -> dict[str, str]:
         environment |= server.environment()
     for server in embedded:
         supervisor.wait_until(server.name, server.is_ready)
-    # What somebody set stands.
+    # Keep what the user has set.
     return {name: os.environ.get(name, value) for name, value in environment.items()}
 
 
 def _own_servers(home: Home, *ports: int) -> str:
-    """What downloads never dial: every port of this stack, the object store's inner ones among them."""
+    """The addresses that downloads must never dial: every port of this stack, including the object store's inner ones."""
     ours = [f"127.0.0.1:{port}" for port in (*home.ports_in_use.values(), *ports)]
     return ",".join([*ours, os.environ.get(OWN_SERVERS, "")]).strip(",")
 
@@ -111,7 +111,7 @@ def _whole(environment: dict[str, str]) -> dict[str, str]:
 
 
 def _migrate(home: Home, supervisor: Supervisor, environment: dict[str, str]) -> str:
-    """Bring the database up to date; on the first start make the demo workspace. The demo key."""
+    """Migrate the database, and make the demo workspace at the first start. Returns the demo key."""
     _manage(environment, "migrate", "--noinput", "--verbosity", "0")
     supervisor.check()
     if not home.key_file.exists():
@@ -122,7 +122,7 @@ def _migrate(home: Home, supervisor: Supervisor, environment: dict[str, str]) ->
 
 
 def _manage(environment: dict[str, str], *words: str) -> str:
-    # In a session of its own: Ctrl-C in the terminal must not end a migration half-way.
+    # In its own session, because Ctrl-C in the terminal must not end a migration half-way.
     done = subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), *words],
         env=_whole(environment),

@@ -1,4 +1,4 @@
-"""A certificate of the embedded store's own: its parts know each other by it, and nobody else has one."""
+"""A private certificate for the embedded store. Its parts recognise each other by it."""
 
 import ipaddress
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ LIFETIME = timedelta(days=36_500)
 
 
 def write_certificate(directory: Path) -> tuple[Path, Path]:
-    """Make certificate and key once, for both ends of every connection; their files."""
+    """Make certificate and key if there are none, for both ends of every connection. Returns the paths."""
     certificate_file, key_file = directory / "certificate.pem", directory / "key.pem"
     if certificate_file.exists() and key_file.exists():
         return certificate_file, key_file
@@ -30,7 +30,7 @@ def write_certificate(directory: Path) -> tuple[Path, Path]:
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        # A clock that is set back must not end the store.
+        # The certificate must be valid after the clock was turned back.
         .not_valid_before(now - timedelta(days=365))
         .not_valid_after(now + LIFETIME)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)

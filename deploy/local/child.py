@@ -1,4 +1,4 @@
-"""One process that is kept running: in a session of its own, its output prefixed, started again whenever it ends."""
+"""Keeps one process running: in its own session, with prefixed output, and restarted whenever it ends."""
 
 import contextlib
 import os
@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from evermuse import retry_policy
 
-# Having lived this long, it counts as sound: the next wait is short again.
+# After this long the process counts as healthy, and the next wait is short again.
 SOUND_SECONDS = 20.0
-# glibc gives the memory of each large body back to the kernel and asks for it again at the next one, page by page; so
-# many bytes it keeps. Only buffers above 4 MiB go back at once: in the heaps, small objects between them would keep them
-# there. Each thread has a heap of its own otherwise, with what it keeps. mallopt(3); the Dockerfile says the same.
+# glibc returns the memory of each large body to the kernel and requests it again for the next one, page by page. These
+# settings make it keep that many bytes. Buffers above 4 MiB are still returned at once, because small objects between
+# them would keep them in the heap. They also limit the number of heaps; otherwise each thread would keep its own. See
+# mallopt(3). The Dockerfile sets the same.
 ALLOCATOR = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
@@ -29,18 +30,18 @@ _print_lock = threading.Lock()
 
 
 def say(name: str, line: str, colour: int | None = None) -> None:
-    """A line of the common log."""
+    """Write a line to the common log."""
     prefix = f"{name:<{NAME_WIDTH}} | "
     if colour and sys.stdout.isatty():
         prefix = f"\x1b[{colour}m{prefix}\x1b[0m"
     with _print_lock, contextlib.suppress(OSError, ValueError):
-        # A reader that went away must not end the stack.
+        # The stack must survive a reader that has gone.
         sys.stdout.write(f"{prefix}{line}\n")
         sys.stdout.flush()
 
 
 class Child:
-    """A supervised process. The wait before a restart grows while it keeps dying; there is no last try."""
+    """A supervised process. While it keeps dying, the wait before a restart grows. There is no last try."""
 
     def __init__(
         self,
@@ -58,7 +59,7 @@ class Child:
         self._command, self._environment = list(command), {**ALLOCATOR, **environment}
         self._on_start, self._colour = on_start, colour
         self._log = log or (lambda line: say(name, line, colour))
-        # The process's own lines; what is said about it always goes to the common log.
+        # Lines of the process itself. Lines about it always go to the common log.
         self._output = output or self._log
         self._stopping = threading.Event()
         self._lock = threading.Lock()
@@ -67,29 +68,29 @@ class Child:
 
     @property
     def pid(self) -> int | None:
-        """The process's id while it lives."""
+        """The process's id, or None if it does not run."""
         process = self._process
         return process.pid if process and process.poll() is None else None
 
     def start(self) -> None:
-        """Begin to keep it running."""
+        """Start it, and keep it running."""
         self._thread.start()
 
     def stop(self, how: signal.Signals | None = None) -> None:
-        """Ask it to end; it is not started again."""
+        """Ask it to end, and do not restart it."""
         self._stopping.set()
         with self._lock:
             if self._process and self._process.poll() is None:
                 self._process.send_signal(how or self.stop_signal)
 
     def wait(self, seconds: float) -> bool:
-        """Whether it has ended within some seconds."""
+        """Whether it ended within this many seconds."""
         if self._thread.ident is not None:
             self._thread.join(max(seconds, 0.0))
         return not self._thread.is_alive()
 
     def kill(self) -> None:
-        """End it and everything it started, now."""
+        """Kill it and everything it started."""
         self._stopping.set()
         with self._lock:
             if self._process:
@@ -107,7 +108,7 @@ class Child:
             reader = threading.Thread(target=self._read, args=(process,), daemon=True)
             reader.start()
             code = process.wait()
-            # What a killed parent leaves behind still holds its port or its shared memory.
+            # A killed parent leaves processes that hold its port or its shared memory.
             end_group(process.pid)
             reader.join(2.0)
             if self._stopping.is_set():

@@ -1,4 +1,4 @@
-"""`make demo`: beside a running stack, send sample data as a client would and watch what becomes of it."""
+"""`make demo`: sends sample data to a running stack as a client would, and shows the results."""
 
 import contextlib
 import gzip
@@ -35,16 +35,16 @@ STATUS_STYLES = {"COMPLETE": "green", "FAILED": "red"}
 
 
 class DemoFailed(Exception):
-    """The demo cannot go on; the message says why and what to do."""
+    """The demo cannot continue. The message says why and what to do."""
 
 
 class Files(BaseHTTPRequestHandler):
-    """A vendor's file server; what it does not know is a 404."""
+    """A vendor's file server. Unknown paths are answered with 404."""
 
     known: ClassVar[dict[str, tuple[str, bytes]]] = {}
 
     def do_GET(self) -> None:
-        """Answer with a file."""
+        """Send a file."""
         kind, content = self.known.get(self.path.lstrip("/"), ("text/plain", b"no such file\n"))
         self.send_response(200 if self.path.lstrip("/") in self.known else 404)
         self.send_header("Content-Type", kind)
@@ -53,12 +53,12 @@ class Files(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """The progress is on the screen already."""
+        """Print nothing, because the screen shows the progress."""
 
 
 @dataclass
 class Api:
-    """The running stack, called with the demo's key."""
+    """A client of the running stack, with the demo's key."""
 
     url: str
     key: str
@@ -66,7 +66,7 @@ class Api:
     session: requests.Session = field(default_factory=loopback.session)
 
     def call(self, method: str, path: str, **options: Any) -> requests.Response:
-        """A request; one that is refused for its rate is sent again when the answer says so."""
+        """Send a request. A request that exceeds the rate limit is repeated when the response says so."""
         headers = {"x-api-key": self.key, **options.pop("headers", {})}
         while True:
             try:
@@ -79,7 +79,7 @@ class Api:
             time.sleep(float(answer.json().get("retryAfter", 1)))
 
     def send(self, sending: Sending) -> str:
-        """POST a batch; its id, also of one whose records were all rejected."""
+        """POST a batch, and return its id, also if all its records were rejected."""
         headers = {"Content-Type": "application/x-ndjson" if sending.is_ndjson else "application/json"}
         if sending.is_gzipped:
             headers["Content-Encoding"] = "gzip"
@@ -93,21 +93,21 @@ class Api:
         return str(told["batchId"])
 
     def batches(self, count: int) -> dict[str, dict[str, Any]]:
-        """The newest batches by their id."""
+        """The newest batches by id."""
         rows = self.call("GET", f"{INGEST}/batches?limit={count}").json()["batches"]
         return {row["batchId"]: row for row in rows}
 
     def outcomes(self, batch_id: str) -> Counter[str]:
-        """How many records of a batch came to which outcome."""
+        """The number of a batch's records by outcome."""
         rows = self.call("GET", f"{INGEST}/batches/{batch_id}/records?limit=100").json()["records"]
         return Counter(row["outcome"] for row in rows)
 
 
 @contextlib.contextmanager
 def _downloads_allowed(home: Home, endpoint: str) -> Iterator[None]:
-    """Let the workers fetch from this process's file server, and from nothing else here, while the block runs.
+    """Let the workers download from this process's file server, and from nothing else on this host, within the block.
 
-    The command ends with its input, so also when this process is killed.
+    The command ends when its input closes, so also when this process is killed.
     """
     command = subprocess.Popen(
         [sys.executable, str(ROOT / "manage.py"), "allowdownloads", endpoint],
@@ -128,7 +128,7 @@ def _downloads_allowed(home: Home, endpoint: str) -> Iterator[None]:
 
 
 def main() -> int:
-    """Send, watch, tell; the exit code."""
+    """Send, watch and report. Returns the exit code."""
     console = Console()
     home = Home(evermuse_home())
     try:

@@ -1,4 +1,4 @@
-"""The sample data of `make demo`: records of every type, re-sent and changed ones, bad ones, files to fetch."""
+"""The sample data of `make demo`: records of every type, repeated and changed records, bad records, and files."""
 
 import json
 import math
@@ -22,7 +22,7 @@ _TOPICS = ("the invoice", "a login that fails", "the new export", "an outage on 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One POST of the demo, and what is to be seen in it."""
+    """One POST of the demo, and what it shows."""
 
     what: str
     records: list[Record]
@@ -31,14 +31,14 @@ class Sending:
 
     @property
     def body(self) -> bytes:
-        """The bytes to send, before any compression."""
+        """The bytes to send, before compression."""
         if self.is_ndjson:
             return b"".join(json.dumps(record).encode() + b"\n" for record in self.records)
         return json.dumps(self.records).encode()
 
 
 def sendings(files: dict[str, str], run: str) -> list[Sending]:
-    """Everything in the order of sending. ``files``: name → URL; ``run`` keeps the attachments' records apart."""
+    """All POSTs in order. ``files``: name → URL. ``run`` makes the attachments' records differ between runs."""
     made = [
         Sending(kind.replace("_", " "), _records(kind), is_ndjson=number % 2 == 1, is_gzipped=number % 3 == 2)
         for number, kind in enumerate(TYPES)
@@ -104,7 +104,7 @@ def _kind(name: str) -> str:
 
 
 def contents() -> dict[str, tuple[str, bytes]]:
-    """The files that the demo's server offers: path → content type and bytes."""
+    """The files of the demo's server: path → content type and bytes."""
     made: dict[str, tuple[str, bytes]] = {}
     for number in range(8):
         made[f"recording-{number}.wav"] = ("audio/wav", _tone(330 + 55 * number))

@@ -1,4 +1,4 @@
-"""The embedded servers alone, for tests and benchmarks: started on free ports, killed and restarted one by one."""
+"""The embedded servers for tests and benchmarks: started on free ports, killed and restarted one by one."""
 
 import contextlib
 import os
@@ -14,12 +14,12 @@ from deploy.local.servers import PostgreSQL, Server, StartFailed, Valkey
 from deploy.local.state import BUCKET, Home
 
 READY_SECONDS = 90.0
-# Tests and benchmarks make databases of their own, and the journeys have a bucket of theirs.
+# Tests and benchmarks create databases, and the journeys have their own bucket.
 BUCKETS = (BUCKET, "journeys")
 
 
 class Servers:
-    """PostgreSQL, Valkey and SeaweedFS under one home. ``accept``: which ports they may take."""
+    """PostgreSQL, Valkey and SeaweedFS in one home. ``accept``: which ports they may use."""
 
     def __init__(self, root: Path, *, accept: Callable[[int], bool] = lambda _: True) -> None:
         self.home = Home(root)
@@ -37,7 +37,7 @@ class Servers:
             self.environment |= server.environment()
 
     def start(self, name: str) -> None:
-        """Start one server and keep it running; `wait_ready` asks it."""
+        """Start one server and keep it running. `wait_ready` waits until it serves."""
         server = self._servers[name]
         server.prepare()
         log = (self.home.root / "log" / f"{name}.log").open("a", buffering=1)
@@ -61,7 +61,7 @@ class Servers:
             time.sleep(0.05)
 
     def stop(self, name: str) -> None:
-        """Stop one server for good, until `start`."""
+        """Stop one server until the next `start`."""
         child = self._children.pop(name)
         child.stop()
         if not child.wait(12.0):
@@ -69,24 +69,24 @@ class Servers:
             child.wait(3.0)
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        """Send a signal to the whole session of a server; one that it kills is started again."""
+        """Send a signal to a server's whole session. A server that dies is restarted."""
         pid = self._children[name].pid
         if pid is not None:
             os.killpg(pid, number)
 
     def pid(self, name: str) -> int | None:
-        """The process of a server."""
+        """A server's process id."""
         return self._children[name].pid
 
     def stop_all(self) -> None:
-        """End all of them."""
+        """Stop all servers."""
         for name in list(self._children):
             self.stop(name)
 
 
 @contextlib.contextmanager
 def running_servers(root: Path) -> Iterator[Servers]:
-    """All three servers, ready, for the length of the block."""
+    """All three servers, ready, within the block."""
     servers = Servers(root)
     try:
         for name in ("seaweedfs", "postgres", "valkey"):

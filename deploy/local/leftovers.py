@@ -1,4 +1,4 @@
-"""One stack per EVERMUSE_HOME: a lock says that it lives, and what a killed one left behind is cleared away."""
+"""One stack for each EVERMUSE_HOME: a lock shows that it runs, and leftovers of a killed stack are removed."""
 
 import contextlib
 import fcntl
@@ -14,13 +14,13 @@ import psutil
 from deploy.local.servers import StartFailed
 from deploy.local.state import Home, read_json, write_private
 
-# Every process of the stack carries this, so that it is known again.
+# Every process of the stack has this variable, which identifies it.
 MARK = "EVERMUSE_SUPERVISED_HOME"
 
 
 @contextlib.contextmanager
 def locked(home: Home) -> Iterator[None]:
-    """Hold the home while the block runs. Raises StartFailed when another stack does."""
+    """Lock the home within the block. Raises StartFailed if another stack holds it."""
     descriptor = os.open(home.lock_file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,7 +40,7 @@ def locked(home: Home) -> Iterator[None]:
 
 
 def is_locked(home: Home) -> bool:
-    """Whether a stack lives in this home."""
+    """Whether a stack runs in this home."""
     try:
         descriptor = os.open(home.lock_file, os.O_RDWR | os.O_CLOEXEC)
     except OSError:
@@ -55,7 +55,7 @@ def is_locked(home: Home) -> bool:
 
 
 class Registry:
-    """The processes of the running stack, by name, for `manage.py services` and for clearing up."""
+    """The processes of the running stack by name, for `manage.py services` and for clearing up."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -63,7 +63,7 @@ class Registry:
         self._processes: dict[str, dict[str, float | str | int]] = {}
 
     def note(self, name: str, pid: int) -> None:
-        """A process was started."""
+        """Add a process that was started."""
         try:
             started = psutil.Process(pid).create_time()
         except psutil.Error:
@@ -74,7 +74,7 @@ class Registry:
 
 
 def living(home: Home) -> list[dict[str, str | int]]:
-    """Name and pid of the noted processes that still run."""
+    """Name and pid of the processes that still run."""
     noted = read_json(home.processes_file, [])
     return [{"name": one["name"], "pid": one["pid"]} for one in noted if _lives(one["pid"], one["started"])]
 
@@ -88,7 +88,7 @@ def _lives(pid: int, started: float) -> bool:
 
 
 def clear(home: Home) -> list[str]:
-    """End what a killed stack of this home left running; their command names. Call it under the lock."""
+    """End what a killed stack of this home left running, under the lock. Returns the names of the commands."""
     leaders = {one["pid"]: one["started"] for one in read_json(home.processes_file, [])}
     found = [process for process in psutil.process_iter() if _is_ours(process, home, leaders)]
     names = []
@@ -101,7 +101,7 @@ def clear(home: Home) -> list[str]:
         raise StartFailed(f"processes of a killed stack do not end: {[process.pid for process in alive]}")
     home.processes_file.unlink(missing_ok=True)
     if found:
-        time.sleep(0.2)  # Their ports are free once the kernel has closed them.
+        time.sleep(0.2)  # Their ports become free once the kernel has closed them.
     return names
 
 
@@ -113,7 +113,7 @@ def _is_ours(process: psutil.Process, home: Home, leaders: dict[int, float]) -> 
             return True
     except (psutil.Error, OSError):
         pass
-    # PostgreSQL's children overwrite their environment: they are known by the session that their parent led.
+    # PostgreSQL's children overwrite their environment, so they are found by their parent's session.
     try:
         started = leaders.get(os.getsid(process.pid))
         return started is not None and process.create_time() >= started - 1

@@ -1,4 +1,4 @@
-"""The product's processes and their command lines: the same ones that compose.yaml runs."""
+"""The product's processes and their command lines. compose.yaml runs the same."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ FLOWER_CONFIGURATION = Path(__file__).resolve().parent.parent.parent / "evermuse
 
 
 @dataclass(frozen=True)
-class Command:
+class ProcessCommand:
     """A named process. ``words`` begins with the interpreter."""
 
     name: str
@@ -20,7 +20,7 @@ class Command:
 
 
 def port(variable: str, default: int) -> int:
-    """A port from the environment. Raises StartFailed naming the variable."""
+    """A port from the environment. Raises StartFailed with the variable's name."""
     text = os.environ.get(variable) or str(default)
     if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 65535):
         raise StartFailed(f"{variable} must be a port from 1 to 65535, not {text!r}")
@@ -35,8 +35,8 @@ def count(variable: str, default: int) -> str:
     return text
 
 
-def commands(*, web_port: int, flower_port: int, run: str) -> list[Command]:
-    """Web, both kinds of workers, beat and Flower. ``run``: where beat keeps its schedule."""
+def commands(*, web_port: int, flower_port: int, run: str) -> list[ProcessCommand]:
+    """Web, both kinds of workers, beat and Flower. ``run``: the directory of beat's schedule."""
     cores = os.cpu_count() or 1
     quiet = ["--without-gossip", "--without-mingle"]
     return [
@@ -52,9 +52,9 @@ def commands(*, web_port: int, flower_port: int, run: str) -> list[Command]:
     ]  # fmt: skip
 
 
-def _command(name: str, module: str, *words: str) -> Command:
-    return Command(name, [sys.executable, "-m", module, *words])
+def _command(name: str, module: str, *words: str) -> ProcessCommand:
+    return ProcessCommand(name, [sys.executable, "-m", module, *words])
 
 
-def _celery(name: str, *words: str) -> Command:
+def _celery(name: str, *words: str) -> ProcessCommand:
     return _command(name, "celery", "-A", "evermuse", *words)

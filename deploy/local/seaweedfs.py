@@ -1,4 +1,4 @@
-"""SeaweedFS with its S3 gateway: only that gateway can be spoken to, and the product's keys are not its administrator's."""
+"""SeaweedFS with its S3 gateway. Only the gateway can be reached, and the product's keys do not administer the store."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from deploy.local.state import ACCESS_KEY, BUCKET, ROOT_ACCESS_KEY, UPLOAD_ACCES
 from evermuse import priority
 
 READY_KEY = ".ready"
-# Those of SeaweedFS that serve or dial gRPC, and those that serve HTTP, beside the S3 gateway.
+# SeaweedFS's other ports: those that serve or dial gRPC, and those that serve HTTP.
 GRPC_PARTS = ("master", "volume", "filer", "s3", "client", "admin", "worker", "mq", "msg_broker", "msg_agent")
 HTTPS_PARTS = ("master", "volume", "filer")
 JWT_SECTIONS = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
@@ -26,17 +26,20 @@ JWT_SECTIONS = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.fil
 
 @dataclass(frozen=True)
 class SeaweedFS:
-    """SeaweedFS with its S3 gateway, access keys on. Every port is named, or a second stack would collide.
+    """SeaweedFS with its S3 gateway and access keys. Every port is named, because default ports of two stacks would
+    collide.
 
-    Master, volume, filer and every gRPC port ask for a certificate that only this process holds, and for its tokens:
-    without, whoever reaches 127.0.0.1 could read and delete anything. ``buckets``: what the product's keys may use.
+    Master, volume, filer and every gRPC port require a certificate that only this process has, and its tokens.
+    Otherwise whoever reaches 127.0.0.1 could read and delete anything. ``buckets``: those that the product's keys may
+    use.
     """
 
     home: Home
     buckets: tuple[str, ...] = (BUCKET,)
     name: str = "seaweedfs"
     is_talkative: bool = True
-    # Asked to end, it waits 15 s for streams between its own parts. Killed, it keeps all that it has acknowledged.
+    # When asked to end, it waits 15 s for streams between its own parts. When killed, it keeps everything it has
+    # acknowledged.
     stop_signal: signal.Signals = signal.SIGKILL
     PORTS = tuple(f"{part}{kind}" for part in ("master", "volume", "filer", "s3") for kind in ("", ".grpc"))
 
@@ -85,11 +88,11 @@ class SeaweedFS:
             str(weed), f"-config_dir={self._directory}", "-logtostderr=true", "server",
             f"-dir={self.home.root / 'seaweedfs'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", *named,
             f"-s3.config={self._identities}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
-            # No page of another site reads through a browser; identities are the file's alone.
+            # Pages of other sites must not read through a browser. Identities come only from the file.
             "-s3.allowedOrigins=", "-filer.allowedOrigins=", "-s3.iam=false", "-s3.autoCreateBucket=false",
-            # Each bucket reserves seven volumes of this size, and so does what is in none.
+            # Each bucket reserves seven volumes of this size, and so do objects without a bucket.
             "-master.volumeSizeLimitMB=256", "-volume.max=0", "-volume.preStopSeconds=0",
-            # The only master elects itself: at the default of 10 s a restart takes no writes for 15 to 25 s.
+            # The only master elects itself. With the default of 10 s it takes no writes for 15 to 25 s after a restart.
             "-master.electionTimeout=500ms",
         ]  # fmt: skip
         return priority.giving_way(command)
@@ -101,7 +104,7 @@ class SeaweedFS:
         try:
             for bucket in self.buckets:
                 if client.bucket_exists(bucket):
-                    # What the last start wrote: after a restart it takes writes before it finds its old volumes again.
+                    # The log of the last start. After a restart it takes writes before it finds its old volumes again.
                     for _ in client.list_objects(bucket, prefix=READY_KEY):
                         client.get_object(bucket, READY_KEY).read()
                 else:

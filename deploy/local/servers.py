@@ -1,6 +1,6 @@
-"""Servers of the embedded default, each from its wheel: how it is prepared, started and asked if it is ready.
+"""Servers of the embedded stack, each from its wheel: how to prepare and start it, and to check that it is ready.
 
-The object store has a module of its own (`deploy.local.seaweedfs`).
+`deploy.local.seaweedfs` has the object store.
 """
 
 import importlib.util
@@ -24,7 +24,7 @@ APPLICATION_SQL = Path(__file__).resolve().parent.parent / "postgres" / "applica
 
 
 class StartFailed(Exception):
-    """The stack cannot start; the message says why and what to do."""
+    """The stack cannot start. The message says why and what to do."""
 
 
 class Server(Protocol):
@@ -32,27 +32,27 @@ class Server(Protocol):
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The server's name in logs."""
 
     @property
     def stop_signal(self) -> signal.Signals:
-        """How it is asked to end."""
+        """The signal that asks it to end."""
 
     @property
     def is_talkative(self) -> bool:
-        """Whether its own log goes to a file: it would bury what the other processes say."""
+        """Whether its log goes to a file, because it would bury what other processes say."""
 
     def prepare(self) -> None:
-        """Make what its first start needs. Repeatable; a killed attempt leaves nothing half-made."""
+        """Make what its first start needs. May be repeated. A killed attempt leaves nothing half-made."""
 
     def command(self) -> list[str]:
-        """The process, in the foreground."""
+        """The command that runs it in the foreground."""
 
     def is_ready(self) -> bool:
-        """Whether it really serves."""
+        """Whether it serves."""
 
     def environment(self) -> dict[str, str]:
-        """What clients of it need."""
+        """The settings of its clients."""
 
 
 def package_file(package: str, pattern: str) -> str:
@@ -64,16 +64,16 @@ def package_file(package: str, pattern: str) -> str:
 
 
 def _shared_buffers() -> int:
-    """Megabytes for PostgreSQL's cache: an eighth of the memory, so that the indexes of some million records stay in it.
+    """Megabytes for PostgreSQL's cache: an eighth of the memory, so that the indexes of some million records fit.
 
-    Taken page by page as it fills, so that a small stack costs no more than before.
+    Memory is taken page by page as the cache fills, so a small stack does not use more.
     """
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 1024**2
     return min(max(memory // 8, 128), 4096)
 
 
 def _unprivileged() -> list[str]:
-    """PostgreSQL refuses to run as root: there it gets a user namespace of its own, with no system user and no chown."""
+    """PostgreSQL refuses to run as root. Then it gets its own user namespace, without a system user and without chown."""
     if os.geteuid() != 0:
         return []
     if not shutil.which("unshare"):
@@ -83,16 +83,16 @@ def _unprivileged() -> list[str]:
 
 @dataclass(frozen=True)
 class PostgreSQL:
-    """PostgreSQL over TCP on 127.0.0.1, with a password. Durable: fsync and synchronous_commit stay on.
+    """PostgreSQL over TCP on 127.0.0.1, with a password. Durable: fsync and synchronous_commit are on.
 
-    The product connects as a role that owns its database and nothing else. ``creates_databases``: tests make their own.
+    The product connects as a role that owns only its database. ``creates_databases``: tests create their own.
     """
 
     home: Home
     creates_databases: bool = False
     name: str = "postgres"
     is_talkative: bool = False
-    stop_signal: signal.Signals = signal.SIGINT  # "fast": ends sessions, loses nothing
+    stop_signal: signal.Signals = signal.SIGINT  # "fast": ends sessions and loses nothing
 
     @property
     def _data(self) -> Path:
@@ -130,7 +130,8 @@ class PostgreSQL:
             "max_wal_size": "2GB",
             "jit": "off",
             "log_min_messages": "warning",
-            # Statements hold presigned and vendors' URLs; an error's DETAIL holds rows and, of a deadlock, statements.
+            # Statements contain presigned URLs and vendors' URLs. An error's DETAIL contains rows and, for a deadlock,
+            # statements.
             "log_statement": "none",
             "log_min_duration_statement": "-1",
             "log_min_error_statement": "panic",
@@ -162,7 +163,7 @@ class PostgreSQL:
             return False
 
     def superuser_url(self, database: str) -> str:
-        """For this machinery and its tests; no process of the product gets it."""
+        """For the stack itself and its tests. No process of the product gets it."""
         return f"postgresql://{SUPERUSER}:{quote(self.home.secrets()['database'])}@127.0.0.1:{self.port}/{database}"
 
     def environment(self) -> dict[str, str]:
@@ -171,14 +172,16 @@ class PostgreSQL:
 
 
 def hand_over(connection: psycopg.Connection, *, password: str) -> None:
-    """Make the product's role, and make it the owner of the database, as deploy/compose.yaml does. Repeatable."""
+    """Make the product's role the owner of the database, as deploy/compose.yaml does. May be repeated."""
     connection.execute("SELECT set_config('evermuse.application_password', %s, false)", [password])
     connection.execute(APPLICATION_SQL.read_bytes())
 
 
 @dataclass(frozen=True)
 class Valkey:
-    """Valkey (speaks Redis): the broker and the rates. It may forget everything, so it keeps nothing on disk."""
+    """Valkey (compatible with Redis), for the broker and rate limits. It stores nothing on disk, because it may lose
+    everything.
+    """
 
     home: Home
     name: str = "valkey"

@@ -1,4 +1,4 @@
-"""What `manage.py services` prints: where the embedded stack's parts are, with their logins and processes."""
+"""The output of `manage.py services`: addresses, logins and processes of the embedded stack."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the embedded stack remembers under EVERMUSE_HOME: secrets, ports, the environment it gives, its processes."""
+"""What the embedded stack stores under EVERMUSE_HOME: secrets, ports, its clients' environment, and processes."""
 
 import json
 import os
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# `database` and `store_root` are the servers' own: the product never sees them.
+# `database` and `store_root` belong to the servers. The product never sees them.
 SECRETS = ("database", "database_app", "valkey", "store_root", "store", "store_uploads", "django", "admin", "flower")
 ROOT_ACCESS_KEY, ACCESS_KEY, UPLOAD_ACCESS_KEY = "evermuse-root", "evermuse", "evermuse-uploads"
 ADMIN = "admin"
@@ -17,7 +17,7 @@ BUCKET = "evermuse-lake"
 
 
 def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step; only its owner can read it."""
+    """Replace a file atomically. Only its owner can read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
@@ -26,7 +26,7 @@ def write_private(path: Path, text: str) -> None:
 
 
 def read_json(path: Path, default: Any) -> Any:
-    """A file's JSON, or the default where it is not there or not whole."""
+    """A file's JSON, or the default if the file is missing or incomplete."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError):
@@ -34,7 +34,7 @@ def read_json(path: Path, default: Any) -> Any:
 
 
 class Home:
-    """The directory that holds all state of one embedded stack."""
+    """The directory of one embedded stack's state."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.resolve()
@@ -46,13 +46,13 @@ class Home:
         self.ports_in_use: dict[str, int] = {}
 
     def prepare(self) -> None:
-        """Make the directories. Those above EVERMUSE_HOME keep their modes."""
+        """Make the directories. Directories above EVERMUSE_HOME keep their modes."""
         self.root.mkdir(parents=True, exist_ok=True)
         for path in (self.run, self.root / "log"):
             path.mkdir(mode=0o700, exist_ok=True)
 
     def secrets(self) -> dict[str, str]:
-        """Passwords, made once."""
+        """The passwords, generated once."""
         path = self.run / "secrets.json"
         known: dict[str, str] = read_json(path, {})
         missing = [name for name in SECRETS if name not in known]
@@ -62,7 +62,7 @@ class Home:
         return known
 
     def choose_ports(self, *names: str, accept: Callable[[int], bool] = lambda _: True) -> None:
-        """Free ports on 127.0.0.1, the same at each start unless somebody else has taken one."""
+        """Free ports on 127.0.0.1. They stay the same at each start unless another process has taken one."""
         path = self.run / "ports.json"
         known: dict[str, int] = read_json(path, {})
         given = {name: known[name] for name in names if name in known and is_free(known[name])}
@@ -88,7 +88,7 @@ def is_free(port: int) -> bool:
 
 def free_port(accept: Callable[[int], bool] = lambda _: True) -> int:
     """A port of 127.0.0.1 that nobody listens on."""
-    # Below the range that the kernel gives to outgoing connections, so that none of these takes it before a restart.
+    # Below the kernel's range for outgoing connections, so that none of them takes the port during a restart.
     while True:
         port = 10_000 + secrets.randbelow(20_000)
         if accept(port) and is_free(port):

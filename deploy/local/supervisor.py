@@ -1,4 +1,4 @@
-"""The supervisor: starts the stack's processes, keeps them running, and ends all of them on a signal."""
+"""The supervisor: starts the stack's processes, keeps them running, and ends them on a signal."""
 
 import logging
 import os
@@ -12,18 +12,18 @@ from types import FrameType
 
 from deploy.local.child import COLOURS, Child, say
 from deploy.local.leftovers import MARK, Registry
-from deploy.local.processes import Command
+from deploy.local.processes import ProcessCommand
 from deploy.local.servers import Server, StartFailed
 from deploy.local.state import Home
 
 READY_SECONDS = 90.0
-# Together below the 45 seconds within which a stop must end everything.
+# Together these are less than the 45 seconds that a stop may take.
 APPS_STOP_SECONDS, SERVERS_STOP_SECONDS = 25.0, 12.0
 LOG_BYTES = 10 * 1024 * 1024
 
 
 def file_log(path: Path) -> Callable[[str], None]:
-    """Writes lines to a file that is turned over at `LOG_BYTES`, with one older file beside it."""
+    """Write lines to a file. At `LOG_BYTES` it is rotated, and one older file is kept."""
     handler = RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1, encoding="utf-8", errors="replace")
     log = logging.Logger(path.name)
     log.addHandler(handler)
@@ -31,11 +31,11 @@ def file_log(path: Path) -> Callable[[str], None]:
 
 
 class Stopped(Exception):
-    """A signal asked for the end."""
+    """A signal asked to stop."""
 
 
 class Supervisor:
-    """The processes of one stack. Servers are stopped last, because what the applications finish goes to them."""
+    """The processes of one stack. Servers stop last, because applications need them to finish."""
 
     def __init__(self, home: Home) -> None:
         self.home = home
@@ -47,7 +47,7 @@ class Supervisor:
         self._wakes = threading.Event()
 
     def listen(self) -> None:
-        """Take SIGTERM, SIGINT and SIGHUP as requests to stop."""
+        """Handle SIGTERM, SIGINT and SIGHUP as requests to stop."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._note)
 
@@ -56,12 +56,12 @@ class Supervisor:
         self._wakes.set()
 
     def check(self) -> None:
-        """Raise Stopped when a signal came, or the `make` that ran us is gone."""
+        """Raise Stopped if a signal came, or if the `make` that started us has gone."""
         if self._signals or ("MAKELEVEL" in os.environ and os.getppid() != self._parent):
             raise Stopped
 
     def start_server(self, server: Server) -> None:
-        """Start a server; `wait_until` then asks it."""
+        """Start a server. `wait_until` waits until it serves."""
         output = None
         if server.is_talkative:
             path = self.home.run / f"{server.name}.log"
@@ -71,7 +71,7 @@ class Supervisor:
         self._servers.append(child)
         child.start()
 
-    def start_app(self, command: Command, environment: Mapping[str, str]) -> None:
+    def start_app(self, command: ProcessCommand, environment: Mapping[str, str]) -> None:
         """Start a process of the product."""
         child = self._child(command.name, command.words, environment, signal.SIGTERM)
         self._apps.append(child)
@@ -92,7 +92,7 @@ class Supervisor:
         )
 
     def wait_until(self, what: str, is_ready: Callable[[], bool]) -> None:
-        """Wait for a condition, some time at most. Raises StartFailed, or Stopped on a signal."""
+        """Wait for a condition for a limited time. Raises StartFailed, or Stopped on a signal."""
         ends_at = time.monotonic() + READY_SECONDS
         while not is_ready():
             self.check()
@@ -103,13 +103,13 @@ class Supervisor:
             self._wakes.wait(0.1)
 
     def watch(self) -> None:
-        """Stay until a signal comes."""
+        """Wait for a signal."""
         while True:
             self.check()
             self._wakes.wait(0.5)
 
     def stop(self) -> None:
-        """End everything, applications first; what does not end in time is killed with all that it started."""
+        """End all processes, applications first. What does not end in time is killed, with everything it started."""
         say("stack", "stopping")
         self._end(self._apps, APPS_STOP_SECONDS)
         self._end(list(reversed(self._servers)), SERVERS_STOP_SECONDS)
@@ -121,7 +121,7 @@ class Supervisor:
         for child in children:
             child.stop()
         ends_at = time.monotonic() + seconds
-        # A second signal means: now.
+        # A second signal kills at once.
         while (
             any(not child.wait(0.05) for child in children) and time.monotonic() < ends_at and self._signals == signals
         ):

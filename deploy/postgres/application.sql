@@ -1,5 +1,5 @@
--- The role that the product connects as: it owns its database and is nobody's superuser. Run it in that database, as a
--- superuser, with evermuse.application_password set. Repeatable; also hands over a database of an earlier version.
+-- Creates the role that the product connects as. It owns its database and is not a superuser. Run this in that database, as a
+-- superuser, with evermuse.application_password set. It may be repeated, and it also adopts a database of an earlier version.
 DO $$
 DECLARE
   found record;

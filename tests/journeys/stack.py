@@ -21,7 +21,7 @@ from minio import Minio
 
 from deploy.local.child import Child
 from deploy.local.embedded import Servers
-from deploy.local.processes import Command, commands
+from deploy.local.processes import ProcessCommand, commands
 from deploy.local.state import is_free
 from tests.journeys.client import HttpClient
 from tests.journeys.proxy import StoreProxy
@@ -88,7 +88,7 @@ class Stack:
             del os.environ["EVERMUSE_LANDING_CONCURRENCY"], os.environ["EVERMUSE_WEB_WORKERS"]
         self.commands = {command.name: command for command in made}
         words = [word.replace("beat-schedule", f"{BEAT_2}-schedule") for word in self.commands["beat"].words]
-        self.commands[BEAT_2] = Command(BEAT_2, words)
+        self.commands[BEAT_2] = ProcessCommand(BEAT_2, words)
         self.children: dict[str, Child] = {}
         self._ready_clients: list[HttpClient] = []
 

@@ -1,0 +1,73 @@
+"""Downloads of attachments and uploads by clients: limits, retries and the networks that may be reached."""
+
+from evermuse import env
+
+EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS = env.networks(
+    "EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS",
+    help="Networks in CIDR form that downloads may reach although they are not public, separated by commas. Our own servers are never dialled.",
+)
+EVERMUSE_OWN_SERVERS = env.words(
+    "EVERMUSE_OWN_SERVERS",
+    help="Servers as `host:port` that downloads never dial, separated by commas. Those that other settings name need not be listed.",
+    shown="empty; all of its ports with `make run`",
+)
+EVERMUSE_ATTACHMENT_MAX_BYTES = env.integer(
+    "EVERMUSE_ATTACHMENT_MAX_BYTES", 2 * 1024**3, minimum=1, help="The largest file, in bytes."
+)
+EVERMUSE_ATTACHMENT_MAX_ATTEMPTS = env.integer(
+    "EVERMUSE_ATTACHMENT_MAX_ATTEMPTS", 6, minimum=1, help="How often a download is tried whose fault can pass."
+)
+EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS = env.integer(
+    "EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS", 240, minimum=1, help="For how long a download is tried again."
+)
+EVERMUSE_ATTACHMENT_CONCURRENCY = env.integer(
+    "EVERMUSE_ATTACHMENT_CONCURRENCY", 16, minimum=1, help="Download threads of a worker."
+)
+EVERMUSE_ATTACHMENT_SLOW_TRANSFERS = env.integer(
+    "EVERMUSE_ATTACHMENT_SLOW_TRANSFERS",
+    32,
+    minimum=0,
+    help="Slow downloads that a worker carries beside its slots. Each holds a database connection and up to 24 MB.",
+)
+EVERMUSE_ATTACHMENT_ALONE_BYTES = env.integer(
+    "EVERMUSE_ATTACHMENT_ALONE_BYTES",
+    1024**3,
+    minimum=256 * 1024**2,
+    help="Memory of the process that fetches a file during which a worker died.",
+)
+EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = env.integer(
+    "EVERMUSE_ATTACHMENT_HOST_CONCURRENCY",
+    8,
+    minimum=1,
+    help="Downloads from one host at once for a workspace, over all workers.",
+)
+EVERMUSE_ATTACHMENT_BREAKER_FAILURES = env.integer(
+    "EVERMUSE_ATTACHMENT_BREAKER_FAILURES",
+    50,
+    minimum=1,
+    help="Failures in a row after which a workspace's downloads from a host begin one by one.",
+)
+EVERMUSE_UPLOAD_QUOTA_BYTES = env.integer(
+    "EVERMUSE_UPLOAD_QUOTA_BYTES",
+    10 * 1024**3,
+    minimum=1,
+    help="How many bytes a workspace's unclaimed uploads may hold together.",
+)
+EVERMUSE_UPLOAD_INTENT_SECONDS = env.integer(
+    "EVERMUSE_UPLOAD_INTENT_SECONDS", 86_400, minimum=60, help="For how long an upload intent can be used."
+)
+EVERMUSE_ATTACHMENT_DEADLINE_SECONDS = env.integer(
+    "EVERMUSE_ATTACHMENT_DEADLINE_SECONDS", 3600, minimum=1, help="The longest time for one attempt, whatever its rate."
+)
+EVERMUSE_UPLOAD_RETENTION_DAYS = env.integer(
+    "EVERMUSE_UPLOAD_RETENTION_DAYS",
+    90,
+    help="Days for which an upload intent is kept after it expired. One that no record named goes when it expires.",
+)
+EVERMUSE_DOWNLOAD_URLS = env.choice(
+    "EVERMUSE_DOWNLOAD_URLS",
+    "STORE",
+    ("STORE", "WEB"),
+    help="Who serves stored files. `store`: presigned URLs of the object store, which should send `X-Content-Type-Options: nosniff`, as MinIO does. `web`: the web process, by URLs that begin with `EVERMUSE_PUBLIC_URL`.",
+    shown="`store`; `web` with the embedded store",
+)

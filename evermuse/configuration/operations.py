@@ -1,0 +1,46 @@
+"""For operators: metrics, alerts, mail, and links to the admin and to Flower."""
+
+from evermuse import env
+
+_FLOWER_PORT = env.integer("EVERMUSE_FLOWER_PORT", 5555, help="Flower's port on 127.0.0.1.")
+EVERMUSE_FLOWER_URL = env.text(
+    "EVERMUSE_FLOWER_URL",
+    f"http://127.0.0.1:{_FLOWER_PORT}",
+    help="The address of Flower in the admin's links.",
+    shown="Flower's port on 127.0.0.1",
+)
+EVERMUSE_METRICS_NETWORKS = env.networks(
+    "EVERMUSE_METRICS_NETWORKS",
+    help="Networks in CIDR form that may read `/metrics` besides this host. A request through a proxy is judged by the client address that the proxy names.",
+)
+EVERMUSE_METRICS_TOKEN = env.text(
+    "EVERMUSE_METRICS_TOKEN", "", help="Whoever sends this token (`Authorization: Bearer …`) may read `/metrics`."
+)
+EVERMUSE_ALERT_WEBHOOK_URL = env.text("EVERMUSE_ALERT_WEBHOOK_URL", "", help="Where alerts are sent as a JSON `POST`.")
+EVERMUSE_ALERT_WEBHOOK_SECRET = env.text(
+    "EVERMUSE_ALERT_WEBHOOK_SECRET", "", help="Signs them: `X-Evermuse-Signature: sha256=` and the HMAC of the body."
+)
+EVERMUSE_ALERT_EMAILS = env.words(
+    "EVERMUSE_ALERT_EMAILS", help="Addresses that alerts are sent to, separated by commas."
+)
+EVERMUSE_ALERT_BACKLOG_SECONDS = env.integer(
+    "EVERMUSE_ALERT_BACKLOG_SECONDS",
+    300,
+    help="Age of the oldest waiting batch or due file that raises an alert. 0 turns it off.",
+)
+EVERMUSE_PROBLEM_STUCK_SECONDS = env.integer(
+    "EVERMUSE_PROBLEM_STUCK_SECONDS",
+    120,
+    minimum=1,
+    help="Time after a fault when a batch or file counts as standing still.",
+)
+EVERMUSE_PUBLIC_URL = env.text(
+    "EVERMUSE_PUBLIC_URL",
+    "",
+    help="The address that clients and people reach the web process by, for links in alerts and for `EVERMUSE_DOWNLOAD_URLS=web`.",
+).rstrip("/")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EVERMUSE_EMAIL_FROM", "evermuse@localhost", help="The sender of mail.")
+EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMAIL_USE_SSL = env.mail_server(
+    help="The mail server: `smtp://`, `smtp+starttls://` or `smtps://` with `user:password@host:port`."
+)
+EMAIL_TIMEOUT = 5

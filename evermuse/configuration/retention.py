@@ -1,0 +1,48 @@
+"""Retention (`evermuse.retention`): for how many days each kind of row is kept. 0: removed as soon as it may go."""
+
+from evermuse import env
+
+EVERMUSE_REJECTED_RECORD_RETENTION_DAYS = env.integer(
+    "EVERMUSE_REJECTED_RECORD_RETENTION_DAYS",
+    90,
+    help="Days for which rejected records are kept after their batch has settled.",
+)
+EVERMUSE_OUTCOME_RETENTION_DAYS = env.integer(
+    "EVERMUSE_OUTCOME_RETENTION_DAYS",
+    90,
+    help="Days for which the outcome of each record is kept after its batch has settled.",
+)
+EVERMUSE_DOWNLOAD_ATTEMPT_RETENTION_DAYS = env.integer(
+    "EVERMUSE_DOWNLOAD_ATTEMPT_RETENTION_DAYS",
+    90,
+    help="Days for which download attempts, and with them a batch's attachment ledger, are kept after the batch has settled.",
+)
+EVERMUSE_VERSION_RETENTION_DAYS = env.integer(
+    "EVERMUSE_VERSION_RETENTION_DAYS", 90, help="Days for which a version of a record is kept after it was replaced."
+)
+# The contract promises 24 hours.
+EVERMUSE_IDEMPOTENCY_RETENTION_DAYS = env.integer(
+    "EVERMUSE_IDEMPOTENCY_RETENTION_DAYS",
+    1,
+    minimum=1,
+    help="Days for which the answer to an `Idempotency-Key` is kept and repeated.",
+)
+EVERMUSE_PROBLEM_RETENTION_DAYS = env.integer(
+    "EVERMUSE_PROBLEM_RETENTION_DAYS", 90, help="Days for which a problem group is kept after it was last seen."
+)
+EVERMUSE_JOB_RETENTION_DAYS = env.integer(
+    "EVERMUSE_JOB_RETENTION_DAYS", 90, help="Days for which a job is kept after it finished."
+)
+EVERMUSE_ALERT_RETENTION_DAYS = env.integer(
+    "EVERMUSE_ALERT_RETENTION_DAYS", 90, help="Days for which an alert is kept after it was written."
+)
+EVERMUSE_AUDIT_RETENTION_DAYS = env.integer(
+    "EVERMUSE_AUDIT_RETENTION_DAYS", 90, help="Days for which the audit log is kept."
+)
+EVERMUSE_LOGIN_RETENTION_DAYS = env.integer(
+    "EVERMUSE_LOGIN_RETENTION_DAYS", 90, help="Days for which failed logins are kept."
+)
+# An expired session is of no use.
+EVERMUSE_SESSION_RETENTION_DAYS = env.integer(
+    "EVERMUSE_SESSION_RETENTION_DAYS", 0, help="Days for which a session of the admin is kept after it expired."
+)

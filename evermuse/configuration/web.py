@@ -1,0 +1,70 @@
+"""The web process (`evermuse.web`): limits, budgets and time-outs. All of them count per process, if not said otherwise."""
+
+from evermuse import env
+
+EVERMUSE_RATE_LIMIT = env.integer(
+    "EVERMUSE_RATE_LIMIT", 10, minimum=1, help="Requests in any second for a key that has no limit of its own."
+)
+EVERMUSE_BODY_TIMEOUT_SECONDS = env.integer(
+    "EVERMUSE_BODY_TIMEOUT_SECONDS", 30, minimum=1, help="Time within which a request's body must have arrived."
+)
+EVERMUSE_WEB_THREADS = env.integer(
+    "EVERMUSE_WEB_THREADS",
+    4,
+    minimum=1,
+    help="Threads of a web process for `POST` and `PATCH`. Each keeps a database connection.",
+)
+EVERMUSE_WEB_READ_THREADS = env.integer(
+    "EVERMUSE_WEB_READ_THREADS",
+    4,
+    minimum=1,
+    help="Threads of a web process for `GET`. Each keeps a database connection.",
+)
+EVERMUSE_WEB_PAGE_THREADS = env.integer(
+    "EVERMUSE_WEB_PAGE_THREADS",
+    2,
+    minimum=1,
+    help="Threads of a web process for the admin and other pages. Each keeps a database connection.",
+)
+EVERMUSE_BODY_BUDGET_BYTES = env.integer(
+    "EVERMUSE_BODY_BUDGET_BYTES",
+    64 * 1024**2,
+    minimum=6 * 1024**2,
+    help="What the unfinished bodies of a web process may hold together. Beyond, a request gets 503 with `retryAfter`.",
+)
+EVERMUSE_ANSWER_BUDGET_BYTES = env.integer(
+    "EVERMUSE_ANSWER_BUDGET_BYTES",
+    32 * 1024**2,
+    minimum=8 * 1024**2,
+    help="What the large answers of a web process may hold together. Beyond, readers wait for room.",
+)
+EVERMUSE_CONNECTIONS_PER_ADDRESS = env.integer(
+    "EVERMUSE_CONNECTIONS_PER_ADDRESS",
+    512,
+    minimum=1,
+    help="Connections of one client address (of a /64 with IPv6) to a web process.",
+)
+EVERMUSE_TRUSTED_PROXIES = env.networks(
+    "EVERMUSE_TRUSTED_PROXIES",
+    help="Networks in CIDR form of the proxies in front. They are not limited themselves. The client is the last address in their `X-Forwarded-For` that is none of theirs.",
+)
+# Longer than proxies keep a connection (nginx and load balancers: 60 s), so that the proxy closes it and not we.
+EVERMUSE_KEEP_ALIVE_SECONDS = env.integer(
+    "EVERMUSE_KEEP_ALIVE_SECONDS", 75, minimum=1, help="For how long an idle connection is kept."
+)
+EVERMUSE_HEAD_TIMEOUT_SECONDS = env.integer(
+    "EVERMUSE_HEAD_TIMEOUT_SECONDS", 15, minimum=1, help="Time within which a request's head must have arrived."
+)
+# The contract lets a reader pause for 5 minutes.
+EVERMUSE_READER_PAUSE_SECONDS = env.integer(
+    "EVERMUSE_READER_PAUSE_SECONDS", 330, minimum=1, help="For how long the reader of an answer may pause."
+)
+EVERMUSE_STREAM_SECONDS = env.integer(
+    "EVERMUSE_STREAM_SECONDS", 4 * 3600, minimum=1, help="The longest time for one answer."
+)
+EVERMUSE_STREAMS_PER_KEY = env.integer(
+    "EVERMUSE_STREAMS_PER_KEY",
+    4,
+    minimum=1,
+    help="NDJSON streams that a key may have open at once, over all processes.",
+)
