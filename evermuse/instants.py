@@ -15,3 +15,13 @@ def milliseconds(instant: datetime | None) -> int | None: ...
 def milliseconds(instant: datetime | None) -> int | None:
     """Unix epoch milliseconds, fractions of one cut off; None for None."""
     return None if instant is None else (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+def microseconds(instant: datetime) -> int:
+    """Unix epoch microseconds: all that PostgreSQL keeps of an instant."""
+    return (instant - _EPOCH) // timedelta(microseconds=1)
+
+
+def from_microseconds(value: int) -> datetime:
+    """The instant of Unix epoch microseconds."""
+    return _EPOCH + timedelta(microseconds=value)

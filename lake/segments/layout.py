@@ -1,0 +1,199 @@
+"""The bytes of a segment: zstd frames of lines, each followed by its listing, and a seek table at the end.
+
+    block 1   data frame    some 64 KiB of NDJSON, compressed; ends with a line
+              listing       a skippable frame: which batch, position and record each line is
+    block 2   …
+    seek table              a skippable frame: the size of every frame before it
+
+`zstd -d` passes over skippable frames, so that it gives the NDJSON. A block can be read without any other. Sources: RFC 8878
+(frames), the zstd seekable format 0.1.0 (seek table). The layout for readers outside is in ``evermuse/docs/segments.md``.
+"""
+
+import re
+import struct
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import zstandard
+
+from evermuse.errors import ArchiveDamaged
+
+# A frame holds at most this many bytes of lines, or one line that is longer.
+FRAME_BYTES = 64 * 1024
+# No line is longer: it comes from a body of 5 MB.
+MAX_FRAME_BYTES = 64 * 1024 * 1024
+
+LISTING_MAGIC = 0x184D2A5A
+SEEK_TABLE_MAGIC = 0x184D2A5E
+SEEKABLE_MAGIC = 0x8F92EAB1
+# Tells our listing from another program's skippable frame, and this version from a later one.
+LISTING_MARK = b"EVS1"
+
+_HEADER = struct.Struct("<II")  # of a skippable frame: magic, bytes that follow
+_ENTRY = struct.Struct("<II")  # of the seek table: bytes of a frame, compressed and decompressed
+_FOOTER = struct.Struct("<IBI")  # of the seek table: entries, descriptor, magic
+_BREAKS = re.compile(rb"[\r\n]")
+_CR, _LF = 13, 10
+
+
+class Owner(msgspec.Struct, frozen=True):
+    """The workspace of a segment."""
+
+    id: int
+    name: str
+
+
+class BatchPart(msgspec.Struct, frozen=True, rename="camel"):
+    """The lines of one batch in a frame. ``number``: its place in the order of acceptance. ``accepted_at``: µs since 1970."""
+
+    batch_id: str
+    number: int
+    source: str
+    accepted_at: int
+    lines: int
+
+
+class Breaks(msgspec.Struct, omit_defaults=True):
+    """Where a line has a space in place of a line break, each as the distance from the one before."""
+
+    lf: list[int] = []
+    cr: list[int] = []
+
+
+class Listing(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
+    """What the lines of a frame are, in their order. ``offset`` and ``size``: of the record in the body as it was sent."""
+
+    workspace: Owner
+    type: str
+    batches: list[BatchPart]
+    index: list[int]
+    offset: list[int]
+    size: list[int]
+    record_id: list[str]
+    breaks: dict[int, Breaks] = {}
+
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Listing).decode
+
+
+def listing_frame(listing: Listing, compressor: zstandard.ZstdCompressor) -> bytes:
+    """The skippable frame of a listing."""
+    content = LISTING_MARK + compressor.compress(_encode(listing))
+    return _HEADER.pack(LISTING_MAGIC, len(content)) + content
+
+
+def listing_of(frame: bytes) -> Listing:
+    """The listing in a skippable frame. Raises ArchiveDamaged."""
+    try:
+        magic, size = _HEADER.unpack_from(frame)
+        content = frame[_HEADER.size : _HEADER.size + size]
+        if magic != LISTING_MAGIC or len(content) != size or not content.startswith(LISTING_MARK):
+            raise ArchiveDamaged("a frame of the segment has no listing")
+        return _decode(decompressed(content[len(LISTING_MARK) :]))
+    except (struct.error, msgspec.MsgspecError) as error:
+        raise ArchiveDamaged(f"a listing of the segment cannot be read: {type(error).__name__}") from None
+
+
+def decompressed(frame: bytes) -> bytes:
+    """The content of one data frame, checked against its checksum. Raises ArchiveDamaged."""
+    try:
+        size = zstandard.get_frame_parameters(frame).content_size
+        if not 0 < size <= MAX_FRAME_BYTES:
+            raise ArchiveDamaged("a frame of the segment is empty, or too large")
+        return zstandard.ZstdDecompressor().decompress(frame, max_output_size=size)
+    except zstandard.ZstdError as error:
+        raise ArchiveDamaged(f"a frame of the segment cannot be decompressed: {error}") from None
+
+
+def split_block(block: bytes) -> tuple[bytes, bytes]:
+    """A block's lines, decompressed, and its listing frame. Raises ArchiveDamaged."""
+    try:
+        size = zstandard.get_frame_parameters(block).content_size
+        if not 0 < size <= MAX_FRAME_BYTES:
+            raise ArchiveDamaged("a frame of the segment is empty, or too large")
+        decompressor = zstandard.ZstdDecompressor().decompressobj(write_size=size)
+        text = decompressor.decompress(block)
+    except zstandard.ZstdError as error:
+        raise ArchiveDamaged(f"a frame of the segment cannot be decompressed: {error}") from None
+    if not decompressor.eof or len(text) != size:
+        raise ArchiveDamaged("a frame of the segment is cut off")
+    return text, decompressor.unused_data
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSize:
+    """A block by the seek table, in bytes. ``data``: of the compressed data frame. ``lines``: of its decompressed content."""
+
+    data: int
+    listing: int
+    lines: int
+
+    @property
+    def size(self) -> int:
+        return self.data + self.listing
+
+
+def seek_table(blocks: Sequence[BlockSize]) -> bytes:
+    """The skippable frame that ends a segment. Listings have entries too: they hold no bytes when decompressed."""
+    entries = b"".join(_ENTRY.pack(one.data, one.lines) + _ENTRY.pack(one.listing, 0) for one in blocks)
+    content = entries + _FOOTER.pack(2 * len(blocks), 0, SEEKABLE_MAGIC)
+    return _HEADER.pack(SEEK_TABLE_MAGIC, len(content)) + content
+
+
+def seek_table_size(tail: bytes) -> int:
+    """How many bytes at a segment's end are its seek table. ``tail``: at least the last 9. Raises ArchiveDamaged."""
+    try:
+        count, descriptor, magic = _FOOTER.unpack_from(tail, len(tail) - _FOOTER.size)
+    except struct.error:
+        raise ArchiveDamaged("the segment is too short") from None
+    if magic != SEEKABLE_MAGIC or descriptor != 0:
+        raise ArchiveDamaged("the segment does not end with a seek table")
+    return int(_HEADER.size + count * _ENTRY.size + _FOOTER.size)
+
+
+def blocks_of(table: bytes) -> list[BlockSize]:
+    """The blocks that a seek table, the whole skippable frame, names. Raises ArchiveDamaged."""
+    size = seek_table_size(table)
+    if len(table) != size or _HEADER.unpack_from(table) != (SEEK_TABLE_MAGIC, size - _HEADER.size):
+        raise ArchiveDamaged("the segment's seek table is damaged")
+    entries = list(_ENTRY.iter_unpack(table[_HEADER.size : size - _FOOTER.size]))
+    if len(entries) % 2 or any(lines for _, lines in entries[1::2]):
+        raise ArchiveDamaged("the segment's seek table does not name frames in pairs")
+    return [BlockSize(a, b, n) for (a, n), (b, _) in zip(entries[::2], entries[1::2], strict=True)]
+
+
+def breaks_in(document: bytes) -> Breaks | None:
+    """Where a document has line breaks; None where it has none."""
+    if b"\n" not in document and b"\r" not in document:
+        return None
+    places = [found.start() for found in _BREAKS.finditer(document)]
+    return Breaks(
+        lf=_distances(at for at in places if document[at] == _LF),
+        cr=_distances(at for at in places if document[at] == _CR),
+    )
+
+
+def with_breaks(line: bytes, breaks: Breaks | None) -> bytes:
+    """The document that a line was, with its line breaks."""
+    if breaks is None:
+        return line
+    document = bytearray(line)
+    for distances, character in ((breaks.lf, _LF), (breaks.cr, _CR)):
+        at = 0
+        for distance in distances:
+            at += distance
+            if not 0 <= at < len(document):
+                raise ArchiveDamaged("a listing of the segment names a place outside of its line")
+            document[at] = character
+    return bytes(document)
+
+
+def _distances(places: Iterable[int]) -> list[int]:
+    found: list[int] = []
+    before = 0
+    for place in places:
+        found.append(place - before)
+        before = place
+    return found

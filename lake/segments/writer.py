@@ -1,0 +1,168 @@
+"""The one writer of segments: lines in, the object's bytes out, and where each batch's lines stand in it.
+
+Landing writes small segments in memory. Compaction streams: it takes the bytes as they come (`take`), and copies whole
+blocks as they are (`copy`).
+"""
+
+import threading
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import zstandard
+
+from evermuse import public_ids
+from evermuse.instants import microseconds
+from lake.json_text import one_line
+from lake.segments import layout
+from lake.segments.layout import BatchPart, BlockSize, Breaks, Listing, Owner
+
+LEVEL = 1
+
+
+@dataclass(frozen=True, slots=True)
+class LineBatch:
+    """The batch of a line. ``number``: the batch's sequence."""
+
+    number: int
+    source: str
+    accepted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A record on its way into a segment.
+
+    ``key``: the 16 bytes of its identity. ``index``: among the records sent. ``offset``, ``size``: in the body as it was sent.
+    ``document``: the record normalized; its line breaks become spaces, and the listing remembers them.
+    """
+
+    batch: LineBatch
+    index: int
+    offset: int
+    size: int
+    key: bytes
+    document: bytes
+
+
+@dataclass(slots=True)
+class Span:
+    """Where a batch's lines stand: bytes of the object, and in which block each line is.
+
+    ``ends``: the end of each block, counted from ``start``. ``firsts``: the offset of each block's first line of the batch.
+    """
+
+    start: int
+    ends: list[int] = field(default_factory=list)
+    firsts: list[int] = field(default_factory=list)
+    lines: int = 0
+
+    @property
+    def length(self) -> int:
+        return self.ends[-1]
+
+
+class _Kept(threading.local):
+    """A thread's own compressor: making one takes longer than compressing a small frame."""
+
+    def __init__(self) -> None:
+        self.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
+
+
+_kept = _Kept()
+
+
+class SegmentWriter:
+    """A segment of one workspace and type. Lines of a batch come together, by their index.
+
+    ``spans``: where the lines of each batch stand, by the batch's number; whole after `finish`.
+    """
+
+    def __init__(self, *, workspace_id: int, workspace: str, type: str) -> None:
+        self._owner, self._type = Owner(workspace_id, workspace), type
+        self._lines: list[bytes] = []
+        self._of_lines: list[Line] = []
+        self._breaks: dict[int, Breaks] = {}
+        self._bytes = 0
+        self._out: list[bytes] = []
+        self._blocks: list[BlockSize] = []
+        self._at = 0
+        self.spans: dict[int, Span] = {}
+        self.line_count = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the blocks that are written."""
+        return self._at
+
+    def add(self, line: Line) -> None:
+        """Append a line."""
+        text = one_line(line.document)
+        if self._lines and self._bytes + len(text) >= layout.FRAME_BYTES:
+            self._flush()
+        if (breaks := layout.breaks_in(line.document)) is not None:
+            self._breaks[len(self._lines)] = breaks
+        self._lines.append(text)
+        self._of_lines.append(line)
+        self._bytes += len(text) + 1
+
+    def copy(self, block: bytes, size: BlockSize, listing: Listing) -> None:
+        """Append a block as another segment has it; ``listing``: what it holds."""
+        self._flush()
+        self._append([block], size, listing)
+
+    def take(self) -> bytes:
+        """What was written since the last time."""
+        content = b"".join(self._out)
+        self._out.clear()
+        return content
+
+    def finish(self) -> bytes:
+        """The rest of the object, to its end."""
+        self._flush()
+        self._out.append(layout.seek_table(self._blocks))
+        return self.take()
+
+    def _flush(self) -> None:
+        if not self._lines:
+            return
+        self._lines.append(b"")
+        data = _kept.compressor.compress(b"\n".join(self._lines))
+        listing = self._listing()
+        frame = layout.listing_frame(listing, _kept.compressor)
+        self._append([data, frame], BlockSize(len(data), len(frame), self._bytes), listing)
+        self._lines, self._of_lines, self._breaks, self._bytes = [], [], {}, 0
+
+    def _listing(self) -> Listing:
+        batches: list[BatchPart] = []
+        counts: dict[LineBatch, int] = {}
+        for line in self._of_lines:
+            counts[line.batch] = counts.get(line.batch, 0) + 1
+        for batch, count in counts.items():
+            at = microseconds(batch.accepted_at)
+            batches.append(BatchPart(public_ids.of_batch(batch.number), batch.number, batch.source, at, count))
+        return Listing(
+            workspace=self._owner,
+            type=self._type,
+            batches=batches,
+            index=[line.index for line in self._of_lines],
+            offset=[line.offset for line in self._of_lines],
+            size=[line.size for line in self._of_lines],
+            record_id=[f"rec_{line.key.hex()}" for line in self._of_lines],
+            breaks=self._breaks,
+        )
+
+    def _append(self, content: list[bytes], size: BlockSize, listing: Listing) -> None:
+        start = self._at
+        self._out += content
+        self._blocks.append(size)
+        self._at += size.size
+        at = 0
+        for part in listing.batches:
+            span = self.spans.get(part.number)
+            if span is None:
+                span = self.spans[part.number] = Span(start)
+            span.ends.append(self._at - span.start)
+            span.firsts.append(listing.offset[at])
+            span.lines += part.lines
+            at += part.lines
+        self.line_count += at
