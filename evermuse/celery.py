@@ -21,6 +21,7 @@ QUEUES = LANDING, ATTACHMENTS, MAINTENANCE = ("landing", "attachments", "mainten
 
 SWEEP_SECONDS = env.integer("EVERMUSE_SWEEP_SECONDS", 5, minimum=1, help="How often beat looks for what stands still.")
 ROLL_UP_SECONDS = 10
+COMPACT_SECONDS = 60
 RETENTION_SECONDS = env.integer(
     "EVERMUSE_RETENTION_SECONDS", 60, minimum=1, help="How often beat removes what has been kept for long enough."
 )
@@ -52,6 +53,8 @@ class Config:
         "ingest.advance_batches": {"queue": LANDING},
         "ingest.sweep": {"queue": MAINTENANCE},
         "ingest.remove_expired": {"queue": MAINTENANCE},
+        "ingest.sweep_segments": {"queue": MAINTENANCE},
+        "ingest.compact_segments": {"queue": MAINTENANCE},
         "attachments.download": {"queue": ATTACHMENTS},
         "attachments.download_alone": {"queue": ATTACHMENTS},
         "attachments.sweep": {"queue": MAINTENANCE},
@@ -71,6 +74,16 @@ class Config:
             "task": "ingest.sweep",
             "schedule": SWEEP_SECONDS,
             "options": {"expires": 60, "queue": MAINTENANCE},
+        },
+        "sweep segments": {
+            "task": "ingest.sweep_segments",
+            "schedule": SWEEP_SECONDS,
+            "options": {"expires": 60, "queue": MAINTENANCE},
+        },
+        "compact segments": {
+            "task": "ingest.compact_segments",
+            "schedule": COMPACT_SECONDS,
+            "options": {"expires": COMPACT_SECONDS, "queue": MAINTENANCE},
         },
         "sweep attachments": {
             "task": "attachments.sweep",

@@ -15,7 +15,7 @@ PAGES: dict[str, list[tuple[str, str, str]]] = {
         ("Alerts", "notifications", "problems.alert"),
         ("Records", "description", "lake.record"),
         ("Rejected records", "rule", "lake.rejectedrecord"),
-        ("Archived objects", "inventory_2", "lake.archivedobject"),
+        ("Segments", "inventory_2", "lake.segment"),
         ("Attachments", "attach_file", "attachments.attachment"),
         ("Vendor hosts", "dns", "attachments.vendorhost"),
         ("Upload intents", "upload_file", "attachments.uploadintent"),

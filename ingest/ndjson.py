@@ -6,7 +6,11 @@ from typing import Any
 from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.request import Request
 
+from evermuse import logs
+from evermuse.errors import StoreUnavailable
 from ingest import streams
+
+log = logs.get(__name__)
 
 NDJSON = "application/x-ndjson"
 # A step's rows are about this large at most; one row may be larger.
@@ -37,7 +41,11 @@ class _Lines:
     def __iter__(self) -> Iterator[bytes]:
         place: Any = None
         while True:
-            rows, place = self._pages(place)
+            try:
+                rows, place = self._pages(place)
+            except StoreUnavailable as error:
+                log.error("stream.cut_off", dependency="objectStore", error=str(error)[:200])
+                raise
             if rows:
                 yield _joined(rows)
             if place is None:

@@ -40,6 +40,12 @@ def unavailable() -> Refusal:
     return Refusal(503, "UNAVAILABLE", "The service cannot answer right now. Send the request again.", retry_after=2)
 
 
+def cold_unavailable() -> Refusal:
+    """503: the object store, which alone holds older records, is away."""
+    message = "The object store does not answer, and these records are only there. Send the request again."
+    return Refusal(503, "UNAVAILABLE", message, retry_after=5)
+
+
 def upload_quota_full(quota: int, retry_after: int) -> Refusal:
     """429: the workspace's unclaimed uploads hold, or have reserved, as much as they may."""
     message = (

@@ -221,3 +221,25 @@ SELECT max(last.id) FROM ingest_workspace w CROSS JOIN LATERAL (
   SELECT id FROM ingest_batch b WHERE b.workspace_id = w.id AND b.created_at < %s ORDER BY created_at DESC, id DESC LIMIT 1
 ) AS last
 """
+
+# Rows of versions before segments become rows of segments, in bounded steps, while such versions may still write more. Of a
+# batch that a newer version has landed meanwhile the newer row stays.
+ADOPT_OBJECTS = """
+WITH old AS (
+  DELETE FROM lake_archivedobject WHERE batch_id IN (
+    SELECT batch_id FROM lake_archivedobject ORDER BY batch_id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+  ) RETURNING *
+), segment AS (
+  INSERT INTO lake_segment (workspace_id, source, type, day, key, layout, state, size, line_count, dead_count, created_at,
+    sweeps, claim_token)
+  SELECT b.workspace_id, b.source, b.type, (b.created_at AT TIME ZONE 'UTC')::date,
+    regexp_replace(o.uri, '^s3://[^/]*/', ''), 0, 'L', o.size, o.record_count, 0, b.created_at, 0, 0
+  FROM old o JOIN ingest_batch b ON b.id = o.batch_id ORDER BY b.id
+  RETURNING id, key
+)
+INSERT INTO lake_segmentbatch (batch_id, segment_id, line_count, start, length)
+SELECT o.batch_id, s.id, o.record_count, 0, o.size FROM old o
+JOIN segment s ON s.key = regexp_replace(o.uri, '^s3://[^/]*/', '')
+ON CONFLICT (batch_id) DO NOTHING
+RETURNING batch_id
+"""

@@ -7,9 +7,10 @@ from celery import shared_task
 from celery.signals import worker_init
 
 from ingest import retention
+from ingest.pipeline import compaction, processing, sweeper
 from ingest.pipeline import landing as pipeline
-from ingest.pipeline import processing, sweeper
 from lake import processors
+from lake.segments import sweeper as segment_sweeper
 
 
 @shared_task(name="ingest.land_batches")
@@ -34,6 +35,18 @@ def sweep(**_: Any) -> None:
 def remove_expired(**_: Any) -> None:
     """Remove what has been kept for as long as the settings say."""
     retention.remove_expired()
+
+
+@shared_task(name="ingest.sweep_segments")
+def sweep_segments(**_: Any) -> None:
+    """Delete objects that do not count, or count no more."""
+    segment_sweeper.sweep()
+
+
+@shared_task(name="ingest.compact_segments")
+def compact_segments(**_: Any) -> None:
+    """Merge small segments of dates that are closed."""
+    compaction.compact()
 
 
 @worker_init.connect

@@ -8,10 +8,10 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from evermuse.admin import PipelineAdmin, block, pretty
-from lake.models import ArchivedObject, RejectedRecord
+from lake.models import RejectedRecord, Segment
 from lake.record_admin import RecordAdmin
 
-__all__ = ["ArchivedObjectAdmin", "RecordAdmin", "RejectedRecordAdmin"]
+__all__ = ["RecordAdmin", "RejectedRecordAdmin", "SegmentAdmin"]
 
 
 @admin.register(RejectedRecord)
@@ -45,9 +45,10 @@ class RejectedRecordAdmin(PipelineAdmin):
         return block(bytes(obj.payload))
 
 
-@admin.register(ArchivedObject)
-class ArchivedObjectAdmin(PipelineAdmin):
-    list_display = ("batch", "record_count", "size", "uri", "created_at")
-    confidential = ("uri",)
-    search_fields = ("=batch__id",)
-    ordering: ClassVar = ["-batch_id"]
+@admin.register(Segment)
+class SegmentAdmin(PipelineAdmin):
+    list_display = ("__str__", "workspace", "source", "type", "day", "state", "line_count", "size", "created_at")
+    list_select_related = ("workspace",)
+    confidential = ("key",)
+    search_fields = ("=id",)
+    ordering: ClassVar = ["-id"]

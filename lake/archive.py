@@ -1,17 +1,14 @@
-"""The archive: one NDJSON object per batch, zstd-compressed, under workspace / source / type / date."""
+"""The archive of a batch: its accepted records, each a line, as the bucket holds them."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 import zstandard
-from django.utils.crypto import salted_hmac
 
 from evermuse.errors import ArchiveDamaged
 from lake import object_store
-from lake.landing import LandedRecord
-from lake.models import ArchivedObject
+from lake.models import ArchivedObject, Segment, SegmentBatch
+from lake.segments import reader
 
 LEVEL = 1
 # Far more than a body that is accepted can become.
@@ -20,48 +17,96 @@ MAX_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """An object that was stored."""
+    """Where a batch's lines are. ``start``, ``length``: bytes of the object that hold them; other batches' too.
 
-    uri: str
-    record_count: int
-    size: int
-    sha256: str
-
-
-def key(*, workspace: str, source: str, type: str, accepted_at: datetime, batch: str, sha256: str) -> str:
-    """The object's key. It derives from batch and content: a second attempt writes the same object, or another one.
-
-    Its last part is a keyed hash, so that nobody who knows a batch and its content can tell the key.
+    ``is_listed``: False for an object of a version before segments, which holds one batch and no listing.
     """
-    part = object_store.partition
-    secret = salted_hmac("lake.archive.key", f"{workspace}/{batch}/{sha256}", algorithm="sha256").hexdigest()
-    return (
-        f"workspace={part(workspace)}/source={part(source)}/type={part(type)}/date={accepted_at:%Y-%m-%d}"
-        f"/{batch}-{secret[:16]}.ndjson.zst"
-    )
+
+    batch_id: int
+    key: str
+    record_count: int
+    start: int
+    length: int
+    is_listed: bool
+
+    @property
+    def uri(self) -> str:
+        """The ``storageUri`` of the API."""
+        return object_store.uri(self.key)
 
 
-def store(
-    records: Sequence[LandedRecord], *, workspace: str, source: str, type: str, accepted_at: datetime, batch: str
-) -> Archive:
-    """Write the object, every accepted record a line. Idempotent. Raises StoreUnavailable."""
-    lines = b"\n".join([*(record.normalized.line for record in records), b""])
-    content = zstandard.ZstdCompressor(level=LEVEL).compress(lines)
-    sha256 = hashlib.sha256(content).hexdigest()
-    name = key(workspace=workspace, source=source, type=type, accepted_at=accepted_at, batch=batch, sha256=sha256)
-    uri = object_store.put(name, content, "application/zstd")
-    return Archive(uri, len(records), len(content), sha256)
+def of(batch_id: int) -> Archive | None:
+    """A batch's archive; None for one of which nothing has landed."""
+    found = SegmentBatch.objects.filter(batch_id=batch_id).select_related("segment").first()
+    if found is not None:
+        is_listed = found.segment.layout == Segment.Layout.LISTED
+        return Archive(batch_id, found.segment.key, found.line_count, found.start, found.length, is_listed)
+    old = ArchivedObject.objects.filter(batch_id=batch_id).first()
+    if old is not None:
+        return Archive(batch_id, object_store.key_of(old.uri), old.record_count, 0, old.size, is_listed=False)
+    return None
 
 
-def read(archived: ArchivedObject) -> list[bytes]:
-    """The lines of a batch's object, proved to be those that were stored. Raises StoreUnavailable, ArchiveDamaged."""
-    content = object_store.get(object_store.key_of(archived.uri), max_bytes=archived.size)
+def uris(batch_ids: set[int]) -> dict[int, str]:
+    """The storage URI of each batch that has landed."""
+    rows = SegmentBatch.objects.filter(batch_id__in=batch_ids).values_list("batch_id", "segment__key")
+    found = {batch_id: object_store.uri(key) for batch_id, key in rows}
+    if missing := batch_ids - found.keys():
+        found.update(ArchivedObject.objects.filter(batch_id__in=missing).values_list("batch_id", "uri"))
+    return found
+
+
+def lines(archive: Archive) -> list[bytes]:
+    """The batch's lines: none when compaction left them all out. Raises StoreUnavailable, ArchiveDamaged."""
+    return [line for _, line in _read(archive)]
+
+
+def by_index(archive: Archive, accepted: Sequence[int]) -> list[tuple[int, bytes]]:
+    """The batch's lines, each with the index of its record; those that compaction left out are missing.
+
+    ``accepted``: the indexes of all accepted records. Raises StoreUnavailable, ArchiveDamaged.
+    """
+    found = _read(archive)
+    if archive.is_listed:
+        return found
+    if len(found) != len(accepted):
+        raise ArchiveDamaged(f"the object holds {len(found)} records, and {len(accepted)} were accepted")
+    return [(index, line) for index, (_, line) in zip(accepted, found, strict=True)]
+
+
+def _read(archive: Archive) -> list[tuple[int, bytes]]:
+    if not archive.record_count:
+        return []
+    content = object_store.get_range(archive.key, archive.start, archive.length)
     if content is None:
-        raise ArchiveDamaged(f"the object store has no {archived.uri}")
-    if len(content) != archived.size or hashlib.sha256(content).hexdigest() != archived.sha256:
-        raise ArchiveDamaged("the object's bytes are not those that were stored: size or SHA-256 differ")
-    with zstandard.ZstdDecompressor().stream_reader(content) as reader:
-        lines = reader.read(MAX_BYTES + 1)
-    if len(lines) > MAX_BYTES:
+        raise ArchiveDamaged(f"the object store has no {archive.uri}")
+    if len(content) != archive.length:
+        raise ArchiveDamaged("the object is shorter than what was stored")
+    found = _listed(content, archive.batch_id) if archive.is_listed else _plain(content)
+    if len(found) != archive.record_count:
+        raise ArchiveDamaged(f"the object holds {len(found)} records of the batch, not {archive.record_count}")
+    return found
+
+
+def compressed(archive: Archive) -> bytes:
+    """The batch's lines as an object of their own: NDJSON, one zstd frame. Raises StoreUnavailable, ArchiveDamaged."""
+    return zstandard.ZstdCompressor(level=LEVEL).compress(b"\n".join([*lines(archive), b""]))
+
+
+def _listed(content: bytes, batch_id: int) -> list[tuple[int, bytes]]:
+    found: list[tuple[int, bytes]] = []
+    while content:
+        block, content = reader.next_block(content)
+        found += block.of_batch(batch_id)
+    return found
+
+
+def _plain(content: bytes) -> list[tuple[int, bytes]]:
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(content) as stream:
+            text = stream.read(MAX_BYTES + 1)
+    except zstandard.ZstdError as error:
+        raise ArchiveDamaged(f"the object cannot be decompressed: {error}") from None
+    if len(text) > MAX_BYTES:
         raise ArchiveDamaged(f"the object holds more than {MAX_BYTES:,} bytes")
-    return lines.split(b"\n")[:-1]
+    return list(enumerate(text.split(b"\n")[:-1]))

@@ -8,7 +8,7 @@ from evermuse.errors import ArchiveDamaged
 from lake import archive, reading
 from lake.envelope import Envelope
 from lake.index import REJECTED
-from lake.models import ArchivedObject, BatchOutcomes
+from lake.models import BatchOutcomes
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +28,16 @@ class StoredBatchRecord:
 def records_of(batch_id: int) -> Iterator[StoredBatchRecord]:
     """The accepted records of a batch as it sent them, by index; superseded ones too. None before it has landed.
 
-    A batch has at most 1,000 records and 5 MB. Raises StoreUnavailable and ArchiveDamaged: let them pass, and the pipeline
+    Once the batch's date is past, compaction may have left out superseded ones that no version of a record needs. A batch has at most 1,000 records and 5 MB. Raises StoreUnavailable and ArchiveDamaged: let them pass, and the pipeline
     tries the batch again.
     """
     outcomes = BatchOutcomes.objects.filter(batch_id=batch_id).first()
-    archived = ArchivedObject.objects.filter(batch_id=batch_id).first()
+    archived = archive.of(batch_id)
     if outcomes is None or archived is None:
         return
     indexes = [index for index, letter in enumerate(outcomes.letters) if letter != REJECTED]
-    lines = archive.read(archived)
-    if len(lines) != len(indexes):
-        raise ArchiveDamaged(f"the object holds {len(lines)} records, and {len(indexes)} were accepted")
     ids = bytes(outcomes.record_ids)
-    for index, line in zip(indexes, lines, strict=True):
+    for index, line in archive.by_index(archived, indexes):
         record = reading.relaxed(line)
         if record is None:
             raise ArchiveDamaged(f"record {index} has not the fields of an envelope")

@@ -76,7 +76,10 @@ def unpack(content: bytes, ends: Sequence[int], size: int) -> bytes:
 
 
 def read(places: Iterable[Place]) -> dict[Place, bytes]:
-    """The slices of records, as they were sent; each frame is fetched and decompressed once for the records in it."""
+    """The slices of records, as they were sent; those whose payload is gone are missing.
+
+    Each frame is fetched and decompressed once for the records in it.
+    """
     wanted = list(places)
     needed = sorted({place.frames for place in wanted})
     if not needed:
@@ -90,6 +93,7 @@ def read(places: Iterable[Place]) -> dict[Place, bytes]:
             found[batch_id, first, last] = part, first * FRAME_BYTES if ends else 0
     slices: dict[Place, bytes] = {}
     for place in wanted:
-        part, begins = found[place.frames]
-        slices[place] = part[place.offset - begins : place.offset - begins + place.size]
+        if (framed := found.get(place.frames)) is not None:
+            part, begins = framed
+            slices[place] = part[place.offset - begins : place.offset - begins + place.size]
     return slices

@@ -41,8 +41,19 @@ _TAKE = """
   WHERE workspace_id = %(workspace)s::bigint AND batch_ids && %(batches)s::bigint[]
   RETURNING at
 """
+_DRAW_FOR_CLAIM = """
+  INSERT INTO lake_changeclock AS c (workspace_id, at, claimed)
+  VALUES (%(workspace)s::bigint, date_trunc('milliseconds', clock_timestamp()), cardinality(%(batches)s::bigint[]))
+  ON CONFLICT (workspace_id) DO UPDATE SET at = greatest(EXCLUDED.at, c.at + interval '1 ms'), claimed = EXCLUDED.claimed
+  RETURNING at
+"""
+# The clock may be a little ahead of the machine's.
+CLAIMED_SEVERAL = """
+SELECT claimed > 1 AND at > clock_timestamp() - make_interval(secs => %s) AND at < clock_timestamp() + make_interval(secs => %s)
+FROM lake_changeclock WHERE workspace_id = %s
+"""
 OPEN = f"""
-WITH clock AS ({_DRAW}), taken AS ({_TAKE}), opened AS (
+WITH clock AS ({_DRAW_FOR_CLAIM}), taken AS ({_TAKE}), opened AS (
   INSERT INTO lake_openlanding (workspace_id, at, batch_ids)
   SELECT %(workspace)s::bigint, at, %(batches)s::bigint[] FROM clock RETURNING at
 )
@@ -77,6 +88,12 @@ def begin(workspace_id: int, batch_ids: Sequence[int]) -> datetime:
     if taken:
         prepared.rows(FORGET_EMPTY, {"workspace": workspace_id})
     return cast(datetime, at)
+
+
+def claimed_several(workspace_id: int, *, within: float) -> bool:
+    """Whether the workspace's last claim held more than one batch, and is no older than this, in seconds."""
+    found = prepared.rows(CLAIMED_SEVERAL, [within, within, workspace_id])
+    return bool(found and found[0][0])
 
 
 def end(workspace_id: int, at: datetime, batch_ids: Sequence[int]) -> None:

@@ -34,8 +34,81 @@ class Payload(models.Model):
     content = models.BinaryField()
 
 
+class Segment(models.Model):
+    """An object of the bucket that holds accepted records as lines (`lake.segments`): its key, and whether it counts.
+
+    A row is committed before its object is written, so that every object has a row that names it:
+
+        INTENDED ─▶ LIVE (the transaction that points to its lines) ─▶ REPLACED (compaction moved its lines)
+            └─▶ ABANDONED (its worker died or lost its claim)
+
+    The sweeper deletes the objects of all but LIVE ones when ``expires_at`` is over.
+    """
+
+    class State(models.TextChoices):
+        INTENDED = "I"
+        LIVE = "L"
+        REPLACED = "R"
+        ABANDONED = "A"
+
+    class Layout(models.IntegerChoices):
+        PLAIN = 0, "one batch, one zstd frame, no listing: written by versions before segments"
+        LISTED = 1, "blocks with listings (lake.segments.layout)"
+
+    workspace = models.ForeignKey(
+        "ingest.Workspace", models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    source = models.CharField(max_length=64)
+    type = models.CharField(max_length=32)
+    day = models.DateField(help_text="The UTC date on which its records were accepted.")
+    key = models.TextField(help_text="In the bucket; a part of it is random.")
+    layout = models.PositiveSmallIntegerField(choices=Layout.choices, default=Layout.LISTED)
+    state = models.CharField(max_length=1, choices=State.choices)
+    size = models.BigIntegerField(help_text="Bytes in the object store, compressed.")
+    line_count = models.PositiveIntegerField()
+    dead_count = models.PositiveIntegerField(default=0, db_default=0, help_text="Lines whose record was removed.")
+    created_at = models.DateTimeField()
+    expires_at = models.DateTimeField(null=True, help_text="When the sweeper deletes the object, unless it is live.")
+    sweeps = models.PositiveSmallIntegerField(default=0, db_default=0, help_text="How often its object was deleted.")
+    claim_token = models.BigIntegerField(default=0, db_default=0)
+    claimed_until = models.DateTimeField(null=True, help_text="A compaction reads it.")
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["expires_at"], name="segment_to_sweep", condition=~Q(state="L")),
+            # Those that compaction merges: few remain once a date is closed.
+            models.Index(
+                fields=["workspace", "source", "type", "day"],
+                name="segment_small",
+                condition=Q(state="L", size__lt=64 * 1024 * 1024),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"segment {self.pk}"
+
+
+class SegmentBatch(models.Model):
+    """Where the lines of a batch are: a segment, and a range of its bytes.
+
+    A row of the index needs no more than its `Place`: the batch leads to the range, and the listings in it say which line the
+    record at an offset is.
+    """
+
+    batch = models.OneToOneField(
+        "ingest.Batch", models.CASCADE, primary_key=True, related_name="segment_lines", db_constraint=False
+    )
+    segment = models.ForeignKey(Segment, models.PROTECT, related_name="+", db_index=False, db_constraint=False)
+    line_count = models.IntegerField()
+    start = models.IntegerField(help_text="Where its first block begins in the object, in bytes.")
+    length = models.IntegerField(help_text="Bytes of its blocks together.")
+    # NULL for lines that stand in one block, which nearly all small batches do.
+    ends = ArrayField(models.IntegerField(), null=True, help_text="Where each block ends, from `start`.")
+    firsts = ArrayField(models.IntegerField(), null=True, help_text="The offset of each block's first line.")
+
+
 class ArchivedObject(models.Model):
-    """The NDJSON object (zstd) that holds the accepted records of one batch."""
+    """The object of one batch, as versions before segments wrote it. Compaction adopts these rows as segments."""
 
     batch = models.OneToOneField("ingest.Batch", models.CASCADE, primary_key=True, related_name="archived_object")
     uri = models.TextField()
@@ -114,6 +187,7 @@ class ChangeClock(models.Model):
         "ingest.Workspace", models.CASCADE, primary_key=True, related_name="+", db_constraint=False
     )
     at = models.DateTimeField()
+    claimed = models.IntegerField(default=0, db_default=0, help_text="Batches of the claim that drew it.")
 
 
 class OpenLanding(models.Model):

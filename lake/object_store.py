@@ -4,11 +4,13 @@ minio's default waits five minutes, six times over; here a call fails within sec
 """
 
 import io
+from collections.abc import Iterable
 from functools import cache
 from urllib.parse import quote
 
 import urllib3
 from django.conf import settings
+from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
 
 from evermuse.errors import StoreUnavailable
@@ -16,6 +18,9 @@ from lake.store_client import StoreClient, status_of
 
 CONNECT_SECONDS, READ_SECONDS = 2.0, 10.0
 FAULTS = (MinioException, urllib3.exceptions.HTTPError, OSError)
+
+# Of S3's uploads in parts.
+MIN_PART_BYTES = 5 * 1024 * 1024
 
 
 def new_pool(
@@ -54,9 +59,12 @@ def ensure_bucket() -> None:
 
 
 def put(key: str, content: bytes, content_type: str) -> str:
-    """Store an object and give its URI. Raises StoreUnavailable."""
+    """Store an object, in one request, and give its URI. Raises StoreUnavailable."""
     try:
-        client().put_object(settings.MINIO_BUCKET, key, io.BytesIO(content), len(content), content_type=content_type)
+        client().put_object(
+            settings.MINIO_BUCKET, key, io.BytesIO(content), len(content), content_type=content_type,
+            part_size=max(len(content), MIN_PART_BYTES),
+        )  # fmt: skip
     except FAULTS as error:
         raise unavailable(error) from None
     return uri(key)
@@ -77,6 +85,46 @@ def get(key: str, *, max_bytes: int) -> bytes | None:
     except FAULTS as error:
         if isinstance(error, S3Error) and error.code == "NoSuchKey":
             return None
+        raise unavailable(error) from None
+
+
+def get_range(key: str, start: int, length: int) -> bytes | None:
+    """``length`` bytes of an object from ``start`` on, fewer where it ends; None when there is no such object.
+
+    Raises StoreUnavailable.
+    """
+    try:
+        answer = client().get_object(settings.MINIO_BUCKET, key, offset=start, length=length)
+        try:
+            return bytes(answer.read())
+        finally:
+            answer.close()
+            answer.release_conn()
+    except FAULTS as error:
+        if isinstance(error, S3Error) and error.code == "NoSuchKey":
+            return None
+        if isinstance(error, S3Error) and error.code == "InvalidRange":
+            return b""
+        raise unavailable(error) from None
+
+
+def remove(keys: Iterable[str]) -> None:
+    """Remove objects, whether or not they are there. Raises StoreUnavailable."""
+    try:
+        failed = next(iter(client().remove_objects(settings.MINIO_BUCKET, [DeleteObject(key) for key in keys])), None)
+    except FAULTS as error:
+        raise unavailable(error) from None
+    if failed is not None:
+        raise StoreUnavailable(f"it did not delete an object: {failed.code}")
+
+
+def abort_uploads(key: str) -> None:
+    """Abort multipart uploads of a key that nobody finished. Raises StoreUnavailable."""
+    try:
+        for found, upload_id in client().open_uploads(settings.MINIO_BUCKET, key):
+            if found == key:
+                client().abort_upload(settings.MINIO_BUCKET, key, upload_id)
+    except FAULTS as error:
         raise unavailable(error) from None
 
 

@@ -1,10 +1,9 @@
-"""What became of each record of a batch, and the object that holds the accepted ones."""
+"""What became of each record of a batch."""
 
 from collections.abc import Mapping, Sequence
 
 from evermuse import prepared
 from evermuse.binary_arrays import byteas, int8s
-from lake.archive import Archive
 from lake.index import REJECTED, IndexedBatch
 from lake.landing import Verdict
 
@@ -15,13 +14,6 @@ NAMES = {"c": "created", "u": "updated", "i": "identical", "s": "superseded", "r
 STORE = """
 INSERT INTO lake_batchoutcomes (batch_id, letters, record_ids) SELECT * FROM unnest(%b::bigint[], %s::text[], %b::bytea[])
 ON CONFLICT (batch_id) DO UPDATE SET letters = EXCLUDED.letters, record_ids = EXCLUDED.record_ids
-RETURNING batch_id
-"""
-NOTE_ARCHIVES = """
-INSERT INTO lake_archivedobject (batch_id, uri, record_count, size, sha256, created_at)
-SELECT n.*, statement_timestamp() FROM unnest(%s::bigint[], %s::text[], %s::int[], %s::int[], %s::text[]) AS n
-ON CONFLICT (batch_id) DO UPDATE SET uri = EXCLUDED.uri, record_count = EXCLUDED.record_count, size = EXCLUDED.size,
-  sha256 = EXCLUDED.sha256, created_at = EXCLUDED.created_at
 RETURNING batch_id
 """
 
@@ -40,21 +32,3 @@ def _outcomes(batch: IndexedBatch, verdict: Verdict) -> tuple[str, bytes]:
         letters[record.index] = batch.outcomes[record.index]
         ids[record.index] = record.key
     return "".join(letters), b"".join(ids)
-
-
-def note_archives(archives: Mapping[int, Archive | None]) -> None:
-    """Write the rows that point to the archive objects, inside the caller's transaction."""
-    stored = {batch_id: archive for batch_id, archive in archives.items() if archive is not None}
-    if not stored:
-        return
-    of = list(stored.values())
-    prepared.rows(
-        NOTE_ARCHIVES,
-        [
-            list(stored),
-            [archive.uri for archive in of],
-            [archive.record_count for archive in of],
-            [archive.size for archive in of],
-            [archive.sha256 for archive in of],
-        ],
-    )

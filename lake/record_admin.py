@@ -11,9 +11,10 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from unfold.views import ChangeList
 
-from evermuse import audit, public_ids, roles
+from evermuse import audit, logs, public_ids, roles
 from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty
-from lake import frames, reading, record_excerpts, record_search, terms
+from evermuse.errors import ArchiveDamaged, StoreUnavailable
+from lake import places, reading, record_excerpts, record_search, terms
 from lake.envelope import RECORD_TYPES
 from lake.models import Record, RecordVersion
 from lake.record_excerpts import Excerpt
@@ -21,6 +22,9 @@ from lake.record_excerpts import Excerpt
 SEARCHED = ("vendor", "thread", "participant", "tag", "project")
 # A record can be sent thousands of times; its page shows the latest.
 SHOWN_VERSIONS = 50
+AWAY = mark_safe("Cannot be read at the moment: only the object store has it.")
+
+log = logs.get(__name__)
 
 
 class RecordList(ChangeList):  # type: ignore[misc]
@@ -147,18 +151,27 @@ class RecordAdmin(PipelineAdmin):
 
     @admin.display(description="As it came")
     def as_it_came(self, obj: Record) -> SafeString:
-        return _folded("The bytes of the request", block(self._sent(obj)))
+        sent = _sent(obj)
+        return AWAY if sent is None else _folded("The bytes of the request, or of the archive", block(sent))
 
     @admin.display(description="Envelope, normalized")
     def envelope(self, obj: Record) -> SafeString:
-        return pretty(reading.stored(self._sent(obj)).head)
+        sent = _sent(obj)
+        return AWAY if sent is None else pretty(reading.stored(sent).head)
 
     @admin.display(description="data, as sent")
     def stored_data(self, obj: Record) -> SafeString:
-        return block(reading.stored(self._sent(obj)).data)
+        sent = _sent(obj)
+        return AWAY if sent is None else block(reading.stored(sent).data)
 
-    def _sent(self, obj: Record) -> bytes:
-        return frames.read([obj.place])[obj.place]
+
+def _sent(record: Record) -> bytes | None:
+    """The record as it came, or normalized from the bucket; None while it cannot be read."""
+    try:
+        return places.read([record.place]).get(record.place)
+    except (StoreUnavailable, ArchiveDamaged) as error:
+        log.warning("record.store_away", record_id=record.public_id, error=str(error)[:200])
+        return None
 
 
 def _excerpt(record: Record) -> Excerpt:

@@ -6,8 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from lake import frames, reading
+from evermuse import logs
+from evermuse.errors import ArchiveDamaged, StoreUnavailable
+from lake import places, reading
 from lake.models import Record
+
+log = logs.get(__name__)
 
 # A list reads no record that is larger (bytes): fifty of 5 MB would fill the process.
 LARGEST = 64 * 1024
@@ -26,10 +30,14 @@ class Excerpt:
 
 
 def of(records: Sequence[Record]) -> dict[UUID, Excerpt]:
-    """An excerpt of each record that is small enough, by id. Reads all of them in one query."""
+    """An excerpt of each record that is small enough, by id; of none while the store that holds cold ones is away."""
     small = [record for record in records if record.place.size <= LARGEST]
-    sent = frames.read(record.place for record in small)
-    return {record.id: _excerpt(sent[record.place]) for record in small}
+    try:
+        sent = places.read(record.place for record in small)
+    except (StoreUnavailable, ArchiveDamaged) as error:
+        log.warning("excerpts.store_away", error=str(error)[:200])
+        return {}
+    return {record.id: _excerpt(sent[record.place]) for record in small if record.place in sent}
 
 
 def _excerpt(sent: bytes) -> Excerpt:

@@ -11,11 +11,13 @@ import msgspec
 from django.db.models import Case, F, Func, IntegerField, Q, QuerySet, Value, When
 
 from evermuse import public_ids
+from evermuse.errors import ArchiveDamaged
 from evermuse.instants import milliseconds
-from lake import frames, horizon, terms
+from lake import archive, horizon, places, terms
 from lake.filters import FILTERS
+from lake.frames import Place
 from lake.json_text import one_line
-from lake.models import ArchivedObject, BatchOutcomes, Record, RejectedRecord
+from lake.models import BatchOutcomes, Record, RejectedRecord
 from lake.normalization import NormalizedRecord
 from lake.outcomes import NAMES
 from lake.reading import StoredRecord, stored
@@ -110,15 +112,24 @@ def record(workspace_id: int, public_id: str) -> bytes | None:
     """One record of the workspace as JSON, or None."""
     record_id = public_ids.record_uuid(public_id)
     found = Record.objects.filter(workspace_id=workspace_id, id=record_id).first() if record_id else None
-    return encode([found])[0] if found else None
+    return next(iter(encode([found])), None) if found else None
 
 
 def encode(found: Sequence[Record], *, single_line: bool = False) -> list[bytes]:
     """Records as the API shows them; ``data`` is put in as the bytes that were sent."""
-    sent = frames.read(record.place for record in found)
-    written_by = ArchivedObject.objects.filter(batch_id__in={record.batch_id for record in found})
-    uris = dict(written_by.values_list("batch_id", "uri"))
+    sent = places.read(record.place for record in found)
+    if len(sent) < len({record.place for record in found}):
+        found = _still_there(found, sent)
+    uris = archive.uris({record.batch_id for record in found})
     return [_encode(one, uris.get(one.batch_id, ""), stored(sent[one.place]), single_line=single_line) for one in found]
+
+
+def _still_there(found: Sequence[Record], sent: Mapping[Place, bytes]) -> list[Record]:
+    """Without records that were removed since they were found. Raises ArchiveDamaged for one that was not."""
+    missing = {record.id for record in found if record.place not in sent}
+    if lost := Record.objects.filter(id__in=missing).order_by("id").first():
+        raise ArchiveDamaged(f"neither a payload nor a segment holds {lost.public_id}")
+    return [record for record in found if record.id not in missing]
 
 
 def _encode(found: Record, uri: str, record: NormalizedRecord | StoredRecord, *, single_line: bool) -> bytes:

@@ -35,3 +35,9 @@ MINIO_PUBLIC_ENDPOINT = env.read(
 MINIO_PUBLIC_SECURE = env.flag(
     "MINIO_PUBLIC_SECURE", default=MINIO_SECURE, help="Whether those URLs begin with https.", shown="`MINIO_SECURE`"
 )
+EVERMUSE_SEGMENT_CACHE_BYTES = env.integer(
+    "EVERMUSE_SEGMENT_CACHE_BYTES",
+    32 * 1024**2,
+    minimum=0,
+    help="How many bytes of segments that were read lately a process keeps in memory.",
+)

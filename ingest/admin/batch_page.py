@@ -17,7 +17,7 @@ from ingest.activity.pointers import generalise, without_client_names
 from ingest.models import Batch, ProcessorRun
 from ingest.pipeline import detail
 from lake import processors
-from lake.models import ArchivedObject, BatchOutcomes, RejectedRecord
+from lake.models import BatchOutcomes, RejectedRecord
 from lake.outcomes import NAMES
 
 Status = Batch.Status
@@ -165,11 +165,6 @@ def expired(batch: Batch) -> list[str]:
         "attempts of its files": ledger.has_expired(batch.pk),
     }
     return [name for name, has_expired in found.items() if has_expired]
-
-
-def archived_object(batch: Batch) -> ArchivedObject | None:
-    """The object that holds the batch's accepted records."""
-    return ArchivedObject.objects.filter(batch_id=batch.pk).first()
 
 
 def errors_of(row: RejectedRecord, sees_payloads: bool) -> list[dict[str, str]]:

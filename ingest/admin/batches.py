@@ -24,7 +24,6 @@ from unfold.decorators import display
 
 from attachments import fetching
 from attachments.models import AttachmentTally
-from attachments.serving import links
 from evermuse import audit, wake
 from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty, row_number, row_or_404
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
@@ -36,7 +35,7 @@ from ingest.expired import kept
 from ingest.models import ApiKey, Batch
 from ingest.ndjson import STEP_BYTES, ndjson
 from ingest.pipeline import detail, processing, reprocessing, transitions
-from lake import selectors
+from lake import archive, selectors
 from lake.envelope import RECORD_TYPES
 from lake.landing import UNKNOWN_TYPE
 from lake.models import RejectedRecord
@@ -184,13 +183,23 @@ class BatchAdmin(PipelineAdmin):
         return answer
 
     def archive_view(self, request: HttpRequest, batch_id: int) -> HttpResponse:
-        """The archive object, by a URL of the object store that ends within the hour."""
+        """The batch's accepted records as the bucket holds them: its own lines alone, NDJSON, zstd-compressed."""
         batch = self._of_payloads(request, batch_id)
-        archived = batch_story.archived_object(batch)
+        archived = archive.of(batch.pk)
         if archived is None:
             raise Http404
-        audit.record(request, batch, "Archive object downloaded")
-        return redirect(_archive_url(batch, archived))
+        audit.record(request, batch, "Archive downloaded")
+        try:
+            content = archive.compressed(archived)
+        except ArchiveDamaged as error:
+            messages.error(request, f"The archive cannot be read: {error}.")
+            return redirect("admin:ingest_batch_change", batch_id)
+        except StoreUnavailable:
+            messages.error(request, "The object store is away. Try again when it is back.")
+            return redirect("admin:ingest_batch_change", batch_id)
+        answer = HttpResponse(content, content_type="application/zstd")
+        answer["Content-Disposition"] = f'attachment; filename="{batch.public_id}.ndjson.zst"'
+        return answer
 
     def _of_payloads(self, request: HttpRequest, batch_id: int) -> Batch:
         return self.row_with_payload(request, Batch.objects.select_related("payload"), batch_id)
@@ -244,7 +253,7 @@ def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
     """The context of a batch's page."""
     sees_payloads = may_see_payloads(request)
     tally = AttachmentTally.objects.filter(batch_id=batch.pk).first()
-    archived = batch_story.archived_object(batch)
+    archived = archive.of(batch.pk)
     rejected = batch_story.rejected(batch, start=_index(request.GET.get("rejected")))
     files = batch_story.files(batch, start=_index(request.GET.get("files")))
     # A landing that is under way writes its verdict anew: what it finds is shown when it has landed.
@@ -284,8 +293,3 @@ def _index(text: str | None) -> int:
 def _rejected(row: RejectedRecord, sees_payloads: bool, shows_payloads: bool) -> dict[str, Any]:
     payload = (pretty if row.is_json else block)(bytes(row.payload)) if shows_payloads else None
     return {"index": row.index, "errors": batch_story.errors_of(row, sees_payloads), "payload": payload}
-
-
-def _archive_url(batch: Batch, archived: Any) -> str:
-    name = f"{batch.public_id}.ndjson.zst"
-    return links.download_url(archived.uri, filename=name, mime_type="application/zstd")

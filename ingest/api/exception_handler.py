@@ -8,8 +8,8 @@ from django.views.csrf import csrf_failure
 from rest_framework.exceptions import APIException, MethodNotAllowed
 
 from evermuse import logs
-from evermuse.errors import DATABASE_AWAY
-from ingest.refusals import Refusal, invalid_body, method_not_allowed, not_found, unavailable
+from evermuse.errors import DATABASE_AWAY, StoreUnavailable
+from ingest.refusals import Refusal, cold_unavailable, invalid_body, method_not_allowed, not_found, unavailable
 
 log = logs.get(__name__)
 
@@ -37,6 +37,9 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse:
     if isinstance(error, DATABASE_AWAY):
         log.error("request.database_away", error=str(error).strip().splitlines()[0] if str(error) else repr(error))
         return render(unavailable())
+    if isinstance(error, StoreUnavailable):
+        log.error("request.store_away", dependency="objectStore", error=str(error)[:200])
+        return render(cold_unavailable())
     if isinstance(error, SuspiciousOperation):
         return render(invalid_body(f"The request is malformed: {error}."[:500]))
     if isinstance(error, MethodNotAllowed):

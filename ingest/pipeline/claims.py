@@ -29,6 +29,9 @@ log = logs.get(__name__)
 # A claim takes several small batches or two large ones, so that its cost does not grow with the number of records. All of
 # them are in memory until the commit, at three to four times their size.
 CLAIM_BATCHES, CLAIM_RECORDS, CLAIM_BYTES = 64, 2000, 8 * 1024 * 1024
+# A workspace whose last claim held several batches sends more. The next claim waits this long for them, so that they share a
+# transaction and an object. A batch that comes alone is claimed at once.
+GATHER_SECONDS = 0.1
 # A batch is given up after this many crashes while it was claimed alone. Each crash may cost a hang and a lease.
 MAX_LONE_CRASHES = 3
 # The sweeper checks open landings that are older than this: they may have been left open by mistake.
@@ -124,25 +127,47 @@ class _Turn:
 _turn = _Turn()
 
 
-def claim() -> list[Claim]:
+class Gathering(Exception):
+    """Only batches wait that will be claimed together with others in a moment."""
+
+
+def claim(*, is_patient: bool = False) -> list[Claim]:
     """Claim waiting batches of the next workspace: several small ones or two large ones.
 
     A batch that crashed a worker is claimed alone. Returns nothing only when other workers hold all that waits.
+    ``is_patient``: leave a few batches of a busy workspace for `GATHER_SECONDS`; raises Gathering when nothing else waits.
     """
     passed: set[int] = set()
+    gathering: set[int] = set()
     while True:
         with transaction.atomic():
             found = fetch(_Waiting, sql.WAITING, {**_plausible(), "limit": CLAIM_BATCHES, "after": _turn.last})
             if found:
-                _turn.last = found[0].workspace_id
+                workspace_id = _turn.last = found[0].workspace_id
+                if workspace_id in gathering:
+                    raise Gathering
+                if is_patient and _gathers(found):
+                    gathering.add(workspace_id)
+                    continue
                 if claims := _claim(found):
                     return claims
                 continue  # every batch found there was given up
             busy = fetch(_WorkspaceId, sql.NEXT_WORKSPACE, {**_plausible(), "after": _turn.last})
         if not busy or busy[0].workspace_id in passed:
+            if gathering:
+                raise Gathering
             return []
         _turn.last = busy[0].workspace_id
         passed.add(_turn.last)
+
+
+def _gathers(found: Sequence[_Waiting]) -> bool:
+    """Whether a claim of these batches should wait for more."""
+    if len(found) == CLAIM_BATCHES:
+        return False
+    if sum(batch.record_count for batch in found) >= CLAIM_RECORDS or sum(batch.size for batch in found) >= CLAIM_BYTES:
+        return False
+    return horizon.claimed_several(found[0].workspace_id, within=GATHER_SECONDS)
 
 
 def _claim(found: Sequence[_Waiting]) -> list[Claim]:

@@ -1,6 +1,6 @@
 """The whole path of a batch, on one screen.
 
-    POST ─▶ admission ─▶ LANDING   claim ▸ parse ▸ validate ▸ normalize ▸ identify ▸ archive (object store)
+    POST ─▶ admission ─▶ LANDING   claim ▸ parse ▸ validate ▸ normalize ▸ identify ▸ archive (segments, object store)
                          LANDED    one transaction: records, outcomes, rejected ones, attachments, counts, state
                          PROCESSING  processors, attachment download among them
                          COMPLETE  when all of them are settled
@@ -12,13 +12,13 @@ out. From the claim to the commit the workspace's lists of records end before wh
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC
 
 from django.db import OperationalError, transaction
 
 from evermuse import logs, public_ids, retry_policy, wake
-from evermuse.errors import StoreUnavailable
+from evermuse.errors import LeaseLost
 from ingest import failures, parsers
 from ingest.clients import catalog
 from ingest.models import Batch
@@ -26,15 +26,19 @@ from ingest.pipeline import claims, incoming, leases, processing, transitions
 from ingest.pipeline.claims import Claim
 from ingest.pipeline.incoming import Incoming
 from ingest.pipeline.transitions import LandedCounts
-from lake import archive, index, outcomes, rejections
+from lake import index, outcomes, rejections
 from lake.landing import LandedRecord, Verdict, examine, prepare
 from lake.processors import LandingBatch
+from lake.segments import registry, storing
+from lake.segments.registry import Draft, Partition
+from lake.segments.writer import Line, LineBatch
 
 log = logs.get(__name__)
 
 # A landing task runs this long at most before it makes room for a stop.
 TASK_SECONDS = 5.0
-_uploads = ThreadPoolExecutor(16, thread_name_prefix="archive")
+# While batches gather, another workspace's may come.
+GATHERING_STEP_SECONDS = 0.01
 
 
 @dataclass(slots=True)
@@ -45,7 +49,14 @@ class Landing:
     batch: Incoming
     verdict: Verdict
     records: list[LandedRecord]
-    archived: archive.Archive | None = None
+    segment: Draft | None = None
+
+    @property
+    def partition(self) -> Partition:
+        """What the records of its segment have in common."""
+        batch = self.batch
+        day = batch.accepted_at.astimezone(UTC).date()
+        return Partition(batch.workspace_id, batch.workspace, batch.source, self.verdict.type, day)
 
 
 def land_waiting() -> int:
@@ -55,7 +66,14 @@ def land_waiting() -> int:
     """
     landed = 0
     ends_at = time.monotonic() + TASK_SECONDS
-    while claimed := claims.claim():
+    while True:
+        try:
+            claimed = claims.claim(is_patient=True)
+        except claims.Gathering:
+            time.sleep(GATHERING_STEP_SECONDS)
+            continue
+        if not claimed:
+            break
         landed += land(claimed)
         if time.monotonic() >= ends_at:
             wake.publish(wake.LAND, [])
@@ -100,69 +118,94 @@ def _parse(claimed: Sequence[Claim]) -> list[Landing]:
 
 
 def _archive(landings: Sequence[Landing]) -> list[Landing]:
-    """Write the objects, several at a time; batches that the store did not take go back and wait."""
-    ready: list[Landing] = []
-    waiting = [(landing, _uploads.submit(_store, landing)) for landing in landings]
-    for landing, upload in waiting:
-        try:
-            landing.archived = upload.result()
-            ready.append(landing)
-        except StoreUnavailable as error:
-            log.warning("landing.store_away", batch_id=landing.batch.public_id, error=str(error)[:200])
-            claims.release(
-                [landing.claim], policy=retry_policy.LANDING_STORE, failure=failures.store_unavailable(error)
-            )
-    return ready
+    """Write a segment for each partition; batches whose segment the store did not take go back and wait."""
+    parts: dict[Partition, list[Landing]] = {}
+    for landing in landings:
+        if landing.records:
+            parts.setdefault(landing.partition, []).append(landing)
+    for partition, stored in storing.store({one: _lines(members) for one, members in parts.items()}).items():
+        members = parts[partition]
+        if isinstance(stored, Draft):
+            for landing in members:
+                landing.segment = stored
+        else:
+            batch_ids = [landing.batch.public_id for landing in members]
+            log.warning("landing.store_away", batch_ids=batch_ids, error=str(stored)[:200])
+            given_back = [landing.claim for landing in members]
+            claims.release(given_back, policy=retry_policy.LANDING_STORE, failure=failures.store_unavailable(stored))
+    return [landing for landing in landings if landing.segment or not landing.records]
 
 
-def _store(landing: Landing) -> archive.Archive | None:
-    if not landing.records:
-        return None
-    batch = landing.batch
-    return archive.store(
-        landing.records,
-        workspace=batch.workspace,
-        source=batch.source,
-        type=landing.verdict.type,
-        accepted_at=batch.accepted_at,
-        batch=batch.public_id,
-    )
+def _lines(landings: Sequence[Landing]) -> list[Line]:
+    """The lines of these batches, one batch after the other."""
+    lines: list[Line] = []
+    for landing in sorted(landings, key=lambda landing: landing.claim.batch_id):
+        batch = LineBatch(landing.claim.batch_id, landing.batch.source, landing.batch.accepted_at)
+        for record in landing.records:
+            place = record.place
+            lines.append(Line(batch, record.index, place.offset, place.size, record.key, record.normalized.document))
+    return lines
 
 
 def _commit(landings: Sequence[Landing]) -> list[int]:
     """One transaction for everything that landing changes; claims that were lost meanwhile change nothing."""
     with transaction.atomic():
         held = set(claims.hold([landing.claim for landing in landings]))
-        landings = [landing for landing in landings if landing.claim in held]
-        if not landings:
-            return []
-        indexed = [
-            index.IndexedBatch(
-                sequence=landing.claim.batch_id,
-                workspace_id=landing.batch.workspace_id,
-                accepted_at=landing.batch.accepted_at,
-                changed_at=landing.claim.at,
-                records=landing.records,
-            )
-            for landing in landings
-        ]
-        index.upsert(indexed)
-        outcomes.store(indexed, {landing.claim.batch_id: landing.verdict for landing in landings})
-        outcomes.note_archives({landing.claim.batch_id: landing.archived for landing in landings})
-        rejections.finalize({landing.claim.batch_id: landing.verdict for landing in landings})
-        processing.prepare(
-            [
-                LandingBatch(landing.claim.batch_id, landing.batch.workspace_id, landing.records)
-                for landing in landings
-                if landing.records
-            ]
-        )
-        transitions.mark_landed([_counts(landing) for landing in landings])
-    if landed := [landing.batch.public_id for landing in landings if landing.records]:
-        log.info("batch.landed", batch_ids=landed)
-    if failed := [landing.batch.public_id for landing in landings if not landing.records]:
+        live = _publish(landings, held)
+        landed = [one for one in landings if one.claim in held and (one.segment is None or one.segment.id in live)]
+        if landed:
+            _write(landed)
+    _give_back([one for one in landings if one.segment and one.segment.id not in live], held)
+    if ids := [landing.batch.public_id for landing in landed if landing.records]:
+        log.info("batch.landed", batch_ids=ids)
+    if failed := [landing.batch.public_id for landing in landed if not landing.records]:
         log.warning("batch.failed", batch_ids=failed, reason=failures.ALL_REJECTED)
-    return [landing.claim.batch_id for landing in landings if landing.records]
+    return [landing.claim.batch_id for landing in landed if landing.records]
+
+
+def _publish(landings: Sequence[Landing], held: set[Claim]) -> set[int]:
+    """Make segments live; one that holds lines of a lost claim is not: whoever has the claim writes them again."""
+    ids = {landing.segment.id for landing in landings if landing.segment}
+    lost = {landing.segment.id for landing in landings if landing.segment and landing.claim not in held}
+    return registry.publish(sorted(ids - lost))
+
+
+def _give_back(landings: Sequence[Landing], held: set[Claim]) -> None:
+    """Batches whose segment is not live: the sweeper deletes it, and claims that still stand begin again."""
+    if not landings:
+        return
+    registry.give_up(sorted({landing.segment.id for landing in landings if landing.segment}))
+    log.warning("landing.segment_lost", batch_ids=[landing.batch.public_id for landing in landings])
+    if standing := [landing.claim for landing in landings if landing.claim in held]:
+        error = LeaseLost("another worker has a batch of the same segment")
+        claims.release(standing, policy=retry_policy.LANDING_FAULT, failure=failures.unexpected(error))
+
+
+def _write(landings: Sequence[Landing]) -> None:
+    indexed = [
+        index.IndexedBatch(
+            sequence=landing.claim.batch_id,
+            workspace_id=landing.batch.workspace_id,
+            accepted_at=landing.batch.accepted_at,
+            changed_at=landing.claim.at,
+            records=landing.records,
+        )
+        for landing in landings
+    ]
+    index.upsert(indexed)
+    outcomes.store(indexed, {landing.claim.batch_id: landing.verdict for landing in landings})
+    registry.point(
+        [(one.claim.batch_id, one.segment.id, one.segment.spans[one.claim.batch_id]) for one in landings if one.segment]
+    )
+    rejections.finalize({landing.claim.batch_id: landing.verdict for landing in landings})
+    processing.prepare(
+        [
+            LandingBatch(landing.claim.batch_id, landing.batch.workspace_id, landing.records)
+            for landing in landings
+            if landing.records
+        ]
+    )
+    transitions.mark_landed([_counts(landing) for landing in landings])
 
 
 def _counts(landing: Landing) -> LandedCounts:

@@ -14,7 +14,7 @@ from ingest.models import Batch
 from lake import archive, horizon, reading, repair
 from lake.index import REJECTED, IndexedBatch
 from lake.landing import LandedRecord, landed
-from lake.models import ArchivedObject, BatchOutcomes
+from lake.models import BatchOutcomes
 
 log = logs.get(__name__)
 
@@ -33,15 +33,16 @@ def reprocess(batch_id: int) -> Result:
     Raises StoreUnavailable, and ArchiveDamaged where object, payload and outcomes do not agree: then nothing is written.
     """
     batch = Batch.objects.select_related("payload").get(pk=batch_id)
-    archived = ArchivedObject.objects.filter(batch_id=batch_id).first()
+    archived = archive.of(batch_id)
     outcomes = BatchOutcomes.objects.filter(batch_id=batch_id).first()
     if outcomes is None and batch.landed_at is not None:
         raise ArchiveDamaged("the outcomes of the batch's records have expired")
     if archived is None or outcomes is None:
         raise ArchiveDamaged("the batch has no archive object: nothing of it has landed")
-    lines = archive.read(archived)
     records = _landed(batch, outcomes.letters)
-    if [record.normalized.line for record in records] != lines:
+    lines = archive.by_index(archived, [record.index for record in records])
+    landed_lines = {record.index: record.normalized.line for record in records}
+    if any(landed_lines.get(index) != line for index, line in lines):
         raise ArchiveDamaged("the object's records are not those of the payload")
     with transaction.atomic(), connection.cursor() as cursor:
         # Claims of the workspace wait for the commit.

@@ -107,8 +107,16 @@ def decompressed(frame: bytes) -> bytes:
         raise ArchiveDamaged(f"a frame of the segment cannot be decompressed: {error}") from None
 
 
+def split_listing(content: bytes) -> tuple[bytes, bytes]:
+    """The skippable frame at the beginning, and what follows it. Raises ArchiveDamaged."""
+    if len(content) < _HEADER.size:
+        raise ArchiveDamaged("a frame of the segment has no listing")
+    end = _HEADER.size + _HEADER.unpack_from(content)[1]
+    return content[:end], content[end:]
+
+
 def split_block(block: bytes) -> tuple[bytes, bytes]:
-    """A block's lines, decompressed, and its listing frame. Raises ArchiveDamaged."""
+    """A block's lines, decompressed, and what follows its data frame: the listing. Raises ArchiveDamaged."""
     try:
         size = zstandard.get_frame_parameters(block).content_size
         if not 0 < size <= MAX_FRAME_BYTES:

@@ -37,9 +37,9 @@ class Block:
         number = self.numbers.get((batch, offset))
         return None if number is None else self.document(number)
 
-    def of_batch(self, batch: int) -> list[bytes]:
-        """A batch's lines in this block."""
-        return [self.lines[n] for (number, _), n in self.numbers.items() if number == batch]
+    def of_batch(self, batch: int) -> list[tuple[int, bytes]]:
+        """A batch's lines in this block, each with its record's index among those that were sent."""
+        return [(self.listing.index[n], self.lines[n]) for (number, _), n in self.numbers.items() if number == batch]
 
     def entries(self) -> Iterator[Line]:
         """All lines, as the writer takes them."""
@@ -57,8 +57,17 @@ class Block:
 
 def read_block(content: bytes) -> Block:
     """A block from its bytes. Raises ArchiveDamaged."""
-    text, frame = layout.split_block(content)
-    listing = layout.listing_of(frame)
+    return next_block(content)[0]
+
+
+def next_block(content: bytes) -> tuple[Block, bytes]:
+    """The first block of these bytes, and what follows it. Raises ArchiveDamaged."""
+    text, rest = layout.split_block(content)
+    frame, rest = layout.split_listing(rest)
+    return _block(text, layout.listing_of(frame)), rest
+
+
+def _block(text: bytes, listing: Listing) -> Block:
     lines = text.split(b"\n")
     counts = {len(listing.index), len(listing.offset), len(listing.size), len(listing.record_id), len(lines) - 1}
     if lines.pop() or len(counts) > 1 or sum(part.lines for part in listing.batches) != len(lines):

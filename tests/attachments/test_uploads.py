@@ -19,8 +19,7 @@ from attachments.models import UploadIntent
 from attachments.queue import sweeper
 from ingest.clients import api_keys
 from ingest.models import ApiKey, Workspace
-from lake import object_store
-from lake.models import ArchivedObject
+from lake import archive, object_store
 from tests.attachments.journey import make_due, run, stored
 from tests.attachments.vendor import Exchange, Vendor
 from tests.http_client import ApiClient
@@ -377,9 +376,10 @@ def test_keys_of_objects_hold_a_random_part(api: ApiClient) -> None:
     batch_id = send_and_land(api, naming(upload(api)))
     run(api, batch_id)
     (row,) = api.rows(batch_id, "attachments")
-    archive = ArchivedObject.objects.get(batch_id=int(batch_id[6:])).uri
+    archived = archive.of(int(batch_id[6:]))
     assert re.search(r"/1-[0-9a-f]{16}$", row["storageUri"])
-    assert re.search(rf"/{batch_id}-[0-9a-f]{{16}}\.ndjson\.zst$", archive)
+    assert archived
+    assert re.search(r"/segment-[0-9a-f]{32}\.ndjson\.zst$", archived.uri)
 
 
 def test_a_store_that_hangs_holds_neither_the_sweeper_nor_new_intents(

@@ -5,24 +5,22 @@ import json
 from collections.abc import Callable
 
 import pytest
-import zstandard
 
 from ingest.models import Batch, Product, Project, Workspace
 from ingest.pipeline import landing as pipeline
-from lake import object_store
+from lake import archive
 from lake.landing import LandedRecord
-from lake.models import ArchivedObject, Payload, Record, RejectedRecord
+from lake.models import Payload, Record, RejectedRecord
 from tests.http_client import NDJSON, ApiClient, lines
 from tests.ingest.landing import data_of, outcomes, send_and_land, versions
 from tests.records import record
 
 
 def archived(batch_id: str) -> list[bytes]:
-    """The lines of a batch's object."""
-    uri = ArchivedObject.objects.get(batch_id=int(batch_id[6:])).uri
-    bucket, key = uri.removeprefix("s3://").split("/", 1)
-    content = object_store.client().get_object(bucket, key).read()
-    return zstandard.ZstdDecompressor().decompress(content).split(b"\n")[:-1]
+    """The lines of a batch in the bucket."""
+    found = archive.of(int(batch_id[6:]))
+    assert found
+    return archive.lines(found)
 
 
 def test_a_batch_without_attachments_ends_complete(api: ApiClient) -> None:
@@ -217,9 +215,10 @@ def test_the_archive_holds_the_accepted_records_normalized(
         {"bad": 1},
     ]
     batch_id = send_and_land(api, sent)
-    entry = ArchivedObject.objects.get(batch_id=int(batch_id[6:]))
+    entry = archive.of(int(batch_id[6:]))
+    assert entry
     date = Batch.objects.get().created_at.strftime("%Y-%m-%d")
-    assert f"/workspace={workspace.name}/source=my%20crm/type=email/date={date}/{batch_id}" in entry.uri
+    assert f"/workspace={workspace.name}/source=my%20crm/type=email/date={date}/segment-" in entry.uri
     (line,) = archived(batch_id)
     assert json.loads(line) == {
         "_type": "email",

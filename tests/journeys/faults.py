@@ -72,6 +72,16 @@ def _(stack: Stack) -> Iterator[None]:
     yield
 
 
+@_fault("worker-landing: kill -9 between the intended and the written segment")
+def _(stack: Stack) -> Iterator[None]:
+    stack.store_proxy.switch(proxy.SILENT)
+    intended = "SELECT count(*) > 0 FROM lake_segment WHERE state = 'I' AND created_at > now() - interval '5 s'"
+    until(lambda: stack.rows(intended) == [(True,)], "a worker writes a segment", seconds=20)
+    stack.kill("worker-landing")
+    stack.store_proxy.switch(proxy.PASS)
+    yield
+
+
 @_fault("web: kill -9 after the commit, before the publish")
 def _(stack: Stack) -> Iterator[None]:
     with stack.frozen("valkey"):
@@ -135,7 +145,7 @@ def _(stack: Stack) -> Iterator[None]:
 
 _once("store: kill -9", lambda stack: stack.servers.signal("seaweedfs", signal.SIGKILL))
 
-for _mode in (proxy.BUSY, proxy.SILENT, proxy.CLOSED):
+for _mode in (proxy.BUSY, proxy.SILENT, proxy.CLOSED, proxy.DEAF):
 
     @_fault(f"store: {_mode}")
     def _(stack: Stack, mode: str = _mode) -> Iterator[None]:

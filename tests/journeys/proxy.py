@@ -1,10 +1,12 @@
-"""A proxy before the object store that can pass, answer 503, swallow everything, or refuse connections."""
+"""A proxy before the object store that can pass, lose answers, answer 503, swallow everything, or refuse connections."""
 
 import contextlib
 import socket
 import threading
 
 PASS, BUSY, SILENT, CLOSED = "pass", "answers 503", "swallows everything", "closes at once"
+# The store takes what is sent; nobody hears of it.
+DEAF = "loses its answers"
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
@@ -44,7 +46,7 @@ class StoreProxy:
         with client, contextlib.suppress(OSError):
             self._open.add(client)
             try:
-                if self.mode == PASS:
+                if self.mode in (PASS, DEAF):
                     self._forward(client)
                 elif self.mode == SILENT:
                     while client.recv(65536):
@@ -59,16 +61,18 @@ class StoreProxy:
         with socket.create_connection(self._target, timeout=10) as store:
             store.settimeout(None)
             self._open.add(store)
-            back = threading.Thread(target=_copy, args=(store, client), daemon=True)
+            back = threading.Thread(target=_copy, args=(store, None if self.mode == DEAF else client), daemon=True)
             back.start()
             _copy(client, store)
             back.join()
             self._open.discard(store)
 
 
-def _copy(source: socket.socket, sink: socket.socket) -> None:
+def _copy(source: socket.socket, sink: socket.socket | None) -> None:
     with contextlib.suppress(OSError):
         while part := source.recv(65536):
-            sink.sendall(part)
-    with contextlib.suppress(OSError):
-        sink.shutdown(socket.SHUT_WR)
+            if sink is not None:
+                sink.sendall(part)
+    if sink is not None:
+        with contextlib.suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)

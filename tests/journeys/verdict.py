@@ -7,14 +7,17 @@ from typing import Any
 
 from evermuse import public_ids
 from lake import frames
+from lake.segments.registry import STORE_SECONDS
 from tests.journeys.load import REFUSED, Load
-from tests.journeys.stack import BUCKET, Stack
+from tests.journeys.stack import BUCKET, LEASE_SECONDS, Stack, until
 
 TALLY = """
 SELECT count(*) FROM attachments_attachmenttally t JOIN ingest_batch b ON b.id = t.batch_id WHERE b.workspace_id = %s
 AND (t.total, t.complete, t.failed) <> (SELECT count(*), count(*) FILTER (WHERE state = 'COMPLETE'),
   count(*) FILTER (WHERE state = 'FAILED') FROM attachments_attachment a WHERE a.batch_id = t.batch_id)
 """
+# Those that the sweeper has not come to yet.
+UNSWEPT = "SELECT count(*) FROM lake_segment WHERE workspace_id = %s AND (state = 'I' OR (state = 'A' AND sweeps = 0))"
 
 
 @dataclass
@@ -113,11 +116,19 @@ def _check_batches(verdict: Verdict, load: Load, payloads: dict[str, list[dict[s
 
 
 def _check_objects(verdict: Verdict, stack: Stack, workspace: str, workspace_id: int) -> None:
-    """Every object is one that a row names, every row's object is there, no upload is open."""
+    """Every object is one that a row names, every row's object is there, no upload is open.
+
+    Segments that a killed worker intended are deleted once their grace time is over.
+    """
+    until(
+        lambda: stack.rows(UNSWEPT, workspace_id) == [(0,)],
+        "segments that do not count are swept",
+        seconds=LEASE_SECONDS + STORE_SECONDS + 30,
+    )
     for prefix, statement in (
         (
             f"workspace={workspace}/",
-            "SELECT uri FROM lake_archivedobject o JOIN ingest_batch b ON b.id = o.batch_id WHERE b.workspace_id = %s",
+            f"SELECT 's3://{BUCKET}/' || key FROM lake_segment WHERE workspace_id = %s AND state IN ('L', 'R')",
         ),
         (
             f"attachments/workspace={workspace}/",

@@ -14,7 +14,8 @@ from attachments.models import Attachment, DownloadAttempt, Lane, VendorHost
 from ingest.models import Batch
 from ingest.problems import collector
 from ingest.problems.models import Job, Problem
-from lake.models import ArchivedObject, RejectedRecord
+from lake import object_store
+from lake.models import RejectedRecord, Segment
 from tests.attachments.journey import file
 from tests.http_client import ApiClient
 from tests.ingest.activity.rows import roll_up
@@ -30,7 +31,7 @@ CONFIDENTIAL = {
         "error_message", "mime_type", "storage_uri",
     ),
     RejectedRecord: ("errors",),
-    ArchivedObject: ("uri",),
+    Segment: ("key",),
     Problem: ("field", "sample_message"),
     Job: ("error",),
 }  # fmt: skip
@@ -67,7 +68,11 @@ def plant(api: ApiClient) -> None:
         host="v.example:80",
         defaults={"last_error": SECRET, "opened_at": "2026-01-01T00:00:00Z", "failures": 50},
     )
-    ArchivedObject.objects.update(uri=f"s3://bucket/{SECRET}")
+    for segment in Segment.objects.all():
+        content = object_store.get(segment.key, max_bytes=segment.size)
+        assert content
+        object_store.put(SECRET, content, "application/zstd")
+    Segment.objects.update(key=SECRET)
     for problem in Problem.objects.all():
         Job.objects.create(
             problem=problem, error=f"DataError: {SECRET}", state="FAILED", created_at="2026-01-01T00:00:00Z",

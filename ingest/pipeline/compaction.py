@@ -1,0 +1,40 @@
+"""Compaction of segments, orchestrated: objects of older versions are adopted first, then segments are merged."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from evermuse import logs
+from evermuse.named_rows import fetch
+from ingest import sql
+from lake.segments import compaction
+from lake.segments.compaction import Result
+
+log = logs.get(__name__)
+
+# A round ends after this time, so that the worker can land batches, and goes on with the next one.
+ROUND_SECONDS = 20.0
+ADOPTED_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _BatchId:
+    batch_id: int
+
+
+def compact(*, seconds: float = ROUND_SECONDS, before: date | None = None) -> Result:
+    """One round. ``before``: dates that are taken for closed."""
+    adopt()
+    return compaction.compact(seconds=seconds, before=before)
+
+
+def adopt(*, steps: int = 200) -> int:
+    """Make segments of the objects that versions before segments wrote; how many. Each step is a short transaction."""
+    adopted = 0
+    for _ in range(steps):
+        found = fetch(_BatchId, sql.ADOPT_OBJECTS, {"limit": ADOPTED_AT_ONCE})
+        adopted += len(found)
+        if not found:
+            break
+    if adopted:
+        log.info("segments.adopted", objects=adopted)
+    return adopted

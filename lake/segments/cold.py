@@ -1,0 +1,142 @@
+"""Cold reads: records whose payload is gone, from their segments by ranged reads, several at a time."""
+
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from evermuse import logs, prepared
+from evermuse.errors import ArchiveDamaged
+from lake import object_store
+from lake.frames import Place
+from lake.models import Segment
+from lake.segments import cache, reader, sql
+from lake.segments.reader import Block
+
+log = logs.get(__name__)
+
+# Blocks in memory at once, of some 64 KiB each, unless a record is larger.
+BLOCKS_AT_ONCE = 64
+# Neighbouring blocks are read by one request, up to this many bytes.
+RANGE_BYTES = 1024 * 1024
+_readers = ThreadPoolExecutor(16, thread_name_prefix="cold")
+
+
+@dataclass(frozen=True, slots=True)
+class _Where:
+    """A block of a segment: bytes of the object."""
+
+    segment_id: int
+    start: int
+    end: int
+    key: str
+
+
+def read(places: Iterable[Place]) -> dict[Place, bytes]:
+    """Records from their segments, normalized. One whose batch has no segment is missing.
+
+    Raises StoreUnavailable, ArchiveDamaged.
+    """
+    wanted = list(places)
+    try:
+        return _read(wanted)
+    except _SegmentGone:
+        # Compaction moved the lines between the look at PostgreSQL and the read of the object.
+        try:
+            return _read(wanted)
+        except _SegmentGone as error:
+            raise ArchiveDamaged(f"the object store has no {object_store.uri(str(error))}") from None
+
+
+class _SegmentGone(Exception):
+    """There is no such object."""
+
+
+def _read(places: Sequence[Place]) -> dict[Place, bytes]:
+    by_block: defaultdict[_Where, list[Place]] = defaultdict(list)
+    batches = _batches({place.batch_id for place in places})
+    for place in places:
+        if (row := batches.get(place.batch_id)) is not None:
+            by_block[row.block_of(place)].append(place)
+    found: dict[Place, bytes] = {}
+    ordered = sorted(by_block, key=lambda where: (where.segment_id, where.start))
+    for at in range(0, len(ordered), BLOCKS_AT_ONCE):
+        for where, block in _blocks(ordered[at : at + BLOCKS_AT_ONCE]):
+            for place in by_block[where]:
+                document = block.find(place.batch_id, place.offset)
+                if document is not None:
+                    found[place] = document
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A row of `sql.WHERE_BATCHES_ARE`."""
+
+    batch_id: int
+    segment_id: int
+    key: str
+    layout: int
+    start: int
+    length: int
+    ends: list[int] | None
+    firsts: list[int] | None
+
+    def block_of(self, place: Place) -> _Where:
+        """The block that holds a record of the batch."""
+        if self.layout != Segment.Layout.LISTED:
+            raise ArchiveDamaged("the payload is gone before its records were written to a segment")
+        if not self.ends or not self.firsts:
+            return _Where(self.segment_id, self.start, self.start + self.length, self.key)
+        nth = max(bisect_right(self.firsts, place.offset) - 1, 0)
+        begins = self.ends[nth - 1] if nth else 0
+        return _Where(self.segment_id, self.start + begins, self.start + self.ends[nth], self.key)
+
+
+def _batches(ids: set[int]) -> dict[int, _Batch]:
+    rows = prepared.rows(sql.WHERE_BATCHES_ARE, [sorted(ids)], binary=True)
+    return {row[0]: _Batch(*row) for row in rows}
+
+
+def _blocks(wanted: Sequence[_Where]) -> Iterator[tuple[_Where, Block]]:
+    """These blocks, from the cache or else from the bucket, in no certain order."""
+    missing: list[_Where] = []
+    for where in wanted:
+        block = cache.blocks.get((where.segment_id, where.start))
+        if block is None:
+            missing.append(where)
+        else:
+            yield where, block
+    ranges = list(_ranges(missing))
+    fetched = map(_fetch, ranges) if len(ranges) == 1 else _readers.map(_fetch, ranges)
+    for blocks in fetched:
+        for where, block in blocks:
+            cache.blocks.put((where.segment_id, where.start), block)
+            yield where, block
+
+
+def _ranges(blocks: Sequence[_Where]) -> Iterator[list[_Where]]:
+    """Neighbours together. ``blocks``: in the order of their objects."""
+    together: list[_Where] = []
+    for where in blocks:
+        if together and (
+            where.segment_id != together[-1].segment_id
+            or where.start != together[-1].end
+            or where.end - together[0].start > RANGE_BYTES
+        ):
+            yield together
+            together = []
+        together.append(where)
+    if together:
+        yield together
+
+
+def _fetch(together: Sequence[_Where]) -> list[tuple[_Where, Block]]:
+    start, end, key = together[0].start, together[-1].end, together[0].key
+    content = object_store.get_range(key, start, end - start)
+    if content is None:
+        raise _SegmentGone(key)
+    if len(content) != end - start:
+        raise ArchiveDamaged(f"{object_store.uri(key)} is shorter than what was stored")
+    return [(where, reader.read_block(content[where.start - start : where.end - start])) for where in together]

@@ -1,0 +1,209 @@
+"""Compaction: small segments of a date that is closed become one of some 128 MiB.
+
+    claim the segments ▸ commit the key of the new one ▸ stream their needed lines into it ▸ one transaction: the batches
+    point to the new segment, which is live, and the old ones are replaced
+
+A kill before the transaction leaves a segment that the sweeper deletes, and claims that end with their lease. After it the
+old objects stay for an hour, for reads that are under way. Two workers never merge the same segment: the transaction holds
+all of them by their claims' tokens, in the order of their ids.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+
+from evermuse import logs, prepared
+from evermuse.binary_arrays import int8s
+from evermuse.errors import LeaseLost, StoreUnavailable
+from lake.models import Segment
+from lake.parted_upload import PartedUpload
+from lake.segments import merging, registry, sql
+from lake.segments.merging import Merged, SourceDamaged
+from lake.segments.registry import Draft, Partition
+from lake.segments.sources import Source
+from lake.segments.writer import SegmentWriter
+
+log = logs.get(__name__)
+
+# Replaced segments stay for reads that began before.
+KEPT_SECONDS = 3600
+# Batches of yesterday may still land in the first hour of a date.
+CLOSED_AFTER = timedelta(hours=1)
+MOST_SOURCES, MOST_LINES = 5000, 400_000
+# So many pointers are moved by a statement.
+MOVED_AT_ONCE = 5000
+DAMAGED_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Segments that may be merged."""
+
+    workspace_id: int
+    source: str
+    type: str
+    day: date
+
+
+@dataclass(slots=True)
+class Result:
+    """Segments that were merged, those that they became, and the bytes of both."""
+
+    merged: int = 0
+    written: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+
+
+def closed_before() -> date:
+    """Dates before this one are closed: all but the last batches accepted on them have landed."""
+    return (datetime.now(UTC) - CLOSED_AFTER).date()
+
+
+def compact(*, seconds: float, before: date | None = None) -> Result:
+    """Merge what can be merged, for some seconds; what was begun is ended. ``before``: dates that are taken for closed."""
+    result = Result()
+    ends_at = time.monotonic() + seconds
+    parameters = {"before": before or closed_before(), "limit": 100}
+    passed: set[Group] = set()
+    while groups := [one for row in prepared.rows(sql.GROUPS, parameters) if (one := Group(*row)) not in passed]:
+        for group in groups:
+            if time.monotonic() >= ends_at:
+                return result
+            try:
+                if not _compact(group, result):
+                    passed.add(group)
+            except (LeaseLost, StoreUnavailable, SourceDamaged) as error:
+                log.warning("compaction.failed", error=f"{type(error).__name__}: {error}"[:300], day=str(group.day))
+                passed.add(group)
+    return result
+
+
+def _compact(group: Group, result: Result) -> bool:
+    """One new segment; False when there is nothing to merge."""
+    segments = _claim(group)
+    if not segments:
+        return False
+    first = segments[0][1]
+    partition = Partition(group.workspace_id, first.workspace.name, group.source, group.type, group.day)
+    draft = Draft(partition, partition.new_key(), b"", {}, 0)
+    registry.intend([draft])
+    claims = _Claims([source for source, _ in segments], draft.id)
+    try:
+        merged, size = _merge(segments, draft, claims)
+    except SourceDamaged as error:
+        claims.set_aside(error.segment_id)
+        raise
+    finally:
+        registry.give_up([draft.id])
+        claims.release()
+    if merged:
+        result.merged += len(merged)
+        result.written += 1
+        result.bytes_before += sum(one.source.size for one in merged)
+        result.bytes_after += size
+        log.info("segments.compacted", segments=len(merged), into=draft.id, bytes=size)
+    return bool(merged)
+
+
+def _claim(group: Group) -> list[tuple[Source, Segment]]:
+    """Segments of a group that nobody else merges, as many as make one; none when one stands there alone for good."""
+    parameters = {
+        "workspace_id": group.workspace_id, "source": group.source, "type": group.type, "day": group.day,
+        "limit": MOST_SOURCES,
+    }  # fmt: skip
+    chosen: list[int] = []
+    size = lines = 0
+    for id, bytes_, count in prepared.rows(sql.SOURCES, parameters):
+        chosen.append(id)
+        size, lines = size + bytes_, lines + count
+        if size >= merging.TARGET_BYTES or lines >= MOST_LINES:
+            break
+    rows = prepared.rows(sql.CLAIM_SOURCES, [settings.EVERMUSE_LEASE_SECONDS, chosen])
+    sources = sorted((Source(*row) for row in rows), key=lambda source: source.id)
+    found = Segment.objects.select_related("workspace").in_bulk([source.id for source in sources])
+    segments = [(source, found[source.id]) for source in sources]
+    if len(segments) == 1 and not _is_worth_it(segments[0][1]):
+        _Claims(sources, 0).release()
+        return []
+    return segments
+
+
+def _is_worth_it(segment: Segment) -> bool:
+    """Whether a segment is written anew although there is no other to merge it with."""
+    return segment.layout == Segment.Layout.PLAIN or segment.dead_count * 3 > segment.line_count
+
+
+class _Claims:
+    """The claims on segments that are merged, and the intended segment that they become."""
+
+    def __init__(self, sources: Sequence[Source], target: int) -> None:
+        self._sources, self._target = sources, target
+        self._renewed_at = time.monotonic()
+
+    def keep(self) -> None:
+        """Renew them when a third of the lease is over. Raises LeaseLost when one is not ours any more."""
+        if time.monotonic() < self._renewed_at + settings.EVERMUSE_LEASE_SECONDS / 3:
+            return
+        parameters = {
+            **_tokens(self._sources), "target": self._target, "lease": settings.EVERMUSE_LEASE_SECONDS,
+            "grace": registry.grace_seconds(),
+        }  # fmt: skip
+        if len(prepared.rows(sql.RENEW_SOURCES, parameters)) != len(self._sources):
+            raise LeaseLost("another worker merges a segment of this claim")
+        self._renewed_at = time.monotonic()
+
+    def set_aside(self, segment_id: int) -> None:
+        """Keep the claim on a segment that cannot be read for an hour, so that the others can be merged."""
+        self._sources = [source for source in self._sources if source.id != segment_id]
+        prepared.rows(sql.SET_ASIDE, [DAMAGED_SECONDS, segment_id])
+
+    def release(self) -> None:
+        """Give back those that were not replaced."""
+        tokens = _tokens(self._sources)
+        prepared.rows(sql.RELEASE_SOURCES, [tokens["ids"], tokens["tokens"]])
+
+
+def _tokens(sources: Sequence[Source]) -> dict[str, list[int]]:
+    return {"ids": [source.id for source in sources], "tokens": [source.token for source in sources]}
+
+
+def _merge(segments: Sequence[tuple[Source, Segment]], draft: Draft, claims: _Claims) -> tuple[list[Merged], int]:
+    """Write the new segment and point to it; what was merged, and its bytes."""
+    of = draft.partition
+    writer = SegmentWriter(workspace_id=of.workspace_id, workspace=of.workspace, type=of.type)
+    with PartedUpload(draft.key, "application/zstd") as upload:
+        merged = merging.merge(segments, writer, upload, claims.keep)
+        if not merged or (len(merged) == 1 and not _is_worth_it(dict(segments)[merged[0].source])):
+            return [], 0
+        upload.write(writer.finish())
+        claims.keep()
+        upload.complete()
+    with transaction.atomic():
+        _swap(draft.id, merged, writer)
+        if not prepared.rows(sql.PUBLISH_TARGET, [upload.size, writer.line_count, draft.id]):
+            raise LeaseLost("the sweeper has given the new segment up")
+    return merged, upload.size
+
+
+def _swap(target: int, merged: Sequence[Merged], writer: SegmentWriter) -> None:
+    """Let the batches point to the new segment, in the caller's transaction. Raises LeaseLost."""
+    sources = [one.source for one in merged]
+    held = prepared.rows(sql.HOLD_SOURCES, {**_tokens(sources), "target": target})
+    if len(held) != len(sources) + 1:
+        raise LeaseLost("another worker merges a segment of this claim, or the sweeper has given the new one up")
+    moved = sorted((batch, one.source.id) for one in merged for batch in one.kept)
+    emptied = sorted((batch, one.source.id) for one in merged for batch in one.emptied)
+    for at in range(0, len(moved), MOVED_AT_ONCE):
+        part = moved[at : at + MOVED_AT_ONCE]
+        spans = [(batch, target, writer.spans[batch]) for batch, _ in part]
+        prepared.rows(sql.MOVE, {**registry.parameters_of(spans), "source": int8s([source for _, source in part])})
+    for at in range(0, len(emptied), MOVED_AT_ONCE):
+        part = emptied[at : at + MOVED_AT_ONCE]
+        columns = {"batch_id": int8s([batch for batch, _ in part]), "source": int8s([source for _, source in part])}
+        prepared.rows(sql.EMPTY, {**columns, "target": target})
+    prepared.rows(sql.REPLACE, [KEPT_SECONDS, [source.id for source in sources]])

@@ -1,0 +1,175 @@
+"""Raw SQL of segments."""
+
+# Before the objects are written: each has a row that names it from then on.
+INTEND = """
+INSERT INTO lake_segment (workspace_id, source, type, day, key, layout, state, size, line_count, dead_count, created_at,
+  expires_at, sweeps, claim_token)
+SELECT n.workspace_id, n.source, n.type, n.day, n.key, 1, 'I', n.size, n.lines, 0, statement_timestamp(),
+  statement_timestamp() + make_interval(secs => %(grace)s), 0, 0
+FROM unnest(%(workspace_id)s::bigint[], %(source)s::text[], %(type)s::text[], %(day)s::date[], %(key)s::text[],
+  %(size)s::bigint[], %(lines)s::int[]) AS n (workspace_id, source, type, day, key, size, lines)
+RETURNING id, key
+"""
+
+# A segment that the sweeper has given up meanwhile does not come back: its object may be gone.
+PUBLISH = """
+UPDATE lake_segment SET state = 'L', expires_at = NULL WHERE id = ANY(%s::bigint[]) AND state = 'I' RETURNING id
+"""
+
+# The blocks of a batch come as parts of two long arrays. Of a batch that is landed again the row is replaced.
+POINT = """
+INSERT INTO lake_segmentbatch (batch_id, segment_id, line_count, start, length, ends, firsts)
+SELECT n.batch_id, n.segment_id, n.lines, n.start, n.length,
+  CASE WHEN n.lo < n.hi THEN (%(ends)b::int[])[n.lo:n.hi] END, CASE WHEN n.lo < n.hi THEN (%(firsts)b::int[])[n.lo:n.hi] END
+FROM unnest(%(batch_id)b::bigint[], %(segment_id)b::bigint[], %(lines)b::int[], %(start)b::int[], %(length)b::int[],
+  %(lo)b::int[], %(hi)b::int[]) AS n (batch_id, segment_id, lines, start, length, lo, hi)
+ON CONFLICT (batch_id) DO UPDATE SET segment_id = EXCLUDED.segment_id, line_count = EXCLUDED.line_count,
+  start = EXCLUDED.start, length = EXCLUDED.length, ends = EXCLUDED.ends, firsts = EXCLUDED.firsts
+RETURNING batch_id
+"""
+
+# Also one that the sweeper has given up already: an object that was written since is deleted too.
+GIVE_UP = """
+UPDATE lake_segment SET state = 'A', expires_at = statement_timestamp() WHERE id = ANY(%s::bigint[]) AND state IN ('I', 'A')
+RETURNING id
+"""
+
+# Once the row is changed, the transaction that would publish the segment cannot commit. The next deletion comes after twice
+# the time of the one before: a worker that was stopped while it wrote may finish its object hours later.
+TAKE_EXPIRED = """
+UPDATE lake_segment SET
+  state = CASE state WHEN 'I' THEN 'A' ELSE state END, sweeps = least(sweeps + 1, 30),
+  expires_at = statement_timestamp() + make_interval(mins => (2 ^ least(sweeps, 12))::int)
+WHERE id IN (
+  SELECT id FROM lake_segment WHERE state <> 'L' AND expires_at < statement_timestamp()
+  ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
+)
+RETURNING id, key, state, sweeps
+"""
+
+FORGET = "DELETE FROM lake_segment WHERE id = ANY(%s::bigint[]) AND state <> 'L' RETURNING id"
+
+WHERE_BATCHES_ARE = """
+SELECT b.batch_id, s.id, s.key, s.layout::int, b.start, b.length, b.ends, b.firsts
+FROM lake_segmentbatch b JOIN lake_segment s ON s.id = b.segment_id
+WHERE b.batch_id = ANY(%s::bigint[]) AND b.line_count > 0
+"""
+
+# -- Compaction --
+
+# What all segments of a group have in common, where merging is of use. ``before``: dates that are closed.
+GROUPS = """
+SELECT workspace_id, source, type, day FROM lake_segment
+WHERE state = 'L' AND size < 67108864 AND day < %(before)s AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
+GROUP BY workspace_id, source, type, day
+HAVING count(*) > 1 OR bool_or(layout = 0) OR bool_or(dead_count * 3 > line_count)
+UNION
+SELECT workspace_id, source, type, day FROM lake_segment
+WHERE state = 'L' AND dead_count * 3 > line_count AND day < %(before)s
+  AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
+ORDER BY day, workspace_id, source, type LIMIT %(limit)s
+"""
+
+# In the order of their batches, as far as ids follow it.
+SOURCES = """
+SELECT id, size, line_count FROM lake_segment
+WHERE workspace_id = %(workspace_id)s AND source = %(source)s AND type = %(type)s AND day = %(day)s AND state = 'L'
+  AND (size < 67108864 OR dead_count * 3 > line_count)
+  AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
+ORDER BY id LIMIT %(limit)s
+"""
+
+CLAIM_SOURCES = """
+UPDATE lake_segment SET claim_token = claim_token + 1, claimed_until = statement_timestamp() + make_interval(secs => %s)
+WHERE id IN (
+  SELECT id FROM lake_segment
+  WHERE id = ANY(%s::bigint[]) AND state = 'L' AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
+  ORDER BY id FOR UPDATE SKIP LOCKED
+)
+RETURNING id, claim_token, key, layout::int, size, created_at
+"""
+
+# The intended segment lives on with its sources' claims.
+RENEW_SOURCES = """
+WITH target AS (
+  UPDATE lake_segment SET expires_at = statement_timestamp() + make_interval(secs => %(grace)s)
+  WHERE id = %(target)s AND state = 'I' RETURNING id
+)
+UPDATE lake_segment SET claimed_until = statement_timestamp() + make_interval(secs => %(lease)s)
+WHERE state = 'L' AND (id, claim_token) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(tokens)s::bigint[]))
+  AND EXISTS (SELECT FROM target)
+RETURNING id
+"""
+
+RELEASE_SOURCES = """
+UPDATE lake_segment SET claimed_until = NULL
+WHERE (id, claim_token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[])) RETURNING id
+"""
+
+SET_ASIDE = """
+UPDATE lake_segment SET claimed_until = statement_timestamp() + make_interval(secs => %s) WHERE id = %s AND state = 'L'
+RETURNING id
+"""
+
+# The fence: all of them or none, locked in the order of their key.
+HOLD_SOURCES = """
+SELECT id FROM lake_segment
+WHERE (id = %(target)s AND state = 'I')
+  OR (state = 'L' AND (id, claim_token) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(tokens)s::bigint[])))
+ORDER BY id FOR UPDATE
+"""
+
+# Lines that are kept, by their number in the parameters: those to which the current version of a record points or one that
+# it replaced. A line whose record has no row at all stays: the row may have been lost, and a repair needs the line.
+NEEDED = """
+SELECT n.number::int FROM unnest(%(id)b::uuid[], %(batch)b::bigint[], %(place)b::int[]) WITH ORDINALITY
+  AS n (id, batch, place, number)
+WHERE EXISTS (SELECT FROM lake_segmentbatch b WHERE b.batch_id = n.batch AND b.segment_id = %(segment)s::bigint) AND (
+  EXISTS (SELECT FROM lake_record r WHERE r.id = n.id AND r.batch_id = n.batch AND r.body_offset = n.place)
+  OR EXISTS (SELECT FROM lake_recordversion v WHERE v.record_id = n.id AND v.batch_id = n.batch AND v.body_offset = n.place)
+  OR NOT EXISTS (SELECT FROM lake_record r WHERE r.id = n.id)
+)
+"""
+
+# Records without any row: the row may have been lost.
+UNKNOWN_RECORDS = """
+SELECT n.id FROM unnest(%(ids)b::uuid[]) AS n (id)
+WHERE %(batch)s::bigint > 0 AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = n.id) LIMIT 1
+"""
+
+# What the index knows of an old object's batch: it has no listing.
+PLACES_OF_BATCH = """
+SELECT r.id, r.body_offset, r.body_size FROM lake_record r
+WHERE r.id = ANY(%(ids)b::uuid[]) AND r.batch_id = %(batch)s::bigint
+UNION
+SELECT v.record_id, v.body_offset, v.body_size FROM lake_recordversion v
+WHERE v.record_id = ANY(%(ids)b::uuid[]) AND v.batch_id = %(batch)s::bigint
+"""
+
+# A pointer that is not what was read any more stays as it is.
+MOVE = """
+UPDATE lake_segmentbatch b SET segment_id = n.segment_id, line_count = n.lines, start = n.start, length = n.length,
+  ends = CASE WHEN n.lo < n.hi THEN (%(ends)b::int[])[n.lo:n.hi] END,
+  firsts = CASE WHEN n.lo < n.hi THEN (%(firsts)b::int[])[n.lo:n.hi] END
+FROM unnest(%(batch_id)b::bigint[], %(segment_id)b::bigint[], %(lines)b::int[], %(start)b::int[], %(length)b::int[],
+  %(lo)b::int[], %(hi)b::int[], %(source)b::bigint[]) AS n (batch_id, segment_id, lines, start, length, lo, hi, source)
+WHERE b.batch_id = n.batch_id AND b.segment_id = n.source
+RETURNING b.batch_id
+"""
+
+# Whatever else pointed there has no lines that are needed.
+EMPTY = """
+UPDATE lake_segmentbatch b SET segment_id = %(target)s::bigint, line_count = 0, start = 0, length = 0, ends = NULL,
+  firsts = NULL
+FROM unnest(%(batch_id)b::bigint[], %(source)b::bigint[]) AS n (batch_id, source)
+WHERE b.batch_id = n.batch_id AND b.segment_id = n.source RETURNING b.batch_id
+"""
+
+REPLACE = """
+UPDATE lake_segment SET state = 'R', claimed_until = NULL, expires_at = statement_timestamp() + make_interval(secs => %s)
+WHERE id = ANY(%s::bigint[]) RETURNING id
+"""
+
+PUBLISH_TARGET = """
+UPDATE lake_segment SET state = 'L', expires_at = NULL, size = %s, line_count = %s WHERE id = %s AND state = 'I' RETURNING id
+"""

@@ -1,0 +1,34 @@
+"""Deletes objects that do not count: intended ones whose worker died, and those that compaction replaced."""
+
+from evermuse import logs, prepared
+from evermuse.errors import StoreUnavailable
+from lake import object_store
+from lake.models import Segment
+from lake.segments import sql
+
+log = logs.get(__name__)
+
+AT_ONCE = 500
+# After this many deletions, over some 34 hours, no stopped worker is expected to write the object any more.
+LAST_SWEEP = 12
+
+
+def sweep() -> int:
+    """One round; the number of objects that were deleted. Two sweepers at once do no harm."""
+    found = prepared.rows(sql.TAKE_EXPIRED, [AT_ONCE])
+    if not found:
+        return 0
+    abandoned = [key for _, key, state, _ in found if state == Segment.State.ABANDONED]
+    try:
+        object_store.remove([key for _, key, _, _ in found])
+        for key in abandoned:
+            object_store.abort_uploads(key)
+    except StoreUnavailable as error:
+        # Their turn comes again: `expires_at` says when.
+        log.warning("segments.store_away", error=str(error)[:200], segments=len(found))
+        return 0
+    over = [id for id, _, state, sweeps in found if state != Segment.State.ABANDONED or sweeps > LAST_SWEEP]
+    if over:
+        prepared.rows(sql.FORGET, [over])
+    log.info("segments.swept", objects=len(found), abandoned=len(abandoned))
+    return len(found)
