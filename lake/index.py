@@ -1,5 +1,6 @@
 """The index: one upsert for the records of several batches, in which only a later acceptance may overwrite."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,16 +11,15 @@ from lake.filters import Terms
 from lake.landing import LandedRecord
 
 # Rows go in by the order of their key, so that two workers cannot deadlock. What all records of a batch share comes once a
-# batch; a row says by ``b`` which one is its own, and by ``lo`` and ``hi`` which of all terms. A row that RETURNING leaves
-# out met a later acceptance and was skipped by WHERE. A later acceptance may have the earlier instant: nobody has seen the
-# greater one yet (`lake.horizon`), and it stays. A version that is replaced leaves its place behind (`RecordVersion`).
-# The answer is one letter a row, in the order of the rows. PostgreSQL 18: RETURNING old.
-UPSERT = """
-WITH incoming AS (
+# batch; a row says by ``b`` which one is its own, and by ``lo`` and ``hi`` which of all terms.
+_INCOMING = """
   SELECT * FROM unnest(%(id)b::uuid[], %(b)b::int[], %(event_at)b::timestamptz[], %(lo)b::int[], %(hi)b::int[],
     %(digest)b::bytea[], %(body_offset)b::int[], %(body_size)b::int[]) WITH ORDINALITY
     AS i (id, b, event_at, lo, hi, digest, body_offset, body_size, n)
-), written AS (
+"""
+# Records that are new. The answer is their numbers; what another transaction is inserting is waited for, and then known.
+INSERT = f"""
+WITH incoming AS ({_INCOMING}), written AS (
   INSERT INTO lake_record AS r (id, workspace_id, batch_id, sequence, version, type, product_id, event_at,
     first_accepted_at, updated_at, terms, digest, body_offset, body_size)
   SELECT i.id, (%(workspace_id)b::bigint[])[i.b], (%(sequence)b::bigint[])[i.b], (%(sequence)b::bigint[])[i.b], 1,
@@ -27,28 +27,48 @@ WITH incoming AS (
     (%(changed_at)b::timestamptz[])[i.b],
     (%(terms)b::bigint[])[i.lo:i.hi], i.digest, i.body_offset, i.body_size
   FROM incoming i ORDER BY i.id
-  ON CONFLICT (id) DO UPDATE SET
-    sequence = EXCLUDED.sequence,
-    batch_id = CASE WHEN r.digest = EXCLUDED.digest THEN r.batch_id ELSE EXCLUDED.batch_id END,
-    version = CASE WHEN r.digest = EXCLUDED.digest THEN r.version ELSE r.version + 1 END,
-    updated_at = CASE WHEN r.digest = EXCLUDED.digest THEN r.updated_at ELSE greatest(r.updated_at, EXCLUDED.updated_at) END,
-    product_id = EXCLUDED.product_id,
-    terms = CASE WHEN r.digest = EXCLUDED.digest THEN r.terms ELSE EXCLUDED.terms END,
-    body_offset = CASE WHEN r.digest = EXCLUDED.digest THEN r.body_offset ELSE EXCLUDED.body_offset END,
-    body_size = CASE WHEN r.digest = EXCLUDED.digest THEN r.body_size ELSE EXCLUDED.body_size END,
-    digest = EXCLUDED.digest
-  WHERE r.sequence < EXCLUDED.sequence
-  RETURNING r.id, r.batch_id, CASE WHEN r.batch_id <> r.sequence THEN 'i' WHEN r.version = 1 THEN 'c' ELSE 'u' END AS outcome,
-    old.version AS old_version, old.batch_id AS old_batch_id, old.body_offset AS old_offset, old.body_size AS old_size
+  ON CONFLICT (id) DO NOTHING
+  RETURNING r.id
+)
+SELECT string_agg(CASE WHEN w.id IS NULL THEN '-' ELSE 'c' END, '' ORDER BY i.n) FROM incoming i LEFT JOIN written w USING (id)
+"""  # noqa: S608  (put together from constants)
+# Records that were known, a statement of its own: it sees what INSERT waited for. Their rows are locked first, so that what
+# is read of them is what the update replaces. A row that the update leaves out met a later acceptance. A later acceptance may
+# have the earlier instant: nobody has seen the greater one yet (`lake.horizon`), and it stays. A version that is replaced
+# leaves its place behind (`RecordVersion`). The answer is one letter a row, in the order of the rows; a dash for a record that
+# was removed since INSERT.
+ADVANCE = f"""
+WITH incoming AS ({_INCOMING}), known AS (
+  SELECT r.id, r.batch_id, r.sequence, r.version, r.digest, r.body_offset, r.body_size
+  FROM lake_record r WHERE r.id = ANY(%(id)b::uuid[]) ORDER BY r.id FOR NO KEY UPDATE
+), written AS (
+  UPDATE lake_record AS r SET
+    sequence = (%(sequence)b::bigint[])[i.b],
+    batch_id = CASE WHEN k.digest = i.digest THEN r.batch_id ELSE (%(sequence)b::bigint[])[i.b] END,
+    version = CASE WHEN k.digest = i.digest THEN r.version ELSE r.version + 1 END,
+    updated_at = CASE WHEN k.digest = i.digest THEN r.updated_at
+      ELSE greatest(r.updated_at, (%(changed_at)b::timestamptz[])[i.b]) END,
+    product_id = (%(product_id)b::text[])[i.b],
+    terms = CASE WHEN k.digest = i.digest THEN r.terms ELSE (%(terms)b::bigint[])[i.lo:i.hi] END,
+    body_offset = CASE WHEN k.digest = i.digest THEN r.body_offset ELSE i.body_offset END,
+    body_size = CASE WHEN k.digest = i.digest THEN r.body_size ELSE i.body_size END,
+    digest = i.digest
+  FROM incoming i JOIN known k ON k.id = i.id
+  WHERE r.id = i.id AND k.sequence < (%(sequence)b::bigint[])[i.b]
+  RETURNING r.id, r.batch_id, CASE WHEN k.digest = i.digest THEN 'i' ELSE 'u' END AS outcome,
+    k.version AS old_version, k.batch_id AS old_batch_id, k.body_offset AS old_offset, k.body_size AS old_size
 ), replaced AS (
   INSERT INTO lake_recordversion (record_id, version, batch_id, body_offset, body_size, replaced_by_id, replaced_at)
   SELECT id, old_version, old_batch_id, old_offset, old_size, batch_id, now() FROM written WHERE outcome = 'u'
   ON CONFLICT (record_id, version) DO NOTHING
 )
-SELECT string_agg(coalesce(w.outcome, 's'), '' ORDER BY i.n) FROM incoming i LEFT JOIN written w USING (id)
-"""
+SELECT string_agg(coalesce(w.outcome, CASE WHEN k.id IS NULL THEN '-' ELSE 's' END), '' ORDER BY i.n)
+FROM incoming i LEFT JOIN written w USING (id) LEFT JOIN known k USING (id)
+"""  # noqa: S608  (put together from constants)
 
 CREATED, UPDATED, IDENTICAL, SUPERSEDED, REJECTED = "c", "u", "i", "s", "r"
+# Of a row that the statement could not write; the other one can.
+_OPEN = "-"
 
 
 @dataclass(slots=True)
@@ -98,13 +118,21 @@ def upsert(batches: Sequence[IndexedBatch]) -> None:
 
 def _write(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> None:
     # Django's own cursors bind on the client's side, as text; this sends binary arrays in the same transaction.
-    [(letters,)] = prepared.rows(UPSERT, {**of_batches(batches), **of_rows(batches, rows)})
-    for (number, record), letter in zip(rows, letters, strict=True):
-        batches[number - 1].outcomes[record.index] = letter
+    for statement in itertools.cycle((INSERT, ADVANCE)):
+        [(letters,)] = prepared.rows(statement, {**of_batches(batches), **of_rows(batches, rows)})
+        left: list[_Row] = []
+        for (number, record), letter in zip(rows, letters, strict=True):
+            if letter == _OPEN:
+                left.append((number, record))
+            else:
+                batches[number - 1].outcomes[record.index] = letter
+        if not left:
+            return
+        rows = left
 
 
 def of_batches(batches: Sequence[IndexedBatch]) -> dict[str, object]:
-    """What all records of a batch share, as parameters of UPSERT."""
+    """What all records of a batch share, as parameters of the statements."""
     # A batch has one type and one product (admission holds it).
     heads = [batch.records[0].normalized for batch in batches]
     return {
@@ -118,7 +146,7 @@ def of_batches(batches: Sequence[IndexedBatch]) -> dict[str, object]:
 
 
 def of_rows(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> dict[str, BinaryArray]:
-    """Rows as parameters of UPSERT, in their order."""
+    """Rows as parameters of the statements, in their order."""
     terms_of = {batch.workspace_id: Terms(batch.workspace_id).of for batch in batches}
     all_terms: list[bytes] = []
     ends: list[int] = []

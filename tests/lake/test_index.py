@@ -1,0 +1,59 @@
+"""The index's two statements: what is inserted, advanced or removed between them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from evermuse import prepared
+from ingest.pipeline import landing as pipeline
+from lake import index
+from lake.models import Record, RecordVersion
+from tests.http_client import ApiClient
+from tests.ingest.landing import data_of, outcomes, send_and_land, versions
+from tests.records import record
+
+
+def test_new_known_and_changed_records_of_one_batch_get_their_outcomes(api: ApiClient) -> None:
+    same = record(vendor_ids={"id": "kept"})
+    first = send_and_land(api, [versions("1"), same])
+    batch_id = send_and_land(api, [record(), same, versions("2"), record()])
+    assert outcomes(api, batch_id) == ["created", "identical", "updated", "created"]
+    (past,) = RecordVersion.objects.all()
+    assert (past.version, past.batch_id, past.replaced_by_id) == (1, int(first[6:]), int(batch_id[6:]))
+
+
+def test_a_record_that_is_removed_between_the_statements_is_inserted(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_and_land(api, [versions("1"), record()])
+    removed: list[int] = []
+
+    def rows(statement: str, parameters: Any, **options: Any) -> list[tuple[Any, ...]]:
+        if statement == index.ADVANCE and not removed:
+            removed.append(Record.objects.filter(version=1).delete()[0])
+        return real(statement, parameters, **options)
+
+    real = prepared.rows
+    monkeypatch.setattr(prepared, "rows", rows)
+    batch_id = send_and_land(api, versions("2"))
+    assert removed == [2]
+    assert outcomes(api, batch_id) == ["created"]
+    stored = Record.objects.get()
+    assert (stored.version, stored.batch_id, data_of(stored)) == (1, int(batch_id[6:]), b'{"v": "2"}')
+
+
+def test_a_landing_of_new_records_alone_is_one_statement(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+
+    def rows(statement: str, parameters: Any, **options: Any) -> list[tuple[Any, ...]]:
+        ran.append(statement)
+        return real(statement, parameters, **options)
+
+    real = prepared.rows
+    monkeypatch.setattr(prepared, "rows", rows)
+    api.post([record() for _ in range(5)])
+    pipeline.land_waiting()
+    assert index.INSERT in ran
+    assert index.ADVANCE not in ran
+    assert Record.objects.filter(updated_at__lte=datetime.now(UTC)).count() == 5
