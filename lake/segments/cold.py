@@ -18,8 +18,8 @@ log = logs.get(__name__)
 
 # Blocks in memory at once, of some 64 KiB each, unless a record is larger.
 BLOCKS_AT_ONCE = 64
-# Neighbouring blocks are read by one request, up to this many bytes.
-RANGE_BYTES = 1024 * 1024
+# Blocks with no more than this between them are read by one request, up to so many bytes: requests cost more than bytes.
+GAP_BYTES, RANGE_BYTES = 128 * 1024, 1024 * 1024
 _readers = ThreadPoolExecutor(16, thread_name_prefix="cold")
 
 
@@ -117,12 +117,12 @@ def _blocks(wanted: Sequence[_Where]) -> Iterator[tuple[_Where, Block]]:
 
 
 def _ranges(blocks: Sequence[_Where]) -> Iterator[list[_Where]]:
-    """Neighbours together. ``blocks``: in the order of their objects."""
+    """Those that are near to each other together. ``blocks``: in the order of their objects."""
     together: list[_Where] = []
     for where in blocks:
         if together and (
             where.segment_id != together[-1].segment_id
-            or where.start != together[-1].end
+            or where.start - together[-1].end > GAP_BYTES
             or where.end - together[0].start > RANGE_BYTES
         ):
             yield together

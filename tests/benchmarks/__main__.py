@@ -13,7 +13,7 @@ from rich.table import Table
 
 from deploy.local.embedded import running_servers
 from evermuse.env import home
-from tests.benchmarks import rows_accept, rows_backlog, rows_growth, rows_pipeline
+from tests.benchmarks import rows_accept, rows_backlog, rows_cold, rows_growth, rows_pipeline
 from tests.benchmarks.measure import Row
 from tests.benchmarks.stack import BenchStack
 from tests.guard import Guard
@@ -27,6 +27,7 @@ ROWS: dict[str, Callable[[BenchStack], list[Row]]] = {
     "end-to-end-single": rows_pipeline.end_to_end_single,
     "attachments-small": rows_pipeline.attachments_small,
     "attachments-large": rows_pipeline.attachments_large,
+    "read-cold": rows_cold.read_cold,
     "backlog": rows_backlog.backlog,
     "worker-memory": rows_backlog.worker_memory,
     "growth-batch-list": rows_growth.batch_list,
