@@ -14,7 +14,7 @@ from unfold.views import ChangeList
 from evermuse import audit, logs, public_ids, roles
 from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
-from lake import places, reading, record_excerpts, record_search, terms
+from lake import frames, places, reading, record_excerpts, record_search, terms
 from lake.envelope import RECORD_TYPES
 from lake.models import Record, RecordVersion
 from lake.record_excerpts import Excerpt
@@ -151,8 +151,10 @@ class RecordAdmin(PipelineAdmin):
 
     @admin.display(description="As it came")
     def as_it_came(self, obj: Record) -> SafeString:
-        sent = _sent(obj)
-        return AWAY if sent is None else _folded("The bytes of the request, or of the archive", block(sent))
+        if (sent := frames.read([obj.place]).get(obj.place)) is not None:
+            return _folded("The bytes of the request", block(sent))
+        stored = _sent(obj)
+        return AWAY if stored is None else _folded("Normalized, as the bucket holds it", block(stored))
 
     @admin.display(description="Envelope, normalized")
     def envelope(self, obj: Record) -> SafeString:
