@@ -64,15 +64,19 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
-def visit(browser: Browser, stack: Stack) -> Iterator[Callable[..., Visit]]:
-    """Logs in: ``visit(scheme="dark")``."""
+@pytest.fixture(scope="session")
+def operator(running_stack: Stack) -> None:
+    """Somebody who may see everything."""
     login = (
         "from django.contrib.auth.models import User; "
-        f"u, _ = User.objects.get_or_create(username={USERNAME!r}, is_staff=True, is_superuser=True); "
-        f"u.set_password({PASSWORD!r}); u.save()"
+        f"User.objects.create_superuser(username={USERNAME!r}, password={PASSWORD!r})"
     )
-    stack._manage("shell", "--no-imports", "-c", login)
+    running_stack._manage("shell", "--no-imports", "-c", login)
+
+
+@pytest.fixture
+def visit(browser: Browser, stack: Stack, operator: None) -> Iterator[Callable[..., Visit]]:
+    """Logs in: ``visit(scheme="dark")``."""
     contexts = []
 
     def make(scheme: str = "light", *, bypass_csp: bool = False) -> Visit:

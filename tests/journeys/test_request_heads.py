@@ -247,7 +247,8 @@ def test_a_client_that_resets_with_answers_pending_is_no_fault(
         connection.close()
     for _ in range(3):
         assert front.client(client).get("/api/v1/records").status_code == 200
-    front.close()
+    front.child.stop()
+    assert front.child.wait(25)
     assert lines
     assert not [line for line in lines if "Traceback" in line or "front_failed" in line]
 
