@@ -51,7 +51,9 @@ def serious(visited: Visit) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1440), ("light", 390)])
-def test_no_page_has_a_serious_finding(visit: Callable[..., Visit], stack: Stack, scheme: str, width: int) -> None:
+def test_admin_pages_have_no_serious_accessibility_violation(
+    visit: Callable[..., Visit], stack: Stack, scheme: str, width: int
+) -> None:
     filled(stack)
     visited = visit(scheme, bypass_csp=True)
     visited.page.set_viewport_size({"width": width, "height": 900})
@@ -66,7 +68,7 @@ def test_no_page_has_a_serious_finding(visit: Callable[..., Visit], stack: Stack
     assert {path: found for path, found in findings.items() if found} == {}
 
 
-def test_the_login_page_has_no_serious_finding(visit: Callable[..., Visit]) -> None:
+def test_login_page_has_no_serious_accessibility_violation(visit: Callable[..., Visit]) -> None:
     visited = visit(bypass_csp=True)
     visited.page.context.clear_cookies()
     visited.open("/admin/login/?next=/admin/")
@@ -74,7 +76,7 @@ def test_the_login_page_has_no_serious_finding(visit: Callable[..., Visit]) -> N
 
 
 @pytest.mark.parametrize("name", OVERRIDES)
-def test_overridden_templates_are_the_installed_themes_but_for_the_landmark(name: str) -> None:
+def test_overridden_templates_differ_from_the_theme_by_the_landmark_only(name: str) -> None:
     theirs = Path(unfold.__file__).parent / "templates" / name
     ours = settings.BASE_DIR / "ingest" / "activity" / "templates" / name
     before, after = OVERRIDES[name]

@@ -23,7 +23,7 @@ def workspace_of(stack: Stack, client: HttpClient) -> int:
     return int(stack.rows("SELECT id FROM ingest_workspace WHERE name = %s", client.workspace)[0][0])
 
 
-def test_a_client_that_fails_is_found_understood_and_set_right(visit: Callable[..., Visit], stack: Stack) -> None:
+def test_operator_finds_a_failing_client_and_retries_its_work(visit: Callable[..., Visit], stack: Stack) -> None:
     client = stack.new_client()
     refused = client.post(record(project_ids=["proj-unknown"]))
     assert refused.status_code == 400
@@ -52,7 +52,7 @@ def test_a_client_that_fails_is_found_understood_and_set_right(visit: Callable[.
     assert (visited.strangers, visited.complaints) == ([], [])
 
 
-def test_a_key_is_made_used_and_revoked(visit: Callable[..., Visit], stack: Stack) -> None:
+def test_operator_makes_and_revokes_an_api_key(visit: Callable[..., Visit], stack: Stack) -> None:
     client = stack.new_client()
     visited = visit()
     page = visited.open(f"/admin/ingest/apikey/add/?workspace={workspace_of(stack, client)}")
@@ -76,7 +76,7 @@ def test_a_key_is_made_used_and_revoked(visit: Callable[..., Visit], stack: Stac
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_asks_anybody_else_for_anything_or_complains(
+def test_admin_pages_load_nothing_from_other_hosts_and_log_no_error(
     visit: Callable[..., Visit], stack: Stack, scheme: str
 ) -> None:
     client = stack.new_client()

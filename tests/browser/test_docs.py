@@ -10,7 +10,7 @@ from tests.journeys.stack import Stack
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_of_the_documentation_asks_anybody_else_for_anything_or_complains(
+def test_documentation_loads_nothing_from_other_hosts_and_logs_no_error(
     browser: Browser, stack: Stack, scheme: str
 ) -> None:
     context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
@@ -23,7 +23,7 @@ def test_no_page_of_the_documentation_asks_anybody_else_for_anything_or_complain
     context.close()
 
 
-def test_the_search_of_the_documentation_finds_a_page(browser: Browser, stack: Stack) -> None:
+def test_search_of_the_documentation_finds_a_page(browser: Browser, stack: Stack) -> None:
     context = browser.new_context()
     visited = Visit(context.new_page(), stack.url)
     visited.watch()
@@ -35,7 +35,7 @@ def test_the_search_of_the_documentation_finds_a_page(browser: Browser, stack: S
     context.close()
 
 
-def test_a_narrow_page_scrolls_its_tables_and_not_itself(browser: Browser, stack: Stack) -> None:
+def test_narrow_documentation_page_scrolls_its_tables_only(browser: Browser, stack: Stack) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844})
     visited = Visit(context.new_page(), stack.url)
     for name in ("errors", "configure", "contract"):
@@ -46,7 +46,7 @@ def test_a_narrow_page_scrolls_its_tables_and_not_itself(browser: Browser, stack
 
 
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 1440), ("light", 390)])
-def test_no_page_of_the_documentation_has_a_serious_finding(
+def test_documentation_has_no_serious_accessibility_violation(
     browser: Browser, stack: Stack, scheme: str, width: int
 ) -> None:
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 900}, bypass_csp=True)  # type: ignore[arg-type]

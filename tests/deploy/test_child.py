@@ -42,7 +42,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
 
 
-def test_it_is_started_again_for_ever_with_a_growing_wait(quick: None, lines: list[str], pids: list[int]) -> None:
+def test_supervised_process_is_restarted_without_limit_after_growing_waits(
+    quick: None, lines: list[str], pids: list[int]
+) -> None:
     kept = program("raise SystemExit(3)", lines, pids)
     kept.start()
     until(lambda: len(pids) >= 8, "it was started again and again")
@@ -53,7 +55,9 @@ def test_it_is_started_again_for_ever_with_a_growing_wait(quick: None, lines: li
     assert all(line.startswith("ended (exit code 3); starting it again") for line in lines)
 
 
-def test_the_wait_doubles_up_to_the_longest(monkeypatch: pytest.MonkeyPatch, lines: list[str], pids: list[int]) -> None:
+def test_wait_before_a_restart_doubles_up_to_the_maximum(
+    monkeypatch: pytest.MonkeyPatch, lines: list[str], pids: list[int]
+) -> None:
     monkeypatch.setattr(retry_policy, "RESTARTS", RetryPolicy(first=0.1, longest=0.3))
     kept = program("pass", lines, pids)
     kept.start()
@@ -63,7 +67,7 @@ def test_the_wait_doubles_up_to_the_longest(monkeypatch: pytest.MonkeyPatch, lin
     assert [line.rpartition(" in ")[2] for line in lines[:4]] == ["0.1 s", "0.2 s", "0.3 s", "0.3 s"]
 
 
-def test_a_stopped_one_is_not_started_again(lines: list[str], pids: list[int]) -> None:
+def test_stopped_process_is_not_restarted(lines: list[str], pids: list[int]) -> None:
     kept = program("import time; print('up'); time.sleep(600)", lines, pids)
     kept.start()
     until(lambda: "up" in lines, "it runs")
@@ -72,7 +76,7 @@ def test_a_stopped_one_is_not_started_again(lines: list[str], pids: list[int]) -
     assert (len(pids), kept.pid) == (1, None)
 
 
-def test_one_that_ignores_the_signal_is_killed_with_all_that_it_started(lines: list[str], pids: list[int]) -> None:
+def test_process_that_ignores_sigterm_is_killed_with_its_children(lines: list[str], pids: list[int]) -> None:
     text = (
         "import signal, subprocess, sys, time; signal.signal(15, signal.SIG_IGN);"
         "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid); time.sleep(600)"
@@ -87,7 +91,7 @@ def test_one_that_ignores_the_signal_is_killed_with_all_that_it_started(lines: l
     until(lambda: not lives(int(lines[0])), "its child is gone")
 
 
-def test_what_a_killed_parent_left_is_ended_before_the_restart(lines: list[str], pids: list[int]) -> None:
+def test_children_of_a_killed_process_are_ended_before_its_restart(lines: list[str], pids: list[int]) -> None:
     text = (
         "import subprocess, sys, time;"
         "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid); time.sleep(600)"
@@ -102,7 +106,7 @@ def test_what_a_killed_parent_left_is_ended_before_the_restart(lines: list[str],
     assert kept.wait(10)
 
 
-def test_what_a_talkative_process_says_goes_to_its_file_and_its_end_to_the_common_log(
+def test_output_of_a_process_goes_to_its_file_and_its_end_to_the_common_log(
     quick: None, lines: list[str], pids: list[int], tmp_path: Path
 ) -> None:
     path = tmp_path / "test.log"

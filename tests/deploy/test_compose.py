@@ -37,7 +37,7 @@ def local_commands(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     }
 
 
-def test_every_process_has_the_command_line_of_make_run(
+def test_compose_runs_each_process_with_the_command_line_of_make_run(
     services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     local = local_commands(monkeypatch)
@@ -51,7 +51,7 @@ def test_compose_has_the_servers_and_every_process(services: dict[str, Any], mon
     assert set(services) == {"postgres", "database", "redis", "minio", "migrate", *local_commands(monkeypatch)}
 
 
-def test_only_bootstrap_has_the_servers_administrators(
+def test_only_bootstrap_gets_administrative_credentials_in_compose(
     services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in local_commands(monkeypatch):
@@ -66,13 +66,13 @@ def test_only_bootstrap_has_the_servers_administrators(
     assert APPLICATION_SQL.parent == DEPLOY / "postgres"
 
 
-def test_nothing_is_published_beyond_localhost(services: dict[str, Any]) -> None:
+def test_compose_publishes_no_port_beyond_localhost(services: dict[str, Any]) -> None:
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert len(ports) >= 3
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
-def test_the_image_runs_web_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_image_runs_the_web_process_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     command = (DEPLOY / "Dockerfile").read_text().rpartition("CMD ")[2]
     words = yaml.safe_load(command)
     at = local_commands(monkeypatch)["web"].index("--workers")
@@ -80,7 +80,7 @@ def test_the_image_runs_web_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     assert words == ["python", *expected[1:]]
 
 
-def test_the_dockerfile_copies_what_there_is() -> None:
+def test_dockerfile_copies_existing_paths_only() -> None:
     root = DEPLOY.parent
     for line in (DEPLOY / "Dockerfile").read_text().splitlines():
         if line.startswith("COPY") and "--from=" not in line:
@@ -88,14 +88,14 @@ def test_the_dockerfile_copies_what_there_is() -> None:
                 assert (root / source).exists(), line
 
 
-def test_every_variable_that_compose_demands_is_in_the_example() -> None:
+def test_env_example_has_every_variable_that_compose_requires() -> None:
     demanded = set(re.findall(r"\$\{(\w+):\?\}", (DEPLOY / "compose.yaml").read_text()))
     given = {line.partition("=")[0] for line in (DEPLOY / "env.example").read_text().splitlines() if "=" in line}
     assert demanded
     assert demanded <= given
 
 
-def test_the_locks_pin_with_hashes_and_name_no_host() -> None:
+def test_lock_files_pin_hashes_and_name_no_host() -> None:
     for name in ("run", "docs", "local", "examples", "dev"):
         text = (DEPLOY / "requirements" / f"{name}.txt").read_text()
         assert "--hash=sha256:" in text
@@ -103,11 +103,11 @@ def test_the_locks_pin_with_hashes_and_name_no_host() -> None:
     assert os.access(DEPLOY.parent / ".ci" / "run", os.X_OK)
 
 
-def test_the_image_sets_the_allocator_as_make_run_does() -> None:
+def test_image_sets_the_same_allocator_options_as_make_run() -> None:
     lines = (DEPLOY / "Dockerfile").read_text().splitlines()
     [words] = [line.split()[1:] for line in lines if line.startswith("ENV MALLOC")]
     assert dict(word.split("=") for word in words) == ALLOCATOR
 
 
-def test_postgres_logs_no_statements(services: dict[str, Any]) -> None:
+def test_postgresql_of_compose_logs_no_statements(services: dict[str, Any]) -> None:
     assert {"log_min_error_statement=panic", "log_error_verbosity=terse"} <= set(services["postgres"]["command"])

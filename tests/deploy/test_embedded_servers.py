@@ -54,7 +54,7 @@ def guarded(servers: Servers) -> Iterator[Minio]:
 
 @pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 @pytest.mark.parametrize("part", INNER)
-def test_the_stores_inner_ports_tell_and_do_nothing_without_its_certificate(
+def test_inner_ports_of_the_store_answer_nothing_without_a_certificate(
     servers: Servers, guarded: Minio, part: str
 ) -> None:
     port = servers.home.ports_in_use[part]
@@ -72,7 +72,7 @@ def test_the_stores_inner_ports_tell_and_do_nothing_without_its_certificate(
 
 
 @pytest.mark.parametrize("part", INNER)
-def test_the_stores_inner_ports_ask_for_a_certificate(servers: Servers, part: str) -> None:
+def test_inner_ports_of_the_store_require_a_client_certificate(servers: Servers, part: str) -> None:
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2", "http/1.1"])
@@ -86,7 +86,7 @@ def test_the_stores_inner_ports_ask_for_a_certificate(servers: Servers, part: st
             raise ConnectionError("reset")
 
 
-def test_no_page_of_another_site_reads_the_store(servers: Servers, guarded: Minio) -> None:
+def test_store_allows_no_cross_origin_request(servers: Servers, guarded: Minio) -> None:
     url = guarded.presigned_get_object(BUCKET, KEY)
     answer = urllib3.request("GET", url, headers={"Origin": "http://evil.example"})
     assert answer.data == SECRET
@@ -121,24 +121,24 @@ def refused(client: Minio, prefix: str) -> set[str]:
     return found
 
 
-def test_the_products_keys_do_not_administer_the_store(servers: Servers, guarded: Minio) -> None:
+def test_store_keys_of_the_product_have_no_administrative_rights(servers: Servers, guarded: Minio) -> None:
     assert refused(guarded, "attachments/test") == {"make bucket", "policy", "remove bucket"}
     assert servers.environment["MINIO_ACCESS_KEY"] != ROOT_ACCESS_KEY
     assert servers.home.secrets()["store_root"] not in servers.environment.values()
 
 
-def test_the_upload_keys_only_put_under_uploads(servers: Servers, guarded: Minio) -> None:
+def test_upload_keys_may_only_put_under_uploads(servers: Servers, guarded: Minio) -> None:
     uploads = store(servers, "MINIO_UPLOAD")
     assert set(attempts(uploads, "x")) - refused(uploads, "uploads") == {"put", "multipart"}
     assert set(attempts(uploads, "x")) - refused(uploads, "attachments") == set()
     assert set(attempts(uploads, "x")) - refused(uploads, "uploads-not") == set()
 
 
-def test_every_port_of_the_store_is_named(servers: Servers) -> None:
+def test_tests_cover_every_port_of_the_store(servers: Servers) -> None:
     assert set(INNER) | {"s3"} == set(SeaweedFS.PORTS)
 
 
-def test_the_product_is_no_superuser_of_its_database(servers: Servers) -> None:
+def test_database_role_of_the_product_is_no_superuser(servers: Servers) -> None:
     with psycopg.connect(servers.environment["DATABASE_URL"], autocommit=True) as connection:
         role = "SELECT rolsuper, rolcreaterole, rolreplication, rolbypassrls FROM pg_roles WHERE rolname = current_user"
         assert connection.execute(role).fetchone() == (False, False, False, False)
@@ -153,7 +153,7 @@ def test_the_product_is_no_superuser_of_its_database(servers: Servers) -> None:
                 connection.execute(forbidden)
 
 
-def test_a_database_of_an_earlier_version_is_handed_over(servers: Servers) -> None:
+def test_database_of_an_earlier_version_is_handed_over_to_the_new_role(servers: Servers) -> None:
     server, name = PostgreSQL(servers.home), "handed_over"
     with psycopg.connect(server.superuser_url("postgres"), autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
@@ -181,7 +181,7 @@ def test_a_database_of_an_earlier_version_is_handed_over(servers: Servers) -> No
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
 
-def test_postgresqls_log_shows_errors_without_statements_and_rows(servers: Servers) -> None:
+def test_postgresql_logs_errors_without_statements_and_rows(servers: Servers) -> None:
     log = servers.home.root / "log" / "postgres.log"
     with psycopg.connect(servers.environment["DATABASE_URL"], autocommit=True) as connection:
         connection.execute("CREATE TEMPORARY TABLE files (url text UNIQUE)")

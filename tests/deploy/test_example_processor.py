@@ -33,7 +33,7 @@ def rows(batch_id: str) -> list[tuple[int, str, int]]:
     return list(found.values_list("record_index", "language", "words"))
 
 
-def test_each_accepted_record_of_a_batch_has_its_language_and_words(api: ApiClient) -> None:
+def test_example_processor_stores_language_and_words_of_each_accepted_record(api: ApiClient) -> None:
     batch_id = send_and_land(
         api,
         [
@@ -47,13 +47,13 @@ def test_each_accepted_record_of_a_batch_has_its_language_and_words(api: ApiClie
     assert api.batch(batch_id)["status"] == "COMPLETE"
 
 
-def test_a_batch_that_is_started_again_has_its_rows_once(api: ApiClient, languages: Languages) -> None:
+def test_example_processor_stores_rows_once_when_a_batch_runs_again(api: ApiClient, languages: Languages) -> None:
     batch_id = send_and_land(api, record(data={"text": ENGLISH}))
     languages.start([int(batch_id[6:])], lambda times=1: None)
     assert rows(batch_id) == [(0, "en", 11)]
 
 
-def test_while_the_store_is_away_it_waits_and_goes_on_by_itself(
+def test_example_processor_waits_for_an_unavailable_store_and_resumes(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -73,10 +73,10 @@ def test_while_the_store_is_away_it_waits_and_goes_on_by_itself(
         b'{"a":%b}' % (b"[" * 50_000 + b"]" * 50_000),
     ],
 )
-def test_whatever_data_holds_it_can_be_read(data: bytes) -> None:
+def test_example_processor_handles_any_data(data: bytes) -> None:
     text = text_of(data)
     assert isinstance(language_of(text), str)
 
 
-def test_its_models_and_its_migrations_agree(db: None) -> None:
+def test_example_processor_has_no_missing_migration(db: None) -> None:
     call_command("makemigrations", "languages", check=True, dry_run=True, verbosity=0)

@@ -17,7 +17,7 @@ def server() -> Iterator[Vendor]:
 
 
 @pytest.mark.parametrize("variable", ["http_proxy", "HTTP_PROXY", "all_proxy"])
-def test_a_proxy_of_the_environment_is_not_asked(
+def test_local_requests_ignore_proxies_of_the_environment(
     server: Vendor, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv(variable, "http://127.0.0.1:1")
@@ -26,6 +26,6 @@ def test_a_proxy_of_the_environment_is_not_asked(
     assert loopback.answers(server.on("/up", lambda exchange: exchange.answer(b"up")))
 
 
-def test_an_error_or_nobody_there_is_no_answer(server: Vendor) -> None:
+def test_error_status_or_refused_connection_counts_as_no_answer(server: Vendor) -> None:
     assert not loopback.answers(server.url("/nothing-there"))
     assert not loopback.answers("http://127.0.0.1:1/")

@@ -156,7 +156,7 @@ def completes(run: Run, batch_id: str) -> None:
     )
 
 
-def test_the_printed_line_works_and_its_batch_completes(stack: Run) -> None:
+def test_printed_curl_line_sends_a_batch_that_completes(stack: Run) -> None:
     answer = curl(stack)
     assert answer["acceptedCount"] == 1
     key = (stack.home / "demo-api-key").read_text().strip()
@@ -164,7 +164,7 @@ def test_the_printed_line_works_and_its_batch_completes(stack: Run) -> None:
     completes(stack, answer["batchId"])
 
 
-def test_services_names_everything(stack: Run) -> None:
+def test_services_command_lists_every_server_login_and_process(stack: Run) -> None:
     found = stack.services()
     assert set(found) == {"web", "flower", "admin", "database", "broker", "objectStore", "processes"}
     assert {one["name"] for one in found["processes"]} == NAMES
@@ -176,7 +176,7 @@ def test_services_names_everything(stack: Run) -> None:
     assert requests.get(found["admin"]["url"], timeout=10).url.startswith(f"{found['web']}/admin/login/")
 
 
-def test_workers_and_their_store_give_way_to_the_web_process(stack: Run) -> None:
+def test_workers_and_store_run_at_lower_priority_than_web(stack: Run) -> None:
     urgency = {one["name"]: os.getpriority(os.PRIO_PROCESS, one["pid"]) for one in stack.services()["processes"]}
     ours = os.getpriority(os.PRIO_PROCESS, 0)
     less = {name for name in urgency if urgency[name] == min(ours + NICENESS, 19)}
@@ -184,7 +184,7 @@ def test_workers_and_their_store_give_way_to_the_web_process(stack: Run) -> None
     assert {urgency[name] for name in NAMES - less} == {ours}
 
 
-def test_flower_asks_for_the_login_everywhere_and_leads_back_to_the_admin(stack: Run) -> None:
+def test_flower_requires_its_login_on_every_page_and_links_to_the_admin(stack: Run) -> None:
     found = stack.services()
     login = (found["admin"]["username"], found["admin"]["password"])
     for path in ("/", "/tasks", "/broker", "/metrics", "/api/workers"):
@@ -200,13 +200,13 @@ def test_flower_asks_for_the_login_everywhere_and_leads_back_to_the_admin(stack:
     until(lambda: all(queue in broker() for queue in ("landing", "attachments", "maintenance")), "all queues are shown")
 
 
-def test_files_with_secrets_are_the_owners_alone_and_parents_keep_their_modes(stack: Run) -> None:
+def test_secret_files_are_private_and_parent_directories_keep_their_modes(stack: Run) -> None:
     for name in ("demo-api-key", "run/secrets.json", "run/environment.json"):
         assert stat.S_IMODE((stack.home / name).stat().st_mode) == 0o600, name
     assert stat.S_IMODE(stack.home.parent.stat().st_mode) == 0o700
 
 
-def test_the_stores_own_log_goes_to_a_file(stack: Run) -> None:
+def test_log_of_the_store_goes_to_a_private_file(stack: Run) -> None:
     log = stack.home / "run" / "seaweedfs.log"
     assert log.stat().st_size > 0
     assert stat.S_IMODE(log.stat().st_mode) == 0o600
@@ -215,7 +215,7 @@ def test_the_stores_own_log_goes_to_a_file(stack: Run) -> None:
     assert all(line.startswith(("its log goes to", "ended (")) for line in said), said
 
 
-def test_a_second_stack_in_the_same_home_is_refused(stack: Run) -> None:
+def test_second_stack_in_the_same_home_does_not_start(stack: Run) -> None:
     code, said = Run(stack.home, EVERMUSE_PORT=str(free_port())).to_the_end()
     assert code == 1
     assert f"already running in EVERMUSE_HOME={stack.home}" in said
@@ -223,7 +223,7 @@ def test_a_second_stack_in_the_same_home_is_refused(stack: Run) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
-def test_a_killed_process_is_started_again(stack: Run, name: str) -> None:
+def test_killed_process_of_the_stack_is_restarted_and_batches_complete(stack: Run, name: str) -> None:
     pid = stack.pids()[name]
     os.kill(pid, signal.SIGKILL)
     until(lambda: stack.pids().get(name) not in (None, pid), f"{name} runs again")
@@ -244,7 +244,7 @@ def test_a_killed_process_is_started_again(stack: Run, name: str) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_all_of_it_and_the_next_start_goes_on_with_the_same_data(stack: Run, how: signal.Signals) -> None:
+def test_signal_stops_every_process_and_the_next_start_keeps_the_data(stack: Run, how: signal.Signals) -> None:
     key = (stack.home / "demo-api-key").read_text()
     earlier = curl(stack)["batchId"]
     before = stack.alive()
@@ -259,7 +259,7 @@ def test_a_signal_ends_all_of_it_and_the_next_start_goes_on_with_the_same_data(s
     assert curl(stack)["batchId"] > earlier
 
 
-def test_what_a_killed_supervisor_left_is_cleared_away(stack: Run) -> None:
+def test_next_start_ends_processes_of_a_killed_supervisor(stack: Run) -> None:
     assert stack.process
     left = stack.alive()
     stack.process.kill()
@@ -272,7 +272,7 @@ def test_what_a_killed_supervisor_left_is_cleared_away(stack: Run) -> None:
 
 
 @pytest.mark.parametrize("variable", ["EVERMUSE_PORT", "EVERMUSE_FLOWER_PORT"])
-def test_an_occupied_port_is_told_by_its_variable(tmp_path: Path, variable: str) -> None:
+def test_error_of_an_occupied_port_names_its_variable(tmp_path: Path, variable: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ports = {"EVERMUSE_PORT": str(free_port()), "EVERMUSE_FLOWER_PORT": str(free_port())} | {variable: str(port)}
@@ -283,7 +283,7 @@ def test_an_occupied_port_is_told_by_its_variable(tmp_path: Path, variable: str)
     assert run.alive() == []
 
 
-def test_a_port_that_is_none_is_told_by_its_variable(tmp_path: Path) -> None:
+def test_error_of_an_invalid_port_names_its_variable(tmp_path: Path) -> None:
     code, said = Run(tmp_path, EVERMUSE_PORT="http").to_the_end()
     assert (code, "EVERMUSE_PORT must be a port from 1 to 65535, not 'http'" in said) == (1, True)
 
@@ -295,7 +295,7 @@ def demo(home: Path) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-def test_the_demo_ends_with_a_table_of_statuses(stack: Run) -> None:
+def test_demo_prints_a_table_of_batch_statuses(stack: Run) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "deploy.local.demo"],
         cwd=ROOT, env=stack.environment, capture_output=True, text=True, check=False,
@@ -308,7 +308,7 @@ def test_the_demo_ends_with_a_table_of_statuses(stack: Run) -> None:
     assert rows[-1][-3:] == ["10", "of", "11"]
 
 
-def test_the_demo_says_how_to_start_a_stack(tmp_path: Path) -> None:
+def test_demo_without_a_stack_says_how_to_start_one(tmp_path: Path) -> None:
     done = demo(tmp_path)
     assert done.returncode == 1
     assert "start one with `make run`" in " ".join(done.stdout.split())

@@ -37,17 +37,17 @@ def named(text: str) -> set[str]:
     return set(re.findall(r"\bevermuse_\w+", text))
 
 
-def test_every_metric_of_an_alert_or_a_dashboard_is_one_of_ours(db: None, client: Client) -> None:
+def test_alerts_and_dashboards_use_existing_metrics_only(db: None, client: Client) -> None:
     asked = set().union(*(named(one["expr"]) for one in alerts()), *map(named, queries()))
     assert len(asked) > 15
     assert asked <= metrics(client)
 
 
-def test_every_metric_is_on_a_dashboard(db: None, client: Client) -> None:
+def test_every_metric_appears_on_a_dashboard(db: None, client: Client) -> None:
     assert metrics(client) <= set().union(*map(named, queries()))
 
 
-def test_every_alert_says_how_bad_and_what(db: None) -> None:
+def test_every_alert_has_a_severity_and_a_summary(db: None) -> None:
     found = alerts()
     assert len({one["alert"] for one in found}) == len(found)
     for one in found:
@@ -57,7 +57,7 @@ def test_every_alert_says_how_bad_and_what(db: None) -> None:
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.name)
-def test_a_dashboards_panels_have_places_and_ids_of_their_own(path: Path) -> None:
+def test_panels_of_a_dashboard_have_unique_ids_and_do_not_overlap(path: Path) -> None:
     taken: set[tuple[int, int]] = set()
     ids = [panel["id"] for panel in panels(path)]
     assert len(set(ids)) == len(ids)
@@ -72,7 +72,7 @@ def test_a_dashboards_panels_have_places_and_ids_of_their_own(path: Path) -> Non
     assert used == variables
 
 
-def test_the_example_scrapes_our_path_and_reads_our_rules() -> None:
+def test_example_of_prometheus_scrapes_metrics_and_loads_the_rules() -> None:
     found = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yaml").read_text())
     assert found["rule_files"] == [RULES.name]
     assert [one["metrics_path"] for one in found["scrape_configs"]] == ["/metrics"]
@@ -87,14 +87,14 @@ def run(*words: str | Path) -> None:
 
 
 @promtool
-def test_promtool_finds_rules_and_configuration_valid_and_the_alerts_fire_as_meant() -> None:
+def test_promtool_accepts_rules_and_configuration_and_passes_their_tests() -> None:
     run("check", "rules", RULES)
     run("check", "config", DEPLOY / "prometheus" / "prometheus.yaml")
     run("test", "rules", DEPLOY / "prometheus" / "rules_test.yaml")
 
 
 @promtool
-def test_promtool_can_read_every_query_of_the_dashboards(tmp_path: Path) -> None:
+def test_promtool_parses_every_query_of_the_dashboards(tmp_path: Path) -> None:
     def filled(query: str) -> str:
         return query.replace("$__rate_interval", "1m").replace("$workspace", ".*")
 

@@ -54,7 +54,7 @@ def known() -> set[str]:
     return set(made_by_the_code()) | COMPOSED | of_records
 
 
-def test_every_code_of_the_product_is_on_the_page() -> None:
+def test_error_page_lists_every_code_of_the_product() -> None:
     codes = known()
     assert {"VALIDATION_ERROR", "RATE_LIMITED", "BLOCKED_ADDRESS", "UNKNOWN_PRODUCT"} <= codes
     assert codes - documented() == set()
@@ -65,10 +65,10 @@ def explained() -> set[str]:
     return set(explanations._RECORDS) | set(explanations._FILES)
 
 
-def test_every_code_that_the_inbox_explains_is_on_the_page() -> None:
+def test_error_page_lists_every_code_that_the_inbox_explains() -> None:
     assert explained() - documented() == set()
 
 
-def test_the_page_names_no_code_that_does_not_exist() -> None:
+def test_error_page_names_existing_codes_only() -> None:
     answers = {code for code in documented() if not code.startswith("HTTP_")}
     assert answers - known() - explained() == set()

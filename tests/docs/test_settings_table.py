@@ -31,7 +31,7 @@ def read_by_the_code() -> Iterator[str]:
                         yield str(name.value)
 
 
-def test_the_table_is_current() -> None:
+def test_table_of_settings_is_up_to_date() -> None:
     assert docs_settings.page() == docs_settings.PAGE.read_text(), "run `make docs-settings`"
 
 
@@ -56,14 +56,14 @@ def test_every_setting_that_the_documents_name_exists() -> None:
         assert {name for name in named if not name.endswith("_")} - described() - NOT_OURS - others == set(), page.name
 
 
-def test_a_description_is_a_sentence_that_fits_a_table() -> None:
+def test_description_of_a_setting_is_a_sentence_that_fits_a_table() -> None:
     for setting in env.described():
         assert setting.help.endswith("."), setting.name
         assert "|" not in setting.help + setting.default + (setting.shown or ""), setting.name
         assert "\n" not in setting.help, setting.name
 
 
-def test_a_default_that_depends_on_the_environment_is_not_shown() -> None:
+def test_table_of_settings_shows_no_default_of_the_local_environment() -> None:
     shown = {setting.name: setting.shown for setting in env.described()}
     for name in ("MINIO_PUBLIC_ENDPOINT", "MINIO_PUBLIC_SECURE", "EVERMUSE_FLOWER_URL"):
         assert shown[name], name

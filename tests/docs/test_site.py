@@ -24,7 +24,9 @@ def test_every_source_is_listed_and_every_listed_page_exists() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_is_served_as_html_and_as_markdown_without_a_login(site: Path, client: Client, page: str) -> None:
+def test_documentation_page_is_served_as_html_and_markdown_without_a_login(
+    site: Path, client: Client, page: str
+) -> None:
     html = client.get("/docs/" if page == "index" else f"/docs/{page}.html")
     assert (html.status_code, html["Content-Type"].split(";")[0]) == (200, "text/html")
     markdown = client.get(f"/docs/{page}.md")
@@ -35,12 +37,12 @@ def test_a_page_is_served_as_html_and_as_markdown_without_a_login(site: Path, cl
     assert "<!--" not in text
 
 
-def test_the_bare_path_leads_to_the_first_page(site: Path, client: Client) -> None:
+def test_docs_path_redirects_to_the_first_page(site: Path, client: Client) -> None:
     answer = client.get("/docs")
     assert (answer.status_code, urljoin("/docs", answer["Location"])) == (302, "/docs/")
 
 
-def test_a_page_that_has_not_changed_is_not_sent_again(site: Path, client: Client) -> None:
+def test_unchanged_documentation_page_is_answered_with_304(site: Path, client: Client) -> None:
     first = client.get("/docs/send.html")
     again = client.get("/docs/send.html", headers={"if-none-match": first["ETag"]})
     assert (again.status_code, "max-age" in first["Cache-Control"]) == (304, True)
@@ -59,7 +61,7 @@ def test_llms_txt_lists_every_page_and_each_link_leads_to_one(site: Path, client
     assert all(docs.markdown(page) in full for page in PAGES)
 
 
-def test_a_path_that_does_not_exist_is_answered_as_everywhere(site: Path, client: Client) -> None:
+def test_unknown_documentation_path_gets_the_usual_404(site: Path, client: Client) -> None:
     answer = client.get("/docs/nowhere.html")
     assert (answer.status_code, answer.json()["error"]) == (404, "NOT_FOUND")
 
@@ -82,7 +84,7 @@ class _Asked(HTMLParser):
             self.assets.append(given.get("href") or "")
 
 
-def test_every_asset_is_local_and_no_script_is_inline(site: Path, client: Client) -> None:
+def test_documentation_loads_local_assets_and_no_inline_script(site: Path, client: Client) -> None:
     for page in site.glob("*.html"):
         asked = _Asked()
         asked.feed(page.read_text())
@@ -95,19 +97,19 @@ def test_every_asset_is_local_and_no_script_is_inline(site: Path, client: Client
         assert not re.search(r"url\(['\"]?(https?:)?//", style.read_text()), style.name
 
 
-def test_the_policy_lets_pages_run_scripts_of_ours_alone(site: Path, client: Client) -> None:
+def test_policy_of_the_documentation_allows_our_own_scripts_only(site: Path, client: Client) -> None:
     policy = client.get("/docs/")["Content-Security-Policy"]
     assert "script-src 'self';" in policy
     assert "default-src 'none';" in policy
 
 
-def test_absolute_links_to_our_own_paths_lead_somewhere(site: Path, client: Client) -> None:
+def test_absolute_links_of_the_documentation_to_our_paths_resolve(site: Path, client: Client) -> None:
     asked = {link for page in PAGES for link in re.findall(r"\]\((/[^)#\s]*)", docs.markdown(page))}
     for link in asked:
         assert client.get(link).status_code in {200, 302}, link
 
 
-def test_links_between_the_files_of_the_repository_lead_somewhere() -> None:
+def test_links_between_files_of_the_repository_resolve() -> None:
     root = docs.SOURCES.parent.parent
     for name in ("README.md", "CHANGELOG.md", ".github/CONTRIBUTING.md", ".github/SECURITY.md"):
         for link in re.findall(r"\]\(([^)#\s]+)", (root / name).read_text()):
@@ -115,7 +117,7 @@ def test_links_between_the_files_of_the_repository_lead_somewhere() -> None:
                 assert ((root / name).parent / link).exists(), (name, link)
 
 
-def test_files_and_names_of_the_code_that_the_documents_mention_exist() -> None:
+def test_files_and_code_names_in_the_documentation_exist() -> None:
     root = docs.SOURCES.parent.parent
     pages = [*docs.SOURCES.glob("*.md"), root / ".github" / "CONTRIBUTING.md", root / ".github" / "SECURITY.md"]
     text = "\n".join(page.read_text() for page in pages)
@@ -129,11 +131,13 @@ def test_files_and_names_of_the_code_that_the_documents_mention_exist() -> None:
         import_string(name)
 
 
-def test_the_readme_fits_a_screen_and_a_half() -> None:
+def test_readme_is_at_most_a_screen_and_a_half_long() -> None:
     assert len((docs.SOURCES.parent.parent / "README.md").read_text().splitlines()) <= 75
 
 
-def test_a_broken_link_or_heading_stops_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_link_or_heading_fails_the_build_of_the_documentation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for fault in ("[x](nowhere.md)", "[x](send.md#no-such-heading)"):
         sources = tmp_path / f"docs-{len(fault)}"
         shutil.copytree(docs.SOURCES, sources, ignore=shutil.ignore_patterns("_site*"))
@@ -145,7 +149,7 @@ def test_a_broken_link_or_heading_stops_the_build(tmp_path: Path, monkeypatch: p
         assert not (sources / "_site").exists()
 
 
-def test_a_build_that_was_killed_leaves_nothing_that_disturbs_the_next(
+def test_killed_build_of_the_documentation_does_not_disturb_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sources = tmp_path / "docs"
@@ -157,7 +161,7 @@ def test_a_build_that_was_killed_leaves_nothing_that_disturbs_the_next(
     assert docs.build(sources / "_site") is False
 
 
-def test_the_image_builds_the_site_from_what_its_stage_copies(tmp_path: Path) -> None:
+def test_image_copies_every_file_that_the_documentation_needs(tmp_path: Path) -> None:
     root = docs.SOURCES.parent.parent
     stage = (root / "deploy" / "Dockerfile").read_text().split("\nFROM ")[1]
     for line in stage.splitlines():
@@ -174,6 +178,6 @@ def test_the_image_builds_the_site_from_what_its_stage_copies(tmp_path: Path) ->
     assert (tmp_path / "evermuse" / "docs" / "_site" / "web" / "docs" / "index.html").is_file()
 
 
-def test_an_unchanged_site_is_not_built_again(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unchanged_documentation_is_not_rebuilt(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(docs, "build_main", lambda argv: pytest.fail("it was built again"))
     assert docs.build() is False

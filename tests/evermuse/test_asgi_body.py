@@ -26,28 +26,28 @@ def part(content: bytes, *, more: bool = True) -> Message:
     return {"type": "http.request", "body": content, "more_body": more}
 
 
-def test_parts_are_joined_until_the_last() -> None:
+def test_body_is_joined_from_all_of_its_messages() -> None:
     assert read([part(b"ab"), part(b""), part(b"cd", more=False)]) == (b"abcd", COMPLETE, 0)
 
 
-def test_a_body_of_just_the_limit_is_whole() -> None:
+def test_body_of_exactly_the_limit_is_accepted() -> None:
     assert read([part(b"x" * 10, more=False)]) == (b"x" * 10, COMPLETE, 0)
 
 
-def test_nothing_is_read_past_the_limit() -> None:
+def test_body_over_the_limit_is_not_read_further() -> None:
     assert read([part(b"x" * 6), part(b"x" * 5), part(b"never read")]) == (b"", TOO_LARGE, 1)
 
 
-def test_a_body_that_stalls_is_given_up() -> None:
+def test_stalled_body_is_rejected_after_the_timeout() -> None:
     assert read([part(b"x")], seconds=0.01) == (b"", TIMED_OUT, 0)
 
 
-def test_a_client_that_goes_away_leaves_no_body() -> None:
+def test_body_of_a_client_that_disconnects_is_dropped() -> None:
     with pytest.raises(Disconnected):
         read([part(b"x"), {"type": "http.disconnect"}])
 
 
-def test_an_announced_body_takes_its_room_once_enough_of_it_has_come() -> None:
+def test_announced_body_reserves_its_room_only_after_enough_bytes_arrived() -> None:
     async def main() -> None:
         budget = BodyBudget(5_000_000)
         used = []

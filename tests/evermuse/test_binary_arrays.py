@@ -26,7 +26,7 @@ CASES: dict[str, tuple[str, BinaryArray, list[Any]]] = {
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", CASES)
-def test_an_encoded_array_equals_the_plain_list(name: str) -> None:
+def test_binary_array_reaches_postgresql_as_the_plain_list_does(name: str) -> None:
     kind, encoded, plain = CASES[name]
     statement = f"SELECT %(encoded)b = %(plain)s::{kind}, %(encoded)b, %(plain)s::{kind}"
     [(is_equal, first, second)] = prepared.rows(statement, {"encoded": encoded, "plain": plain})

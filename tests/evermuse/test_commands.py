@@ -29,7 +29,7 @@ def run(*words: str) -> tuple[Any, str]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_every_command_that_prints_json_prints_it_alone(servers: Servers) -> None:
+def test_commands_print_json_alone_on_stdout(servers: Servers) -> None:
     assert run("createworkspace", "w", "--product", "p", "--project", "q")[0]["workspace"] == "w"
     made, told = run("createapikey", "w", "--label", "k")
     assert (made["label"], set(made)) == ("k", {"workspace", "label", "apiKey", "permissions"})

@@ -21,7 +21,7 @@ def _no_embedded_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
     env._embedded.cache_clear()
 
 
-def test_the_process_environment_comes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_process_environment_wins_over_file_and_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("from file\n")
     monkeypatch.setenv("X_FILE", str(secret))
@@ -30,7 +30,7 @@ def test_the_process_environment_comes_first(monkeypatch: pytest.MonkeyPatch, tm
     assert env.text("X") == "from environment"
 
 
-def test_the_embedded_stacks_file_comes_last_before_the_default(tmp_path: Path) -> None:
+def test_file_of_the_embedded_stack_wins_over_the_default_only(tmp_path: Path) -> None:
     assert env.text("X", "default") == "default"
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "environment.json").write_text(json.dumps({"X": "embedded"}))
@@ -38,19 +38,21 @@ def test_the_embedded_stacks_file_comes_last_before_the_default(tmp_path: Path) 
     assert env.text("X", "default") == "embedded"
 
 
-def test_a_missing_value_names_the_variable() -> None:
+def test_error_of_a_missing_setting_names_the_variable() -> None:
     with pytest.raises(ConfigurationError, match="X is not set"):
         env.text("X")
 
 
-def test_an_unreadable_secret_file_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_an_unreadable_secret_file_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X_FILE", "/nowhere/at/all")
     with pytest.raises(ConfigurationError, match="X_FILE: cannot read /nowhere/at/all"):
         env.text("X")
 
 
 @pytest.mark.parametrize(("text", "value"), [("1", True), ("Yes", True), ("off", False), ("", False), ("false", False)])
-def test_flags(monkeypatch: pytest.MonkeyPatch, text: str, value: bool) -> None:
+def test_flag_accepts_the_usual_words_for_true_and_false(
+    monkeypatch: pytest.MonkeyPatch, text: str, value: bool
+) -> None:
     monkeypatch.setenv("X", text)
     assert env.flag("X", default=not value) is value
 
@@ -58,19 +60,21 @@ def test_flags(monkeypatch: pytest.MonkeyPatch, text: str, value: bool) -> None:
 @pytest.mark.parametrize(
     ("text", "message"), [("ten", "X must be a whole number, not 'ten'"), ("0", "X must be at least 1, not 0")]
 )
-def test_numbers_say_what_is_wrong(monkeypatch: pytest.MonkeyPatch, text: str, message: str) -> None:
+def test_error_of_a_bad_number_names_variable_and_rule(
+    monkeypatch: pytest.MonkeyPatch, text: str, message: str
+) -> None:
     monkeypatch.setenv("X", text)
     with pytest.raises(ConfigurationError, match=message):
         env.integer("X", 5, minimum=1)
 
 
-def test_a_flag_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_of_a_bad_flag_names_variable_and_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X", "maybe")
     with pytest.raises(ConfigurationError, match="X must be true or false, not 'maybe'"):
         env.flag("X", default=True)
 
 
-def test_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_are_read_and_bad_ones_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X", "127.0.0.0/8, fd00::/8,")
     assert env.networks("X") == (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
     monkeypatch.setenv("X", "127.0.0.1/8")
@@ -78,7 +82,7 @@ def test_networks(monkeypatch: pytest.MonkeyPatch) -> None:
         env.networks("X")
 
 
-def test_a_database_url_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_url_becomes_django_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://us%40er:p%2Fw@db.example:5433/name")
     assert env.database() == {
         "NAME": "name", "USER": "us@er", "PASSWORD": "p/w", "HOST": "db.example", "PORT": "5433",
@@ -97,7 +101,7 @@ def test_a_database_url_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
         ("options=-c%20work_mem%3D8MB", {"options": "-c work_mem=8MB"}),
     ],
 )
-def test_parameters_of_a_database_url_are_honoured(
+def test_parameters_of_a_database_url_reach_the_connection(
     monkeypatch: pytest.MonkeyPatch, query: str, options: dict[str, str]
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", f"postgresql://u:p@db.example/name?{query}")
@@ -113,7 +117,7 @@ def test_parameters_of_a_database_url_are_honoured(
         ("postgresql://u@[::1]:5433/name", "::1", "5433"),
     ],
 )
-def test_host_lists_sockets_and_ipv6_are_understood(
+def test_database_url_may_name_several_hosts_a_socket_or_an_ipv6_address(
     monkeypatch: pytest.MonkeyPatch, url: str, host: str, port: str
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", url)
@@ -164,7 +168,7 @@ def test_host_lists_sockets_and_ipv6_are_understood(
         ("MINIO_ENDPOINT", "https://store.example", "MINIO_ENDPOINT must be host:port, without https://"),
     ],
 )
-def test_what_a_url_cannot_have_is_refused_in_one_line_without_its_password(
+def test_bad_server_url_is_rejected_in_one_line_without_its_password(
     monkeypatch: pytest.MonkeyPatch, name: str, url: str, message: str
 ) -> None:
     readers = {
@@ -183,7 +187,7 @@ def test_what_a_url_cannot_have_is_refused_in_one_line_without_its_password(
     ("url", "key"),
     [("rediss://h/0", "ssl_cert_reqs"), ("amqps://u:p@h//", "cert_reqs")],
 )
-def test_a_brokers_certificate_is_checked_unless_the_url_says_otherwise(url: str, key: str) -> None:
+def test_broker_certificate_is_verified_unless_the_url_disables_it(url: str, key: str) -> None:
     tls = server_urls.broker(url)[1]
     assert tls is not None
     assert tls[key] == ssl.CERT_REQUIRED
@@ -193,7 +197,7 @@ def test_a_brokers_certificate_is_checked_unless_the_url_says_otherwise(url: str
     assert given.ssl["ssl_cert_reqs"] == ssl.CERT_NONE  # kombu lets the URL's own parameter win
 
 
-def test_a_mail_servers_url_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mail_server_url_becomes_django_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     assert env.mail_server("X") == ("localhost", 25, "", "", False, False)
     monkeypatch.setenv("X", "smtp+starttls://us%40er:p%2Fw@mail.example:2525")
     assert env.mail_server("X") == ("mail.example", 2525, "us@er", "p/w", True, False)
@@ -209,13 +213,15 @@ def test_a_mail_servers_url_is_taken_apart(monkeypatch: pytest.MonkeyPatch) -> N
         ("smtp://mail.example:x", "X: the port must be a number"),
     ],
 )
-def test_a_mail_servers_url_says_what_is_wrong(monkeypatch: pytest.MonkeyPatch, url: str, message: str) -> None:
+def test_error_of_a_bad_mail_server_url_says_what_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, url: str, message: str
+) -> None:
     monkeypatch.setenv("X", url)
     with pytest.raises(ConfigurationError, match=message):
         env.mail_server("X")
 
 
-def test_a_reader_describes_its_setting_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_setting_that_is_read_twice_is_described_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(env, "_described", {})
     env.integer("X", 5, help="A number.")
     env.integer("X", 6, help="Another text.")

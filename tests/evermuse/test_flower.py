@@ -58,14 +58,14 @@ def flower(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.mark.parametrize("path", ["/", "/tasks", "/metrics", "/api/workers", "/static/css/flower.css", "/nowhere"])
 @pytest.mark.parametrize("auth", [None, OWN, ("admin", "wrong")])
-def test_every_answer_forbids_framing(flower: str, path: str, auth: tuple[str, str] | None) -> None:
+def test_every_answer_of_flower_forbids_framing(flower: str, path: str, auth: tuple[str, str] | None) -> None:
     answer = requests.get(flower + path, auth=auth, timeout=20)
     assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Frame-Options"] == "DENY"
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_its_own_login_and_the_given_ones_open_it_and_nothing_else(flower: str) -> None:
+def test_flower_accepts_its_configured_logins_only(flower: str) -> None:
     for auth, status in ((OWN, 200), (ADMIN, 200), (("watcher", "x"), 401), (("admin", OWN[1]), 401), (None, 401)):
         assert requests.get(f"{flower}/metrics", auth=auth, timeout=20).status_code == status
 
@@ -78,7 +78,7 @@ def test_its_own_login_and_the_given_ones_open_it_and_nothing_else(flower: str) 
         ({"EVERMUSE_FLOWER_PASSWORD": OWN[1], "EVERMUSE_FLOWER_USERNAME": "a:b"}, "EVERMUSE_FLOWER_USERNAME must be"),
     ],
 )
-def test_without_a_login_it_does_not_start(servers: Servers, environment: dict[str, str], message: str) -> None:
+def test_flower_does_not_start_without_a_login(servers: Servers, environment: dict[str, str], message: str) -> None:
     done = subprocess.run(
         command(free_port()), cwd=ROOT, env={**os.environ, **environment}, capture_output=True, text=True, timeout=60,
         check=False,

@@ -60,7 +60,7 @@ def _is_own(value: ast.expr) -> bool:
 
 
 @pytest.mark.parametrize(("library", "version"), VERSIONS)
-def test_an_adapter_was_written_for_the_version_that_is_installed_and_locked(library: str, version: str) -> None:
+def test_adapter_of_library_internals_matches_the_installed_and_locked_version(library: str, version: str) -> None:
     """After an update of the library: read what changed in the internals that the adapter uses, then raise the version."""
     assert importlib.metadata.version(library) == version
     locked = re.findall(rf"^{library}==(\S+)", (ROOT / "deploy/requirements/run.txt").read_text(), re.MULTILINE)
@@ -70,12 +70,12 @@ def test_an_adapter_was_written_for_the_version_that_is_installed_and_locked(lib
 @pytest.mark.parametrize(
     "path", [path for path in MODULES if path not in ADAPTERS], ids=lambda path: str(path.relative_to(ROOT))
 )
-def test_only_adapters_use_internals_of_libraries(path: Path) -> None:
+def test_only_adapter_modules_use_internals_of_libraries(path: Path) -> None:
     if path.parent / "__init__.py" in ADAPTERS:
         return
     assert _foreign_internals(MODULES[path]) == []
 
 
-def test_the_search_finds_internals() -> None:
+def test_search_for_library_internals_finds_a_known_use() -> None:
     code = "client._put_object(1)\nclass A(B):\n    def _mine(self):\n        super()._theirs()\n        other._mine()\n        self._x"
     assert _foreign_internals(ast.parse(code)) == ["client._put_object (line 1)", "super()._theirs (line 4)"]

@@ -28,7 +28,7 @@ def enter(password: str, *, username: str = "boss", address: str = "203.0.113.1"
     return answer.status_code
 
 
-def test_a_login_closes_after_failures_from_one_address_and_stays_open_from_others(
+def test_failed_logins_lock_a_name_for_their_address_only(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     failures = [enter("wrong") for _ in range(settings.AXES_FAILURE_LIMIT)]
@@ -40,25 +40,25 @@ def test_a_login_closes_after_failures_from_one_address_and_stays_open_from_othe
     assert "wrong" not in told and PASSWORD not in told
 
 
-def test_unknown_names_are_counted_like_known_ones() -> None:
+def test_failed_logins_of_unknown_names_are_counted_like_others() -> None:
     assert [enter("wrong", username="nobody") for _ in range(settings.AXES_FAILURE_LIMIT + 1)][-1] == 429
 
 
-def test_an_address_that_tries_many_names_is_closed() -> None:
+def test_address_that_fails_with_many_names_is_locked() -> None:
     for number in range(logins.FAILURES_OF_AN_ADDRESS):
         enter("wrong", username=f"name-{number}")
     assert enter(PASSWORD) == 429
     assert enter(PASSWORD, address="203.0.113.2") == 302
 
 
-def test_a_success_forgets_earlier_failures() -> None:
+def test_successful_login_resets_the_count_of_failures() -> None:
     for _ in range(3):
         for _ in range(settings.AXES_FAILURE_LIMIT - 1):
             enter("wrong")
         assert enter(PASSWORD) == 302
 
 
-def test_a_session_ends_twelve_hours_after_the_login_whatever_is_done() -> None:
+def test_session_ends_twelve_hours_after_login_despite_activity() -> None:
     client = Client()
     client.post(LOGIN, {"username": "boss", "password": PASSWORD})
     ends = client.session.get_expiry_date()
@@ -72,10 +72,10 @@ def test_a_session_ends_twelve_hours_after_the_login_whatever_is_done() -> None:
 
 
 @pytest.mark.parametrize("weak", ["short", "123456789012345", "administrator", "boss-boss"])
-def test_weak_passwords_are_refused(weak: str) -> None:
+def test_weak_passwords_are_rejected(weak: str) -> None:
     with pytest.raises(ValidationError):
         validate_password(weak, User(username="boss"))
 
 
-def test_a_login_without_a_request_is_not_counted() -> None:
+def test_login_without_a_request_is_not_throttled() -> None:
     assert Client().login(username="boss", password=PASSWORD)

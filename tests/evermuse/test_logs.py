@@ -28,7 +28,7 @@ def events(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [entry.msg for entry in caplog.records if isinstance(entry.msg, dict)]
 
 
-def test_a_batchs_way_is_one_event_a_step(api: ApiClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_transition_of_a_batch_logs_one_event(api: ApiClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     answer = api.post(record(), x_request_id="given-by-a-proxy")
     batch_id = answer.json()["batchId"]
@@ -40,7 +40,7 @@ def test_a_batchs_way_is_one_event_a_step(api: ApiClient, caplog: pytest.LogCapt
     assert answer["X-Request-ID"] == "given-by-a-proxy"
 
 
-def test_a_failed_batch_that_is_retried_says_so(
+def test_retry_of_a_failed_batch_is_logged(
     api: ApiClient, workspace: Workspace, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -56,7 +56,7 @@ def test_a_failed_batch_that_is_retried_says_so(
     ]  # fmt: skip
 
 
-def test_every_answer_has_an_id_and_none_is_taken_that_could_forge_a_line(db: None) -> None:
+def test_every_answer_has_a_request_id_and_forged_ids_are_replaced(db: None) -> None:
     for path in ("/healthz", "/nowhere", f"{INGEST}/batches", "/admin/login/"):
         assert len(Client().get(path)["X-Request-ID"]) == 32
     for bad in ("short", "two words here", "x" * 65, "line\nbreak-here"):
@@ -64,7 +64,7 @@ def test_every_answer_has_an_id_and_none_is_taken_that_could_forge_a_line(db: No
     assert contextvars.get_contextvars() == {}
 
 
-def test_a_tasks_name_and_id_are_bound_while_it_runs() -> None:
+def test_log_lines_of_a_task_have_its_name_and_id() -> None:
     task = tasks.sweep
     task_prerun.send(sender=task, task_id="t1", task=task)
     assert contextvars.get_contextvars() == {"task": "ingest.sweep", "task_id": "t1"}
@@ -87,7 +87,7 @@ except ValueError:
 """
 
 
-def test_json_is_one_line_an_event_exceptions_included() -> None:
+def test_json_log_writes_each_event_as_one_line_even_with_an_exception() -> None:
     environment = {**os.environ, "EVERMUSE_LOG_JSON": "true", "DJANGO_SETTINGS_MODULE": "evermuse.settings"}
     done = subprocess.run(
         [sys.executable, "-c", WRITES], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
@@ -135,7 +135,7 @@ log.info("last.event", why="is it? yes", path="/a")
 
 
 @pytest.mark.parametrize("as_json", ["true", "false"])
-def test_no_line_of_any_library_holds_a_url_s_query_a_password_or_a_key(as_json: str) -> None:
+def test_log_lines_of_libraries_hold_no_url_query_password_or_key(as_json: str) -> None:
     environment = {
         **os.environ, "EVERMUSE_LOG_JSON": as_json, "EVERMUSE_LOG_LEVEL": "DEBUG",
         "DJANGO_SETTINGS_MODULE": "evermuse.settings",

@@ -50,16 +50,16 @@ def is_nested(parsed: Any, *, is_inside: bool = False) -> bool:
 
 
 @pytest.mark.parametrize("pattern", [r"(?:<!--.*?-->\s*)*<", "(a+)+", "(?:a|b*)*", "(?:(?:ab*)c)+"])
-def test_a_nested_repeat_is_seen(pattern: str) -> None:
+def test_check_finds_a_nested_repeat_in_a_pattern(pattern: str) -> None:
     assert is_nested(_parser.parse(pattern))
 
 
 @pytest.mark.parametrize("pattern", ["a*b*", "(?:a++|b)*+", "(?:a{0,3})*", "(?:ab|c)*d+"])
-def test_what_gives_nothing_back_is_none(pattern: str) -> None:
+def test_check_accepts_repeats_that_cannot_backtrack(pattern: str) -> None:
     assert not is_nested(_parser.parse(pattern))
 
 
-def test_no_pattern_repeats_what_repeats() -> None:
+def test_no_pattern_of_the_product_nests_repeats() -> None:
     found = patterns()
     assert len(found) > 15
     assert [name for name, one in found.items() if is_nested(_parser.parse(one.pattern, one.flags & ~re.UNICODE))] == []

@@ -34,7 +34,7 @@ class Row:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("binary", [False, True])
-def test_a_prepared_statement_returns_the_rows_of_a_plain_one(binary: bool) -> None:
+def test_prepared_statement_returns_the_same_rows_as_a_plain_one(binary: bool) -> None:
     [plain] = fetch(Row, STATEMENT, VALUES)
     assert plain == Row(2**40, VALUES["text"], VALUES["content"], [1, -2], 2**40 + 1)
     assert prepared.rows_of(Row, STATEMENT, VALUES, binary=binary) == [plain]
@@ -46,7 +46,7 @@ def test_a_prepared_statement_returns_the_rows_of_a_plain_one(binary: bool) -> N
     ("name", "cast"),
     [("number", "bigint"), ("text", "text"), ("content", "bytea"), ("numbers", "int[]")],
 )
-def test_a_value_sent_by_libpq_arrives_as_the_plain_way_sends_it(name: str, cast: str) -> None:
+def test_parameter_of_a_prepared_statement_arrives_unchanged(name: str, cast: str) -> None:
     statement = f"SELECT md5((%({name})s::{cast})::text) AS sum"
     with connection.cursor() as cursor:
         cursor.execute(statement, VALUES)
@@ -56,18 +56,18 @@ def test_a_value_sent_by_libpq_arrives_as_the_plain_way_sends_it(name: str, cast
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_name_that_a_statement_uses_twice_is_one_parameter() -> None:
+def test_parameter_that_a_statement_names_twice_is_sent_once() -> None:
     assert prepared.value("SELECT %(a)s::int - %(b)s::int - %(a)s::int", {"b": 3, "a": 5}) == "-3"
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("run", [prepared.value, prepared.rows])
-def test_an_error_of_the_statement_is_djangos(run: Any) -> None:
+def test_error_of_a_prepared_statement_is_a_django_exception(run: Any) -> None:
     with pytest.raises(DataError):
         run("SELECT %(text)s::int", {"text": "none"})
 
 
-def test_a_change_of_state_that_missed_a_row_raises() -> None:
+def test_state_change_that_misses_a_row_raises() -> None:
     expect_count("claim", changed=2, expected=2)
     with pytest.raises(RuntimeError, match="claim: 2 rows expected, 1 changed"):
         expect_count("claim", changed=1, expected=2)

@@ -24,13 +24,13 @@ def given(*, own_session: bool) -> list[str]:
     return done.stdout.split()
 
 
-def test_a_process_in_a_session_of_its_own_gives_way_with_its_group() -> None:
+def test_session_leader_lowers_the_priority_of_its_whole_group() -> None:
     """The group only where this kernel has one for each session."""
     of_group = [str(NICENESS)] if Path("/proc/self/autogroup").exists() else []
     assert given(own_session=True) == [str(min(os.nice(0) + NICENESS, 19)), *of_group]
 
 
-def test_the_session_of_others_is_left_alone() -> None:
+def test_process_in_the_session_of_others_leaves_their_priority_alone() -> None:
     """That of init is in no group, and its file is empty."""
     group = Path("/proc/self/autogroup")
     before = group.read_text() if group.exists() else ""
@@ -38,7 +38,7 @@ def test_the_session_of_others_is_left_alone() -> None:
     assert (group.read_text() if group.exists() else "") == before
 
 
-def test_a_program_that_gives_way_ignores_no_signal_that_it_would_not_ignore_alone() -> None:
+def test_lowered_priority_changes_no_signal_handling() -> None:
     """Python ignores SIGPIPE, and what a process ignores it ignores past exec."""
     cat = [shutil.which("cat") or "/bin/cat", "/proc/self/status"]
     alone, giving = (subprocess.check_output(command, text=True) for command in (cat, giving_way(cat)))

@@ -8,25 +8,25 @@ from evermuse import retry_policy
 from evermuse.retry_policy import RetryPolicy
 
 
-def test_waits_grow_by_the_factor_up_to_the_longest() -> None:
+def test_retry_waits_grow_by_the_factor_up_to_the_maximum() -> None:
     policy = RetryPolicy(first=1, longest=20, factor=3)
     assert [policy.wait(attempts) for attempts in (1, 2, 3, 4, 100_000)] == [1, 3, 9, 20, 20]
 
 
-def test_there_is_no_wait_after_the_last_attempt_or_beyond_the_window() -> None:
+def test_policy_gives_no_retry_after_the_last_attempt_or_beyond_the_window() -> None:
     policy = RetryPolicy(first=1, longest=20, max_attempts=3, window=60)
     assert [policy.wait(attempts, elapsed=5) for attempts in (1, 2, 3)] == [1, 2, None]
     assert policy.wait(2, elapsed=59) is None
 
 
-def test_a_server_may_ask_for_a_longer_wait_but_not_for_any() -> None:
+def test_retry_after_of_a_server_is_honoured_up_to_a_limit() -> None:
     policy = RetryPolicy(first=1, longest=20, longest_asked=60, window=100)
     assert policy.wait(1, asked=30) == 30
     assert policy.wait(1, asked=86_400) == 60
     assert policy.wait(1, asked=86_400, elapsed=70) == 30
 
 
-def test_no_wait_is_longer_than_the_furthest() -> None:
+def test_no_policy_waits_longer_than_the_furthest_time() -> None:
     policy = RetryPolicy(first=1, longest=20, jitter=0.5, longest_asked=25)
     waits = [policy.wait(attempts) or 0 for attempts in itertools.islice(itertools.cycle(range(1, 9)), 800)]
     assert 20 < max(waits) <= policy.furthest == 30
@@ -36,6 +36,6 @@ def test_no_wait_is_longer_than_the_furthest() -> None:
 @pytest.mark.parametrize(
     "wrong", [{"first": 0.0}, {"first": 9.0, "longest": 8.0}, {"factor": 0.5}, {"jitter": 1.0}, {"jitter": -0.1}]
 )
-def test_a_policy_that_makes_no_sense_is_refused_where_it_is_written(wrong: dict[str, float]) -> None:
+def test_contradictory_retry_policy_is_rejected_at_its_definition(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"first \(|factor must be"):
         RetryPolicy(**{"first": 1.0, "longest": 8.0, **wrong})  # type: ignore[arg-type]

@@ -21,12 +21,12 @@ def policy(client: Client, path: str) -> dict[str, str]:
     return dict(part.strip().partition(" ")[::2] for part in header.split(";"))
 
 
-def test_the_api_allows_a_browser_nothing(api: ApiClient) -> None:
+def test_api_answers_have_a_policy_that_lets_a_browser_load_nothing(api: ApiClient) -> None:
     assert policy(api.client, f"{INGEST}/batches")["default-src"] == "'none'"
     assert policy(api.client, "/nowhere")["default-src"] == "'none'"
 
 
-def test_the_docs_page_runs_only_our_scripts(db: None, client: Client) -> None:
+def test_page_of_the_openapi_description_runs_only_our_own_scripts(db: None, client: Client) -> None:
     found = policy(client, "/api/v1/docs")
     assert (found["default-src"], found["script-src"], found["connect-src"]) == ("'none'", "'self'", "'self'")
     page = client.get("/api/v1/docs").content.decode()
@@ -34,7 +34,7 @@ def test_the_docs_page_runs_only_our_scripts(db: None, client: Client) -> None:
     assert 'src="http' not in page
 
 
-def test_the_admin_runs_no_inline_script(db: None, client: Client) -> None:
+def test_admin_pages_have_no_inline_script(db: None, client: Client) -> None:
     get_user_model().objects.create_superuser("boss", "", "secret")
     client.login(username="boss", password="secret")
     found = policy(client, "/admin/")
@@ -42,7 +42,7 @@ def test_the_admin_runs_no_inline_script(db: None, client: Client) -> None:
     assert (found["default-src"], found["frame-ancestors"], found["form-action"]) == ("'none'", "'none'", "'self'")
 
 
-def test_every_answer_has_the_plain_headers(db: None, client: Client) -> None:
+def test_every_answer_has_the_security_headers(db: None, client: Client) -> None:
     for path in ("/healthz", "/admin/login/", f"{INGEST}/batches", "/nowhere"):
         answer = client.get(path)
         assert answer["X-Content-Type-Options"] == "nosniff"
@@ -57,17 +57,17 @@ def check(**environment: str) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-def test_djangos_deploy_checks_are_clean_behind_https() -> None:
+def test_check_deploy_finds_nothing_behind_https() -> None:
     done = check(EVERMUSE_HTTPS="true", EVERMUSE_SECRET_KEY="a-real-secret-with-many-different-letters-0123456789!")
     assert done.returncode == 0, done.stderr
 
 
-def test_djangos_deploy_checks_ask_for_a_secret_key() -> None:
+def test_check_deploy_reports_a_missing_secret_key() -> None:
     done = check(EVERMUSE_HTTPS="true", EVERMUSE_SECRET_KEY="")
     assert (done.returncode, "security.W009" in done.stderr) == (1, True)
 
 
-def test_a_key_stands_in_no_log_and_no_answer(api: ApiClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_api_key_appears_in_no_log_line_and_no_answer(api: ApiClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     answers = [
         api.post(record()),

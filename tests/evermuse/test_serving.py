@@ -49,7 +49,7 @@ ENTRIES = {
     ("entry", "key"),
     [("web", ""), ("wsgi", ""), ("worker", "changeme"), ("beat", "a" * 60), ("web", "django-insecure-" + STRONG)],
 )
-def test_no_process_serves_without_a_strong_secret_key(entry: str, key: str) -> None:
+def test_no_serving_process_starts_without_a_strong_secret_key(entry: str, key: str) -> None:
     done = run(*ENTRIES[entry], EVERMUSE_SECRET_KEY=key)
     assert done.returncode == 1
     last = done.stderr.strip().splitlines()[-1]
@@ -58,7 +58,7 @@ def test_no_process_serves_without_a_strong_secret_key(entry: str, key: str) -> 
 
 
 @pytest.mark.parametrize("name", serving.NEEDED)
-def test_no_process_serves_on_a_placeholder(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serving_process_requires_settings_that_have_placeholders(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(name)
     with pytest.raises(env.ConfigurationError, match=rf"{name} is not set \(nor {name}_FILE\)"):
         serving.demand()
@@ -75,13 +75,13 @@ def test_commands_that_sign_nothing_run_without_a_secret_key() -> None:
     assert len(keys) == 2
 
 
-def test_a_fault_of_a_setting_is_one_line_of_a_command() -> None:
+def test_command_reports_a_bad_setting_in_one_line() -> None:
     done = run("manage.py", "check", DATABASE_URL="postgresql://u:secret@h/n?sslmod=require")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert done.stderr.startswith("evermuse: DATABASE_URL has the parameter 'sslmod'")
 
 
-def test_our_timeouts_stay_beside_the_options_of_a_database_url() -> None:
+def test_options_of_a_database_url_keep_our_timeouts() -> None:
     url = f"{os.environ['DATABASE_URL']}?options=-c%20work_mem%3D8MB&connect_timeout=9&sslmode=disable"
     code = "from django.conf import settings; import json; print(json.dumps(settings.DATABASES['default']['OPTIONS']))"
     options = json.loads(run("-c", code, DATABASE_URL=url).stdout)
@@ -89,14 +89,14 @@ def test_our_timeouts_stay_beside_the_options_of_a_database_url() -> None:
     assert (options["connect_timeout"], options["sslmode"], options["tcp_user_timeout"]) == ("9", "disable", 10_000)
 
 
-def test_a_database_url_that_asks_for_tls_does_not_connect_without(servers: Servers) -> None:
+def test_database_url_with_sslmode_require_does_not_connect_without_tls(servers: Servers) -> None:
     words = ("manage.py", "createworkspace", "tls")
     done = run(*words, DATABASE_URL=f"{os.environ['DATABASE_URL']}?sslmode=require")
     assert done.returncode != 0
     assert "SSL" in done.stderr
 
 
-def test_unknown_names_and_star_hosts_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_reports_unknown_settings_and_wildcard_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EVERMUSE_RATE_LIMTI", "5")
     with override_settings(ALLOWED_HOSTS=["*"]):
         found = {one.id: f"{one.msg} {one.hint}" for one in checks.check_settings()}
@@ -115,14 +115,14 @@ def test_unknown_names_and_star_hosts_are_told(monkeypatch: pytest.MonkeyPatch) 
         (["127.0.0.1", "localhost"], "", set()),
     ],
 )
-def test_download_urls_of_the_web_process_need_its_public_address(
+def test_check_asks_for_the_public_address_when_web_serves_downloads(
     hosts: list[str], public_url: str, found: set[str]
 ) -> None:
     with override_settings(EVERMUSE_DOWNLOAD_URLS="WEB", ALLOWED_HOSTS=hosts, EVERMUSE_PUBLIC_URL=public_url):
         assert {one.id for one in checks.check_settings()} == found
 
 
-def test_debug_pages_cannot_be_turned_on() -> None:
+def test_no_setting_turns_on_debug_pages() -> None:
     done = run("-c", "from django.conf import settings; print(settings.DEBUG)", EVERMUSE_DEBUG="true")
     assert done.stdout.strip() == "False"
     assert "EVERMUSE_DEBUG" not in env.asked()
@@ -135,7 +135,9 @@ class TestBootstrap:
     def _password(self, monkeypatch: pytest.MonkeyPatch, servers: Servers) -> None:
         monkeypatch.setenv("EVERMUSE_ADMIN_PASSWORD", "first-made-password-1")
 
-    def test_a_password_that_was_changed_stays(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_bootstrap_keeps_an_admin_password_that_was_changed(
+        self, db: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         call_command("bootstrap")
         admin = get_user_model().objects.get(username="admin")
         assert admin.check_password("first-made-password-1")
@@ -147,14 +149,16 @@ class TestBootstrap:
         monkeypatch.delenv("EVERMUSE_ADMIN_PASSWORD")
         call_command("bootstrap")
 
-    def test_it_is_set_when_that_is_asked_for(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_bootstrap_resets_the_admin_password_on_request(self, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
         call_command("bootstrap")
         monkeypatch.setenv("EVERMUSE_ADMIN_PASSWORD", "given-on-purpose-3")
         call_command("bootstrap", "--set-admin-password")
         assert get_user_model().objects.get(username="admin").check_password("given-on-purpose-3")
 
     @pytest.mark.parametrize("weak", ["short-1", "123456789012", "administrator"])
-    def test_a_weak_password_makes_no_login(self, db: None, monkeypatch: pytest.MonkeyPatch, weak: str) -> None:
+    def test_bootstrap_rejects_a_weak_admin_password(
+        self, db: None, monkeypatch: pytest.MonkeyPatch, weak: str
+    ) -> None:
         monkeypatch.setenv("EVERMUSE_ADMIN_PASSWORD", weak)
         with pytest.raises(CommandError, match="EVERMUSE_ADMIN_PASSWORD is too weak: "):
             call_command("bootstrap")
@@ -168,10 +172,10 @@ class TestMetrics:
     """`/metrics` behind a proxy on the same host is not open to whoever the proxy serves."""
 
     @pytest.mark.parametrize("header", PROXIED)
-    def test_a_request_through_a_proxy_is_refused(self, db: None, client: Client, header: str) -> None:
+    def test_metrics_are_refused_to_a_request_through_a_proxy(self, db: None, client: Client, header: str) -> None:
         assert client.get("/metrics", headers={header: "203.0.113.9"}).status_code == 404
 
-    def test_the_network_of_the_client_that_the_proxy_names_is_what_counts(self, db: None, client: Client) -> None:
+    def test_metrics_are_allowed_by_the_network_of_the_client_behind_a_proxy(self, db: None, client: Client) -> None:
         with override_settings(EVERMUSE_METRICS_NETWORKS=[ip_network("10.0.0.0/8")]):
             for forwarded, status in (
                 ("10.1.2.3", 200), ("203.0.113.9, 10.1.2.3", 200), ("10.1.2.3, 203.0.113.9", 404), ("unknown", 404),
@@ -183,7 +187,7 @@ class TestMetrics:
             stranger = client.get("/metrics", headers={"X-Forwarded-For": "10.1.2.3"}, REMOTE_ADDR="203.0.113.9")
             assert stranger.status_code == 404
 
-    def test_who_knows_the_token_may_scrape_from_anywhere(self, db: None, client: Client) -> None:
+    def test_metrics_token_allows_scraping_from_any_address(self, db: None, client: Client) -> None:
         with override_settings(EVERMUSE_METRICS_TOKEN="scrape-me"):
             for sent, status in (("Bearer scrape-me", 200), ("Bearer scrape-m", 404), ("Basic scrape-me", 404)):
                 headers = {"Authorization": sent, "X-Forwarded-For": "203.0.113.9"}

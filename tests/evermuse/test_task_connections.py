@@ -26,14 +26,14 @@ def end(pid: int) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_connection_that_holds_is_kept() -> None:
+def test_working_database_connection_is_reused_by_the_next_task() -> None:
     before = backend()
     begin_task()
     assert backend() == before
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_that_the_server_ended_meanwhile_is_opened_anew() -> None:
+def test_database_connection_that_the_server_closed_is_reopened() -> None:
     before = backend()
     thread = threading.Thread(target=end, args=[before])
     thread.start()

@@ -9,7 +9,7 @@ import pytest
 from evermuse.celery import _end_promptly
 
 
-def test_a_process_gives_a_parent_that_reads_nothing_two_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_landing_process_waits_two_seconds_for_a_parent_that_reads_no_results(monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
     monkeypatch.setattr(billiard.pool, "time", SimpleNamespace(sleep=waits.append))
     monkeypatch.setattr(billiard.pool, "GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT", 300)

@@ -40,7 +40,7 @@ def nothing_left_over(stack: Stack) -> bool:
     return not uploads and objects == claimed
 
 
-def test_files_are_fetched_counted_and_told(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
+def test_attachments_are_fetched_counted_and_listed(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
     bodies = {f"/{number}": f"file {number}".encode() * 500 for number in range(30)}
     urls = [
         vendor.on(path, lambda exchange, body=body: exchange.answer(body))  # type: ignore[misc]
@@ -60,9 +60,7 @@ def test_files_are_fetched_counted_and_told(client: HttpClient, stack: Stack, ve
             assert row["error"]["code"] == "HTTP_404"
 
 
-def test_a_download_worker_killed_in_the_middle_of_a_part_begins_again(
-    client: HttpClient, stack: Stack, vendor: Vendor
-) -> None:
+def test_download_of_a_killed_worker_is_fetched_again(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
     body = bytes(range(256)) * (3 * PART // 256)
     held, tries = threading.Event(), []
 
@@ -86,9 +84,7 @@ def test_a_download_worker_killed_in_the_middle_of_a_part_begins_again(
     until(lambda: nothing_left_over(stack), "the killed attempt's upload is aborted")
 
 
-def test_a_download_that_takes_longer_than_its_lease_is_not_taken_over(
-    client: HttpClient, stack: Stack, vendor: Vendor
-) -> None:
+def test_download_that_outlasts_its_lease_is_not_taken_over(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
     def behave(exchange: Exchange) -> None:
         exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 40000\r\n\r\n")
         exchange.drip_parts(b"x" * 4000, times=10, every=LEASE_SECONDS / 4)
@@ -99,7 +95,7 @@ def test_a_download_that_takes_longer_than_its_lease_is_not_taken_over(
     assert [attempt["code"] for attempt in row["attempts"]] == ["OK"]
 
 
-def test_sigterm_gives_a_long_download_back_at_once(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
+def test_sigterm_releases_a_long_download_at_once(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
     body, held, tries = b"x" * 100_000, threading.Event(), []
 
     def behave(exchange: Exchange) -> None:
@@ -119,7 +115,7 @@ def test_sigterm_gives_a_long_download_back_at_once(client: HttpClient, stack: S
     assert client.settled(batch_id)["attachmentDownloadStatus"] == "COMPLETE"
 
 
-def test_files_wait_for_an_object_store_that_hangs(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
+def test_downloads_wait_for_an_object_store_that_hangs(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
     sent, go_on = threading.Event(), threading.Event()
 
     def behave(exchange: Exchange) -> None:
@@ -137,9 +133,7 @@ def test_files_wait_for_an_object_store_that_hangs(client: HttpClient, stack: St
     until(lambda: nothing_left_over(stack), "nothing is left over")
 
 
-def test_a_slow_vendor_holds_up_neither_another_one_nor_the_landing(
-    client: HttpClient, stack: Stack, vendor: Vendor
-) -> None:
+def test_slow_vendor_delays_neither_other_vendors_nor_landing(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
     slow, go_on = Vendor(), threading.Event()
 
     def behave(exchange: Exchange) -> None:

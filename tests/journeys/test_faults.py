@@ -24,7 +24,7 @@ SHORT = [
 
 
 @pytest.mark.parametrize("fault", SHORT)
-def test_nothing_acknowledged_is_lost_doubled_or_miscounted(stack: Stack, fault: str) -> None:
+def test_no_acknowledged_record_is_lost_doubled_or_miscounted_after_a_fault(stack: Stack, fault: str) -> None:
     assert fault in FAULTS
     found = trial.run(stack, fault, SEED)
     assert found.verdict.acknowledged > 0

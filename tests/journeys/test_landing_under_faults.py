@@ -24,7 +24,7 @@ def complete(client: HttpClient, batch_ids: list[str]) -> None:
         assert (batch["status"], batch["rejectedCount"]) == ("COMPLETE", 0)
 
 
-def test_of_fifty_versions_sent_in_order_the_last_one_stands(client: HttpClient) -> None:
+def test_last_of_fifty_versions_of_a_record_is_the_stored_one(client: HttpClient) -> None:
     batch_ids = [client.send(version(number)) for number in range(50)]
     assert batch_ids == sorted(batch_ids)
     complete(client, batch_ids)
@@ -36,7 +36,7 @@ def test_of_fifty_versions_sent_in_order_the_last_one_stands(client: HttpClient)
     assert stored["version"] == sum(outcome in {"created", "updated"} for outcome in outcomes)
 
 
-def test_overlapping_batches_land_side_by_side_without_a_deadlock(client: HttpClient, stack: Stack) -> None:
+def test_overlapping_batches_land_in_parallel_without_a_deadlock(client: HttpClient, stack: Stack) -> None:
     names = [f"r{number}" for number in range(300)]
     bodies = [[version(number, name) for name in (names if number % 2 else names[::-1])] for number in range(24)]
     with ThreadPoolExecutor(6) as pool:
@@ -47,7 +47,7 @@ def test_overlapping_batches_land_side_by_side_without_a_deadlock(client: HttpCl
     assert stack.rows("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == [(0,)]
 
 
-def test_a_worker_keeps_its_connection_from_one_task_to_the_next(client: HttpClient, stack: Stack) -> None:
+def test_landing_worker_reuses_its_database_connection(client: HttpClient, stack: Stack) -> None:
     """Each batch is a wake-up of its own here; Celery by itself would sign in anew for each."""
     sessions = "SELECT sessions::int FROM pg_stat_database WHERE datname = current_database()"
     [(before,)] = stack.rows(sessions)
@@ -72,7 +72,7 @@ POINTS = {
 
 @pytest.mark.parametrize("point", POINTS)
 @pytest.mark.parametrize("whom", ["child", "parent and children"])
-def test_a_landing_worker_killed_in_mid_batch_loses_nothing(
+def test_batch_of_a_killed_landing_worker_is_landed_by_another(
     client: HttpClient, stack: Stack, point: str, whom: str
 ) -> None:
     with stack.frozen("worker-landing", "beat"):
@@ -92,7 +92,7 @@ def test_a_landing_worker_killed_in_mid_batch_loses_nothing(
     assert all(set(client.outcomes(batch_id)) == {"created"} for batch_id in batch_ids)
 
 
-def test_a_worker_killed_after_the_landing_leaves_the_rest_to_the_sweeper(client: HttpClient, stack: Stack) -> None:
+def test_sweeper_completes_a_batch_whose_worker_was_killed_after_landing(client: HttpClient, stack: Stack) -> None:
     with stack.frozen("worker-landing", "beat"):
         batch_id = client.send(record())
         # Read only after the landing's transaction, by the processor.
@@ -108,7 +108,7 @@ def test_a_worker_killed_after_the_landing_leaves_the_rest_to_the_sweeper(client
     complete(client, [batch_id])
 
 
-def test_a_worker_that_wakes_up_after_its_lease_changes_nothing(client: HttpClient, stack: Stack) -> None:
+def test_worker_that_resumes_after_its_lease_writes_nothing(client: HttpClient, stack: Stack) -> None:
     with stack.frozen("worker-landing", "beat"):
         number = public_ids.batch_number(batch_id := client.send(version(1)))
         lock = stack.table_locked("lake_record")
@@ -125,14 +125,14 @@ def test_a_worker_that_wakes_up_after_its_lease_changes_nothing(client: HttpClie
     assert stored["version"] == 1
 
 
-def test_a_killed_broker_costs_nothing(client: HttpClient, stack: Stack) -> None:
+def test_batches_complete_after_the_broker_was_killed(client: HttpClient, stack: Stack) -> None:
     before = [client.send(record()) for _ in range(10)]
     stack.servers.signal("valkey", signal.SIGKILL)
     during = [client.send(record(), timeout=2) for _ in range(10)]
     complete(client, before + during)
 
 
-def test_a_flushed_broker_costs_nothing(client: HttpClient, stack: Stack) -> None:
+def test_batches_complete_after_the_broker_was_flushed(client: HttpClient, stack: Stack) -> None:
     with stack.frozen("worker-landing", "beat"):
         batch_ids = [client.send(record()) for _ in range(10)]
         with stack.broker() as broker:
@@ -157,7 +157,7 @@ def test_posts_are_accepted_within_two_seconds_while_the_object_store_hangs(clie
     complete(client, batch_ids)
 
 
-def test_without_postgresql_a_post_is_refused_in_the_contracts_shape(client: HttpClient, stack: Stack) -> None:
+def test_post_without_postgresql_gets_a_503_in_the_documented_shape(client: HttpClient, stack: Stack) -> None:
     with stack.frozen("worker-landing", "worker-attachments", "beat"):
         stack.servers.stop("postgres")
         try:
@@ -172,7 +172,7 @@ def test_without_postgresql_a_post_is_refused_in_the_contracts_shape(client: Htt
     complete(client, [client.send(record())])
 
 
-def test_postgresql_killed_in_mid_landing_loses_nothing(client: HttpClient, stack: Stack) -> None:
+def test_batch_survives_postgresql_being_killed_during_landing(client: HttpClient, stack: Stack) -> None:
     batch_ids = [client.send([record() for _ in range(100)]) for _ in range(10)]
     stack.servers.signal("postgres", signal.SIGKILL)
     stack.servers.wait_ready("postgres")
@@ -181,7 +181,7 @@ def test_postgresql_killed_in_mid_landing_loses_nothing(client: HttpClient, stac
     assert len(client.records()) == 1000
 
 
-def test_messages_carry_ids_and_no_eta(client: HttpClient, stack: Stack) -> None:
+def test_broker_messages_carry_ids_and_no_eta(client: HttpClient, stack: Stack) -> None:
     with stack.frozen("worker-landing", "beat"):
         for _ in range(10):  # The stopped worker still holds a pop open, which takes the first one.
             client.send(record())
@@ -194,7 +194,7 @@ def test_messages_carry_ids_and_no_eta(client: HttpClient, stack: Stack) -> None
         assert all(isinstance(number, int) for number in arguments[0])
 
 
-def test_sigterm_under_load_loses_nothing_and_ends(client: HttpClient, stack: Stack) -> None:
+def test_landing_worker_ends_on_sigterm_under_load_and_loses_no_batch(client: HttpClient, stack: Stack) -> None:
     accepted: list[str] = []
 
     def send(number: int) -> None:
@@ -210,7 +210,7 @@ def test_sigterm_under_load_loses_nothing_and_ends(client: HttpClient, stack: St
     assert len(client.records()) == 1200
 
 
-def test_a_web_server_ended_under_load_keeps_what_it_accepted(client: HttpClient, stack: Stack) -> None:
+def test_web_process_ended_under_load_keeps_every_accepted_batch(client: HttpClient, stack: Stack) -> None:
     def send() -> str:
         try:
             answer = client.post(record())

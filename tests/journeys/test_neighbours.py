@@ -41,7 +41,7 @@ def good(vendor: Vendor, path: str) -> str:
     ("how", "reason"),
     [("hang", "hung"), ("crash", "SIGSEGV"), ("memory", "memory")],
 )
-def test_a_poisonous_file_is_given_up_with_a_reason_while_a_neighbours_completes(
+def test_file_that_crashes_workers_fails_with_a_reason_while_others_complete(
     client: HttpClient, poisoned: Stack, vendor: Vendor, how: str, reason: str
 ) -> None:
     neighbour = poisoned.new_client()
@@ -58,14 +58,14 @@ def test_a_poisonous_file_is_given_up_with_a_reason_while_a_neighbours_completes
     assert len(failed["attempts"]) == 3
 
 
-def test_a_record_that_hangs_landing_is_given_up_while_a_neighbours_lands(client: HttpClient, poisoned: Stack) -> None:
+def test_record_that_hangs_landing_fails_its_batch_while_others_land(client: HttpClient, poisoned: Stack) -> None:
     neighbour = poisoned.new_client()
     poison = client.send(record(data={"text": "poison-landing"}))
     assert neighbour.settled(neighbour.send(record()))["status"] == "COMPLETE"
     assert client.settled(poison)["status"] == "FAILED"
 
 
-def test_files_that_drip_hold_up_no_other_workspace(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
+def test_trickling_downloads_delay_no_other_workspace(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
     # Of several hosts: no limit of one host keeps the slots free.
     slow, dripping = [Vendor() for _ in range(4)], threading.Event()
 

@@ -12,7 +12,9 @@ from tests.journeys.stack import Stack
 SHAPE = {"error", "message", "retryAfter", "details"}
 
 
-def test_no_request_that_schemathesis_makes_ends_in_a_fault(client: HttpClient, stack: Stack) -> None:
+def test_requests_generated_from_the_openapi_description_cause_no_server_error(
+    client: HttpClient, stack: Stack
+) -> None:
     document = client.get("/api/v1/openapi.json").json()
     operations = [found.ok() for found in schemathesis.openapi.from_dict(document).get_all_operations()]  # type: ignore[union-attr]
     assert len(operations) >= 16

@@ -18,14 +18,14 @@ def test_twenty_parallel_posts_with_one_idempotency_key_make_one_batch(client: H
     assert len(client.batch_ids()) == 1
 
 
-def test_a_replay_is_byte_for_byte_the_first_answer(client: HttpClient) -> None:
+def test_idempotent_replay_is_byte_for_byte_the_first_answer(client: HttpClient) -> None:
     body = record()
     first, second = (client.post(body, Idempotency_Key="k" * 256) for _ in range(2))
     assert second.content == first.content
     assert second.headers["Idempotent-Replayed"] == "true"
 
 
-def test_ten_requests_a_second_pass_over_all_processes_and_endpoints(stack: Stack) -> None:
+def test_rate_limit_is_shared_by_all_processes_and_endpoints(stack: Stack) -> None:
     client = stack.new_client(rate_limit="10")
     calls = [
         lambda: client.get(f"{INGEST}/batches"),

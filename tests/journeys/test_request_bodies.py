@@ -18,13 +18,13 @@ def chunked(*parts: bytes) -> bytes:
     return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts)
 
 
-def test_a_chunked_body_is_read_to_its_end(client: HttpClient) -> None:
+def test_chunked_body_is_read_to_its_end(client: HttpClient) -> None:
     lines = [json.dumps(record()).encode() + b"\n" for _ in range(50)]
     answer = client.post(iter(lines), content_type="application/x-ndjson")
     assert (answer.status_code, answer.json()["acceptedCount"]) == (202, 50)
 
 
-def test_a_chunked_body_that_is_cut_off_stores_nothing(client: HttpClient) -> None:
+def test_truncated_chunked_body_stores_no_batch(client: HttpClient) -> None:
     whole_line = json.dumps(record()).encode() + b"\n"
     with client.raw() as connection:
         connection.sendall(client.opening("Transfer-Encoding: chunked", content_type="application/x-ndjson"))
@@ -35,7 +35,7 @@ def test_a_chunked_body_that_is_cut_off_stores_nothing(client: HttpClient) -> No
     assert client.batch_ids() == []
 
 
-def test_a_chunked_body_that_is_reset_stores_nothing(client: HttpClient) -> None:
+def test_chunked_body_of_a_reset_connection_stores_no_batch(client: HttpClient) -> None:
     with client.raw() as connection:
         connection.sendall(client.opening("Transfer-Encoding: chunked", content_type="application/x-ndjson"))
         connection.sendall(chunked(json.dumps(record()).encode() + b"\n"))
@@ -43,7 +43,7 @@ def test_a_chunked_body_that_is_reset_stores_nothing(client: HttpClient) -> None
     assert len(client.batch_ids()) == 1
 
 
-def test_a_body_shorter_than_its_content_length_stores_nothing(client: HttpClient) -> None:
+def test_body_shorter_than_its_content_length_stores_no_batch(client: HttpClient) -> None:
     body = json.dumps(record()).encode()
     with client.raw() as connection:
         connection.sendall(client.opening(f"Content-Length: {len(body) + 10}") + body)
@@ -59,7 +59,7 @@ def endless() -> Iterator[bytes]:
         yield b" " * 65536
 
 
-def test_a_chunked_body_over_the_limit_is_refused_without_reading_on(client: HttpClient) -> None:
+def test_chunked_body_over_the_limit_is_rejected_before_its_end(client: HttpClient) -> None:
     with client.raw() as connection:
         connection.sendall(client.opening("Transfer-Encoding: chunked"))
         sent = 0
@@ -77,20 +77,22 @@ def test_a_chunked_body_over_the_limit_is_refused_without_reading_on(client: Htt
 
 
 @pytest.mark.parametrize(("extra", "status"), [(0, 202), (1, 413)])
-def test_five_megabytes_are_taken_and_a_byte_more_is_not(client: HttpClient, extra: int, status: int) -> None:
+def test_body_of_five_megabytes_is_accepted_and_one_byte_more_is_not(
+    client: HttpClient, extra: int, status: int
+) -> None:
     body = json.dumps(record()).encode()
     body += b" " * (5 * MIB - len(body) + extra)
     assert client.post(body).status_code == status
     assert client.post(iter([body])).status_code == status
 
 
-def test_a_gzip_bomb_is_refused(client: HttpClient) -> None:
+def test_gzip_bomb_is_rejected(client: HttpClient) -> None:
     bomb = gzip.compress(b"[" + b" " * (200 * MIB), 9)
     answer = client.post(bomb, Content_Encoding="gzip")
     assert (answer.status_code, answer.json()["error"]) == (413, "PAYLOAD_TOO_LARGE")
 
 
-def test_clients_that_stall_in_mid_body_hold_nobody_up(client: HttpClient, stack: Stack) -> None:
+def test_clients_that_stall_during_their_body_delay_no_other_request(client: HttpClient, stack: Stack) -> None:
     body = json.dumps(record()).encode()
     stalled = [client.raw() for _ in range(64)]
     for connection in stalled:
@@ -103,7 +105,7 @@ def test_clients_that_stall_in_mid_body_hold_nobody_up(client: HttpClient, stack
     assert len(client.batch_ids()) == 30
 
 
-def test_a_head_that_stalls_holds_nobody_up(client: HttpClient) -> None:
+def test_client_that_stalls_during_its_head_delays_no_other_request(client: HttpClient) -> None:
     stalled = [client.raw() for _ in range(64)]
     for connection in stalled:
         connection.sendall(client.opening("Content-Length: 10")[:-10])
@@ -123,7 +125,7 @@ def test_a_head_that_stalls_holds_nobody_up(client: HttpClient) -> None:
         '{"deep": ' + "[" * 3000 + "]" * 3000 + "}",
     ],
 )
-def test_data_comes_back_as_it_went_in(client: HttpClient, stack: Stack, data: str) -> None:
+def test_data_of_a_record_is_returned_as_it_was_sent(client: HttpClient, stack: Stack, data: str) -> None:
     body = json.dumps(record(data={"here": 1})).replace('{"here": 1}', data).encode()
     batch_id = client.send(body + b"\n" + body, content_type="application/x-ndjson")
     until(lambda: client.batch(batch_id)["status"] == "COMPLETE", "the batch is complete")

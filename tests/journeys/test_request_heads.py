@@ -37,7 +37,7 @@ ANNOUNCED = ("Content-Type: application/json", "Content-Length: 4000000")
         ("POST", INGEST, ("KEY", "Content-Encoding: br"), 415, "UNSUPPORTED_MEDIA_TYPE"),
     ],
 )
-def test_a_refusal_comes_before_a_byte_of_the_body(
+def test_request_is_rejected_by_its_head_before_the_body_is_sent(
     client: HttpClient, method: str, path: str, lines: tuple[str, ...], status: int, error: str
 ) -> None:
     sent = [line.replace("KEY", f"x-api-key: {client.key}") if line == "KEY" else line for line in lines]
@@ -47,13 +47,13 @@ def test_a_refusal_comes_before_a_byte_of_the_body(
     assert (got, body["error"]) == (status, error)
 
 
-def test_a_body_that_is_announced_too_large_is_refused_at_once(client: HttpClient) -> None:
+def test_content_length_over_the_limit_is_rejected_at_once(client: HttpClient) -> None:
     with client.raw() as connection:
         connection.sendall(client.opening("Content-Length: 9000000"))
         assert status_and_body(connection)[1]["error"] == "PAYLOAD_TOO_LARGE"
 
 
-def test_a_request_whose_body_comes_later_is_counted_once(stack: Stack) -> None:
+def test_request_with_a_delayed_body_counts_once_against_the_rate_limit(stack: Stack) -> None:
     client = stack.new_client(rate_limit="1")
     body = json.dumps(record(data={"t": "x" * 200_000})).encode()
     with client.raw() as connection:
@@ -63,7 +63,7 @@ def test_a_request_whose_body_comes_later_is_counted_once(stack: Stack) -> None:
         assert b" 202 " in answer_of(connection).split(b"\r\n")[0]
 
 
-def test_a_key_over_its_rate_is_refused_before_its_body(stack: Stack) -> None:
+def test_key_over_its_rate_is_rejected_before_the_body_is_sent(stack: Stack) -> None:
     client = stack.new_client(rate_limit="1")
 
     def statuses() -> list[bytes]:
@@ -79,7 +79,7 @@ def test_a_key_over_its_rate_is_refused_before_its_body(stack: Stack) -> None:
     until(lambda: b"HTTP/1.1 429" in statuses(), "a second request within the second is refused")
 
 
-def test_a_client_that_sends_on_hears_why_it_was_refused(client: HttpClient) -> None:
+def test_client_that_keeps_sending_receives_its_rejection(client: HttpClient) -> None:
     with client.raw() as connection:
         connection.sendall(head("POST", INGEST, *ANNOUNCED))
         for _ in range(40):
@@ -88,7 +88,7 @@ def test_a_client_that_sends_on_hears_why_it_was_refused(client: HttpClient) -> 
     assert got.startswith(b"HTTP/1.1 401") and b"connection: close" in got
 
 
-def test_a_client_that_sends_60_mb_before_it_reads_hears_why_it_was_refused(client: HttpClient) -> None:
+def test_client_that_sends_60_mb_before_it_reads_receives_its_rejection(client: HttpClient) -> None:
     with client.raw() as connection:
         connection.sendall(client.opening(f"Content-Length: {60 * MIB}"))
         for _ in range(60):
@@ -96,7 +96,7 @@ def test_a_client_that_sends_60_mb_before_it_reads_hears_why_it_was_refused(clie
         assert status_and_body(connection)[1]["error"] == "PAYLOAD_TOO_LARGE"
 
 
-def test_a_client_that_closes_its_side_after_a_whole_request_gets_the_answer(client: HttpClient) -> None:
+def test_client_that_half_closes_after_its_request_gets_the_answer(client: HttpClient) -> None:
     body = json.dumps(record()).encode()
     with client.raw() as connection:
         connection.sendall(client.opening(f"Content-Length: {len(body)}") + body)
@@ -104,7 +104,7 @@ def test_a_client_that_closes_its_side_after_a_whole_request_gets_the_answer(cli
         assert b" 202 " in answer_of(connection).split(b"\r\n")[0]
 
 
-def test_a_body_that_is_awaited_gets_a_100_only_for_a_good_key(client: HttpClient) -> None:
+def test_expect_100_continue_is_granted_to_a_valid_key_only(client: HttpClient) -> None:
     body = json.dumps(record()).encode()
     with client.raw() as connection:
         connection.sendall(client.opening(f"Content-Length: {len(body)}", "Expect: 100-continue"))
@@ -116,20 +116,20 @@ def test_a_body_that_is_awaited_gets_a_100_only_for_a_good_key(client: HttpClien
         assert connection.recv(12) == b"HTTP/1.1 401"
 
 
-def test_header_names_with_underscores_are_nobodys(client: HttpClient) -> None:
+def test_headers_with_underscores_in_their_names_are_ignored(client: HttpClient) -> None:
     with client.raw() as connection:
         connection.sendall(head("GET", f"{INGEST}/batches", f"x_api_key: {client.key}"))
         assert status_and_body(connection)[0] == 401
 
 
-def test_a_trailer_is_no_header(client: HttpClient) -> None:
+def test_trailer_of_a_chunked_body_is_not_read_as_a_header(client: HttpClient) -> None:
     with client.raw() as connection:
         connection.sendall(head("POST", INGEST, "Content-Type: application/json", "Transfer-Encoding: chunked"))
         connection.sendall(b"2\r\n[]\r\n0\r\n" + f"x-api-key: {client.key}\r\n\r\n".encode())
         assert status_and_body(connection)[0] == 401
 
 
-def test_requests_sent_ahead_are_answered_in_order_on_one_connection(client: HttpClient) -> None:
+def test_pipelined_requests_are_answered_in_order(client: HttpClient) -> None:
     with client.raw() as connection:
         connection.sendall(head("GET", "/healthz") + head("GET", "/api/v1/nothing", "Connection: close"))
         got = b""
@@ -146,14 +146,14 @@ def statuses(connection: socket.socket) -> list[bytes]:
     return re.findall(rb"HTTP/1.1 (\d+)", got)
 
 
-def test_many_requests_sent_ahead_are_all_answered_in_order(client: HttpClient) -> None:
+def test_many_pipelined_requests_are_all_answered_in_order(client: HttpClient) -> None:
     with client.raw() as connection:
         pairs = head("GET", "/healthz") + head("GET", "/api/v1/nothing")
         connection.sendall(pairs * 400 + head("GET", "/healthz", "Connection: close"))
         assert statuses(connection) == [b"200", b"404"] * 400 + [b"200"]
 
 
-def test_a_request_may_begin_in_the_packet_that_ends_a_large_one(client: HttpClient) -> None:
+def test_request_may_begin_in_the_packet_that_ends_the_one_before(client: HttpClient) -> None:
     body = json.dumps(record(data={"t": "x" * 300_000})).encode()
     second = head("GET", "/api/v1/nothing", "Connection: close")
     with client.raw() as connection:
@@ -172,7 +172,7 @@ def test_a_request_may_begin_in_the_packet_that_ends_a_large_one(client: HttpCli
         (b"", b"1;" + b"a" * 100 + b"\r\n \r\n"),
     ],
 )
-def test_what_surrounds_a_chunked_body_is_limited(client: HttpClient, before: bytes, endless: bytes) -> None:
+def test_chunk_extensions_and_trailers_are_limited(client: HttpClient, before: bytes, endless: bytes) -> None:
     with client.raw() as connection:
         connection.sendall(client.opening("Transfer-Encoding: chunked") + before)
         connection.sendall(endless * (100_000 // len(endless)))
@@ -180,7 +180,7 @@ def test_what_surrounds_a_chunked_body_is_limited(client: HttpClient, before: by
         assert connection.recv(1) == b""
 
 
-def test_endless_trailers_keep_nobody_from_an_answer(client: HttpClient, new_front: Callable[..., Front]) -> None:
+def test_endless_trailers_delay_no_other_request(client: HttpClient, new_front: Callable[..., Front]) -> None:
     front = new_front()
     held = [front.raw() for _ in range(20)]
     for connection in held:
@@ -198,7 +198,7 @@ def test_endless_trailers_keep_nobody_from_an_answer(client: HttpClient, new_fro
         connection.close()
 
 
-def test_chunks_of_one_byte_are_taken(client: HttpClient) -> None:
+def test_chunks_of_one_byte_are_accepted(client: HttpClient) -> None:
     body = json.dumps(record(data={"t": "x" * 30_000})).encode()
     chunks = b"".join(b"00000001\r\n%c\r\n" % byte for byte in body)
     with client.raw() as connection:
@@ -207,14 +207,14 @@ def test_chunks_of_one_byte_are_taken(client: HttpClient) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip, chunked", "gzip", "chunked, gzip", "chunked\r\nTransfer-Encoding: chunked"])
-def test_a_transfer_coding_other_than_chunked_is_refused(client: HttpClient, coding: str) -> None:
+def test_transfer_coding_other_than_chunked_is_rejected(client: HttpClient, coding: str) -> None:
     with client.raw() as connection:
         connection.sendall(client.opening(f"Transfer-Encoding: {coding}") + b"2\r\n[]\r\n0\r\n\r\n")
         status, body = status_and_body(connection)
     assert (status, body["error"]) == (400, "INVALID_BODY")
 
 
-def test_a_url_may_hold_raw_bytes_of_utf_8(client: HttpClient) -> None:
+def test_url_may_hold_unescaped_utf_8(client: HttpClient) -> None:
     client.settled(client.send(record(thread_id="é")))
     with client.raw() as connection:
         connection.sendall(head("GET", "/api/v1/records?thread_id=é", f"x-api-key: {client.key}"))
@@ -224,7 +224,7 @@ def test_a_url_may_hold_raw_bytes_of_utf_8(client: HttpClient) -> None:
 
 
 @pytest.mark.parametrize("method", ["FOO", "PLAY", "PROPFIND", "GETX"])
-def test_an_unknown_method_is_told_which_ones_there_are(client: HttpClient, method: str) -> None:
+def test_unknown_method_gets_a_405_that_lists_the_allowed_ones(client: HttpClient, method: str) -> None:
     with client.raw() as connection:
         connection.sendall(head(method, INGEST, f"x-api-key: {client.key}"))
         top, _, body = answer_of(connection).partition(b"\r\n\r\n")
@@ -234,7 +234,7 @@ def test_an_unknown_method_is_told_which_ones_there_are(client: HttpClient, meth
         assert status_and_body(connection)[0] == 200
 
 
-def test_a_client_that_resets_with_answers_pending_is_no_fault(
+def test_connection_reset_with_pending_answers_logs_no_error(
     client: HttpClient, new_front: Callable[..., Front]
 ) -> None:
     front = new_front()
@@ -253,7 +253,7 @@ def test_a_client_that_resets_with_answers_pending_is_no_fault(
     assert not [line for line in lines if "Traceback" in line or "front_failed" in line]
 
 
-def test_a_stream_with_a_length_keeps_its_connection(client: HttpClient) -> None:
+def test_streamed_answer_with_a_length_keeps_its_connection(client: HttpClient) -> None:
     with client.raw() as connection:
         for _ in range(2):
             connection.sendall(head("GET", "/llms.txt"))
@@ -261,7 +261,7 @@ def test_a_stream_with_a_length_keeps_its_connection(client: HttpClient) -> None
             assert got.startswith(b"HTTP/1.1 200") and b"connection: close" not in got
 
 
-def test_an_answer_to_http_1_0_has_no_chunks_and_ends_with_its_connection(client: HttpClient) -> None:
+def test_answer_to_http_1_0_is_not_chunked_and_closes_the_connection(client: HttpClient) -> None:
     client.settled(client.send(record()))
     asked = head("GET", "/api/v1/records", f"x-api-key: {client.key}", "Accept: application/x-ndjson")
     with client.raw() as connection:
@@ -271,7 +271,7 @@ def test_an_answer_to_http_1_0_has_no_chunks_and_ends_with_its_connection(client
     assert [json.loads(line) for line in body.splitlines()]
 
 
-def test_an_offer_to_speak_http_2_does_no_harm(client: HttpClient) -> None:
+def test_upgrade_to_http_2_is_ignored(client: HttpClient) -> None:
     body = json.dumps(record()).encode()
     offer = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
     with client.raw() as connection:
@@ -284,7 +284,7 @@ def test_an_offer_to_speak_http_2_does_no_harm(client: HttpClient) -> None:
     [b"hello\r\n\r\n", b"GET /healthz HTTP/1.1\r\nno colon\r\n\r\n", b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
      b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 1000 + b"\r\n", b"GET / HTTP/1.1\r\na: " + b"b" * 2 * MIB],
 )  # fmt: skip
-def test_a_head_that_is_none_or_too_large_is_refused_in_the_contracts_shape(client: HttpClient, sent: bytes) -> None:
+def test_malformed_or_oversized_head_is_rejected_in_the_documented_shape(client: HttpClient, sent: bytes) -> None:
     with client.raw() as connection:
         try:
             connection.sendall(sent)
@@ -294,7 +294,7 @@ def test_a_head_that_is_none_or_too_large_is_refused_in_the_contracts_shape(clie
     assert not got or (got.startswith(b"HTTP/1.1 4") and json.loads(got.partition(b"\r\n\r\n")[2])["error"])
 
 
-def test_a_head_that_does_not_end_is_given_up(new_front: Callable[..., Front]) -> None:
+def test_unfinished_head_is_rejected_after_the_timeout(new_front: Callable[..., Front]) -> None:
     front = new_front(EVERMUSE_HEAD_TIMEOUT_SECONDS="1")
     with front.raw() as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
@@ -302,7 +302,7 @@ def test_a_head_that_does_not_end_is_given_up(new_front: Callable[..., Front]) -
     assert (status, body["message"]) == (400, "The head of the request did not arrive in time.")
 
 
-def test_an_idle_connection_is_kept_for_as_long_as_the_setting_says(new_front: Callable[..., Front]) -> None:
+def test_idle_connection_is_closed_after_the_configured_time(new_front: Callable[..., Front]) -> None:
     front = new_front(EVERMUSE_KEEP_ALIVE_SECONDS="2")
     with front.raw() as connection:
         for _ in range(2):
@@ -311,7 +311,7 @@ def test_an_idle_connection_is_kept_for_as_long_as_the_setting_says(new_front: C
         assert connection.recv(1) == b""
 
 
-def test_an_address_may_have_so_many_connections_and_its_neighbours_too(new_front: Callable[..., Front]) -> None:
+def test_connection_limit_applies_to_each_client_address(new_front: Callable[..., Front]) -> None:
     front = new_front(EVERMUSE_CONNECTIONS_PER_ADDRESS="3")
     until(lambda: front.answers(), "earlier connections are gone")
     held = [front.raw() for _ in range(3)]
@@ -326,7 +326,7 @@ def test_an_address_may_have_so_many_connections_and_its_neighbours_too(new_fron
     until(front.answers, "there is room again")
 
 
-def test_a_proxys_clients_are_told_apart_by_what_it_says_last(
+def test_clients_behind_a_proxy_are_distinguished_by_its_last_forwarded_address(
     client: HttpClient, new_front: Callable[..., Front]
 ) -> None:
     front = new_front(EVERMUSE_TRUSTED_PROXIES="127.0.0.0/8", EVERMUSE_CONNECTIONS_PER_ADDRESS="2")
@@ -350,7 +350,7 @@ def test_a_proxys_clients_are_told_apart_by_what_it_says_last(
         connection.close()
 
 
-def test_a_killed_worker_is_replaced_and_a_killed_parent_leaves_none(new_front: Callable[..., Front]) -> None:
+def test_killed_web_worker_is_replaced_and_a_killed_parent_leaves_no_worker(new_front: Callable[..., Front]) -> None:
     front = new_front(workers="2")
     until(lambda: len(front.workers()) == 2, "two workers")
     first = front.workers()

@@ -32,7 +32,7 @@ def stored(client: HttpClient, vendor: Vendor) -> tuple[str, bytes]:
     return row["downloadUrl"], body
 
 
-def test_the_ledgers_url_serves_the_file_to_whoever_has_it(stack: Stack, stored: tuple[str, bytes]) -> None:
+def test_download_url_serves_the_file_without_a_key(stack: Stack, stored: tuple[str, bytes]) -> None:
     url, body = stored
     assert url.startswith(f"{stack.url}/files?")
     with urllib.request.urlopen(url) as answer:
@@ -41,7 +41,7 @@ def test_the_ledgers_url_serves_the_file_to_whoever_has_it(stack: Stack, stored:
         assert "filename*=UTF-8''gr%C3%B6%C3%9Fe.bin" in answer.headers["Content-Disposition"]
 
 
-def test_a_connection_serves_ranges_and_heads_one_after_the_other(stored: tuple[str, bytes]) -> None:
+def test_one_connection_serves_range_and_head_requests_of_a_file(stored: tuple[str, bytes]) -> None:
     parts = urlsplit(stored[0])
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 0, timeout=30)
     for method, asked, status, content in (
@@ -64,7 +64,7 @@ def _paused(front: Front, url: str) -> socket.socket:
     return connection
 
 
-def test_paused_downloads_hold_up_nobody_and_go_on(
+def test_paused_file_downloads_delay_no_other_request_and_resume(
     client: HttpClient, stored: tuple[str, bytes], new_front: Callable[..., Front]
 ) -> None:
     # More than there are threads for files, or room for their pieces.
@@ -93,7 +93,7 @@ def _whole(connection: socket.socket) -> bytes:
     return b"".join(parts).partition(b"\r\n\r\n")[2]
 
 
-def test_a_reader_that_pauses_for_too_long_can_tell_that_its_file_was_cut_off(
+def test_file_of_a_reader_that_pauses_too_long_is_visibly_truncated(
     stored: tuple[str, bytes], new_front: Callable[..., Front]
 ) -> None:
     front = new_front(EVERMUSE_READER_PAUSE_SECONDS="1")
@@ -103,7 +103,7 @@ def test_a_reader_that_pauses_for_too_long_can_tell_that_its_file_was_cut_off(
         assert len(to_the_end(connection)) < SIZE
 
 
-def test_a_store_that_goes_away_in_the_middle_cuts_the_file_off(
+def test_file_is_visibly_truncated_when_the_store_goes_away(
     stack: Stack, stored: tuple[str, bytes], new_front: Callable[..., Front]
 ) -> None:
     front = new_front()
@@ -116,7 +116,7 @@ def test_a_store_that_goes_away_in_the_middle_cuts_the_file_off(
     assert front.answers()
 
 
-def test_an_unknown_ticket_gets_an_error_in_the_contracts_shape(stack: Stack) -> None:
+def test_unknown_download_ticket_gets_an_error_in_the_documented_shape(stack: Stack) -> None:
     with socket.create_connection(("127.0.0.1", stack.port), timeout=30) as connection:
         connection.sendall(head("GET", "/files?ticket=x"))
         top, _, body = answer_of(connection).partition(b"\r\n\r\n")

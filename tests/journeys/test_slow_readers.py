@@ -40,9 +40,7 @@ def paused(front: Front, client: HttpClient, path: str = RECORDS, *lines: str) -
     return connection
 
 
-def test_paused_readers_hold_up_neither_posts_nor_other_readers_and_go_on(
-    filled: HttpClient, new_front: Callable[..., Front]
-) -> None:
+def test_paused_readers_delay_no_other_request_and_resume(filled: HttpClient, new_front: Callable[..., Front]) -> None:
     # Two threads for reads, and room for one answer: a reader that held either would stop the next.
     front = new_front(
         EVERMUSE_WEB_THREADS="1", EVERMUSE_WEB_READ_THREADS="1", EVERMUSE_ANSWER_BUDGET_BYTES=str(8 * 1024 * 1024)
@@ -66,7 +64,7 @@ def test_paused_readers_hold_up_neither_posts_nor_other_readers_and_go_on(
 UNREAD = 60
 
 
-def test_clients_that_send_requests_and_read_no_answers_stop_nobodys_reads(
+def test_clients_that_read_no_answers_do_not_block_other_readers(
     stack: Stack, client: HttpClient, new_front: Callable[..., Front]
 ) -> None:
     front = new_front(EVERMUSE_WEB_READ_THREADS="1", EVERMUSE_ANSWER_BUDGET_BYTES=str(8 * 1024 * 1024))
@@ -84,7 +82,7 @@ def test_clients_that_send_requests_and_read_no_answers_stop_nobodys_reads(
         connection.close()
 
 
-def test_a_client_that_reads_none_of_its_answers_is_cut_off(
+def test_client_that_reads_none_of_its_answers_is_disconnected(
     client: HttpClient, new_front: Callable[..., Front]
 ) -> None:
     front = new_front(EVERMUSE_READER_PAUSE_SECONDS="1")
@@ -100,7 +98,7 @@ def test_a_client_that_reads_none_of_its_answers_is_cut_off(
         until(lambda: not front.connections(place), "the connection is closed")
 
 
-def test_a_static_file_leaves_its_connection_open(new_front: Callable[..., Front]) -> None:
+def test_static_file_keeps_its_connection_open(new_front: Callable[..., Front]) -> None:
     with new_front().raw() as connection:
         for _ in range(2):
             connection.sendall(head("GET", "/static/ingest/icon.svg"))
@@ -110,7 +108,7 @@ def test_a_static_file_leaves_its_connection_open(new_front: Callable[..., Front
             assert content
 
 
-def test_announced_bodies_of_which_nothing_comes_keep_no_neighbours_body_out(
+def test_announced_but_unsent_bodies_take_no_room_from_others(
     stack: Stack, client: HttpClient, new_front: Callable[..., Front]
 ) -> None:
     front = new_front(EVERMUSE_BODY_BUDGET_BYTES=str(8 * 1024 * 1024), EVERMUSE_BODY_TIMEOUT_SECONDS="30")
@@ -128,7 +126,7 @@ def test_announced_bodies_of_which_nothing_comes_keep_no_neighbours_body_out(
         connection.close()
 
 
-def test_a_reader_that_pauses_for_too_long_can_tell_that_its_stream_was_cut_off(
+def test_stream_of_a_reader_that_pauses_too_long_ends_without_its_last_chunk(
     stack: Stack, filled: HttpClient, new_front: Callable[..., Front]
 ) -> None:
     front = new_front(EVERMUSE_READER_PAUSE_SECONDS="1")
@@ -139,7 +137,7 @@ def test_a_reader_that_pauses_for_too_long_can_tell_that_its_stream_was_cut_off(
     reader.close()
 
 
-def test_a_client_of_http_1_0_gets_a_reset_for_a_stream_that_was_cut_off(
+def test_http_1_0_stream_that_is_cut_off_ends_with_a_reset(
     stack: Stack, filled: HttpClient, new_front: Callable[..., Front]
 ) -> None:
     front = new_front(EVERMUSE_READER_PAUSE_SECONDS="1")
@@ -158,7 +156,7 @@ def _streams(stack: Stack) -> object:
     return stack.rates().keys("evermuse:streams:*")
 
 
-def test_a_stream_ends_at_its_deadline(stack: Stack, filled: HttpClient, new_front: Callable[..., Front]) -> None:
+def test_stream_ends_at_its_deadline(stack: Stack, filled: HttpClient, new_front: Callable[..., Front]) -> None:
     front = new_front(EVERMUSE_STREAM_SECONDS="1")
     reader = paused(front, filled)
     until(lambda: not _streams(stack), "the stream is over")
@@ -166,7 +164,7 @@ def test_a_stream_ends_at_its_deadline(stack: Stack, filled: HttpClient, new_fro
     reader.close()
 
 
-def test_a_key_has_four_streams_at_once_over_all_processes(
+def test_key_has_at_most_four_streams_over_all_web_processes(
     filled: HttpClient, new_front: Callable[..., Front], stack: Stack
 ) -> None:
     fronts = [new_front(), new_front()]
@@ -183,7 +181,7 @@ def test_a_key_has_four_streams_at_once_over_all_processes(
         reader.close()
 
 
-def test_of_many_streams_at_once_the_first_four_that_came_are_opened(
+def test_first_four_of_many_simultaneous_streams_are_opened(
     filled: HttpClient, new_front: Callable[..., Front]
 ) -> None:
     front = new_front(workers="2")
@@ -201,7 +199,7 @@ def test_of_many_streams_at_once_the_first_four_that_came_are_opened(
         reader.close()
 
 
-def test_a_stream_begins_as_soon_as_one_of_four_ends(filled: HttpClient, new_front: Callable[..., Front]) -> None:
+def test_stream_is_opened_as_soon_as_one_of_four_ends(filled: HttpClient, new_front: Callable[..., Front]) -> None:
     fronts = [new_front(), new_front()]
     readers = [paused(fronts[number % 2], filled) for number in range(4)]
     for ends in (lambda: readers[1].close(), lambda: to_the_end(readers[2])):
@@ -213,7 +211,7 @@ def test_a_stream_begins_as_soon_as_one_of_four_ends(filled: HttpClient, new_fro
         reader.close()
 
 
-def test_a_client_that_leaves_while_its_stream_waits_takes_no_place(
+def test_client_that_disconnects_while_its_stream_waits_uses_no_slot(
     stack: Stack, filled: HttpClient, new_front: Callable[..., Front]
 ) -> None:
     front = new_front()
@@ -227,7 +225,7 @@ def test_a_client_that_leaves_while_its_stream_waits_takes_no_place(
     assert not stack.rates().keys("evermuse:waiting-streams:*")
 
 
-def test_bodies_that_do_not_end_are_given_up_for_a_neighbours(
+def test_unfinished_bodies_are_dropped_for_the_body_of_another_client(
     stack: Stack, client: HttpClient, new_front: Callable[..., Front]
 ) -> None:
     front = new_front(EVERMUSE_BODY_BUDGET_BYTES=str(8 * 1024 * 1024), EVERMUSE_BODY_TIMEOUT_SECONDS="30")

@@ -28,11 +28,13 @@ def proxies() -> Iterator[None]:
         ("::ffff:10.0.0.1", b"1.2.3.4", "1.2.3.4"),
     ],
 )
-def test_only_a_proxys_word_is_taken_for_a_client(proxies: None, peer: str, forwarded: bytes, client: str) -> None:
+def test_forwarded_address_is_trusted_from_a_configured_proxy_only(
+    proxies: None, peer: str, forwarded: bytes, client: str
+) -> None:
     assert client_of(peer, [forwarded] if forwarded else []) == client
 
 
-def test_without_proxies_nobodys_word_is_taken() -> None:
+def test_forwarded_address_is_ignored_without_configured_proxies() -> None:
     assert client_of("127.0.0.1", [b"1.2.3.4"]) == "127.0.0.1"
     assert not is_proxy("127.0.0.1")
 
@@ -41,11 +43,11 @@ def test_without_proxies_nobodys_word_is_taken() -> None:
     ("address", "client"),
     [("1.2.3.4", "1.2.3.4"), ("::ffff:1.2.3.4", "1.2.3.4"), ("2001:db8::1:2:3:4", "2001:db8::/64"), ("", "")],
 )
-def test_a_client_is_an_address_or_a_network_of_64_bits(address: str, client: str) -> None:
+def test_clients_are_counted_by_ipv4_address_or_ipv6_64_network(address: str, client: str) -> None:
     assert counted_as(address) == client
 
 
-def test_a_client_that_leaves_makes_room_for_its_next() -> None:
+def test_closed_connection_frees_a_place_for_the_same_client() -> None:
     counts = ClientCounts(1)
     assert counts.enter("a") and counts.enter("b")
     assert not counts.enter("a")

@@ -39,7 +39,7 @@ class Reader:
         self.got += len(message["body"])
 
 
-def test_what_a_paused_client_has_not_taken_is_not_in_memory() -> None:
+def test_answer_that_a_paused_client_has_not_read_is_not_kept_in_memory() -> None:
     async def main() -> None:
         budget, reader = AnswerBudget(ROOM_BYTES), Reader()
         room = await budget.room("a")
@@ -63,7 +63,7 @@ def test_what_a_paused_client_has_not_taken_is_not_in_memory() -> None:
     asyncio.run(main())
 
 
-def test_a_stream_makes_no_step_while_its_client_pauses() -> None:
+def test_stream_reads_no_more_rows_while_its_client_pauses() -> None:
     async def main() -> None:
         reader, made = Reader(), 0
 
@@ -82,7 +82,7 @@ def test_a_stream_makes_no_step_while_its_client_pauses() -> None:
     asyncio.run(main())
 
 
-def test_a_client_that_is_gone_is_sent_no_more() -> None:
+def test_nothing_is_sent_to_a_client_that_disconnected() -> None:
     async def main() -> None:
         reader = Reader()
         reader.disconnected = True
@@ -104,7 +104,7 @@ class Trickle(Reader):
         return seconds > 0.1
 
 
-def test_a_client_that_trickles_keeps_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_that_reads_slowly_releases_the_answer_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("evermuse.web.answers.HOLD_SECONDS", 0.25)
 
     async def main() -> None:
@@ -119,7 +119,7 @@ def test_a_client_that_trickles_keeps_no_room(monkeypatch: pytest.MonkeyPatch) -
     asyncio.run(main())
 
 
-def test_a_message_to_a_client_that_does_not_read_ends_with_the_pause(settings: Any) -> None:
+def test_send_to_a_client_that_does_not_read_ends_after_the_allowed_pause(settings: Any) -> None:
     settings.EVERMUSE_READER_PAUSE_SECONDS = 1
 
     async def main() -> None:
@@ -130,7 +130,7 @@ def test_a_message_to_a_client_that_does_not_read_ends_with_the_pause(settings: 
     asyncio.run(main())
 
 
-def test_a_client_whose_connection_closed_is_gone_though_its_request_was_not_told() -> None:
+def test_client_counts_as_gone_once_its_connection_is_closed() -> None:
     async def main() -> None:
         reader = Reader()
         reader.reads.set()

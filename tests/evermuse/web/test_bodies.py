@@ -22,7 +22,7 @@ def unfinished(budget: BodyBudget, owner: str, given_up: list[str]) -> Holding:
     return holding
 
 
-def test_what_is_given_back_is_free_again() -> None:
+def test_released_body_bytes_are_available_again() -> None:
     async def work(budget: BodyBudget) -> None:
         holding = Holding(budget, "a")
         await holding.take(10)
@@ -35,7 +35,7 @@ def test_what_is_given_back_is_free_again() -> None:
     run(work)
 
 
-def test_a_body_waits_for_room() -> None:
+def test_body_waits_until_the_budget_has_room() -> None:
     async def work(budget: BodyBudget) -> None:
         first, second = Holding(budget, "a"), Holding(budget, "a")
         await first.take(8)
@@ -48,7 +48,7 @@ def test_a_body_waits_for_room() -> None:
     run(work)
 
 
-def test_a_body_without_room_is_refused_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_that_finds_no_room_in_time_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "WAIT_SECONDS", 0.01)
 
     async def work(budget: BodyBudget) -> None:
@@ -61,7 +61,7 @@ def test_a_body_without_room_is_refused_in_the_end(monkeypatch: pytest.MonkeyPat
     run(work)
 
 
-def test_the_oldest_body_of_whoever_holds_most_makes_room_for_another() -> None:
+def test_full_budget_drops_the_oldest_body_of_the_owner_that_holds_most() -> None:
     async def work(budget: BodyBudget) -> None:
         given_up: list[str] = []
         old, new = (unfinished(budget, "hog", given_up) for _ in range(2))
@@ -74,7 +74,7 @@ def test_the_oldest_body_of_whoever_holds_most_makes_room_for_another() -> None:
     run(work)
 
 
-def test_a_body_that_is_being_worked_on_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_body_that_is_being_processed_is_not_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "WAIT_SECONDS", 0.01)
 
     async def work(budget: BodyBudget) -> None:
@@ -94,7 +94,7 @@ class Clock:
         return self.now
 
 
-def test_a_body_that_stalls_is_given_up_first_even_for_one_who_holds_more() -> None:
+def test_stalled_body_is_dropped_first_even_for_an_owner_that_holds_more() -> None:
     clock = Clock()
 
     async def work(budget: BodyBudget) -> None:
@@ -111,7 +111,7 @@ def test_a_body_that_stalls_is_given_up_first_even_for_one_who_holds_more() -> N
     run(work)
 
 
-def test_a_body_that_drips_is_slow_and_one_that_flows_is_not() -> None:
+def test_trickling_body_counts_as_slow_and_a_steady_one_does_not() -> None:
     clock = Clock()
 
     async def work(budget: BodyBudget) -> None:
@@ -129,7 +129,7 @@ def test_a_body_that_drips_is_slow_and_one_that_flows_is_not() -> None:
     run(work, limit=10_000_000)
 
 
-def test_a_body_that_waits_for_room_is_not_slow() -> None:
+def test_body_that_waits_for_room_does_not_count_as_slow() -> None:
     clock = Clock()
 
     async def work(budget: BodyBudget) -> None:

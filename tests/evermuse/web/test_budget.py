@@ -42,7 +42,7 @@ async def turn() -> None:
         await asyncio.sleep(0)
 
 
-def test_an_owners_requests_are_served_in_their_order() -> None:
+def test_budget_serves_requests_of_one_owner_in_order() -> None:
     async def work(budget: AnswerBudget) -> None:
         asker = Asker(budget)
         rooms = [await budget.room("a") for _ in range(1)]
@@ -56,7 +56,7 @@ def test_an_owners_requests_are_served_in_their_order() -> None:
     run(work)
 
 
-def test_whoever_gives_a_room_back_cannot_take_it_again_before_one_who_waits() -> None:
+def test_released_room_goes_to_a_waiting_request_first() -> None:
     async def work(budget: AnswerBudget) -> None:
         asker = Asker(budget)
         room = await budget.room("a", 4)
@@ -69,7 +69,7 @@ def test_whoever_gives_a_room_back_cannot_take_it_again_before_one_who_waits() -
     run(work)
 
 
-def test_owners_take_turns() -> None:
+def test_budget_serves_waiting_owners_in_turn() -> None:
     async def work(budget: AnswerBudget) -> None:
         asker = Asker(budget)
         room = await budget.room("x", 4)
@@ -87,7 +87,7 @@ def test_owners_take_turns() -> None:
     run(work)
 
 
-def test_an_owner_holds_no_more_than_half_while_another_waits() -> None:
+def test_owner_holds_at_most_half_of_the_budget_while_another_waits() -> None:
     async def work(budget: AnswerBudget) -> None:
         asker = Asker(budget)
         rooms = [await budget.room("a", 1) for _ in range(4)]
@@ -105,7 +105,7 @@ def test_an_owner_holds_no_more_than_half_while_another_waits() -> None:
     run(work)
 
 
-def test_an_owner_may_hold_all_of_it_while_nobody_else_asks() -> None:
+def test_owner_may_hold_the_whole_budget_while_no_other_waits() -> None:
     async def work(budget: AnswerBudget) -> None:
         for _ in range(4):
             await asyncio.wait_for(budget.room("a", 1), 5)
@@ -113,7 +113,7 @@ def test_an_owner_may_hold_all_of_it_while_nobody_else_asks() -> None:
     run(work)
 
 
-def test_a_request_that_is_given_up_leaves_the_queue_and_its_room() -> None:
+def test_cancelled_request_leaves_the_queue_and_releases_its_room() -> None:
     async def work(budget: AnswerBudget) -> None:
         asker = Asker(budget)
         room = await budget.room("a", 4)
@@ -128,7 +128,7 @@ def test_a_request_that_is_given_up_leaves_the_queue_and_its_room() -> None:
     run(work)
 
 
-def test_an_answer_gives_back_what_it_does_not_need() -> None:
+def test_answer_returns_the_room_that_it_does_not_use() -> None:
     async def work(budget: AnswerBudget) -> None:
         room = await budget.room("a", 4)
         asker = Asker(budget)
@@ -139,7 +139,7 @@ def test_an_answer_gives_back_what_it_does_not_need() -> None:
     run(work)
 
 
-def test_keys_of_a_workspace_are_one_owner_once_they_are_known() -> None:
+def test_all_keys_of_a_workspace_count_as_one_owner() -> None:
     owners = Owners()
     first, second = ({"HTTP_X_API_KEY": key, "REMOTE_ADDR": "127.0.0.1"} for key in ("k1", "k2"))
     assert owners.of(first) != owners.of(second)

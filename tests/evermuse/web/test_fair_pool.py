@@ -29,14 +29,14 @@ def hold(pool: FairPool, owner: str, gate: Event, count: int) -> list[Future[boo
     return [pool.of(owner).submit(gate.wait, 60) for _ in range(count)]
 
 
-def test_an_owner_of_slow_work_leaves_a_thread_to_the_others(pool: FairPool, gate: Event) -> None:
+def test_owner_of_slow_work_leaves_a_thread_for_other_owners(pool: FairPool, gate: Event) -> None:
     slow = hold(pool, "a", gate, 20)
     assert [pool.of("b").submit(lambda: "done").result(30) for _ in range(3)] == ["done"] * 3
     gate.set()
     assert all(future.result(30) for future in slow)
 
 
-def test_owners_take_turns_whoever_sent_most(gate: Event) -> None:
+def test_pool_serves_owners_in_turn_however_much_each_queued(gate: Event) -> None:
     pool = FairPool(1)
     first = pool.of("a").submit(gate.wait, 60)
     done: list[str] = []
@@ -49,13 +49,13 @@ def test_owners_take_turns_whoever_sent_most(gate: Event) -> None:
     assert done == ["a", "b", "c", "a", "b", "a"]
 
 
-def test_what_fails_fails_its_caller_alone(pool: FairPool) -> None:
+def test_exception_in_the_pool_reaches_its_own_caller_only(pool: FairPool) -> None:
     with pytest.raises(ZeroDivisionError):
         pool.of("a").submit(lambda: 1 // 0).result(30)
     assert pool.of("a").submit(lambda: 1).result(30) == 1
 
 
-def test_a_stopped_pool_drops_what_waits_and_takes_nothing(gate: Event) -> None:
+def test_stopped_pool_drops_queued_work_and_accepts_none(gate: Event) -> None:
     pool = FairPool(1)
     running, waiting = hold(pool, "a", gate, 2)
     pool.shutdown(wait=False, cancel_futures=True)

@@ -13,7 +13,9 @@ from evermuse.web.request_line import mended
         (b"PROPFIND /\xff HTTP/1.1\r\n", "PROPFIND", b"PUT /%FF HTTP/1.1\r\n"),
     ],
 )
-def test_an_unknown_method_and_bytes_outside_ascii_are_mended(sent: bytes, method: str, fed: bytes) -> None:
+def test_request_line_with_unknown_method_or_raw_bytes_is_rewritten_for_the_parser(
+    sent: bytes, method: str, fed: bytes
+) -> None:
     assert mended(b"before" + sent, 6) == (method, fed)
     assert mended(fed, 0) is None
 
@@ -29,5 +31,5 @@ def test_an_unknown_method_and_bytes_outside_ascii_are_mended(sent: bytes, metho
         b"F\xc3\xa9 /a HTTP/1.1\r\n",
     ],
 )
-def test_what_is_no_request_line_or_needs_no_mending_is_left(sent: bytes) -> None:
+def test_valid_or_unrecognizable_request_line_is_left_unchanged(sent: bytes) -> None:
     assert mended(sent, 0) is None
