@@ -4,11 +4,16 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Func, IntegerField, Q, QuerySet
 
 from evermuse import public_ids
 from ingest.models import Batch
 from ingest.refusals import not_found
+
+# A batch as JSON, without its errors.
+ROW_BYTES = 512
+# Bytes; PostgreSQL knows them without reading what it keeps apart.
+ERRORS_SIZE = Func(F("first_errors"), function="octet_length", output_field=IntegerField())
 
 
 def batch(workspace_id: int, public_id: str) -> Batch:
@@ -30,8 +35,11 @@ def page(
     source: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
+    max_bytes: int,
 ) -> tuple[Sequence[Batch], list[Any] | None]:
     """Batches newest first; the second value is the place where the next page begins.
+
+    ``max_bytes``: about the most that the page takes as JSON, for which it may hold fewer rows than ``limit``.
 
     Newest is by sequence, or by the time of creation where that is asked for: a range of an index, not a walk to it.
     """
@@ -46,11 +54,29 @@ def page(
         rows = _by_time(rows, since, until, after)
     else:
         rows = rows.order_by("-id") if after is None else rows.filter(id__lt=after[0]).order_by("-id")
-    found = list(rows[: limit + 1])
-    if len(found) <= limit:
-        return found, None
-    end = found[limit - 1]
-    return found[:limit], [end.created_at.isoformat(), end.id] if since or until else [end.id]
+    found = list(rows.annotate(errors_size=ERRORS_SIZE).defer("first_errors")[: limit + 1])
+    shown = _within_bytes(found[:limit], max_bytes)
+    if len(found) == len(shown):
+        return shown, None
+    end = shown[-1]
+    return shown, [end.created_at.isoformat(), end.id] if since or until else [end.id]
+
+
+def _within_bytes(found: Sequence[Any], max_bytes: int) -> list[Batch]:
+    """The first of these batches, with the errors that they show: as many as a page may hold, one at least."""
+    size = 0
+    shown: list[Any] = []
+    for batch in found:
+        size += ROW_BYTES + batch.errors_size
+        if shown and size > max_bytes:
+            break
+        shown.append(batch)
+    with_errors = [batch.id for batch in shown if batch.errors_size > len("[]")]
+    errors = Batch.objects.filter(id__in=with_errors).values_list("id", "first_errors") if with_errors else []
+    first_errors = dict(errors)
+    for batch in shown:
+        batch.first_errors = first_errors.get(batch.id, "[]")
+    return shown
 
 
 def _by_time(

@@ -43,6 +43,8 @@ class Verdict:
     attachment_count: int = 0
     is_mixed: bool = False
     type: str = UNKNOWN_TYPE
+    # Whether products and projects had a say: the schema of some record holds.
+    has_used_catalog: bool = False
 
     @property
     def error_count(self) -> int:
@@ -101,6 +103,7 @@ def examine(
     projects.update({one for envelope in envelopes if isinstance(one := envelope.project_id, str)})
     verdict.is_mixed = len(products) > 1 or len({type.lower() for type in types}) > 1
     if valid:
+        verdict.has_used_catalog = True
         _sort_out(verdict, valid, raws, lookup(products, projects), products, projects)
     # Where nothing is accepted: what the client meant to send.
     verdict.type = verdict.accepted[0][1].type.lower() if verdict.accepted else _first_type(told, valid)

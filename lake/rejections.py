@@ -3,12 +3,24 @@
 Written once, when a batch is accepted. Landing writes only where its verdict differs, because the rules have changed since.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from evermuse import prepared
+from evermuse.binary_arrays import byteas, int4s
 from lake.landing import Rejected, Verdict
 from lake.models import RejectedRecord
+
+# What one statement inserts. One record may be larger.
+PART_BYTES = 1024 * 1024
+
+STORE = """
+INSERT INTO lake_rejectedrecord (batch_id, index, errors, payload, is_json, awaits_collection)
+SELECT %s::bigint, r.index, convert_from(r.errors, 'UTF8'), r.payload, r.is_json, %s::boolean
+FROM unnest(%b::integer[], %b::bytea[], %b::bytea[], %s::boolean[]) AS r (index, errors, payload, is_json)
+RETURNING index
+"""
 
 # Index, errors as JSON text, and whether the record is JSON.
 _Key = tuple[int, str, bool]
@@ -19,21 +31,32 @@ def store(verdicts: Mapping[int, Verdict], *, is_final: bool) -> None:
 
     ``is_final``: False if the worker's verdict is still to come. Until it comes, the problem inbox does not count them.
     """
-    RejectedRecord.objects.bulk_create(
-        [
-            RejectedRecord(
-                batch_id=batch_id,
-                index=record.index,
-                errors=_errors(record),
-                payload=record.raw,
-                is_json=record.is_json,
-                awaits_collection=is_final,
-            )
-            for batch_id, verdict in verdicts.items()
-            for record in verdict.rejected
-        ],
-        batch_size=1000,
-    )
+    for batch_id, verdict in verdicts.items():
+        for part in _parts(verdict.rejected):
+            values = [
+                batch_id,
+                is_final,
+                int4s([record.index for record, _ in part]),
+                byteas([errors for _, errors in part]),
+                byteas([record.raw for record, _ in part]),
+                [record.is_json for record, _ in part],
+            ]
+            prepared.rows(STORE, values)
+
+
+def _parts(rejected: Sequence[Rejected]) -> Iterator[list[tuple[Rejected, bytes]]]:
+    """Records with their errors as JSON, about PART_BYTES at a time: all of a batch's would take ten times its body."""
+    part: list[tuple[Rejected, bytes]] = []
+    size = 0
+    for record in rejected:
+        errors = msgspec.json.encode(record.errors)
+        if part and size + len(errors) + len(record.raw) > PART_BYTES:
+            yield part
+            part, size = [], 0
+        part.append((record, errors))
+        size += len(errors) + len(record.raw)
+    if part:
+        yield part
 
 
 def finalize(verdicts: Mapping[int, Verdict]) -> None:

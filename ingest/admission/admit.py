@@ -74,12 +74,14 @@ def admit(submission: Submission, *, confirm: Callable[[], Credentials]) -> Answ
     A batch whose records were all rejected is stored too (FAILED), and then refused with VALIDATION_ERROR. ``confirm`` looks
     the key up again, and raises a refusal if it no longer allows the request: called when cached credentials are not enough.
     """
+    verdict: Verdict | None = None
     if submission.credentials.is_cached:
-        if stored := _take_with_cached_key(submission):
-            return _answer(stored)
-        submission = replace(submission, credentials=confirm())
+        found = _take_with_cached_key(submission)
+        if isinstance(found, _Stored):
+            return _answer(found)
+        submission, verdict = replace(submission, credentials=confirm()), found
     if submission.idempotency_key is None:
-        return _answer(_take(submission))
+        return _answer(_take(submission, verdict))
     taken = _take_once(submission, submission.idempotency_key)
     return taken if isinstance(taken, Answer) else _answer(taken)
 
@@ -98,19 +100,23 @@ def examine_body(body: Body, credentials: Credentials) -> Verdict:
     return verdict
 
 
-def _take_with_cached_key(submission: Submission) -> _Stored | None:
-    """Store a batch that gets a 202; None, with nothing stored, if the key must be looked up first."""
+def _take_with_cached_key(submission: Submission) -> _Stored | Verdict | None:
+    """Store a batch that gets a 202. Stores nothing if the key must be looked up first.
+
+    Returns the verdict then, if it stands whatever the key allows: it takes far longer than to look the key up.
+    """
     if submission.idempotency_key is not None:
         return None  # the answer may be a replay
     verdict = examine_body(submission.body, submission.credentials)
     if not verdict.accepted:
-        return None
+        return None if verdict.has_used_catalog else verdict
     batch_id = acceptance.persist(submission.credentials, submission.body, submission.query, verdict)
     return None if batch_id is None else _Stored(batch_id, verdict)
 
 
-def _take(submission: Submission) -> _Stored:
-    verdict = examine_body(submission.body, submission.credentials)
+def _take(submission: Submission, verdict: Verdict | None = None) -> _Stored:
+    """``verdict``: if the body was examined already."""
+    verdict = verdict or examine_body(submission.body, submission.credentials)
     batch_id = acceptance.persist(submission.credentials, submission.body, submission.query, verdict)
     assert batch_id is not None  # only cached credentials can be out of date
     return _Stored(batch_id, verdict)

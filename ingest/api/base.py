@@ -17,6 +17,8 @@ WRITTEN_FOR = {"djangorestframework": "3.18.3"}
 
 # The size of a page's rows together. A single row may be larger.
 PAGE_BYTES = 8 * 1024 * 1024
+# The same for the batch list, whose answers wait for no room of large ones.
+SMALL_PAGE_BYTES = 512 * 1024
 Page = dict[str, Any]
 
 

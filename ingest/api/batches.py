@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 from django.db import Error as DatabaseError
 from django.http import HttpResponse, HttpResponseBase, JsonResponse
 from drf_spectacular.utils import extend_schema
@@ -15,8 +14,8 @@ from evermuse import wake
 from ingest import selectors
 from ingest.admission import bodies
 from ingest.admission.admit import Answer, Submission, admit, examine_body
-from ingest.api import queries, schema, serializers
-from ingest.api.base import PAGE_BYTES, ContractView, json_answer, raw_page, reader
+from ingest.api import queries, schema, serializers, validation
+from ingest.api.base import PAGE_BYTES, SMALL_PAGE_BYTES, ContractView, json_answer, raw_page, reader
 from ingest.api.instants import parse
 from ingest.api.negotiation import wants_ndjson
 from ingest.api.queries import Cursor
@@ -81,34 +80,13 @@ class IngestView(ContractView):
         return admit(submission, confirm=lambda: self._confirm(request))
 
 
-class ShownError(msgspec.Struct, gc=False):
-    """An error in the answer of a dry run, which may have 100,000 of them."""
-
-    index: int
-    code: str
-    pointer: str
-    message: str
-
-
 class ValidateView(ContractView):
     """A dry run: the counts that a batch would get, with all errors. Stores nothing."""
 
     @extend_schema(**schema.VALIDATE)
-    def post(self, request: Request) -> HttpResponse:
+    def post(self, request: Request) -> HttpResponseBase:
         _check_format(request)
-        verdict = examine_body(bodies.read(request), credentials_of(request))
-        errors = [
-            ShownError(record.index, error.code, error.pointer, error.message)
-            for record in verdict.rejected
-            for error in record.errors
-        ]
-        summary = {
-            "acceptedCount": len(verdict.accepted),
-            "rejectedCount": len(verdict.rejected),
-            "totalErrorCount": verdict.error_count,
-            "errors": errors,
-        }
-        return json_answer(msgspec.json.encode(summary))
+        return validation.answer(examine_body(bodies.read(request), credentials_of(request)))
 
 
 def _check_format(request: Request) -> None:
@@ -154,6 +132,7 @@ class BatchListView(ContractView):
             source=_text(given, "source"),
             since=parse("since", given["since"]) if "since" in given else None,
             until=parse("until", given["until"]) if "until" in given else None,
+            max_bytes=SMALL_PAGE_BYTES,
         )
         following_cursor = None if following is None else cursor.encode(following)
         return JsonResponse({"batches": serializers.statuses(found), "nextCursor": following_cursor})

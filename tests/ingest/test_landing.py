@@ -3,12 +3,14 @@
 import gc
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from evermuse import prepared
 from ingest.models import Batch, Product, Project, Workspace
 from ingest.pipeline import landing as pipeline
-from lake import archive
+from lake import archive, rejections
 from lake.landing import LandedRecord
 from lake.models import Payload, Record, RejectedRecord
 from tests.http_client import NDJSON, ApiClient, lines
@@ -259,6 +261,25 @@ def test_errors_come_in_pages_by_index(api: ApiClient) -> None:
 def rejected_rows(batch_id: str) -> list[tuple[int, int, bool]]:
     rows = RejectedRecord.objects.filter(batch_id=int(batch_id[6:])).order_by("index")
     return list(rows.values_list("id", "index", "awaits_collection"))
+
+
+def test_rejected_records_are_written_in_parts_of_some_bytes(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[int] = []
+    plain = prepared.rows
+
+    def rows(statement: str, values: Any) -> list[tuple[Any, ...]]:
+        if statement == rejections.STORE:
+            written.append(len(values[-1]))
+        return plain(statement, values)
+
+    monkeypatch.setattr(rejections, "PART_BYTES", 3000)
+    monkeypatch.setattr(prepared, "rows", rows)
+    bad = [record(event_at="é\0", data={"n": n, "t": "x" * 700}) for n in range(10)]
+    batch_id = api.post(bad).json()["details"]["batchId"]
+    monkeypatch.undo()
+    assert len(written) > 3 and sum(written) == 10
+    assert [row["payload"]["data"]["n"] for row in api.rows(batch_id, "errors")] == [*range(10)]
+    assert {len(row["errors"]) for row in api.rows(batch_id, "errors")} == {1}
 
 
 def test_landing_keeps_the_rejected_records_that_acceptance_wrote(api: ApiClient) -> None:

@@ -20,6 +20,7 @@ COUNT, SIZE, BYTES = 5, 4000, 10_000
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(batch_views, "SMALL_PAGE_BYTES", BYTES)
     for module in (batch_views, record_views):
         for name in ("PAGE_BYTES", "STEP_BYTES"):
             monkeypatch.setattr(module, name, BYTES)
@@ -92,3 +93,15 @@ def test_a_ledgers_page_ends_where_the_bytes_do(api: ApiClient) -> None:
 )
 def test_at_least_one_row_fits(sizes: list[int], count: int) -> None:
     assert selectors.fitting(sizes, 10) == count
+
+
+def test_a_page_of_batches_ends_where_the_bytes_do_and_none_is_lost(api: ApiClient, small_pages: None) -> None:
+    bad = {f"{'k' * 120}{n}": 1 for n in range(20)}
+    sent = [api.post({**record(), **(bad if n % 2 else {})}).json() for n in range(8)]
+    ids = [one["batchId"] if "batchId" in one else one["details"]["batchId"] for one in sent]
+    pages = walk(api, f"{INGEST}/batches", "batches")
+    assert [row["batchId"] for page in pages for row in page] == ids[::-1]
+    assert len(pages) > 2
+    assert max(len(json.dumps(page)) for page in pages) < 1.2 * BYTES
+    assert [len(row["errors"]) for page in pages for row in page] == [20, 0] * 4  # type: ignore[arg-type]
+    assert all(row == api.get(f"{INGEST}/batches/{row['batchId']}").json() for page in pages for row in page)

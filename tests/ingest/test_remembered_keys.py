@@ -16,12 +16,14 @@ from django.utils import timezone
 from psycopg import pq
 
 from evermuse import prepared, wake
+from ingest.admission import admit as admission
 from ingest.api import throttles
 from ingest.api.batches import IngestView
 from ingest.api.permissions import READ
 from ingest.clients import api_keys
 from ingest.clients import credentials as authentication
 from ingest.models import ApiKey, Batch, Product, Project, Workspace
+from lake import landing
 from tests.http_client import INGEST, JSON, NDJSON, ApiClient
 from tests.journeys.stack import until
 from tests.records import record
@@ -310,3 +312,22 @@ def test_a_batch_accepted_with_a_cached_key_is_stored_like_one_accepted_after_a_
             assert known.post(body, query="format=text").status_code == 202
         plain = stored()
         assert fast == plain
+
+
+def test_a_body_without_an_acceptable_record_is_examined_once(
+    known: ApiClient, lookups: Lookups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examined: list[int] = []
+    plain = landing.examine
+
+    def examine(raws: Any, *given: Any, **named: Any) -> landing.Verdict:
+        examined.append(len(raws))
+        return plain(raws, *given, **named)
+
+    monkeypatch.setattr(admission, "examine", examine)
+    answer = known.post([{}, record(event_at="x")])
+    assert (answer.status_code, answer.json()["details"]["rejectedCount"]) == (400, 2)
+    assert (examined, lookups.count) == ([2], 1)
+    # What the workspace knows is asked again.
+    assert known.post(record(product_id="new")).status_code == 400
+    assert (examined, lookups.count) == ([2, 1, 1], 2)
