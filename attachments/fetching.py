@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from attachments import upload_clearing
-from attachments.failures import DownloadFailed, Failure
+from attachments.download_failures import DownloadFailed, DownloadFailure
 from attachments.fetch import dial, store
 from attachments.fetch.url_policy import host_of
 from attachments.fetch.watch import Transfer, watchdog
@@ -32,7 +32,7 @@ TASK_SECONDS = 20.0
 # The time that the other downloads of a hung process get to give their files back.
 GIVE_BACK_SECONDS = 10.0
 
-INTERRUPTED = Failure("INTERRUPTED", "the worker was told to stop", is_transient=True)
+INTERRUPTED = DownloadFailure("INTERRUPTED", "the worker was told to stop", is_transient=True)
 
 stopping = threading.Event()
 
@@ -101,7 +101,9 @@ def _attempt(claim: DownloadClaim, transfer: Transfer) -> bool:
     except DownloadFailed as failed:
         return _settle_failure(fetch, transfer.stopped or failed.failure)
     except StoreUnavailable as error:
-        failure = transfer.stopped or Failure("STORE_UNAVAILABLE", f"the object store: {error}", is_transient=True)
+        failure = transfer.stopped or DownloadFailure(
+            "STORE_UNAVAILABLE", f"the object store: {error}", is_transient=True
+        )
         log.warning("attachment.store_away", attachment_id=public_ids.of_attachment(claim.id), error=str(error)[:200])
         wait = retry_policy.DOWNLOAD_STORE.backoff(claim.attempts)
         return claims.fail(claim, failure, received=transfer.bytes_read, wait=wait, is_counted=False, leftovers=True)
@@ -131,7 +133,7 @@ def _run(fetch: Fetch) -> Stored:
             connection.close()  # a slow transfer left the connection idle for long
 
 
-def _settle_failure(fetch: Fetch, failure: Failure) -> bool:
+def _settle_failure(fetch: Fetch, failure: DownloadFailure) -> bool:
     claim, received = fetch.claim, fetch.transfer.bytes_read
     if failure is claim_leases.LOST:
         raise LeaseLost(f"attachment {claim.id} under claim {claim.token}")
@@ -155,7 +157,7 @@ def _settle_failure(fetch: Fetch, failure: Failure) -> bool:
     return is_settled
 
 
-def next_wait(claim: DownloadClaim, failure: Failure) -> float | None:
+def next_wait(claim: DownloadClaim, failure: DownloadFailure) -> float | None:
     """Seconds until the next attempt, or None if there is none: the failure is final, or attempts or time are used up.
 
     ``Retry-After`` lengthens the wait within the policy's limits (`evermuse.retry_policy`).

@@ -3,7 +3,7 @@
 from django.conf import settings
 
 from attachments import uploads
-from attachments.failures import DownloadFailed, final
+from attachments.download_failures import DownloadFailed, final
 from attachments.fetch import attempt_objects, content, download, promise
 from attachments.fetch.download import IncomingFile
 from attachments.fetch.expected import Expected, Sent

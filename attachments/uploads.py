@@ -17,7 +17,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from attachments import sql, upload_quota
-from attachments.failures import DownloadFailed, final, transient
+from attachments.download_failures import DownloadFailed, final, transient
 from attachments.fetch import store, upload_area
 from attachments.fetch.download import IncomingFile
 from attachments.fetch.watch import Transfer

@@ -1,4 +1,4 @@
-"""Operators' view of the lake."""
+"""The lake in the admin."""
 
 import json
 from typing import ClassVar
@@ -24,7 +24,7 @@ class RejectedRecordAdmin(PipelineAdmin):
     lookups = ("batch__id__exact",)
     ordering: ClassVar = ["-batch_id", "index"]
     fields = ("batch", "index", "codes", "reasons", "as_sent")
-    # Messages quote what was sent, and pointers its names.
+    # Messages quote the record, and pointers contain its keys.
     confidential = ("first_error", "reasons", "as_sent")
     reading = "Rejected record seen"
 

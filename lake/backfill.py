@@ -30,7 +30,7 @@ WHERE r.id = held.id AND NOT r.terms @> held.terms
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class BackfillStep:
     """What one step did. ``last``: where the next one goes on; None: there are no more records."""
 
     seen: int
@@ -38,14 +38,14 @@ class Step:
     last: UUID | None
 
 
-def step(one: Filter, *, after: UUID | None) -> Step:
+def step(one: Filter, *, after: UUID | None) -> BackfillStep:
     """Add the filter's terms to the next records in the order of their ids. Idempotent; one short transaction."""
     rows = Record.objects.order_by("id")
     if after is not None:
         rows = rows.filter(id__gt=after)
     found = list(rows[:AT_ONCE])
     if not found:
-        return Step(0, 0, None)
+        return BackfillStep(0, 0, None)
     sent = frames.read(record.place for record in found)
     missing: list[tuple[UUID, bytes, int]] = []
     for record in found:
@@ -54,7 +54,7 @@ def step(one: Filter, *, after: UUID | None) -> Step:
         if isinstance(normalized, NormalizedRecord):
             wanted = {term(record.workspace_id, one.term, value) for value in one.values(normalized)}
             missing += [(record.id, bytes(record.digest), number) for number in sorted(wanted - set(record.terms))]
-    return Step(len(found), _add(missing) if missing else 0, found[-1].id)
+    return BackfillStep(len(found), _add(missing) if missing else 0, found[-1].id)
 
 
 def _add(missing: list[tuple[UUID, bytes, int]]) -> int:

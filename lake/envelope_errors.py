@@ -47,7 +47,7 @@ _decode_data = msgspec.json.Decoder(_Data).decode
 
 
 @dataclass(slots=True)
-class Explanation:
+class Explained:
     """What the walk found: the envelope or every error, and what is known of the record whatever else is wrong with it.
 
     ``attachment_count``: the entries of ``_attachments``. ``type``: lower-cased, when it names a valid one.
@@ -67,16 +67,16 @@ def check_schema(raw: bytes) -> Envelope | list[FieldError]:
     return found.envelope or found.errors
 
 
-def explain(raw: bytes, *, is_json: bool = False) -> Explanation:
+def explain(raw: bytes, *, is_json: bool = False) -> Explained:
     """The patient way: all errors, or the envelope where there are none. ``is_json``: whether that is proven already."""
     text = _object_text(raw, "record", is_json=is_json)
     if isinstance(text, list):
-        return Explanation(errors=text)
+        return Explained(errors=text)
     head, data = _parted(text)
     if data is not None and (envelope := decode_quickly([head])[0]) is not None:
         envelope.data = Raw(data)
-        return Explanation(envelope=envelope)
-    found = Explanation()
+        return Explained(envelope=envelope)
+    found = Explained()
     node = walk_nodes.shortened(walk_nodes.node_of(JsonText(head), 0, len(head)))
     for key, member in walk_nodes.members(node):
         if key == "_attachments" and opening(member) == b"[":

@@ -1,6 +1,6 @@
-"""Identity: which record this is.
+"""Identity: which record a sent record is.
 
-Source: the HTTP contract, "Deduplicated". Strings may hold any character, so that parts are set apart by JSON.
+Source: the HTTP contract, "Deduplicated". Strings may contain any character, so JSON separates the parts.
 """
 
 from hashlib import sha256
@@ -14,12 +14,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 def record_key(workspace_id: int, record: NormalizedRecord) -> bytes:
-    """128 bits of SHA-256 over workspace, type, vendor ids (as a set of pairs) and the instant."""
+    """128 bits of SHA-256 over the workspace, the type, the set of vendor ids, and the instant."""
     envelope = record.envelope
     parts = (workspace_id, envelope.type, sorted(envelope.vendor_ids.items()), envelope.event_at)
     return sha256(_encode(parts)).digest()[:16]
 
 
 def record_id(workspace_id: int, record: NormalizedRecord) -> UUID:
-    """The same as the id of a row."""
+    """The identity as a row's id."""
     return UUID(bytes=record_key(workspace_id, record))

@@ -1,4 +1,4 @@
-"""The envelope as JSON Schema (2020-12), made from the types that validate it."""
+"""The envelope as JSON Schema (2020-12), generated from the types that validate it."""
 
 from functools import cache
 from typing import Any
@@ -13,7 +13,7 @@ EVENT_AT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,3})?Z$"
 
 @cache
 def envelope() -> dict[str, Any]:
-    """The schema of one record. What it cannot say (a real instant, a known product) stands in descriptions."""
+    """The schema of one record. Descriptions state the rules that a schema cannot (a real instant, a known product)."""
     _, components = msgspec.json.schema_components([Envelope], ref_template="#/$defs/{name}")
     schema = components.pop("Envelope")
     fields = schema["properties"]
@@ -25,7 +25,7 @@ def envelope() -> dict[str, Any]:
     fields["_event_at"] = {"type": "string", "pattern": EVENT_AT, "description": "A real instant in UTC."}
     fields["data"] = {"type": "object", "description": "Stored exactly as sent."}
     email = components["Participant"]["properties"]["email"]
-    del email["format"]  # Validators that check it know fewer addresses than there are.
+    del email["format"]  # Validators that check this format accept fewer addresses than the contract does.
     email |= {"pattern": EMAIL_PATTERN, "description": "An e-mail address of any script."}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

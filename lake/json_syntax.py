@@ -1,11 +1,12 @@
-"""The grammar of JSON: whether a text is JSON, and where it ceases to be.
+"""JSON's grammar: whether a text is JSON, and where it stops being JSON.
 
-RFC 8259, any nesting depth, any number, lone surrogate escapes allowed; NaN, control characters in strings, leading zeros
-and trailing commas are not. The text must be valid UTF-8.
+RFC 8259 with any nesting depth, any number and lone surrogate escapes. NaN, control characters in strings, leading
+zeros and trailing commas are refused. The text must be valid UTF-8.
 
-msgspec decides nearly always. It gives up beyond Python's recursion limit, and its errors do not name the place as ours do.
-Those texts are read here in pieces by one regular expression, which never backtracks, and the brackets are matched by
-replacements in bytes. No step runs in Python for each token, so that 5 MB take a fraction of a second, whatever they hold.
+msgspec decides in nearly all cases. It gives up beyond Python's recursion limit, and its errors do not give the
+position as ours do. Those texts are read here in pieces by one regular expression that never backtracks, and brackets
+are matched by replacing bytes. No step runs in Python for each token, so 5 MB take a fraction of a second for any
+content.
 """
 
 import re
@@ -16,15 +17,15 @@ import msgspec
 SPACE = rb"[ \t\n\r]*+"
 STRING = rb'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
 SCALAR = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][+-]?[0-9]++)?+|true|false|null"
-# A string of a text that is known to be JSON.
+# A string, in a text that is known to be JSON.
 ANY_STRING = rb'"(?:[^"\\]++|\\.)*+"'
 
 _SPACE, _STRING, _SCALAR = re.compile(SPACE), re.compile(STRING), re.compile(SCALAR)
 _ANY_STRING = re.compile(ANY_STRING, re.DOTALL)
 _OBJECT, _ARRAY = ord("("), ord("[")
-# Pieces of a text: of this many steps at first, and where one of them is wrong, of fewer.
+# The number of steps in a piece of text. A piece with an error is read again in smaller pieces.
 _STEPS = (4096, 32, 1)
-# Everything but brackets, commas and colons.
+# Everything except brackets, commas and colons.
 _NO_STRUCTURE = bytes(sorted(set(range(256)) - set(b"[]{},:")))
 _KIND = {ord("["): _ARRAY, ord("]"): _ARRAY, ord(","): _ARRAY, _OBJECT: _OBJECT, ord("}"): _OBJECT, ord(";"): _OBJECT}
 _OPENINGS, _CLOSINGS = b"[(", b"]}"
@@ -36,7 +37,7 @@ _decode = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class JsonSyntaxError(ValueError):
-    """The text ceases to be JSON at ``offset`` (bytes) for ``reason``."""
+    """The text stops being JSON at ``offset`` (bytes) for ``reason``."""
 
     def __init__(self, offset: int, reason: str) -> None:
         super().__init__(f"{reason} at byte {offset}")
@@ -44,12 +45,12 @@ class JsonSyntaxError(ValueError):
 
 
 def without_surrogates(text: bytes) -> bytes:
-    """A text of the same length and structure, in which no escape stands for a surrogate: msgspec refuses lone ones."""
+    """A text of the same length and structure without escapes of surrogates, because msgspec refuses lone ones."""
     return text.replace(b"\\ud", b"\\u0").replace(b"\\uD", b"\\u0")
 
 
 def check(text: bytes) -> None:
-    """Raises JsonSyntaxError unless the text is one JSON value without white space around it."""
+    """Raise JsonSyntaxError unless the text is one JSON value without surrounding white space."""
     try:
         _decode(without_surrogates(text))
     except (msgspec.MsgspecError, RecursionError):
@@ -66,7 +67,7 @@ def _check_in_pieces(text: bytes) -> None:
             if found is None or not _nests(after, _structure(found[0])):
                 break
             at, stack = found.end(), after
-    # What is left is a step that is wrong, or nothing.
+    # The rest begins with an invalid step, or is empty.
     end = _scan(text, at, stack)
     if end != len(text):
         raise JsonSyntaxError(end, "something follows the value")
@@ -74,7 +75,7 @@ def _check_in_pieces(text: bytes) -> None:
 
 @cache
 def _pieces(steps: int) -> re.Pattern[bytes]:
-    """At most so many steps. What comes before a step says whether a value begins or has ended there."""
+    """At most this many steps. What precedes a step says whether a value begins or has ended there."""
     scalar = rb"(?:%b|%b)" % (STRING, SCALAR)
     array = rb"\[%b(?:%b%b(?:,%b(?!\])|(?=\])))*+\]" % (SPACE, scalar, SPACE, SPACE)
     member = rb"%b%b:%b%b%b" % (STRING, SPACE, SPACE, scalar, SPACE)
@@ -88,21 +89,22 @@ def _pieces(steps: int) -> re.Pattern[bytes]:
 
 
 def _structure(piece: bytes) -> bytes:
-    """The brackets and commas of a piece: an object's brackets as ``(`` and ``}``, its commas as ``;``; no empty container."""
+    """The brackets and commas of a piece: an object's as ``(``, ``}`` and ``;``. Empty containers are left out."""
     found = _ANY_STRING.sub(b"", piece) if b'"' in piece else piece
     found = found.translate(None, _NO_STRUCTURE)
     return found.replace(b",:", b";").replace(b"{:", b"(").replace(b"{}", b"").replace(b"[]", b"")
 
 
 def _nests(stack: bytearray, structure: bytes) -> bool:
-    """Whether brackets and commas fit what is open, which becomes what is open after them."""
-    # Each round takes away the innermost containers. A round that takes little is the last: deep nesting would need many.
+    """Whether brackets and commas fit the open containers. Updates the open containers."""
+    # Each round removes the innermost containers. A round that removes little is the last, because deep nesting would
+    # need many.
     size = 2 * len(structure)
     while size - len(structure) > size // 8:
         size = len(structure)
         structure = structure.replace(b",,", b",").replace(b";;", b";").replace(b"[,", b"[").replace(b"(;", b"(")
         structure = structure.replace(b",]", b"]").replace(b";}", b"}").replace(b"[]", b"").replace(b"(}", b"")
-    # Long runs are compared as a whole.
+    # Long runs are compared at once.
     if structure.translate(_ALL_CLOSING).count(b"[]") * 16 <= len(structure):
         return all(_fits(stack, run) for run in _RUNS.findall(structure))
     for mark in structure:
@@ -116,7 +118,7 @@ def _nests(stack: bytearray, structure: bytes) -> bool:
 
 
 def _fits(stack: bytearray, run: bytes) -> bool:
-    """The same for opening brackets alone, closing brackets alone, or a comma."""
+    """Like `_nests`, for opening brackets alone, closing brackets alone, or a comma."""
     if run[0] in _OPENINGS:
         stack += run
         return True
@@ -130,7 +132,9 @@ def _fits(stack: bytearray, run: bytes) -> bool:
 
 
 def _scan(text: bytes, at: int, stack: bytearray) -> int:
-    """The end of the value, read token by token from a place amid it. ``stack``: what is open there."""
+    """The end of the value, read token by token from a position inside it. ``stack``: the containers that are open
+    there.
+    """
     has_ended = at > 0 and text[at - 1] not in b"[,:"
     while True:
         if not has_ended:
@@ -146,7 +150,7 @@ def _scan(text: bytes, at: int, stack: bytearray) -> int:
             else:
                 at = _scalar(text, at)
         has_ended = False
-        # A value has ended: close what it ends, or go on to the next one.
+        # A value has ended: close its containers, or continue with the next value.
         while stack:
             at = _skip_space(text, at)
             mark = text[at : at + 1]
@@ -190,7 +194,7 @@ def _string(text: bytes, at: int) -> int:
 
 
 def _key(text: bytes, at: int) -> int:
-    """Past a key and its colon: where the member's value begins."""
+    """The position of a member's value, after its key and colon."""
     if text[at : at + 1] != b'"':
         raise JsonSyntaxError(at, _expected("a key in double quotes", text, at))
     at = _skip_space(text, _string(text, at))

@@ -1,7 +1,7 @@
-"""Where the values of a JSON text begin and end: for slices that must stay as they were sent.
+"""Where the values of a JSON text begin and end, for slices that must stay as they were sent.
 
-The text must be JSON, as `lake.json_syntax.check` proves. Nothing here calls itself, and each byte is read a few times at
-most, by native code.
+The text must be JSON, as `lake.json_syntax.check` proves. Nothing here recurses, and native code reads each byte a few
+times at most.
 """
 
 import json
@@ -22,19 +22,19 @@ _SIMPLE = rb"%b|%b|\[[^\[\]{}\"]*+\]|\{(?:[^\[\]{}\"]++|%b)*+\}" % (ANY_STRING, 
 _VALUE = re.compile(_SIMPLE, re.DOTALL)
 _MEMBER = re.compile(rb"[{, \t\n\r]*+(%b)%b:%b(%b)?+" % (ANY_STRING, SPACE, SPACE, _SIMPLE), re.DOTALL)
 _ELEMENT = re.compile(rb"[, \t\n\r]*+(?:(%b)|(?=[\[{]))" % _SIMPLE, re.DOTALL)
-# Python turns no longer texts into integers (sys.get_int_max_str_digits).
+# Python converts no longer texts into integers (sys.get_int_max_str_digits).
 MAX_DIGITS = 4300
-# Digits of an exponent that no count of digits in a body makes up for.
+# With more digits in the exponent, no number of digits in a body could make up for it.
 _LONGEST_POWER = 12
 
-# A container that msgspec cannot skip is read in pieces. Each is twice as long as the one before, so that little is read
-# beyond the container's end.
+# A container that msgspec cannot skip is read in pieces. Each piece is twice as long as the previous one, so little is
+# read beyond the container's end.
 _PIECES = [
     re.compile(rb"(?:[^\"\[\]{}]++|%b|[\[\]{}]{1,4}+){1,%d}+" % (ANY_STRING, 64 << n), re.DOTALL) for n in range(7)
 ]
 _STRINGS = re.compile(ANY_STRING, re.DOTALL)
 _NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
-# As signed bytes: 1 and -1.
+# 1 and -1 as signed bytes.
 _STEP = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 
 _RUNS = re.compile(rb"(\x01*+)(\xff*+)")
@@ -50,7 +50,7 @@ class JsonText:
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
-        # Of containers whose end took long to find, by their beginnings.
+        # The ends of containers that took long to find, by their beginnings.
         self._ends: dict[int, int] = {}
         self._plain = memoryview(without_surrogates(raw))
 
@@ -60,7 +60,7 @@ class JsonText:
         return found.end() if found else self._skip_container(at)
 
     def _skip_container(self, at: int) -> int:
-        """msgspec names the place where something follows the value."""
+        """The end of a container. msgspec's error names the position where something follows the value."""
         if at in self._ends:
             return self._ends[at]
         try:
@@ -71,7 +71,7 @@ class JsonText:
             told = _TRAILING.search(str(error))
             if told is None:
                 return self._skip_deep(at)
-            # The byte after the one that follows the value, and white space may stand between.
+            # msgspec names the byte after the one that follows the value. White space may come before it.
             following = at + int(told[1]) - 1
             return max(self.raw.rfind(b"]", at, following), self.raw.rfind(b"}", at, following)) + 1
         return len(self.raw)
@@ -81,7 +81,7 @@ class JsonText:
         return end
 
     def is_deep(self, start: int, end: int) -> bool:
-        """Whether the value from ``start`` to ``end`` nests deeper than decoders go."""
+        """Whether the value between ``start`` and ``end`` nests deeper than decoders support."""
         if start in self._ends:
             return True
         slice = self._plain[start:end]
@@ -94,7 +94,7 @@ class JsonText:
         return False
 
     def members(self, at: int) -> Iterator[tuple[bytes, int, int]]:
-        """Of the object at ``at``: each member's key (its slice, quotes included) and where its value begins and ends."""
+        """The members of the object at ``at``: the key as a slice with its quotes, and the value's beginning and end."""
         raw = self.raw
         while found := _MEMBER.match(raw, at):
             start, at = found.span(2)
@@ -104,7 +104,7 @@ class JsonText:
             yield found[1], start, at
 
     def elements(self, at: int) -> Iterator[tuple[int, int]]:
-        """Of the array at ``at``: where each element begins and ends."""
+        """The beginning and end of each element of the array at ``at``."""
         raw = self.raw
         at += 1
         while found := _ELEMENT.match(raw, at):
@@ -121,8 +121,8 @@ def _brackets(count: int) -> re.Pattern[bytes]:
 
 
 def _past_brackets(raw: bytes, at: int, count: int) -> int:
-    """The end of so many brackets outside of strings, counted in powers of two."""
-    # Often they stand side by side.
+    """The end of this many brackets outside strings, counted in powers of two."""
+    # Often they are adjacent.
     if not raw[at : at + count].translate(None, b"[]{}"):
         return at + count
     while count:
@@ -151,11 +151,11 @@ def _skip_deep(raw: bytes, at: int) -> int:
 
 
 def _closed_after(steps: bytes, depth: int) -> int:
-    """The number of steps after which the depth is 0; 0 where it is never. ``steps``: 1 and -1, as signed bytes."""
+    """The number of steps after which the depth is 0, or 0 if it never is. ``steps``: 1 and -1 as signed bytes."""
     if steps.count(b"\xff\x01") * 16 > len(steps):
         depths = list(accumulate(array("b", steps), initial=depth))[1:]
         return depths.index(0) + 1 if 0 in depths else 0
-    # Long runs are counted as a whole.
+    # Long runs are counted at once.
     at = 0
     for opened, closed in _RUNS.findall(steps):
         depth += len(opened)
@@ -167,15 +167,15 @@ def _closed_after(steps: bytes, depth: int) -> int:
 
 
 def decode_string(slice: bytes) -> str:
-    """The string that a slice (quotes included) stands for; it may hold lone surrogates."""
+    """The string of a slice with quotes. It may contain lone surrogates."""
     return str(json.loads(slice)) if b"\\" in slice else slice[1:-1].decode()
 
 
 def integer(number: bytes, max_digits: int) -> bytes | None:
-    """The digits of a JSON number that is an integer, however it is written (``5.0``, ``50e-1``); None for another one.
+    """The digits of a JSON number that is an integer in any spelling (``5.0``, ``50e-1``), or None for another number.
 
-    Not its value: Python's time to make that grows with the square of the digits. Raises OverflowError for one of more
-    digits than ``max_digits``.
+    It does not return the value, because Python needs quadratic time to make it. Raises OverflowError for an integer of
+    more than ``max_digits`` digits.
     """
     mantissa, _, exponent = number.lower().partition(b"e")
     whole, _, fraction = mantissa.lstrip(b"-").partition(b".")
@@ -197,17 +197,17 @@ def integer(number: bytes, max_digits: int) -> bytes | None:
 
 
 def has_lone_surrogate(text: str) -> bool:
-    """Whether a string holds half of a surrogate pair, which no UTF-8 can say."""
+    """Whether a string contains half of a surrogate pair, which UTF-8 cannot encode."""
     return not text.isascii() and _LONE_HIGH.search(text) is not None
 
 
 def place(text: bytes, offset: int) -> tuple[int, int]:
-    """Line and column of an offset, both from 1, the column in characters."""
+    """Line and column of an offset, counted from 1, the column in characters."""
     before = text[:offset]
     line_start = before.rfind(b"\n") + 1
     return before.count(b"\n") + 1, len(before[line_start:].decode(errors="replace")) + 1
 
 
 def one_line(raw: bytes) -> bytes:
-    """CR and LF, which in JSON can only stand between tokens, become spaces."""
+    """The text with spaces instead of CR and LF. In JSON these can only stand between tokens."""
     return raw.translate(_LINE_BREAKS) if b"\n" in raw or b"\r" in raw else raw

@@ -1,7 +1,8 @@
 """A JSON text as Python objects that keep what `json.loads` loses: repeated keys, and the spelling of numbers.
 
-An object is a tuple of pairs, an array a list, a number a `Number`. Made by native code at once, which is many times
-cheaper than to look for each value's place in the text (`lake.json_text`). It takes memory: it is for short texts.
+An object is a tuple of pairs, an array a list, a number a `Number`. Native code builds the tree at once, which is many
+times faster than finding each value's position in the text (`lake.json_text`). It takes memory, so use it for short
+texts.
 """
 
 import json
@@ -9,7 +10,7 @@ from typing import Any
 
 
 class Number(str):
-    """A number as it is written."""
+    """A number as it was written."""
 
     __slots__ = ()
 
@@ -19,7 +20,7 @@ _OPENINGS: dict[type, bytes] = {tuple: b"{", list: b"[", str: b'"', type(None): 
 
 
 def tree(text: bytes) -> Any:
-    """The objects of a text that is JSON. Raises RecursionError for one that is nested too deep."""
+    """The objects of a text that is JSON. Raises RecursionError if it is nested too deeply."""
     return _decode(text.decode())
 
 

@@ -1,6 +1,7 @@
-"""Normalization: one spelling for each record, with ``data`` left as it was sent.
+"""Normalization: the single spelling of a record, with ``data`` as it was sent.
 
-``_type`` lower-cased, ``_event_at`` cut to the second, ``_project_id`` folded into ``_project_ids``, ``_nature`` filled in.
+``_type`` in lower case, ``_event_at`` cut to the second, ``_project_id`` merged into ``_project_ids``, and ``_nature``
+filled in.
 """
 
 from datetime import date
@@ -22,7 +23,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class NormalizedRecord:
-    """A record in its one spelling. ``document``: all of it as JSON, ``data`` last, its bytes as sent."""
+    """A normalized record. ``document``: all of it as JSON, with ``data`` last, byte for byte as it was sent."""
 
     __slots__ = ("_head_size", "document", "envelope", "project_ids")
 
@@ -50,17 +51,17 @@ class NormalizedRecord:
 
     @property
     def head(self) -> bytes:
-        """The envelope without ``data``, JSON."""
+        """The envelope without ``data``, as JSON."""
         return self.document[: self._head_size] + b"}"
 
     @property
     def line(self) -> bytes:
-        """The document on a single line: line breaks between ``data``'s tokens become spaces."""
+        """The document on one line: line breaks between the tokens of ``data`` become spaces."""
         return one_line(self.document)
 
     @property
     def event_seconds(self) -> int:
-        """When it happened, in seconds since 1970."""
+        """The event's instant in seconds since 1970."""
         at = self.envelope.event_at
         return _midnight(at[:10]) + int(at[11:13]) * 3600 + int(at[14:16]) * 60 + int(at[17:19])
 
@@ -68,8 +69,8 @@ class NormalizedRecord:
     def digest(self) -> bytes:
         """SHA-256 that is equal for equal envelopes (project ids and vendor ids as sets) with byte-equal ``data``.
 
-        Of the head with what has no order sorted, a line break (none stands in the head, so that head and data cannot run
-        into one another), and ``data``.
+        It covers the head, with unordered parts sorted, a line break, and ``data``. The head contains no line break, so
+        head and data cannot be confused.
         """
         size = self._head_size
         if len(self.project_ids) == 1 and len(self.envelope.vendor_ids) == 1:
@@ -80,7 +81,7 @@ class NormalizedRecord:
 
 
 def normalize(envelope: Envelope) -> NormalizedRecord:
-    """The record in its one spelling; the envelope, which must be valid, becomes it."""
+    """Normalize a valid envelope, which is changed."""
     envelope.type = envelope.type.lower()
     envelope.event_at = f"{envelope.event_at[:19]}Z"
     project_ids = envelope.project_ids = envelope.all_project_ids

@@ -1,7 +1,7 @@
-"""Stored records as they are read: normalized again from the bytes that were sent, without any rule.
+"""Reads stored records: normalizes the bytes that were sent, without checking any rule.
 
-Landing judged each record once, and for good. A rule that is tightened later must not make a stored record unreadable, so
-that nothing here refuses. For what today's rules allow, the result equals that of `lake.normalization`, byte by byte.
+Landing judged each record for good. If a rule is tightened later, stored records must stay readable, so nothing is
+refused here. For records that today's rules allow, the result equals that of `lake.normalization` byte for byte.
 """
 
 import json
@@ -17,7 +17,7 @@ from lake.json_text import MAX_DIGITS, JsonText, one_line
 from lake.normalization import DEFAULT_NATURE, NormalizedRecord, normalize
 
 _REFUSALS = (msgspec.MsgspecError, RecursionError, UnicodeError)
-# In the order in which a normalized record has them.
+# In the order of a normalized record.
 _NAMES = [one.encode_name for one in msgspec.structs.fields(Envelope)]
 _OBJECT, _STRING = ord("{"), ord('"')
 
@@ -25,7 +25,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 def _relaxed(of: type[msgspec.Struct]) -> type[msgspec.Struct]:
-    """A struct of the same fields in the same order, without limits, lists of words or formats."""
+    """A struct with the same fields in the same order, but without limits, enumerations and formats."""
     described = inspect.type_info(of)
     assert isinstance(described, inspect.StructType)
     return msgspec.defstruct(
@@ -57,7 +57,7 @@ def _kind(type: inspect.Type) -> Any:
         case inspect.FloatType():
             return float
         case inspect.IntType() | inspect.RawType():
-            return Raw  # For integers, see `_spell_sizes`.
+            return Raw  # `_spell_sizes` handles integers.
     return str
 
 
@@ -66,7 +66,7 @@ _decode = msgspec.json.Decoder(_relaxed(Envelope)).decode
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A record that no type of today describes, in its one spelling as far as it can have one."""
+    """A record that no type of today describes, normalized as far as possible."""
 
     document: bytes
     head: bytes
@@ -74,17 +74,17 @@ class StoredRecord:
 
     @property
     def line(self) -> bytes:
-        """The document on a single line."""
+        """The document on one line."""
         return one_line(self.document)
 
 
 def stored(sent: bytes) -> NormalizedRecord | StoredRecord:
-    """A stored record's one spelling, from its slice as it was sent. Raises nothing for any bytes."""
+    """A normalized stored record, from its slice as it was sent. Never raises, whatever the bytes."""
     return relaxed(sent) or _member_by_member(sent)
 
 
 def relaxed(sent: bytes) -> NormalizedRecord | None:
-    """The same, where the record has the envelope's fields with values of their types."""
+    """The normalized record if its fields are the envelope's and have values of their types, else None."""
     try:
         envelope = cast(Envelope, _decode(sent))
     except _REFUSALS:
@@ -100,7 +100,7 @@ def relaxed(sent: bytes) -> NormalizedRecord | None:
 
 
 def _around_data(sent: bytes) -> Envelope | None:
-    """The envelope where only ``data`` is what the decoder cannot read: lone surrogates, deep nesting."""
+    """The envelope if the decoder only fails at ``data``: lone surrogates, deep nesting."""
     text = _text(sent)
     if text is None:
         return None
@@ -130,7 +130,7 @@ def _text(sent: bytes) -> JsonText | None:
 
 
 def _spell_sizes(attachments: Any) -> None:
-    """Integers as normalization writes them: ``5`` for ``5.0``."""
+    """Write integers as normalization does: ``5`` for ``5.0``."""
     for attachment in attachments:
         if attachment.size is not UNSET and not (size := bytes(attachment.size)).isdigit():
             attachment.size = Raw(_integer(size))
@@ -146,7 +146,7 @@ def _integer(number: bytes) -> bytes:
 
 
 def _member_by_member(sent: bytes) -> StoredRecord:
-    """The transformation of the top-level members alone; what they hold stays as it was sent."""
+    """Normalize only the top-level members. Their values stay as they were sent."""
     text = _text(sent)
     if text is None:
         shown = _encode(sent.decode(errors="replace"))
@@ -183,7 +183,7 @@ def _projects(found: dict[str, bytes]) -> list[str] | None:
 
 
 def _string(slice: bytes | None) -> str | None:
-    """The string that a value is, unless it cannot be written as UTF-8."""
+    """The value as a string, or None if it is no string that UTF-8 can encode."""
     if slice is None or slice[0] != _STRING:
         return None
     value = json_text.decode_string(slice)

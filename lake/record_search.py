@@ -1,21 +1,21 @@
-"""The admin's search for records over all workspaces: what names a text exactly."""
+"""The admin's search for records with an exact text, over all workspaces."""
 
 from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import connection, transaction
 
-# The list shows this many at most: a tag may stand in half of all records.
+# The most records that a search shows, because half of all records may have the same tag.
 MOST = 1000
 
-# A look into the index of terms for each, never a walk through the table: the planner cannot know that most find nothing.
+# Looks each term up in the index and never scans the table. The planner cannot know that most terms match nothing.
 FIND = """
 SELECT found.id FROM unnest(%s::bigint[]) AS wanted (term)
 CROSS JOIN LATERAL (SELECT id FROM lake_record WHERE terms @> ARRAY[wanted.term] LIMIT %s) AS found LIMIT %s
 """
 
 
-# Steps from each workspace to the next in the index, so that the cost grows with the workspaces and not with the records.
+# Steps from one workspace to the next in the index, so the cost grows with the workspaces and not with the records.
 WORKSPACES = """
 WITH RECURSIVE found (id) AS (
   (SELECT workspace_id FROM lake_record ORDER BY workspace_id LIMIT 1)
@@ -35,7 +35,7 @@ def workspace_ids() -> list[int]:
 
 
 def ids_of(terms: Sequence[int]) -> list[UUID]:
-    """Ids of records that have one of these terms, `MOST` at most."""
+    """Ids of records that have one of these terms, at most `MOST`."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute(FIND, [list(terms), MOST, MOST])

@@ -1,6 +1,6 @@
-"""The product's users of a MinIO server: one for the bucket, one that may only put under ``uploads/``.
+"""The product's users of a MinIO server: one for the bucket, and one that may only put under ``uploads/``.
 
-Other stores have no common way to make users: there an administrator makes them with the same rights.
+Other stores have no common interface for users. There an administrator creates them with the same rights.
 """
 
 from typing import Any
@@ -18,7 +18,7 @@ OBJECT_ACTIONS = [
 
 
 def ensure(*, root_user: str, root_password: str) -> None:
-    """Make bucket, users and policies as MinIO's root. Repeatable; a changed secret takes effect."""
+    """Create bucket, users and policies as MinIO's root. May be repeated. A changed secret takes effect."""
     root = Minio(
         settings.MINIO_ENDPOINT,
         access_key=root_user,
@@ -48,12 +48,12 @@ def _ensure_user(admin: MinioAdmin, access_key: str, secret_key: str, policy: di
 
 
 def product_policy(bucket: str) -> dict[str, Any]:
-    """What the product does with its bucket: nothing else, and with no other."""
+    """What the product may do with its bucket. It may not use any other bucket."""
     return _policy((BUCKET_ACTIONS, f"arn:aws:s3:::{bucket}"), (OBJECT_ACTIONS, f"arn:aws:s3:::{bucket}/*"))
 
 
 def upload_policy(bucket: str) -> dict[str, Any]:
-    """What a URL of an upload intent may do. It reads nothing, so that it cannot copy either."""
+    """What an upload URL may do. It may not read, so it cannot copy objects either."""
     return _policy((["s3:PutObject"], f"arn:aws:s3:::{bucket}/uploads/*"))
 
 

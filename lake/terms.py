@@ -1,7 +1,7 @@
-"""What filters look for: a record's properties as 64-bit numbers, so that one index serves all of them.
+"""Terms: a record's properties as 64-bit numbers, so that filters need only one index.
 
-Strings of clients may hold ``\\u0000`` and be long; a number is neither. 64 bits of BLAKE2 over workspace, name and
-value: a filter of one workspace never meets another's records.
+Clients' strings may contain ``\\u0000`` and may be long. A term is 64 bits of BLAKE2 over workspace, name and value, so
+a filter never matches records of another workspace.
 """
 
 import re
@@ -11,21 +11,20 @@ from urllib.parse import unquote
 WIDTH = 8
 
 
-# A vendor id is "key:value", of which the first colon ends the key. In a key colons and percent signs are written so.
+# A vendor id is "key:value", and the first colon ends the key. Colons and percent signs in a key are escaped like this.
 _ENCODED = str.maketrans({"%": "%25", ":": "%3A"})
 _MALFORMED_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def vendor_id(key: str, value: str) -> str:
-    """One entry of `_vendor_ids` as one text, from which both can be told."""
+    """An entry of `_vendor_ids` as one unambiguous text."""
     return f"{_escaped(key)}:{value}"
 
 
 def vendor_id_of(text: str) -> str:
-    """What `vendor_id` makes of the entry that a filter means.
+    """The text that `vendor_id` makes of the entry that a filter names.
 
-    Any percent-encoding of the key is understood, as URL libraries write it. Raises ValueError, with the rule that is
-    broken, where a text is none.
+    Percent-encoding in the key is decoded, as URL libraries write it. Raises ValueError with the broken rule.
     """
     key, colon, value = text.partition(":")
     if not colon:
@@ -43,7 +42,7 @@ def _escaped(key: str) -> str:
 
 
 def term(workspace_id: int, name: str, value: str) -> int:
-    """The number of ``name=value`` in a workspace, signed, 64 bits."""
+    """The signed 64-bit number of ``name=value`` in a workspace."""
     text = beginning(workspace_id, name) + value
     return int.from_bytes(
         blake2b(text.encode("utf-8", "surrogatepass"), digest_size=WIDTH).digest(), "big", signed=True
@@ -51,5 +50,5 @@ def term(workspace_id: int, name: str, value: str) -> int:
 
 
 def beginning(workspace_id: int, name: str) -> str:
-    """What comes before a value where its term is computed."""
+    """The text that is hashed before a term's value."""
     return f"{workspace_id}\x1f{name}\x1f"

@@ -16,7 +16,7 @@ from lake import error_texts, json_text, json_tree, native_proofs, walk_nodes
 from lake.envelope import MAX_ERRORS, VALIDATION_ERROR, FieldError
 from lake.error_texts import place
 from lake.json_text import MAX_DIGITS
-from lake.walk_nodes import Place, opening
+from lake.walk_nodes import Span, opening
 from lake.walk_rules import FORMATS, Rule, format_of, struct_rules
 
 MAX_MESSAGE = 2048
@@ -230,7 +230,7 @@ def _are_sound_strings(group: tuple[tuple[str, Any], ...], seen: set[str]) -> bo
 
 def _doubtful(node: Any, type: inspect.Type) -> Iterator[tuple[int, Any]]:
     """The entries of an array that are not proven to be sound by decoders, with their indexes."""
-    if not isinstance(node, Place):
+    if not isinstance(node, Span):
         yield from enumerate(node)
         return
     index = 0

@@ -28,7 +28,7 @@ _ENTRY = re.compile(rb"%b(?=[^\]\s])" % SPACE)
 _AFTER = re.compile(rb"%b,?" % SPACE)
 
 
-class Place:
+class Span:
     """A value of a text that is JSON, from ``start`` to ``end`` (bytes)."""
 
     __slots__ = ("end", "start", "text")
@@ -84,7 +84,7 @@ def node_of(text: JsonText, start: int, end: int) -> Any:
     """A value's tree, or its place where it is too long or too deep."""
     is_container = text.raw[start] in b"[{"
     if is_container and (end - start > SHORT_BYTES or text.is_deep(start, end)):
-        return Place(text, start, end)
+        return Span(text, start, end)
     return json_tree.tree(text.raw[start:end])
 
 
@@ -92,12 +92,12 @@ def opening(node: Any) -> bytes:
     """The first byte of a value."""
     if node.__class__ is str:
         return b'"'
-    return node.opening if node.__class__ is Place else json_tree.opening(node)
+    return node.opening if node.__class__ is Span else json_tree.opening(node)
 
 
 def member_groups(node: Any) -> Iterator[tuple[tuple[str, Any], ...]]:
     """An object's members, in groups."""
-    return node.member_groups() if node.__class__ is Place else iter((node,))
+    return node.member_groups() if node.__class__ is Span else iter((node,))
 
 
 def members(node: Any) -> Iterator[tuple[str, Any]]:
@@ -107,7 +107,7 @@ def members(node: Any) -> Iterator[tuple[str, Any]]:
 
 def entries(node: Any) -> Iterator[Any]:
     """An array's entries."""
-    if node.__class__ is not Place:
+    if node.__class__ is not Span:
         yield from node
         return
     for group in node.groups():
@@ -119,7 +119,7 @@ def entries(node: Any) -> Iterator[Any]:
 
 def count(node: Any, limit: int) -> int:
     """The entries of an array, counted no further than the limit."""
-    if node.__class__ is not Place:
+    if node.__class__ is not Span:
         return min(len(node), limit)
     counted = 0
     for group in node.groups():
@@ -131,7 +131,7 @@ def count(node: Any, limit: int) -> int:
 
 def shortened(node: Any) -> Any:
     """An object's tree where it has few members, even if some of them are places."""
-    if node.__class__ is not Place:
+    if node.__class__ is not Span:
         return node
     few = tuple(islice(members(node), GROUP + 1))
     return few if len(few) <= GROUP else node

@@ -5,7 +5,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 
-from attachments.failures import DownloadFailed, final, transient
+from attachments.download_failures import DownloadFailed, final, transient
 
 _MIME = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
 OCTETS = "application/octet-stream"

@@ -20,7 +20,7 @@ from functools import cache
 import certifi
 from django.conf import settings
 
-from attachments.failures import DownloadFailed, transient
+from attachments.download_failures import DownloadFailed, transient
 from attachments.fetch import allowed_endpoints, own_servers, url_policy
 from attachments.fetch.http_connection import VendorConnection
 from attachments.fetch.targets import Target

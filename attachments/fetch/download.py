@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from attachments.failures import DownloadFailed, final, transient
+from attachments.download_failures import DownloadFailed, final, transient
 from attachments.fetch import content, dial, targets, url_policy
 from attachments.fetch.dial import Connections
 from attachments.fetch.http_connection import VendorConnection

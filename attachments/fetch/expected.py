@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from attachments.failures import DownloadFailed, final
+from attachments.download_failures import DownloadFailed, final
 
 _DIGEST_BYTES = {"sha1": 20, "md5": 16}
 

@@ -2,7 +2,7 @@
 
 import re
 
-from attachments.failures import transient
+from attachments.download_failures import transient
 from attachments.fetch import http_head
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\0]*)?")

@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from attachments.failures import transient
+from attachments.download_failures import transient
 from attachments.fetch import http_head
 from attachments.fetch.http_chunks import Chunks
 from attachments.fetch.http_head import Framing, Head

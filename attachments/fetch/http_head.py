@@ -8,7 +8,7 @@ line that is no header is skipped. Source: RFC 9112, sections 4 to 6.
 import re
 from dataclasses import dataclass
 
-from attachments.failures import DownloadFailed, transient
+from attachments.download_failures import DownloadFailed, transient
 
 # For all heads of one request together, interim ones included. curl stops at 300 kB.
 MAX_HEAD_BYTES = 256 * 1024

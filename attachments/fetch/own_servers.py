@@ -17,7 +17,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from django.conf import settings
 
-from attachments.failures import final
+from attachments.download_failures import final
 from attachments.fetch import url_policy
 from attachments.fetch.url_policy import Address
 from evermuse.celery import BROKER_URL

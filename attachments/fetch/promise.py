@@ -8,7 +8,7 @@ import mimetypes
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from attachments.failures import DownloadFailed, final
+from attachments.download_failures import DownloadFailed, final
 from attachments.fetch import content
 
 _MEDIA_TYPES = {"audio", "video", "image"}

@@ -9,7 +9,7 @@ import urllib3
 from django.conf import settings
 from minio.error import S3Error
 
-from attachments.failures import transient
+from attachments.download_failures import transient
 from lake import object_store
 from lake.store_client import StoreClient
 

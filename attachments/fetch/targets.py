@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import idna
 
-from attachments.failures import final
+from attachments.download_failures import final
 
 MAX_BYTES = 32 * 1024
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")

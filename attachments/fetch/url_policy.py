@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
-from attachments.failures import final
+from attachments.download_failures import final
 from attachments.fetch import targets
 from attachments.fetch.targets import Target
 from evermuse.env import Network

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from attachments.failures import Failure
+from attachments.download_failures import DownloadFailure
 
 TICK_SECONDS = 0.5
 # The rate is not checked for this long, which leaves time for names, handshakes, redirects and a slow first byte.
@@ -38,7 +38,7 @@ class Transfer:
     deadline_at: float
     started_at: float = field(default_factory=time.monotonic)
     bytes_read: int = 0
-    stopped: Failure | None = None
+    stopped: DownloadFailure | None = None
     stopped_at: float = 0.0
     is_kept: bool = False
     leave_slot: Callable[[], bool] | None = None
@@ -58,7 +58,7 @@ class Transfer:
             if self.stopped:
                 self._shut()
 
-    def stop(self, failure: Failure) -> None:
+    def stop(self, failure: DownloadFailure) -> None:
         """Stop the transfer: blocked calls on its socket return."""
         with self._lock:
             if self.stopped is None:
@@ -74,11 +74,13 @@ class Transfer:
         """Check the limits. The watchdog calls this at each tick."""
         if now >= self.deadline_at:
             seconds = round(self.deadline_at - self.started_at)
-            self.stop(Failure("DEADLINE", f"the download took longer than {seconds} seconds", is_transient=True))
+            self.stop(
+                DownloadFailure("DEADLINE", f"the download took longer than {seconds} seconds", is_transient=True)
+            )
         elif now - self._window_at >= WINDOW_SECONDS:
             if self.bytes_read - self._window_bytes < MIN_BYTES_PER_SECOND * WINDOW_SECONDS:
                 message = f"less than {MIN_BYTES_PER_SECOND} bytes a second over {WINDOW_SECONDS:.0f} seconds"
-                self.stop(Failure("TOO_SLOW", message, is_transient=True))
+                self.stop(DownloadFailure("TOO_SLOW", message, is_transient=True))
             self._window_at, self._window_bytes = now, self.bytes_read
         took, leave = now - self.started_at, self.leave_slot
         if leave and not self.has_left and took >= SLOW_AFTER_SECONDS:

@@ -10,14 +10,14 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 
 from attachments import sql
-from attachments.failures import Failure
+from attachments.download_failures import DownloadFailure
 from attachments.fetch.watch import Transfer
 from attachments.queue.claims import DownloadClaim
 from evermuse import logs
 
 log = logs.get(__name__)
 
-LOST = Failure("LEASE_LOST", "another worker has taken over", is_transient=True)
+LOST = DownloadFailure("LEASE_LOST", "another worker has taken over", is_transient=True)
 
 
 class Leases:
@@ -42,7 +42,7 @@ class Leases:
             with self._lock:
                 self._held.pop(claim, None)
 
-    def stop_all(self, failure: Failure) -> None:
+    def stop_all(self, failure: DownloadFailure) -> None:
         """Stop every transfer of the process."""
         with self._lock:
             transfers = [transfer for transfer, _ in self._held.values()]

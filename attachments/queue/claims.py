@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import connection
 
 from attachments import sql, workspace_names
-from attachments.failures import Failure
+from attachments.download_failures import DownloadFailure
 from attachments.models import DownloadAttempt
 from attachments.queue import completions, lanes
 from attachments.queue.completions import Completion
@@ -138,7 +138,7 @@ def complete(claim: DownloadClaim, stored: Stored, *, received: int, http_status
 
 def fail(
     claim: DownloadClaim,
-    failure: Failure,
+    failure: DownloadFailure,
     *,
     received: int,
     wait: float | None,

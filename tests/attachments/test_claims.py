@@ -3,18 +3,20 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from attachments import fetching, sql
 from attachments.models import Attachment, AttachmentTally, DownloadAttempt, Lane, VendorHost
 from attachments.queue import claims, lanes
+from attachments.queue.completions import Completion, complete_all
 from ingest.models import Workspace
 from tests.attachments.journey import file, run, send
 from tests.attachments.vendor import Vendor
@@ -38,6 +40,59 @@ def test_a_group_is_shared_out_by_turns_up_to_each_hosts_limit(api: ApiClient, s
     taken = claims.take_for([*FIVE, "x", "y"])
     assert hosts_of(taken) == ["1111", "2222", "1111", "2222", "1111", None, None]
     assert hosts_of(claims.take_for(FIVE)) == [None] * 5
+
+
+def test_one_claim_of_several_files_takes_the_same_files_in_the_same_order_as_single_claims(
+    api: ApiClient, settings: Settings
+) -> None:
+    """Claiming for several threads in one statement saves round trips; the plain way is one claim for each."""
+    settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = 2
+    send(api, *at(1111, each=4), *at(2222, each=1), *at(3333, each=4))
+    with transaction.atomic():
+        together = claims.take_for([*FIVE, "x"])
+        transaction.set_rollback(True)
+    one_by_one = [claims.take_for([taker])[0] for taker in [*FIVE, "x"]]
+    assert [claim and claim.vendor_url for claim in together] == [claim and claim.vendor_url for claim in one_by_one]
+    assert [claim is None for claim in together] == [False] * 5 + [True]
+
+
+def test_files_completed_together_are_stored_as_files_completed_one_by_one(api: ApiClient) -> None:
+    """Completing several files in one statement saves commits; the plain way is one statement for each."""
+    send(api, *at(1111, each=2), *at(2222, each=2))
+    done = [
+        Completion(
+            id=claim.id,
+            token=claim.token,
+            uri=f"s3://bucket/{number}",
+            size=number,
+            mime_type="text/plain",
+            # The second one holds what the first one does, and the last claim is not valid any more.
+            sha256=("00" if number < 2 else f"{number:02}") * 32,
+            sha1="",
+            md5="",
+            received=10 + number,
+            http_status=None if number == 2 else 200,
+        )
+        for number, claim in enumerate(claims.take_for(FIVE[:4]))
+        if claim
+    ]
+    done[3] = replace(done[3], token=99)
+
+    def stored() -> list[tuple[object, ...]]:
+        files = Attachment.objects.order_by("pk").values_list("state", "size", "sha256", "storage_uri", "mime_type")
+        attempts = DownloadAttempt.objects.order_by("attachment").values_list(
+            "code", "bytes", "http_status", "leftovers"
+        )
+        tally = AttachmentTally.objects.values_list("total", "complete", "failed")
+        return [*files, *attempts, *tally]
+
+    with transaction.atomic():
+        together = [settled and settled.uri for settled in complete_all(done)]
+        rows = stored()
+        transaction.set_rollback(True)
+    one_by_one = [settled and settled.uri for settled in (complete_all([one])[0] for one in done)]
+    assert together == one_by_one == ["s3://bucket/0", "s3://bucket/0", "s3://bucket/2", None]
+    assert rows == stored()
 
 
 def test_a_group_counts_what_is_on_its_way_already(api: ApiClient, settings: Settings) -> None:

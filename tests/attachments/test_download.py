@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from pytest_django.fixtures import Settings
 
-from attachments.failures import DownloadFailed, Failure
+from attachments.download_failures import DownloadFailed, DownloadFailure
 from attachments.fetch import content, download, watch
 from attachments.fetch.download import HEADERS
 from attachments.fetch.http_connection import CHUNK_BYTES
@@ -29,7 +29,7 @@ def fetch(url: str, *, seconds: float = 20.0) -> bytes:
         return b"".join(content.decoded(answer.chunks, answer.codings))
 
 
-def failure_of(url: str, *, seconds: float = 20.0) -> Failure:
+def failure_of(url: str, *, seconds: float = 20.0) -> DownloadFailure:
     """Why a download failed."""
     with pytest.raises(DownloadFailed) as caught:
         fetch(url, seconds=seconds)
@@ -235,7 +235,7 @@ def test_a_name_that_does_not_resolve_may_resolve_later() -> None:
 
 
 def test_a_transfer_that_is_stopped_fails_with_the_reason_given(vendor: Vendor) -> None:
-    reason = Failure("INTERRUPTED", "stop", is_transient=True)
+    reason = DownloadFailure("INTERRUPTED", "stop", is_transient=True)
     url = vendor.on("/a", stall_in_the_body)
     transfer = Transfer(time.monotonic() + 20)
     with pytest.raises(DownloadFailed) as caught, download.opened(url, transfer) as answer:

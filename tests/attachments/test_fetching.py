@@ -13,7 +13,7 @@ from django.utils import timezone
 from pytest_django.fixtures import Settings
 
 from attachments import fetching
-from attachments.failures import Failure
+from attachments.download_failures import DownloadFailure
 from attachments.fetch.upload import PART_BYTES, Upload
 from attachments.models import Attachment, AttachmentTally, DownloadAttempt, StoredFile
 from attachments.queue import claims, sweeper
@@ -193,16 +193,16 @@ def claim_of(attempts: int, *, window: float = 0.0) -> DownloadClaim:
 
 
 def test_waits_grow_honour_retry_after_and_end_with_the_window() -> None:
-    fault = Failure("HTTP_503", "", is_transient=True)
+    fault = DownloadFailure("HTTP_503", "", is_transient=True)
     for attempt in range(1, 6):
         wait = fetching.next_wait(claim_of(attempt), fault)
         assert wait is not None
         assert 0.5 <= wait / (3 * 2 ** (attempt - 1)) <= 1.5
     assert fetching.next_wait(claim_of(6), fault) is None
     assert fetching.next_wait(claim_of(2, window=239.5), fault) is None
-    assert fetching.next_wait(claim_of(1), Failure("HTTP_404", "", is_transient=False)) is None
-    asked = Failure("HTTP_429", "", is_transient=True, retry_after=60)
-    absurd = Failure("HTTP_429", "", is_transient=True, retry_after=86_400)
+    assert fetching.next_wait(claim_of(1), DownloadFailure("HTTP_404", "", is_transient=False)) is None
+    asked = DownloadFailure("HTTP_429", "", is_transient=True, retry_after=60)
+    absurd = DownloadFailure("HTTP_429", "", is_transient=True, retry_after=86_400)
     assert fetching.next_wait(claim_of(1), asked) == 60
     assert fetching.next_wait(claim_of(1), absurd) == 120
     assert fetching.next_wait(claim_of(3, window=200), absurd) == 40
@@ -278,7 +278,7 @@ def test_a_worker_that_lost_its_claim_settles_nothing(api: ApiClient, vendor: Ve
     sweeper.sweep()
     assert run(api, batch_id)["attachmentDownloadComplete"] == 1
     with pytest.raises(LeaseLost):
-        claims.fail(stale, Failure("X", "late", is_transient=False), received=0, wait=None)
+        claims.fail(stale, DownloadFailure("X", "late", is_transient=False), received=0, wait=None)
     with pytest.raises(LeaseLost):
         claims.complete(stale, claims.Stored("s3://x/y", 1, "", "00" * 32, "", ""), received=1, http_status=200)
     assert (AttachmentTally.objects.get().complete, AttachmentTally.objects.get().failed) == (1, 0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from attachments.failures import DownloadFailed
+from attachments.download_failures import DownloadFailed
 from attachments.fetch import dial, download, http_head
 from attachments.fetch.watch import watchdog
 from tests.attachments.vendor import Exchange, Vendor

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from attachments import fetching
-from attachments.failures import Failure
+from attachments.download_failures import DownloadFailure
 from attachments.queue import claims
 from evermuse.errors import LeaseLost
 from ingest.models import Workspace
@@ -56,7 +56,7 @@ def test_a_running_download_is_overtaken(api: ApiClient, vendor: Vendor) -> None
     assert stale is not None
     patch(api, batch_id, only_id(api, batch_id), {"vendor_url": good})
     with pytest.raises(LeaseLost):
-        claims.fail(stale, Failure("X", "late", is_transient=False), received=0, wait=None)
+        claims.fail(stale, DownloadFailure("X", "late", is_transient=False), received=0, wait=None)
     assert run(api, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
     assert [a["code"] for a in api.rows(batch_id, "attachments")[0]["attempts"]] == ["REPLACED", "OK"]
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attachments.failures import DownloadFailed
+from attachments.download_failures import DownloadFailed
 from attachments.fetch.http_chunks import Chunks
 
 extensions = st.sampled_from([b"", b" ", b";a", b'; a="b"', b"\t;x=1;y"])

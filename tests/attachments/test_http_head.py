@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attachments.failures import DownloadFailed
+from attachments.download_failures import DownloadFailed
 from attachments.fetch import http_head
 
 # Anything but what ends a line or the head.

@@ -13,7 +13,7 @@ import pytest
 import trustme
 
 from attachments import fetching
-from attachments.failures import DownloadFailed, Failure
+from attachments.download_failures import DownloadFailed, DownloadFailure
 from attachments.fetch import dial, download
 from attachments.fetch.watch import watchdog
 from attachments.models import DownloadAttempt
@@ -34,7 +34,7 @@ def fetch(url: str, *, size: int | None = None) -> bytes:
         return b"".join(answer.chunks)
 
 
-def failure_of(url: str) -> Failure:
+def failure_of(url: str) -> DownloadFailure:
     with pytest.raises(DownloadFailed) as caught:
         fetch(url)
     return caught.value.failure
@@ -67,6 +67,35 @@ def test_one_connection_serves_a_thread_and_ends_with_the_loop(vendor: Vendor) -
     fetch(good(vendor))
     until(lambda: vendor.open_connections == 0, "a download alone keeps none")
     assert vendor.connections == 2
+
+
+def test_a_kept_connection_returns_what_a_new_one_returns(vendor: Vendor) -> None:
+    """Keeping connections saves handshakes; the plain way is a new one for each file."""
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+    urls = [
+        good(vendor, "/whole"),
+        vendor.on("/chunked", lambda x: x.send(chunked)),
+        vendor.on("/moved", lambda x: x.answer(status="302 Found", Location="/whole")),
+        vendor.on("/missing", lambda x: x.answer(status="404 Not Found")),
+        vendor.on("/busy", lambda x: x.answer(status="503 Busy", Retry_After="7")),
+        vendor.on("/short", lambda x: x.answer(b"abc", Content_Length="9")),
+        vendor.on("/unclear", lambda x: x.send(b"HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\nab")),
+    ]
+
+    def outcome(url: str) -> bytes | DownloadFailure:
+        try:
+            return fetch(url)
+        except DownloadFailed as failed:
+            return failed.failure
+
+    # A good file before and after each, so that the next one comes on a connection that has served.
+    order = [one for url in urls for one in (urls[0], url)]
+    plain = [outcome(url) for url in order]
+    with dial.keeping_connections():
+        kept = [outcome(url) for url in order]
+    assert kept == plain
+    assert plain[:4] == [BODY, BODY, BODY, b"hello"]
+    assert sum(isinstance(one, DownloadFailure) for one in plain) == 4
 
 
 def test_over_tls_too(secure_vendor: Vendor) -> None:
@@ -183,9 +212,9 @@ def test_no_connection_serves_two_workspaces(
     assert vendor.connections == 3
 
 
-def failure_of_stopped(url: str) -> Failure:
+def failure_of_stopped(url: str) -> DownloadFailure:
     """Of a download that is stopped once its connection is known."""
-    failure = Failure("INTERRUPTED", "stop", is_transient=True)
+    failure = DownloadFailure("INTERRUPTED", "stop", is_transient=True)
     with watchdog.watching(seconds=20) as transfer:
 
         def stop() -> None:
@@ -204,7 +233,7 @@ def test_the_watchdog_reaches_a_kept_connection_and_only_while_it_is_used(vendor
     with dial.keeping_connections():
         with watchdog.watching(seconds=20) as first, download.opened(good(vendor), first) as answer:
             assert b"".join(answer.chunks) == BODY
-        first.stop(Failure("LATE", "too late", is_transient=True))
+        first.stop(DownloadFailure("LATE", "too late", is_transient=True))
         assert fetch(good(vendor)) == BODY
         assert vendor.connections == 1
         assert failure_of_stopped(vendor.on("/stall", lambda x: x.stall())).code == "INTERRUPTED"

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from attachments.failures import DownloadFailed
+from attachments.download_failures import DownloadFailed
 from attachments.fetch import promise
 
 PAGE = b"<!doctype html><p>Sign in</p>"

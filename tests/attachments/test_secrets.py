@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from pytest_django.fixtures import Settings
 
-from attachments.failures import DownloadFailed, Failure
+from attachments.download_failures import DownloadFailed, DownloadFailure
 from attachments.fetch import dial, download
 from attachments.fetch.watch import watchdog
 from evermuse import logs
@@ -75,7 +75,7 @@ def test_no_failure_of_any_kind_tells_the_secrets_of_its_url(
     assert all(address not in told for address in ("10.0.0.1", "127.0.0.1", str(vendor.port)))
 
 
-def failure_of(url: str) -> Failure:
+def failure_of(url: str) -> DownloadFailure:
     with (
         watchdog.watching(seconds=20) as transfer,
         pytest.raises(DownloadFailed) as caught,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from attachments.failures import DownloadFailed
+from attachments.download_failures import DownloadFailed
 from attachments.fetch import download, targets
 from attachments.fetch.watch import watchdog
 from tests.attachments.vendor import Vendor

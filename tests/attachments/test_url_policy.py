@@ -4,7 +4,7 @@ import ipaddress
 
 import pytest
 
-from attachments.failures import DownloadFailed
+from attachments.download_failures import DownloadFailed
 from attachments.fetch import url_policy
 
 FORBIDDEN = [

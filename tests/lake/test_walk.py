@@ -185,7 +185,7 @@ def test_a_body_of_too_many_attachments_is_examined_no_further(monkeypatch: pyte
     explained: list[bytes] = []
     plain = envelope_errors.explain
 
-    def explain(raw: bytes, **given: Any) -> envelope_errors.Explanation:
+    def explain(raw: bytes, **given: Any) -> envelope_errors.Explained:
         explained.append(raw)
         return plain(raw, **given)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class DownloadFailure:
     """The reason why one attempt failed. ``retry_after``: the seconds that the server asked for."""
 
     code: str
@@ -15,20 +15,22 @@ class Failure:
 
 
 class DownloadFailed(Exception):
-    """Carries a Failure from where it happens to where the attempt is settled."""
+    """Carries a DownloadFailure from where it happens to where the attempt is settled."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: DownloadFailure) -> None:
         super().__init__(f"{failure.code}: {failure.message}")
         self.failure = failure
 
 
 def final(code: str, message: str, http_status: int | None = None) -> DownloadFailed:
     """A failure that another attempt would meet again."""
-    return DownloadFailed(Failure(code, message, is_transient=False, http_status=http_status))
+    return DownloadFailed(DownloadFailure(code, message, is_transient=False, http_status=http_status))
 
 
 def transient(
     code: str, message: str, http_status: int | None = None, retry_after: float | None = None
 ) -> DownloadFailed:
     """A failure that may not happen again."""
-    return DownloadFailed(Failure(code, message, is_transient=True, http_status=http_status, retry_after=retry_after))
+    return DownloadFailed(
+        DownloadFailure(code, message, is_transient=True, http_status=http_status, retry_after=retry_after)
+    )
