@@ -9,11 +9,29 @@ import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, setup_logging, task_postrun, task_prerun, worker_init, worker_process_init
+from celery.signals import (
+    beat_init,
+    celeryd_after_setup,
+    setup_logging,
+    task_postrun,
+    task_prerun,
+    worker_init,
+    worker_process_init,
+)
 from kombu import Exchange, Queue
 from structlog import contextvars
 
-from evermuse import env, garbage_collection, heartbeat, pool_end, priority, server_urls, serving, task_connections
+from evermuse import (
+    env,
+    garbage_collection,
+    heartbeat,
+    pool_end,
+    priority,
+    server_urls,
+    serving,
+    stale_messages,
+    task_connections,
+)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 
@@ -153,6 +171,12 @@ def _end_promptly(**_: Any) -> None:
 def _lower_priority(**_: Any) -> None:
     """Lower the priority of workers: an accepted batch can wait for a moment, but a client cannot."""
     priority.give_way()
+
+
+@celeryd_after_setup.connect
+def _replace_stale_messages(instance: Any, **_: Any) -> None:
+    """Once the queues of this worker are known, and before it reads them."""
+    stale_messages.replace(app, instance.app.amqp.queues.consume_from)
 
 
 @worker_process_init.connect
