@@ -19,7 +19,7 @@ def broker(servers: Servers) -> Iterator["redis.Redis"]:
 
 
 def lengths(broker: "redis.Redis") -> dict[str, int]:
-    return {name: int(broker.llen(name)) for name in (LANDING, MAINTENANCE, ATTACHMENTS)}  # type: ignore[arg-type]
+    return {name: int(broker.llen(name)) for name in (LANDING, MAINTENANCE, ATTACHMENTS)}
 
 
 def pile_up() -> None:
