@@ -1,8 +1,9 @@
-"""The front: has a request checked by its head, gathers its body, runs Django's WSGI handler in a thread, sends the answer.
+"""The ASGI application: checks a request by its head, reads its body, runs Django's WSGI handler in a thread, sends the
+response.
 
-Why not WSGI to the socket: a server's WSGI side ends a cut-off chunked body silently, shows a chunked body to Django as
-an empty one, and lets a client that stalls hold a thread, in mid-body or in the middle of an answer. Here the event loop
-waits for clients, and threads only work. A body that was cut off is never handed on.
+A server's WSGI side is not used: it ends a cut-off chunked body silently, shows a chunked body to Django as an empty
+one, and lets a client that stalls hold a thread. Here the event loop waits for clients, and threads only work. Django
+never gets a body that was cut off.
 """
 
 import asyncio
@@ -34,7 +35,7 @@ from evermuse.asgi_body import (
 from evermuse.errors import Refused
 from evermuse.web import answers, places, pools
 from evermuse.web.addresses import ClientCounts, client_of, counted_as
-from evermuse.web.answer import Answer, refusal, refused_answer
+from evermuse.web.answer import HttpAnswer, refusal, refused_answer
 from evermuse.web.bodies import BodyBudget, Holding
 from evermuse.web.budget import FILE_ROOM_BYTES, ROOM_BYTES, SMALL_ROOM_BYTES, AnswerBudget, Owners, Room
 from evermuse.web.environ import environ, with_body
@@ -45,21 +46,22 @@ log = logs.get(__name__)
 
 serving.demand()
 django = get_wsgi_application()
-# A thread that comes back from the database waits for the interpreter's lock: at the default of 5 ms a turn, eight threads
+# A thread that returns from the database waits for the interpreter's lock. With the default of 5 ms, eight threads
 # spend their time in this queue.
 sys.setswitchinterval(0.0005)
-# No "SELECT 1" before every request: the lookup of the key, which comes first, finds a dead connection and opens another.
+# Send no "SELECT 1" before every request. The lookup of the key comes first; it finds a dead connection and opens
+# another.
 connections.settings["default"]["CONN_HEALTH_CHECKS"] = False
 garbage_collection.relax()
 
-# Clients send head and body in two packets. A small body gets this long to follow, which saves a run of Django.
+# Clients send head and body in two packets. Waiting this long for a small body saves a run of Django.
 SMALL_BODY_BYTES, SMALL_BODY_SECONDS = 64 * 1024, 0.03
 
-# What answers with records, errors, attachments or a workspace's catalog: up to `ingest.api.base.PAGE_BYTES`. All other answers are small.
+# Responses of these paths may have up to `ingest.api.base.PAGE_BYTES`. All others are small.
 _LARGE = re.compile(r"/api/v1/(?:records|key|ingest/batches/[^/]+/(?:errors|records|attachments))")
 
 _bodies = BodyBudget(settings.EVERMUSE_BODY_BUDGET_BYTES)
-# Small answers and pieces of files have budgets of their own: none waits for another kind.
+# Small responses and pieces of files have budgets of their own, so they do not wait for large responses.
 _large_answers = AnswerBudget(settings.EVERMUSE_ANSWER_BUDGET_BYTES)
 _small_answers = AnswerBudget(16 * SMALL_ROOM_BYTES)
 _file_pieces = AnswerBudget(16 * FILE_ROOM_BYTES)
@@ -67,9 +69,9 @@ _owners = Owners()
 _forwarded = ClientCounts(settings.EVERMUSE_CONNECTIONS_PER_ADDRESS)
 
 
-def run(values: dict[str, Any]) -> Answer | None:
-    """Run Django, in a thread. None: the request is sound as far as its head tells, and its body is wanted."""
-    answer = Answer()
+def run(values: dict[str, Any]) -> HttpAnswer | None:
+    """Run Django in a thread. Returns None if the request's head is acceptable and its body is needed."""
+    answer = HttpAnswer()
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> None:
         sent = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers]
@@ -91,8 +93,8 @@ def run(values: dict[str, Any]) -> Answer | None:
     finally:
         response.close()
         if not getattr(response, "streaming", False):
-            # The response is in a ring of references that only the collector of cycles frees: the content would stay in
-            # memory after it was sent, or put in a file.
+            # Break the response's reference cycle. Otherwise its content would stay in memory until the garbage
+            # collector runs.
             response.content = b""
     return answer
 
@@ -104,11 +106,11 @@ TOO_MANY = (503, "UNAVAILABLE", "Too many requests are being handled for this ad
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
-    """The ASGI entry that uvicorn runs, with `evermuse.web.connection` as its protocol."""
+    """The ASGI application that uvicorn runs with `evermuse.web.connection`."""
     if scope["type"] == "lifespan":
         await serve_lifespan(receive, send)
         return
-    # Taken out, since each holds the other, and only the collector of cycles would free the two.
+    # Break the reference cycle between them, or only the garbage collector would free them.
     exchange: Exchange = scope.pop("evermuse.exchange")
     peer = (scope.get("client") or ("", 0))[0]
     address = client_of(peer, [value for name, value in scope["headers"] if name == b"x-forwarded-for"])
@@ -132,9 +134,9 @@ async def application(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def _handle(values: dict[str, Any], exchange: Exchange, receive: Receive, send: Send) -> None:
-    """One request, from its head to the end of its answer."""
+    """Serve one request, up to the end of its response."""
     try:
-        # Before anything is taken: a client may send requests and read no answer.
+        # Check this first: a client may send requests without reading responses.
         await answers.drained(exchange)
     except answers.CutOff:
         exchange.abort()
@@ -167,8 +169,8 @@ async def _handle(values: dict[str, Any], exchange: Exchange, receive: Receive, 
             room.release()
 
 
-async def _opened(answer: Answer, place: places.Place, exchange: Exchange) -> Answer:
-    """The answer, once it may begin; or the refusal in its stead. Raises CutOff."""
+async def _opened(answer: HttpAnswer, place: places.Place, exchange: Exchange) -> HttpAnswer:
+    """Wait until the response may begin. Returns it, or a refusal. Raises CutOff."""
     is_open = False
     try:
         await places.opened(place, exchange, pools.places)
@@ -181,14 +183,14 @@ async def _opened(answer: Answer, place: places.Place, exchange: Exchange) -> An
     return answer
 
 
-def _close_later(answer: Answer) -> None:
-    """Close an answer in a thread: it gives a place in Redis back. Not awaited, since a task may be at its end."""
-    with contextlib.suppress(RuntimeError):  # the pool is stopped: so is the process
+def _close_later(answer: HttpAnswer) -> None:
+    """Close a response in a thread, because it releases a place in Redis. Not awaited, because the task may be ending."""
+    with contextlib.suppress(RuntimeError):  # the pool is stopped, and so is the process
         asyncio.get_running_loop().run_in_executor(pools.places, answer.close)
 
 
 def _rooms_for(values: dict[str, Any]) -> Callable[[], Awaitable[Room]]:
-    """Takes room for an answer to this request, or for a step of it."""
+    """Reserve room for a response to this request, or for a step of it."""
     owner = _owners.of(values)
     if _LARGE.match(values["PATH_INFO"]):
         return lambda: _large_answers.room(owner, ROOM_BYTES)
@@ -197,22 +199,22 @@ def _rooms_for(values: dict[str, Any]) -> Callable[[], Awaitable[Room]]:
     return lambda: _small_answers.room(owner, SMALL_ROOM_BYTES)
 
 
-async def _run(pool: Executor, values: dict[str, Any]) -> Answer:
+async def _run(pool: Executor, values: dict[str, Any]) -> HttpAnswer:
     answer = await asyncio.get_running_loop().run_in_executor(pool, run, values)
     assert answer is not None
     return answer
 
 
 async def _small_body(values: dict[str, Any], exchange: Exchange) -> bytes | None:
-    """A body that follows its head at once; None for one that is large, or late, or whose size is not known."""
+    """A small body that follows its head at once, or None."""
     announced = values.get("CONTENT_LENGTH", "")
     if not announced.isdigit() or int(announced) > SMALL_BODY_BYTES or exchange.awaits_continue:
         return None
     return await exchange.whole_within(SMALL_BODY_SECONDS)
 
 
-async def _run_by_head(pool: Executor, values: dict[str, Any], receive: Receive) -> tuple[Answer, Holding | None]:
-    """Answer a request whose body has not come: from its head alone, if that is enough to refuse it."""
+async def _run_by_head(pool: Executor, values: dict[str, Any], receive: Receive) -> tuple[HttpAnswer, Holding | None]:
+    """Run Django before the body has arrived, because the head may be enough to refuse the request."""
     announced = values.get("CONTENT_LENGTH", "")
     if announced.isdigit() and int(announced) > MAX_SENT_BYTES:
         return await _run(pool, with_body(values, b"", TOO_LARGE)), None
@@ -239,15 +241,15 @@ async def _run_by_head(pool: Executor, values: dict[str, Any], receive: Receive)
 
 
 async def _send_answer(
-    answer: Answer,
+    answer: HttpAnswer,
     room: Room | None,
     exchange: Exchange,
     send: Send,
     pool: Executor = pools.pages,
     take_room: Callable[[], Awaitable[Room]] | None = None,
 ) -> None:
-    """Send an answer at the client's pace; drop the connection of one that reads too slowly."""
-    # Where only the connection's end shows that a body was cut off, the connection serves nothing else.
+    """Send a response at the client's pace. A client that reads too slowly is disconnected."""
+    # If only the end of the connection shows that a body was cut off, the connection is not reused.
     is_unbounded = not any(name == b"content-length" for name, _ in answer.start["headers"])
     if exchange.more_body or (answer.steps is not None and is_unbounded):
         answer.start["headers"].append((b"connection", b"close"))
@@ -272,7 +274,7 @@ async def _send_answer(
 
 
 async def _stream(
-    answer: Answer,
+    answer: HttpAnswer,
     exchange: Exchange,
     send: Send,
     pool: Executor,

@@ -1,4 +1,6 @@
-"""Reading a request's body in the event loop: whole or not at all, within a limit, a deadline and the process's budget."""
+"""Reads a request's body in the event loop: completely or not at all, within a size limit, a deadline and the process's
+budget.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -10,28 +12,28 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-# The contract's limit counts decompressed bytes; gzip of incompressible bytes is larger by 5 bytes in 64 KiB.
+# The contract's limit counts decompressed bytes. gzip adds 5 bytes in 64 KiB to incompressible content.
 MAX_BODY_BYTES = 5 * 1024 * 1024
 MAX_SENT_BYTES = MAX_BODY_BYTES + 64 * 1024
-# What a body may bring before it takes room: an announcement alone keeps nobody out.
+# The bytes that a body may send before it reserves room. An announced length alone must not keep others out.
 FREE_BYTES = 16 * 1024
-# How a body ended, told to the views as environ["evermuse.body"]. AWAITED: it has not been read yet.
+# How a body ended. Views find it in environ["evermuse.body"]. AWAITED: it has not been read yet.
 COMPLETE, TOO_LARGE, TIMED_OUT, REFUSED, AWAITED = "complete", "too large", "timed out", "refused", "awaited"
 
 
 class Disconnected(Exception):
-    """The client went away, or its body ended before its announced end."""
+    """The client disconnected, or its body ended too early."""
 
 
 class BodyAwaited(BaseException):
-    """The request passed every check that needs only its head: gather the body and run it again.
+    """The request passed every check that needs only its head. Read the body and run it again.
 
-    No Exception, so that no handler of errors in Django or REST framework makes an answer of it.
+    It is not an Exception, so that no error handler of Django or REST framework turns it into a response.
     """
 
 
 class AwaitedBody:
-    """``wsgi.input`` of a request that runs before its body was read. Reading it raises BodyAwaited."""
+    """``wsgi.input`` of a request whose body has not been read. Reading it raises BodyAwaited."""
 
     def read(self, size: int = -1) -> NoReturn:
         raise BodyAwaited
@@ -42,11 +44,11 @@ class AwaitedBody:
 async def read_body(
     receive: Receive, *, limit: int, seconds: float, holding: Holding | None = None, announced: int | None = None
 ) -> tuple[bytes, str]:
-    """The body and how it ended; reads no further than ``limit`` bytes and no longer than ``seconds``.
+    """The body, and how it ended. Reads at most ``limit`` bytes and for at most ``seconds``.
 
-    ``holding``: what the body takes of the process's budget; REFUSED when there is no room for it. All of a body's room
-    is taken once its first FREE_BYTES have come, since bodies that grew together could all stop short of their end.
-    ``announced``: bytes.
+    ``holding``: the body's share of the process's budget. REFUSED is returned if there is no room. All room for the
+    body is reserved once its first FREE_BYTES have arrived, because bodies that grew together could all stop short of
+    their end. ``announced``: bytes.
     """
     parts: list[bytes] = []
     size = 0

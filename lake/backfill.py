@@ -1,4 +1,4 @@
-"""Backfill of a filter: records that landed before it was added get its terms, a few rows at a time, while all goes on."""
+"""Adds a new filter's terms to records that landed before it, a few rows at a time, while the product keeps running."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -14,8 +14,8 @@ from lake.terms import term
 
 AT_ONCE = 200
 
-# Locked in the order of the key, as landing does, so that the two cannot deadlock. A record that was overwritten since it
-# was read has the terms of its new version already.
+# Locked in the order of the key, as in landing, so that the two cannot deadlock. A record that was overwritten after it
+# was read already has the terms of its new version.
 ADD_TERMS = """
 WITH wanted AS (
   SELECT id, digest, array_agg(term) AS terms FROM unnest(%(ids)s::uuid[], %(digests)s::bytea[], %(terms)s::bigint[])
@@ -31,7 +31,7 @@ WHERE r.id = held.id AND NOT r.terms @> held.terms
 
 @dataclass(frozen=True, slots=True)
 class BackfillStep:
-    """What one step did. ``last``: where the next one goes on; None: there are no more records."""
+    """The result of one step. ``last``: where the next step continues, or None if there are no more records."""
 
     seen: int
     filled: int
@@ -39,7 +39,7 @@ class BackfillStep:
 
 
 def step(one: Filter, *, after: UUID | None) -> BackfillStep:
-    """Add the filter's terms to the next records in the order of their ids. Idempotent; one short transaction."""
+    """Add the filter's terms to the next records in the order of ids. Idempotent. One short transaction."""
     rows = Record.objects.order_by("id")
     if after is not None:
         rows = rows.filter(id__gt=after)

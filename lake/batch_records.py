@@ -13,7 +13,7 @@ from lake.models import BatchOutcomes
 
 @dataclass(frozen=True, slots=True)
 class StoredBatchRecord:
-    """A `lake.processors.BatchRecord` that was read back."""
+    """A `lake.processors.BatchRecord` read from storage."""
 
     index: int
     id: UUID

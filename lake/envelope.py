@@ -1,8 +1,8 @@
-"""The Integration Envelope: the one validator of a record, called by admission and by landing.
+"""The Integration Envelope: the only validator of a record, used by admission and by landing.
 
-The rules stand on the types below. A fast decoder checks them all at once; where it refuses a record, or cannot prove
-that no key is repeated, `lake.envelope_errors` walks the same types, names every error, and has the last word: some
-JSON that the decoder refuses (nesting beyond its depth, lone surrogates inside ``data``) is valid.
+The types below state the rules. A fast decoder checks them all at once. If it refuses a record, or cannot prove that no
+key is repeated, `lake.envelope_errors` walks the same types, finds every error and decides: some JSON that the decoder
+refuses is valid (nesting beyond its depth, lone surrogates inside ``data``).
 
 Source: the HTTP contract, "A record: the Integration Envelope".
 """
@@ -51,7 +51,7 @@ Uri = Annotated[str, Meta(max_length=2048, extra_json_schema={"format": "uri"})]
 
 
 class Participant(Struct, forbid_unknown_fields=True, gc=False):
-    """Who took part."""
+    """A person or bot that took part."""
 
     id: Text256
     role: Literal["internal", "external", "unknown"]
@@ -74,7 +74,7 @@ class AttachmentEntry(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class DetectedEntity(Struct, forbid_unknown_fields=True, gc=False):
-    """Personal data that was found."""
+    """Personal data that was detected."""
 
     type: Text64
     value: Annotated[str, Meta(max_length=1024)] | UnsetType = UNSET
@@ -82,7 +82,7 @@ class DetectedEntity(Struct, forbid_unknown_fields=True, gc=False):
 
 
 class Pii(Struct, forbid_unknown_fields=True, gc=False):
-    """What is known of personal data in the record."""
+    """Personal data in the record."""
 
     contains_email: bool | UnsetType = UNSET
     contains_phone: bool | UnsetType = UNSET
@@ -98,7 +98,7 @@ class Envelope(
     gc=False,
     rename=lambda name: name if name == "data" else f"_{name}",
 ):
-    """A record as it was sent, its fields in the order in which a normalized one is written. ``data``: its bytes."""
+    """A record as it was sent. Fields are in the order of a normalized record. ``data``: its bytes."""
 
     type: RecordType
     schema_version: Literal["1.0.0"]
@@ -117,7 +117,7 @@ class Envelope(
 
     @property
     def all_project_ids(self) -> list[str]:
-        """The union of both spellings, in the order of first mention."""
+        """The project ids of both fields, in the order of first mention."""
         several = [] if isinstance(self.project_ids, UnsetType) else self.project_ids
         if isinstance(self.project_id, str):
             several = [*several, self.project_id]
@@ -125,12 +125,12 @@ class Envelope(
 
     @property
     def attachment_list(self) -> list[AttachmentEntry]:
-        """The attachments, none where the field is absent."""
+        """The attachments, empty if the field is absent."""
         return [] if isinstance(self.attachments, UnsetType) else self.attachments
 
 
 class FieldError(Struct, frozen=True, gc=False):
-    """One broken rule: its code, the JSON pointer of the field, and the field and rule in words."""
+    """One broken rule: its code, the field's JSON pointer, and a message with field and rule."""
 
     code: str
     pointer: str
@@ -139,7 +139,7 @@ class FieldError(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """Those of the mentioned products and projects that the workspace knows."""
+    """The mentioned products and projects that the workspace has."""
 
     product_ids: frozenset[str]
     project_ids: frozenset[str]
@@ -171,7 +171,7 @@ def _is_date(text: str) -> bool:
 
 
 def is_uri(text: str) -> bool:
-    """Whether a text is an absolute URI (RFC 3986); letters beyond ASCII are tolerated."""
+    """Whether a text is an absolute URI (RFC 3986). Letters beyond ASCII are accepted."""
     return _URI.fullmatch(text) is not None
 
 
@@ -179,13 +179,13 @@ _decode = msgspec.json.Decoder(Envelope).decode
 _encode_into = msgspec.json.Encoder().encode_into
 _first_byte = struct.Struct("c").unpack_from
 _BRACE = (b"{",)
-# Records that are proven together: all that is read and written for them stays in a core's cache.
+# The number of records that are proven together. All memory that they need fits into a core's cache.
 GROUP_RECORDS = 128
 _REFUSALS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def decode_quickly(raws: Sequence[bytes]) -> list[Envelope | None]:
-    """Each record's envelope when the fast decoder proves that every rule holds; None when it cannot."""
+    """Each record's envelope if the fast decoder proves that every rule holds, else None."""
     found: list[Envelope | None] = []
     for start in range(0, len(raws), GROUP_RECORDS):
         found += _decode_group(raws[start : start + GROUP_RECORDS])
@@ -193,7 +193,7 @@ def decode_quickly(raws: Sequence[bytes]) -> list[Envelope | None]:
 
 
 def _decode_group(raws: Sequence[bytes]) -> list[Envelope | None]:
-    """Two proofs are cheaper for all at once. Where one fails, each record is looked at by itself."""
+    """Two proofs are cheaper for a whole group. If one fails for the group, each record is checked by itself."""
     found: list[Envelope | None] = []
     for raw in raws:
         try:
@@ -220,21 +220,21 @@ def _decode_group(raws: Sequence[bytes]) -> list[Envelope | None]:
 
 
 def _are_instants(texts: Sequence[str]) -> bool:
-    """Whether `is_instant` holds for each."""
+    """Whether `is_instant` holds for each text."""
     lines = "\n".join([*texts, ""])
-    # As many lines as texts: none of them holds a line break.
+    # With as many lines as texts, no text contains a line break.
     is_form = _LINES_OF_EVENT_AT.fullmatch(lines) is not None and lines.count("\n") == len(texts)
     return is_form and all(map(_is_date, {text[:10] for text in texts}))
 
 
 def _all_keys_stand_once(raws: Sequence[bytes], envelopes: Sequence[Envelope]) -> bool:
-    """Proof that no envelope repeats a key, by their lengths together; see `_keys_stand_once`.
+    """Prove that no envelope repeats a key, by their total length; see `_keys_stand_once`.
 
-    None is written longer than it was sent: if all together are as long, each is.
+    No envelope is written longer than it was sent, so if the total length is equal, each length is.
     """
     if [envelope.pii for envelope in envelopes].count(UNSET) < len(envelopes):
         return False
-    # In brackets, with commas between them.
+    # The array has brackets, and commas between the records.
     size = sum(map(len, raws)) + len(envelopes) + 1
     written = bytearray(size)
     _encode_into(envelopes, written)
@@ -252,12 +252,12 @@ def _formats_hold(envelope: Envelope) -> bool:
 
 
 def _keys_stand_once(raw: bytes, envelope: Envelope) -> bool:
-    """Proof that the envelope repeats no key, by the decoded envelope written out again: there every key stands once.
+    """Prove that the envelope repeats no key, by encoding the decoded envelope, which has every key once.
 
-    What was sent without white space is as long as that; a repeated key would make it longer, and nothing but a number
-    (of ``_pii``) can be written shorter than it is there. Else both must hold as many ``":``: every key is followed by its
-    colon at once when no quote is followed by white space, and strings are the same in both when none is escaped. Where
-    that is not so, the keys are counted without the strings.
+    A text that was sent without white space has the same length. A repeated key would make it longer, and only a number
+    (of ``_pii``) can become shorter when encoded. Otherwise both texts must contain equally many ``":``. That proves it
+    if no quote is followed by white space, because then every key is followed by its colon at once, and if no string is
+    escaped, because then strings are equal in both. Otherwise the keys are counted without the strings.
     """
     written = bytearray(len(raw))
     _encode_into(envelope, written)
@@ -270,18 +270,18 @@ def _keys_stand_once(raw: bytes, envelope: Envelope) -> bool:
     else:
         before, _, after = raw.partition(data)
         head = before + after
-    # Mostly there is none, which is known sooner by the one byte.
+    # Usually there is none, and the single byte shows that sooner.
     if b"\\" in head or b'" ' in head or any(space in head and b'"' + space in head for space in (b"\n", b"\r", b"\t")):
         sent = head if is_last else raw
         return key_count(sent) == written_key_count(
             bytes(written[: len(written) - 1 - len(data)] if is_last else written)
         )
-    # Of the data, which comes last, both hold the same.
+    # Both contain the same data, which comes last.
     return head.count(b'":') == written.count(b'":', 0, len(written) - 1 - len(data))
 
 
 def check_known(envelope: Envelope, catalog: Catalog) -> list[FieldError]:
-    """One error for each product or project that the workspace does not know."""
+    """One error for each product or project that the workspace does not have."""
     if envelope.product_id in catalog.product_ids and catalog.project_ids.issuperset(envelope.all_project_ids):
         return []
     errors: list[FieldError] = []
@@ -289,7 +289,7 @@ def check_known(envelope: Envelope, catalog: Catalog) -> list[FieldError]:
         message = f"_product_id: the product {_shown(envelope.product_id)} is not known in this workspace"
         errors.append(FieldError(UNKNOWN_PRODUCT, "/_product_id", message))
     several = [] if isinstance(envelope.project_ids, UnsetType) else envelope.project_ids
-    # Each is told once, where it stands first.
+    # Each is reported once, at its first mention.
     unknown = [value for value in dict.fromkeys(several) if value not in catalog.project_ids]
     at = 0
     for value in unknown[: MAX_ERRORS - len(errors)]:

@@ -1,6 +1,6 @@
-"""Every error of a record that the fast decoder refuses, or the envelope where there is none.
+"""Every error of a record that the fast decoder refuses, or its envelope if there is no error.
 
-A record in which the walk (`lake.walk`) finds nothing is valid, whatever the fast decoder thought of it.
+A record in which the walk (`lake.walk`) finds no error is valid, although the fast decoder refused it.
 """
 
 from dataclasses import dataclass, field
@@ -48,9 +48,9 @@ _decode_data = msgspec.json.Decoder(_Data).decode
 
 @dataclass(slots=True)
 class Explained:
-    """What the walk found: the envelope or every error, and what is known of the record whatever else is wrong with it.
+    """What the walk found: the envelope or every error, and what is known of the record in any case.
 
-    ``attachment_count``: the entries of ``_attachments``. ``type``: lower-cased, when it names a valid one.
+    ``attachment_count``: the entries of ``_attachments``. ``type``: in lower case, if it is a valid one.
     """
 
     envelope: Envelope | None = None
@@ -60,7 +60,7 @@ class Explained:
 
 
 def check_schema(raw: bytes) -> Envelope | list[FieldError]:
-    """The envelope of one record's JSON text, or all its errors. Never raises for any bytes."""
+    """The envelope of one record's JSON text, or all its errors. Never raises, whatever the bytes."""
     if envelope := decode_quickly([raw])[0]:
         return envelope
     found = explain(raw)
@@ -68,7 +68,7 @@ def check_schema(raw: bytes) -> Envelope | list[FieldError]:
 
 
 def explain(raw: bytes, *, is_json: bool = False) -> Explained:
-    """The patient way: all errors, or the envelope where there are none. ``is_json``: whether that is proven already."""
+    """The envelope, or all errors. ``is_json``: whether the text is already proven to be JSON."""
     text = _object_text(raw, "record", is_json=is_json)
     if isinstance(text, list):
         return Explained(errors=text)
@@ -94,9 +94,9 @@ def explain(raw: bytes, *, is_json: bool = False) -> Explained:
 
 
 def _decoded(head: bytes, *, has_odd_integers: bool) -> Envelope:
-    """The envelope of a record in which nothing is wrong."""
+    """The envelope of a record without errors."""
     if has_odd_integers:
-        # Only attachments hold integers.
+        # Only attachments contain integers.
         text = JsonText(head)
         place = walk_nodes.last_member(text, "_attachments")
         assert place is not None
@@ -105,7 +105,7 @@ def _decoded(head: bytes, *, has_odd_integers: bool) -> Envelope:
 
 
 def _parted(text: bytes) -> tuple[bytes, bytes | None]:
-    """The record with ``{}`` for its last data, and the data; None in place of data that is no object or is not there."""
+    """The record with ``{}`` in place of its last data, and the data. None if data is missing or no object."""
     plain = without_surrogates(text)
     try:
         found = _decode_data(plain).data
@@ -115,7 +115,7 @@ def _parted(text: bytes) -> tuple[bytes, bytes | None]:
         end = start + len(data)
         if _decode_data(_replaced(plain, start, end, b"{}")).data == _NOTHING:
             return _replaced(text, start, end, b"{}"), text[start:end]
-        # The same text stands elsewhere, too.
+        # The same text occurs elsewhere too.
     except (msgspec.MsgspecError, RecursionError):
         pass
     place = walk_nodes.last_member(JsonText(text), "data")
@@ -129,7 +129,7 @@ def _replaced(text: bytes, start: int, end: int, by: bytes) -> bytes:
 
 
 def _object_text(raw: bytes, what: str, *, is_json: bool = False) -> bytes | list[FieldError]:
-    """The text without white space around it, when it is one JSON object; else the one error."""
+    """The text without surrounding white space if it is one JSON object, else the error."""
     try:
         text = raw.strip(b" \t\r\n")
         if not is_json:
@@ -150,7 +150,7 @@ def _not_json(text: bytes, offset: int, reason: str) -> FieldError:
 
 
 def check_object(raw: bytes, kind: type[T]) -> T | list[FieldError]:
-    """A small JSON object of the API by its struct's rules, or all its errors. Never raises for any bytes."""
+    """A small JSON object of the API by its struct's rules, or all its errors. Never raises, whatever the bytes."""
     text = _object_text(raw, "body")
     if isinstance(text, list):
         return text

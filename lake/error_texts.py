@@ -1,4 +1,4 @@
-"""The words of a record's errors: names of JSON's kinds, pointers, and clients' texts made fit to be shown."""
+"""Texts of a record's errors: names of JSON's kinds, pointers, and clients' texts made safe to show."""
 
 import re
 from functools import cache
@@ -6,7 +6,7 @@ from typing import Any
 
 from msgspec import inspect
 
-# Characters of a client's text that a message or pointer shows.
+# The most characters of a client's text that a message or pointer shows.
 SHOWN = 128
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -14,29 +14,29 @@ _KINDS = {b"{": "an object", b"[": "an array", b'"': "a string", b"t": "true", b
 
 
 def kind(opening: bytes) -> str:
-    """What a value is, by the first byte of its text."""
+    """The kind of a value, by the first byte of its text."""
     return _KINDS.get(opening[:1], "a number")
 
 
 def clean(text: str) -> str:
-    """A client's text, short, with U+FFFD for lone surrogates."""
+    """A client's text, shortened, with U+FFFD for lone surrogates."""
     short = text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
     return short if short.isascii() else _SURROGATES.sub("\ufffd", short)
 
 
 def escaped(key: str) -> str:
-    """A name as a part of a JSON pointer (RFC 6901)."""
+    """A name as part of a JSON pointer (RFC 6901)."""
     return key.replace("~", "~0").replace("/", "~1") if "~" in key or "/" in key else key
 
 
 def place(key: str, pointer: str, path: str) -> tuple[str, str]:
-    """A member's pointer and its path for people."""
+    """A member's pointer, and its path for people."""
     name = key if len(key) <= SHOWN and key.isascii() else clean(key)
     return f"{pointer}/{escaped(key)}", f"{path}.{name}" if path else name
 
 
 def shown(pointer: str) -> str:
-    """A pointer with each of its names cleaned."""
+    """A pointer with each name cleaned."""
     if len(pointer) <= SHOWN:
         return pointer if pointer.isascii() else _SURROGATES.sub("\ufffd", pointer)
     names = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")]
@@ -45,11 +45,11 @@ def shown(pointer: str) -> str:
 
 @cache
 def one_of(values: Any) -> str:
-    """The values that a field may have."""
+    """The list of a field's allowed values."""
     words = [str(v) for v in values]
     return repr(words[0]) if len(words) == 1 else f"one of {', '.join(words)}"
 
 
 def number_name(type: inspect.IntType | inspect.FloatType) -> str:
-    """What kind of number a field wants."""
+    """The kind of number that a field needs."""
     return "an integer" if isinstance(type, inspect.IntType) else "a number"

@@ -1,4 +1,4 @@
-"""Proof by native decoders that a part of a record breaks no rule, so that the walk need not go through it."""
+"""Native decoders prove that a part of a record breaks no rule, so the walk need not visit it."""
 
 from functools import cache
 from typing import Annotated
@@ -21,21 +21,21 @@ def _strings_decoder(max_length: int | None) -> msgspec.json.Decoder[list[str]]:
 
 
 def entry_count(entries: bytes) -> int:
-    """The entries of an array of small values."""
+    """The number of entries in an array of small values."""
     return len(_decode_entries(entries.replace(b"\\ud", b"\\u0").replace(b"\\uD", b"\\u0")))
 
 
 def sound_entries(entries: bytes, type: inspect.Type) -> int | None:
-    """The entries of an array in which no rule is broken; None when that is not proven.
+    """The number of entries in an array without errors, or None if that is not proven.
 
-    For what an array may hold without limit: strings, and detected entities.
+    For arrays of unlimited length: strings, and detected entities.
     """
     try:
         if isinstance(type, inspect.StrType):
             return len(_strings_decoder(type.max_length).decode(entries))
         if isinstance(type, inspect.StructType) and type.cls is DetectedEntity:
             found = _decode_entities(entries)
-            # As many keys: none is repeated.
+            # With equally many keys, none is repeated.
             return len(found) if key_count(entries) == written_key_count(_encode(found)) else None
     except _REFUSALS:
         pass

@@ -1,4 +1,4 @@
-"""Retention of the lake's own rows: rejected records, outcomes, and versions that a later one replaced."""
+"""Retention of the lake's own rows: rejected records, outcomes, and replaced versions."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from evermuse import public_ids, retention
 from evermuse.retention import Due, Kind
 from lake.models import BatchOutcomes, RejectedRecord
 
-# In the order of the indexes, a page at a time.
+# In the order of the indexes, one page at a time.
 HELD_REJECTED = """
 SELECT batch_id, count(*) FROM lake_rejectedrecord WHERE batch_id > %s AND batch_id <= %s
 GROUP BY batch_id ORDER BY batch_id LIMIT %s
@@ -30,12 +30,12 @@ WHERE (record_id, version) IN (SELECT * FROM unnest(%s::uuid[], %s::int[])) AND 
 
 
 def rejected_of(after: int, until: int, limit: int) -> list[tuple[int, int]]:
-    """Batches with rejected records, and how many, by id: beyond ``after``, up to ``until``."""
+    """Batches with rejected records and their number, by id, after ``after`` and up to ``until``."""
     return _rows(HELD_REJECTED, [after, until, limit])
 
 
 def remove_rejected(batch_ids: Sequence[int]) -> int:
-    """Remove all rejected records of these batches: a batch keeps all of them or none."""
+    """Remove all rejected records of these batches. A batch keeps all of them or none."""
     return RejectedRecord.objects.filter(batch_id__in=batch_ids).delete()[0]
 
 

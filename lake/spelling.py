@@ -1,4 +1,4 @@
-"""Integers in the one spelling that decoders take: ``5`` for ``5.0`` and ``50e-1``, which JSON Schema calls integers too."""
+"""Writes integers as decoders accept them: ``5`` for ``5.0`` and ``50e-1``, which are integers in JSON Schema too."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from lake.walk_rules import struct_rules
 
 
 def spelled(node: Any, type: inspect.Type) -> bytes:
-    """A value in which the walk found nothing wrong, as JSON."""
+    """A value without errors, as JSON."""
     match type:
         case inspect.StructType(cls=kind):
             fields = struct_rules(kind).fields

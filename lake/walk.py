@@ -1,7 +1,7 @@
-"""The walk over a record, by the types that the fast decoder checks too: it finds every broken rule.
+"""The walk over a record finds every broken rule, by the same types that the fast decoder checks.
 
-One error per JSON pointer (the first rule broken there), at most MAX_ERRORS. No pointer is made for a value that its rule's
-test sees to be sound.
+It reports one error for each JSON pointer (the first rule broken there), and at most MAX_ERRORS. No pointer is built
+for a value that its rule's test proves to be sound.
 """
 
 import re
@@ -20,10 +20,10 @@ from lake.walk_nodes import Span, opening
 from lake.walk_rules import FORMATS, Rule, format_of, struct_rules
 
 MAX_MESSAGE = 2048
-# Longer arrays are not counted to their end.
+# Longer arrays are not counted completely.
 LONGEST_COUNT = 10_000
 
-# Looks at members of an object all at once, given the keys before them.
+# Checks members of an object all at once, given the keys before them.
 GroupTest = Callable[[tuple[tuple[str, Any], ...], set[str]], bool]
 
 _PLAIN_INTEGER = re.compile(r"-?[0-9]+")
@@ -33,8 +33,8 @@ _PLAIN_INTEGER = re.compile(r"-?[0-9]+")
 class Walk:
     """One pass over an object.
 
-    ``errors``: by their whole pointer, which is shown with long names cut. ``has_odd_integers``: whether an integer is not
-    written as decoders take it, such as ``5.0``.
+    ``errors``: by complete pointer; long names are cut when it is shown. ``has_odd_integers``: whether an integer is
+    not written as decoders accept it, such as ``5.0``.
     """
 
     errors: dict[str, FieldError] = field(default_factory=dict)
@@ -42,17 +42,17 @@ class Walk:
 
     @property
     def is_full(self) -> bool:
-        """Whether no further error is noted."""
+        """Whether no more errors are added."""
         return len(self.errors) >= MAX_ERRORS
 
     def fail(self, pointer: str, path: str, rule: str) -> None:
-        """Note an error, the first one of a pointer only."""
+        """Add an error, unless its pointer has one."""
         if pointer not in self.errors and len(self.errors) < MAX_ERRORS:
             message = f"{path}: {rule}" if path else rule
             self.errors[pointer] = FieldError(VALIDATION_ERROR, error_texts.shown(pointer), message[:MAX_MESSAGE])
 
     def struct(self, node: Any, kind: type[msgspec.Struct], pointer: str = "", path: str = "") -> None:
-        """An object with named fields."""
+        """Check an object with named fields."""
         struct = struct_rules(kind)
         fields = struct.fields
         present: set[str] = set()
@@ -72,9 +72,9 @@ class Walk:
     def _once(
         self, node: Any, pointer: str, path: str, seen: set[str], is_sound: GroupTest | None = None
     ) -> Iterator[tuple[str, Any]]:
-        """An object's members, without repeated and unsayable keys, which are errors.
+        """An object's members without repeated and unencodable keys, which are errors.
 
-        ``seen``: filled with the keys. ``is_sound``: tells of a group of members that they need no look, given ``seen``.
+        ``seen``: collects the keys. ``is_sound``: whether a group of members needs no check, given ``seen``.
         """
         repeated: set[str] = set()
         errors = self.errors
@@ -95,7 +95,7 @@ class Walk:
                     yield key, member
 
     def value(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
-        """Check one value against its type."""
+        """Check a value against its type."""
         if len(self.errors) < MAX_ERRORS:
             _CHECKS[rule.type.__class__](self, node, rule, pointer, path)
 
@@ -119,7 +119,7 @@ class Walk:
             self.fail(pointer, path, f"must be true or false, not {error_texts.kind(found)}")
 
     def _mapping(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
-        """An object with any keys and strings as values."""
+        """Check an object with any keys and with strings as values."""
         assert isinstance(rule.type, inspect.DictType) and rule.inner is not None
         if not self._is(b"{", "an object", node, pointer, path):
             return
@@ -151,7 +151,7 @@ class Walk:
                     return
 
     def _string(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
-        """A string: sayable, of a fixed list, within its length."""
+        """Check a string: encodable, in its list of values, within its length."""
         if not self._is(b'"', "a string", node, pointer, path):
             return
         type = rule.type
@@ -164,7 +164,7 @@ class Walk:
             self.fail(pointer, path, f"must have at most {type.max_length:,} characters, not {len(node):,}")
 
     def _format(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
-        """A string of a form that the types cannot say."""
+        """Check a string's format, which the types cannot state."""
         assert isinstance(rule.type, inspect.Metadata) and rule.inner is not None
         self._string(node, rule.inner, pointer, path)
         if pointer in self.errors or node.__class__ is not str:
@@ -174,7 +174,7 @@ class Walk:
             self.fail(pointer, path, wrong)
 
     def _number(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
-        """A number within its bounds; an integer may be written with a fraction of zeros or an exponent."""
+        """Check a number and its bounds. An integer may have a fraction of zeros or an exponent."""
         type = rule.type
         assert isinstance(type, inspect.IntType | inspect.FloatType)
         if (found := opening(node)) not in b"-0123456789":
@@ -189,7 +189,7 @@ class Walk:
             self.fail(pointer, path, f"must be at most {type.le:g}")
 
     def _whole(self, node: str, pointer: str, path: str) -> float | None:
-        """An integer's value (an infinite one for many digits); None where it is none, which is an error."""
+        """An integer's value (infinite for many digits), or None and an error."""
         try:
             digits = json_text.integer(node.encode(), MAX_DIGITS)
         except OverflowError:
@@ -218,7 +218,7 @@ _CHECKS: dict[type, Callable[[Walk, Any, Rule, str, str], None]] = {
 
 
 def _are_sound_strings(group: tuple[tuple[str, Any], ...], seen: set[str]) -> bool:
-    """Whether members are strings with nothing wrong and under new keys, which are added to those seen. Native code."""
+    """Whether members are sound strings with new keys. Adds the keys to those seen. Runs in native code."""
     found = dict(group)
     if len(found) != len(group) or set(map(type, found.values())) != {str} or not seen.isdisjoint(found):
         return False
@@ -229,7 +229,7 @@ def _are_sound_strings(group: tuple[tuple[str, Any], ...], seen: set[str]) -> bo
 
 
 def _doubtful(node: Any, type: inspect.Type) -> Iterator[tuple[int, Any]]:
-    """The entries of an array that are not proven to be sound by decoders, with their indexes."""
+    """The entries of an array that decoders do not prove to be sound, with their indexes."""
     if not isinstance(node, Span):
         yield from enumerate(node)
         return

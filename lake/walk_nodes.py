@@ -1,8 +1,9 @@
-"""What the walk over a record goes through: trees of short values (`lake.json_tree`), and places of long or deep ones.
+"""The nodes that the walk over a record visits: trees of short values (`lake.json_tree`), and spans of long or deep
+ones.
 
-The members and entries of a place come as trees, made by native code for up to GROUP of them at once. Only what is too
-long or too deep for a tree is a place again. So a value costs no search of its own in the text, and no step holds the
-interpreter for long or takes much memory, however large the record is.
+The members and entries of a span come as trees that native code builds for up to GROUP of them at once. Only a value
+that is too long or too deep for a tree is a span again. So no value needs its own search in the text, and no step
+blocks the interpreter for long or takes much memory, however large the record is.
 """
 
 import re
@@ -14,11 +15,11 @@ from lake import json_text, json_tree, native_proofs
 from lake.json_syntax import ANY_STRING, SCALAR, SPACE
 from lake.json_text import JsonText
 
-# Longer values are gone through by their places.
+# Longer values are visited by spans.
 SHORT_BYTES = 256 * 1024
 GROUP = 1000
 
-# A value that ends soon and nests little.
+# A short value with little nesting.
 _SMALL = rb"(?:%b|%b|\[[^\[\]{}\"]{0,256}+\]|\{(?:[^\[\]{}\"]{1,256}+|%b){0,32}+\})" % (ANY_STRING, SCALAR, ANY_STRING)
 _NEXT = rb"(?:%b,|(?=%b[\]}]))" % (SPACE, SPACE)
 _MEMBERS = re.compile(rb"(?:%b%b%b:%b%b%b){1,%d}+" % (SPACE, ANY_STRING, SPACE, SPACE, _SMALL, _NEXT, GROUP), re.DOTALL)
@@ -29,7 +30,7 @@ _AFTER = re.compile(rb"%b,?" % SPACE)
 
 
 class Span:
-    """A value of a text that is JSON, from ``start`` to ``end`` (bytes)."""
+    """A value in a text that is JSON, from ``start`` to ``end`` (bytes)."""
 
     __slots__ = ("end", "start", "text")
 
@@ -47,7 +48,7 @@ class Span:
         return self.text.raw[self.start : self.end]
 
     def member_groups(self) -> Iterator[tuple[tuple[str, Any], ...]]:
-        """Of an object: its members' keys and values; those that are small as trees of up to GROUP of them."""
+        """An object's keys and values. Small ones come as trees of up to GROUP members."""
         raw, at = self.text.raw, self.start + 1
         while True:
             if found := _MEMBERS.match(raw, at):
@@ -60,7 +61,7 @@ class Span:
                 return
 
     def groups(self) -> Iterator[bytes | Any]:
-        """Of an array: its entries; those that are small as bytes of an array of up to GROUP of them."""
+        """An array's entries. Small ones come as bytes of an array of up to GROUP entries."""
         raw, at = self.text.raw, self.start + 1
         while True:
             if found := _ENTRIES.match(raw, at):
@@ -73,7 +74,7 @@ class Span:
                 return
 
     def _value(self, start: int) -> tuple[Any, int]:
-        """The value that begins at ``start``, and where what follows it begins."""
+        """The value at ``start``, and the position of what follows it."""
         end = self.text.skip(start)
         after = _AFTER.match(self.text.raw, end)
         assert after is not None
@@ -81,7 +82,7 @@ class Span:
 
 
 def node_of(text: JsonText, start: int, end: int) -> Any:
-    """A value's tree, or its place where it is too long or too deep."""
+    """A value's tree, or its span if it is too long or too deep."""
     is_container = text.raw[start] in b"[{"
     if is_container and (end - start > SHORT_BYTES or text.is_deep(start, end)):
         return Span(text, start, end)
@@ -118,7 +119,7 @@ def entries(node: Any) -> Iterator[Any]:
 
 
 def count(node: Any, limit: int) -> int:
-    """The entries of an array, counted no further than the limit."""
+    """The number of an array's entries, counted up to the limit."""
     if node.__class__ is not Span:
         return min(len(node), limit)
     counted = 0
@@ -130,7 +131,7 @@ def count(node: Any, limit: int) -> int:
 
 
 def shortened(node: Any) -> Any:
-    """An object's tree where it has few members, even if some of them are places."""
+    """The tree of an object with few members, even if some of them are spans."""
     if node.__class__ is not Span:
         return node
     few = tuple(islice(members(node), GROUP + 1))
@@ -138,7 +139,7 @@ def shortened(node: Any) -> Any:
 
 
 def last_member(text: JsonText, name: str) -> tuple[int, int] | None:
-    """Where the value of an object's last member of a name begins and ends."""
+    """The beginning and end of the value of an object's last member with this name."""
     raw, at, last = text.raw, 1, None
     quoted = json_tree.text(name)
     while True:

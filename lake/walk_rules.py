@@ -1,6 +1,6 @@
-"""The rules of the envelope's types, each with a test that sees at once that a value breaks none.
+"""The rules of the envelope's types, each with a quick test that only sound values pass.
 
-A record may hold half a million values, and nearly all of them are sound. The walk (`lake.walk`) goes through the others.
+A record may contain half a million values, nearly all of them sound. The walk (`lake.walk`) visits only the others.
 """
 
 import sys
@@ -30,9 +30,9 @@ def _never(node: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A type, and a test that only sound values of it pass; what fails may be sound all the same.
+    """A type, and a test that only sound values pass. A value that fails may still be sound.
 
-    ``inner``: of an array's entries or a mapping's values, or the type below a format.
+    ``inner``: the rule of an array's entries or a mapping's values, or the type below a format.
     """
 
     type: inspect.Type
@@ -42,14 +42,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class StructRules:
-    """An object's fields by their names."""
+    """An object's fields by name."""
 
     fields: dict[str, Rule]
     required: tuple[str, ...]
     is_envelope: bool
 
     def is_sound(self, node: Any) -> bool:
-        """Whether a tree is such an object, with nothing wrong."""
+        """Whether a tree is such an object without errors."""
         if node.__class__ is not tuple:
             return False
         found = dict(node)
@@ -103,5 +103,5 @@ def rule_of(type: inspect.Type) -> Rule:
 
 
 def format_of(type: inspect.Metadata) -> str:
-    """The name of the form that a string must have."""
+    """The name of the format that a string must have."""
     return str((type.extra_json_schema or {})["format"])

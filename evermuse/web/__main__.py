@@ -1,7 +1,7 @@
-"""``python -m evermuse.web``: listens, and keeps ``--workers`` processes serving `evermuse.asgi`.
+"""``python -m evermuse.web``: listens, and keeps ``--workers`` processes running `evermuse.asgi`.
 
-uvicorn's parent pings its workers and replaces one that died or hangs. All of them accept from one socket, so that
-connections go to whoever is free.
+uvicorn's parent pings its workers and replaces those that died or hang. All accept from one socket, so connections go
+to workers that are free.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from evermuse import settings
 
 # A worker that does not answer the parent's ping for this long is killed and replaced.
 HUNG_SECONDS = 20
-# Requests in progress get this long at a stop; what still streams then is cut off.
+# Running requests get this long when the process stops. Streams that continue are cut off.
 STOP_SECONDS = 10
 
 
@@ -43,7 +43,7 @@ def main() -> None:
         log_level="info",
         access_log=False,
         server_header=False,
-        # Believing X-Forwarded-For from anybody is not ours; `evermuse.web.addresses` reads it.
+        # Not every peer may set X-Forwarded-For. `evermuse.web.addresses` reads it.
         proxy_headers=False,
         timeout_keep_alive=settings.EVERMUSE_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
@@ -52,7 +52,9 @@ def main() -> None:
 
 
 def _raise_open_files_limit() -> None:
-    """As many open files as the system allows: the usual soft limit of 1,024 is a thousand connections."""
+    """Raise the limit of open files as far as the system allows. The usual limit of 1,024 allows only a thousand
+    connections.
+    """
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 

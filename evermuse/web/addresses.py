@@ -1,6 +1,6 @@
-"""Who is at the other end of a connection, and how many connections one client may have in a process.
+"""Finds the client of a connection, and limits a client's connections to a process.
 
-A client is an IPv4 address, or an IPv6 network of 64 bits, which is what one customer of a provider gets.
+A client is an IPv4 address, or an IPv6 network of 64 bits, which is what a provider assigns to one customer.
 """
 
 import ipaddress
@@ -15,14 +15,14 @@ _IPV6_PREFIX = 64
 
 
 class ClientCounts:
-    """Counts connections, or requests, by client. ``limit``: at most so many at once for each."""
+    """Counts a client's connections or requests. ``limit``: the most for each client at a time."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._counts: Counter[str] = Counter()
 
     def enter(self, client: str) -> bool:
-        """Count one more; False, and not counted, when the client has as many as it may."""
+        """Count one more. False, without counting, if the client has reached the limit."""
         if self._counts[client] >= self._limit:
             return False
         self._counts[client] += 1
@@ -36,15 +36,15 @@ class ClientCounts:
 
 
 def is_proxy(address: str, proxies: Sequence[Network] | None = None) -> bool:
-    """Whether an address is one of our own proxies, whose X-Forwarded-For is believed."""
+    """Whether an address is one of our own proxies, whose X-Forwarded-For is trusted."""
     trusted = settings.EVERMUSE_TRUSTED_PROXIES if proxies is None else proxies
     return bool(trusted) and (parsed := _parsed(address)) is not None and any(parsed in network for network in trusted)
 
 
 def client_of(address: str, forwarded: Iterable[bytes]) -> str:
-    """The client's address: the peer's, or what our proxies say of it: the last address that is not a proxy's own.
+    """The client's address: the peer's, or the last address in our proxies' X-Forwarded-For that is not a proxy.
 
-    What stands further left in X-Forwarded-For was sent by that client, who may write anything.
+    The client may have written anything further left.
     """
     if not is_proxy(address):
         return address
@@ -59,7 +59,7 @@ def client_of(address: str, forwarded: Iterable[bytes]) -> str:
 
 
 def counted_as(address: str) -> str:
-    """The client that an address belongs to, for counting."""
+    """The client of an address, for counting."""
     parsed = _parsed(address)
     if parsed is None:
         return address

@@ -1,4 +1,4 @@
-"""An answer as the front has it: what Django gave, or a refusal that needs no Django."""
+"""A response on its way to the client: from Django, or a refusal without Django."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -11,23 +11,23 @@ from evermuse.web.answers import PIECE_BYTES
 
 
 @dataclass(slots=True)
-class Answer:
-    """What Django gave: the start as ASGI has it, and the content, or steps that make it."""
+class HttpAnswer:
+    """Django's response: its ASGI start, and its content or the steps that produce it."""
 
     start: Message = field(default_factory=dict)
     content: bytes = b""
     steps: Iterator[bytes] | None = None
-    # What a stream must wait for, if anything, before its start is sent.
+    # What a stream waits for before it starts, if anything.
     place: places.Place | None = None
     close: Callable[[], None] = lambda: None
 
     def take(self) -> bytes:
-        """The content, which then only the caller holds."""
+        """Return the content, and drop the reference to it."""
         content, self.content = self.content, b""
         return content
 
     def step(self) -> bytes:
-        """The next bytes of a stream, about a piece at least; b"" at its end."""
+        """The next bytes of a stream, at least a piece, or b"" at the end."""
         assert self.steps is not None
         parts: list[bytes] = []
         size = 0
@@ -39,16 +39,16 @@ class Answer:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def refusal(status: int, code: str, message: str, *, retry_after: int | None = None) -> Answer:
-    """An answer that needs no Django."""
+def refusal(status: int, code: str, message: str, *, retry_after: int | None = None) -> HttpAnswer:
+    """A refusal, without Django."""
     return refused_answer(Refused(status, code, message, retry_after=retry_after))
 
 
-def refused_answer(refused: Refused) -> Answer:
-    """The answer that says why."""
+def refused_answer(refused: Refused) -> HttpAnswer:
+    """The response for a refused request."""
     headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
     if refused.retry_after is not None:
         headers.append((b"retry-after", b"%d" % refused.retry_after))
     content = json.dumps(refused.body()).encode()
     headers.append((b"content-length", b"%d" % len(content)))
-    return Answer({"type": "http.response.start", "status": refused.status, "headers": headers}, content)
+    return HttpAnswer({"type": "http.response.start", "status": refused.status, "headers": headers}, content)

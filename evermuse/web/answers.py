@@ -1,7 +1,7 @@
-"""Sending large answers to clients of any speed.
+"""Sends large responses to clients of any speed.
 
-A client that has not read an answer within HOLD_SECONDS has the rest of it put in a file without a name, and its room in
-the budget (`evermuse.web.budget`) goes to the next one: whoever pauses or trickles costs others nothing.
+If a client has not read a response within HOLD_SECONDS, the rest moves to a file without a name, and its room in the
+budget (`evermuse.web.budget`) becomes free. So a client that pauses or reads slowly costs others nothing.
 """
 
 import asyncio
@@ -15,18 +15,19 @@ from evermuse.asgi_body import Message, Send
 from evermuse.web.budget import Room
 from evermuse.web.exchange import Exchange
 
-# What is given to the kernel at once, and what a paused connection keeps in memory.
+# The bytes that are passed to the kernel at once, and that a paused connection keeps in memory.
 PIECE_BYTES = 64 * 1024
-# How long an answer stays in memory while it is sent.
+# How long a response stays in memory while it is sent.
 HOLD_SECONDS = 1.0
 
 
 class CutOff(Exception):
-    """The client went away, or did not read in time: drop the connection."""
+    """The client disconnected or did not read in time. Close the connection."""
 
 
 async def deliver(content: bytes, room: Room | None, exchange: Exchange, send: Send) -> bool:
-    """Send content whose start was sent, in pieces, as fast as the client reads. False when there is none.
+    """Send content piece by piece, as fast as the client reads. Its start must have been sent. False if there is no
+    content.
 
     The caller must hold no reference to the content, so that it can be freed while the client pauses. Raises CutOff.
     """
@@ -41,7 +42,7 @@ async def deliver(content: bytes, room: Room | None, exchange: Exchange, send: S
         sent += PIECE_BYTES
         if sent >= len(view):
             break
-        # In all, and not for each piece: a client that reads slowly must not keep its room for long either.
+        # For all pieces together, because a slow client must not keep its room for long.
         if not await exchange.until_writable(max(until - clock(), 0.0)):
             file = await asyncio.to_thread(_spooled, view[sent:])
             view.release()
@@ -76,18 +77,18 @@ async def _send(piece: bytes, exchange: Exchange, send: Send) -> None:
 
 
 def is_gone(exchange: Exchange) -> bool:
-    """Whether the client is gone. uvicorn sets ``disconnected`` for the last request of a connection only."""
+    """Whether the client has gone. uvicorn sets ``disconnected`` only for a connection's last request."""
     return exchange.disconnected or exchange.transport.is_closing()
 
 
 async def drained(exchange: Exchange) -> None:
-    """Wait until the client has read what was sent. Raises CutOff when it pauses for too long, or is gone."""
+    """Wait until the client has read what was sent. Raises CutOff if it pauses too long or has gone."""
     if not await exchange.until_writable(settings.EVERMUSE_READER_PAUSE_SECONDS) or is_gone(exchange):
         raise CutOff
 
 
 async def send_drained(message: Message, exchange: Exchange, send: Send) -> None:
-    """Send a message, once the client has read what was sent before. uvicorn's own ``send`` waits without a limit."""
+    """Send a message after the client has read the previous ones. uvicorn's own ``send`` waits without limit."""
     await drained(exchange)
     await send(message)
 
@@ -96,9 +97,9 @@ Step = Callable[[], Awaitable[bytes]]
 
 
 async def stream(step: Step, room: Callable[[], Awaitable[Room]] | None, exchange: Exchange, send: Send) -> None:
-    """Make and send an answer step by step; ``step`` gives b"" at the end. Holds no room while a client pauses.
+    """Produce and send a response step by step, until ``step`` returns b"". Holds no room while a client pauses.
 
-    ``room``: takes room for a step.
+    ``room``: reserves room for a step.
     """
     while True:
         await drained(exchange)

@@ -1,8 +1,8 @@
-"""One budget of bytes for the bodies that a process holds: those still arriving and those being worked on.
+"""A byte budget for the request bodies that a process holds, both arriving and being processed.
 
-Room is shared by workspace, as it is needed. When there is none left, bodies are given up for others: first those that
-do not arrive, then those of whoever holds most, for one who holds less. A client that sends many bodies and finishes
-none cannot keep its neighbours out.
+Room is shared by workspace as needed. If none is left, bodies are dropped for others: first those that do not arrive,
+then those of the workspace that holds most, in favour of one that holds less. A client that sends many bodies and
+finishes none cannot keep others out.
 """
 
 import asyncio
@@ -12,47 +12,47 @@ from collections.abc import Callable
 
 from django.conf import settings
 
-# A body waits this long for room before it is refused: bodies that are whole are stored within this time.
+# How long a body waits for room. Complete bodies are stored within this time.
 WAIT_SECONDS = 2.0
-# What waits looks this often whether a body has become slow.
+# How often a waiting body checks whether another one has become slow.
 LOOK_SECONDS = 0.25
-# A body is slow when nothing came for this long, or less in such a time than brings it to its end in time.
+# A body is slow if nothing arrives for this long, or if at its current rate it would not arrive in time.
 SLOW_SECONDS = 1.0
 
 
 class NoRoom(Exception):
-    """There is no room for a body within WAIT_SECONDS."""
+    """No room became free within WAIT_SECONDS."""
 
 
 class Holding:
-    """What one body takes. Used in the event loop alone."""
+    """The room of one body. Used only in the event loop."""
 
     def __init__(self, budget: "BodyBudget", owner: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._budget, self.owner = budget, owner
         self._clock = clock
         self.size = 0
         self.is_evicted = False
-        # Gives this body up; None when it is whole, since it is being worked on then.
+        # Drops this body. None once it is complete, because it is being processed.
         self.evict: Callable[[], None] | None = None
         self._came_last = self._since = clock()
         self._came = 0
         self._rate: float | None = None
 
     async def take(self, size: int) -> None:
-        """Take ``size`` bytes, once there is room. Raises NoRoom."""
+        """Reserve ``size`` bytes, as soon as there is room. Raises NoRoom."""
         await self._budget.take(self, size)
         # Nothing was read while this waited.
         self._came_last = self._since = self._clock()
         self._came, self._rate = 0, None
 
     def arrived(self, size: int) -> None:
-        """So many bytes of the body have come."""
+        """Count bytes that have arrived."""
         self._measure()
         self._came += size
         self._came_last = self._clock()
 
     def is_slow(self) -> bool:
-        """Whether the body stalls, or arrives too slowly to be whole within its time."""
+        """Whether the body has stalled, or is too slow to arrive in time."""
         self._measure()
         if self._clock() - self._came_last > SLOW_SECONDS:
             return True
@@ -68,12 +68,12 @@ class Holding:
             self._since, self._came = now, 0
 
     def release(self) -> None:
-        """Give all of it back."""
+        """Release all room."""
         self._budget.give_back(self)
 
 
 class BodyBudget:
-    """``limit``: bytes of all bodies together."""
+    """``limit``: the bytes of all bodies together."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -84,7 +84,7 @@ class BodyBudget:
 
     @property
     def used(self) -> int:
-        """Bytes held now."""
+        """The bytes that are reserved now."""
         return self._used
 
     async def take(self, holding: Holding, size: int) -> None:
@@ -117,7 +117,7 @@ class BodyBudget:
         self._waiting.clear()
 
     def _evict_for(self, owner: str, size: int) -> bool:
-        """Give up one unfinished body, if there is one that must make room for the asker's."""
+        """Drop one unfinished body if one must make room for this one."""
         unfinished = [holding for holding in self._holdings if holding.evict is not None]
         slow = [holding for holding in unfinished if holding.is_slow()]
         if slow:
@@ -139,7 +139,7 @@ class BodyBudget:
         self.give_back(holding)
 
     async def _until_released(self) -> None:
-        """Until room was given back, or it is time to look for slow bodies again."""
+        """Wait until room was released, or until slow bodies must be checked again."""
         waiter = asyncio.get_running_loop().create_future()
         self._waiting.add(waiter)
         try:

@@ -1,7 +1,7 @@
-"""One budget of bytes for the answers that a process makes and holds.
+"""A byte budget for the responses that a process produces and holds.
 
-An answer takes its room before it is made. Owners (workspaces) take turns, and each owner's requests are served in
-their order. While others wait, an owner holds no more than half of the budget.
+A response reserves its room before it is produced. Owners (workspaces) take turns, and each owner's requests are served
+in order. While others wait, an owner holds at most half of the budget.
 """
 
 import asyncio
@@ -9,21 +9,21 @@ import hashlib
 from collections import OrderedDict, defaultdict, deque
 from typing import Any
 
-# A page of records, errors or attachments is at most about this large (`ingest.api.base`).
+# The largest size of a page of records, errors or attachments (`ingest.api.base`).
 ROOM_BYTES = 8 * 1024 * 1024
 # A piece of a stored file (`attachments.serving.objects`).
 FILE_ROOM_BYTES = 1024 * 1024
-# The answer of any other endpoint: lists of batches, a batch's status, a key. Far more than they need, so that no more
-# of these than this allows wait for threads at once.
+# The room of any other response: lists of batches, a batch's status, a key. It is far more than they need, which limits
+# how many of them wait for threads.
 SMALL_ROOM_BYTES = 512 * 1024
 
 
-# Keys whose workspaces are remembered.
+# The number of keys whose workspaces are remembered.
 _KEYS = 10_000
 
 
 class Owners:
-    """Whose request it is, known before it runs: the workspace, once an earlier request showed it, else the key."""
+    """The owner of a request, known before it runs: the workspace if an earlier request showed it, else the key."""
 
     def __init__(self) -> None:
         self._workspaces: OrderedDict[str, str] = OrderedDict()
@@ -34,7 +34,7 @@ class Owners:
         return self._workspaces.get(key, key)
 
     def learn(self, environ: dict[str, Any]) -> None:
-        """Remember what the run of a request found out (`ingest.api.base`)."""
+        """Remember the workspace that a request turned out to have (`ingest.api.base`)."""
         if (owner := environ.get("evermuse.owner")) is not None:
             key = _key(environ)
             self._workspaces[key] = owner
@@ -44,22 +44,22 @@ class Owners:
 
 
 def _key(environ: dict[str, Any]) -> str:
-    """A digest of the key, since no secrets are kept; of the address when there is no key."""
+    """A digest of the key, because secrets are not stored, or of the address if there is no key."""
     named = environ.get("HTTP_X_API_KEY") or environ["REMOTE_ADDR"]
     return hashlib.blake2b(named.encode("latin-1", "replace"), digest_size=16).hexdigest()
 
 
 class AnswerBudget:
-    """``limit``: bytes of all answers together. Used in the event loop alone."""
+    """``limit``: the bytes of all responses together. Used only in the event loop."""
 
     def __init__(self, limit: int) -> None:
         self._limit = self._free = limit
         self._held: defaultdict[str, int] = defaultdict(int)
-        # The owners that wait, in the order of their turns, and the requests of each in their order.
+        # The waiting owners in the order of their turns, each with its requests in order.
         self._waiting: OrderedDict[str, deque[tuple[int, asyncio.Future[Room]]]] = OrderedDict()
 
     async def room(self, owner: str, size: int = ROOM_BYTES) -> "Room":
-        """Room for one answer of up to ``size`` bytes, at the owner's turn."""
+        """Reserve room for a response of up to ``size`` bytes, at the owner's turn."""
         waiter: asyncio.Future[Room] = asyncio.get_running_loop().create_future()
         entry = (min(size, self._limit), waiter)
         self._waiting.setdefault(owner, deque()).append(entry)
@@ -74,7 +74,7 @@ class AnswerBudget:
             raise
 
     def give_back(self, owner: str, size: int) -> None:
-        """Called by rooms. Those who wait get the room at once: whoever gave it back cannot take it again before them."""
+        """Pass released room to those who wait, before its previous holder can take it again."""
         self._free += size
         self._held[owner] -= size
         if not self._held[owner]:
@@ -97,7 +97,7 @@ class AnswerBudget:
             waiter.set_result(Room(self, owner, size))
 
     def _next(self) -> str | None:
-        """Whose turn it is: the first owner's that would not hold more than half, else the first one's."""
+        """The next owner: the first one that would not hold more than half, or else the first one."""
         for owner, requests in self._waiting.items():
             held = self._held.get(owner, 0)
             if not held or held + requests[0][0] <= self._limit // 2:
@@ -113,17 +113,17 @@ class AnswerBudget:
 
 
 class Room:
-    """What one answer takes of the budget."""
+    """The reserved room of one response."""
 
     def __init__(self, budget: AnswerBudget, owner: str, size: int) -> None:
         self._budget, self._owner, self._size = budget, owner, size
 
     def fit(self, size: int) -> None:
-        """Give back what the answer, now made, does not need; a larger one takes what there is not."""
+        """Release what the finished response does not need. A larger one reserves more than there is."""
         given, self._size = self._size - size, size
         self._budget.give_back(self._owner, given)
 
     def release(self) -> None:
-        """Give all of it back."""
+        """Release all room."""
         if self._size:
             self.fit(0)

@@ -1,7 +1,7 @@
-"""How a connection ends: so that the last answer reaches the client, and so that the client can tell when one did not.
+"""Ends connections so that the last response arrives, and so that the client can tell if it did not.
 
-An answer before the end of a body reaches the client: the rest of the body is read and dropped for a while, since
-closing at once would make the kernel reset the connection and discard the answer.
+If a response is sent before the request's body has ended, the rest of the body is read and dropped for a while. Closing
+at once would make the kernel reset the connection and discard the response.
 """
 
 import asyncio
@@ -18,7 +18,8 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-# What is read and dropped after an early answer. Some clients read nothing until they have sent a body of any size.
+# The most bytes that are read and dropped after an early response. Some clients read nothing until they have sent the
+# whole body.
 LINGER_BYTES, LINGER_SECONDS = 64 * 1024 * 1024, 10.0
 
 # SO_LINGER: on, for 0 seconds.
@@ -26,7 +27,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 
 
 class Flow(FlowControl):
-    """uvicorn's switch for reading, which stays off while ``is_held``."""
+    """uvicorn's flow control, in which reading stays paused while ``is_held``."""
 
     is_held = False
 
@@ -40,7 +41,7 @@ class Flow(FlowControl):
 
 
 class ClosingProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, which an exchange can write to and end as if it were the transport."""
+    """uvicorn's protocol. An exchange can write to it and close it like a transport."""
 
     flow: Flow
 
@@ -58,7 +59,7 @@ class ClosingProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def write(self, data: bytes) -> None:
-        if not self.transport.is_closing():  # else the client is gone, and the exchange will be told
+        if not self.transport.is_closing():  # else the client has gone, and the exchange learns it from asyncio
             self.transport.write(data)
 
     def is_closing(self) -> bool:
@@ -68,8 +69,8 @@ class ClosingProtocol(HttpToolsProtocol):
         self.transport.abort()
 
     def reset(self) -> None:
-        """Abort so that the client sees an error, and not the end of what was sent."""
-        if not self._is_lost:  # else the number of its socket may be another's by now
+        """Abort so that the client sees an error and not a normal end."""
+        if not self._is_lost:  # else another connection may have the same file descriptor
             with contextlib.suppress(OSError):
                 self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             self.transport.abort()
@@ -86,7 +87,7 @@ class ClosingProtocol(HttpToolsProtocol):
             self.loop.call_later(settings.EVERMUSE_READER_PAUSE_SECONDS, self.reset)
 
     def _refuse(self, status: int, code: str, message: str, *, retry_after: int | None = None) -> None:
-        """Answer without the application, and close."""
+        """Send a refusal without the application, and close."""
         answer: dict[str, Any] = {"error": code, "message": message}
         after = b""
         if retry_after is not None:
@@ -101,7 +102,7 @@ class ClosingProtocol(HttpToolsProtocol):
         self._linger(1.0)
 
     def _linger(self, seconds: float) -> None:
-        """End our side; read and drop what comes, for a while."""
+        """Close our side. Read and drop what arrives for a while."""
         self._lingers_for = LINGER_BYTES
         with contextlib.suppress(OSError, RuntimeError):
             self.transport.write_eof()

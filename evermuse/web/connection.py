@@ -1,9 +1,9 @@
-"""A client's connection: uvicorn's HTTP/1.1 protocol, with the bounds that it lacks.
+"""A client's connection: uvicorn's HTTP/1.1 protocol with additional limits.
 
 - The head of a request is limited in bytes, in headers and in time.
-- What surrounds the body in a chunked request (sizes, extensions, trailers) is limited in bytes.
-- Requests that a client sends ahead wait, unparsed, until there are fewer exchanges.
-- A client that closes its sending side after a whole request gets the answer; one that closes before is told.
+- The framing of a chunked body (sizes, extensions, trailers) is limited in bytes.
+- Pipelined requests wait unparsed until earlier ones are done.
+- A client that closes its sending side after a whole request gets the response. One that closes earlier gets an error.
 - Connections are counted by client address.
 """
 
@@ -24,9 +24,9 @@ from evermuse.web.request_bytes import BadRequest, RequestBytes
 from evermuse.web.request_line import mended
 
 MAX_HEADERS = 200
-# Exchanges that may wait for an earlier one on their connection before the parser stops; one slice may add more.
+# The most exchanges that wait on a connection before the parser pauses. One slice may add more.
 MAX_PIPELINED = 16
-# Made by each process for itself: `spawn` starts workers afresh.
+# Each process has its own, because `spawn` starts workers afresh.
 _counts = ClientCounts(settings.EVERMUSE_CONNECTIONS_PER_ADDRESS)
 
 
@@ -47,7 +47,7 @@ class Connection(ClosingProtocol):
         self._running: RequestResponseCycle | None = None
         self._unparsed = b""
         self._has_ended = self._is_broken = False
-        # When the request that is being parsed arrived, in Unix time: the first one of a connection with it.
+        # When the current request arrived, in Unix time. The first request of a connection arrives with the connection.
         self._arrived = time.time()
 
     # -- What asyncio calls --
@@ -80,7 +80,7 @@ class Connection(ClosingProtocol):
         self.cycle = self._running = None  # type: ignore[assignment]  # each holds the other
 
     def eof_received(self) -> bool:  # type: ignore[override]
-        """The client sends no more: keep the connection while it waits for an answer."""
+        """The client has closed its sending side. Keep the connection while it waits for a response."""
         if self._lingers_for or self.cycle is None or self.cycle.response_complete:
             return False
         self._has_ended = True
@@ -99,7 +99,7 @@ class Connection(ClosingProtocol):
     # -- Parsing --
 
     def _parse(self, data: bytes) -> None:
-        """Feed the parser slice by slice, and keep the rest while too many exchanges wait."""
+        """Feed the parser slice by slice. While too many exchanges wait, keep the rest."""
         self._unparsed = b""
         at = 0
         begins_at: int | None = None  # where the head begins that is being parsed
@@ -133,7 +133,7 @@ class Connection(ClosingProtocol):
         self._set_timers()
 
     def _hold(self, rest: bytes) -> None:
-        """Parse no more, and read no more, until an exchange has ended."""
+        """Pause parsing and reading until an exchange has ended."""
         self._unparsed = rest
         self.flow.is_held = False
         self.flow.pause_reading()
@@ -149,7 +149,7 @@ class Connection(ClosingProtocol):
                     "The head of the request did not arrive in time.",
                 )
         elif (self.cycle is None or self.cycle.response_complete) and not self.is_closing():
-            # Nothing but empty lines has come.
+            # Only empty lines have arrived.
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
@@ -160,8 +160,10 @@ class Connection(ClosingProtocol):
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
 
     def _without_upgrade(self) -> bytes:
-        """The head without its wish for another protocol (Java's client asks for HTTP/2 with its first request), for a
-        new parser: this one takes what follows such a head for that protocol, and not for a body."""
+        """The head without its Upgrade header, for a new parser. Java's client asks for HTTP/2 in its first request.
+
+        The old parser takes the bytes after such a head for the other protocol, and not for the body.
+        """
         method = self.parser.get_method()
         lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
         for name, value in self.headers:
@@ -188,7 +190,7 @@ class Connection(ClosingProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """uvicorn's, with an Exchange of ours, and without what we do not serve (WebSockets, a root path)."""
+        """Like uvicorn's, but with our Exchange, and without features that we do not serve (WebSockets, a root path)."""
         self._end_head()
         url = httptools.parse_url(self.url)
         if url.path is None or self.parser.get_method() == b"CONNECT":
@@ -237,7 +239,7 @@ class Connection(ClosingProtocol):
     # -- What an exchange calls as its transport --
 
     def close(self) -> None:
-        """Close after what was written; when a body is still coming, read and drop it for a while first."""
+        """Close after what was written. If a body is still arriving, read and drop it for a while first."""
         exchange = self.cycle
         is_more_coming = self._is_broken or (exchange is not None and exchange.more_body)
         if not is_more_coming or self._has_ended or self.transport.is_closing():
@@ -246,7 +248,7 @@ class Connection(ClosingProtocol):
         self._linger(LINGER_SECONDS)
 
     def on_response_complete(self) -> None:
-        """uvicorn's, which starts the next exchange; then parse on."""
+        """Like uvicorn's, which starts the next exchange. Then continue parsing."""
         self.flow.is_held = False
         if self._lingers_for:
             self.server_state.total_requests += 1
@@ -273,7 +275,7 @@ class Connection(ClosingProtocol):
         return self.pipeline[0][0] if self.pipeline else self.cycle
 
     def _cut_off(self) -> None:
-        """Tell the exchange whose body is not whole that it never will be."""
+        """Tell the exchange that its body will never be complete."""
         last = self._last_exchange()
         if last.more_body and not last.response_complete:
             last.is_cut_off = True  # type: ignore[attr-defined]
@@ -290,7 +292,7 @@ class Connection(ClosingProtocol):
             self._head_deadline = None
 
     def _malformed(self, message: str) -> None:
-        """Refuse a head; if an earlier request is still being answered, close after that answer."""
+        """Refuse a head. If an earlier request is still being served, close after its response."""
         self._end_head()
         self._is_broken, self._unparsed = True, b""
         if self.cycle is None or self.cycle.response_complete:

@@ -1,4 +1,4 @@
-"""The WSGI environ (PEP 3333) that Django gets for an ASGI request."""
+"""Converts an ASGI request to a WSGI environ (PEP 3333)."""
 
 import io
 import sys
@@ -43,7 +43,7 @@ def environ(scope: Message, address: str) -> dict[str, Any]:
 
 
 def with_body(values: dict[str, Any], body: bytes, ending: str) -> dict[str, Any]:
-    """Put the body in an environ, or say why there is none."""
+    """Add the body to an environ, or the reason why there is none."""
     values["wsgi.input"] = AwaitedBody() if ending == AWAITED else io.BytesIO(body)
     values["evermuse.body"] = ending
     if ending != AWAITED:

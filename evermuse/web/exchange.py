@@ -1,4 +1,4 @@
-"""One request and its answer: uvicorn's cycle, with what the front needs beside ASGI's messages."""
+"""One request and its response: uvicorn's cycle, with what the application needs beyond ASGI's messages."""
 
 import asyncio
 from typing import Any
@@ -7,16 +7,16 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 
 class Exchange(RequestResponseCycle):
-    """One request and its answer; what the application gets as ``scope["evermuse.exchange"]``."""
+    """One request and its response. The application gets it as ``scope["evermuse.exchange"]``."""
 
     is_cut_off = False
-    # When the request arrived, in Unix time.
+    # The arrival of the request, in Unix time.
     arrived = 0.0
-    # Ends with its connection, for want of a length: HTTP/1.0 has no chunks.
+    # The response ends with its connection, because it has no length and HTTP/1.0 has no chunks.
     _ends_by_close = False
 
     async def send(self, message: Any) -> None:
-        """uvicorn's, which would send chunks to a client of HTTP/1.0 as well."""
+        """Like uvicorn's, but without chunks for HTTP/1.0."""
         if self.scope["http_version"] == "1.1":
             await super().send(message)
             return
@@ -30,21 +30,21 @@ class Exchange(RequestResponseCycle):
         await super().send(message)
 
     async def receive(self) -> Any:
-        """uvicorn's, which also says ``http.disconnect`` when the body will never be whole."""
+        """Like uvicorn's, but also returns ``http.disconnect`` if the body will never be complete."""
         message = await super().receive()
         if self.is_cut_off and message.get("more_body"):
             return {"type": "http.disconnect"}
         return message
 
     def take_whole(self) -> bytes | None:
-        """The body, if all of it has come already."""
+        """The body if all of it has arrived."""
         if self.more_body:
             return None
         body, self.body = self.body, bytearray()
         return bytes(body)
 
     async def whole_within(self, seconds: float) -> bytes | None:
-        """The body, if all of it comes in this time; what has come stays for `receive` otherwise."""
+        """The body if all of it arrives within this time. Otherwise what has arrived stays for `receive`."""
         try:
             async with asyncio.timeout(seconds):
                 while self.more_body and not self.is_cut_off and not self.disconnected:
@@ -56,11 +56,11 @@ class Exchange(RequestResponseCycle):
 
     @property
     def awaits_continue(self) -> bool:
-        """Whether the client holds its body back until it gets a 100 Continue."""
+        """Whether the client waits for a 100 Continue before it sends the body."""
         return bool(self.waiting_for_100_continue)
 
     async def until_writable(self, seconds: float) -> bool:
-        """Wait until the client has read most of what was sent; False when it did not within ``seconds``."""
+        """Wait until the client has read most of what was sent. False if it does not within ``seconds``."""
         if self.flow.write_paused and not self.disconnected:
             try:
                 async with asyncio.timeout(seconds):
@@ -70,9 +70,9 @@ class Exchange(RequestResponseCycle):
         return True
 
     def abort(self) -> None:
-        """Drop the connection at once. The client can tell: a chunk or a part of the length is missing.
+        """Close the connection at once. The client notices that a chunk or a part of the length is missing.
 
-        A body that ends with its connection has neither, so reset the connection.
+        A body that ends with its connection has neither, so the connection is reset.
         """
         self.disconnected = True
         if self._ends_by_close:

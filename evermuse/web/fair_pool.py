@@ -1,8 +1,8 @@
-"""A pool whose threads are shared by owners: whoever sends most waits longest, and nobody holds every thread.
+"""A thread pool that owners share fairly: whoever sends most waits longest, and no owner holds every thread.
 
-The first in a common queue would be the owner who sent most. Here each owner has a queue, and a thread that is free takes
-from the owner who holds the fewest threads. One thread is never given to an owner who holds all the others, so that the
-next one's request begins at once.
+In a common queue the owner with most requests would come first. Here each owner has a queue, and a free thread serves
+the owner that holds the fewest threads. One thread is never given to an owner that holds all the others, so the next
+owner's request starts at once.
 """
 
 from collections import OrderedDict, deque
@@ -15,21 +15,21 @@ _Job = tuple[Future[Any], Callable[[], Any]]
 
 
 class FairPool:
-    """Threads, and the queues of their owners."""
+    """Threads, and a queue for each owner."""
 
     def __init__(self, threads: int, *, thread_name_prefix: str = "") -> None:
         self._threads = threads
         self._most = max(1, threads - 1)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=thread_name_prefix)
         self._lock = Lock()
-        # The owner whose turn was longest ago comes first.
+        # The owner whose last turn is longest ago comes first.
         self._waiting: OrderedDict[str, deque[_Job]] = OrderedDict()
         self._held: dict[str, int] = {}
         self._busy = 0
         self._is_stopped = False
 
     def of(self, owner: str) -> "Share":
-        """The pool as one owner sees it."""
+        """The pool as seen by one owner."""
         return Share(self, owner)
 
     def submit(self, owner: str, work: Callable[[], Any]) -> Future[Any]:
@@ -45,7 +45,7 @@ class FairPool:
         return future
 
     def shutdown(self, *, wait: bool = True, cancel_futures: bool = False) -> None:
-        """Take nothing more; see `ThreadPoolExecutor.shutdown`."""
+        """Accept no more work. See `ThreadPoolExecutor.shutdown`."""
         with self._lock:
             self._is_stopped = True
             dropped = [future for jobs in self._waiting.values() for future, _ in jobs] if cancel_futures else []
@@ -56,7 +56,7 @@ class FairPool:
         self._pool.shutdown(wait=wait)
 
     def _next(self) -> tuple[str, _Job] | None:
-        """The next job and its owner, whose thread is counted. The lock is held."""
+        """The next job and its owner. Counts the owner's thread. The lock must be held."""
         found = min(self._waiting, key=lambda owner: self._held.get(owner, 0), default=None)
         if found is None or self._held.get(found, 0) >= self._most:
             return None
@@ -70,13 +70,13 @@ class FairPool:
         return found, job
 
     def _leave(self, owner: str) -> None:
-        """An owner's thread is free. The lock is held."""
+        """Release an owner's thread. The lock must be held."""
         self._held[owner] -= 1
         if not self._held[owner]:
             del self._held[owner]
 
     def _work(self, owner: str, job: _Job) -> None:
-        """A thread's work, from one job to the next, until none may begin."""
+        """Run jobs in this thread until none may start."""
         turn: tuple[str, _Job] | None = (owner, job)
         while turn is not None:
             _do(*turn[1])
@@ -99,7 +99,7 @@ def _do(future: Future[Any], work: Callable[[], Any]) -> None:
 
 
 class Share(Executor):
-    """A pool as one owner sees it: an executor for the event loop."""
+    """The pool as seen by one owner, as an executor for the event loop."""
 
     def __init__(self, pool: FairPool, owner: str) -> None:
         self._pool, self._owner = pool, owner

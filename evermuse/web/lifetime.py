@@ -1,4 +1,4 @@
-"""A worker's beginning and end: it ends with its parent, and never later than some seconds after it was asked to."""
+"""The start and end of a worker. It ends with its parent, and within a few seconds after it was asked to."""
 
 import ctypes
 import os
@@ -15,7 +15,7 @@ LAST_SECONDS = 5.0
 
 
 async def serve_lifespan(receive: Receive, send: Send) -> None:
-    """ASGI's lifespan events."""
+    """Serve ASGI's lifespan events."""
     await receive()
     end_with_parent()
     await send({"type": "lifespan.startup.complete"})
@@ -28,9 +28,9 @@ async def serve_lifespan(receive: Receive, send: Send) -> None:
 
 
 def end_with_parent() -> None:
-    """Have the kernel kill this worker when its parent dies, so that nobody serves whom nobody supervises. Linux only."""
+    """Have the kernel kill this worker when its parent dies, because nobody would supervise it. Linux only."""
     if os.environ.get("EVERMUSE_WEB_PARENT") in (None, str(os.getpid())) or not sys.platform.startswith("linux"):
-        return  # the only process, which serves by itself
+        return  # the only process has no parent of ours
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if str(os.getppid()) != os.environ["EVERMUSE_WEB_PARENT"]:
         os.kill(os.getpid(), signal.SIGKILL)

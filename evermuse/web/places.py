@@ -1,4 +1,4 @@
-"""Answers of which a client may have so many at once: they wait for their place here, and hold no thread meanwhile."""
+"""Responses of which a client may have only a few at a time. They wait here for a place without holding a thread."""
 
 import asyncio
 from concurrent.futures import Executor
@@ -11,14 +11,14 @@ ASK_AGAIN_SECONDS = 0.05
 
 
 class Place(Protocol):
-    """The attribute ``place`` of an answer that must not begin yet."""
+    """The attribute ``place`` of a response that may have to wait."""
 
     def is_open(self) -> bool:
-        """Whether the answer may begin; False: ask again soon. Raises Refused when it may not begin at all."""
+        """Whether the response may start. False: ask again soon. Raises Refused if it may not start at all."""
 
 
 async def opened(place: Place, exchange: Exchange, pool: Executor) -> None:
-    """Wait until the place is open. Raises Refused, and CutOff when the client is gone."""
+    """Wait until the response may start. Raises Refused, and CutOff if the client has gone."""
     loop = asyncio.get_running_loop()
     while True:
         await asyncio.sleep(ASK_AGAIN_SECONDS)

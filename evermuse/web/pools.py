@@ -1,8 +1,8 @@
-"""Threads by kind of work: reads, pages with their password hashing, and probes never hold up a POST.
+"""Threads by kind of work, so that reads, pages with password hashing, and probes never delay a POST.
 
-The threads of POSTs are shared by API keys, so that the slow bodies of one do not hold up the others' either.
+API keys share the threads of POSTs, so that one key's slow bodies do not delay others.
 
-A thread keeps one database connection: a process has at most EVERMUSE_WEB_THREADS + EVERMUSE_WEB_READ_THREADS +
+Each thread keeps one database connection: a process has at most EVERMUSE_WEB_THREADS + EVERMUSE_WEB_READ_THREADS +
 EVERMUSE_WEB_PAGE_THREADS of them.
 """
 
@@ -16,21 +16,21 @@ from evermuse.web.fair_pool import FairPool
 
 API = "/api/v1/"
 FILES = "/files"
-# Below the API's prefix, but asked for by people, and made at some cost.
+# Pages for people below the API's prefix, which take longer.
 _PAGES = ("/api/v1/openapi.json", "/api/v1/docs", "/api/v1/schemas/")
 
 posts = FairPool(settings.EVERMUSE_WEB_THREADS, thread_name_prefix="web")
 reads = ThreadPoolExecutor(settings.EVERMUSE_WEB_READ_THREADS, thread_name_prefix="web-read")
 pages = ThreadPoolExecutor(settings.EVERMUSE_WEB_PAGE_THREADS, thread_name_prefix="web-page")
-# Read stored files from the object store for EVERMUSE_DOWNLOAD_URLS=web. They need no database.
+# For EVERMUSE_DOWNLOAD_URLS=web: these read stored files from the object store and need no database.
 files = ThreadPoolExecutor(4, thread_name_prefix="web-file")
-# Asks for the places of streams, and gives them back: short calls to Redis.
+# These acquire and release places of streams, by short calls to Redis.
 places = ThreadPoolExecutor(1, thread_name_prefix="web-place")
 _probes = ThreadPoolExecutor(1, thread_name_prefix="web-probe")
 
 
 def pool_of(values: dict[str, Any]) -> Executor:
-    """Where a request runs. ``values``: its WSGI environ."""
+    """The pool that runs a request. ``values``: its WSGI environ."""
     path = values["PATH_INFO"]
     if path.startswith("/healthz"):
         return _probes
@@ -44,13 +44,13 @@ def pool_of(values: dict[str, Any]) -> Executor:
 
 
 def _owner(values: dict[str, Any]) -> str:
-    """Who a request is counted for before its key is looked up: the key as sent, or the client's address."""
+    """The owner of a request before its key is looked up: the key as sent, or the client's address."""
     key = values.get("HTTP_X_API_KEY")
     return blake2b(key.encode(), digest_size=16).hexdigest() if key else f"address {values['REMOTE_ADDR']}"
 
 
 def stop() -> None:
-    """Take nothing more. Threads that work go on."""
+    """Accept no more work. Running threads continue."""
     posts.shutdown(wait=False, cancel_futures=True)
     for pool in (reads, pages, files, places, _probes):
         pool.shutdown(wait=False, cancel_futures=True)

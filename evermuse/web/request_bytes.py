@@ -1,26 +1,28 @@
-"""Counts the bytes of the request that a connection's parser is in, against limits that the parser does not have."""
+"""Counts the bytes of the current request, because the parser lacks these limits."""
 
 import httptools
 
 MAX_HEAD_BYTES = 64 * 1024
-# What the parser gets at once: it cannot be stopped within a slice. Of a body whose length is known, it gets more.
+# The bytes that the parser gets at once, because it cannot be stopped within a slice. It gets more of a body of known
+# length.
 SLICE_BYTES, BODY_SLICE_BYTES = 2048, 64 * 1024
-# What a chunked body may have around its bytes (sizes, extensions, trailers): at one place, and in all. In all, with a
-# share for each byte of the body: a chunk of one byte has five bytes around it, or twelve if its size is padded.
+# The framing that a chunked body may have (sizes, extensions, trailers), in one place and in total. The total grows
+# with the body: a chunk of one byte has five bytes of framing, or twelve if its size is padded.
 MAX_FRAMING_BYTES, FRAMING_PER_BODY_BYTE = 16 * 1024, 16
 
 
 class BadRequest(httptools.HttpParserError):
-    """Raised in a parser's callback for a head that we refuse. Its text is for the client."""
+    """Raised in a parser's callback to refuse a head. The client sees its text."""
 
 
 class RequestBytes:
-    """The parser's place in a request, and the bytes so far."""
+    """The parser's position in a request, and the bytes so far."""
 
     def __init__(self) -> None:
         self.is_in_head = self.is_in_body = False
         self._head = 0
-        # Bytes of the body; those that its announced length still lacks; those around it, in all and since the body's last.
+        # Bytes of the body, bytes that its announced length still lacks, and bytes of framing, in total and since the
+        # last content.
         self._body = self._body_left = self._framing = self._framing_run = 0
         self._body_in_slice = 0
 
@@ -34,7 +36,7 @@ class RequestBytes:
         self.is_in_head, self.is_in_body, self._head = True, False, 0
 
     def begin_body(self, headers: list[tuple[bytes, bytes]], version: str) -> None:
-        """The head is whole. Raises BadRequest for a body that we could not find the end of."""
+        """The head is complete. Raises BadRequest for a body whose end could not be found."""
         self.is_in_body = True
         self._body = self._body_left = self._framing = self._framing_run = self._body_in_slice = 0
         codings = []
@@ -53,7 +55,7 @@ class RequestBytes:
         self._body_left = max(0, self._body_left - size)
 
     def excess(self, size: int) -> str | None:
-        """Count a slice that the parser has had, as part of what it is in now; what is too large, if anything is."""
+        """Count a slice that the parser has read. Returns what has become too large, if anything."""
         if self.is_in_head:
             self._head += size
             return "The head of the request is too large." if self._head > MAX_HEAD_BYTES else None

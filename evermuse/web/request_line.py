@@ -1,4 +1,4 @@
-"""Request lines that the parser refuses, although clients send them and other servers take them.
+"""Request lines that the parser refuses, but that clients send and other servers accept.
 
 - A method that the parser does not know gets the application's 405, with the methods that the path allows.
 - A byte outside ASCII in the URL: curl sends "é" as it was typed.
@@ -7,15 +7,15 @@
 import re
 from http import HTTPMethod
 
-# Methods are case-sensitive, and Django would take "get" for GET.
+# Methods are case-sensitive, but Django would take "get" for GET.
 _LINE = re.compile(rb"(?:\r?\n)*([A-Z][A-Z_-]{0,63}) ([^ \r\n]{1,65536})( HTTP/1\.[01]\r?\n)")
 _KNOWN = frozenset(method.value.encode() for method in HTTPMethod)
 
 
 def mended(data: bytes, at: int) -> tuple[str, bytes] | None:
-    """The method of the request that begins at ``at``, and the data from there in a form that the parser takes.
+    """The method of the request at ``at``, and the data from there in a form that the parser accepts.
 
-    None if the request line is not whole, or is not what the parser refused. The method in the data may be another one.
+    None if the request line is incomplete, or is one that the parser accepts. The method in the data may differ.
     """
     line = _LINE.match(data, at)
     if line is None:
