@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from lake import frames
+from lake import places
 from lake.filters import Filter
 from lake.models import Record
 from lake.normalization import NormalizedRecord
@@ -46,9 +46,12 @@ def step(one: Filter, *, after: UUID | None) -> BackfillStep:
     found = list(rows[:AT_ONCE])
     if not found:
         return BackfillStep(0, 0, None)
-    sent = frames.read(record.place for record in found)
+    sent = places.read(record.place for record in found)
     missing: list[tuple[UUID, bytes, int]] = []
     for record in found:
+        # One that was removed or overwritten meanwhile needs nothing.
+        if record.place not in sent:
+            continue
         normalized = stored(sent[record.place])
         # A record that no type of today describes has no values.
         if isinstance(normalized, NormalizedRecord):

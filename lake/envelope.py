@@ -9,15 +9,17 @@ Source: the HTTP contract, "A record: the Integration Envelope".
 
 import re
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from typing import Annotated, Literal
+from operator import attrgetter
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from lake import field_rules
 from lake.email_addresses import is_email
 from lake.key_counts import key_count, written_key_count
 
@@ -43,7 +45,7 @@ Text128 = Annotated[str, Meta(max_length=128)]
 Text256 = Annotated[str, Meta(max_length=256)]
 Text512 = Annotated[str, Meta(max_length=512)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-# `extra_json_schema` names the rules that the types cannot say; `lake.envelope_errors` looks them up by this name.
+# The format names a rule that the types cannot say; FORMATS has its test.
 RecordType = Annotated[str, Meta(extra_json_schema={"format": "record-type"})]
 Instant = Annotated[str, Meta(extra_json_schema={"format": "instant"})]
 Email = Annotated[str, Meta(max_length=320, extra_json_schema={"format": "email"})]
@@ -96,9 +98,14 @@ class Envelope(
     forbid_unknown_fields=True,
     kw_only=True,
     gc=False,
+    # A default that is added later must not change how records are written that were stored before (`lake.normalization`).
+    omit_defaults=True,
     rename=lambda name: name if name == "data" else f"_{name}",
 ):
-    """A record as it was sent. Fields are in the order of a normalized record. ``data``: its bytes."""
+    """A record as it was sent. Fields are in the order of a normalized record. ``data``: its bytes.
+
+    A new field is one line, and optional, because stored records do not have it. `lake.field_rules` says what a line may be.
+    """
 
     type: RecordType
     schema_version: Literal["1.0.0"]
@@ -175,6 +182,27 @@ def is_uri(text: str) -> bool:
     return _URI.fullmatch(text) is not None
 
 
+# Rules that the types cannot say, by the format that names them: the test, and the rule in words.
+FORMATS: dict[str, tuple[Callable[[str], bool], str]] = {
+    "record-type": (is_record_type, f"must be one of {', '.join(sorted(RECORD_TYPES))}"),
+    "instant": (is_instant, "must be a real instant in UTC such as 2026-01-31T12:00:00Z, with at most 3 decimals"),
+    "email": (is_email, "must be an e-mail address"),
+    "uri": (is_uri, "must be an absolute URI"),
+}
+field_rules.demand(Envelope, formats=FORMATS)
+
+# Fields with numbers that can be written longer than they were sent (``1.0`` for ``1``), and what they are when absent.
+_GROWING: list[tuple[Callable[[Envelope], Any], Any]] = [
+    (attrgetter(one.name), field_rules.absent(one))
+    for one in field_rules.fields_with(Envelope, msgspec.inspect.FloatType)
+]
+# Formats of fields that `_decode_group` does not look at by itself.
+_FORMAT_TESTS = field_rules.format_tests(
+    Envelope,
+    {name: holds for name, (holds, _) in FORMATS.items()},
+    but={("type",), ("event_at",), ("participants", "email"), ("attachments", "vendor_url")},
+)
+
 _decode = msgspec.json.Decoder(Envelope).decode
 _encode_into = msgspec.json.Encoder().encode_into
 _first_byte = struct.Struct("c").unpack_from
@@ -208,6 +236,7 @@ def _decode_group(raws: Sequence[bytes]) -> list[Envelope | None]:
             and (envelope.type in RECORD_TYPES or is_record_type(envelope.type))
             and not (envelope.project_ids is UNSET and envelope.project_id is UNSET)
             and ((envelope.participants is UNSET and envelope.attachments is UNSET) or _formats_hold(envelope))
+            and (not _FORMAT_TESTS or _more_formats_hold(envelope))
         )
         found.append(envelope if is_sound else None)
     sound = [envelope for envelope in found if envelope is not None]
@@ -232,8 +261,9 @@ def _all_keys_stand_once(raws: Sequence[bytes], envelopes: Sequence[Envelope]) -
 
     No envelope is written longer than it was sent, so if the total length is equal, each length is.
     """
-    if [envelope.pii for envelope in envelopes].count(UNSET) < len(envelopes):
-        return False
+    for given, absent in _GROWING:
+        if any(value is not absent for value in map(given, envelopes)):
+            return False
     # The array has brackets, and commas between the records.
     size = sum(map(len, raws)) + len(envelopes) + 1
     written = bytearray(size)
@@ -251,17 +281,25 @@ def _formats_hold(envelope: Envelope) -> bool:
     return True
 
 
+def _more_formats_hold(envelope: Envelope) -> bool:
+    for name, holds in _FORMAT_TESTS:
+        value = getattr(envelope, name)
+        if value is not UNSET and not holds(value):
+            return False
+    return True
+
+
 def _keys_stand_once(raw: bytes, envelope: Envelope) -> bool:
     """Prove that the envelope repeats no key, by encoding the decoded envelope, which has every key once.
 
     A text that was sent without white space has the same length. A repeated key would make it longer, and only a number
-    (of ``_pii``) can become shorter when encoded. Otherwise both texts must contain equally many ``":``. That proves it
+    with a fraction can become longer when encoded. Otherwise both texts must contain equally many ``":``. That proves it
     if no quote is followed by white space, because then every key is followed by its colon at once, and if no string is
     escaped, because then strings are equal in both. Otherwise the keys are counted without the strings.
     """
     written = bytearray(len(raw))
     _encode_into(envelope, written)
-    if len(written) == len(raw) and envelope.pii is UNSET:
+    if len(written) == len(raw) and all(given(envelope) is absent for given, absent in _GROWING):
         return True
     data = bytes(envelope.data)
     end = len(raw) - 1

@@ -9,11 +9,10 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, inspect
 
-from lake import error_texts, json_syntax, json_text, walk_nodes
+from lake import error_texts, field_rules, json_syntax, json_text, walk_nodes
 from lake.envelope import (
     INVALID_JSON,
     VALIDATION_ERROR,
-    AttachmentEntry,
     Envelope,
     FieldError,
     decode_quickly,
@@ -33,7 +32,7 @@ ENOUGH_ATTACHMENTS = 1001
 _BRACE = ord("{")
 _NOTHING = Raw(b"{}")
 
-_ENTRIES = inspect.type_info(list[AttachmentEntry])
+_WITH_INTEGERS = field_rules.fields_with(Envelope, inspect.IntType)
 _decode_head = msgspec.json.Decoder(Envelope).decode
 
 
@@ -95,12 +94,10 @@ def explain(raw: bytes, *, is_json: bool = False) -> Explained:
 
 def _decoded(head: bytes, *, has_odd_integers: bool) -> Envelope:
     """The envelope of a record without errors."""
-    if has_odd_integers:
-        # Only attachments contain integers.
+    for one in _WITH_INTEGERS if has_odd_integers else ():
         text = JsonText(head)
-        place = walk_nodes.last_member(text, "_attachments")
-        assert place is not None
-        head = _replaced(head, *place, spelled(walk_nodes.node_of(text, *place), _ENTRIES))
+        if (place := walk_nodes.last_member(text, one.encode_name)) is not None:
+            head = _replaced(head, *place, spelled(walk_nodes.node_of(text, *place), one.type))
     return _decode_head(head)
 
 

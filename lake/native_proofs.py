@@ -16,8 +16,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 @cache
-def _strings_decoder(max_length: int | None) -> msgspec.json.Decoder[list[str]]:
-    return msgspec.json.Decoder(list[Annotated[str, Meta(max_length=max_length)]])
+def _strings_decoder(
+    min_length: int | None, max_length: int | None, pattern: str | None
+) -> msgspec.json.Decoder[list[str]]:
+    rules = Meta(min_length=min_length, max_length=max_length, pattern=pattern)
+    return msgspec.json.Decoder(list[Annotated[str, rules]])
 
 
 def entry_count(entries: bytes) -> int:
@@ -32,7 +35,7 @@ def sound_entries(entries: bytes, type: inspect.Type) -> int | None:
     """
     try:
         if isinstance(type, inspect.StrType):
-            return len(_strings_decoder(type.max_length).decode(entries))
+            return len(_strings_decoder(type.min_length, type.max_length, type.pattern).decode(entries))
         if isinstance(type, inspect.StructType) and type.cls is DetectedEntity:
             found = _decode_entities(entries)
             # With equally many keys, none is repeated.

@@ -5,9 +5,9 @@ filled in.
 """
 
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec import UNSET, Raw
@@ -88,7 +88,23 @@ def normalize(envelope: Envelope) -> NormalizedRecord:
     envelope.project_id = UNSET
     if envelope.nature is UNSET:
         envelope.nature = DEFAULT_NATURE
+    for name, default in _defaults(type(envelope)) if _HAS_DEFAULTS else ():
+        if getattr(envelope, name) == default:
+            setattr(envelope, name, default)  # the very object, which is not written
     return NormalizedRecord(envelope, project_ids)
+
+
+@cache
+def _defaults(kind: type[Envelope]) -> list[tuple[str, Any]]:
+    """Fields with a default, and it. Not written, so that the digests of records stay that were stored before the field was.
+
+    ``_nature`` is none of them: it has always been written.
+    """
+    fields = msgspec.structs.fields(kind)
+    return [(one.name, one.default) for one in fields if one.default not in (UNSET, msgspec.NODEFAULT)]
+
+
+_HAS_DEFAULTS = bool(_defaults(Envelope))
 
 
 def _sorted_head(envelope: Envelope) -> bytes:

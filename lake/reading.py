@@ -11,7 +11,7 @@ from typing import Any, cast
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, inspect
 
-from lake import json_syntax, json_text
+from lake import field_rules, json_syntax, json_text
 from lake.envelope import Envelope
 from lake.json_text import MAX_DIGITS, JsonText, one_line
 from lake.normalization import DEFAULT_NATURE, NormalizedRecord, normalize
@@ -31,15 +31,23 @@ def _relaxed(of: type[msgspec.Struct]) -> type[msgspec.Struct]:
     return msgspec.defstruct(
         f"Stored{of.__name__}",
         [
-            (one.name, kind) if one.required else (one.name, kind | UnsetType, UNSET)
+            (one.name, kind) if one.required else (one.name, kind | UnsetType, _default(one))
             for one, kind in ((one, _kind(one.type)) for one in described.fields)
         ],
         rename={one.name: one.encode_name for one in described.fields},
         namespace={"all_project_ids": Envelope.all_project_ids, "attachment_list": Envelope.attachment_list},
         forbid_unknown_fields=True,
         kw_only=True,
+        omit_defaults=of is Envelope,
         gc=False,
     )
+
+
+def _default(one: inspect.Field) -> Any:
+    """What a field is that was not sent. Integers are read as they are spelled."""
+    absent = field_rules.absent(one)
+    is_integer = isinstance(absent, int) and not isinstance(absent, bool)
+    return Raw(_encode(absent)) if is_integer else absent
 
 
 def _kind(type: inspect.Type) -> Any:
@@ -51,17 +59,18 @@ def _kind(type: inspect.Type) -> Any:
         case inspect.ListType():
             return list.__class_getitem__(_kind(type.item_type))
         case inspect.DictType():
-            return dict[str, str]
+            return dict.__class_getitem__((str, _kind(type.value_type)))
         case inspect.BoolType():
             return bool
         case inspect.FloatType():
             return float
         case inspect.IntType() | inspect.RawType():
-            return Raw  # `_spell_sizes` handles integers.
+            return Raw  # `_respelled` handles integers.
     return str
 
 
 _decode = msgspec.json.Decoder(_relaxed(Envelope)).decode
+_WITH_INTEGERS = [(one.name, one.type) for one in field_rules.fields_with(Envelope, inspect.IntType)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +103,9 @@ def relaxed(sent: bytes) -> NormalizedRecord | None:
         envelope = found
     if bytes(memoryview(envelope.data)[:1]) != b"{":
         return None
-    if envelope.attachments:
-        _spell_sizes(envelope.attachments)
+    for name, type in _WITH_INTEGERS:
+        if (value := getattr(envelope, name)) is not UNSET:
+            setattr(envelope, name, _respelled(value, type))
     return normalize(envelope)
 
 
@@ -129,11 +139,23 @@ def _text(sent: bytes) -> JsonText | None:
     return JsonText(text) if text[0] == _OBJECT else None
 
 
-def _spell_sizes(attachments: Any) -> None:
+def _respelled(value: Any, type: inspect.Type) -> Any:
     """Write integers as normalization does: ``5`` for ``5.0``."""
-    for attachment in attachments:
-        if attachment.size is not UNSET and not (size := bytes(attachment.size)).isdigit():
-            attachment.size = Raw(_integer(size))
+    match type:
+        case inspect.IntType():
+            spelled = bytes(value)
+            return value if spelled.isdigit() else Raw(_integer(spelled))
+        case inspect.Metadata():
+            return _respelled(value, type.type)
+        case inspect.ListType():
+            return [_respelled(one, type.item_type) for one in value]
+        case inspect.DictType():
+            return {key: _respelled(one, type.value_type) for key, one in value.items()}
+        case inspect.StructType():
+            for one in type.fields:
+                if (inner := getattr(value, one.name)) is not UNSET:
+                    setattr(value, one.name, _respelled(inner, one.type))
+    return value
 
 
 def _integer(number: bytes) -> bytes:

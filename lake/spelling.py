@@ -19,6 +19,11 @@ def spelled(node: Any, type: inspect.Type) -> bytes:
             return b"{%b}" % b",".join(
                 [b"%b:%b" % (json_tree.text(key), spelled(member, fields[key].type)) for key, member in members]
             )
+        case inspect.Metadata(type=inner):
+            return spelled(node, inner)
+        case inspect.DictType(value_type=value):
+            found = walk_nodes.members(node)
+            return b"{%b}" % b",".join([b"%b:%b" % (json_tree.text(key), spelled(one, value)) for key, one in found])
         case inspect.ListType(item_type=item):
             return b"[%b]" % b",".join([spelled(entry, item) for entry in walk_nodes.entries(node)])
         case inspect.IntType():

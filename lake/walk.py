@@ -4,6 +4,7 @@ It reports one error for each JSON pointer (the first rule broken there), and at
 for a value that its rule's test proves to be sound.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,11 +14,11 @@ import msgspec
 from msgspec import inspect
 
 from lake import error_texts, json_text, json_tree, native_proofs, walk_nodes
-from lake.envelope import MAX_ERRORS, VALIDATION_ERROR, FieldError
+from lake.envelope import FORMATS, MAX_ERRORS, VALIDATION_ERROR, FieldError
 from lake.error_texts import place
 from lake.json_text import MAX_DIGITS
 from lake.walk_nodes import Span, opening
-from lake.walk_rules import FORMATS, Rule, format_of, struct_rules
+from lake.walk_rules import Rule, format_of, struct_rules
 
 MAX_MESSAGE = 2048
 # Longer arrays are not counted completely.
@@ -119,16 +120,20 @@ class Walk:
             self.fail(pointer, path, f"must be true or false, not {error_texts.kind(found)}")
 
     def _mapping(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
-        """Check an object with any keys and with strings as values."""
+        """Check an object with any keys and with values of one type."""
         assert isinstance(rule.type, inspect.DictType) and rule.inner is not None
         if not self._is(b"{", "an object", node, pointer, path):
             return
-        if rule.type.min_length and next(iter(walk_nodes.members(node)), None) is None:
-            self.fail(pointer, path, f"must have at least {rule.type.min_length} entry")
         is_sound = rule.inner.is_sound
-        for key, member in self._once(node, pointer, path, set(), _are_sound_strings):
+        are_sound = _are_sound_strings if rule.inner.type == inspect.StrType() else None
+        seen: set[str] = set()
+        for key, member in self._once(node, pointer, path, seen, are_sound):
             if not is_sound(member):
                 self.value(member, rule.inner, *place(key, pointer, path))
+        # Members whose names are wrong count as well.
+        few = len(seen) < (rule.type.min_length or 0)
+        length = sum(1 for _ in walk_nodes.members(node)) if few else len(seen)
+        self._length(length, "entry", rule.type, pointer, path)
 
     def _array(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
         assert isinstance(rule.type, inspect.ListType) and rule.inner is not None
@@ -136,12 +141,9 @@ class Walk:
             return
         low, high = rule.type.min_length, rule.type.max_length
         if low is not None or high is not None:
-            counted = walk_nodes.count(node, LONGEST_COUNT)
-            if low is not None and counted < low:
-                self.fail(pointer, path, f"must have at least {low} entry")
-            if high is not None and counted > high:
-                shown = f"{counted:,}" + (" or more" if counted == LONGEST_COUNT else "")
-                self.fail(pointer, path, f"must have at most {high:,} entries, not {shown}")
+            limit = max(LONGEST_COUNT, 1 + (low or 0), 1 + (high or 0))
+            counted = walk_nodes.count(node, limit)
+            if not self._length(counted, "entry", rule.type, pointer, path, is_cut=counted == limit) and counted:
                 return
         is_sound = rule.inner.is_sound
         for index, entry in _doubtful(node, rule.inner.type):
@@ -149,6 +151,28 @@ class Walk:
                 self.value(entry, rule.inner, f"{pointer}/{index}", f"{path}[{index}]")
                 if self.is_full:
                     return
+
+    def _length(
+        self,
+        length: int,
+        unit: str,
+        type: inspect.ListType | inspect.DictType | inspect.StrType,
+        pointer: str,
+        path: str,
+        *,
+        is_cut: bool = False,
+    ) -> bool:
+        """Whether a length is within its bounds. ``is_cut``: nothing was counted beyond it."""
+        low, high = type.min_length, type.max_length
+        units = {"entry": "entries"}.get(unit, f"{unit}s")
+        if low is not None and length < low:
+            self.fail(pointer, path, f"must have at least {low:,} {unit if low == 1 else units}")
+            return False
+        if high is not None and length > high:
+            shown = f"{length:,}" + (" or more" if is_cut else "")
+            self.fail(pointer, path, f"must have at most {high:,} {unit if high == 1 else units}, not {shown}")
+            return False
+        return True
 
     def _string(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
         """Check a string: encodable, in its list of values, within its length."""
@@ -160,8 +184,10 @@ class Walk:
         elif isinstance(type, inspect.LiteralType):
             if node not in type.values:
                 self.fail(pointer, path, f"must be {error_texts.one_of(tuple(type.values))}")
-        elif isinstance(type, inspect.StrType) and type.max_length is not None and len(node) > type.max_length:
-            self.fail(pointer, path, f"must have at most {type.max_length:,} characters, not {len(node):,}")
+        elif isinstance(type, inspect.StrType):
+            is_long_enough = self._length(len(node), "character", type, pointer, path)
+            if is_long_enough and type.pattern is not None and re.search(type.pattern, node) is None:
+                self.fail(pointer, path, f"must match the pattern {type.pattern}")
 
     def _format(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
         """Check a string's format, which the types cannot state."""
@@ -169,7 +195,7 @@ class Walk:
         self._string(node, rule.inner, pointer, path)
         if pointer in self.errors or node.__class__ is not str:
             return
-        holds, wrong = FORMATS[format_of(rule.type)]
+        holds, wrong = FORMATS[str(format_of(rule.type))]
         if not holds(node):
             self.fail(pointer, path, wrong)
 
@@ -185,11 +211,19 @@ class Walk:
             return
         if type.ge is not None and value < type.ge:
             self.fail(pointer, path, f"must be at least {type.ge:g}")
+        elif type.gt is not None and value <= type.gt:
+            self.fail(pointer, path, f"must be greater than {type.gt:g}")
         elif type.le is not None and value > type.le:
             self.fail(pointer, path, f"must be at most {type.le:g}")
+        elif type.lt is not None and value >= type.lt:
+            self.fail(pointer, path, f"must be less than {type.lt:g}")
+        elif isinstance(value, float) and not math.isfinite(value):
+            self.fail(pointer, path, "is out of the range of numbers")
+        elif type.multiple_of is not None and not _is_multiple(value, type.multiple_of):
+            self.fail(pointer, path, f"must be a multiple of {type.multiple_of:g}")
 
-    def _whole(self, node: str, pointer: str, path: str) -> float | None:
-        """An integer's value (infinite for many digits), or None and an error."""
+    def _whole(self, node: str, pointer: str, path: str) -> int | None:
+        """An integer's value, or None and an error."""
         try:
             digits = json_text.integer(node.encode(), MAX_DIGITS)
         except OverflowError:
@@ -200,7 +234,12 @@ class Walk:
             return None
         if not _PLAIN_INTEGER.fullmatch(node):
             self.has_odd_integers = True
-        return float(digits)
+        return int(digits)
+
+
+def _is_multiple(value: float, of: float) -> bool:
+    """As the decoder sees it."""
+    return value % of == 0 if isinstance(value, int) and isinstance(of, int) else math.fmod(value, of) == 0
 
 
 _CHECKS: dict[type, Callable[[Walk, Any, Rule, str, str], None]] = {

@@ -12,16 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from lake.email_addresses import is_email
-from lake.envelope import RECORD_TYPES, Envelope, is_instant, is_record_type, is_uri
+from lake.envelope import FORMATS, Envelope
 from lake.json_tree import Number
-
-FORMATS: dict[str, tuple[Callable[[str], bool], str]] = {
-    "record-type": (is_record_type, f"must be one of {', '.join(sorted(RECORD_TYPES))}"),
-    "instant": (is_instant, "must be a real instant in UTC such as 2026-01-31T12:00:00Z, with at most 3 decimals"),
-    "email": (is_email, "must be an e-mail address"),
-    "uri": (is_uri, "must be an absolute URI"),
-}
 
 
 def _never(node: Any) -> bool:
@@ -81,7 +73,7 @@ def struct_rules(kind: type[msgspec.Struct]) -> StructRules:
 def rule_of(type: inspect.Type) -> Rule:
     """The rule of a type, with its test."""
     match type:
-        case inspect.StrType(max_length=max_length):
+        case inspect.StrType(max_length=max_length, min_length=None, pattern=None):
             longest = sys.maxsize if max_length is None else max_length
             return Rule(type, lambda node: node.__class__ is str and len(node) <= longest and node.isascii())
         case inspect.LiteralType():
@@ -89,11 +81,16 @@ def rule_of(type: inspect.Type) -> Rule:
             return Rule(type, lambda node: node.__class__ is str and node in values)
         case inspect.Metadata():
             inner = rule_of(type.type)
-            is_sound, holds = inner.is_sound, FORMATS[format_of(type)][0]
+            name = format_of(type)
+            if name is None:  # a title or a description
+                return inner
+            is_sound, holds = inner.is_sound, FORMATS[name][0]
             return Rule(type, lambda node: is_sound(node) and holds(node), inner)
         case inspect.StructType():
             return Rule(type, struct_rules(type.cls).is_sound)
-        case inspect.FloatType(ge=low, le=high) if low is not None and high is not None:
+        case inspect.FloatType(ge=low, le=high, gt=None, lt=None, multiple_of=None) if (
+            low is not None and high is not None
+        ):
             return Rule(type, lambda node: node.__class__ is Number and low <= float(node) <= high)
         case inspect.ListType():
             return Rule(type, inner=rule_of(type.item_type))
@@ -102,6 +99,7 @@ def rule_of(type: inspect.Type) -> Rule:
     return Rule(type)
 
 
-def format_of(type: inspect.Metadata) -> str:
-    """The name of the format that a string must have."""
-    return str((type.extra_json_schema or {})["format"])
+def format_of(type: inspect.Metadata) -> str | None:
+    """The name of the format that a string must have, if it has one."""
+    name = (type.extra_json_schema or {}).get("format")
+    return None if name is None else str(name)

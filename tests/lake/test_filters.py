@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from evermuse import public_ids
 from ingest.api import schema
-from lake import backfill, filters, frames, selectors
+from lake import backfill, filters, places, selectors
 from lake.filters import FILTERS, Filter
 from lake.management.commands import fillfilter
 from lake.models import Record
@@ -105,7 +105,7 @@ def test_a_record_that_is_overwritten_during_a_backfill_keeps_its_new_terms(
 ) -> None:
     send_and_land(api, record(vendor_ids={"id": "1"}, nature="guidance"))
     added()
-    read = frames.read
+    read = places.read
 
     def overwrite(places: Any) -> Any:
         sent = read(places)
@@ -113,7 +113,7 @@ def test_a_record_that_is_overwritten_during_a_backfill_keeps_its_new_terms(
         return sent
 
     with monkeypatch.context() as patch:
-        patch.setattr(frames, "read", overwrite)
+        patch.setattr(places, "read", overwrite)
         assert backfill.step(NATURE, after=None).filled == 0
     assert len(found(api, nature="context")) == 1
     assert found(api, nature="guidance") == []
