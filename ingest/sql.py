@@ -98,6 +98,16 @@ FOR UPDATE SKIP LOCKED
 WAITING_ANYWHERE = f"SELECT id FROM ingest_batch WHERE {_IS_WAITING} ORDER BY workspace_id, id LIMIT %(limit)s"
 
 # A lease that ended without a release counts as a crash of its worker.
+# Whether a claim need not wait any longer: another workspace's batch waits, or as many of one of these as a claim takes.
+GATHERED = f"""
+SELECT EXISTS (SELECT FROM ingest_batch WHERE {_IS_WAITING} AND workspace_id <> ALL(%(workspaces)s))
+  OR EXISTS (
+    SELECT FROM unnest(%(workspaces)s::bigint[]) AS w (id) WHERE %(limit)s = (
+      SELECT count(*) FROM (SELECT FROM ingest_batch WHERE {_IS_WAITING} AND workspace_id = w.id LIMIT %(limit)s) AS few
+    )
+  ) AS go
+"""
+
 CLAIM = """
 UPDATE ingest_batch SET
   claim_token = claim_token + 1, claimed_until = statement_timestamp() + make_interval(secs => %(lease)s), claimed_by = %(who)s,

@@ -8,6 +8,7 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +32,7 @@ log = logs.get(__name__)
 CLAIM_BATCHES, CLAIM_RECORDS, CLAIM_BYTES = 64, 2000, 8 * 1024 * 1024
 # A workspace whose last claim held several batches sends more. The next claim waits this long for them, so that they share a
 # transaction and an object. A batch that comes alone is claimed at once.
-GATHER_SECONDS = 0.1
+GATHER_SECONDS, GATHER_STEP_SECONDS = 0.1, 0.01
 # A batch is given up after this many crashes while it was claimed alone. Each crash may cost a hang and a lease.
 MAX_LONE_CRASHES = 3
 # The sweeper checks open landings that are older than this: they may have been left open by mistake.
@@ -88,6 +89,11 @@ class _WorkspaceId:
 
 
 @dataclass(frozen=True, slots=True)
+class _Go:
+    go: bool
+
+
+@dataclass(frozen=True, slots=True)
 class _Token:
     id: int
     claim_token: int
@@ -128,7 +134,11 @@ _turn = _Turn()
 
 
 class Gathering(Exception):
-    """Only batches wait that will be claimed together with others in a moment."""
+    """Only batches of these workspaces wait, and will be claimed together with others in a moment."""
+
+    def __init__(self, workspace_ids: set[int]) -> None:
+        super().__init__(workspace_ids)
+        self.workspace_ids = workspace_ids
 
 
 def claim(*, is_patient: bool = False) -> list[Claim]:
@@ -145,7 +155,7 @@ def claim(*, is_patient: bool = False) -> list[Claim]:
             if found:
                 workspace_id = _turn.last = found[0].workspace_id
                 if workspace_id in gathering:
-                    raise Gathering
+                    raise Gathering(gathering)
                 if is_patient and _gathers(found):
                     gathering.add(workspace_id)
                     continue
@@ -155,10 +165,23 @@ def claim(*, is_patient: bool = False) -> list[Claim]:
             busy = fetch(_WorkspaceId, sql.NEXT_WORKSPACE, {**_plausible(), "after": _turn.last})
         if not busy or busy[0].workspace_id in passed:
             if gathering:
-                raise Gathering
+                raise Gathering(gathering)
             return []
         _turn.last = busy[0].workspace_id
         passed.add(_turn.last)
+
+
+def await_company(workspace_ids: set[int]) -> None:
+    """Wait until a claim of these workspaces is worth it, or another workspace's batch waits; `GATHER_SECONDS` at most.
+
+    It only looks: a claim would lock the rows each time.
+    """
+    ends_at = time.monotonic() + GATHER_SECONDS
+    parameters = {**_plausible(), "workspaces": sorted(workspace_ids), "limit": CLAIM_BATCHES}
+    while time.monotonic() < ends_at:
+        time.sleep(GATHER_STEP_SECONDS)
+        if fetch(_Go, sql.GATHERED, parameters)[0].go:
+            return
 
 
 def _gathers(found: Sequence[_Waiting]) -> bool:

@@ -37,8 +37,6 @@ log = logs.get(__name__)
 
 # A landing task runs this long at most before it makes room for a stop.
 TASK_SECONDS = 5.0
-# While batches gather, another workspace's may come.
-GATHERING_STEP_SECONDS = 0.01
 
 
 @dataclass(slots=True)
@@ -69,8 +67,8 @@ def land_waiting() -> int:
     while True:
         try:
             claimed = claims.claim(is_patient=True)
-        except claims.Gathering:
-            time.sleep(GATHERING_STEP_SECONDS)
+        except claims.Gathering as gathering:
+            claims.await_company(gathering.workspace_ids)
             continue
         if not claimed:
             break

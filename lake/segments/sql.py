@@ -47,6 +47,12 @@ WHERE id IN (
 RETURNING id, key, state, sweeps
 """
 
+# The store did not delete them: their turn comes again soon.
+PUT_BACK = """
+UPDATE lake_segment SET sweeps = greatest(sweeps - 1, 0), expires_at = statement_timestamp() + make_interval(secs => %s)
+WHERE id = ANY(%s::bigint[]) AND state <> 'L' RETURNING id
+"""
+
 FORGET = "DELETE FROM lake_segment WHERE id = ANY(%s::bigint[]) AND state <> 'L' RETURNING id"
 
 WHERE_BATCHES_ARE = """

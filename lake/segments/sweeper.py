@@ -9,6 +9,7 @@ from lake.segments import sql
 log = logs.get(__name__)
 
 AT_ONCE = 500
+AGAIN_SECONDS = 5
 # After this many deletions, over some 34 hours, no stopped worker is expected to write the object any more.
 LAST_SWEEP = 12
 
@@ -24,7 +25,7 @@ def sweep() -> int:
         for key in abandoned:
             object_store.abort_uploads(key)
     except StoreUnavailable as error:
-        # Their turn comes again: `expires_at` says when.
+        prepared.rows(sql.PUT_BACK, [AGAIN_SECONDS, [id for id, *_ in found]])
         log.warning("segments.store_away", error=str(error)[:200], segments=len(found))
         return 0
     over = [id for id, _, state, sweeps in found if state != Segment.State.ABANDONED or sweeps > LAST_SWEEP]

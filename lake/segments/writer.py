@@ -4,6 +4,7 @@ Landing writes small segments in memory. Compaction streams: it takes the bytes 
 blocks as they are (`copy`).
 """
 
+import itertools
 import threading
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,7 +29,7 @@ class LineBatch:
     accepted_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Line:
     """A record on its way into a segment.
 
@@ -59,6 +60,13 @@ class Span:
     @property
     def length(self) -> int:
         return self.ends[-1]
+
+
+def _part(first: Line, lines: int) -> BatchPart:
+    batch = first.batch
+    return BatchPart(
+        public_ids.of_batch(batch.number), batch.number, batch.source, microseconds(batch.accepted_at), lines
+    )
 
 
 class _Kept(threading.local):
@@ -96,14 +104,16 @@ class SegmentWriter:
 
     def add(self, line: Line) -> None:
         """Append a line."""
-        text = one_line(line.document)
-        if self._lines and self._bytes + len(text) >= layout.FRAME_BYTES:
+        text = line.document
+        size = len(text) + 1
+        if self._bytes + size > layout.FRAME_BYTES and self._lines:
             self._flush()
-        if (breaks := layout.breaks_in(line.document)) is not None:
+        if (breaks := layout.breaks_in(text)) is not None:
             self._breaks[len(self._lines)] = breaks
+            text = one_line(text)
         self._lines.append(text)
         self._of_lines.append(line)
-        self._bytes += len(text) + 1
+        self._bytes += size
 
     def copy(self, block: bytes, size: BlockSize, listing: Listing) -> None:
         """Append a block as another segment has it; ``listing``: what it holds."""
@@ -133,21 +143,19 @@ class SegmentWriter:
         self._lines, self._of_lines, self._breaks, self._bytes = [], [], {}, 0
 
     def _listing(self) -> Listing:
-        batches: list[BatchPart] = []
-        counts: dict[LineBatch, int] = {}
-        for line in self._of_lines:
-            counts[line.batch] = counts.get(line.batch, 0) + 1
-        for batch, count in counts.items():
-            at = microseconds(batch.accepted_at)
-            batches.append(BatchPart(public_ids.of_batch(batch.number), batch.number, batch.source, at, count))
+        lines = self._of_lines
+        # Lines of a batch share it; comparing its fields for each would take longer than compressing them.
         return Listing(
             workspace=self._owner,
             type=self._type,
-            batches=batches,
-            index=[line.index for line in self._of_lines],
-            offset=[line.offset for line in self._of_lines],
-            size=[line.size for line in self._of_lines],
-            record_id=[f"rec_{line.key.hex()}" for line in self._of_lines],
+            batches=[
+                _part(next(members), 1 + sum(1 for _ in members))
+                for _, members in itertools.groupby(lines, key=lambda line: line.batch.number)
+            ],
+            index=[line.index for line in lines],
+            offset=[line.offset for line in lines],
+            size=[line.size for line in lines],
+            record_id=["rec_" + line.key.hex() for line in lines],
             breaks=self._breaks,
         )
 

@@ -259,3 +259,35 @@ def test_spans_of_one_block_take_no_arrays(api: ApiClient) -> None:
     send_and_land(api, [record(), record()])
     place = SegmentBatch.objects.get()
     assert (place.ends, place.firsts, place.line_count) == (None, None, 2)
+
+
+def test_a_deletion_that_the_store_did_not_take_is_tried_again_soon(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.post(record())
+    pipeline._archive(pipeline._parse(claims.claim()))
+    let_expire()
+
+    def away(keys: list[str]) -> None:
+        raise StoreUnavailable("it timed out")
+
+    monkeypatch.setattr(object_store, "remove", away)
+    sweeper.sweep()
+    segment = Segment.objects.get()
+    assert (segment.state, segment.sweeps) == ("A", 0)
+    assert segment.expires_at and segment.expires_at - timezone.now() <= timedelta(seconds=sweeper.AGAIN_SECONDS)
+
+
+def test_who_waits_for_company_goes_on_when_it_has_come(
+    api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The wait is long enough for the test to hang if nobody looked."""
+    monkeypatch.setattr(claims, "GATHER_SECONDS", 3600.0)
+    monkeypatch.setattr(claims, "CLAIM_BATCHES", 3)
+    mine = {api.batch(api.post(record()).json()["batchId"])["batchId"] for _ in range(3)}
+    assert len(mine) == 3
+    workspace_id = Batch.objects.all()[0].workspace_id
+    claims.await_company({workspace_id})
+    claims.claim()
+    new_client(of=other_workspace).post(record())
+    claims.await_company({workspace_id})
