@@ -128,7 +128,7 @@ def test_over_the_rate_comes_before_the_permission(new_client: Callable[..., Api
 
 
 def test_a_database_that_is_away_is_503_in_the_contracts_shape(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(*args: object) -> None:
+    def away(*args: object, **options: object) -> None:
         raise OperationalError("connection refused")
 
     monkeypatch.setattr("ingest.api.batches.admit", away)
@@ -136,12 +136,16 @@ def test_a_database_that_is_away_is_503_in_the_contracts_shape(api: ApiClient, m
 
 
 def test_a_fault_of_ours_shows_no_trace(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*args: object) -> None:
+    calls: list[object] = []
+
+    def broken(*args: object, **options: object) -> None:
+        calls.append(args)
         raise ZeroDivisionError("secret detail")
 
     monkeypatch.setattr("ingest.api.batches.admit", broken)
     answer = api.post(record())
     assert refused(answer) == (500, "INTERNAL_ERROR")
+    assert calls
     assert b"secret" not in answer.content
 
 
