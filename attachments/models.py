@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from django.contrib.postgres.indexes import BrinIndex
+from django.contrib.postgres.indexes import BrinIndex, HashIndex
 from django.db import models
 from django.db.models import F, Q
 
@@ -35,6 +35,7 @@ class Attachment(models.Model):
     workspace = models.ForeignKey("ingest.Workspace", models.PROTECT, related_name="+", db_index=False)
     batch = models.ForeignKey("ingest.Batch", models.CASCADE, related_name="attachments", db_index=False)
     record_id = models.UUIDField()
+    event_at = models.DateTimeField(null=True, help_text="Of the record's event: retention goes by it.")
     record_index = models.PositiveIntegerField()
     position = models.PositiveSmallIntegerField(help_text="Its place among the record's attachments.")
 
@@ -94,6 +95,10 @@ class Attachment(models.Model):
                 fields=["host", "error_code", "workspace", "id"], name="attachment_failed", condition=Q(state="FAILED")
             ),
             models.Index(fields=["id"], name="attachment_to_collect", condition=_UNCOLLECTED),
+            # Retention: a record's files, files by the age of their event, and who else holds a content.
+            models.Index(fields=["record_id"], name="attachment_by_record"),
+            models.Index(fields=["workspace", "event_at", "id"], name="attachment_by_event"),
+            HashIndex(fields=["sha256"], name="attachment_by_content", condition=Q(state="COMPLETE")),
             BrinIndex(
                 fields=["completed_at"], name="attachment_completed_brin", pages_per_range=32, autosummarize=True
             ),
@@ -272,6 +277,16 @@ class StoredFile(models.Model):
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "sha256"], name="content_once")]
+
+
+class RemovedObject(models.Model):
+    """An object of a file that nobody holds any more. Its row is gone; the object is deleted next (`attachments.removal`)."""
+
+    storage_uri = models.TextField(primary_key=True)
+    since = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.storage_uri
 
 
 class AllowedEndpoint(models.Model):

@@ -40,6 +40,7 @@ def _files(records: Sequence[BatchRecord]) -> Iterator[Registration]:
         for position, entry in enumerate(record.envelope.attachments or ()):
             yield Registration(
                 record_id=record.id,
+                event_at=record.envelope.event_at,
                 record_index=record.index,
                 position=position,
                 type=entry.type,

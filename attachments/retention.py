@@ -40,7 +40,7 @@ def remove_attempts(batch_ids: Sequence[int]) -> int:
 def _uploads(before: datetime) -> QuerySet[UploadIntent]:
     # One whose object still lies in the upload area is needed to remove that.
     is_over = Q(attachment=None) | Q(attachment__state__in=_SETTLED)
-    return UploadIntent.objects.filter(is_over, is_cleared=True, expires_at__lt=before)
+    return UploadIntent.objects.filter(is_over, is_cleared=True, expires_at__lt=before, workspace__legal_hold=False)
 
 
 UPLOADS = retention.of_rows("uploads", "Expired uploads", "EVERMUSE_UPLOAD_RETENTION_DAYS", _uploads, shown="token")

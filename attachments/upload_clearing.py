@@ -31,8 +31,11 @@ def clear(intent_id: str, workspace: str) -> None:
 
 
 def _is_over(now: datetime) -> Q:
-    """Intents that are unclaimed and can no longer be claimed: they have expired, or their key has ended."""
-    return Q(origin=None) & (Q(expires_at__lt=now) | Q(key_ends_at__lte=now))
+    """Intents that are unclaimed and can no longer be claimed: they have expired, or their key has ended.
+
+    A legal hold keeps them all the same.
+    """
+    return Q(origin=None, workspace__legal_hold=False) & (Q(expires_at__lt=now) | Q(key_ends_at__lte=now))
 
 
 def clear_expired() -> int:

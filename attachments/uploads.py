@@ -128,6 +128,7 @@ def claim_intent(claim: DownloadClaim) -> UploadIntent | Stored:
             sha256=first.sha256,
             sha1=first.sha1,
             md5=first.md5,
+            is_new=False,
         )
     return intent
 

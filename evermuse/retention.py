@@ -41,26 +41,38 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Rows that are kept for ``setting`` days.
+    """Rows that are kept for ``setting`` days; without a setting, for as many days as their workspace says.
 
-    ``due(before)`` yields what expired before an instant. ``remove(before, found)`` removes it, in the caller's transaction,
-    unless that has changed meanwhile, and returns the number of rows that it removed.
+    ``due(before)`` yields what expired before an instant (now, where each workspace says for how long). ``remove(before,
+    found)`` removes it, in the caller's transaction, unless that has changed meanwhile, and returns the number of rows that it
+    removed. It may raise NotNow. ``some``: in place of ``due``, what one run should remove, where all cannot be read between
+    two steps.
     """
 
     name: str
     title: str
-    setting: str
+    setting: str | None
     due: Callable[[datetime], Iterator[Due]]
     remove: Callable[[datetime, Sequence[Due]], int]
+    some: Callable[[datetime], Iterator[Due]] | None = None
 
     @property
-    def days(self) -> int:
-        """For how long the rows are kept."""
-        return int(getattr(settings, self.setting))
+    def days(self) -> int | None:
+        """For how long the rows are kept; None: each workspace says for how long."""
+        return None if self.setting is None else int(getattr(settings, self.setting))
 
     def before(self, now: datetime) -> datetime:
         """Rows of an earlier instant have expired."""
-        return now - timedelta(days=min(self.days, MOST_DAYS))
+        return days_before(now, self.days or 0)
+
+
+class NotNow(Exception):
+    """What expired cannot be removed at this moment: the next run removes it."""
+
+
+def days_before(now: datetime, days: int) -> datetime:
+    """The instant some days ago."""
+    return now - timedelta(days=min(days, MOST_DAYS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +88,12 @@ def run(kind: Kind, *, now: datetime, seconds: float) -> Removed:
     ends_at = time.monotonic() + seconds
     before = kind.before(now)
     rows = 0
-    found = kind.due(before)
+    found = (kind.some or kind.due)(before)
     while step := _step(found):
         try:
             removed = _remove(kind, before, step)
+        except NotNow:
+            return Removed(rows, is_whole=False)
         except OperationalError as error:  # a row stayed locked for too long
             log.warning("retention.waits", kind=kind.name, error=str(error).strip().splitlines()[0])
             return Removed(rows, is_whole=False)

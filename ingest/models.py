@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from django.contrib.postgres.indexes import BrinIndex
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 
@@ -11,6 +11,7 @@ from evermuse import public_ids
 
 PERMISSIONS = ("api:read", "api:write", "mcp:read", "mcp:write")
 MAX_LIVE_KEYS = 10
+MAX_RETENTION_DAYS = 36_500
 
 _label = RegexValidator(r"\A[^\x00-\x1f\x7f/\\]+\Z", "Control characters and slashes are not allowed.")
 
@@ -20,6 +21,17 @@ class Workspace(models.Model):
 
     name = models.CharField(max_length=64, unique=True, validators=[_label])
     created_at = models.DateTimeField(auto_now_add=True)
+    record_retention_days = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MAX_RETENTION_DAYS)],
+        help_text="Records whose event is older are removed, with their files. Empty: they are kept.",
+    )  # fmt: skip
+    attachment_retention_days = models.PositiveIntegerField(
+        null=True, blank=True, validators=[MinValueValidator(1), MaxValueValidator(MAX_RETENTION_DAYS)],
+        help_text="Files of records whose event is older are removed. Empty: they are kept as long as their record.",
+    )  # fmt: skip
+    legal_hold = models.BooleanField(
+        default=False, db_default=False, help_text="Nothing of this workspace is removed, whatever else is set."
+    )
 
     class Meta:
         ordering: ClassVar = ["name"]
@@ -233,7 +245,9 @@ class RetentionRun(models.Model):
 
     kind = models.CharField(max_length=64, primary_key=True)
     title = models.CharField(max_length=128)
-    days = models.PositiveIntegerField(help_text="For how long it was kept at the last run.")
+    days = models.PositiveIntegerField(
+        null=True, help_text="For how long it was kept at the last run. Empty: each workspace says for how long."
+    )
     ran_at = models.DateTimeField()
     is_whole = models.BooleanField(help_text="Nothing that had expired was left.")
     removed = models.BigIntegerField(default=0, help_text="Rows that were ever removed.")

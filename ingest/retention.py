@@ -11,8 +11,9 @@ from attachments import retention as attachments_retention
 from evermuse import admin_retention, logs, retention
 from evermuse.retention import Kind
 from ingest.admission import idempotency
+from ingest.clients import holds
 from ingest.models import RetentionRun
-from ingest.pipeline import detail
+from ingest.pipeline import aged, detail
 from ingest.problems import retention as problems_retention
 from lake import retention as lake_retention
 
@@ -23,7 +24,9 @@ RUN_SECONDS = 10.0
 
 KINDS: tuple[Kind, ...] = (
     *detail.KINDS,
-    lake_retention.VERSIONS,
+    *aged.KINDS,
+    lake_retention.versions(holds.held),
+    lake_retention.REMOVED_RECORDS,
     idempotency.ANSWERS,
     attachments_retention.UPLOADS,
     *problems_retention.KINDS,

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.indexes import BrinIndex, GinIndex
 from django.db import models
 from django.db.models import F, Q
 
@@ -157,6 +157,8 @@ class Record(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["workspace", "updated_at", "id"], name="record_by_change"),
             GinIndex("terms", name="record_terms"),
+            # Retention by the age of the event: a few bytes for each thousand rows.
+            BrinIndex(fields=["event_at"], name="record_event_brin", pages_per_range=32, autosummarize=True),
             # Of events to come: all but always empty. With it a filter on the time of the event need not begin at the first
             # record (`lake.selectors`).
             models.Index(
@@ -204,6 +206,28 @@ class OpenLanding(models.Model):
     batch_ids = ArrayField(
         models.BigIntegerField(), help_text="Its batches that have not landed or been given back yet."
     )
+
+
+class RemovedRecord(models.Model):
+    """A record that was removed, for readers that keep a copy (`lake.removal`)."""
+
+    class Reason(models.TextChoices):
+        RETENTION = "retention"
+        OPERATOR = "operator"
+
+    pk = models.CompositePrimaryKey("workspace_id", "removed_at", "record_id")
+    workspace = models.ForeignKey(
+        "ingest.Workspace", models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    removed_at = models.DateTimeField(help_text="An instant of the workspace's clock (`lake.horizon`).")
+    record_id = models.UUIDField()
+    reason = models.CharField(max_length=16, choices=Reason.choices)
+
+    class Meta:
+        indexes: ClassVar = [
+            models.Index(fields=["record_id"], name="removed_by_record"),
+            models.Index(fields=["removed_at"], name="removed_by_age"),
+        ]
 
 
 class RecordVersion(models.Model):

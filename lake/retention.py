@@ -1,14 +1,15 @@
 """Retention of the lake's own rows: rejected records, outcomes, and replaced versions."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from evermuse import public_ids, retention
 from evermuse.retention import Due, Kind
-from lake.models import BatchOutcomes, RejectedRecord
+from lake.models import BatchOutcomes, RejectedRecord, RemovedRecord
 
 # In the order of the indexes, one page at a time.
 HELD_REJECTED = """
@@ -19,13 +20,15 @@ HELD_OUTCOMES = """
 SELECT batch_id, 1 FROM lake_batchoutcomes WHERE batch_id > %s AND batch_id <= %s ORDER BY batch_id LIMIT %s
 """
 EXPIRED_VERSIONS = """
-SELECT replaced_at, record_id, version FROM lake_recordversion
+SELECT replaced_at, record_id, version FROM lake_recordversion v
 WHERE replaced_at < %s AND (replaced_at, record_id, version) > (%s::timestamptz, %s::uuid, %s::int)
+  AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = v.record_id AND r.workspace_id = ANY(%s))
 ORDER BY replaced_at, record_id, version LIMIT %s
 """
 REMOVE_VERSIONS = """
-DELETE FROM lake_recordversion
+DELETE FROM lake_recordversion v
 WHERE (record_id, version) IN (SELECT * FROM unnest(%s::uuid[], %s::int[])) AND replaced_at < %s
+  AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = v.record_id AND r.workspace_id = ANY(%s))
 """
 
 
@@ -49,33 +52,42 @@ def remove_outcomes(batch_ids: Sequence[int]) -> int:
     return BatchOutcomes.objects.filter(batch_id__in=batch_ids).delete()[0]
 
 
-def _expired_versions(before: datetime) -> Iterator[Due]:
-    place: list[Any] = ["-infinity", "00000000-0000-0000-0000-000000000000", 0]
-    while True:
-        page = _rows(EXPIRED_VERSIONS, [before, *place, retention.READ_AT_ONCE])
-        for _, record_id, version in page:
-            yield Due((record_id, version), f"{public_ids.of_record(record_id)} version {version}")
-        if len(page) < retention.READ_AT_ONCE:
-            return
-        place = list(page[-1])
+def versions(held: Callable[[], list[int]]) -> Kind:
+    """Versions that a later one replaced. ``held``: workspaces under a legal hold, asked for each step."""
+
+    def due(before: datetime) -> Iterator[Due]:
+        place: list[Any] = ["-infinity", "00000000-0000-0000-0000-000000000000", 0]
+        while True:
+            page = _rows(EXPIRED_VERSIONS, [before, *place, held(), retention.READ_AT_ONCE])
+            for _, record_id, version in page:
+                yield Due((record_id, version), f"{public_ids.of_record(record_id)} version {version}")
+            if len(page) < retention.READ_AT_ONCE:
+                return
+            place = list(page[-1])
+
+    def remove(before: datetime, found: Sequence[Due]) -> int:
+        columns = [[one.key[0] for one in found], [one.key[1] for one in found]]
+        with connection.cursor() as cursor:
+            cursor.execute(REMOVE_VERSIONS, [*columns, before, held()])
+            return int(cursor.rowcount)
+
+    return Kind("replaced-versions", "Replaced versions", "EVERMUSE_VERSION_RETENTION_DAYS", due, remove)
 
 
-def _remove_versions(before: datetime, found: Sequence[Due]) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(REMOVE_VERSIONS, [[one.key[0] for one in found], [one.key[1] for one in found], before])
-        return int(cursor.rowcount)
+def _removed_records(before: datetime) -> QuerySet[RemovedRecord]:
+    return RemovedRecord.objects.filter(removed_at__lt=before)
+
+
+REMOVED_RECORDS = retention.of_rows(
+    "removed-records",
+    "The list of removed records",
+    "EVERMUSE_REMOVED_RETENTION_DAYS",
+    _removed_records,
+    shown="record_id",
+)
 
 
 def _rows(statement: str, parameters: list[Any]) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return list(cursor.fetchall())
-
-
-VERSIONS = Kind(
-    "replaced-versions",
-    "Replaced versions",
-    "EVERMUSE_VERSION_RETENTION_DAYS",
-    _expired_versions,
-    _remove_versions,
-)

@@ -58,7 +58,7 @@ class DownloadClaim:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A file that is complete in the object store."""
+    """A file that is complete in the object store. ``is_new``: False for the object of another attachment."""
 
     uri: str
     size: int
@@ -66,6 +66,7 @@ class Stored:
     sha256: str
     sha1: str
     md5: str
+    is_new: bool = True
 
 
 def take() -> DownloadClaim | None:
@@ -129,6 +130,7 @@ def complete(claim: DownloadClaim, stored: Stored, *, received: int, http_status
             md5=stored.md5,
             received=received,
             http_status=http_status,
+            is_new=stored.is_new,
         )
     )
     if settled is None:

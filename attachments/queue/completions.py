@@ -10,7 +10,8 @@ from evermuse import prepared
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What `sql.COMPLETE` writes about a stored file, field by field. ``received``: bytes over the wire."""
+    """What `sql.COMPLETE` writes about a stored file, field by field. ``received``: bytes over the wire. ``is_new``: False for
+    the object of another attachment, which must still be there."""
 
     id: int
     token: int
@@ -22,6 +23,7 @@ class Completion:
     md5: str
     received: int
     http_status: int | None
+    is_new: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,10 @@ MAX_BIGINT = 2**63 - 1
 
 @dataclass(frozen=True, slots=True)
 class Registration:
-    """One entry of a landed record's ``_attachments``, with its position. ``size``: bytes."""
+    """One entry of a landed record's ``_attachments``, with its position. ``event_at``: the record's. ``size``: bytes."""
 
     record_id: UUID
+    event_at: str
     record_index: int
     position: int
     type: str
@@ -70,6 +71,7 @@ def _row(batch_id: int, workspace_id: int, entry: Registration) -> dict[str, str
         "batch_id": batch_id,
         "workspace_id": workspace_id,
         "record_id": entry.record_id.hex,
+        "event_at": entry.event_at,
         "record_index": entry.record_index,
         "position": entry.position,
         "type": entry.type,

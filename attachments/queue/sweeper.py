@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from attachments import upload_clearing, workspace_names
+from attachments import removal, upload_clearing, workspace_names
 from attachments.fetch import attempt_objects, store
 from attachments.models import Attachment, DownloadAttempt, StoredFile
 from attachments.queue import claims, crashes, lanes
@@ -40,6 +40,7 @@ def sweep() -> None:
     if cleared := upload_clearing.clear_expired():
         log.info("upload.cleared", count=cleared)
     upload_clearing.walk.step()
+    removal.delete_objects()
 
 
 def clear_leftovers() -> int:

@@ -4,23 +4,32 @@ from attachments.sql.lanes import notices_for
 from attachments.sql.tallies import ORDERED
 
 # Settles one or more files. The fence is `held`: a file that is not in it is not changed. If a workspace has equal
-# contents, the first object is kept. (`state || ''`: see CLAIM.)
+# contents, the first object is kept. The object of another file (NOT is_new) counts only if retention has not removed it.
+# (`state || ''`: see CLAIM.)
 COMPLETE = f"""
 WITH given AS (
   SELECT * FROM unnest(%(id)s::bigint[], %(token)s::bigint[], %(uri)s::text[], %(size)s::bigint[], %(mime_type)s::text[],
-      %(sha256)s::text[], %(sha1)s::text[], %(md5)s::text[], %(received)s::bigint[], %(http_status)s::int[])
-    AS g (id, token, uri, size, mime_type, sha256, sha1, md5, bytes, http_status)
+      %(sha256)s::text[], %(sha1)s::text[], %(md5)s::text[], %(received)s::bigint[], %(http_status)s::int[], %(is_new)s::bool[])
+    AS g (id, token, uri, size, mime_type, sha256, sha1, md5, bytes, http_status, is_new)
 ), held AS (
   SELECT g.*, a.batch_id, a.workspace_id, a.host FROM attachments_attachment a JOIN given g USING (id)
   WHERE a.claim_token = g.token AND a.state || '' = 'IN_PROGRESS' ORDER BY a.id FOR UPDATE OF a
 ), distinct_files AS (
-  SELECT DISTINCT ON (workspace_id, sha256) workspace_id, sha256, uri, size FROM held ORDER BY workspace_id, sha256, id
-), file AS (
+  SELECT DISTINCT ON (workspace_id, sha256) workspace_id, sha256, uri, size FROM held WHERE is_new
+  ORDER BY workspace_id, sha256, id
+), new_file AS (
   INSERT INTO attachments_storedfile AS f (workspace_id, sha256, storage_uri, size, created_at)
   SELECT workspace_id, decode(sha256, 'hex'), uri, size, statement_timestamp() FROM distinct_files
   ORDER BY workspace_id, sha256
   ON CONFLICT (workspace_id, sha256) DO UPDATE SET size = f.size
   RETURNING workspace_id, encode(sha256, 'hex') AS sha256, storage_uri
+), known_file AS (
+  SELECT workspace_id, encode(sha256, 'hex') AS sha256, storage_uri FROM attachments_storedfile
+  WHERE (workspace_id, sha256) IN (SELECT workspace_id, decode(sha256, 'hex') FROM held WHERE NOT is_new)
+    AND (workspace_id, sha256) NOT IN (SELECT workspace_id, decode(sha256, 'hex') FROM distinct_files)
+  ORDER BY workspace_id, sha256 FOR SHARE
+), file AS (
+  SELECT * FROM new_file UNION ALL SELECT * FROM known_file
 ), stored AS (
   SELECT held.*, file.storage_uri FROM held JOIN file USING (workspace_id, sha256)
 ), done AS (

@@ -20,6 +20,13 @@ EVERMUSE_DOWNLOAD_ATTEMPT_RETENTION_DAYS = env.integer(
 EVERMUSE_VERSION_RETENTION_DAYS = env.integer(
     "EVERMUSE_VERSION_RETENTION_DAYS", 90, help="Days for which a version of a record is kept after it was replaced."
 )
+# The contract promises 90 days.
+EVERMUSE_REMOVED_RETENTION_DAYS = env.integer(
+    "EVERMUSE_REMOVED_RETENTION_DAYS",
+    90,
+    minimum=90,
+    help="Days for which `GET /api/v1/records/removed` tells of a removed record.",
+)
 # The contract promises 24 hours.
 EVERMUSE_IDEMPOTENCY_RETENTION_DAYS = env.integer(
     "EVERMUSE_IDEMPOTENCY_RETENTION_DAYS",

@@ -104,6 +104,7 @@ def _figures(request: HttpRequest, choice: Choice, asked: surroundings.Asked | N
         "reasons": _reasons(figures, sees_payloads=roles.may_see_payloads(request)),
         "hosts": _hosts(request, figures),
         "retention": _retention(now),
+        "holds": list(Workspace.objects.filter(legal_hold=True).values_list("name", flat=True)),
         "around": _around(around),
         "notices": _notices(standing, around, lag),
         "counted_at": state.ran_at if state else None,
@@ -232,7 +233,7 @@ def _retention(now: datetime) -> list[dict[str, str]]:
     return [
         {
             "title": run.title,
-            "kept": f"{run.days:,} day{'' if run.days == 1 else 's'}",
+            "kept": _kept_for(run.days),
             "removed": wording.number(run.removed),
             "last": f"{run.last_removed:,}, {run.last_removed_at:%Y-%m-%d %H:%M} UTC"
             if run.last_removed_at
@@ -241,6 +242,10 @@ def _retention(now: datetime) -> list[dict[str, str]]:
         }
         for run in selectors.retention_runs()
     ]
+
+
+def _kept_for(days: int | None) -> str:
+    return "by workspace" if days is None else f"{days:,} day{'' if days == 1 else 's'}"
 
 
 def _behind(run: RetentionRun, now: datetime) -> str:

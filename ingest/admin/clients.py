@@ -12,10 +12,12 @@ from django.shortcuts import redirect
 from django.utils import timezone
 from unfold.admin import ModelAdmin
 
+from evermuse import audit
 from evermuse.admin import RoleAware
-from ingest.clients import key_states, workspaces
+from ingest.clients import holds, key_states, workspaces
 from ingest.models import MAX_LIVE_KEYS, ApiKey, Product, Project, Workspace
 
+RETENTION = ("record_retention_days", "attachment_retention_days", "legal_hold")
 ASSETS = Media(css={"all": ["ingest/clients.css"]}, js=["ingest/copy.js"])
 
 
@@ -57,9 +59,20 @@ class WorkspaceAdmin(_ClientAdmin):
     """A workspace's page shows all that belongs to it."""
 
     lasting = ("name",)
-    list_display = ("name", "number_of_products", "number_of_projects", "number_of_keys", "created_at")
+    list_display = (
+        "name", "number_of_products", "number_of_projects", "number_of_keys", "legal_hold", "created_at",
+    )  # fmt: skip
     search_fields = ("name",)
     change_form_outer_after_template = "ingest/workspace.html"
+
+    def save_model(self, request: HttpRequest, obj: Workspace, form: Any, change: bool) -> None:
+        """Retention and the hold are in the audit log with their values; no removal runs while they change."""
+        changed = [name for name in RETENTION if name in form.changed_data]
+        if change and changed:
+            holds.wait_for_removal()
+        super().save_model(request, obj, form, change)
+        if changed:
+            audit.record(request, obj, "Retention changed", **{name: getattr(obj, name) for name in changed})
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Workspace]:
         live = Q(api_keys__revoked_at=None) & (

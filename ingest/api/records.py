@@ -1,8 +1,10 @@
 """Reading the lake back."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
@@ -13,12 +15,14 @@ from ingest.api.negotiation import wants_ndjson
 from ingest.api.queries import Cursor
 from ingest.clients.credentials import credentials_of
 from ingest.ndjson import STEP_BYTES, ndjson
-from ingest.refusals import invalid_body, not_found
-from lake import selectors
+from ingest.refusals import expired, invalid_body, not_found
+from lake import removal, selectors
 from lake.filters import FILTERS, Filter
+from lake.retention import REMOVED_RECORDS
 from lake.selectors import RecordFilter
 
 STREAM_PAGE = 500
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RecordListView(ContractView):
@@ -62,6 +66,34 @@ def _parsed(one: Filter, given: dict[str, str]) -> str:
         return one.meant(given[one.parameter])
     except ValueError as error:
         raise invalid_body(f"{one.parameter} {error}.") from None
+
+
+class RemovedRecordsView(ContractView):
+    """Records that were removed, in the order of their removal."""
+
+    @extend_schema(**schema.REMOVED_RECORDS)
+    def get(self, request: Request) -> HttpResponseBase:
+        credentials = credentials_of(request)
+        given = queries.known(request.query_params, ("limit", "cursor", "since"))
+        limit = queries.limit(given)
+        since = parse("since", given["since"]) if "since" in given else None
+        cursor = Cursor("removed records", credentials.workspace_id, given.get("since"))
+        place = cursor.decode(given.get("cursor"))
+        _refuse_expired(since if place is None else datetime.fromisoformat(place[0]))
+
+        def page(after: Any, size: int) -> tuple[list[bytes], Any]:
+            return removal.page(credentials.workspace_id, since=since or BEGINNING, after=after, limit=size)
+
+        if wants_ndjson(request):
+            return ndjson(request, reader(credentials), lambda after: page(after, STREAM_PAGE))
+        rows, following = page(place, limit)
+        return raw_page("removed", rows, None if following is None else cursor.encode(following))
+
+
+def _refuse_expired(since: datetime | None) -> None:
+    """410 for a reader that was away for longer than the list tells of removals: it may have missed some."""
+    if since is not None and since < REMOVED_RECORDS.before(timezone.now()):
+        raise expired("Removals of that time are no longer listed: read all records again.")
 
 
 class RecordView(ContractView):

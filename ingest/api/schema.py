@@ -10,6 +10,7 @@ from rest_framework import serializers as s
 
 from ingest.models import PERMISSIONS, Batch
 from lake.filters import FILTERS
+from lake.models import RemovedRecord
 
 JSON, NDJSON = "application/json", "application/x-ndjson"
 
@@ -272,6 +273,28 @@ RECORD_LIST: dict[str, Any] = {
         ),
         (200, NDJSON): OpenApiTypes.STR,
         **errors(400, streams=True),
+    },
+}
+REMOVED_RECORDS: dict[str, Any] = {
+    "operation_id": "listRemovedRecords",
+    "summary": "Records that were removed, in the order of their removal; NDJSON on Accept",
+    "parameters": [
+        *PAGING,
+        _query(
+            "since", f"Removed at or after, {INSTANT}. Removals are listed for 90 days; an older instant answers 410."
+        ),
+    ],
+    "responses": {
+        (200, JSON): page_of(
+            "Removed",
+            {
+                "recordId": s.CharField(),
+                "removedAt": s.IntegerField(help_text="Unix epoch milliseconds"),
+                "reason": s.ChoiceField(choices=RemovedRecord.Reason.values),
+            },
+        ),
+        (200, NDJSON): OpenApiTypes.STR,
+        **errors(400, 410, streams=True),
     },
 }
 RECORD: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """The detail of batches that expires: rejected records, outcomes, and the attachment ledger with its attempts.
 
 It expires some time after its batch has settled, all of a batch's detail of one kind at once. The batch itself stays, with its
-status and counts. Batches that are still to land, that wait for their files, or that were given up keep all of it.
+status and counts. Batches that are still to land, that wait for their files, that were given up, or whose workspace is under a legal hold keep all of it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -42,12 +42,12 @@ def _asked(statement: str, batch_id: int) -> bool:
 def _settled(batch_ids: Sequence[int], before: datetime) -> QuerySet[Batch]:
     is_over = Q(status=Batch.Status.COMPLETE) | Q(status=Batch.Status.FAILED) & ~Q(failure__startswith="given up")
     rows = Batch.objects.annotate(settled_at=Coalesce("completed_at", "created_at"))
-    return rows.filter(is_over, id__in=batch_ids, settled_at__lt=before)
+    return rows.filter(is_over, id__in=batch_ids, settled_at__lt=before, workspace__legal_hold=False)
 
 
 def _locked(batch_ids: Sequence[int], before: datetime) -> list[int]:
     """Those that have settled, locked until the caller's transaction ends: a retry waits for it."""
-    rows = _settled(batch_ids, before).select_for_update(skip_locked=True, no_key=True).order_by("id")
+    rows = _settled(batch_ids, before).select_for_update(skip_locked=True, no_key=True, of=("self",)).order_by("id")
     return list(rows.values_list("id", flat=True))
 
 

@@ -11,7 +11,7 @@ from evermuse.errors import ArchiveDamaged
 from ingest import parsers
 from ingest.admission import acceptance
 from ingest.models import Batch
-from lake import archive, horizon, reading, repair
+from lake import archive, horizon, reading, removal, repair
 from lake.index import REJECTED, IndexedBatch
 from lake.landing import LandedRecord, landed
 from lake.models import BatchOutcomes
@@ -48,6 +48,7 @@ def reprocess(batch_id: int) -> Result:
         # Claims of the workspace wait for the commit.
         cursor.execute("SET LOCAL lock_timeout = '2s'")
         at = horizon.draw(batch.workspace_id)
+        records = _kept(batch, records)
         indexed = IndexedBatch(batch_id, batch.workspace_id, batch.created_at, at, records)
         restored = repair.restore(indexed, outcomes.letters, _accepted_at)
     log.info("batch.reprocessed", batch_id=public_ids.of_batch(batch_id), checked=len(lines), restored=restored)
@@ -56,6 +57,12 @@ def reprocess(batch_id: int) -> Result:
 
 def _accepted_at(batch_ids: Sequence[int]) -> dict[int, datetime]:
     return dict(Batch.objects.filter(pk__in=batch_ids).values_list("pk", "created_at"))
+
+
+def _kept(batch: Batch, records: list[LandedRecord]) -> list[LandedRecord]:
+    """Those that were not removed since the batch landed. No removal commits while the clock is locked."""
+    gone = removal.removed_after([record.id for record in records], batch.landed_at or batch.created_at)
+    return [record for record in records if record.id not in gone]
 
 
 def _landed(batch: Batch, letters: str) -> list[LandedRecord]:

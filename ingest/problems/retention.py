@@ -13,12 +13,13 @@ _UNFINISHED = [Job.State.QUEUED, Job.State.RUNNING]
 
 
 def _batches(before: datetime) -> QuerySet[ProblemBatch]:
-    return ProblemBatch.objects.filter(last_seen_at__lt=before)
+    return ProblemBatch.objects.filter(last_seen_at__lt=before, problem__workspace__legal_hold=False)
 
 
 def _groups(before: datetime) -> QuerySet[Problem]:
     unfinished = Job.objects.filter(state__in=_UNFINISHED).values("problem")
-    return Problem.objects.filter(last_seen_at__lt=before).exclude(pk__in=unfinished)
+    rows = Problem.objects.filter(last_seen_at__lt=before, workspace__legal_hold=False)
+    return rows.exclude(pk__in=unfinished)
 
 
 def _jobs(before: datetime) -> QuerySet[Job]:

@@ -126,7 +126,8 @@ ORDER BY id FOR UPDATE
 """
 
 # Lines that are kept, by their number in the parameters: those to which the current version of a record points or one that
-# it replaced. A line whose record has no row at all stays: the row may have been lost, and a repair needs the line.
+# it replaced. A line whose record has no row at all and was not removed stays: the row may have been lost, and a repair needs
+# the line.
 NEEDED = """
 SELECT n.number::int FROM unnest(%(id)b::uuid[], %(batch)b::bigint[], %(place)b::int[]) WITH ORDINALITY
   AS n (id, batch, place, number)
@@ -134,13 +135,15 @@ WHERE EXISTS (SELECT FROM lake_segmentbatch b WHERE b.batch_id = n.batch AND b.s
   EXISTS (SELECT FROM lake_record r WHERE r.id = n.id AND r.batch_id = n.batch AND r.body_offset = n.place)
   OR EXISTS (SELECT FROM lake_recordversion v WHERE v.record_id = n.id AND v.batch_id = n.batch AND v.body_offset = n.place)
   OR NOT EXISTS (SELECT FROM lake_record r WHERE r.id = n.id)
+    AND NOT EXISTS (SELECT FROM lake_removedrecord d WHERE d.record_id = n.id)
 )
 """
 
 # Records without any row: the row may have been lost.
 UNKNOWN_RECORDS = """
 SELECT n.id FROM unnest(%(ids)b::uuid[]) AS n (id)
-WHERE %(batch)s::bigint > 0 AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = n.id) LIMIT 1
+WHERE %(batch)s::bigint > 0 AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = n.id)
+  AND NOT EXISTS (SELECT FROM lake_removedrecord d WHERE d.record_id = n.id) LIMIT 1
 """
 
 # What the index knows of an old object's batch: it has no listing.

@@ -1,0 +1,82 @@
+"""Files that go: with their record, or by the age of their event. A content goes with its last holder, its row before its object.
+
+The row of a content (`StoredFile`) is locked by whoever gives it another holder (registration, completion) and by its removal.
+Keys of objects are never used again, so an object whose row is gone can be deleted at any later time.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from attachments.fetch import store
+from attachments.models import RemovedObject, StoredFile
+from attachments.sql import removal as sql
+from evermuse import logs
+from evermuse.errors import StoreUnavailable
+from lake import object_store
+
+log = logs.get(__name__)
+
+MAX_OBJECTS = 500
+_FIRST = datetime(1, 1, 1, tzinfo=UTC)
+
+
+def records_at_work(record_ids: Sequence[UUID]) -> set[UUID]:
+    """Those of the records with a file that is still to be fetched or cleared up after."""
+    return {row[0] for row in _rows(sql.RECORDS_AT_WORK, records=list(record_ids))}
+
+
+def remove_of_records(record_ids: Sequence[UUID]) -> int:
+    """Remove all files of these records, of every version, in the caller's transaction; how many."""
+    return _remove([row[0] for row in _rows(sql.LOCK_OF_RECORDS, records=list(record_ids))])
+
+
+def expired(workspace_id: int, before: datetime, *, limit: int) -> Iterator[int]:
+    """A workspace's settled files of earlier events, the earliest first. ``limit``: read at once."""
+    at, last = _FIRST, 0
+    while page := _rows(sql.EXPIRED, workspace=workspace_id, before=before, after_at=at, after=last, limit=limit):
+        yield from (row[1] for row in page)
+        at, last = page[-1]
+
+
+def remove_expired(workspace_id: int, before: datetime, ids: Sequence[int]) -> int:
+    """Remove those of the files that `expired` would still find, in the caller's transaction; how many."""
+    found = _rows(sql.LOCK_EXPIRED, workspace=workspace_id, before=before, ids=list(ids))
+    return _remove([row[0] for row in found])
+
+
+def _remove(ids: Sequence[int]) -> int:
+    if not ids:
+        return 0
+    files = [row[0] for row in _rows(sql.LOCK_CONTENTS, ids=list(ids))]
+    [(count,)] = _rows(sql.DELETE, ids=list(ids))
+    with connection.cursor() as cursor:
+        cursor.execute(sql.DELETE_CONTENTS, {"files": files})
+    return int(count)
+
+
+def delete_objects() -> int:
+    """Delete the objects of contents whose rows are gone; how many. What fails is tried again in the next round."""
+    deleted = 0
+    for one in RemovedObject.objects.filter(since__lt=timezone.now()).order_by("since")[:MAX_OBJECTS]:
+        try:
+            if not StoredFile.objects.filter(storage_uri=one.storage_uri).exists():
+                store.remove(object_store.key_of(one.storage_uri))
+        except StoreUnavailable as error:
+            log.warning("attachment.removal_waits", error=str(error)[:200])
+            break
+        one.delete()
+        deleted += 1
+    if deleted:
+        log.info("attachment.objects_removed", count=deleted)
+    return deleted
+
+
+def _rows(statement: str, **parameters: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall())

@@ -1,0 +1,141 @@
+"""Records that are removed, and the list that tells readers of them.
+
+A removal draws an instant from the workspace's clock and keeps the clock locked until it commits, so removals commit in the order
+of their instants: a reader that goes on from the greatest ``removedAt`` misses none. It draws while no landing of the workspace
+is open. What lands later has a later instant, so that a reader of both lists sees which of the two came last.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.db.models import Q
+
+from evermuse import public_ids
+from evermuse.instants import milliseconds
+from lake import horizon
+from lake.models import OpenLanding, RemovedRecord
+
+# By the small index on the age of events, in no order: what was found is removed, and the next look finds others.
+EXPIRED = """
+SELECT id FROM lake_record WHERE workspace_id = %(workspace)s AND event_at < %(before)s LIMIT %(limit)s
+"""
+ALL_EXPIRED = "SELECT id FROM lake_record WHERE workspace_id = %(workspace)s AND event_at < %(before)s"
+# What is locked lands at this moment: it waits for the next run.
+LOCK_EXPIRED = """
+SELECT id FROM lake_record
+WHERE id = ANY(%(ids)s::uuid[]) AND workspace_id = %(workspace)s AND event_at < %(before)s
+ORDER BY id FOR UPDATE SKIP LOCKED
+"""
+# Compaction leaves the lines out of segments once many of a segment's are dead.
+DELETE = """
+WITH versions AS (
+  DELETE FROM lake_recordversion WHERE record_id = ANY(%(ids)s::uuid[]) RETURNING batch_id
+), records AS (
+  DELETE FROM lake_record WHERE id = ANY(%(ids)s::uuid[]) RETURNING id, batch_id
+), dead AS (
+  SELECT b.segment_id, count(*) AS n
+  FROM (SELECT batch_id FROM versions UNION ALL SELECT batch_id FROM records) AS line JOIN lake_segmentbatch b USING (batch_id)
+  GROUP BY b.segment_id
+), segment AS MATERIALIZED (
+  SELECT s.id, dead.n FROM lake_segment s JOIN dead ON dead.segment_id = s.id ORDER BY s.id FOR NO KEY UPDATE OF s
+), counted AS (
+  UPDATE lake_segment AS s SET dead_count = s.dead_count + segment.n FROM segment WHERE s.id = segment.id
+)
+INSERT INTO lake_removedrecord (workspace_id, removed_at, record_id, reason)
+SELECT %(workspace)s, %(at)s, id, %(reason)s FROM records
+"""
+
+
+LONGEST_WAIT_SECONDS = 1.0
+
+
+class LandingOpen(Exception):
+    """A landing of the workspace is open: nothing can be removed right now."""
+
+
+def expired(workspace_id: int, before: datetime, *, limit: int) -> list[UUID]:
+    """Some of a workspace's records of earlier events."""
+    return _ids(EXPIRED, workspace=workspace_id, before=before, limit=limit)
+
+
+def all_expired(workspace_id: int, before: datetime, *, limit: int) -> Iterator[UUID]:
+    """All of them, read in a transaction of its own. ``limit``: at once."""
+    with transaction.atomic(), connection.cursor() as settings:
+        settings.execute("SET LOCAL statement_timeout = 0")
+        with connection.connection.cursor(name="expired_records") as cursor:
+            cursor.execute(ALL_EXPIRED, {"workspace": workspace_id, "before": before})
+            while page := cursor.fetchmany(limit):
+                yield from (row[0] for row in page)
+
+
+def draw(workspace_id: int) -> datetime:
+    """The instant of a removal, in the caller's transaction. Claims of the workspace wait until that ends: keep it short.
+
+    Waits a moment for landings that are open; no other one opens meanwhile. Raises LandingOpen: end the transaction then.
+    """
+    at = horizon.draw(workspace_id)
+    ends_at = time.monotonic() + LONGEST_WAIT_SECONDS
+    while OpenLanding.objects.filter(workspace_id=workspace_id).exists():
+        if time.monotonic() >= ends_at:
+            raise LandingOpen
+        time.sleep(0.02)
+    return at
+
+
+def lock_expired(workspace_id: int, before: datetime, ids: Sequence[UUID]) -> list[UUID]:
+    """Those of the records that have still expired, locked until the caller's transaction ends."""
+    return _ids(LOCK_EXPIRED, workspace=workspace_id, before=before, ids=list(ids))
+
+
+def remove(workspace_id: int, ids: Sequence[UUID], *, at: datetime, reason: RemovedRecord.Reason) -> int:
+    """Remove locked records with their earlier versions, and tell readers; how many. ``at``: from `draw`."""
+    with connection.cursor() as cursor:
+        cursor.execute(DELETE, {"workspace": workspace_id, "ids": list(ids), "at": at, "reason": str(reason)})
+        return int(cursor.rowcount)
+
+
+def removed_after(record_ids: Sequence[UUID], instant: datetime) -> set[UUID]:
+    """Those of the records that were removed after an instant."""
+    rows = RemovedRecord.objects.filter(record_id__in=record_ids, removed_at__gt=instant)
+    return set(rows.values_list("record_id", flat=True))
+
+
+def page(
+    workspace_id: int, *, since: datetime, after: Sequence[Any] | None, limit: int
+) -> tuple[list[bytes], list[Any] | None]:
+    """Removed records in the order of their removal, as JSON, and the place where the next page begins."""
+    rows = RemovedRecord.objects.filter(workspace_id=workspace_id, removed_at__gte=since)
+    if after is not None:
+        instant, last = datetime.fromisoformat(after[0]), UUID(after[1])
+        rows = rows.filter(removed_at__gte=instant).filter(Q(removed_at__gt=instant) | Q(record_id__gt=last))
+    found = list(rows.order_by("removed_at", "record_id")[: limit + 1])
+    following = None
+    if len(found) > limit:
+        end = found[limit - 1]
+        following = [end.removed_at.isoformat(), end.record_id.hex]
+    return [_encode(one) for one in found[:limit]], following
+
+
+def _encode(one: RemovedRecord) -> bytes:
+    return json.dumps(
+        {
+            "recordId": public_ids.of_record(one.record_id),
+            "removedAt": milliseconds(one.removed_at),
+            "reason": one.reason,
+        }
+    ).encode()
+
+
+def _ids(statement: str, **parameters: Any) -> list[UUID]:
+    return [row[0] for row in _executed(statement, parameters)]
+
+
+def _executed(statement: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return list(cursor.fetchall())
