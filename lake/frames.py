@@ -1,7 +1,7 @@
-"""Bodies as they are kept: in zstd frames of 32 KiB, so that one record is read without its whole batch.
+"""Stores bodies in zstd frames of 32 KiB, so that one record can be read without its whole batch.
 
-What a client sent is written once, when it is accepted. A record of the index only says where its slice stands
-(``body_offset``, ``body_size``); ``data`` is read from there, so that its bytes are what was sent by construction.
+The body is written once, when it is accepted. A record of the index has only the position of its slice
+(``body_offset``, ``body_size``). ``data`` is read from there, so its bytes are those that were sent.
 """
 
 import threading
@@ -16,7 +16,7 @@ from evermuse.raw_connection import raw_connection
 FRAME_BYTES = 32 * 1024
 LEVEL = 1
 
-# The frames of a body that hold a slice; `frames` has where each of them ends (empty: the body is one frame).
+# The frames of a body that contain a slice. `frames` has the end of each frame, and is empty if there is only one.
 READ = """
 SELECT w.batch_id, w.first, w.last, p.size, p.frames[w.first + 1 : w.last + 1], coalesce(p.frames[w.first], 0),
   substring(p.content FROM coalesce(p.frames[w.first], 0) + 1
@@ -28,7 +28,7 @@ JOIN lake_payload p ON p.batch_id = w.batch_id
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a record stands in the decompressed body of its batch, in bytes."""
+    """The position of a record in the decompressed body of its batch, in bytes."""
 
     batch_id: int
     offset: int
@@ -36,12 +36,12 @@ class Place:
 
     @property
     def frames(self) -> tuple[int, int, int]:
-        """Batch, first and last frame that hold it."""
+        """The batch, and the first and last frame that contain the record."""
         return self.batch_id, self.offset // FRAME_BYTES, (self.offset + self.size - 1) // FRAME_BYTES
 
 
 class _ThreadCompressor(threading.local):
-    """A thread's own compressor: making one takes longer than compressing a small body."""
+    """A thread's compressor. Creating one takes longer than compressing a small body."""
 
     def __init__(self) -> None:
         self.compressor = zstandard.ZstdCompressor(level=LEVEL)
@@ -51,7 +51,7 @@ _mine = _ThreadCompressor()
 
 
 def pack(body: bytes) -> tuple[bytes, list[int]]:
-    """A body compressed, and where each frame of it ends; no ends for a body of one frame."""
+    """The compressed body, and the end of each frame. No ends for a body of one frame."""
     compress = _mine.compressor.compress
     if len(body) <= FRAME_BYTES:
         return compress(body), []
@@ -66,7 +66,7 @@ def pack(body: bytes) -> tuple[bytes, list[int]]:
 
 
 def unpack(content: bytes, ends: Sequence[int], size: int) -> bytes:
-    """The whole body again. ``size``: its bytes."""
+    """The whole body. ``size``: its bytes."""
     decompressor = zstandard.ZstdDecompressor()
     if not ends:
         return decompressor.decompress(content, max_output_size=max(size, 1))
@@ -76,9 +76,9 @@ def unpack(content: bytes, ends: Sequence[int], size: int) -> bytes:
 
 
 def read(places: Iterable[Place]) -> dict[Place, bytes]:
-    """The slices of records, as they were sent; those whose payload is gone are missing.
+    """The slices of records as they were sent. Slices whose payload has been removed are missing.
 
-    Each frame is fetched and decompressed once for the records in it.
+    Each frame is read and decompressed once.
     """
     wanted = list(places)
     needed = sorted({place.frames for place in wanted})
@@ -86,7 +86,7 @@ def read(places: Iterable[Place]) -> dict[Place, bytes]:
         return {}
     with raw_connection() as raw, psycopg.Cursor(raw) as cursor:
         cursor.execute(READ, [list(column) for column in zip(*needed, strict=True)], binary=True)
-        # What was decompressed, and where in the body it begins.
+        # The decompressed part, and its position in the body.
         found: dict[tuple[int, int, int], tuple[bytes, int]] = {}
         for batch_id, first, last, size, ends, start, content in cursor.fetchall():
             part = unpack(content, [end - start for end in ends or ()], size)

@@ -1,20 +1,20 @@
-"""The horizon: up to where a workspace's lists of records are final.
+"""The horizon: the instant up to which a workspace's lists of records are final.
 
-Readers go on from the greatest ``updated_at`` that they have seen, so no row may appear below a row that was shown. A
-landing commits long after its instant was drawn, and another one that began later may commit before it. Therefore:
+Incremental readers continue from the greatest ``updated_at`` that they have seen, so no row may later appear before a
+row that was shown. But a landing commits long after its instant was drawn, and a landing that began later may commit
+earlier. Therefore:
 
 1. A claim draws its instant from the workspace's clock (`ChangeClock`) and commits it as an `OpenLanding` before the landing
-   transaction begins. The lock on the clock's row is held until that commit: whoever draws a later instant, and whoever
-   sees what was written at it, sees the open landing too. The instants of a workspace only grow, whatever the clock of the
-   machine does.
-2. All rows that the landing writes get this instant as ``updated_at``.
-3. Lists show rows below the earliest open landing of their workspace; while none is open, rows up to the clock's instant.
-   Both are read at once, before the rows: what is not open by then and has not landed gets a later instant.
-4. The open landing ends in the transaction that makes its commit impossible or is that commit: the batch has landed, was
-   given back, was claimed anew under another fencing token, or was given up.
+   transaction begins. The clock's row stays locked until that commit, so whoever draws a later instant sees the open
+   landing. A workspace's instants only grow, whatever the machine's clock does.
+2. All rows that the landing writes have this instant as ``updated_at``.
+3. Lists show rows before the earliest open landing of their workspace. While none is open, they show rows up to the clock's
+   instant. Both are read in one statement before the rows: a landing that begins later gets a later instant.
+4. An open landing ends in the transaction that commits the landing or makes its commit impossible: the batch has landed,
+   was released, was claimed again under another fencing token, or was given up.
 
-A landing that a snapshot does not show has an instant after everything that the snapshot shows. No row's visibility depends
-on other workspaces or on other sessions' snapshots.
+A landing that a snapshot does not show has a later instant than everything in the snapshot. What is visible depends on
+no other workspace and on no other session.
 """
 
 from collections.abc import Sequence
@@ -27,15 +27,15 @@ from django.db.models.functions import Coalesce, Now
 from evermuse import prepared
 from lake.models import OpenLanding
 
-# Whole milliseconds, as the API shows them: a reader that asks since the last one it saw gets one landing again, not all of
-# a second. The lock is held until the caller's transaction ends.
+# Whole milliseconds, as in the API: a reader that continues from an instant gets only the landings of that millisecond
+# again. The row stays locked until the caller's transaction ends.
 _DRAW = """
   INSERT INTO lake_changeclock AS c (workspace_id, at)
   VALUES (%(workspace)s::bigint, date_trunc('milliseconds', clock_timestamp()))
   ON CONFLICT (workspace_id) DO UPDATE SET at = greatest(EXCLUDED.at, c.at + interval '1 ms')
   RETURNING at
 """
-# Batches that an earlier claim did not give back leave its landing: their tokens have changed in this transaction.
+# Removes the batches from the landing of an earlier claim. Their tokens have changed in this transaction.
 _TAKE = """
   UPDATE lake_openlanding AS o SET batch_ids = ARRAY(SELECT unnest(o.batch_ids) EXCEPT SELECT unnest(%(batches)s::bigint[]))
   WHERE workspace_id = %(workspace)s::bigint AND batch_ids && %(batches)s::bigint[]
@@ -59,11 +59,11 @@ WITH clock AS ({_DRAW_FOR_CLAIM}), taken AS ({_TAKE}), opened AS (
 )
 SELECT (SELECT at FROM opened), (SELECT count(*) FROM taken)
 """  # noqa: S608  (put together from constants)
-# After `_TAKE`, as a statement of its own: it sees what another transaction took from the same landing meanwhile.
+# A separate statement after `_TAKE`, so that it sees what another transaction took from the same landing meanwhile.
 FORGET_EMPTY = """
 DELETE FROM lake_openlanding WHERE workspace_id = %(workspace)s::bigint AND batch_ids = '{}' RETURNING at
 """
-# What nearly every landing needs: all of its batches end together.
+# The usual case: all batches of a landing end together.
 END_WHOLE = """
 DELETE FROM lake_openlanding WHERE workspace_id = %(workspace)s::bigint AND at = %(at)s::timestamptz
   AND batch_ids <@ %(batches)s::bigint[]
@@ -71,19 +71,21 @@ RETURNING at
 """
 END_PART = f"{_TAKE.replace('RETURNING', 'AND at = %(at)s::timestamptz RETURNING')}"
 
-# One statement, so one snapshot of both.
+# One statement, so that both values come from one snapshot.
 READ = """
 SELECT (SELECT min(at) FROM lake_openlanding WHERE workspace_id = %(workspace)s::bigint),
   (SELECT at FROM lake_changeclock WHERE workspace_id = %(workspace)s::bigint)
 """
 
-# As many old landings are looked at in one round.
+# The number of old landings that one round looks at.
 MOST_LOOKED_AT = 1000
 _NONE_OPEN = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def begin(workspace_id: int, batch_ids: Sequence[int]) -> datetime:
-    """Open a landing in the transaction that claims its batches, and give its instant. Earlier claims lose them."""
+    """Open a landing in the transaction that claims its batches, and return its instant. Earlier claims lose the
+    batches.
+    """
     [(at, taken)] = prepared.rows(OPEN, {"workspace": workspace_id, "batches": list(batch_ids)})
     if taken:
         prepared.rows(FORGET_EMPTY, {"workspace": workspace_id})
@@ -97,21 +99,21 @@ def claimed_several(workspace_id: int, *, within: float) -> bool:
 
 
 def end(workspace_id: int, at: datetime, batch_ids: Sequence[int]) -> None:
-    """Batches leave the landing of this instant, in the transaction that lands them or gives them back."""
+    """Remove batches from the landing of this instant, in the transaction that lands or releases them."""
     parameters = {"workspace": workspace_id, "batches": list(batch_ids), "at": at}
     if not prepared.rows(END_WHOLE, parameters) and prepared.rows(END_PART, parameters):
         prepared.rows(FORGET_EMPTY, parameters)
 
 
 def abandon(workspace_id: int, batch_ids: Sequence[int]) -> None:
-    """Batches leave whatever landing they are in, in the transaction that moves their fence and claims nothing."""
+    """Remove batches from their landing, in the transaction that changes their fence without claiming them."""
     parameters = {"workspace": workspace_id, "batches": list(batch_ids)}
     if prepared.rows(_TAKE, parameters):
         prepared.rows(FORGET_EMPTY, parameters)
 
 
 def opened_before(*, seconds: float) -> list[OpenLanding]:
-    """Landings that were opened longer ago than this, the earliest ones first."""
+    """Landings that were opened more than ``seconds`` ago, the earliest first."""
     old = OpenLanding.objects.filter(at__lt=Now() - timedelta(seconds=seconds))
     return list(old.order_by("at")[:MOST_LOOKED_AT])
 
@@ -119,17 +121,17 @@ def opened_before(*, seconds: float) -> list[OpenLanding]:
 def draw(workspace_id: int) -> datetime:
     """An instant for rows that the caller's transaction writes without an open landing.
 
-    Claims of the workspace wait until that transaction ends: keep it short.
+    Keep that transaction short, because claims of the workspace wait for it.
     """
     [(at,)] = prepared.rows(_DRAW, {"workspace": workspace_id})
     return cast(datetime, at)
 
 
 def of(workspace_id: int) -> datetime | Coalesce:
-    """Rows with an ``updated_at`` below it are final. To be asked before the statement that reads them, and for each anew.
+    """Rows with an earlier ``updated_at`` are final. Call it before each statement that reads rows.
 
-    An instant, so that PostgreSQL plans with it: of an upper bound that it does not know it expects nearly nothing to be
-    below, and walks through all changes instead of using the index of terms.
+    It returns a value, so that PostgreSQL can plan with it. For an unknown upper bound the planner expects few rows,
+    and walks through all changes instead of using the index of terms.
     """
     [(first_open, last)] = prepared.rows(READ, {"workspace": workspace_id})
     if first_open is not None:
@@ -137,6 +139,6 @@ def of(workspace_id: int) -> datetime | Coalesce:
     if last is not None:
         # Everything up to the last instant has landed, or never will.
         return cast(datetime, last) + timedelta(milliseconds=1)
-    # The first landing may begin at any moment: its own row says so, in the reading statement's snapshot.
+    # The first landing may begin at any moment. The reading statement's own snapshot then shows its open landing.
     opened = OpenLanding.objects.filter(workspace_id=workspace_id).order_by("at").values("at")[:1]
     return Coalesce(Subquery(opened), Value(_NONE_OPEN))

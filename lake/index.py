@@ -1,4 +1,4 @@
-"""The index: one upsert for the records of several batches, in which only a later acceptance may overwrite."""
+"""The index: writes the records of several batches. Only a later acceptance may overwrite a record."""
 
 import itertools
 from collections.abc import Sequence
@@ -10,14 +10,16 @@ from evermuse.binary_arrays import BinaryArray, byteas, int4s, int8s, int8s_of_b
 from lake.filters import Terms
 from lake.landing import LandedRecord
 
-# Rows go in by the order of their key, so that two workers cannot deadlock. What all records of a batch share comes once a
-# batch; a row says by ``b`` which one is its own, and by ``lo`` and ``hi`` which of all terms.
+# Rows are written in the order of their keys, so that two workers cannot deadlock. Values that all records of a batch
+# share are sent once for each batch: ``b`` is the number of a row's batch, and ``lo`` and ``hi`` select its terms from
+# all terms.
 _INCOMING = """
   SELECT * FROM unnest(%(id)b::uuid[], %(b)b::int[], %(event_at)b::timestamptz[], %(lo)b::int[], %(hi)b::int[],
     %(digest)b::bytea[], %(body_offset)b::int[], %(body_size)b::int[]) WITH ORDINALITY
     AS i (id, b, event_at, lo, hi, digest, body_offset, body_size, n)
 """
-# Records that are new. The answer is their numbers; what another transaction is inserting is waited for, and then known.
+# Inserts new records, and returns their numbers. If another transaction is inserting the same record, this waits for
+# it.
 INSERT = f"""
 WITH incoming AS ({_INCOMING}), written AS (
   INSERT INTO lake_record AS r (id, workspace_id, batch_id, sequence, version, type, product_id, event_at,
@@ -32,11 +34,11 @@ WITH incoming AS ({_INCOMING}), written AS (
 )
 SELECT string_agg(CASE WHEN w.id IS NULL THEN '-' ELSE 'c' END, '' ORDER BY i.n) FROM incoming i LEFT JOIN written w USING (id)
 """  # noqa: S608  (put together from constants)
-# Records that were known, a statement of its own: it sees what INSERT waited for. Their rows are locked first, so that what
-# is read of them is what the update replaces. A row that the update leaves out met a later acceptance. A later acceptance may
-# have the earlier instant: nobody has seen the greater one yet (`lake.horizon`), and it stays. A version that is replaced
-# leaves its place behind (`RecordVersion`). The answer is one letter a row, in the order of the rows; a dash for a record that
-# was removed since INSERT.
+# Updates existing records. A separate statement, so that it sees what INSERT waited for. Rows are locked first, so that
+# the values read from them are those that the update replaces. A row that the update skips was written by a later
+# acceptance. A later acceptance may have an earlier instant; the greater one is kept, because no reader has seen it yet
+# (`lake.horizon`). The place of a replaced version is stored in `RecordVersion`. Returns one letter for each row in
+# their order, and a dash for a record that was removed after INSERT.
 ADVANCE = f"""
 WITH incoming AS ({_INCOMING}), known AS (
   SELECT r.id, r.batch_id, r.sequence, r.version, r.digest, r.body_offset, r.body_size
@@ -67,15 +69,15 @@ FROM incoming i LEFT JOIN written w USING (id) LEFT JOIN known k USING (id)
 """  # noqa: S608  (put together from constants)
 
 CREATED, UPDATED, IDENTICAL, SUPERSEDED, REJECTED = "c", "u", "i", "s", "r"
-# Of a row that the statement could not write; the other one can.
+# For a row that this statement could not write. The other statement can.
 _OPEN = "-"
 
 
 @dataclass(slots=True)
 class IndexedBatch:
-    """The accepted records of a batch on their way into the index; ``outcomes`` is filled by `upsert`.
+    """The accepted records of a batch. `upsert` fills ``outcomes``.
 
-    ``changed_at``: the instant of its landing (`lake.horizon`).
+    ``changed_at``: the instant of the landing (`lake.horizon`).
     """
 
     sequence: int
@@ -86,16 +88,16 @@ class IndexedBatch:
     outcomes: dict[int, str] = field(default_factory=dict)
 
 
-# A record on its way: the number of its batch among those that are written together, from 1, and itself.
+# A record, with the number of its batch among those that are written together, counted from 1.
 _Row = tuple[int, LandedRecord]
 
 
 def upsert(batches: Sequence[IndexedBatch]) -> None:
-    """Write the records inside the caller's transaction and note each one's outcome under its index.
+    """Write the records in the caller's transaction, and store each outcome under its record's index.
 
-    One statement cannot touch a row twice: of two same records in one batch the later one counts, and versions that
-    several batches hold go in one round after the other, in the order of acceptance. A later round touches only rows
-    that the first one locked, so rounds cannot deadlock either.
+    One statement cannot write a row twice. If a batch contains a record twice, the later one counts. If several batches
+    contain a record, its versions are written in rounds, in the order of acceptance. Later rounds write only rows that
+    the first one locked, so they cannot deadlock.
     """
     ordered = sorted((batch for batch in batches if batch.records), key=lambda b: b.sequence)
     rounds: list[dict[bytes, _Row]] = []
@@ -117,7 +119,7 @@ def upsert(batches: Sequence[IndexedBatch]) -> None:
 
 
 def _write(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> None:
-    # Django's own cursors bind on the client's side, as text; this sends binary arrays in the same transaction.
+    # Django's cursors bind parameters as text on the client. This sends binary arrays in the same transaction.
     for statement in itertools.cycle((INSERT, ADVANCE)):
         [(letters,)] = prepared.rows(statement, {**of_batches(batches), **of_rows(batches, rows)})
         left: list[_Row] = []
@@ -132,8 +134,8 @@ def _write(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> None:
 
 
 def of_batches(batches: Sequence[IndexedBatch]) -> dict[str, object]:
-    """What all records of a batch share, as parameters of the statements."""
-    # A batch has one type and one product (admission holds it).
+    """Parameters of the statements: the values that all records of a batch share."""
+    # A batch has one type and one product, as admission ensures.
     heads = [batch.records[0].normalized for batch in batches]
     return {
         "workspace_id": int8s([batch.workspace_id for batch in batches]),
@@ -146,7 +148,7 @@ def of_batches(batches: Sequence[IndexedBatch]) -> dict[str, object]:
 
 
 def of_rows(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> dict[str, BinaryArray]:
-    """Rows as parameters of the statements, in their order."""
+    """Parameters of the statements: the rows in their order."""
     terms_of = {batch.workspace_id: Terms(batch.workspace_id).of for batch in batches}
     all_terms: list[bytes] = []
     ends: list[int] = []

@@ -1,6 +1,6 @@
-"""Landing, the part that needs no database: records in, verdicts and normalized records out.
+"""The part of landing that needs no database: it validates and normalizes records.
 
-Called by admission for the immediate answer and by the worker for the one that stands: one validator, two callers.
+Admission calls it for the immediate response, and the worker for the final verdict, so both use the same validator.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,13 +15,13 @@ from lake.frames import Place
 from lake.normalization import NormalizedRecord, normalize
 
 UNKNOWN_TYPE = "unknown"
-# Product ids and project ids that records mention → those that the workspace knows.
+# Takes the product ids and project ids that records mention, and returns those that the workspace has.
 Lookup = Callable[[set[str], set[str]], Catalog]
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that is not accepted, with every error."""
+    """A rejected record with all its errors."""
 
     index: int
     raw: bytes
@@ -29,13 +29,13 @@ class Rejected:
 
     @property
     def is_json(self) -> bool:
-        """Whether the record parses at all."""
+        """Whether the record is JSON."""
         return self.errors[0].code != INVALID_JSON
 
 
 @dataclass(slots=True)
 class Verdict:
-    """What the validator says of a batch."""
+    """The validator's verdict on a batch."""
 
     record_count: int
     accepted: list[tuple[int, Envelope]] = field(default_factory=list)
@@ -43,12 +43,12 @@ class Verdict:
     attachment_count: int = 0
     is_mixed: bool = False
     type: str = UNKNOWN_TYPE
-    # Whether products and projects had a say: the schema of some record holds.
+    # Whether products and projects were checked: at least one record has a valid schema.
     has_used_catalog: bool = False
 
     @property
     def error_count(self) -> int:
-        """All errors of all records."""
+        """The number of all errors."""
         return sum(len(record.errors) for record in self.rejected)
 
     def first_errors(self, limit: int = 20) -> list[dict[str, str | int]]:
@@ -62,19 +62,19 @@ class Verdict:
 
 
 class TooManyAttachments(Exception):
-    """The records hold more attachments than the caller takes."""
+    """The records have more attachments than the caller accepts."""
 
 
 def examine(
     raws: Sequence[bytes], lookup: Lookup, *, are_json: bool = False, max_attachments: int | None = None
 ) -> Verdict:
-    """Check every record: its schema, then (where that holds) the product and projects that it names.
+    """Check each record's schema, and if it is valid, the product and projects that it mentions.
 
-    ``are_json``: whether it is proven already that each is JSON. Raises TooManyAttachments as soon as that is known.
+    ``are_json``: whether all are already proven to be JSON. Raises TooManyAttachments as soon as that is known.
     """
     verdict = Verdict(record_count=len(raws))
     valid: list[tuple[int, Envelope]] = []
-    # By index, of the records whose schema does not hold.
+    # The type of each record with an invalid schema, by index.
     told: dict[int, str | None] = {}
     quickly = decode_quickly(raws)
     verdict.attachment_count = sum(
@@ -105,7 +105,7 @@ def examine(
     if valid:
         verdict.has_used_catalog = True
         _sort_out(verdict, valid, raws, lookup(products, projects), products, projects)
-    # Where nothing is accepted: what the client meant to send.
+    # If no record is accepted, what the client meant to send.
     verdict.type = verdict.accepted[0][1].type.lower() if verdict.accepted else _first_type(told, valid)
     return verdict
 
@@ -118,7 +118,7 @@ def _sort_out(
     products: set[str],
     projects: set[str],
 ) -> None:
-    """Accept the valid records whose product and projects are known; the others' errors name what is not."""
+    """Accept valid records with known products and projects. The others get an error for each unknown one."""
     if products <= catalog.product_ids and projects <= catalog.project_ids:
         verdict.accepted = valid
         return
@@ -137,7 +137,7 @@ def _first_type(told: dict[int, str | None], valid: Sequence[tuple[int, Envelope
 
 @dataclass(slots=True)
 class LandedRecord:
-    """An accepted record, ready for the archive and the index. ``key``: its identity's 16 bytes."""
+    """An accepted record, ready to be stored. ``key``: the 16 bytes of its identity."""
 
     index: int
     key: bytes
@@ -147,7 +147,7 @@ class LandedRecord:
 
     @property
     def id(self) -> UUID:
-        """Its identity, as the id of its row."""
+        """Its identity as a row's id."""
         return UUID(bytes=self.key)
 
     @property
@@ -162,7 +162,7 @@ class LandedRecord:
 
 
 def prepare(accepted: Sequence[tuple[int, Envelope]], workspace_id: int, places: Sequence[Place]) -> list[LandedRecord]:
-    """Normalize and identify. ``places``: of all records of the batch, by index."""
+    """Normalize and identify the records. ``places``: of all records of the batch, by index."""
     return [landed(index, normalize(envelope), workspace_id, places[index]) for index, envelope in accepted]
 
 

@@ -1,4 +1,4 @@
-"""What the lake holds: payloads, records (their current version), rejected records, objects, each record's outcome."""
+"""Tables of the lake: payloads, segments, records, rejected records, and the outcome of each record."""
 
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from lake.frames import Place
 class Payload(models.Model):
     """The decompressed body of an accepted request, compressed in zstd frames (`lake.frames`).
 
-    The worker lands it, and records of the index point into it. It lives as long as its batch.
+    The worker lands it, and reads of its records use it as long as it exists.
     """
 
     class Media(models.TextChoices):
@@ -76,7 +76,7 @@ class Segment(models.Model):
     class Meta:
         indexes: ClassVar = [
             models.Index(fields=["expires_at"], name="segment_to_sweep", condition=~Q(state="L")),
-            # Those that compaction merges: few remain once a date is closed.
+            # Compaction merges these. Few remain once a date is closed.
             models.Index(
                 fields=["workspace", "source", "type", "day"],
                 name="segment_small",
@@ -91,8 +91,8 @@ class Segment(models.Model):
 class SegmentBatch(models.Model):
     """Where the lines of a batch are: a segment, and a range of its bytes.
 
-    A row of the index needs no more than its `Place`: the batch leads to the range, and the listings in it say which line the
-    record at an offset is.
+    A row of the index needs only its `Place`. The batch leads to the range, whose listings say which line has the
+    record.
     """
 
     batch = models.OneToOneField(
@@ -102,7 +102,7 @@ class SegmentBatch(models.Model):
     line_count = models.IntegerField()
     start = models.IntegerField(help_text="Where its first block begins in the object, in bytes.")
     length = models.IntegerField(help_text="Bytes of its blocks together.")
-    # NULL for lines that stand in one block, which nearly all small batches do.
+    # NULL if the lines are in one block, as in nearly all small batches.
     ends = ArrayField(models.IntegerField(), null=True, help_text="Where each block ends, from `start`.")
     firsts = ArrayField(models.IntegerField(), null=True, help_text="The offset of each block's first line.")
 
@@ -119,15 +119,16 @@ class ArchivedObject(models.Model):
 
 
 class Record(models.Model):
-    """The current version of a record. ``id`` is its identity (`lake.identity`), so that a re-send finds it.
+    """The current version of a record. ``id`` is its identity (`lake.identity`), so a record that is sent again is
+    recognised.
 
-    ``sequence`` and ``position`` are the record's place in the order of acceptance: they advance even when the version
-    stays, because an identical re-send says what stands last. Only a greater place may write.
+    ``sequence`` is the last batch that sent it. It grows even if nothing changed, because an identical record still
+    counts as the last one sent. A batch with a smaller number may not overwrite the row.
     """
 
     id = models.UUIDField(primary_key=True)
-    # Without constraints in the database, whose two checks a row cost a third of the upsert: rows are written only while
-    # their batch is locked, and Django's deletion protects both.
+    # No constraints in the database: their two checks take a third of the upsert. Rows are written only while their
+    # batch is locked, and Django's deletion protects both.
     workspace = models.ForeignKey(
         "ingest.Workspace", models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
@@ -146,10 +147,11 @@ class Record(models.Model):
     event_at = models.DateTimeField()
     first_accepted_at = models.DateTimeField()
     updated_at = models.DateTimeField(help_text="The instant of the landing that wrote this version (`lake.horizon`).")
-    # What filters look for: hashes of "name=value" (`lake.terms`); client strings may hold what a text column refuses.
+    # Filters search for these hashes of "name=value" (`lake.terms`). A text column could not hold every string of a
+    # client.
     terms = ArrayField(models.BigIntegerField())
     digest = models.BinaryField(max_length=32, help_text="SHA-256 of the normalized envelope and the bytes of data.")
-    # What was sent stands in the payload of the batch that wrote this version (`lake.frames`): it is stored once.
+    # The record as it was sent is in the payload of the batch that wrote this version (`lake.frames`).
     body_offset = models.PositiveIntegerField(help_text="Where it begins in the body of its batch, in bytes.")
     body_size = models.PositiveIntegerField(help_text="Bytes of it as it was sent.")
 
@@ -159,8 +161,8 @@ class Record(models.Model):
             GinIndex("terms", name="record_terms"),
             # Retention by the age of the event: a few bytes for each thousand rows.
             BrinIndex(fields=["event_at"], name="record_event_brin", pages_per_range=32, autosummarize=True),
-            # Of events to come: all but always empty. With it a filter on the time of the event need not begin at the first
-            # record (`lake.selectors`).
+            # For events in the future, nearly always empty. It lets a filter by the event's time skip older records
+            # (`lake.selectors`).
             models.Index(
                 fields=["workspace", "updated_at", "id"],
                 name="record_of_future",
@@ -178,7 +180,7 @@ class Record(models.Model):
 
     @property
     def place(self) -> Place:
-        """Where it stands as it was sent."""
+        """Where the record is stored as it was sent."""
         return Place(self.batch_id, self.body_offset, self.body_size)
 
 
@@ -193,9 +195,9 @@ class ChangeClock(models.Model):
 
 
 class OpenLanding(models.Model):
-    """A landing that may still commit rows with ``updated_at = at`` (`lake.horizon`): lists end before it.
+    """A landing that may still commit rows with ``updated_at = at`` (`lake.horizon`). Lists end before it.
 
-    A few rows that come and go; those that readers look for are found by the key.
+    The table has few rows. Readers find theirs by the primary key.
     """
 
     pk = models.CompositePrimaryKey("workspace_id", "at")
@@ -231,7 +233,7 @@ class RemovedRecord(models.Model):
 
 
 class RecordVersion(models.Model):
-    """A version of a record that a later one replaced; records that were written once, most of them, have none.
+    """A version of a record that was replaced by a later one. Most records are written once and have none.
 
     Written by the upsert (`lake.index`), so without constraints that PostgreSQL would check for every row.
     """
@@ -254,7 +256,7 @@ class RecordVersion(models.Model):
 
 
 class RejectedRecord(models.Model):
-    """A record that was not accepted: all its errors, and the bytes that were sent."""
+    """A rejected record: its errors, and the bytes that were sent."""
 
     batch = models.ForeignKey("ingest.Batch", models.CASCADE, related_name="rejected_records", db_index=False)
     index = models.PositiveIntegerField()
@@ -277,7 +279,7 @@ class RejectedRecord(models.Model):
 
 
 class BatchOutcomes(models.Model):
-    """What became of each record of a batch, in one row: a letter a record, and 16 bytes of identity each.
+    """The outcome of each record of a batch, in one row: a letter for each record, and the 16 bytes of its identity.
 
     Letters: c(reated) u(pdated) i(dentical) s(uperseded) r(ejected). Rejected records have 16 zero bytes.
     """

@@ -1,6 +1,6 @@
-"""The object store: one client per process, with bounded waits and no retries of its own.
+"""The object store: one client for each process, with short time-outs and without retries.
 
-minio's default waits five minutes, six times over; here a call fails within seconds and the caller decides.
+minio's default waits five minutes, six times. Here a call fails within seconds, and the caller decides what to do.
 """
 
 import io
@@ -19,14 +19,14 @@ from lake.store_client import StoreClient, status_of
 CONNECT_SECONDS, READ_SECONDS = 2.0, 10.0
 FAULTS = (MinioException, urllib3.exceptions.HTTPError, OSError)
 
-# Of S3's uploads in parts.
+# The smallest part of an S3 upload in parts.
 MIN_PART_BYTES = 5 * 1024 * 1024
 
 
 def new_pool(
     *, connect: float = CONNECT_SECONDS, read: float = READ_SECONDS, connections: int = 32
 ) -> urllib3.PoolManager:
-    """Connections with bounded waits, in seconds, and no retries."""
+    """Connections with time-outs in seconds and without retries."""
     return urllib3.PoolManager(
         timeout=urllib3.Timeout(connect=connect, read=read),
         maxsize=connections,
@@ -35,7 +35,7 @@ def new_pool(
 
 
 def new_client(*, connect: float = CONNECT_SECONDS, read: float = READ_SECONDS, connections: int = 32) -> StoreClient:
-    """A client with its own connection pool; times in seconds."""
+    """A client with its own connection pool. Times in seconds."""
     return StoreClient(
         settings.MINIO_ENDPOINT,
         access_key=settings.MINIO_ACCESS_KEY,
@@ -48,18 +48,18 @@ def new_client(*, connect: float = CONNECT_SECONDS, read: float = READ_SECONDS, 
 
 @cache
 def client() -> StoreClient:
-    """This process's client. It is safe to share between threads."""
+    """This process's client. Threads may share it."""
     return new_client()
 
 
 def ensure_bucket() -> None:
-    """Make the bucket when it is not there."""
+    """Create the bucket if it does not exist."""
     if not client().bucket_exists(settings.MINIO_BUCKET):
         client().make_bucket(settings.MINIO_BUCKET)
 
 
 def put(key: str, content: bytes, content_type: str) -> str:
-    """Store an object, in one request, and give its URI. Raises StoreUnavailable."""
+    """Store an object in one request, and return its URI. Raises StoreUnavailable."""
     try:
         client().put_object(
             settings.MINIO_BUCKET, key, io.BytesIO(content), len(content), content_type=content_type,
@@ -71,7 +71,7 @@ def put(key: str, content: bytes, content_type: str) -> str:
 
 
 def get(key: str, *, max_bytes: int) -> bytes | None:
-    """An object's first ``max_bytes`` and one more, so that a longer one shows; None when there is none.
+    """An object's first ``max_bytes`` + 1 bytes, so that the caller sees if it is longer. None if there is no object.
 
     Raises StoreUnavailable.
     """
@@ -89,7 +89,7 @@ def get(key: str, *, max_bytes: int) -> bytes | None:
 
 
 def get_range(key: str, start: int, length: int) -> bytes | None:
-    """``length`` bytes of an object from ``start`` on, fewer where it ends; None when there is no such object.
+    """``length`` bytes of an object from ``start``, fewer at its end. None if there is no object.
 
     Raises StoreUnavailable.
     """
@@ -109,7 +109,7 @@ def get_range(key: str, start: int, length: int) -> bytes | None:
 
 
 def remove(keys: Iterable[str]) -> None:
-    """Remove objects, whether or not they are there. Raises StoreUnavailable."""
+    """Remove objects. They need not exist. Raises StoreUnavailable."""
     try:
         failed = next(iter(client().remove_objects(settings.MINIO_BUCKET, [DeleteObject(key) for key in keys])), None)
     except FAULTS as error:
@@ -119,7 +119,7 @@ def remove(keys: Iterable[str]) -> None:
 
 
 def abort_uploads(key: str) -> None:
-    """Abort multipart uploads of a key that nobody finished. Raises StoreUnavailable."""
+    """Abort unfinished uploads in parts of a key. Raises StoreUnavailable."""
     try:
         for found, upload_id in client().open_uploads(settings.MINIO_BUCKET, key):
             if found == key:
@@ -129,9 +129,9 @@ def abort_uploads(key: str) -> None:
 
 
 def unavailable(error: BaseException) -> StoreUnavailable:
-    """A library's error in words that logs and clients may see: never a URL, a key, an address or a port.
+    """A library's error in words for logs and clients, without URLs, keys, addresses and ports.
 
-    Raise it ``from None``: the library's own text holds all of them.
+    Raise it ``from None``, because the library's own text contains all of them.
     """
     if (status := status_of(error)) is not None:
         code = error.code if isinstance(error, S3Error) else None
@@ -147,12 +147,12 @@ def unavailable(error: BaseException) -> StoreUnavailable:
 
 
 def uri(key: str) -> str:
-    """``s3://bucket/key``, as rows and answers name an object."""
+    """``s3://bucket/key``, the URI in rows and responses."""
     return f"s3://{settings.MINIO_BUCKET}/{key}"
 
 
 def key_of(storage_uri: str) -> str:
-    """The key of a URI that `uri` made."""
+    """The key in a URI that `uri` made."""
     return storage_uri.removeprefix("s3://").partition("/")[2]
 
 
@@ -165,5 +165,5 @@ def is_up() -> bool:
 
 
 def partition(value: str) -> str:
-    """A value as a part of a key: percent-encoded, at most 200 characters."""
+    """A value as a part of a key: percent-encoded, and at most 200 characters."""
     return quote(value, safe="")[:200]

@@ -1,4 +1,4 @@
-"""What became of each record of a batch."""
+"""Writes the outcome of each record of a batch, and the object that holds its accepted records."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from lake.landing import Verdict
 NO_RECORD = bytes(16)
 NAMES = {"c": "created", "u": "updated", "i": "identical", "s": "superseded", "r": "rejected"}
 
-# Of a batch that is landed again they are replaced.
+# Replaced if the batch lands again.
 STORE = """
 INSERT INTO lake_batchoutcomes (batch_id, letters, record_ids) SELECT * FROM unnest(%b::bigint[], %s::text[], %b::bytea[])
 ON CONFLICT (batch_id) DO UPDATE SET letters = EXCLUDED.letters, record_ids = EXCLUDED.record_ids
@@ -19,7 +19,7 @@ RETURNING batch_id
 
 
 def store(indexed: Sequence[IndexedBatch], verdicts: Mapping[int, Verdict]) -> None:
-    """Write the outcomes of landed batches, inside the caller's transaction; a retried batch's are replaced."""
+    """Write the outcomes of landed batches in the caller's transaction. Those of a retried batch are replaced."""
     columns = [_outcomes(batch, verdicts[batch.sequence]) for batch in indexed]
     letters, record_ids = [text for text, _ in columns], [ids for _, ids in columns]
     prepared.rows(STORE, [int8s([batch.sequence for batch in indexed]), letters, byteas(record_ids)])

@@ -1,4 +1,4 @@
-"""One large object, sent in parts as its bytes come, so that memory holds one part."""
+"""Writes one large object in parts, so that memory holds only one part."""
 
 import contextlib
 
@@ -11,9 +11,10 @@ PART_BYTES = 8 * 1024 * 1024
 
 
 class PartedUpload:
-    """An object on its way. Use as a context manager: what is not completed is aborted. Raises StoreUnavailable.
+    """Writes an object. Use it as a context manager: an upload that is not completed is aborted. Raises
+    StoreUnavailable.
 
-    An upload whose process dies stays in the store until `object_store.abort_uploads` is called for its key.
+    If the process dies, the upload stays in the store until `object_store.abort_uploads` is called for its key.
     """
 
     def __init__(self, key: str, content_type: str) -> None:
@@ -42,7 +43,7 @@ class PartedUpload:
             self._send(part)
 
     def complete(self) -> None:
-        """Make the object whole."""
+        """Complete the object."""
         if not self._upload_id:
             object_store.put(self._key, bytes(self._buffer), self._content_type)
         else:

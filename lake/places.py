@@ -1,7 +1,8 @@
-"""Records as they were sent or stored, by their place: from the payload while there is one, then from the segment.
+"""Reads records by their place: from the payload if it exists, else from the segment.
 
-A record of the index only says where its slice stands in the body of its batch (`Place`). The payload has the slice itself.
-When retention has removed the payload, the segment has the record normalized, with every byte of ``data``.
+A record of the index has only the position of its slice in the body of its batch (`Place`). The payload contains the
+slice itself. After retention has removed the payload, the segment contains the normalized record, with every byte of
+``data``.
 """
 
 from collections.abc import Iterable
@@ -12,7 +13,7 @@ from lake.segments import cold
 
 
 def read(places: Iterable[Place]) -> dict[Place, bytes]:
-    """The records at these places. One that is nowhere any more, because it was removed meanwhile, is missing.
+    """The records at these places. A record that was removed meanwhile is missing.
 
     Raises StoreUnavailable and ArchiveDamaged for records that only the bucket has.
     """

@@ -1,4 +1,4 @@
-"""A record in the admin: found by what it names, shown as it came and as it is stored, with the versions before it."""
+"""Records in the admin: search, the record as sent and as stored, and its earlier versions."""
 
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -20,7 +20,7 @@ from lake.models import Record, RecordVersion
 from lake.record_excerpts import Excerpt
 
 SEARCHED = ("vendor", "thread", "participant", "tag", "project")
-# A record can be sent thousands of times; its page shows the latest.
+# A record may have thousands of versions. Its page shows the latest.
 SHOWN_VERSIONS = 50
 AWAY = mark_safe("Cannot be read at the moment: only the object store has it.")
 
@@ -28,7 +28,7 @@ log = logs.get(__name__)
 
 
 class RecordList(ChangeList):  # type: ignore[misc]
-    """A page of the list, with an excerpt at each record where the login may see payloads."""
+    """A page of the list, with an excerpt of each record for logins that may see payloads."""
 
     result_list: Any
 
@@ -44,7 +44,7 @@ class RecordList(ChangeList):  # type: ignore[misc]
 
 @admin.register(Record)
 class RecordAdmin(PipelineAdmin):
-    """Rows of the index: looked at, never edited."""
+    """Records of the index. They cannot be edited."""
 
     list_display = (
         "public_id", "workspace", "vendor_ids", "thread", "participants", "words", "type", "event", "version", "updated",
@@ -57,7 +57,7 @@ class RecordAdmin(PipelineAdmin):
         "Record id; for who may see payloads also vendor id (key:value, with %3A for a colon in the key), thread, "
         "participant, tag, project"
     )
-    # The index `record_by_change` begins with the workspace: so does the order, and no page sorts all records.
+    # The index `record_by_change` begins with the workspace. With the same order no page has to sort all records.
     ordering: ClassVar = ["-workspace_id", "-updated_at", "-id"]
     fields = (
         "public_id", "workspace", "type", "product_id", "event_at", "version", "written_by", "last_sent_by",
@@ -76,7 +76,7 @@ class RecordAdmin(PipelineAdmin):
         if len(digits) == 32 and all(c in "0123456789abcdef" for c in digits):
             return queryset.filter(id=digits), False
         if not roles.may_see_payloads(request):
-            # What a search finds tells what customers said as well as a page does.
+            # Search results reveal what customers said, just as a page does.
             return queryset.none(), False
         texts = dict.fromkeys(SEARCHED, wanted)
         try:

@@ -1,4 +1,4 @@
-"""What a list of records shows of each one: whom it names and its first words, read for a whole page at once."""
+"""Excerpts of records for a list: names and first words, read for a whole page at once."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from lake.models import Record
 
 log = logs.get(__name__)
 
-# A list reads no record that is larger (bytes): fifty of 5 MB would fill the process.
+# A list reads no larger record (bytes), because fifty records of 5 MB would fill the process's memory.
 LARGEST = 64 * 1024
 SHOWN_CHARACTERS = 140
 SHOWN_NAMES = 3
@@ -21,7 +21,7 @@ SHOWN_NAMES = 3
 
 @dataclass(frozen=True, slots=True)
 class Excerpt:
-    """Texts for the columns of a list; empty where the record has none."""
+    """Texts for the columns of a list. Empty if the record has none."""
 
     vendor_ids: str = ""
     thread: str = ""
@@ -30,7 +30,7 @@ class Excerpt:
 
 
 def of(records: Sequence[Record]) -> dict[UUID, Excerpt]:
-    """An excerpt of each record that is small enough, by id; of none while the store that holds cold ones is away."""
+    """Excerpts of the records that are small enough, by id. One query reads all of them."""
     small = [record for record in records if record.place.size <= LARGEST]
     try:
         sent = places.read(record.place for record in small)
@@ -59,7 +59,7 @@ def _several(names: Sequence[str]) -> str:
 
 
 def _first_words(data: bytes) -> str:
-    """The first texts among the values of ``data``; where Python cannot read it, its bytes."""
+    """The first texts in ``data``, or its bytes if Python cannot parse it."""
     try:
         value = json.loads(data)
         words = ""
@@ -81,6 +81,6 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _cut(text: str) -> str:
-    """One line that can be shown: no NUL, no half of a surrogate pair."""
+    """One line that can be displayed: without NUL and lone surrogates."""
     plain = " ".join(text.replace("\0", "\u2400").split()).encode(errors="replace").decode()
     return plain if len(plain) <= SHOWN_CHARACTERS else f"{plain[:SHOWN_CHARACTERS]}…"

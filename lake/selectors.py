@@ -1,4 +1,4 @@
-"""Reads of the lake: records, outcomes and rejected records, as JSON text in which ``data`` keeps its bytes."""
+"""Reads records, outcomes and rejected records as JSON text, with the bytes of ``data`` as they were sent."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ from lake.reading import StoredRecord, stored
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordFilter:
-    """What records to give. ``wanted``: values by the parameter of their filter, as it parses them (`lake.filters`).
+    """Which records to return. ``wanted``: parsed values by the parameter of their filter (`lake.filters`).
 
     Times are inclusive at the start and exclusive at the end.
     """
@@ -39,10 +39,10 @@ class RecordFilter:
     changed_since: datetime | None = None
 
     def records(self) -> list[QuerySet[Record]]:
-        """The matching records, in parts that have none in common.
+        """Disjoint querysets of the matching records.
 
-        An event comes before its record's acceptance, so that a walk by the time of change may begin at ``event_since``;
-        the few records of events to come stand in an index of their own.
+        A record is accepted after its event, so a list in the order of changes may begin at ``event_since``. The few
+        records of future events have their own index.
         """
         rows = self._matching()
         if self.event_since is None:
@@ -73,16 +73,16 @@ class RecordFilter:
 def record_page(
     wanted: RecordFilter, *, after: Sequence[Any] | None, limit: int, max_bytes: int, single_line: bool = False
 ) -> tuple[list[bytes], list[Any] | None]:
-    """Records in the order of their last change, of ``max_bytes`` at most, and the place where the next page begins.
+    """Records in the order of their last change, up to ``max_bytes``, and the cursor of the next page.
 
-    The last page ends at the horizon: what lands later comes after all of it.
+    The last page ends at the horizon, and later landings come after it.
     """
     parts = wanted.records()
     if after is not None:
         parts = [_beyond(part, datetime.fromisoformat(after[0]), UUID(after[1])) for part in parts]
-    # A record of many participants has kilobytes of terms.
+    # The terms of a record with many participants take kilobytes.
     first, *others = [part.defer("terms").order_by("updated_at", "id")[: limit + 1] for part in parts]
-    # One statement, so one horizon: between two, a landing could put rows below those of the second.
+    # One statement, and so one horizon. Between two statements a landing could add rows before those of the second.
     found = list(first.union(*others, all=True) if others else first)
     found.sort(key=lambda record: (record.updated_at, record.id))
     count = fitting((record.body_size for record in found[:limit]), max_bytes)
@@ -94,7 +94,7 @@ def record_page(
 
 
 def fitting(sizes: Iterable[int], max_bytes: int) -> int:
-    """How many of these rows stay within ``max_bytes``: at least one, if there is one."""
+    """How many of these rows fit into ``max_bytes``, but at least one."""
     count = total = 0
     for size in sizes:
         total += size
@@ -116,7 +116,7 @@ def record(workspace_id: int, public_id: str) -> bytes | None:
 
 
 def encode(found: Sequence[Record], *, single_line: bool = False) -> list[bytes]:
-    """Records as the API shows them; ``data`` is put in as the bytes that were sent."""
+    """Records as the API shows them, with the bytes of ``data`` as they were sent."""
     sent = places.read(record.place for record in found)
     if len(sent) < len({record.place for record in found}):
         found = _still_there(found, sent)
@@ -125,7 +125,7 @@ def encode(found: Sequence[Record], *, single_line: bool = False) -> list[bytes]
 
 
 def _still_there(found: Sequence[Record], sent: Mapping[Place, bytes]) -> list[Record]:
-    """Without records that were removed since they were found. Raises ArchiveDamaged for one that was not."""
+    """Without records that were removed after they were found. Raises ArchiveDamaged for one that still exists."""
     missing = {record.id for record in found if record.place not in sent}
     if lost := Record.objects.filter(id__in=missing).order_by("id").first():
         raise ArchiveDamaged(f"neither a payload nor a segment holds {lost.public_id}")
@@ -151,7 +151,9 @@ def _encode(found: Record, uri: str, record: NormalizedRecord | StoredRecord, *,
 def outcome_page(
     batch_id: int, record_count: int, *, after: int | None, limit: int, max_bytes: int, single_line: bool = False
 ) -> tuple[list[bytes], int | None]:
-    """The outcome of each record sent, by index; ``pending`` before landing. A batch's are 100 kB: never cut by bytes."""
+    """The outcome of each record by index, ``pending`` before landing. A batch's outcomes take 100 kB, so no limit in
+    bytes.
+    """
     row = BatchOutcomes.objects.filter(batch_id=batch_id).first()
     rejected = set() if row else set(RejectedRecord.objects.filter(batch_id=batch_id).values_list("index", flat=True))
     start = 0 if after is None else after + 1
@@ -170,11 +172,11 @@ def outcome_page(
 def rejected_page(
     batch_id: int, record_count: int, *, after: int | None, limit: int, max_bytes: int, single_line: bool = False
 ) -> tuple[list[bytes], int | None]:
-    """Rejected records by index, each with all its errors and the payload as it was sent; of ``max_bytes`` at most."""
+    """Rejected records by index, each with all errors and the payload as it was sent, up to ``max_bytes``."""
     rows = RejectedRecord.objects.filter(batch_id=batch_id).order_by("index")
     if after is not None:
         rows = rows.filter(index__gt=after)
-    # PostgreSQL tells the sizes without reading the values.
+    # PostgreSQL returns the sizes without reading the values.
     sized = list(rows.annotate(size=_SHOWN_SIZE).values_list("index", "size")[: limit + 1])
     count = fitting((size for _, size in sized[:limit]), max_bytes)
     if not count:
@@ -185,13 +187,13 @@ def rejected_page(
 
 
 class _Octets(Func):
-    """Bytes of a bytea or text value."""
+    """The size of a bytea or text value in bytes."""
 
     function = "octet_length"
     output_field = IntegerField()
 
 
-# A line that does not parse is shown as a JSON string, where a byte takes up to six.
+# A line that is not JSON is shown as a JSON string, in which a byte takes up to six.
 _SHOWN_SIZE = _Octets("errors") + _Octets("payload") * Case(When(is_json=True, then=Value(1)), default=Value(6))
 
 
