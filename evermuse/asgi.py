@@ -101,7 +101,7 @@ def run(values: dict[str, Any]) -> HttpAnswer | None:
 
 CUT_OFF = (400, "INVALID_BODY", "The body was cut off before its end: nothing was stored.")
 NO_ROOM = (503, "UNAVAILABLE", "Too many bodies are arriving at once. Send the request again.")
-FAULT = (500, "INTERNAL_ERROR", "A fault of ours. Send the request again.")
+FAULT = (500, "INTERNAL_ERROR", "An internal error occurred. Send the request again.")
 TOO_MANY = (503, "UNAVAILABLE", "Too many requests are being handled for this address.")
 
 

@@ -1,4 +1,4 @@
-"""Ingest: accepts batches, keeps them, and leads them to COMPLETE."""
+"""The ingest app: accepts batches and brings them to COMPLETE."""
 
 from django.apps import AppConfig
 from django.core import checks
@@ -7,7 +7,7 @@ from evermuse.checks import check_settings
 
 
 class IngestConfig(AppConfig):
-    """Registers the checks of the product's settings, which belong to no app."""
+    """Registers the system checks of settings that belong to no app."""
 
     name = "ingest"
     verbose_name = "Ingest"

@@ -1,4 +1,4 @@
-"""410 EXPIRED: detail of a batch that retention has removed."""
+"""410 EXPIRED: details of a batch that retention has removed."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -9,7 +9,7 @@ Page = TypeVar("Page")
 
 
 def detail_expired() -> Refusal:
-    """The refusal for errors, outcomes and the ledger alike."""
+    """The same refusal for errors, outcomes and the ledger."""
     return expired("This detail of the batch has expired. Its status and counts are kept.")
 
 

@@ -1,4 +1,4 @@
-"""Who may send (workspaces, products, projects, keys) and what was sent (batches, idempotency keys)."""
+"""Clients (workspaces, products, projects, keys), batches, and idempotency keys."""
 
 from typing import ClassVar
 
@@ -17,7 +17,7 @@ _label = RegexValidator(r"\A[^\x00-\x1f\x7f/\\]+\Z", "Control characters and sla
 
 
 class Workspace(models.Model):
-    """A tenant: everything that a key can reach belongs to exactly one workspace."""
+    """A tenant. All data belongs to exactly one workspace, and a key can reach only its own."""
 
     name = models.CharField(max_length=64, unique=True, validators=[_label])
     created_at = models.DateTimeField(auto_now_add=True)
@@ -70,7 +70,7 @@ class Project(models.Model):
 
 
 class ApiKey(models.Model):
-    """A key of a workspace, stored as the SHA-256 of its random text, which is shown once and never again."""
+    """A key of a workspace. Only the SHA-256 of its text is stored; the text is shown once."""
 
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="api_keys")
     label = models.CharField(max_length=64, validators=[_label])
@@ -106,17 +106,17 @@ _GIVEN_UP_UNCOLLECTED = Q(status="FAILED", failure_code="GIVEN_UP") & (
 
 
 class Batch(models.Model):
-    """What one accepted request sent, and how far it has come.
+    """The records of one accepted request, and their progress.
 
-    ``id`` is the acceptance sequence: drawn in the accepting transaction, it orders versions of a record.
+    ``id`` is the acceptance sequence, drawn in the accepting transaction. It orders the versions of a record.
 
     States, each reached by a conditional UPDATE (`ingest.pipeline.transitions`, `ingest.pipeline.claims`):
 
         LANDING ─▶ LANDED ─▶ PROCESSING ─▶ COMPLETE
-           └─▶ FAILED (nothing acceptable in it, or given up) ─▶ LANDING only by a retry that somebody asked for
+           └─▶ FAILED (no acceptable record, or given up) ─▶ LANDING, if a client or operator asks for a retry
 
-    While LANDING, a worker holds a claim: ``claim_token`` (the fence: it grows with every claim) until
-    ``claimed_until``. A claim that ran out without being given back is a crash of its worker.
+    A worker that lands a batch has a claim: ``claim_token``, which grows with each claim, until ``claimed_until``. A lease
+    that ends without a release counts as a crash of its worker.
     """
 
     class Status(models.TextChoices):
@@ -126,8 +126,8 @@ class Batch(models.Model):
         COMPLETE = "COMPLETE"
         FAILED = "FAILED"
 
-    # Without constraints in the database: each check would lock the same two rows for every request at once. Django's
-    # deletion protects the workspace; keys are revoked, not deleted.
+    # Without constraints in the database: their checks would lock the same two rows in every accepting request. Django
+    # protects the workspace from deletion, and keys are revoked instead of deleted.
     workspace = models.ForeignKey(
         Workspace, models.PROTECT, related_name="batches", db_index=False, db_constraint=False
     )
@@ -142,20 +142,25 @@ class Batch(models.Model):
     accepted_count = models.PositiveIntegerField()
     rejected_count = models.PositiveIntegerField()
     error_count = models.PositiveIntegerField()
-    # ASCII JSON text: PostgreSQL's JSON types hold neither \u0000 nor lone surrogates.
+    # Text, because PostgreSQL's JSON types can store neither \u0000 nor lone surrogates.
     first_errors = models.TextField(default="[]", help_text="The first 20 errors as JSON.")
 
     claim_token = models.BigIntegerField(default=0)
     claimed_until = models.DateTimeField(null=True)
     claimed_by = models.CharField(max_length=128, default="", blank=True)
-    not_before = models.DateTimeField(null=True, help_text="The next attempt to land it, after a fault.")
+    not_before = models.DateTimeField(null=True, help_text="After a fault: not claimed again before this time.")
     attempts = models.PositiveIntegerField(default=0)
     claimed_alone = models.BooleanField(default=False)
-    crashes = models.PositiveIntegerField(default=0, help_text="Claims that ran out: their worker died.")
+    crashes = models.PositiveIntegerField(
+        default=0, help_text="Leases that ended without a release, because the worker died."
+    )
     lone_crashes = models.PositiveIntegerField(default=0, help_text="Crashes while it was claimed alone.")
     failure = models.TextField(default="", blank=True, help_text="Why it FAILED or last had to wait, for people.")
     failure_code = models.CharField(
-        max_length=64, null=True, blank=True, help_text="The same for programs (`ingest.failures`); empty: no failure."
+        max_length=64,
+        null=True,
+        blank=True,
+        help_text="The same for programs (`ingest.failure_codes`); empty: no failure.",
     )
 
     collected_token = models.BigIntegerField(null=True, help_text="The claim whose end the problem inbox counted.")
@@ -167,17 +172,17 @@ class Batch(models.Model):
         ordering: ClassVar = ["-id"]
         verbose_name_plural = "batches"
         permissions: ClassVar = [
-            ("see_payloads", "Can see what customers said: payloads, data, files"),
+            ("see_payloads", "Can see what customers sent: payloads, data, files"),
             ("operate", "Can act: retry, reprocess, pause, give fresh URLs, settle problems"),
         ]
         indexes: ClassVar = [
             models.Index(fields=["workspace", "-id"], name="batch_by_workspace"),
-            # The list's filters: a rare or absent value must not cost a walk through all of a workspace's batches.
+            # For the list's filters: without them a rare value would cost a scan of all batches of the workspace.
             models.Index(fields=["workspace", "source", "-id"], name="batch_by_source"),
             models.Index(fields=["workspace", "type", "-id"], name="batch_by_type"),
             models.Index(fields=["workspace", "-created_at", "-id"], name="batch_by_time"),
             models.Index(fields=["workspace", "-id"], name="batch_failed_of", condition=Q(status="FAILED")),
-            # In the order of claims: a workspace after the other, and in each the oldest first.
+            # In the order of claims: by workspace, and in each the oldest first.
             models.Index(fields=["workspace", "id"], name="batch_waiting_of", condition=Q(status="LANDING")),
             models.Index(
                 fields=["status", "id"],
@@ -186,9 +191,9 @@ class Batch(models.Model):
             ),
             models.Index(fields=["id"], name="batch_given_up", condition=_GIVEN_UP_UNCOLLECTED),
             models.Index(fields=["id"], name="batch_failed", condition=Q(status="FAILED")),
-            # Written by a version that knows no codes. All but always empty.
+            # Failures that a version without codes wrote. Almost always empty.
             models.Index(fields=["id"], name="batch_without_code", condition=Q(failure_code=None) & ~Q(failure="")),
-            # What happened in a minute: they cost the accepting POST nothing that can be measured.
+            # For the counts of a minute. BRIN indexes add no measurable cost to accepting.
             BrinIndex(fields=["created_at"], name="batch_created_brin", pages_per_range=32, autosummarize=True),
             BrinIndex(fields=["landed_at"], name="batch_landed_brin", pages_per_range=32, autosummarize=True),
             BrinIndex(fields=["completed_at"], name="batch_completed_brin", pages_per_range=32, autosummarize=True),
@@ -204,14 +209,14 @@ class Batch(models.Model):
 
 
 class ProcessorRun(models.Model):
-    """How far a processor has come with a batch. No row: it was done at once, or has not begun.
+    """The progress of a processor with a batch. Without a row it settled at once, or has not started.
 
-    While ``next_attempt_at`` is ahead, the processor is not called for the batch (`ingest.pipeline.processing`).
+    Until ``next_attempt_at`` the processor is not called for the batch (`ingest.pipeline.processing`).
     """
 
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="processor_runs", db_index=False, db_constraint=False)
     processor = models.CharField(max_length=64)
-    is_prepared = models.BooleanField(default=True, help_text="Whether what it writes when a batch lands is written.")
+    is_prepared = models.BooleanField(default=True, help_text="Whether `prepare` has succeeded for the batch.")
     started_at = models.DateTimeField(null=True)
     settled_at = models.DateTimeField(null=True)
     attempts = models.PositiveIntegerField(default=0, help_text="Attempts in a row that failed.")
@@ -226,10 +231,10 @@ class ProcessorRun(models.Model):
 
 
 class IdempotencyKey(models.Model):
-    """The answer that a key of a client stands for, for 24 hours."""
+    """The stored answer of an Idempotency-Key, for 24 hours."""
 
     workspace = models.ForeignKey(Workspace, models.CASCADE, related_name="+", db_index=False)
-    # SHA-256 of the key's text: it may be any 256 characters, \u0000 among them.
+    # SHA-256 of the key, because its text may contain \u0000, which PostgreSQL cannot store.
     key = models.BinaryField(max_length=32)
     fingerprint = models.BinaryField(max_length=32, help_text="SHA-256 of media type, query and decompressed body.")
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="+")
@@ -241,7 +246,7 @@ class IdempotencyKey(models.Model):
 
 
 class RetentionRun(models.Model):
-    """What retention has last done to one kind of row (`ingest.retention`), for the overview."""
+    """The last retention run for one kind of row (`ingest.retention`), for the overview."""
 
     kind = models.CharField(max_length=64, primary_key=True)
     title = models.CharField(max_length=128)
@@ -249,8 +254,8 @@ class RetentionRun(models.Model):
         null=True, help_text="For how long it was kept at the last run. Empty: each workspace says for how long."
     )
     ran_at = models.DateTimeField()
-    is_whole = models.BooleanField(help_text="Nothing that had expired was left.")
-    removed = models.BigIntegerField(default=0, help_text="Rows that were ever removed.")
+    is_whole = models.BooleanField(help_text="Whether the last run removed everything that had expired.")
+    removed = models.BigIntegerField(default=0, help_text="All rows removed so far.")
     last_removed = models.BigIntegerField(default=0, help_text="Rows of the last run that removed any.")
     last_removed_at = models.DateTimeField(null=True)
 

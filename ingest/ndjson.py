@@ -1,4 +1,4 @@
-"""NDJSON streams: all rows of a list, a line each, read step by step, for the API and the admin."""
+"""NDJSON streams: all rows of a list, one on each line, read page by page. For the API and the admin."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,14 +13,14 @@ from ingest import streams
 log = logs.get(__name__)
 
 NDJSON = "application/x-ndjson"
-# A step's rows are about this large at most; one row may be larger.
+# The size of the rows that are read at once. A single row may be larger.
 STEP_BYTES = 512 * 1024
 
 
 def ndjson(
     request: HttpRequest | Request, reader: str, pages: Callable[[Any], tuple[list[bytes], Any]]
 ) -> StreamingHttpResponse:
-    """A stream of all rows, a line each, read step by step: ``pages(place)`` gives rows and the next place or None.
+    """A stream of all rows. ``pages(place)`` returns rows and the next place, or None at the end.
 
     Holds one of the reader's places for streams until it is closed. Raises the 429 refusal when there is none. The web
     process (`evermuse.asgi`) sends an answer that has a ``place`` once that is open.
@@ -33,9 +33,9 @@ def ndjson(
 
 
 class _Lines:
-    """The lines of a stream. Django closes it with the response, read or not."""
+    """The lines of a stream. Django calls `close` when the response ends, even if nothing was read."""
 
-    def __init__(self, place: streams.Place, pages: Callable[[Any], tuple[list[bytes], Any]]) -> None:
+    def __init__(self, place: streams.StreamPlace, pages: Callable[[Any], tuple[list[bytes], Any]]) -> None:
         self.place, self._pages = place, pages
 
     def __iter__(self) -> Iterator[bytes]:
@@ -56,7 +56,7 @@ class _Lines:
 
 
 def _joined(rows: list[bytes]) -> bytes:
-    """The rows as lines. Empties the list: the generator above would keep the rows while the client pauses."""
+    """The rows as lines. Empties the list, which would otherwise stay in memory while the client pauses."""
     rows.append(b"")
     lines = b"\n".join(rows)
     rows.clear()

@@ -1,4 +1,4 @@
-"""All that is kept for a time, and one run that removes what has expired."""
+"""The kinds of rows with a retention, and the run that removes expired ones."""
 
 import time
 from datetime import datetime
@@ -19,7 +19,7 @@ from lake import retention as lake_retention
 
 log = logs.get(__name__)
 
-# A run holds one of the workers that also sweep; what is left is for the next run.
+# A run occupies one of the workers that also sweep. The next run removes what is left.
 RUN_SECONDS = 10.0
 
 KINDS: tuple[Kind, ...] = (
@@ -37,9 +37,9 @@ KINDS: tuple[Kind, ...] = (
 def remove_expired(
     *, now: datetime | None = None, kinds: tuple[Kind, ...] = KINDS, seconds: float = RUN_SECONDS
 ) -> dict[str, int]:
-    """One run over all kinds; the number of rows that went, by kind. Each kind gets its share of the time.
+    """Run over all kinds; returns the rows removed by kind. Each kind gets its share of the time.
 
-    A kind that fails does not keep the others from being removed.
+    If one kind fails, the others are still removed.
     """
     now = now or timezone.now()
     removed: dict[str, int] = {}
@@ -59,7 +59,7 @@ def remove_expired(
 
 
 def _note(kind: Kind, now: datetime, found: retention.Removed) -> None:
-    """What the overview shows of a kind."""
+    """Store the result for the overview."""
     shown: dict[str, Any] = {"title": kind.title, "days": kind.days, "ran_at": now, "is_whole": found.is_whole}
     RetentionRun.objects.get_or_create(kind=kind.name, defaults=shown)
     if found.rows:

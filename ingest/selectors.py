@@ -17,7 +17,7 @@ ERRORS_SIZE = Func(F("first_errors"), function="octet_length", output_field=Inte
 
 
 def batch(workspace_id: int, public_id: str) -> Batch:
-    """The batch of an id; 404 when there is none, or it is another workspace's."""
+    """The batch with this id. Raises 404 if the workspace has no such batch."""
     number = public_ids.batch_number(public_id)
     found = Batch.objects.filter(workspace_id=workspace_id, id=number).first() if number else None
     if found is None:
@@ -37,9 +37,9 @@ def page(
     until: datetime | None = None,
     max_bytes: int,
 ) -> tuple[Sequence[Batch], list[Any] | None]:
-    """Batches newest first; the second value is the place where the next page begins.
+    """A page of batches, newest first, and the place where the next page begins.
 
-    ``max_bytes``: about the most that the page takes as JSON, for which it may hold fewer rows than ``limit``.
+        ``max_bytes``: about the most that the page takes as JSON, for which it may hold fewer rows than ``limit``.
 
     Newest is by sequence, or by the time of creation where that is asked for: a range of an index, not a walk to it.
     """

@@ -1,12 +1,12 @@
-"""At most so many streams at once for a key, over all processes: sorted sets in Redis of those that are open or wait.
+"""A limit of open streams for each key, over all processes: sorted sets in Redis of open and waiting streams.
 
 The streams that arrived first are opened. Requests that arrive together reach Redis in any order, since several
 processes and threads handle them. So when a key has few free places left, a stream waits GATHER_SECONDS for the earlier
 ones. When there is none left, it waits WAIT_SECONDS for one before it is refused: a client that has just read a stream
 to its end may open the next one at once.
 
-An open stream is renewed while its process lives; the streams of one that was killed are forgotten after EXPIRY_SECONDS.
-Without Redis each process counts its own, and nothing waits.
+An open stream is renewed while its process lives. The streams of a killed process expire after EXPIRY_SECONDS. Without Redis
+each process counts its own streams, and none waits.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ log = logs.get(__name__)
 EXPIRY_SECONDS, RENEWAL_SECONDS = 60, 20
 GATHER_SECONDS, WAIT_SECONDS = 0.25, 1.0
 RETRY_AFTER_SECONDS = 5
-# A Redis that takes longer is away.
+# A request waits for Redis no longer than this.
 TIMEOUT_SECONDS = 0.3
 
 OPENED, FULL, WAITING = 1, 0, 2
@@ -72,7 +72,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])
 """
 
 
-class Place:
+class StreamPlace:
     """One stream's place among those of its key: `evermuse.web.places.Place`. ``arrived``: when its request did."""
 
     def __init__(self, slots: "StreamSlots", key: str, arrived: float | None) -> None:
@@ -97,7 +97,7 @@ class Place:
 
 
 class StreamSlots:
-    """The open streams of this process, and what Redis knows of all."""
+    """The open streams of this process, and those of all processes in Redis."""
 
     def __init__(self, url: str) -> None:
         self._redis = redis.Redis.from_url(
@@ -107,9 +107,9 @@ class StreamSlots:
         self._lock = threading.Lock()
         self._renewer: threading.Thread | None = None
 
-    def place(self, key: str, arrived: float | None) -> Place:
+    def place(self, key: str, arrived: float | None) -> StreamPlace:
         """A place that is to be asked for. ``arrived``: the request's arrival in Unix time; None: it cannot wait."""
-        return Place(self, key, arrived)
+        return StreamPlace(self, key, arrived)
 
     def ask(self, key: str, token: str, arrived: float, *, may_wait: bool) -> int:
         """OPENED, WAITING, or FULL: then the token is forgotten."""
@@ -140,7 +140,7 @@ class StreamSlots:
             self._redis.zrem(_queue(key), token)
 
     def renew(self) -> None:
-        """Keep this process's open streams from being forgotten."""
+        """Renew this process's open streams before they expire."""
         with self._lock:
             found = {key: sorted(tokens) for key, tokens in self._open.items() if tokens}
         try:

@@ -1,4 +1,4 @@
-"""Celery tasks of the landing and maintenance queues: thin, at least once, and harmless when there is nothing to do."""
+"""Celery tasks of the landing and maintenance queues. Each is idempotent and calls one service."""
 
 import sys
 from typing import Any
@@ -15,25 +15,25 @@ from lake.segments import sweeper as segment_sweeper
 
 @shared_task(name="ingest.land_batches")
 def land_batches(batch_ids: list[int] | None = None, **_: Any) -> None:
-    """A wake-up: land what waits, the named batches and any others."""
+    """A wake-up: land all waiting batches, named or not."""
     pipeline.land_waiting()
 
 
 @shared_task(name="ingest.advance_batches")
 def advance_batches(batch_ids: list[int], **_: Any) -> None:
-    """A processor has settled something in these batches: complete those that are done."""
+    """A processor has settled part of these batches: complete those that are done."""
     processing.advance(batch_ids)
 
 
 @shared_task(name="ingest.sweep")
 def sweep(**_: Any) -> None:
-    """Set going again what stands still."""
+    """Continue batches that are stuck."""
     sweeper.sweep()
 
 
 @shared_task(name="ingest.remove_expired")
 def remove_expired(**_: Any) -> None:
-    """Remove what has been kept for as long as the settings say."""
+    """Remove rows whose retention has ended."""
     retention.remove_expired()
 
 

@@ -1,1 +1,1 @@
-"""What happened and what waits, in figures: rollups by minute and hour, for the overview and the metrics."""
+"""Activity: counts by minute and hour, and what waits now. For the overview and the metrics."""

@@ -1,4 +1,4 @@
-"""Charts of a period: what the script draws, and the same figures as tables for whoever does not see them."""
+"""Charts of a period: the data that the script draws, and the same figures as tables for screen readers."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from ingest.activity import wording
 from ingest.activity.models import Metric, Rollup
 from ingest.activity.selectors import Figures, Period
 
-# Chart → its title and unit, and its series: title, metric, colour (a name that the stylesheet knows).
+# By chart: title, unit, and the series with title, metric and colour (a name from the stylesheet).
 CHARTS: dict[str, tuple[str, str, list[tuple[str, Metric, str]]]] = {
     "records": (
         "Records", "records",
@@ -25,7 +25,7 @@ CHARTS: dict[str, tuple[str, str, list[tuple[str, Metric, str]]]] = {
 
 
 def of(figures: Figures, period: Period, tables: list[dict[str, Any]]) -> dict[str, Any]:
-    """Labels (UTC), series and the table's summary, by chart."""
+    """By chart: labels in UTC, series, and the summary of its table."""
     summaries = {table["name"]: table["summary"] for table in tables}
     labels = _labels(figures, period)
     return {
@@ -42,7 +42,7 @@ def of(figures: Figures, period: Period, tables: list[dict[str, Any]]) -> dict[s
 
 
 def tables(figures: Figures, period: Period) -> list[dict[str, Any]]:
-    """Title, a sentence that sums it up, and rows, newest first, those without anything left out."""
+    """For each chart: a title, a summary in one sentence, and the rows that are not all zero, newest first."""
     labels = _labels(figures, period)
     per = "minute" if period.resolution == Rollup.Resolution.MINUTE else "hour"
     found = []

@@ -1,4 +1,4 @@
-"""The admin's index: the same figures as page, as parts that replace themselves, and as numbers."""
+"""The admin's overview: its figures as a page, as fragments for the refresh, and as numbers."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -23,31 +23,34 @@ from ingest.models import Batch, RetentionRun, Workspace
 
 PARTS = ("notices", "cards", "statuses", "reasons", "hosts", "retention", "surroundings", "counted")
 TOP = 10
-# Beyond these an operator should look.
+# A longer wait, or a rollup older than this, is shown as a warning.
 LONG_WAIT_SECONDS, LATE_COUNT_SECONDS, LATE_RETENTION_SECONDS = 300, 120, 3600
 SERVERS = {"database": "PostgreSQL", "broker": "Broker", "redis": "Redis (rates)", "objectStore": "Object store"}
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the page is asked to show."""
+    """The period and the workspace that the page shows."""
 
     period: Period
     workspace: Workspace | None
 
     @property
     def workspace_id(self) -> int | None:
-        """None: all of them."""
+        """None for all workspaces."""
         return self.workspace.pk if self.workspace else None
 
     def query(self, **changes: str) -> str:
-        """The page's query string, with changes."""
+        """The page's query string with these parameters changed."""
         named = {"period": self.period.key, "workspace": str(self.workspace_id or "")} | changes
         return urlencode({name: value for name, value in named.items() if value})
 
 
 def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Unfold's hook: the index page's figures. Nothing is asked here that could hang; the parts that could come later."""
+    """Unfold's hook: the context of the index page.
+
+    It asks PostgreSQL only. The servers that might hang are asked by the first refresh.
+    """
     choice = _choice(request)
     found = _figures(request, choice)
     return context | found | {
@@ -64,7 +67,7 @@ def context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 
 
 def refreshed(request: HttpRequest) -> dict[str, Any]:
-    """Everything anew, servers, queues and workers too: two seconds at most when one of them hangs."""
+    """All figures again, with servers, queues and workers. Takes at most about two seconds if one of these hangs."""
     choice = _choice(request)
     found = _figures(request, choice, surroundings.Asked())
     return {
@@ -275,7 +278,7 @@ def _around(around: Surroundings | None) -> dict[str, Any]:
 
 
 def _notices(standing: Standing, around: Surroundings | None, lag: float | None) -> list[str]:
-    """What an operator should look at, without figures that change by the second: they are read out when they change."""
+    """Warnings for operators. Without figures that change each second: screen readers announce every change."""
     found = []
     if around:
         found += [f"{SERVERS[name]} does not answer." for name, state in around.servers.items() if state != OK]
@@ -285,5 +288,5 @@ def _notices(standing: Standing, around: Surroundings | None, lag: float | None)
     if (standing.oldest_file_seconds or 0) > LONG_WAIT_SECONDS:
         found.append("Attachments have been due for more than five minutes.")
     if lag is None or lag > LATE_COUNT_SECONDS + 60:
-        found.append("Figures of a period are behind: the rollup runs every ten seconds in a landing worker.")
+        found.append("Figures are out of date: the rollup should run every ten seconds in a worker.")
     return found

@@ -1,4 +1,4 @@
-"""What the service needs, and whether it answers, each within a second or so."""
+"""Whether the servers that the product needs answer, each within about a second."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ _threads = ThreadPoolExecutor(6, thread_name_prefix="health")
 
 
 def check() -> dict[str, str]:
-    """``ok`` or ``away`` for the database, the broker, Redis (rates) and the object store."""
+    """``ok`` or ``away`` for the database, the broker, Redis (rate limits) and the object store."""
     asked = {
         name: _threads.submit(probe)
         for name, probe in {"broker": _broker, "redis": _redis, "objectStore": object_store.is_up}.items()
@@ -57,7 +57,7 @@ def _broker() -> bool:
             if hasattr(channel, "client"):
                 channel.client.ping()
         return True
-    except Exception:  # kombu's transports raise errors of many libraries; all mean "away" here
+    except Exception:  # kombu's transports raise errors of many libraries
         return False
 
 

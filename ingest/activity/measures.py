@@ -1,4 +1,4 @@
-"""Counting one stretch of time from the pipeline's rows."""
+"""Counts of one minute or hour, from the pipeline's rows."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,11 +12,11 @@ from ingest.activity import sql
 from ingest.activity.models import Metric, Rollup
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
-# Labels come from clients (pointers, hosts): of a stretch and workspace the most frequent are kept, the rest is summed up.
+# Labels come from clients (pointers, hosts). For each stretch and workspace the most frequent are kept; the others are summed.
 MAX_LABELS = 20
 OTHER = "other"
 
-# Workspace, metric, label.
+# Workspace id, metric, label.
 Key = tuple[int, str, str]
 
 
@@ -29,19 +29,19 @@ class Stretch:
 
     @property
     def end(self) -> datetime:
-        """Where the next one begins."""
+        """The start of the next stretch."""
         return self.start + (HOUR if self.resolution == Rollup.Resolution.HOUR else MINUTE)
 
 
 def floor(at: datetime, step: timedelta) -> datetime:
-    """The beginning of the minute or hour that a time falls in."""
+    """The start of the minute or hour that contains this time."""
     if step == HOUR:
         return at.replace(minute=0, second=0, microsecond=0)
     return at.replace(second=0, microsecond=0)
 
 
 def count(stretch: Stretch) -> Counter[Key]:
-    """Everything that is counted in a stretch."""
+    """All counts of a stretch."""
     bounds = {"start": stretch.start, "end": stretch.end}
     found: Counter[Key] = Counter()
     plain = (

@@ -1,8 +1,8 @@
-"""Metrics for Prometheus: the figures of the overview, from PostgreSQL, so the same whichever process answers.
+"""Metrics for Prometheus: the figures of the overview. They come from PostgreSQL, so every process reports the same.
 
-States come from partial indexes, counters from the rollups (`ingest.activity`): a scrape reads no whole table. Names carry
-their unit. Labels are bounded: workspaces and codes are ours, of vendors' hosts a fixed number is told apart, the others
-are ``other``.
+States come from partial indexes and counters from the rollups (`ingest.activity`): a scrape never reads a whole table. The
+number of label values is bounded: workspaces and codes are our own, and beyond a fixed number of vendor hosts the label is
+``other``.
 """
 
 from collections.abc import Iterator
@@ -26,15 +26,15 @@ BY_WORKSPACE = {
     Metric.BATCHES_FAILED: ("evermuse_batches_failed", "Batches that ended FAILED."),
     Metric.RECORDS: ("evermuse_records_sent", "Records in accepted batches."),
     Metric.RECORDS_ACCEPTED: ("evermuse_records_accepted", "Records that passed validation."),
-    Metric.RECORDS_REJECTED: ("evermuse_records_rejected", "Records that did not."),
+    Metric.RECORDS_REJECTED: ("evermuse_records_rejected", "Records that validation rejected."),
 }
 
 
 class StateCollector(Collector):
-    """Reads everything at each scrape."""
+    """Reads all figures at each scrape."""
 
     def collect(self) -> Iterator[Family]:
-        """One family per figure."""
+        """One metric family for each figure."""
         asked = surroundings.Asked()
         totals = selectors.totals()
         yield from _standing(totals)
@@ -48,13 +48,17 @@ def _standing(totals: dict[Key, int]) -> Iterator[Family]:
     standing = selectors.standing(totals)
     batches = GaugeMetricFamily(
         "evermuse_batches",
-        f"Batches by status; those that wait are counted up to {selectors.MAX_COUNTED}.",
+        f"Batches by status; each but COMPLETE is counted up to {selectors.MAX_COUNTED}.",
         labels=["status"],
     )
     for status, count in standing.batches.items():
         batches.add_metric([status], count)
     yield batches
-    files = GaugeMetricFamily("evermuse_attachments", "Attachments by state, counted likewise.", labels=["state"])
+    files = GaugeMetricFamily(
+        "evermuse_attachments",
+        f"Attachments by state; each but COMPLETE is counted up to {selectors.MAX_COUNTED}.",
+        labels=["state"],
+    )
     for state, count in standing.files.items():
         files.add_metric([state], count)
     yield files
@@ -65,13 +69,13 @@ def _standing(totals: dict[Key, int]) -> Iterator[Family]:
     )
     yield GaugeMetricFamily(
         "evermuse_oldest_waiting_attachment_age_seconds",
-        "How long the attachment has been due that waits longest.",
+        "How long the attachment that waits longest has been due.",
         value=standing.oldest_file_seconds or 0.0,
     )
     counted = selectors.state()
     yield GaugeMetricFamily(
         "evermuse_rollup_age_seconds",
-        "Time since the rollup last ran; it does so every 10 s.",
+        "Time since the last rollup, which runs every 10 s.",
         value=(timezone.now() - counted.ran_at).total_seconds() if counted else 0.0,
     )
 
@@ -120,7 +124,9 @@ def _summed(totals: dict[Key, int], metric: Metric) -> dict[str, int]:
 
 
 def _vendors() -> Iterator[Family]:
-    hosts = GaugeMetricFamily("evermuse_vendor_hosts_held", "Vendor hosts that give nothing now.", labels=["reason"])
+    hosts = GaugeMetricFamily(
+        "evermuse_vendor_hosts_held", "Vendor hosts from which nothing is downloaded now.", labels=["reason"]
+    )
     hosts.add_metric(["paused"], VendorHost.objects.exclude(paused_at=None).count())
     hosts.add_metric(["breaker_open"], Lane.objects.exclude(opened_at=None).values("host").distinct().count())
     yield hosts
@@ -131,7 +137,7 @@ def _surroundings(around: Surroundings) -> Iterator[Family]:
     for server, state in around.servers.items():
         up.add_metric([server], float(state == OK))
     yield up
-    # Left out while the broker does not tell.
+    # Left out while the broker does not answer.
     queues = GaugeMetricFamily("evermuse_queue_length_messages", "Messages that wait in the broker.", labels=["queue"])
     for queue, length in (around.queues or {}).items():
         queues.add_metric([queue], length)

@@ -1,20 +1,20 @@
-"""Counted activity. Written by `ingest.activity.rollup` alone; everything here can be counted anew from the pipeline's rows."""
+"""Counts of activity. Only `ingest.activity.rollup` writes them, from the pipeline's rows."""
 
 from datetime import UTC, datetime
 from typing import ClassVar
 
 from django.db import models
 
-# Where the rows of Resolution.EVER stand.
+# The time of rows with Resolution.EVER.
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Metric(models.TextChoices):
-    """What is counted. Batches and their records belong to the minute of acceptance, the others to their own."""
+    """What is counted. Batches and records count in the minute of acceptance, everything else in the minute it happened."""
 
     BATCHES = "batches", "Batches accepted"
-    BATCHES_COMPLETE = "batches_complete", "Those of them that are COMPLETE"
-    BATCHES_FAILED = "batches_failed", "Those of them that are FAILED"
+    BATCHES_COMPLETE = "batches_complete", "Batches of these that are COMPLETE"
+    BATCHES_FAILED = "batches_failed", "Batches of these that are FAILED"
     RECORDS = "records", "Records sent"
     RECORDS_ACCEPTED = "records_accepted", "Records accepted"
     RECORDS_REJECTED = "records_rejected", "Records rejected"
@@ -26,10 +26,10 @@ class Metric(models.TextChoices):
 
 
 class Rollup(models.Model):
-    """How much of a metric a workspace had in a minute, in an hour, or ever.
+    """The value of a metric for a workspace in a minute, in an hour, or ever.
 
-    ``ever`` rows only grow, as counters must: a verdict that landing revises moves a minute's figure, not the counter's
-    past.
+    ``ever`` rows only grow, as Prometheus expects of counters. If landing revises a verdict, the figure of the minute
+    changes and the counter keeps what it counted.
     """
 
     class Resolution(models.TextChoices):
@@ -38,7 +38,7 @@ class Rollup(models.Model):
         EVER = "ever"
 
     resolution = models.CharField(max_length=6, choices=Resolution.choices)
-    at = models.DateTimeField(help_text="When the minute or hour begins.")
+    at = models.DateTimeField(help_text="Start of the minute or hour.")
     workspace = models.ForeignKey("ingest.Workspace", models.CASCADE, related_name="+", db_index=False)
     metric = models.CharField(max_length=32, choices=Metric.choices)
     label = models.TextField(default="", blank=True)
@@ -51,17 +51,17 @@ class Rollup(models.Model):
 
 
 class RollupState(models.Model):
-    """How far counting has come: one row."""
+    """How far the rollup has come, in one row."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
-    closed_through = models.DateTimeField(
-        help_text="Everything before is counted; what changes in it later is noticed."
+    closed_through = models.DateTimeField(help_text="Minutes before this are closed.")
+    changes_through = models.DateTimeField(
+        help_text="Landings and completions up to this time are counted or noted as stale."
     )
-    changes_through = models.DateTimeField(help_text="Landings and completions up to here have been noticed.")
     ran_at = models.DateTimeField()
 
 
 class StaleMinute(models.Model):
-    """A closed minute of which batches have changed since: to be counted again."""
+    """A closed minute that must be counted again, because its batches have changed."""
 
     at = models.DateTimeField(primary_key=True)

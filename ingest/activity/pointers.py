@@ -1,4 +1,4 @@
-"""Fields as groups know them: the JSON pointer of an error, with every place that a client chose made general."""
+"""JSON pointers of errors as problem groups use them: parts that a client chose are replaced by ``*``."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from lake.envelope import Envelope
 
 ANY = "*"
 MAX_FIELD = 256
-# Objects whose keys are the client's own.
+# Objects whose keys the client chooses.
 _FREE = ("_vendor_ids",)
 
 
@@ -29,7 +29,7 @@ KNOWN = frozenset(_names(inspect.type_info(Envelope)))
 
 
 def generalise(pointer: str) -> str:
-    """``/_participants/0/email`` → ``/_participants/*/email``; keys of free objects → ``*``; long ones are cut."""
+    """``/_participants/0/email`` → ``/_participants/*/email``. Keys that a client chose become ``*``; long pointers are cut."""
     parts = pointer.split("/")[1:]
     if parts[:1] and parts[0] in _FREE:
         parts = [parts[0], *[ANY] * (len(parts) - 1)]
@@ -38,20 +38,20 @@ def generalise(pointer: str) -> str:
 
 
 def storable(text: str) -> str:
-    """What a text column holds: NUL and lone surrogates are shown as U+FFFD and ``?``."""
+    """The text without what a text column cannot store: NUL becomes U+FFFD, a lone surrogate ``?``."""
     return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def without_client_names(field: str) -> str:
-    """The field for eyes outside: a name that is none of the envelope's is the client's text and becomes ``*``."""
+    """The field for readers who may not see payloads: a name that is not of the envelope becomes ``*``."""
     return "".join(f"/{part if part in KNOWN else ANY}" for part in field.split("/")[1:])
 
 
 def is_part_of_known(word: str) -> bool:
-    """Whether a word is in a name of the envelope; too short ones, which are in any name, are not."""
+    """Whether a name of the envelope contains this word. False for short words, which many names contain."""
     return len(word) >= 4 and any(word in name for name in KNOWN)
 
 
 def in_words(field: str) -> str:
-    """``/_participants/*/email`` as a person reads it: ``_participants[].email``."""
+    """``/_participants/*/email`` for people: ``_participants[].email``."""
     return field.replace(f"/{ANY}", "[]").replace("/", ".").lstrip(".")

@@ -1,17 +1,16 @@
-"""The rollup: counts minutes until they are closed, and again what changes in them later.
+"""The rollup counts each minute until it is closed, and again if its batches change later.
 
-    minute ── each change is added to ──▶ its hour (90 days) and the counter of ever
-      └ kept for 48 hours
+    minute (kept for 48 hours) ── each change is added to ──▶ its hour (90 days) and the counter ``ever``
 
-- A minute is counted in every round until it has been counted 60 s after its end (a commit may come late); then it is closed.
-- A batch that lands or completes later makes its minute stale: that one is counted again. Beyond 48 hours the hour is
-  counted instead; beyond 90 days nothing is.
-- After a downtime (or at first, with batches there already) rounds catch up in bounded steps: hours as a whole where no
-  minutes are kept any more.
+- A minute is counted in every round until 60 s after its end, because a commit may come late. Then it is closed.
+- A batch that lands or completes later makes its minute stale, and the minute is counted again. After 48 hours its hour is
+  counted instead; after 90 days nothing is.
+- After a downtime, or at the first start with existing batches, rounds catch up in bounded steps. They count whole hours
+  where minutes are not kept any more.
 
-A value is changed by what was counted less what stands there, in one transaction a stretch under one lock: a round
-that is repeated, killed or run twice at once changes nothing. A FAILED batch that is opened again counts as failed until
-it has landed again.
+Each stretch is one transaction under one lock, and adds the difference between the count and the stored value. So a round
+that is repeated, killed or run twice at once does no harm. A FAILED batch that is opened again counts as failed until it
+has landed.
 """
 
 import time
@@ -30,18 +29,18 @@ from ingest.models import Batch
 log = logs.get(__name__)
 
 KEEP_MINUTES, KEEP_HOURS = timedelta(hours=48), timedelta(days=90)
-# After its end a minute stays open for this long.
+# A minute is closed this long after its end.
 LATENESS = timedelta(seconds=60)
 ROUND_SECONDS = 5.0
 MAX_STALE = 120
-# Labels of one metric in the counters of ever: enough for all vendors, and a bound for what clients make up.
+# The most labels of one metric in the ``ever`` counters: enough for all vendors, and a limit for labels that clients invent.
 MAX_COUNTER_LABELS = 200
 
 Resolution = Rollup.Resolution
 
 
 def roll_up() -> int:
-    """One round of some seconds at most; the number of stretches that were counted. Two at once do no harm."""
+    """Run one round of a few seconds; returns the number of stretches counted. Two rounds at once do no harm."""
     ends_at = time.monotonic() + ROUND_SECONDS
     state = _begin()
     if state is None:
@@ -56,12 +55,12 @@ def roll_up() -> int:
 
 
 def minutes_kept_from(now: datetime) -> datetime:
-    """The hour before which there are hours alone."""
+    """The hour before which minutes are not kept."""
     return floor(now - KEEP_MINUTES, HOUR)
 
 
 def _begin() -> RollupState | None:
-    """Note which closed minutes have changed; None while another round is at it. Time is the database's."""
+    """Note which closed minutes have changed. None if another round is running. Uses the database's clock."""
     with transaction.atomic(), connection.cursor() as cursor:
         if not _locked():
             return None
@@ -72,7 +71,7 @@ def _begin() -> RollupState | None:
             first = Batch.objects.order_by("id").values_list("created_at", flat=True).first()
             begins_at = floor(min(first or now, now), HOUR)
             state = RollupState(closed_through=begins_at, changes_through=now)
-        # A clock that was set back: what it shows again is counted again.
+        # The clock was turned back: count those minutes again.
         state.closed_through = min(state.closed_through, floor(now, MINUTE))
         since = min(state.changes_through, now) - LATENESS
         cursor.execute(sql.NOTE_CHANGES, {"since": since, "closed": state.closed_through})
@@ -102,7 +101,7 @@ def _onward(state: RollupState) -> Iterator[tuple[Stretch, bool]]:
 
 
 def _count(stretch: Stretch, *, is_stale: bool, now: datetime) -> bool:
-    """Count one stretch and add what is new; False while another round is at it."""
+    """Count one stretch and add the differences. False if another round is running."""
     with transaction.atomic():
         if not _locked():
             return False
@@ -132,7 +131,7 @@ def _add(stretch: Stretch, changes: Mapping[Key, int]) -> None:
 
 
 def _counters(grown: Mapping[Key, int]) -> Counter[Key]:
-    """The same under the labels of the counters: reasons by their code alone, and no more labels than are bounded."""
+    """The counts by the counters' labels: reasons by code only, and a bounded number of labels."""
     known: dict[str, set[str]] = {}
     for metric, label in Rollup.objects.filter(resolution=Resolution.EVER).values_list("metric", "label").distinct():
         known.setdefault(metric, set()).add(label)
@@ -162,6 +161,6 @@ def _locked() -> bool:
 
 
 def _prune(now: datetime) -> None:
-    """Forget old minutes and hours; the counters hold what they counted."""
+    """Delete old minutes and hours. The counters keep their sums."""
     Rollup.objects.filter(resolution=Resolution.MINUTE, at__lt=minutes_kept_from(now)).delete()
     Rollup.objects.filter(resolution=Resolution.HOUR, at__lt=floor(now - KEEP_HOURS, HOUR)).delete()

@@ -1,4 +1,4 @@
-"""Reads of activity: from rollups over a period, and by partial indexes for what waits now."""
+"""Reads of activity: rollups for a period, partial indexes for what waits now."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from ingest.activity.measures import HOUR, MINUTE, Key, floor
 from ingest.activity.models import EPOCH, Metric, Rollup, RollupState
 from ingest.models import Batch, RetentionRun
 
-# What stands in one state is counted up to here; a greater number reads "at least".
+# Rows in one state are counted up to this number; a greater number is shown as "at least".
 MAX_COUNTED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """What a chart shows: the last ``steps`` minutes or hours, the current one among them."""
+    """The range of a chart: the last ``steps`` minutes or hours, with the current one."""
 
     key: str
     title: str
@@ -31,7 +31,7 @@ class Period:
     steps: int
 
     def starts(self, now: datetime) -> list[datetime]:
-        """The beginning of each step."""
+        """The start of each step."""
         last = floor(now, self.step)
         return [last - self.step * back for back in reversed(range(self.steps))]
 
@@ -48,7 +48,7 @@ PERIODS = {
 
 @dataclass(slots=True)
 class Figures:
-    """A period's figures: sums, one value a step, and sums by label."""
+    """The figures of a period: sums, a value for each step, and sums by label."""
 
     starts: list[datetime]
     series: dict[str, list[int]]
@@ -60,7 +60,7 @@ class Figures:
 
 
 def figures(period: Period, *, now: datetime, workspace_id: int | None = None) -> Figures:
-    """What happened in a period, in one workspace or in all. One query, over the period's rollups alone."""
+    """The figures of a period, for one workspace or all. One query over the rollups of the period."""
     starts = period.starts(now)
     place = {at: index for index, at in enumerate(starts)}
     series = {str(metric): [0] * len(starts) for metric in Metric}
@@ -75,7 +75,7 @@ def figures(period: Period, *, now: datetime, workspace_id: int | None = None) -
 
 
 def rate(*, now: datetime, minutes: int = 5, workspace_id: int | None = None) -> float:
-    """Records sent per second, over the last whole minutes."""
+    """Records sent per second, over the last full minutes."""
     until = floor(now, MINUTE)
     rows = Rollup.objects.filter(
         resolution=Rollup.Resolution.MINUTE, at__gte=until - MINUTE * minutes, at__lt=until, metric=Metric.RECORDS
@@ -87,7 +87,7 @@ def rate(*, now: datetime, minutes: int = 5, workspace_id: int | None = None) ->
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What stands in each state now, and for how long the oldest has waited (seconds; None: nothing waits)."""
+    """Rows in each state now, and the seconds that the oldest has waited (None: nothing waits)."""
 
     batches: dict[str, int]
     files: dict[str, int]
@@ -96,7 +96,7 @@ class Standing:
 
 
 def standing(totals: dict[Key, int], workspace_id: int | None = None) -> Standing:
-    """States and ages, exact up to MAX_COUNTED; what is COMPLETE comes from the counters of `totals`."""
+    """Counts by state, exact up to MAX_COUNTED, and ages. COMPLETE comes from the counters of `totals`."""
     found = {"workspace": workspace_id, "limit": MAX_COUNTED}
     batches = {str(status): 0 for status in Batch.Status} | dict(_rows(sql.UNSETTLED_BATCHES, found))
     files = {str(state): 0 for state in Attachment.State} | dict(_rows(sql.UNSETTLED_FILES, found))
@@ -113,7 +113,7 @@ def standing(totals: dict[Key, int], workspace_id: int | None = None) -> Standin
 
 
 def totals(workspace_id: int | None = None) -> dict[Key, int]:
-    """Everything that was ever counted, to this moment for batches and records, to the last round for files."""
+    """All counters: up to now for batches and records, up to the last round for files."""
     counted = state()
     opened_at = counted.closed_through if counted else EPOCH
     rows = _rows(sql.TOTALS, {"open": opened_at, "workspace": workspace_id})
@@ -121,12 +121,12 @@ def totals(workspace_id: int | None = None) -> dict[Key, int]:
 
 
 def total(found: dict[Key, int], metric: Metric) -> int:
-    """A metric's sum over workspaces and labels."""
+    """The sum of a metric over workspaces and labels."""
     return sum(value for (_, name, _), value in found.items() if name == metric)
 
 
 def state() -> RollupState | None:
-    """How far counting has come; None before the first round."""
+    """How far the rollup has come. None before the first round."""
     return RollupState.objects.first()
 
 
@@ -136,7 +136,7 @@ def retention_runs() -> list[RetentionRun]:
 
 
 def conditions(hosts: Sequence[str]) -> dict[str, str]:
-    """Those of the hosts that are paused or held, and why."""
+    """For each paused or held host among these, the reason."""
     failing = Lane.objects.filter(host__in=hosts, opened_at__isnull=False).values_list("host", flat=True)
     paused = VendorHost.objects.filter(host__in=hosts, paused_at__isnull=False).values_list("host", flat=True)
     return dict.fromkeys(failing, "breaker open") | dict.fromkeys(paused, "paused")

@@ -1,11 +1,11 @@
-"""Raw SQL of the activity app: what is counted, from indexes and never from whole tables.
+"""Raw SQL of the activity app. Each statement reads by an index, never a whole table.
 
-Times are found by BRIN indexes: next to nothing to keep up while batches pour in, and right whatever the clock does.
+Times are read by BRIN indexes: they cost accepting almost nothing, and do not depend on the order of the clock.
 """
 
 from evermuse.advisory_locks import AdvisoryLock
 
-# One round at a time over all workers: a value is changed by what was counted less what stands there.
+# One round at a time over all workers: two could add the same difference twice.
 LOCK = f"SELECT pg_try_advisory_xact_lock({AdvisoryLock.ROLL_UP:d})"
 
 NOW = "SELECT statement_timestamp()"
@@ -20,8 +20,8 @@ LANDED = """
 SELECT workspace_id, count(*) FROM ingest_batch WHERE landed_at >= %(start)s AND landed_at < %(end)s GROUP BY workspace_id
 """
 
-# Each rejected record once for each of its different errors. \\u0000 and surrogates, which PostgreSQL's JSON functions
-# refuse, are replaced; the pointer stays as JSON writes it. Places in lists become `*`.
+# Counts a rejected record once for each of its distinct errors. Replaces \\u0000 and surrogates, which PostgreSQL's JSON
+# functions refuse. The pointer keeps its JSON escapes; indexes in lists become `*`.
 REASONS = r"""
 SELECT b.workspace_id, left(e.reason, 200), count(*)
 FROM ingest_batch b JOIN lake_rejectedrecord r ON r.batch_id = b.id
@@ -40,8 +40,8 @@ SELECT workspace_id, left(host, 150), count(*), coalesce(sum(size), 0) FROM atta
 WHERE state = 'COMPLETE' AND completed_at >= %(start)s AND completed_at < %(end)s GROUP BY 1, 2
 """
 
-# Attempts that the vendor's side ended. An operator's fresh URL, a stopped or dead worker and our own store are no
-# failures of a host.
+# Attempts that failed on the vendor's side. A fresh URL, a worker that stopped or died, and our own store are not failures
+# of a host.
 DOWNLOAD_FAILURES = """
 SELECT a.workspace_id, left(a.host, 150) || ' ' || d.code, count(*)
 FROM attachments_downloadattempt d JOIN attachments_attachment a ON a.id = d.attachment_id
@@ -56,7 +56,7 @@ SELECT %s, %s, n.* FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::bigint[
 ON CONFLICT (resolution, at, workspace_id, metric, label) DO UPDATE SET value = r.value + EXCLUDED.value
 """
 
-# Closed minutes whose batches landed or were completed lately.
+# Closed minutes with batches that landed or completed since the last round.
 NOTE_CHANGES = """
 INSERT INTO activity_staleminute (at)
 SELECT DISTINCT date_trunc('minute', created_at) FROM ingest_batch
@@ -64,7 +64,7 @@ WHERE (landed_at >= %(since)s OR completed_at >= %(since)s) AND created_at < %(c
 ON CONFLICT DO NOTHING
 """
 
-# What was ever counted, and what the minutes that are still open hold beyond it: one statement, one moment.
+# The counters, plus what the open minutes have beyond them. One statement, so that both have the same snapshot.
 TOTALS = """
 WITH fresh AS (
   SELECT workspace_id, n.metric, n.value
@@ -94,14 +94,14 @@ GROUP BY 1, 2, 3
 
 _OF = "(%(workspace)s::bigint IS NULL OR workspace_id = %(workspace)s)"
 
-# A period in one pass: sums by step, and sums by label.
+# Sums by step and sums by label, in one pass.
 PERIOD = f"""
 SELECT at, metric, label, sum(value)::bigint FROM activity_rollup
 WHERE resolution = %(resolution)s AND at >= %(start)s AND {_OF}
 GROUP BY GROUPING SETS ((at, metric), (metric, label))
 """
 
-# What stands in each state, by partial indexes, counted up to a limit. A state that an index is for is not read from the rows.
+# Rows in each state, counted up to a limit by partial indexes. A state with an index of its own is not read from the rows.
 UNSETTLED_BATCHES = f"""
 SELECT status, count(*) FROM (
   (SELECT 'LANDING' AS status FROM ingest_batch WHERE status = 'LANDING' AND {_OF} LIMIT %(limit)s)
@@ -121,7 +121,7 @@ SELECT state, count(*) FROM (
 ) AS found GROUP BY state
 """
 
-# Each workspace's oldest is found by a jump over the partial index.
+# The oldest batch of each workspace, by one index lookup for each workspace.
 OLDEST_BATCH = """
 WITH RECURSIVE first AS (
   (SELECT workspace_id, created_at FROM ingest_batch WHERE status = 'LANDING' ORDER BY workspace_id, id LIMIT 1)
@@ -138,7 +138,7 @@ SELECT extract(epoch FROM statement_timestamp() - created_at)::float FROM ingest
 WHERE status = 'LANDING' AND workspace_id = %(workspace)s ORDER BY id LIMIT 1
 """
 
-# How long the file has been due that waits longest: read from the lanes, of which there are far fewer than files.
+# How long the file that waits longest has been due. Read from the lanes, which are far fewer than files.
 _FIRST_DUE = """
 SELECT extract(epoch FROM statement_timestamp() - min(due_at))::float FROM (
   SELECT due_at, workspace_id FROM attachments_lane

@@ -1,6 +1,6 @@
-"""What runs around the database: servers that answer, messages that wait in the broker, workers that were seen.
+"""The servers around PostgreSQL: whether they answer, messages that wait in the broker, and workers.
 
-Every question has a bounded wait and an answer for "nobody knows": a page never hangs with a server that does.
+Each question has a time limit, and the answer may be "unknown". So a page never hangs because a server does.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from evermuse.celery import QUEUES, app
 from ingest.activity import health
 
 SOCKET_SECONDS, ANSWER_SECONDS = 1, 0.6
-# For all questions together.
+# The time limit of all questions together.
 WAIT_SECONDS = 2.0
 WORKERS = ("landing", "attachments")
 _threads = ThreadPoolExecutor(4, thread_name_prefix="surroundings")
@@ -29,7 +29,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """``servers``: ok or away. ``queues``: messages; ``workers``: processes by kind. None: the broker does not tell."""
+    """``servers``: ok or away. ``queues``: messages. ``workers``: processes by kind. None: the broker did not answer."""
 
     servers: dict[str, str]
     queues: dict[str, int] | None
@@ -37,14 +37,14 @@ class Surroundings:
 
 
 class Asked:
-    """Questions on their way, so that the caller can count meanwhile."""
+    """Questions that run in threads while the caller reads PostgreSQL."""
 
     def __init__(self) -> None:
         self._ends_at = monotonic() + WAIT_SECONDS
         self._queues, self._workers = _threads.submit(_queues), _threads.submit(_workers)
 
     def answers(self) -> Surroundings:
-        """What is known when the wait is over, two seconds or so after the questions."""
+        """The answers that came within about two seconds of the questions."""
         servers = health.check()
         return Surroundings(servers, _in_time(self._queues, self._ends_at), _in_time(self._workers, self._ends_at))
 
@@ -55,7 +55,7 @@ def _in_time(asked: "Future[_T]", ends_at: float) -> _T | None:
     except Late:
         asked.cancel()
         return None
-    except Exception:  # kombu's transports raise errors of many libraries; all mean "unknown" here
+    except Exception:  # kombu's transports raise errors of many libraries
         return None
 
 
@@ -72,7 +72,7 @@ def _queues() -> dict[str, int]:
 
 
 def _length(channel: Callable[[], object], queue: str) -> int:
-    # On its own channel: RabbitMQ closes one that asked for a queue that is not there.
+    # Each queue has its own channel, because RabbitMQ closes a channel that asked for a missing queue.
     one = channel()
     try:
         return int(one.queue_declare(queue, passive=True).message_count)  # type: ignore[attr-defined]

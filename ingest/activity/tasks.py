@@ -9,5 +9,5 @@ from ingest.activity import rollup
 
 @shared_task(name="activity.roll_up")
 def roll_up(**_: Any) -> None:
-    """Count what happened since the last round."""
+    """Count what has happened since the last round."""
     rollup.roll_up()

@@ -1,13 +1,13 @@
-"""Figures in words: what a person reads in a card."""
+"""Figures as text for people."""
 
 
 def number(value: float) -> str:
-    """``12,345``; a fraction below 100 with one digit."""
+    """``12,345``. A fraction below 100 has one digit."""
     return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.1f}"
 
 
 def size(count: float) -> str:
-    """Bytes in decimal units, as on the charts' axes."""
+    """Bytes in decimal units, as on the axes of the charts."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:
             return f"{number(count)} {unit}"
@@ -30,10 +30,10 @@ def duration(seconds: float | None) -> str:
 
 
 def at_least(value: int, limit: int) -> str:
-    """A number that was counted up to a limit."""
+    """A number that was counted up to ``limit``: ``1,000+``."""
     return f"{limit:,}+" if value >= limit else f"{value:,}"
 
 
 def share(part: float, whole: float) -> str:
-    """A percentage."""
+    """``12.5 %``."""
     return f"{100 * part / whole:.1f} %" if whole else "0 %"

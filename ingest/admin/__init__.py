@@ -1,4 +1,4 @@
-"""The admin's pages of this app, each in a module of its own: what was sent, who sends it, who works here."""
+"""The admin's pages of this app: batches, clients and their keys, and staff."""
 
 from ingest.admin.batches import BatchAdmin
 from ingest.admin.clients import ProductAdmin, ProjectAdmin, WorkspaceAdmin

@@ -1,4 +1,4 @@
-"""What became of a batch, as its page in the admin tells it: its way, outcomes, errors in groups, rejected records, files."""
+"""The page of a batch: its timeline, outcomes, errors by group, rejected records, files and processors."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ from django.db.models import Prefetch
 from attachments import ledger
 from attachments.models import Attachment, DownloadAttempt
 from evermuse.admin import reason_in_short
-from ingest import failures
+from ingest import failure_codes
 from ingest.activity.pointers import generalise, without_client_names
 from ingest.models import Batch, ProcessorRun
 from ingest.pipeline import detail
@@ -22,15 +22,15 @@ from lake.outcomes import NAMES
 
 Status = Batch.Status
 
-# Shown on a page; more is behind "next".
+# Rows on one page of a list.
 ROWS = 20
-# Errors of this many rejected records are grouped: a batch has at most 1,000 records.
+# A batch has at most 1,000 records.
 GROUPED_RECORDS = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """A step of the way. ``after``: since the step before it. ``is_done``: False where it is yet to come."""
+class TimelineStep:
+    """A step of the timeline. ``after`` is the time since the step before it."""
 
     name: str
     at: datetime | None
@@ -42,28 +42,28 @@ class Step:
         return self.at is not None
 
 
-def timeline(batch: Batch, sees_payloads: bool) -> list[Step]:
-    """Accepted, landed, processing, complete; or failed where it ended so."""
-    failure = batch.failure if sees_payloads else failures.in_words(batch.failure_code)
+def timeline(batch: Batch, sees_payloads: bool) -> list[TimelineStep]:
+    """The steps accepted, landed, processing and complete; or accepted and failed."""
+    failure = batch.failure if sees_payloads else failure_codes.in_words(batch.failure_code)
     instants: list[tuple[str, datetime | None, str]] = [("Accepted", batch.created_at, "committed, answered with 202")]
     if batch.status == Status.FAILED and batch.landed_at is None:
         instants.append(("Failed", batch.completed_at or batch.created_at, failure))
     else:
         instants += [
             ("Landed", batch.landed_at, "archived and indexed"),
-            ("Processing", batch.processing_at, "processors at work, downloads among them"),
-            ("Complete", batch.completed_at, "every download is settled"),
+            ("Processing", batch.processing_at, "processors run, for example downloads"),
+            ("Complete", batch.completed_at, "every processor is done"),
         ]
-    steps: list[Step] = []
+    steps: list[TimelineStep] = []
     before: datetime | None = None
     for name, at, note in instants:
-        steps.append(Step(name, at, at - before if at and before else None, note))
+        steps.append(TimelineStep(name, at, at - before if at and before else None, note))
         before = at or before
     return steps
 
 
 def outcomes(batch: Batch) -> dict[str, int]:
-    """How many records ended how; their sum is what was sent. Before landing: pending and rejected."""
+    """Records by outcome. Their sum is the number sent. Before landing: pending and rejected."""
     row = BatchOutcomes.objects.filter(batch_id=batch.pk).only("letters").first()
     if row is None and batch.landed_at is not None:  # they have expired
         return {"accepted": batch.accepted_count, "rejected": batch.rejected_count}
@@ -76,7 +76,7 @@ def outcomes(batch: Batch) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class ProcessorState:
-    """How far a processor has come with a batch. ``at``: when it came so far, or when it is called again."""
+    """The state of a processor for a batch. ``at`` is when it reached the state, or when it is called again."""
 
     name: str
     state: str
@@ -85,7 +85,7 @@ class ProcessorState:
 
 
 def processor_states(batch: Batch, sees_payloads: bool) -> list[ProcessorState]:
-    """The deployment's processors, and others that have been at the batch; none before it has landed."""
+    """The states of the deployment's processors and of others that handled the batch. Empty before it has landed."""
     if batch.landed_at is None:
         return []
     found = {run.processor: run for run in ProcessorRun.objects.filter(batch_id=batch.pk)}
@@ -95,19 +95,19 @@ def processor_states(batch: Batch, sees_payloads: bool) -> list[ProcessorState]:
 
 def _processor_state(batch: Batch, name: str, run: ProcessorRun | None, sees_payloads: bool) -> ProcessorState:
     if run is None:
-        return ProcessorState(name, "settled" if batch.status == Status.COMPLETE else "not begun", batch.completed_at)
+        return ProcessorState(name, "settled" if batch.status == Status.COMPLETE else "not started", batch.completed_at)
     if run.next_attempt_at is not None:
         error = run.error if sees_payloads else reason_in_short(run.error)
         times = "once" if run.attempts == 1 else f"{run.attempts} times in a row"
         return ProcessorState(name, f"failed {times}; called again at", run.next_attempt_at, error)
     if run.settled_at is not None:
         return ProcessorState(name, "settled", run.settled_at)
-    return ProcessorState(name, "at work since" if run.started_at else "not begun", run.started_at)
+    return ProcessorState(name, "started" if run.started_at else "not started", run.started_at)
 
 
 @dataclass(slots=True)
 class ErrorGroup:
-    """Errors of one code at one field, over all records of a batch. ``message``: of the first one."""
+    """The errors of one code at one field in a batch. ``message`` is that of the first one."""
 
     code: str
     field: str
@@ -116,7 +116,7 @@ class ErrorGroup:
 
 
 def error_groups(batch: Batch, sees_payloads: bool) -> list[ErrorGroup]:
-    """The errors by code and field, the most frequent first; without clients' words where these may not be seen."""
+    """The errors by code and field, the most frequent first. Without the permission to see payloads, names are generalised."""
     found: dict[tuple[str, str], ErrorGroup] = {}
     rows = RejectedRecord.objects.filter(batch_id=batch.pk).order_by("index").values_list("errors", flat=True)
     for text in rows[:GROUPED_RECORDS]:
@@ -131,20 +131,20 @@ def error_groups(batch: Batch, sees_payloads: bool) -> list[ErrorGroup]:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Some rows of a batch, and the record index where the next ones begin."""
+    """Rows of a batch, and the record index where the next page begins."""
 
     rows: Sequence[Any]
     following: int | None
 
 
 def rejected(batch: Batch, *, start: int) -> Rows:
-    """Rejected records with all their errors, from a record index on."""
+    """Rejected records with their errors, from a record index on."""
     found = list(RejectedRecord.objects.filter(batch_id=batch.pk, index__gte=start).order_by("index")[: ROWS + 1])
     return Rows(found[:ROWS], found[ROWS].index if len(found) > ROWS else None)
 
 
 def files(batch: Batch, *, start: int) -> Rows:
-    """Attachments with every attempt, from a record index on; a record's files stay on one page."""
+    """Attachments with their attempts, from a record index on. The files of a record stay on one page."""
     attempts: Prefetch[str, Any, str] = Prefetch(
         "download_attempts", DownloadAttempt.objects.order_by("token"), to_attr="shown_attempts"
     )
@@ -152,13 +152,13 @@ def files(batch: Batch, *, start: int) -> Rows:
     found = list(rows.prefetch_related(attempts)[: ROWS + 11])
     if len(found) <= ROWS + 10:
         return Rows(found, None)
-    # A record has at most ten files, so that at least one whole record stands before the last index.
+    # A record has at most ten files, so these rows contain at least one whole record before the last index.
     following = found[-1].record_index
     return Rows([row for row in found if row.record_index < following], following)
 
 
 def expired(batch: Batch) -> list[str]:
-    """Which of the batch's detail retention has removed, in words."""
+    """Says which details of the batch retention has removed."""
     found = {
         "outcomes of its records": detail.outcomes_have_expired(batch.pk),
         "rejected records": detail.errors_have_expired(batch.pk),
@@ -168,7 +168,7 @@ def expired(batch: Batch) -> list[str]:
 
 
 def errors_of(row: RejectedRecord, sees_payloads: bool) -> list[dict[str, str]]:
-    """A rejected record's errors; codes and the envelope's own fields alone where clients' words may not be seen."""
+    """The errors of a rejected record. Without the permission to see payloads: codes and fields of the envelope only."""
     found: list[dict[str, str]] = json.loads(row.errors)
     if sees_payloads:
         return found

@@ -1,4 +1,4 @@
-"""A batch in the admin: its list, its page, and what an operator can do with it."""
+"""Batches in the admin: the list, the page of one, and the actions of operators."""
 
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -28,7 +28,7 @@ from evermuse import audit, wake
 from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty, row_number, row_or_404
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
 from evermuse.roles import may_act, may_see_payloads
-from ingest import failures
+from ingest import failure_codes
 from ingest.admin import batch_page as batch_story
 from ingest.admission import acceptance
 from ingest.expired import kept
@@ -55,13 +55,13 @@ def _types() -> list[str]:
 
 
 def _sources() -> list[str]:
-    """Source labels of keys, revoked ones too: a small table that says what the large one holds."""
+    """All source labels of batches, read from the keys, revoked ones too: that table is small."""
     return list(ApiKey.objects.order_by("source").values_list("source", flat=True).distinct())
 
 
 @admin.register(Batch)
 class BatchAdmin(PipelineAdmin):
-    """Rows of the pipeline: looked at, set going again, never edited."""
+    """Batches are read-only. Actions call the services of the pipeline."""
 
     list_display = (
         "public_id", "workspace", "condition", "type", "source", "records", "accepted", "rejected", "created", "took",
@@ -70,7 +70,7 @@ class BatchAdmin(PipelineAdmin):
     lookups = ("status__exact", "workspace__id__exact")
     list_select_related = ("workspace",)
     search_fields = ("id__exact", "source")
-    search_help_text = "Batch number or id, or the beginning of a source label"
+    search_help_text = "Batch number or id, or the start of a source label"
     actions: ClassVar = ["retry"]
     fields: ClassVar[list[str]] = []
     change_form_template = "admin/ingest/batch/page.html"
@@ -120,11 +120,11 @@ class BatchAdmin(PipelineAdmin):
     def took(self, obj: Batch) -> str:
         return batch_story.in_words(obj.completed_at - obj.created_at) if obj.completed_at else "–"
 
-    @admin.action(description="Retry what failed in the selected batches")
+    @admin.action(description="Retry failed parts of the selected batches")
     def retry(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
         _allow(request)
         told = [_retry(request, batch) for batch in queryset.order_by("pk")]
-        messages.success(request, f"Set going again: {sum(told)} of {len(told)}. The others had nothing that failed.")
+        messages.success(request, f"Retried: {sum(told)} of {len(told)}. Nothing had failed in the others.")
 
     def get_urls(self) -> list[URLPattern]:
         wrap: Callable[[Any], Any] = self.admin_site.admin_view
@@ -137,7 +137,7 @@ class BatchAdmin(PipelineAdmin):
         return [*mine, *super().get_urls()]
 
     def act_view(self, request: HttpRequest, batch_id: int) -> HttpResponse:
-        """The buttons of a batch's page: POST with ``act``."""
+        """Runs the action of a button on a batch's page: POST with ``act``."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         _allow(request)
@@ -146,7 +146,7 @@ class BatchAdmin(PipelineAdmin):
         batch = row_or_404(Batch.objects.all(), batch_id)
         if request.POST.get("act") == "retry":
             if _retry(request, batch):
-                messages.success(request, "Set going again. This page follows it.")
+                messages.success(request, "Retried. This page refreshes itself.")
             else:
                 messages.warning(request, "Nothing in this batch has failed: nothing was changed.")
         elif request.POST.get("act") == "reprocess":
@@ -156,7 +156,7 @@ class BatchAdmin(PipelineAdmin):
         return redirect("admin:ingest_batch_change", batch_id)
 
     def payload_view(self, request: HttpRequest, batch_id: int) -> HttpResponse:
-        """The body of the request, byte for byte, decompressed, as a download."""
+        """The decompressed body of the request, byte for byte, as a download."""
         batch = self._of_payloads(request, batch_id)
         audit.record(request, batch, "Body downloaded")
         answer = HttpResponse(acceptance.content_of(batch.payload), content_type=batch.payload.media_type)
@@ -165,7 +165,7 @@ class BatchAdmin(PipelineAdmin):
         return answer
 
     def rejected_view(self, request: HttpRequest, batch_id: int) -> StreamingHttpResponse:
-        """The rejected records as NDJSON: the lines of the API's error endpoint."""
+        """The rejected records as NDJSON, as in the API's error endpoint."""
         batch = self._of_payloads(request, batch_id)
         if detail.errors_have_expired(batch.pk):
             raise Http404("The rejected records of this batch have expired.")
@@ -221,7 +221,7 @@ def _allow(request: HttpRequest) -> None:
 
 
 def _retry(request: HttpRequest, batch: Batch) -> bool:
-    """What `POST …/retry` of the API does, noted in the audit log; whether anything changed."""
+    """Does what `POST …/retry` of the API does, and writes the audit log. Returns whether anything changed."""
     with transaction.atomic():
         is_reopened = transitions.reopen(batch.pk)
         if is_reopened:
@@ -236,33 +236,33 @@ def _retry(request: HttpRequest, batch: Batch) -> bool:
 
 
 def _reprocess(request: HttpRequest, batch: Batch) -> None:
-    """In the request: one object of a few megabytes, with bounded waits, so that the answer can say what came of it."""
+    """Reprocess within the request, so that the page shows the result. One object of a few megabytes, with bounded waits."""
     audit.record(request, batch, "Reprocessed from the archive")
     try:
         result = reprocessing.reprocess(batch.pk)
     except ArchiveDamaged as error:
         messages.error(request, f"Nothing was changed: {error}.")
     except StoreUnavailable:
-        messages.error(request, "Nothing was changed: the object store is away. Try again when it is back.")
+        messages.error(request, "Nothing was changed: the object store does not answer. Try again later.")
     else:
         done = f"{result.checked:,} records of the archive object agree with the payload"
-        messages.success(request, f"{done}; rows of the index that were put back: {result.restored:,}.")
+        messages.success(request, f"{done}; rows of the index restored: {result.restored:,}.")
 
 
 def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
-    """The context of a batch's page."""
+    """The template context of a batch's page."""
     sees_payloads = may_see_payloads(request)
     tally = AttachmentTally.objects.filter(batch_id=batch.pk).first()
     archived = archive.of(batch.pk)
     rejected = batch_story.rejected(batch, start=_index(request.GET.get("rejected")))
     files = batch_story.files(batch, start=_index(request.GET.get("files")))
-    # A landing that is under way writes its verdict anew: what it finds is shown when it has landed.
+    # Landing may replace the rejected records, so their payloads are shown only after it.
     shows_payloads = sees_payloads and batch.status != Batch.Status.LANDING
     return {
         "title": batch.public_id,
         "batch": batch,
         "steps": [(step, batch_story.in_words(step.after)) for step in batch_story.timeline(batch, sees_payloads)],
-        "failure": batch.failure if sees_payloads else failures.in_words(batch.failure_code),
+        "failure": batch.failure if sees_payloads else failure_codes.in_words(batch.failure_code),
         "is_settled": batch.status in {Batch.Status.COMPLETE, Batch.Status.FAILED},
         "took": batch_story.in_words(batch.completed_at - batch.created_at if batch.completed_at else None),
         "outcomes": batch_story.outcomes(batch),
@@ -286,7 +286,7 @@ def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
 
 
 def _index(text: str | None) -> int:
-    """A record's index from a query; 0 for anything that is none."""
+    """A record's index from a query. 0 for anything else."""
     return min(row_number(text) or 0, 2**31 - 1)
 
 

@@ -1,4 +1,4 @@
-"""Workspaces, products and projects in the admin: who sends."""
+"""Workspaces, products and projects in the admin."""
 
 import json
 from typing import Any, ClassVar
@@ -22,9 +22,9 @@ ASSETS = Media(css={"all": ["ingest/clients.css"]}, js=["ingest/copy.js"])
 
 
 class _ClientAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
-    """Deleted one at a time, and only what nothing was sent for.
+    """Rows can be deleted one at a time, and only if nothing was sent for them.
 
-    Names stay as they were given: records, terms and the object store's keys carry them.
+    Names cannot change: records, terms and keys in the object store contain them.
     """
 
     lasting: ClassVar[tuple[str, ...]] = ()
@@ -49,14 +49,14 @@ class _ClientAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
         return answer
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """A key goes with its workspace, though nobody may delete one alone."""
+        """Allows keys to be deleted with their workspace, although nobody may delete a key alone."""
         shown, counts, lacking, protected = super().get_deleted_objects(objs, request)
         return shown, counts, lacking - {ApiKey._meta.verbose_name}, protected
 
 
 @admin.register(Workspace)
 class WorkspaceAdmin(_ClientAdmin):
-    """A workspace's page shows all that belongs to it."""
+    """The page of a workspace shows its products, projects and keys."""
 
     lasting = ("name",)
     list_display = (
@@ -106,7 +106,7 @@ class WorkspaceAdmin(_ClientAdmin):
 
 
 def of_workspace(request: HttpRequest, workspace_id: int) -> dict[str, Any]:
-    """What a workspace's page shows: its products with their projects, and its keys."""
+    """The products of a workspace with their projects, and its keys."""
     products = Product.objects.filter(workspace_id=workspace_id).prefetch_related("projects")
     keys = [
         {"key": key, "state": key_states.of(key)}
@@ -130,7 +130,7 @@ def of_workspace(request: HttpRequest, workspace_id: int) -> dict[str, Any]:
 
 
 def ids_of(product: Product, project: Project) -> str:
-    """The ids that a record of a project carries, as JSON to paste."""
+    """The ids for records of a project, as JSON to paste."""
     return json.dumps({"_product_id": product.product_id, "_project_id": project.project_id}, ensure_ascii=False)
 
 

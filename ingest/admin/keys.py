@@ -1,4 +1,4 @@
-"""API keys in the admin: made and shown once, seen, revoked."""
+"""API keys in the admin: created and shown once, listed, revoked."""
 
 from typing import Any, ClassVar
 
@@ -28,7 +28,7 @@ MAX_REVOKED_AT_ONCE = 100
 
 
 class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A new key; its secret is made by the service and shown once."""
+    """The form of a new key. The service generates the secret."""
 
     permissions = forms.MultipleChoiceField(
         choices=[(name, name) for name in PERMISSIONS],
@@ -41,11 +41,11 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
         fields = ("workspace", "label", "source", "permissions", "rate_limit", "expires_at")
 
     def clean(self) -> dict[str, Any]:
-        """The service's own objections, each at its field."""
+        """Show the service's objections at their fields."""
         cleaned: dict[str, Any] = super().clean() or {}
         expires_at = cleaned.get("expires_at")
         if expires_at and expires_at <= timezone.now():
-            self.add_error("expires_at", "This instant is past: the key would be refused at once.")
+            self.add_error("expires_at", "This time has passed: the key would be refused at once.")
         if cleaned.get("workspace") and cleaned.get("label"):
             wrong = api_keys.objections(workspace=cleaned["workspace"], label=cleaned["label"])
             for field, message in wrong.items():
@@ -54,7 +54,7 @@ class ApiKeyForm(forms.ModelForm):  # type: ignore[type-arg]
 
 
 class KeyStateFilter(admin.SimpleListFilter):
-    """Live, expired, revoked."""
+    """Filters by live, expired or revoked."""
 
     title = "state"
     parameter_name = "state"
@@ -76,7 +76,7 @@ class KeyStateFilter(admin.SimpleListFilter):
 
 @admin.register(ApiKey)
 class ApiKeyAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
-    """A key is never changed: it is made, and revoked."""
+    """A key is created and revoked, never changed."""
 
     list_display = (
         "label", "workspace", "prefix", "state", "granted", "rate", "source", "last_used_at", "expires_at", "created_at",
@@ -115,7 +115,7 @@ class ApiKeyAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
         return False
 
     def has_revoke_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
-        """For the two actions."""
+        """The permission of the two actions."""
         return request.user.has_perm("ingest.change_apikey")
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
@@ -142,13 +142,13 @@ class ApiKeyAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
         revoking = path("revoke/", self.admin_site.admin_view(self.revoke_view), name="ingest_apikey_revoke")
         return [revoking, *super().get_urls()]
 
-    # -- made --
+    # -- Creating --
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponseBase:
         try:
             answer: HttpResponseBase = super().add_view(request, form_url, extra_context)
         except ValidationError:
-            # Somebody else made a key between the form's look and the service's: the form says now what is wrong.
+            # Another key was created between the form's check and the service's. The form now shows the objection.
             answer = super().add_view(request, form_url, extra_context)
         return answer
 
@@ -171,13 +171,13 @@ class ApiKeyAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
         audit.record(request, obj, "Key made", permissions=" ".join(obj.permissions))
 
     def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: Any = None) -> HttpResponse:
-        """The secret, in this one answer and nowhere else: no session, no message, no cache."""
+        """Show the secret in this response only: it is not stored in the session, a message or a cache."""
         secret: str = request.new_secret  # type: ignore[attr-defined]
         answer = self._page(request, "ingest/new_key.html", title="The new key", key=obj, secret=secret)
         answer["Cache-Control"] = "no-store"
         return answer
 
-    # -- revoked --
+    # -- Revoking --
 
     @admin.action(description="Revoke the selected keys", permissions=["revoke"])
     def revoke_selected(self, request: HttpRequest, queryset: QuerySet[ApiKey]) -> HttpResponse:
@@ -189,7 +189,7 @@ class ApiKeyAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
         return redirect(f"{reverse('admin:ingest_apikey_revoke')}?key={object_id}")
 
     def revoke_view(self, request: HttpRequest) -> HttpResponse:
-        """GET asks whether it is meant; POST revokes."""
+        """GET asks for confirmation, POST revokes."""
         if not self.has_revoke_permission(request):
             raise PermissionDenied
         named = request.POST.getlist("key") if request.method == "POST" else request.GET.getlist("key")
@@ -198,7 +198,7 @@ class ApiKeyAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
         if request.method != "POST" and keys:
             return self._page(request, "ingest/revoke_keys.html", title="Revoke", keys=keys)
         revoked = sum(_revoke(request, key) for key in keys) if request.method == "POST" else 0
-        messages.success(request, f"Revoked: {revoked}. What is revoked is refused from the next request on.")
+        messages.success(request, f"Revoked: {revoked}. A revoked key is refused from the next request on.")
         return redirect("admin:ingest_apikey_changelist")
 
     def _page(self, request: HttpRequest, template: str, **more: Any) -> TemplateResponse:

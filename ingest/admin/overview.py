@@ -1,4 +1,4 @@
-"""The overview's figures, for the page that refreshes itself. For logins with a role."""
+"""The figures of the overview for its refresh. For logins with a role."""
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, JsonResponse
@@ -10,7 +10,7 @@ from ingest.activity import dashboard
 
 @require_safe
 def overview(request: HttpRequest) -> JsonResponse:
-    """``figures`` (numbers), ``charts``, and the page's parts as HTML, for ``period`` and ``workspace``."""
+    """``figures`` as numbers, ``charts``, and fragments of the page as HTML, for ``period`` and ``workspace``."""
     if not roles.may_look(request):
         raise PermissionDenied
     response = JsonResponse(dashboard.refreshed(request))

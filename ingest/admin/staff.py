@@ -1,4 +1,4 @@
-"""Who works here and what they did: logins, roles and the audit log in the admin."""
+"""Logins, roles and the audit log in the admin."""
 
 from typing import Any, ClassVar
 
@@ -24,7 +24,7 @@ KIND_LABELS = {"added": "success", "deleted": "danger", "acted": "info"}
 
 @admin.register(LogEntry)
 class AuditAdmin(PipelineAdmin):
-    """Read only: who did what to which row, and when."""
+    """The audit log: who did what to which row, and when. Read-only."""
 
     list_display = ("action_time", "user", "kind", "act", "row", "content_type")
     list_display_links = ("action_time",)
@@ -34,7 +34,7 @@ class AuditAdmin(PipelineAdmin):
     )  # fmt: skip
     list_select_related = ("user", "content_type")
     search_fields = ("object_repr", "change_message", "user__username", "=object_id")
-    search_help_text = "What was done, the row's name or number, or a login"
+    search_help_text = "An action, the row's name or number, or a login"
     date_hierarchy = "action_time"
     ordering: ClassVar = ["-action_time", "-id"]
     lookups = (
@@ -59,7 +59,7 @@ class AuditAdmin(PipelineAdmin):
 
 @admin.register(User)
 class StaffAdmin(RoleAware, UserAdmin, ModelAdmin):  # type: ignore[misc, type-arg]
-    """Logins. Only a superuser gives single permissions or touches a superuser: a role is all that others hand out."""
+    """Logins. Only superusers change superusers and single permissions; others can only assign roles."""
 
     form = UserChangeForm
     add_form = UserCreationForm
@@ -107,7 +107,7 @@ class StaffAdmin(RoleAware, UserAdmin, ModelAdmin):  # type: ignore[misc, type-a
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
         user = self.get_object(request, object_id)
         if user and self.has_delete_permission(request, user) and LogEntry.objects.filter(user=user).exists():
-            messages.error(request, f"{user} stands in the audit log and stays: take away “active” instead.")
+            messages.error(request, f"{user} is named in the audit log and cannot be deleted: clear “active” instead.")
             return redirect("admin:auth_user_change", user.pk)
         answer: HttpResponse = super().delete_view(request, object_id, extra_context)
         return answer
@@ -119,4 +119,4 @@ def _is_superuser(request: HttpRequest) -> bool:
 
 @admin.register(Group)
 class RoleAdmin(RoleAware, GroupAdmin, ModelAdmin):  # type: ignore[misc]
-    """Roles: made by bootstrap, which sets their permissions again."""
+    """Roles. ``manage.py bootstrap`` creates them and resets their permissions."""

@@ -8,7 +8,7 @@ from evermuse import prepared
 from ingest import sql
 from ingest.admission.bodies import Body
 from ingest.clients.credentials import Credentials, key_parameters
-from ingest.failures import EVERY_RECORD_REJECTED
+from ingest.failure_codes import EVERY_RECORD_REJECTED
 from ingest.models import Batch
 from lake import frames, rejections
 from lake.landing import Verdict

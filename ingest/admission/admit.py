@@ -42,7 +42,7 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Admitted:
     """A 202's body as JSON text, and whether it is a replay."""
 
     text: str
@@ -68,7 +68,7 @@ class _Stored:
         }
 
 
-def admit(submission: Submission, *, confirm: Callable[[], Credentials]) -> Answer:
+def admit(submission: Submission, *, confirm: Callable[[], Credentials]) -> Admitted:
     """Take a batch and return the 202's answer once it is committed. Raises the contract's refusals.
 
     A batch whose records were all rejected is stored too (FAILED), and then refused with VALIDATION_ERROR. ``confirm`` looks
@@ -83,7 +83,7 @@ def admit(submission: Submission, *, confirm: Callable[[], Credentials]) -> Answ
     if submission.idempotency_key is None:
         return _answer(_take(submission, verdict))
     taken = _take_once(submission, submission.idempotency_key)
-    return taken if isinstance(taken, Answer) else _answer(taken)
+    return taken if isinstance(taken, Admitted) else _answer(taken)
 
 
 def examine_body(body: Body, credentials: Credentials) -> Verdict:
@@ -123,19 +123,19 @@ def _take(submission: Submission, verdict: Verdict | None = None) -> _Stored:
 
 
 @transaction.atomic
-def _take_once(submission: Submission, key: str) -> _Stored | Answer:
+def _take_once(submission: Submission, key: str) -> _Stored | Admitted:
     """Store the batch together with its answer, or return the answer that the key has already."""
     workspace_id, fingerprint = submission.credentials.workspace_id, submission.fingerprint()
     stored_answer = idempotency.begin(workspace_id, key, fingerprint)
     if stored_answer is not None:
-        return Answer(stored_answer, is_replay=True)
+        return Admitted(stored_answer, is_replay=True)
     stored = _take(submission)
     if stored.verdict.accepted:
         idempotency.remember(workspace_id, key, fingerprint, stored.batch_id, json.dumps(stored.summary))
     return stored
 
 
-def _answer(stored: _Stored) -> Answer:
+def _answer(stored: _Stored) -> Admitted:
     """The answer of a batch that is committed; raises VALIDATION_ERROR if nothing in it was accepted."""
     summary = stored.summary
     log.info(
@@ -147,4 +147,4 @@ def _answer(stored: _Stored) -> Answer:
     if not stored.verdict.accepted:
         raise Refusal(400, "VALIDATION_ERROR", "Every record was rejected; details says why.", details=summary)
     wake.landing(stored.batch_id)
-    return Answer(json.dumps(summary))
+    return Admitted(json.dumps(summary))

@@ -1,4 +1,4 @@
-"""The bytes of a request's body: whole, decompressed, within the limit, of a media type that we take."""
+"""The body of a request: complete, decompressed, within the limit, and of a supported media type."""
 
 import zlib
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from lake.models import Payload
 
 T = TypeVar("T", bound=msgspec.Struct)
 
-# What follows a member is copied: of all the rest it would make a body of empty members take minutes.
+# zlib copies what follows a member. With larger slices a body of many empty members would take minutes.
 _GZIP_SLICE_BYTES = 4096
 _TOO_LARGE = f"The body is larger than 5 MB ({MAX_BODY_BYTES} bytes after decompression): send smaller batches."
 
@@ -30,13 +30,15 @@ class Body:
 
 
 def read(request: Request) -> Body:
-    """The request's body. Raises the refusals for 415, 413 and a body that did not arrive whole, in this order;
-    BodyAwaited, to be called again, when the body has not been gathered yet."""
+    """The request's body. Raises the refusals for 415, 413 and an incomplete body, in this order.
+
+    Raises BodyAwaited if the body has not arrived yet; the view runs again when it has.
+    """
     headers = request.META
     media_type = _media_type(str(headers.get("CONTENT_TYPE", "")))
     encoding = headers.get("HTTP_CONTENT_ENCODING", "identity").strip().lower() or "identity"
     if encoding not in {"identity", "gzip"}:
-        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Content-Encoding: only identity and gzip are taken.")
+        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Content-Encoding must be identity or gzip.")
     sent = _sent(headers)
     content = gunzip(sent) if encoding == "gzip" else sent
     if len(content) > MAX_BODY_BYTES:
@@ -45,10 +47,10 @@ def read(request: Request) -> Body:
 
 
 def read_object(request: Request, kind: type[T]) -> T:
-    """A small JSON object by its struct's rules. Raises 415, 413, INVALID_JSON, and INVALID_BODY naming field and rule."""
+    """A JSON object checked by its struct. Raises 415, 413, INVALID_JSON, and INVALID_BODY with field and rule."""
     body = read(request)
     if body.media_type != Payload.Media.JSON:
-        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Content-Type: only application/json is taken here.")
+        raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Content-Type must be application/json here.")
     found = check_object(body.content.removeprefix(b"\xef\xbb\xbf"), kind)
     if not isinstance(found, list):
         return found
@@ -59,9 +61,9 @@ def read_object(request: Request, kind: type[T]) -> T:
 
 
 def gunzip(sent: bytes) -> bytes:
-    """All members of a gzip stream, never more than the limit and a byte: a bomb costs no memory.
+    """All members of a gzip stream. It stops one byte over the limit, so that a bomb costs no memory.
 
-    Raises 413 over the limit and 400 for a stream that is truncated or none.
+    Raises 413 over the limit, and 400 if the stream is truncated or is not gzip.
     """
     parts: list[bytes] = []
     room = MAX_BODY_BYTES + 1
@@ -103,13 +105,13 @@ def _media_type(content_type: str) -> str:
         raise Refusal(
             415,
             "UNSUPPORTED_MEDIA_TYPE",
-            "Content-Type: only application/json and application/x-ndjson, in UTF-8, are taken.",
+            "Content-Type must be application/json or application/x-ndjson, in UTF-8.",
         )
     return media_type
 
 
 def _sent(environ: dict[str, Any]) -> bytes:
-    """The bytes as they came. Behind another server than ours the announced length must prove the end."""
+    """The body's bytes as received. Behind a server other than ours, only Content-Length proves that it is complete."""
     if "evermuse.sent" in environ:
         return bytes(environ["evermuse.sent"])
     ending = environ.get("evermuse.body")
@@ -121,7 +123,7 @@ def _sent(environ: dict[str, Any]) -> bytes:
         raise invalid_body("The body did not arrive in time: nothing was stored.")
     announced = environ.get("CONTENT_LENGTH") or ""
     if ending != COMPLETE and not announced.isdigit():
-        raise invalid_body("The body's end cannot be proven here: send a Content-Length.")
+        raise invalid_body("The end of the body cannot be verified: send a Content-Length.")
     length = int(announced)
     sent: bytes = environ["wsgi.input"].read(length)
     if len(sent) != length:

@@ -1,7 +1,7 @@
-"""Idempotency keys: one key, one batch, for 24 hours unless a setting says longer, also when two servers get the same request
-at once.
+"""Idempotency keys: a key makes one batch, even if two servers get the same request at once.
 
-The mark "in progress" is an advisory lock of the accepting transaction: a process that is killed frees it.
+A key is kept for 24 hours, or longer by a setting. "In progress" is an advisory lock of the accepting transaction, so it is
+released if the process is killed.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from ingest.refusals import Refusal
 
 
 def _oldest() -> datetime:
-    """Older answers are not repeated."""
+    """Answers older than this are not repeated."""
     return ANSWERS.before(timezone.now())
 
 
@@ -26,9 +26,9 @@ def _digest(key: str) -> bytes:
 
 
 def begin(workspace_id: int, key: str, fingerprint: bytes) -> str | None:
-    """The remembered answer, or None with the key held until the transaction ends.
+    """The stored answer, or None with the key locked until the transaction ends.
 
-    Raises 409 while another request holds it and 422 when it stands for another body or query.
+    Raises 409 while another request has it locked, and 422 if it was used for another body, media type or query.
     """
     digest = _digest(key)
     lock = int.from_bytes(hashlib.sha256(b"%d:" % workspace_id + digest).digest()[:8], "big", signed=True)
@@ -36,7 +36,7 @@ def begin(workspace_id: int, key: str, fingerprint: bytes) -> str | None:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [lock])
         if not cursor.fetchone()[0]:
             raise Refusal(
-                409, "IDEMPOTENCY_IN_PROGRESS", "A request with this Idempotency-Key is being handled.", retry_after=1
+                409, "IDEMPOTENCY_IN_PROGRESS", "A request with this Idempotency-Key is in progress.", retry_after=1
             )
     row = IdempotencyKey.objects.filter(workspace_id=workspace_id, key=digest, created_at__gt=_oldest()).first()
     if row is None:
@@ -49,7 +49,7 @@ def begin(workspace_id: int, key: str, fingerprint: bytes) -> str | None:
 
 
 def remember(workspace_id: int, key: str, fingerprint: bytes, batch_id: int, answer: str) -> None:
-    """Keep an accepted answer, in the transaction that holds the key; an expired one is replaced."""
+    """Store an accepted answer in the transaction that locked the key. Replaces an expired one."""
     IdempotencyKey.objects.update_or_create(
         workspace_id=workspace_id,
         key=_digest(key),
@@ -63,7 +63,7 @@ def remember(workspace_id: int, key: str, fingerprint: bytes, batch_id: int, ans
 
 
 def _expired(before: datetime) -> QuerySet[IdempotencyKey]:
-    # One that is renewed at this moment, in place, is no longer among them when its row is deleted.
+    # A key that is renewed meanwhile no longer matches when its row is deleted.
     return IdempotencyKey.objects.filter(created_at__lt=before)
 
 

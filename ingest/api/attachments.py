@@ -22,7 +22,7 @@ from lake.envelope import Uri
 
 
 class BatchAttachmentsView(ContractView):
-    """Every downloadable attachment of a batch, with its attempts."""
+    """The downloadable attachments of a batch with their attempts."""
 
     @extend_schema(**schema.BATCH_ATTACHMENTS)
     def get(self, request: Request, batch_id: str) -> HttpResponseBase:
@@ -44,7 +44,7 @@ class BatchAttachmentsView(ContractView):
 
 
 class FreshUrl(msgspec.Struct, forbid_unknown_fields=True):
-    """Where the file can be fetched now."""
+    """The body of the PATCH: a URL from which the file can be downloaded now."""
 
     vendor_url: Uri
 
@@ -54,7 +54,7 @@ class AttachmentView(ContractView):
 
     @extend_schema(**schema.FRESH_URL)
     def patch(self, request: Request, batch_id: str, attachment_id: str) -> JsonResponse:
-        """Give a fresh URL; the download starts again. A stored file stays as it is."""
+        """Replace the URL and start the download again. A stored file does not change."""
         url = bodies.read_object(request, FreshUrl).vendor_url
         batch = selectors.batch(credentials_of(request).workspace_id, batch_id)
         number = public_ids.attachment_number(attachment_id)

@@ -13,7 +13,7 @@ from attachments import fetching
 from evermuse import wake
 from ingest import selectors
 from ingest.admission import bodies
-from ingest.admission.admit import Answer, Submission, admit, examine_body
+from ingest.admission.admit import Admitted, Submission, admit, examine_body
 from ingest.api import queries, schema, serializers, validation
 from ingest.api.base import PAGE_BYTES, SMALL_PAGE_BYTES, ContractView, json_answer, raw_page, reader
 from ingest.api.instants import parse
@@ -72,7 +72,7 @@ class IngestView(ContractView):
             response["Idempotent-Replayed"] = "true"
         return response
 
-    def _admit(self, request: Request) -> Answer:
+    def _admit(self, request: Request) -> Admitted:
         _check_format(request)
         key = _idempotency_key(request)
         body = bodies.read(request)
@@ -173,7 +173,7 @@ class BatchRecordsView(ContractView):
 def _rows(
     request: Request, batch_id: str, name: str, page: Any, has_expired: Callable[[int], bool]
 ) -> HttpResponseBase:
-    """A page, or a stream, of what ``page(batch, after=, limit=)`` gives by index."""
+    """A page or a stream of the rows that ``page(batch, after=, limit=)`` returns by index."""
     given = queries.known(request.query_params, ("limit", "cursor"))
     limit = queries.limit(given)
     credentials = credentials_of(request)
@@ -194,7 +194,7 @@ def _rows(
 
 
 class BatchRetryView(ContractView):
-    """Run what failed in a batch again."""
+    """Retry a failed batch, or its failed attachments and processors."""
 
     @extend_schema(**schema.BATCH_RETRY)
     def post(self, request: Request, batch_id: str) -> JsonResponse:

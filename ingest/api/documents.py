@@ -1,4 +1,4 @@
-"""The OpenAPI document, built once in each process: it depends on nothing that changes."""
+"""The OpenAPI document. It never changes while a process runs, so each process builds it once."""
 
 from functools import cache
 

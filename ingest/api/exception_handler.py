@@ -1,4 +1,4 @@
-"""Every error answer has the contract's shape: never an HTML page, never a stack trace."""
+"""Error answers. All have the contract's shape, never HTML or a stack trace."""
 
 from typing import Any
 
@@ -13,7 +13,7 @@ from ingest.refusals import Refusal, cold_unavailable, invalid_body, method_not_
 
 log = logs.get(__name__)
 
-# DRF's own exceptions, by status; our views raise refusals.
+# For exceptions of DRF, by status. Our views raise refusals.
 CODES = {
     401: "UNAUTHORIZED", 403: "FORBIDDEN", 404: "NOT_FOUND", 413: "PAYLOAD_TOO_LARGE", 415: "UNSUPPORTED_MEDIA_TYPE",
     429: "RATE_LIMITED", 500: "INTERNAL_ERROR",
@@ -21,7 +21,7 @@ CODES = {
 
 
 def render(refusal: Refusal) -> JsonResponse:
-    """The answer of a refusal, with Retry-After where the body says retryAfter."""
+    """The answer of a refusal. It has Retry-After if the body has retryAfter."""
     response = JsonResponse(refusal.body(), status=refusal.status)
     if refusal.retry_after is not None:
         response["Retry-After"] = str(refusal.retry_after)
@@ -52,8 +52,8 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse:
 
 
 def server_error(request: HttpRequest | None = None) -> HttpResponse:
-    """Django's handler500: a fault outside of the API's views."""
-    return render(Refusal(500, "INTERNAL_ERROR", "A fault of ours. Send the request again."))
+    """Django's handler500: an exception outside of the API's views."""
+    return render(Refusal(500, "INTERNAL_ERROR", "An internal error occurred. Send the request again."))
 
 
 def path_unknown(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
@@ -62,7 +62,7 @@ def path_unknown(request: HttpRequest, exception: Exception | None = None) -> Ht
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
-    """Django's handler400: a request that Django itself refuses, such as one for an unknown host."""
+    """Django's handler400: requests that Django refuses, for example for an unknown host."""
     return render(Refusal(400, "INVALID_BODY", "The request is malformed, or its Host is not one of ours."))
 
 
@@ -72,7 +72,7 @@ def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpR
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Django's CSRF_FAILURE_VIEW: a page for people at the admin, the contract's shape everywhere else."""
+    """Django's CSRF_FAILURE_VIEW: a page in the admin, the contract's shape everywhere else."""
     if request.path_info.startswith("/admin/"):
         return csrf_failure(request, reason)
     return forbidden(request)

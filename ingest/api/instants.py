@@ -1,4 +1,4 @@
-"""Instants in queries: ISO-8601, UTC."""
+"""Instants in query parameters: ISO 8601 in UTC."""
 
 import re
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ _ISO = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}(?::[0-9]{2}(
 
 
 def parse(name: str, text: str) -> datetime:
-    """A query's instant: a date (its midnight) or a date and time in UTC. Raises 400 naming the parameter."""
+    """The instant of a parameter: a date (midnight) or a date and time in UTC. Raises a 400 that names the parameter."""
     try:
         if not _ISO.fullmatch(text):
             raise ValueError

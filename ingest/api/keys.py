@@ -1,4 +1,4 @@
-"""The key that asks, as its owner may see it."""
+"""The key of the request, as its owner may see it."""
 
 from django.http import JsonResponse
 from drf_spectacular.utils import extend_schema
@@ -14,7 +14,7 @@ from ingest.refusals import unauthorized
 
 
 class KeyView(ContractView):
-    """What a key may do. Any permission is enough."""
+    """What the key of the request may do. Any permission is enough."""
 
     allowed = {"GET": PERMISSIONS, "HEAD": PERMISSIONS}  # noqa: RUF012  (ContractView declares it)
 
@@ -22,7 +22,7 @@ class KeyView(ContractView):
     def get(self, request: Request) -> JsonResponse:
         credentials = credentials_of(request)
         key = ApiKey.objects.select_related("workspace").filter(pk=credentials.api_key_id).first()
-        if key is None:  # deleted since the request began
+        if key is None:  # deleted since the request was authenticated
             raise unauthorized()
         return JsonResponse(
             {

@@ -1,4 +1,4 @@
-"""Content negotiation: answers are JSON whatever Accept says; NDJSON is chosen by the views that offer it."""
+"""Content negotiation: answers are JSON whatever Accept says. Views with streams check for NDJSON."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ JSON, NDJSON = "application/json", "application/x-ndjson"
 
 
 class IgnoreAccept(BaseContentNegotiation):
-    """The first renderer always: the contract knows no 406, and ``?format=`` is ours."""
+    """Always chooses the first renderer: the contract has no 406, and ``?format=`` is a parameter of our own."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         return None
@@ -23,9 +23,9 @@ class IgnoreAccept(BaseContentNegotiation):
 
 
 def wants_ndjson(request: Request) -> bool:
-    """Whether the client asks for one JSON value a line: names NDJSON, and rates it no lower than JSON.
+    """Whether Accept names NDJSON and rates it no lower than JSON.
 
-    A wildcard does not ask for it, since clients send ``*/*`` that want a page.
+    A wildcard does not count: clients that want a page send ``*/*``.
     """
     ranges = [_range(part) for part in request.META.get("HTTP_ACCEPT", "").split(",")]
     named = [quality for media_range, quality in ranges if media_range == NDJSON]
@@ -35,12 +35,12 @@ def wants_ndjson(request: Request) -> bool:
 
 
 def _quality_of_json(ranges: list[tuple[str, float]]) -> float:
-    """By the range that names JSON itself, if one does (RFC 9110, 12.5.1); wildcards say nothing against NDJSON."""
+    """The quality of the range that names JSON, else 0 (RFC 9110, 12.5.1)."""
     return max((quality for media_range, quality in ranges if media_range == JSON), default=0.0)
 
 
 def _range(part: str) -> tuple[str, float]:
-    """A media range and its quality; one that cannot be read counts as 1, like one that is missing."""
+    """A media range and its quality. A missing or invalid quality is 1."""
     media_range, *parameters = part.split(";")
     quality = 1.0
     for parameter in parameters:

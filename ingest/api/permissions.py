@@ -1,4 +1,4 @@
-"""What a key may do."""
+"""The permissions of the API."""
 
 from rest_framework.permissions import BasePermission
 
@@ -6,7 +6,7 @@ READ, WRITE = "api:read", "api:write"
 
 
 class Denied(BasePermission):
-    """DRF's default for a view that names no permission: nobody."""
+    """DRF's default permission: denies everybody, for a view that names no permission."""
 
     def has_permission(self, request: object, view: object) -> bool:
         return False

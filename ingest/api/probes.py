@@ -1,4 +1,4 @@
-"""Probes, metrics and the record's schema: what asks for no key."""
+"""Endpoints without a key: probes, metrics and the schema of a record."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -22,7 +22,7 @@ SAFE = ("GET", "HEAD")
 
 
 def probe(view: _View) -> _View:
-    """GET and HEAD alone; any other verb gets the contract's 405. No CSRF check, whose answer would come before the 405."""
+    """Allow GET and HEAD; other verbs get the contract's 405. Without the CSRF check, which would answer first."""
 
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -37,7 +37,7 @@ def probe(view: _View) -> _View:
 
 @probe
 def healthz(request: HttpRequest) -> JsonResponse:
-    """The process lives."""
+    """The process is alive."""
     return JsonResponse({"status": "ok"})
 
 
@@ -49,7 +49,7 @@ def record_schema(request: HttpRequest) -> JsonResponse:
 
 @probe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """What the service needs answers. 503 only without PostgreSQL: ingest goes on without the others."""
+    """Whether the servers answer. 503 only without PostgreSQL, because batches are accepted without the others."""
     found = health.check()
     ready = found["database"] == health.OK
     status = "ok" if all(state == health.OK for state in found.values()) else "degraded" if ready else "unavailable"
@@ -61,7 +61,7 @@ def readyz(request: HttpRequest) -> JsonResponse:
 
 @probe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Prometheus's text format, for those that `scrapers.may_scrape` names; a 404 for anybody else."""
+    """Metrics in Prometheus's text format if `scrapers.may_scrape` allows the request, else a 404."""
     if not scrapers.may_scrape(request):
         return render(not_found())
     registry = CollectorRegistry()

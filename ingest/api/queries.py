@@ -1,4 +1,4 @@
-"""Query parameters: known names only, each with its rule; cursors that only we can have made."""
+"""Query parameters with their rules, and signed cursors."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ MAX_CURSOR = 256
 
 
 def known(query: QueryDict, names: Iterable[str]) -> dict[str, str]:
-    """The given parameters; 400 for an unknown or repeated one, or one that PostgreSQL's text could not hold."""
+    """The given parameters. Raises 400 for an unknown or repeated one, and for text that PostgreSQL cannot store."""
     allowed = list(names)
     found: dict[str, str] = {}
     for name, values in query.lists():
@@ -30,7 +30,7 @@ def known(query: QueryDict, names: Iterable[str]) -> dict[str, str]:
 
 
 def limit(parameters: dict[str, str]) -> int:
-    """``limit``: 1 to 100, 20 when absent."""
+    """``limit``: 1 to 100, by default 20."""
     text = parameters.get("limit")
     if text is None:
         return DEFAULT_LIMIT
@@ -40,7 +40,7 @@ def limit(parameters: dict[str, str]) -> int:
 
 
 def choice(parameters: dict[str, str], name: str, allowed: Iterable[str]) -> str | None:
-    """A parameter with a fixed list of values."""
+    """The value of a parameter that has a fixed list of values. Raises 400 for another one."""
     value = parameters.get(name)
     values = list(allowed)
     if value is not None and value not in values:
@@ -49,18 +49,18 @@ def choice(parameters: dict[str, str], name: str, allowed: Iterable[str]) -> str
 
 
 class Cursor:
-    """Opaque places in a list, signed for one workspace and one list: a forged or foreign one is refused."""
+    """Opaque positions in a list, signed for one workspace and one list. Any other cursor is refused."""
 
     def __init__(self, *scope: object) -> None:
         self._scope = json.dumps([str(part) for part in scope]).encode()
 
     def encode(self, place: list[Any]) -> str:
-        """The text of a place."""
+        """The cursor of a position."""
         content = json.dumps(place, separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(self._seal(content) + content).decode().rstrip("=")
 
     def decode(self, text: str | None) -> list[Any] | None:
-        """The place of a text that `encode` made for this scope; raises 400 for any other."""
+        """The position of a cursor that `encode` made for this list. Raises 400 for any other text."""
         if text is None:
             return None
         if len(text) <= MAX_CURSOR and text.isascii():
@@ -70,7 +70,7 @@ class Cursor:
                 raise _bad_cursor() from None
             if hmac.compare_digest(sealed[:12], self._seal(sealed[12:])):
                 place = list(json.loads(sealed[12:]))
-                # Base64 has several spellings of the same bytes; we gave one.
+                # Base64 can write the same bytes in several ways. Only the one that `encode` makes is accepted.
                 if self.encode(place) == text:
                     return place
         raise _bad_cursor()
@@ -81,4 +81,4 @@ class Cursor:
 
 
 def _bad_cursor() -> Refusal:
-    return invalid_body("cursor is not one that this list of this workspace gave.")
+    return invalid_body("cursor does not belong to this list of this workspace.")

@@ -1,4 +1,4 @@
-"""Reading the lake back."""
+"""Reading records."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -97,7 +97,7 @@ def _refuse_expired(since: datetime | None) -> None:
 
 
 class RecordView(ContractView):
-    """One record's current version."""
+    """The current version of one record."""
 
     @extend_schema(**schema.RECORD)
     def get(self, request: Request, record_id: str) -> HttpResponse:

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of each endpoint: parameters, bodies and answers."""
+"""The OpenAPI description of each endpoint: parameters, bodies and answers."""
 
 from typing import Any
 
@@ -34,10 +34,10 @@ class ErrorItem(s.Serializer[Any]):
 
 
 class ErrorAnswer(s.Serializer[Any]):
-    """Every error answer."""
+    """The body of all error answers."""
 
     error = s.CharField(help_text="A stable code")
-    message = s.CharField(help_text="What is wrong, for people")
+    message = s.CharField(help_text="What is wrong, as text for people")
     retryAfter = s.IntegerField(
         required=False, help_text="Seconds to wait before the request is sent again: on 409, 429 and 503"
     )
@@ -45,7 +45,7 @@ class ErrorAnswer(s.Serializer[Any]):
 
 
 class AcceptedAnswer(s.Serializer[Any]):
-    """The 202 of a batch."""
+    """The body of a 202."""
 
     batchId = s.CharField(max_length=128)
     acceptedCount = s.IntegerField()
@@ -84,7 +84,7 @@ def _limit(description: str) -> OpenApiParameter:
 
 CURSOR = _query("cursor", "Where the page begins: a nextCursor of this list.")
 PAGING = [_limit("1 to 100, default 20."), CURSOR]
-# Of lists whose rows may be large.
+# For lists whose rows may be large.
 BOUNDED_PAGING = [
     _limit(
         "1 to 100, default 20. A page also ends at about 8 MiB, so that it may hold fewer rows; nextCursor alone tells "
@@ -105,7 +105,7 @@ INSTANT = "ISO-8601 UTC"
 
 
 def page_of(name: str, fields: dict[str, s.Field[Any, Any, Any, Any]]) -> Any:
-    """A page of rows with these fields."""
+    """The schema of a page of rows with these fields."""
     row = inline_serializer(f"{name}Row", fields)
     key = "records" if name.startswith("Record") or name == "Outcome" else name.lower()
     rows = s.ListField(child=row)
@@ -116,21 +116,21 @@ _ERRORS = {
     400: "The request is malformed: `error` says how, `message` names the field and the rule.",
     401: "`UNAUTHORIZED`: the key is missing, malformed, unknown, revoked or expired.",
     403: "`FORBIDDEN`: the key lacks the permission.",
-    404: "`NOT_FOUND`: there is no such thing in the key's workspace.",
-    409: "`IDEMPOTENCY_IN_PROGRESS`: a request with this key is being handled. Send it again after `retryAfter`.",
-    410: "`EXPIRED`: the detail is older than it is kept.",
+    404: "`NOT_FOUND`: it does not exist in the key's workspace.",
+    409: "`IDEMPOTENCY_IN_PROGRESS`: a request with this key is in progress. Send it again after `retryAfter`.",
+    410: "`EXPIRED`: the details have been removed after their retention.",
     413: "`PAYLOAD_TOO_LARGE`: the body has more than 5 MB, counted after decompression.",
     415: "`UNSUPPORTED_MEDIA_TYPE`: another content type or encoding.",
     422: "`IDEMPOTENCY_KEY_REUSED`: the key came with another body or query.",
     429: "`RATE_LIMITED`: more requests than the key's rate. Send it again after `retryAfter`.",
-    500: "`INTERNAL_ERROR`: a fault of ours. Send it again.",
-    503: "`UNAVAILABLE`: the database is away, or too many bodies are arriving. Send it again after `retryAfter`.",
+    500: "`INTERNAL_ERROR`: an internal error. Send the request again.",
+    503: "`UNAVAILABLE`: the database does not answer, or too many bodies are arriving. Send it again after `retryAfter`.",
 }
 _TOO_MANY_STREAMS = " Or the key has as many streams open as it may: read one to its end first."
 
 
 def errors(*codes: int, streams: bool = False, also: str = "") -> dict[Any, Any]:
-    """The error answers of an endpoint: everybody's and its own. ``also``: what else a 429 may say there."""
+    """The error answers of an endpoint: the common ones and its own. ``also`` is added to the text of the 429."""
     found = {code: _ERRORS[code] for code in (401, 403, 429, 500, 503, *codes)}
     found[429] += (_TOO_MANY_STREAMS if streams else "") + also
     return {code: OpenApiResponse(ErrorAnswer, description=text) for code, text in found.items()}
@@ -139,7 +139,7 @@ def errors(*codes: int, streams: bool = False, also: str = "") -> dict[Any, Any]
 INGEST: dict[str, Any] = {
     "operation_id": "ingest",
     "summary": "Send a batch of 1 to 1,000 records",
-    "description": 'One record, an array of records, or {"records": […]}; as NDJSON one record a line. At most 5 MB.',
+    "description": 'One record, an array of records, or {"records": […]}; as NDJSON one record on each line. At most 5 MB.',
     "parameters": [
         _query("format", "An optional hint.", enum=["text", "audio", "video", "file"]),
         IDEMPOTENCY_KEY,
@@ -239,7 +239,7 @@ BATCH_RECORDS: dict[str, Any] = {
 }
 BATCH_RETRY: dict[str, Any] = {
     "operation_id": "retryBatch",
-    "summary": "Run what failed in the batch again",
+    "summary": "Retry what failed in the batch",
     "parameters": [BATCH_ID],
     "request": None,
     "responses": {202: BatchStatus, **errors(404)},
@@ -258,7 +258,7 @@ _RECORD = inline_serializer(
 )
 RECORD_LIST: dict[str, Any] = {
     "operation_id": "listRecords",
-    "summary": "Read the lake back; NDJSON (all matches) on Accept",
+    "summary": "Read records; NDJSON (all matches) on Accept",
     "description": STREAMS,
     "parameters": [
         *BOUNDED_PAGING,
@@ -306,7 +306,7 @@ RECORD: dict[str, Any] = {
 
 KEY: dict[str, Any] = {
     "operation_id": "getKey",
-    "summary": "The key that asks: what it may do",
+    "summary": "What the key of the request may do",
     "description": "Any valid key may ask, whatever its permissions.",
     "responses": {
         200: inline_serializer(
@@ -331,13 +331,13 @@ KEY: dict[str, Any] = {
 _PROBES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "/api/v1/schemas/record.json": ("recordSchema", "The envelope as JSON Schema", {"application/schema+json": {}}),
     "/healthz": ("healthz", "The process lives", {"application/json": {}}),
-    "/readyz": ("readyz", "What the service needs answers; 503 without the database", {"application/json": {}}),
+    "/readyz": ("readyz", "Whether the servers answer; 503 without the database", {"application/json": {}}),
     "/metrics": ("metrics", "Prometheus metrics, for this host and allowed networks", {"text/plain": {}}),
 }
 
 
 def finish(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
-    """drf-spectacular's hook at the end: paths as clients write them, and the probes, which are no DRF views."""
+    """drf-spectacular's last hook: corrects the paths and adds the probes, which are not DRF views."""
     result["paths"] = {path.rstrip("/"): operations for path, operations in result["paths"].items()}
     for operations in result["paths"].values():
         for operation in operations.values():
@@ -350,7 +350,7 @@ def finish(result: dict[str, Any], generator: Any, request: Any, public: bool) -
 
 
 def _tell_retry_after(responses: dict[str, dict[str, Any]]) -> None:
-    """The header of the answers whose body has retryAfter."""
+    """Describe Retry-After for the answers whose body has retryAfter."""
     for status in ("409", "429", "503"):
         if status in responses:
             text = "Seconds, the same number as retryAfter"

@@ -1,4 +1,4 @@
-"""What the OpenAPI document says of attachments and uploads."""
+"""The OpenAPI description of attachments and uploads."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from ingest.api.schema import BATCH_ID, BOUNDED_PAGING, JSON, NDJSON, STREAMS, e
 
 @extend_schema_serializer(component_name="DownloadAttempt")
 class AttemptAnswer(s.Serializer[Any]):
-    """One attempt of the ledger."""
+    """An attempt to download an attachment."""
 
     startedAt = s.IntegerField()
     finishedAt = s.IntegerField(allow_null=True)

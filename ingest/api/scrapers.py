@@ -1,4 +1,4 @@
-"""Who may read ``/metrics``: this host, named networks, and who knows the token."""
+"""Who may read ``/metrics``: this host, configured networks, and requests with the token."""
 
 import ipaddress
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from django.utils.crypto import constant_time_compare
 
 from evermuse.env import Network
 
-# A proxy adds at least one of these: behind it, "this host" is only where the proxy runs.
+# A proxy adds at least one of these. The peer's address is then the proxy's, even if that is this host.
 PROXY_HEADERS = (
     "HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_HOST", "HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_PORT",
     "HTTP_X_FORWARDED_SERVER", "HTTP_X_REAL_IP", "HTTP_X_CLIENT_IP", "HTTP_VIA", "HTTP_TRUE_CLIENT_IP",
@@ -21,8 +21,8 @@ BEARER = "Bearer "
 def may_scrape(request: HttpRequest) -> bool:
     """Whether this request may read the metrics.
 
-    One that came through a proxy is judged by the address that the proxy named last, the only one that the client cannot
-    choose, and only by EVERMUSE_METRICS_NETWORKS.
+    For a request through a proxy, the address that the proxy added last must be in EVERMUSE_METRICS_NETWORKS: the client can
+    choose the other addresses.
     """
     if _knows_token(request):
         return True
@@ -35,7 +35,7 @@ def may_scrape(request: HttpRequest) -> bool:
 
 
 def is_local(address: str) -> bool:
-    """Whether an address is this host's own."""
+    """Whether an address is a loopback address."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:

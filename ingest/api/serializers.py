@@ -1,4 +1,4 @@
-"""Answers: exactly the fields that the contract names."""
+"""The bodies of answers, with exactly the fields of the contract."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,13 +11,13 @@ from ingest.models import Batch
 
 
 def statuses(batches: Sequence[Batch]) -> list[dict[str, Any]]:
-    """The status objects of batches; one more query for all their attachments' counters."""
+    """The status objects of batches. One query reads the attachment counters of all of them."""
     found: Mapping[int, AttachmentTally] = tallies([batch.id for batch in batches])
     return [status(batch, found.get(batch.id)) for batch in batches]
 
 
 def status(batch: Batch, tally: AttachmentTally | None) -> dict[str, Any]:
-    """A batch as GET reports it."""
+    """The status object of a batch."""
     answer: dict[str, Any] = {
         "batchId": batch.public_id,
         "status": batch.status,

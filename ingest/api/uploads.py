@@ -21,7 +21,7 @@ from lake.envelope import Text128, Text256, Text512
 
 
 class UploadRequest(msgspec.Struct, forbid_unknown_fields=True):
-    """What a client says of the file that it is about to send; the rules are those of ``_attachments``."""
+    """The file that a client is about to upload. The rules are those of ``_attachments``."""
 
     filename: Text512 | UnsetType = UNSET
     mimeType: Text256 | UnsetType = UNSET
@@ -31,7 +31,7 @@ class UploadRequest(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class UploadListView(ContractView):
-    """Make an upload intent."""
+    """Create an upload intent."""
 
     @extend_schema(**schema.UPLOAD)
     def post(self, request: Request) -> JsonResponse:
@@ -39,7 +39,7 @@ class UploadListView(ContractView):
         given = bodies.read_object(request, UploadRequest)
         size = None if given.size is UNSET else given.size
         if size is not None and size > settings.EVERMUSE_ATTACHMENT_MAX_BYTES:
-            raise invalid_body(f"size: at most {settings.EVERMUSE_ATTACHMENT_MAX_BYTES} bytes are taken.")
+            raise invalid_body(f"size: at most {settings.EVERMUSE_ATTACHMENT_MAX_BYTES} bytes are allowed.")
         try:
             intent = uploads.create(
                 workspace_id=credentials.workspace_id,

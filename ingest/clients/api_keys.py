@@ -1,4 +1,4 @@
-"""API keys: made, shown once, stored hashed, revoked."""
+"""API keys: created, shown once, stored as a hash, revoked."""
 
 import hashlib
 import secrets
@@ -22,14 +22,14 @@ PREFIX = "em_sk_"
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key that was just made. ``secret`` exists here only: it is never stored."""
+    """A new key. ``secret`` is its text, which is not stored anywhere."""
 
     api_key: ApiKey
     secret: str
 
 
 def digest(secret: str) -> bytes:
-    """SHA-256 of a key: random text of 256 bits needs no slow hash, only one that cannot be turned round."""
+    """SHA-256 of a key. Its 256 random bits cannot be guessed, so a slow hash is not needed."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
@@ -42,9 +42,9 @@ def create(
     rate_limit: int | None = None,
     expires_at: datetime | None = None,
 ) -> NewKey:
-    """Make a key. ``rate_limit``: requests per second, None for the deployment's, 0 for none.
+    """Create a key. ``rate_limit``: requests per second, None for the deployment's limit, 0 for none.
 
-    Raises ValidationError (field → messages) for an unknown permission, a label that a live key has, a full workspace.
+    Raises ValidationError (field → messages) for an unknown permission, the label of a live key, or too many live keys.
     """
     granted = [name for name in PERMISSIONS if name in set(permissions)]
     if unknown := sorted(set(permissions) - set(PERMISSIONS)):
@@ -71,7 +71,7 @@ def create(
 
 
 def objections(*, workspace: Workspace, label: str) -> dict[str, str]:
-    """What stands against a new key of this label: field → message."""
+    """Why a key with this label cannot be created: field → message. Empty if it can."""
     if live_keys(workspace).count() >= MAX_LIVE_KEYS:
         return {"workspace": f"{workspace} has {MAX_LIVE_KEYS} live keys, the most allowed: revoke one first"}
     if ApiKey.objects.filter(workspace=workspace, label=label, revoked_at=None).exists():
@@ -87,7 +87,7 @@ def live_keys(workspace: Workspace) -> QuerySet[ApiKey]:
 
 
 def revoke(api_key: ApiKey) -> bool:
-    """Refuse the key from the next request on; False when it was revoked already."""
+    """Revoke a key, from the next request on. Returns False if it was revoked already."""
     with transaction.atomic():
         revoked = ApiKey.objects.filter(pk=api_key.pk, revoked_at=None).update(revoked_at=timezone.now()) == 1
         if revoked:

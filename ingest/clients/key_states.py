@@ -1,4 +1,4 @@
-"""The three states of a key, as people see them."""
+"""The state of a key: live, expired or revoked."""
 
 from django.utils import timezone
 
@@ -8,7 +8,7 @@ LIVE, EXPIRED, REVOKED = "live", "expired", "revoked"
 
 
 def of(key: ApiKey) -> str:
-    """`LIVE`, `EXPIRED` or `REVOKED`; a key that is both of the latter was revoked."""
+    """`LIVE`, `EXPIRED` or `REVOKED`. A revoked key that has also expired is `REVOKED`."""
     if key.revoked_at:
         return REVOKED
     return EXPIRED if key.expires_at and key.expires_at <= timezone.now() else LIVE

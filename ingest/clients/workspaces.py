@@ -14,7 +14,7 @@ from lake.models import Record
 
 @transaction.atomic
 def ensure(*, name: str, products: Iterable[tuple[str, Sequence[str]]]) -> Workspace:
-    """Make the workspace and what it lacks of the products and projects; repeatable.
+    """Create the workspace and its missing products and projects. Repeatable.
 
     Raises ValidationError for a bad name, or for a project that another product of the workspace has.
     """
@@ -43,7 +43,7 @@ def _ensure_project(product: Product, project_id: str) -> None:
     elif found.product_id != product.pk:
         raise ValidationError(
             f"project {project_id!r} belongs to product {found.product} of this workspace: "
-            "a project id stands once in a workspace"
+            "a project id must be unique in its workspace"
         )
 
 
@@ -59,9 +59,9 @@ def describe(workspace: Workspace) -> dict[str, Any]:
 
 
 def why_kept(target: Workspace | Product | Project) -> str:
-    """Why a workspace, product or project may not be deleted, as a sentence; empty where nothing stands against it.
+    """Why a workspace, product or project cannot be deleted, as a sentence. Empty if it can.
 
-    The database does not hold these references (`Batch`, `Record`): what asks here deletes nothing that they name.
+    The database has no constraints for these references (`Batch`, `Record`), so callers must check here before they delete.
     """
     if isinstance(target, Workspace):
         kept = (
@@ -71,10 +71,14 @@ def why_kept(target: Workspace | Product | Project) -> str:
             ("files", StoredFile.objects.filter(workspace=target)),
         )
         found = next((what for what, rows in kept if rows.exists()), "")
-        return f"Workspace {target} has {found}: it stays. Revoke its keys to have nothing more sent." if found else ""
+        return (
+            f"Workspace {target} has {found}: it cannot be deleted. Revoke its keys to stop it from sending."
+            if found
+            else ""
+        )
     if isinstance(target, Product):
         rows = Record.objects.filter(workspace_id=target.workspace_id, product_id=target.product_id)
-        return f"Product {target} has records: it stays." if rows.exists() else ""
+        return f"Product {target} has records: it cannot be deleted." if rows.exists() else ""
     term = terms.term(target.workspace_id, "project", target.project_id)
     rows = Record.objects.filter(terms__overlap=[term])
-    return f"Project {target} has records: it stays." if rows.exists() else ""
+    return f"Project {target} has records: it cannot be deleted." if rows.exists() else ""

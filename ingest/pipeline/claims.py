@@ -20,8 +20,8 @@ from django.db.models import Max
 from evermuse import logs, prepared, public_ids, retry_policy
 from evermuse.named_rows import expect_count, fetch
 from evermuse.retry_policy import RetryPolicy
-from ingest import failures, sql
-from ingest.failures import Failure
+from ingest import failure_codes, sql
+from ingest.failure_codes import BatchFailure
 from ingest.models import Batch, Workspace
 from lake import horizon
 
@@ -79,7 +79,7 @@ class _Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class _BatchId:
+class BatchId:
     id: int
 
 
@@ -102,7 +102,7 @@ class _Token:
 
 def waiting(limit: int) -> list[int]:
     """Ids of up to ``limit`` batches that `claim` would find now."""
-    return [row.id for row in fetch(_BatchId, sql.WAITING_ANYWHERE, {**_plausible(), "limit": limit})]
+    return [row.id for row in fetch(BatchId, sql.WAITING_ANYWHERE, {**_plausible(), "limit": limit})]
 
 
 def _plausible() -> dict[str, float]:
@@ -229,9 +229,9 @@ def _chosen(found: Sequence[_Waiting]) -> tuple[list[int], bool]:
 
 def _give_up(workspace_id: int, batch_ids: list[int]) -> None:
     """LANDING → FAILED for batches that crashed too many workers. Their rows are locked."""
-    failure = failures.given_up(MAX_LONE_CRASHES)
+    failure = failure_codes.given_up(MAX_LONE_CRASHES)
     parameters = {"failure": failure.text, "failure_code": failure.code, "ids": batch_ids}
-    given_up = fetch(_BatchId, sql.GIVE_UP, parameters)
+    given_up = fetch(BatchId, sql.GIVE_UP, parameters)
     expect_count("give up", changed=len(given_up), expected=len(batch_ids))
     horizon.abandon(workspace_id, batch_ids)
     log.error("batch.given_up", batch_ids=[public_ids.of_batch(i) for i in batch_ids])
@@ -239,10 +239,10 @@ def _give_up(workspace_id: int, batch_ids: list[int]) -> None:
 
 def renew(claims: Sequence[Claim]) -> None:
     """Extend the lease of claims that still stand. A lost claim is not an error here: `hold` finds it at the commit."""
-    fetch(_BatchId, sql.RENEW, {**_pairs(claims), "lease": settings.EVERMUSE_LEASE_SECONDS})
+    fetch(BatchId, sql.RENEW, {**_pairs(claims), "lease": settings.EVERMUSE_LEASE_SECONDS})
 
 
-def release(claims: Sequence[Claim], *, policy: RetryPolicy, failure: Failure, crashed: bool = False) -> None:
+def release(claims: Sequence[Claim], *, policy: RetryPolicy, failure: BatchFailure, crashed: bool = False) -> None:
     """Give claims back before their lease ends; the batches wait by the policy. ``crashed``: claim them alone."""
     parameters = {
         **_pairs(claims),
@@ -253,13 +253,13 @@ def release(claims: Sequence[Claim], *, policy: RetryPolicy, failure: Failure, c
         "lone_waits": [retry_policy.LANDING_LONE_FAULT.backoff(claim.attempts) for claim in claims],
     }
     with transaction.atomic():
-        released = {row.id for row in fetch(_BatchId, sql.RELEASE, parameters)}
+        released = {row.id for row in fetch(BatchId, sql.RELEASE, parameters)}
         end_landing([claim for claim in claims if claim.batch_id in released])
 
 
 def hold(claims: Sequence[Claim]) -> list[Claim]:
     """Return the claims that still stand, with their batches locked until the caller's transaction ends."""
-    held = {row.id for row in prepared.rows_of(_BatchId, sql.HOLD, _pairs(claims))}
+    held = {row.id for row in prepared.rows_of(BatchId, sql.HOLD, _pairs(claims))}
     return [claim for claim in claims if claim.batch_id in held]
 
 

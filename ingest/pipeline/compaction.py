@@ -17,7 +17,7 @@ ADOPTED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class _BatchId:
+class _AdoptedBatch:
     batch_id: int
 
 
@@ -31,7 +31,7 @@ def adopt(*, steps: int = 200) -> int:
     """Make segments of the objects that versions before segments wrote; how many. Each step is a short transaction."""
     adopted = 0
     for _ in range(steps):
-        found = fetch(_BatchId, sql.ADOPT_OBJECTS, {"limit": ADOPTED_AT_ONCE})
+        found = fetch(_AdoptedBatch, sql.ADOPT_OBJECTS, {"limit": ADOPTED_AT_ONCE})
         adopted += len(found)
         if not found:
             break

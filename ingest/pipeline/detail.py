@@ -1,4 +1,4 @@
-"""The detail of batches that expires: rejected records, outcomes, and the attachment ledger with its attempts.
+"""Retention of a batch's details: rejected records, outcomes, and the attachment ledger with its attempts.
 
 It expires some time after its batch has settled, all of a batch's detail of one kind at once. The batch itself stays, with its
 status and counts. Batches that are still to land, that wait for their files, that were given up, or whose workspace is under a legal hold keep all of it.
@@ -18,7 +18,7 @@ from ingest import sql
 from ingest.models import Batch
 from lake import retention as lake_retention
 
-# A page of batches that have such detail, and how many rows of it: beyond an id, up to another one.
+# A page of batches that have such details, with the number of rows: after an id, up to another one.
 Held = Callable[[int, int, int], list[tuple[int, int]]]
 
 
@@ -52,7 +52,7 @@ def _locked(batch_ids: Sequence[int], before: datetime) -> list[int]:
 
 
 def _last_created(before: datetime) -> int:
-    """The greatest id of a batch that was accepted before an instant; none of a later one can have settled before it."""
+    """The greatest id of a batch accepted before an instant. No later batch can have settled before it."""
     with connection.cursor() as cursor:
         cursor.execute(sql.LAST_CREATED, [before])
         return cursor.fetchone()[0] or 0
@@ -66,7 +66,7 @@ def _kind(
     remove: Callable[[Sequence[int]], int],
     also: Callable[[Sequence[int], datetime], list[int]] = lambda batch_ids, before: list(batch_ids),
 ) -> Kind:
-    """Detail of one kind. ``also``: what must hold besides, of batches that have settled."""
+    """The retention of one kind. ``also``: a further condition on settled batches."""
 
     def due(before: datetime) -> Iterator[Due]:
         after, until = 0, _last_created(before)

@@ -1,13 +1,14 @@
-"""The whole path of a batch, on one screen.
+"""The path of a batch.
 
     POST ─▶ admission ─▶ LANDING   claim ▸ parse ▸ validate ▸ normalize ▸ identify ▸ archive (segments, object store)
                          LANDED    one transaction: records, outcomes, rejected ones, attachments, counts, state
                          PROCESSING  processors, attachment download among them
                          COMPLETE  when all of them are settled
 
-A worker that wakes up claims what waits of one workspace, so that many small batches cost one claim, one catalog query
-and one transaction. Any step may be killed: the lease runs out, the next worker begins again, the fence keeps the old one
-out. From the claim to the commit the workspace's lists of records end before what this landing will write (`lake.horizon`).
+A worker claims waiting batches of one workspace together, so that many small batches cost one claim, one catalog query and
+one transaction. A worker may be killed at any step: its lease ends, the next worker starts again, and the token keeps the
+old one from writing. From the claim to the commit, lists of the workspace's records end before the records that this
+landing will write (`lake.horizon`).
 """
 
 import time
@@ -19,7 +20,7 @@ from django.db import OperationalError, transaction
 
 from evermuse import logs, public_ids, retry_policy, wake
 from evermuse.errors import LeaseLost
-from ingest import failures, parsers
+from ingest import failure_codes, parsers
 from ingest.clients import catalog
 from ingest.models import Batch
 from ingest.pipeline import claims, incoming, leases, processing, transitions
@@ -35,13 +36,13 @@ from lake.segments.writer import Line, LineBatch
 
 log = logs.get(__name__)
 
-# A landing task runs this long at most before it makes room for a stop.
+# A landing task ends after this time, so that the worker can stop.
 TASK_SECONDS = 5.0
 
 
 @dataclass(slots=True)
 class Landing:
-    """A claimed batch on its way."""
+    """A claimed batch while it lands."""
 
     claim: Claim
     batch: Incoming
@@ -91,11 +92,13 @@ def land(claimed: Sequence[Claim]) -> int:
             done = _commit(ready) if ready else []
     except OperationalError as error:
         log.warning("landing.database_fault", error=str(error).strip()[:200], batches=len(claimed))
-        claims.release(claimed, policy=retry_policy.LANDING_DATABASE, failure=failures.database_unavailable(error))
+        claims.release(claimed, policy=retry_policy.LANDING_DATABASE, failure=failure_codes.database_unavailable(error))
         return 0
     except Exception as error:
         log.exception("landing.failed", batch_ids=[public_ids.of_batch(claim.batch_id) for claim in claimed])
-        claims.release(claimed, policy=retry_policy.LANDING_FAULT, failure=failures.unexpected(error), crashed=True)
+        claims.release(
+            claimed, policy=retry_policy.LANDING_FAULT, failure=failure_codes.unexpected(error), crashed=True
+        )
         return 0
     processing.advance(done, are_fresh=True)
     return len(done)
@@ -130,7 +133,9 @@ def _archive(landings: Sequence[Landing]) -> list[Landing]:
             batch_ids = [landing.batch.public_id for landing in members]
             log.warning("landing.store_away", batch_ids=batch_ids, error=str(stored)[:200])
             given_back = [landing.claim for landing in members]
-            claims.release(given_back, policy=retry_policy.LANDING_STORE, failure=failures.store_unavailable(stored))
+            claims.release(
+                given_back, policy=retry_policy.LANDING_STORE, failure=failure_codes.store_unavailable(stored)
+            )
     return [landing for landing in landings if landing.segment or not landing.records]
 
 
@@ -146,7 +151,7 @@ def _lines(landings: Sequence[Landing]) -> list[Line]:
 
 
 def _commit(landings: Sequence[Landing]) -> list[int]:
-    """One transaction for everything that landing changes; claims that were lost meanwhile change nothing."""
+    """Write everything that landing changes in one transaction. A claim that was lost changes nothing."""
     with transaction.atomic():
         held = set(claims.hold([landing.claim for landing in landings]))
         live = _publish(landings, held)
@@ -157,7 +162,7 @@ def _commit(landings: Sequence[Landing]) -> list[int]:
     if ids := [landing.batch.public_id for landing in landed if landing.records]:
         log.info("batch.landed", batch_ids=ids)
     if failed := [landing.batch.public_id for landing in landed if not landing.records]:
-        log.warning("batch.failed", batch_ids=failed, reason=failures.ALL_REJECTED)
+        log.warning("batch.failed", batch_ids=failed, reason=failure_codes.ALL_REJECTED)
     return [landing.claim.batch_id for landing in landed if landing.records]
 
 
@@ -176,7 +181,7 @@ def _give_back(landings: Sequence[Landing], held: set[Claim]) -> None:
     log.warning("landing.segment_lost", batch_ids=[landing.batch.public_id for landing in landings])
     if standing := [landing.claim for landing in landings if landing.claim in held]:
         error = LeaseLost("another worker has a batch of the same segment")
-        claims.release(standing, policy=retry_policy.LANDING_FAULT, failure=failures.unexpected(error))
+        claims.release(standing, policy=retry_policy.LANDING_FAULT, failure=failure_codes.unexpected(error))
 
 
 def _write(landings: Sequence[Landing]) -> None:
@@ -209,4 +214,4 @@ def _write(landings: Sequence[Landing]) -> None:
 def _counts(landing: Landing) -> LandedCounts:
     if landing.records:
         return LandedCounts(landing.claim, Batch.Status.LANDED, landing.verdict)
-    return LandedCounts(landing.claim, Batch.Status.FAILED, landing.verdict, failures.EVERY_RECORD_REJECTED)
+    return LandedCounts(landing.claim, Batch.Status.FAILED, landing.verdict, failure_codes.EVERY_RECORD_REJECTED)

@@ -1,6 +1,6 @@
-"""Leases of batches that take their time to land: renewed while their worker lives, so that slow is not taken for dead.
+"""Leases of claims: renewed while the worker lands, so that a slow landing is not taken for a dead worker.
 
-A landing that never ends would hold a process for ever: after its longest time the process ends itself.
+A landing that hangs would block its process for ever. After `LONGEST_LANDING_SECONDS` the process ends itself.
 """
 
 import contextlib
@@ -16,13 +16,12 @@ from ingest.pipeline.claims import Claim, renew
 
 log = logs.get(__name__)
 
-# A landing that takes longer hangs.
 LONGEST_LANDING_SECONDS = 300.0
 
 
 @contextlib.contextmanager
 def keeping(claims: Sequence[Claim]) -> Iterator[None]:
-    """Renew claims each third of a lease while the block runs. Most landings end before the first time."""
+    """Renew the claims at each third of their lease while the block runs. Most landings end before the first renewal."""
     ended = threading.Event()
     threading.Thread(target=_renew, args=(claims, ended), name="lease", daemon=True).start()
     try:

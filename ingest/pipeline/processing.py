@@ -1,7 +1,7 @@
 """A landed batch and its processors: LANDED → PROCESSING → COMPLETE.
 
-A processor is code of somebody else (`lake.processors`). Whatever it raises is logged and noted (`ingest.pipeline.runs`) for
-the batches that raised, and tried again after a growing wait. Other processors, batches and workspaces go on.
+A processor may be code of others (`lake.processors`). An exception of it is logged, stored for the batches that it concerns
+(`ingest.pipeline.runs`), and retried with backoff. Other processors, batches and workspaces are not affected.
 """
 
 import time
@@ -21,8 +21,8 @@ from lake.processors import LandingBatch, Processor
 
 log = logs.get(__name__)
 
-# Batches that raised together are called one by one for so long; the rest is left to the next round. Where each call waits
-# for something that is away, the workers must not.
+# If a call for several batches raises, they are called one by one for this long. The next round continues: when each call waits
+# for a server that does not answer, a worker must not wait for all of them.
 ONE_BY_ONE_SECONDS = 2.0
 MAX_LOGGED = 50
 DIED = "the worker died or was stopped during it"
@@ -30,16 +30,16 @@ DIED = "the worker died or was stopped during it"
 
 @dataclass(slots=True)
 class Calls:
-    """What came of calling a processor: for which batches it returned, and what it raised for which."""
+    """The results of calling a processor: batches for which it returned, and the errors that it raised by batch."""
 
     done: set[int] = field(default_factory=set)
     raised: dict[int, str] = field(default_factory=dict)
 
 
 def prepare(landing: Sequence[LandingBatch]) -> None:
-    """Have processors write what is atomic with the landing, inside the caller's transaction.
+    """Call `prepare` of the processors, inside the transaction that lands the batches.
 
-    Raises what a processor raises that batches must not land without. Another one's batches land, and it is called again.
+    An exception of a processor with ``must_prepare`` is raised. Without it the batches land, and `prepare` is called again.
     """
     if not landing:
         return
@@ -63,7 +63,7 @@ def _prepare_some(processor: Processor, by_id: dict[int, LandingBatch], batch_id
 def advance(batch_ids: Sequence[int], *, are_fresh: bool = False) -> None:
     """LANDED → PROCESSING → COMPLETE, as far as the processors allow. Idempotent; ignores batches in other states.
 
-    ``are_fresh``: this worker has just landed them. Others may have killed the worker that was at them.
+    ``are_fresh``: this worker has just landed them. Any other batch may have killed the worker that handled it.
     """
     processing = transitions.mark_processing(batch_ids) if batch_ids else []
     if not processing:
@@ -78,7 +78,7 @@ def advance(batch_ids: Sequence[int], *, are_fresh: bool = False) -> None:
 
 
 def retry(batch_id: int) -> int:
-    """Have the processors that wait after a fault called now; how many. Only for a batch that is PROCESSING."""
+    """Retry at once the processors that wait after a fault; returns how many. Only for a batch in PROCESSING."""
     if not Batch.objects.filter(pk=batch_id, status=Batch.Status.PROCESSING).exists():
         return 0
     if waiting := runs.pull_forward(batch_id):
@@ -87,7 +87,7 @@ def retry(batch_id: int) -> int:
 
 
 def _advance(processor: Processor, batch_ids: Sequence[int], noted: Runs, *, are_fresh: bool) -> set[int]:
-    """Start the processor for batches that it has not begun, and ask which are settled."""
+    """Call `start` for batches that the processor has not started, then `settled` for all."""
     mine = {batch_id: noted.get(batch_id, processor.name) for batch_id in batch_ids}
     callable_now = [batch_id for batch_id, run in mine.items() if not run.waits]
     begin = [batch_id for batch_id in callable_now if not mine[batch_id].is_started]
@@ -107,7 +107,7 @@ def _advance(processor: Processor, batch_ids: Sequence[int], noted: Runs, *, are
 
 
 def _start(processor: Processor, batch_ids: Sequence[int], mine: dict[int, Run], *, are_fresh: bool) -> None:
-    """Prepare what landed unprepared, and start. A batch that failed before is called alone, as it may kill the worker."""
+    """Call `prepare` where it is missing, then `start`. A batch that failed before is called alone: it may kill the worker."""
     wake_up = partial(_wake, processor)
 
     def start(ids: Sequence[int]) -> None:
@@ -156,7 +156,7 @@ def _note_raised(calls: Calls, mine: dict[int, Run]) -> None:
 def _call(
     processor: Processor, method: str, batch_ids: Sequence[int], call: Callable[[Sequence[int]], object]
 ) -> Calls:
-    """Call for all batches together; where that raises, for each alone, so that one batch's fault is not the others'."""
+    """Call for all batches together. If that raises, call for each alone, so that one batch cannot fail the others."""
     calls = Calls()
     if not batch_ids:
         return calls

@@ -1,4 +1,4 @@
-"""Reprocessing: a batch's archive object read again, and rows of the index that are missing or damaged put back."""
+"""Reprocessing: reads a batch's archive object again, and restores missing or damaged rows of the index."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,17 +20,17 @@ log = logs.get(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """Records of the archive object that were checked, and rows of the index that were put back."""
+class Reprocessed:
+    """The number of records checked and of rows restored."""
 
     checked: int
     restored: int
 
 
-def reprocess(batch_id: int) -> Result:
+def reprocess(batch_id: int) -> Reprocessed:
     """Check a landed batch's archive object against its payload, and restore its rows of the index. Idempotent.
 
-    Raises StoreUnavailable, and ArchiveDamaged where object, payload and outcomes do not agree: then nothing is written.
+    Raises StoreUnavailable, and ArchiveDamaged if object, payload and outcomes do not agree. Then nothing is written.
     """
     batch = Batch.objects.select_related("payload").get(pk=batch_id)
     archived = archive.of(batch_id)
@@ -38,21 +38,21 @@ def reprocess(batch_id: int) -> Result:
     if outcomes is None and batch.landed_at is not None:
         raise ArchiveDamaged("the outcomes of the batch's records have expired")
     if archived is None or outcomes is None:
-        raise ArchiveDamaged("the batch has no archive object: nothing of it has landed")
+        raise ArchiveDamaged("the batch has no archive object, so no record of it has landed")
     records = _landed(batch, outcomes.letters)
     lines = archive.by_index(archived, [record.index for record in records])
     landed_lines = {record.index: record.normalized.line for record in records}
     if any(landed_lines.get(index) != line for index, line in lines):
-        raise ArchiveDamaged("the object's records are not those of the payload")
+        raise ArchiveDamaged("the object's records differ from those of the payload")
     with transaction.atomic(), connection.cursor() as cursor:
-        # Claims of the workspace wait for the commit.
+        # Until the commit, claims of the workspace wait for this lock.
         cursor.execute("SET LOCAL lock_timeout = '2s'")
         at = horizon.draw(batch.workspace_id)
         records = _kept(batch, records)
         indexed = IndexedBatch(batch_id, batch.workspace_id, batch.created_at, at, records)
         restored = repair.restore(indexed, outcomes.letters, _accepted_at)
     log.info("batch.reprocessed", batch_id=public_ids.of_batch(batch_id), checked=len(lines), restored=restored)
-    return Result(len(lines), restored)
+    return Reprocessed(len(lines), restored)
 
 
 def _accepted_at(batch_ids: Sequence[int]) -> dict[int, datetime]:
@@ -74,9 +74,9 @@ def _landed(batch: Batch, letters: str) -> list[LandedRecord]:
     for index, letter in enumerate(letters):
         if letter == REJECTED:
             continue
-        # By no rule: they may be stricter than when it landed.
+        # Without validation: the rules may be stricter now than when the batch landed.
         normalized = reading.relaxed(split.raws[index])
         if normalized is None:
-            raise ArchiveDamaged(f"record {index} of the payload has not the fields of an envelope")
+            raise ArchiveDamaged(f"record {index} of the payload lacks the fields of an envelope")
         records.append(landed(index, normalized, batch.workspace_id, places[index]))
     return records

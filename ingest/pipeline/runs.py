@@ -1,4 +1,4 @@
-"""How far processors have come with batches, durable: what is started, and what waits after a fault until when."""
+"""The stored state of processors for batches: what is started, and what waits after a fault."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ _COLUMNS = ("is_prepared", "started_at", "settled_at", "attempts", "next_attempt
 
 @dataclass(slots=True)
 class Run:
-    """A processor's state with a batch, as it is in this process. ``waits``: it is not to be called now."""
+    """The state of a processor for a batch. ``waits``: it must not be called now."""
 
     batch_id: int
     processor: str
@@ -31,7 +31,7 @@ class Run:
     values: dict[str, Any] = field(default_factory=dict)
 
     def note_started(self) -> None:
-        """`start` returned: it is never called again for this batch."""
+        """`start` returned, so it is not called again for this batch."""
         self.is_started, self.attempts = True, 0
         self._change(started_at=Now(), attempts=0, next_attempt_at=None, error="")
 
@@ -43,7 +43,7 @@ class Run:
             self._change(settled_at=settled_at, attempts=0, next_attempt_at=None, error="")
 
     def note_raised(self, error: str) -> None:
-        """It raised: it waits, longer each time."""
+        """The processor raised: wait, longer each time."""
         self.attempts += 1
         self.waits = True
         wait = retry_policy.PROCESSORS.backoff(self.attempts)
@@ -55,20 +55,20 @@ class Run:
         self.is_changed = True
 
     def row(self) -> ProcessorRun:
-        """The row that says this."""
+        """This state as a row."""
         return ProcessorRun(
             batch_id=self.batch_id, processor=self.processor, **{**self.values, "is_prepared": self.is_prepared}
         )
 
 
 class Runs:
-    """The states of some batches."""
+    """The states of several batches."""
 
     def __init__(self, found: Iterable[Run]) -> None:
         self._found = {(run.batch_id, run.processor): run for run in found}
 
     def get(self, batch_id: int, processor: str) -> Run:
-        """The state of one; a new one where none is stored."""
+        """The state for a batch and a processor; a new one if none is stored."""
         return self._found.setdefault((batch_id, processor), Run(batch_id, processor))
 
     def __iter__(self) -> Iterator[Run]:
@@ -76,8 +76,8 @@ class Runs:
 
 
 def of(batch_ids: Sequence[int]) -> Runs:
-    """The stored states of batches, by one query."""
-    # Further ahead than any wait that is ever set: the clock was set back since.
+    """The stored states of batches, read in one query."""
+    # Further in the future than any wait: the clock was turned back.
     furthest = timedelta(seconds=retry_policy.PROCESSORS.furthest * 2)
     is_ahead = Q(next_attempt_at__gt=Now()) & Q(next_attempt_at__lte=Now() + furthest)
     rows = ProcessorRun.objects.filter(batch_id__in=batch_ids)
@@ -100,12 +100,12 @@ def of(batch_ids: Sequence[int]) -> Runs:
 
 
 def save(runs: Iterable[Run], *, complete: set[int]) -> None:
-    """Store what changed. A batch that is complete at once, as most are, gets no rows."""
+    """Store the states that changed. A batch that is complete at once, as most are, gets no rows."""
     _store([run for run in runs if run.is_changed and (run.is_stored or run.batch_id not in complete)])
 
 
 def note_unprepared(processor: str, errors: Mapping[int, str]) -> None:
-    """Batches that land although `prepare` raised, inside the transaction that lands them."""
+    """Store that `prepare` raised for batches, inside the transaction that lands them."""
     noted = [Run(batch_id, processor, is_prepared=False) for batch_id in errors]
     for run in noted:
         run.note_raised(errors[run.batch_id])
@@ -113,24 +113,24 @@ def note_unprepared(processor: str, errors: Mapping[int, str]) -> None:
 
 
 def note_before(processor: str, runs: Mapping[int, Run], *, error: str) -> None:
-    """Say before a call that it failed, for the case that the worker dies of it. The call's end changes that."""
+    """Store a failure before a call, in case the worker dies of it. The end of the call replaces it."""
     noted: list[Run] = []
     for batch_id, run in runs.items():
         before = Run(batch_id, processor, run.is_prepared, attempts=run.attempts, values=dict(run.values))
         before.note_raised(error)
-        # Whatever comes of the call is stored, and replaces this.
+        # The result of the call is stored and replaces this.
         run.is_stored = run.is_changed = True
         noted.append(before)
     _store(noted)
 
 
 def mark_prepared(run: Run) -> None:
-    """`prepare` returned for a batch that landed without it. Inside the transaction in which it wrote."""
+    """Store that `prepare` returned for a batch that landed without it, inside the transaction in which it wrote."""
     ProcessorRun.objects.filter(batch_id=run.batch_id, processor=run.processor).update(is_prepared=True)
 
 
 def pull_forward(batch_id: int) -> int:
-    """Have what waits after a fault called at the next look; how many."""
+    """Let processors that wait after a fault be called at once; returns how many."""
     waiting = ProcessorRun.objects.filter(batch_id=batch_id, next_attempt_at__gt=Now())
     return waiting.update(next_attempt_at=None, attempts=0)
 

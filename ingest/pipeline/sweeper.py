@@ -1,4 +1,4 @@
-"""The sweeper: finds every batch that has stood still, whatever was lost on the way, and sets it going again."""
+"""The sweeper: finds batches that are stuck, for example because a wake-up was lost, and continues them."""
 
 from datetime import timedelta
 
@@ -10,23 +10,23 @@ from ingest.pipeline import claims, processing, transitions
 
 log = logs.get(__name__)
 
-# As many wake-ups as could find work; a worker that is awake goes on until nothing waits.
+# The most wake-ups in one round. A worker that is awake lands until nothing waits.
 MAX_WAKE_UPS = 8
 MAX_BATCHES = 1000
-# A round looks at this many times `MAX_BATCHES` of those that wait for their processors; the next round goes on from there.
+# A round checks this many times `MAX_BATCHES` batches that wait for processors. The next round continues after them.
 MAX_STEPS = 10
-# A landed batch is advanced by who landed it; only one that was left behind is the sweeper's.
+# The worker that landed a batch advances it. After this time the sweeper does.
 LEFT_BEHIND = timedelta(seconds=5)
 
 
 class _Progress:
-    """The way through all batches at which processors work: up to which one this process has come."""
+    """The last batch in PROCESSING that this process has checked; 0 to start again."""
 
     place = 0
 
 
 def sweep() -> None:
-    """One round. Two sweepers at once do no harm: each step is a conditional UPDATE or a hint."""
+    """Run one round. Two at once do no harm: each step is a conditional UPDATE or a wake-up."""
     ids = claims.waiting(MAX_WAKE_UPS)
     for batch_id in ids:
         wake.publish(wake.LAND, [batch_id])
@@ -38,16 +38,16 @@ def sweep() -> None:
 
 
 def _advance_landed() -> int:
-    """Advance batches whose worker died right after landing; how many. Nothing holds them back, so they are few."""
+    """Advance batches whose worker died right after landing; returns how many. They are always few."""
     left = _left_behind(Batch.Status.LANDED, after=0)
     processing.advance(left)
     return len(left)
 
 
 def _advance_processing() -> int:
-    """Advance the next batches that wait for processors; how many were looked at.
+    """Advance the next batches that wait for processors; returns how many were checked.
 
-    Thousands may wait for days, for a host that is paused: one that is settled but was never completed can be behind them.
+    Thousands may wait for days, for example for a paused host. A settled batch that was never completed can be behind them.
     """
     seen = 0
     for _ in range(MAX_STEPS):

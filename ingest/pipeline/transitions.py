@@ -12,10 +12,10 @@ from django.db.models import F
 from evermuse import logs, prepared, public_ids
 from evermuse.named_rows import expect_count
 from ingest import sql
-from ingest.failures import Failure
+from ingest.failure_codes import BatchFailure
 from ingest.models import Batch
 from ingest.pipeline import claims
-from ingest.pipeline.claims import Claim
+from ingest.pipeline.claims import BatchId, Claim
 from lake.landing import Verdict
 
 log = logs.get(__name__)
@@ -30,19 +30,14 @@ class LandedCounts:
     claim: Claim
     status: str
     verdict: Verdict
-    failure: Failure | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _BatchId:
-    id: int
+    failure: BatchFailure | None = None
 
 
 def mark_landed(counts: Sequence[LandedCounts]) -> None:
     """LANDING → LANDED or FAILED with the worker's counts, for batches that `claims.hold` has locked."""
     verdicts = [c.verdict for c in counts]
     changed = prepared.rows_of(
-        _BatchId,
+        BatchId,
         sql.LANDED,
         {
             "ids": [c.claim.batch_id for c in counts],
@@ -63,13 +58,13 @@ def mark_landed(counts: Sequence[LandedCounts]) -> None:
 
 def mark_processing(batch_ids: Sequence[int]) -> list[int]:
     """LANDED → PROCESSING. Returns those of the batches that are PROCESSING now, in order, whoever moved them."""
-    rows = prepared.rows_of(_BatchId, sql.PROCESSING, {"ids": list(batch_ids)})
+    rows = prepared.rows_of(BatchId, sql.PROCESSING, {"ids": list(batch_ids)})
     return sorted(row.id for row in rows)
 
 
 def mark_complete(batch_ids: Sequence[int]) -> list[int]:
     """PROCESSING → COMPLETE. Returns the batches that changed, in order."""
-    rows = prepared.rows_of(_BatchId, sql.COMPLETE, {"ids": list(batch_ids)})
+    rows = prepared.rows_of(BatchId, sql.COMPLETE, {"ids": list(batch_ids)})
     return sorted(row.id for row in rows)
 
 
@@ -93,4 +88,4 @@ def reopen(batch_id: int) -> bool:
 
 def add_failure_codes(limit: int = 1000) -> int:
     """Add the code to failures that a version without codes wrote; returns how many it found."""
-    return len(prepared.rows_of(_BatchId, sql.ADD_FAILURE_CODES, {"limit": limit}))
+    return len(prepared.rows_of(BatchId, sql.ADD_FAILURE_CODES, {"limit": limit}))

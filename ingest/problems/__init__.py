@@ -1,1 +1,1 @@
-"""The problem inbox: what fails, grouped; who was told; what was set going again."""
+"""The problem inbox: failures in groups, alerts about them, and jobs that retry a whole group."""

@@ -1,4 +1,4 @@
-"""The inbox in the admin: groups of failures, a group's page with its acts, jobs with their progress, alerts."""
+"""The inbox in the admin: groups of failures with their actions, jobs with their progress, and alerts."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from evermuse import audit
 from evermuse.admin import PipelineAdmin, pretty, row_number
 from evermuse.roles import may_act, may_see_payloads
 from ingest.activity import pointers
-from ingest.problems import explanations, jobs, pages, selectors, services
+from ingest.problems import acts, explanations, jobs, pages, selectors
 from ingest.problems.models import Alert, Job, Problem
 
 STATE_LABELS = {"open": "danger", "muted": "default", "resolved": "success"}
@@ -29,7 +29,7 @@ JOB_LABELS = {"queued": "info", "running": "info", "done": "success", "failed": 
 
 
 class ProblemStateFilter(admin.SimpleListFilter):
-    """What is open, unless somebody asks for more."""
+    """Shows open groups unless another state is chosen."""
 
     title = "state"
     parameter_name = "state"
@@ -54,7 +54,7 @@ class ProblemStateFilter(admin.SimpleListFilter):
 
 
 class _Styled(PipelineAdmin):
-    """With this app's style sheet and script, which are files of ours: the policy allows no others."""
+    """Adds this app's style sheet and script. They are files, because the content security policy forbids inline ones."""
 
     @property
     def media(self) -> Media:
@@ -72,7 +72,7 @@ class ProblemAdmin(_Styled):
     lookups = ("kind__exact", "workspace__id__exact")
     search_fields = ("code", "party", "workspace__name")
     confidential_search = ("field", "sample_message")
-    search_help_text = "Code, source label, vendor host, workspace; for who may see payloads also field and message"
+    search_help_text = "Code, source label, vendor host, workspace; field and message for those who may see payloads"
     ordering: ClassVar = ["-last_seen_at", "-id"]
     list_filter_sheet = False
     list_fullwidth = True
@@ -89,7 +89,7 @@ class ProblemAdmin(_Styled):
 
     def get_search_fields(self, request: HttpRequest) -> Any:
         found = super().get_search_fields(request)
-        # The envelope's own fields are no secret: who looks for one finds its groups, whatever the role.
+        # Fields of the envelope are not secret, so every role may search for them.
         words = request.GET.get("q", "").split()
         is_ours = words and all(pointers.is_part_of_known(word) for word in words)
         return (*found, "field") if is_ours and "field" not in found else found
@@ -100,7 +100,7 @@ class ProblemAdmin(_Styled):
 
     @admin.display(description="What", ordering="code")
     def what_in_general(self, obj: Problem) -> SafeString:
-        """Without names that a client chose."""
+        """The group without names that a client chose."""
         return self._what(obj, pages.field_in_words(obj, sees_payloads=False))
 
     @admin.display(description="What", ordering="code")
@@ -148,7 +148,7 @@ class ProblemAdmin(_Styled):
     def mute(self, request: HttpRequest, queryset: QuerySet[Problem]) -> None:
         self._settle_all(request, queryset, "mute")
 
-    @admin.action(description="Resolve: opens again when it is seen again")
+    @admin.action(description="Resolve: opens again with the next failure")
     def resolve(self, request: HttpRequest, queryset: QuerySet[Problem]) -> None:
         self._settle_all(request, queryset, "resolve")
 
@@ -176,7 +176,7 @@ class ProblemAdmin(_Styled):
         return [*mine, *super().get_urls()]
 
     def act_view(self, request: HttpRequest, problem_id: int) -> HttpResponse:
-        """The buttons of a group's page: POST with ``act``."""
+        """Runs the action of a button on a group's page: POST with ``act``."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
         _allow(request)
@@ -186,8 +186,8 @@ class ProblemAdmin(_Styled):
         act = request.POST.get("act", "")
         if act == "retry":
             _, is_new = _request_retry(request, problem)
-            messages.success(request, "The job has begun." if is_new else "A job is already at it.")
-        elif act in services.ACTS:
+            messages.success(request, "The job has started." if is_new else "A job for this group is already running.")
+        elif act in acts.ACTS:
             changed = _settle(request, problem, act)
             messages.success(
                 request, f"{ACT_WORDS[act]}." if changed else f"It was {problem.get_state_display()} already."
@@ -197,7 +197,7 @@ class ProblemAdmin(_Styled):
         return redirect("admin:problems_problem_change", problem_id)
 
     def progress_view(self, request: HttpRequest, problem_id: int) -> JsonResponse:
-        """The latest job's progress, as the page shows it."""
+        """The progress of the latest job, for the page's script."""
         problem = get_object_or_404(Problem, pk=row_number(str(problem_id)) or 0)
         if not self.has_view_permission(request, problem):
             raise PermissionDenied
@@ -222,7 +222,7 @@ def _allow(request: HttpRequest) -> None:
 
 @transaction.atomic
 def _settle(request: HttpRequest, problem: Problem, act: str) -> bool:
-    changed = services.settle(problem.pk, act=act)
+    changed = acts.settle(problem.pk, act=act)
     if changed:
         audit.record(request, problem, ACT_WORDS[act])
     return changed
@@ -232,18 +232,18 @@ def _settle(request: HttpRequest, problem: Problem, act: str) -> bool:
 def _request_retry(request: HttpRequest, problem: Problem) -> tuple[Job, bool]:
     job, is_new = jobs.request(problem, user_id=request.user.pk)
     if is_new:
-        audit.record(request, problem, "Retry of all in the group", job=job.pk)
+        audit.record(request, problem, "Retry all in the group", job=job.pk)
     return job, is_new
 
 
 @admin.register(Job)
 class JobAdmin(_Styled):
-    """Jobs and how far they are."""
+    """Jobs and their progress."""
 
     list_display = ("name", "group", "condition", "bar", "done", "skipped", "requested_by", "created_at", "finished_at")
     list_filter = ("state",)
     lookups = ("state__exact",)
-    # The text of a fault may quote a row.
+    # The text of an error may quote a record.
     confidential = ("error",)
     list_select_related = ("problem", "problem__workspace", "requested_by")
     ordering: ClassVar = ["-id"]
@@ -279,7 +279,7 @@ class JobAdmin(_Styled):
 
 @admin.register(Alert)
 class AlertAdmin(PipelineAdmin):
-    """What was told, to whom, and whether it was taken."""
+    """Alerts, their channels, and whether the receiver took them."""
 
     list_display = ("event", "channel", "created_at", "sent_at", "attempts", "next_attempt_at", "last_error")
     list_filter = ("channel", "event")

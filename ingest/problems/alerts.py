@@ -1,7 +1,8 @@
-"""Alerts: what is to be told is written to an outbox in PostgreSQL, one row a channel, and sent later (`delivery`).
+"""Alerts: written to an outbox in PostgreSQL, one row for each channel, and sent later (`delivery`).
 
-New groups (and resolved ones that came back) become one message a round, at most one a minute. A backlog is told once
-when it has been too old for a while, and once when it has recovered. Never payloads, keys, or a client's own names.
+New groups, and resolved groups that came back, share one message, at most one a minute. A backlog is reported once when it
+has been too old for a while, and once when it has recovered. Alerts never contain payloads, keys or names that a client
+chose.
 """
 
 from datetime import timedelta
@@ -24,7 +25,7 @@ log = logs.get(__name__)
 SPACING = timedelta(seconds=60)
 MAX_LISTED = 50
 MAX_FLAGS = 10_000
-# A batch that somebody opened again is as old as it is: only what stays over the threshold is a backlog.
+# A batch that was opened again is old at once. So an alert is sent only if the age stays over the threshold this long.
 MUST_LAST = timedelta(seconds=15)
 LANDING, DOWNLOADS = "landing", "downloads"
 
@@ -32,13 +33,13 @@ Event, Channel = Alert.Event, Alert.Channel
 
 
 def channels() -> list[str]:
-    """Where alerts go, by the settings."""
+    """The configured channels."""
     found: list[str] = [Channel.WEBHOOK] if settings.EVERMUSE_ALERT_WEBHOOK_URL else []
     return [*found, Channel.EMAIL] if settings.EVERMUSE_ALERT_EMAILS else found
 
 
 def tell_new_problems() -> int:
-    """Put groups that are new or open again into one message; how many groups."""
+    """Write one message about groups that are new or open again; returns the number of groups."""
     with transaction.atomic():
         latest = Alert.objects.filter(event=Event.PROBLEMS).order_by("-id").values_list("created_at", flat=True).first()
         if latest and timedelta() <= timezone.now() - latest < SPACING:
@@ -74,7 +75,7 @@ def _summary(problem: Problem) -> dict[str, Any]:
 
 
 def watch_backlogs() -> None:
-    """Look at the age of what waits to land and to be downloaded; tell when it is over the threshold, and when no more."""
+    """Check the age of the oldest waiting batch and file. Alert when it goes over its threshold, and when it has recovered."""
     threshold = settings.EVERMUSE_ALERT_BACKLOG_SECONDS
     if threshold:
         _watch(LANDING, oldest_batch_seconds(), threshold)
@@ -82,7 +83,7 @@ def watch_backlogs() -> None:
 
 
 def oldest_batch_seconds() -> float:
-    """For how long the oldest batch waits that has not landed; 0 when none waits."""
+    """Seconds that the oldest batch has waited to land; 0 if none waits."""
     oldest = Batch.objects.filter(status=Batch.Status.LANDING).aggregate(at=Min("created_at"))["at"]
     return max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
 
@@ -111,14 +112,14 @@ def _backlog(name: str, age: float, threshold: float) -> dict[str, Any]:
 
 
 def test() -> list[int]:
-    """Put a message that says nothing but that it arrived into the outbox; its rows, one a channel."""
+    """Write a test message to the outbox; returns its rows, one for each channel."""
     _write(Event.TEST, {})
     newest = Alert.objects.filter(event=Event.TEST).order_by("-id").values_list("id", flat=True)
     return sorted(newest[: len(channels())])
 
 
 def _write(event: str, details: dict[str, Any]) -> None:
-    """Rows of the outbox, in the caller's transaction."""
+    """Insert rows into the outbox, in the caller's transaction."""
     now = timezone.now()
     body = {"event": event, "at": now.isoformat(), "inbox": _link("/admin/problems/problem/"), **details}
     Alert.objects.bulk_create(

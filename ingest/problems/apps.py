@@ -7,7 +7,7 @@ from ingest.problems.checks import problems_of_settings
 
 
 class ProblemsConfig(AppConfig):
-    """Registers the check of where alerts go."""
+    """Registers the system check of the alert settings."""
 
     name = "ingest.problems"
     label = "problems"

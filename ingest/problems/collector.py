@@ -1,8 +1,7 @@
-"""The collector: counts every failure once, in its group, without the pipeline's waiting for it.
+"""The collector: counts every failure once, in its group. The pipeline does not wait for it.
 
-Each row that fails carries a mark that it was not counted yet (a partial index holds exactly these). A round takes some
-thousands, marks them and writes the groups in one transaction. A batch that is landed again writes its rejected records
-anew: they are seen again, and counted again.
+A row that failed has a mark until it is counted, and a partial index contains only marked rows. A slice of rows is
+unmarked and its groups are written in one transaction. If a batch lands again, its rejected records count again.
 """
 
 import json
@@ -15,7 +14,7 @@ from django.utils import timezone
 
 from attachments.queue import groups
 from evermuse import logs
-from ingest import failures
+from ingest import failure_codes
 from ingest.activity import pointers
 from ingest.problems import sightings, sql
 from ingest.problems.models import Problem
@@ -24,7 +23,7 @@ from ingest.problems.sightings import Key, Sighting
 log = logs.get(__name__)
 
 SLICE = 2000
-# A round makes room for other maintenance after this many slices of each kind.
+# A round ends after this many slices of each kind, so that other maintenance can run.
 MAX_SLICES = 10
 MAX_MESSAGE = 500
 MAX_PARTY = 256
@@ -34,7 +33,7 @@ Kind = Problem.Kind
 
 
 def collect() -> int:
-    """Count what failed since the last round; how many rows were taken."""
+    """Count the failures since the last round; returns the number of rows."""
     taken = 0
     sources: list[tuple[str, Callable[[list[tuple[Any, ...]]], Iterable[Sighting]], bool]] = [
         (sql.TAKE_REJECTED, _rejected, True),
@@ -55,7 +54,7 @@ def collect() -> int:
 def collect_slice(
     statement: str, read: Callable[[list[tuple[Any, ...]]], Iterable[Sighting]], *, with_batches: bool
 ) -> int:
-    """Take, mark and count one slice, in one transaction; how many rows."""
+    """Unmark and count one slice in one transaction; returns the number of rows."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(statement, [SLICE])
@@ -66,7 +65,7 @@ def collect_slice(
 
 
 def measure() -> None:
-    """See what stands still now: groups of it open, grow, shrink, and resolve themselves when nothing waits."""
+    """Measure what is stuck now. Its groups open, grow, shrink, and are resolved when nothing waits."""
     limits = {"stuck": settings.EVERMUSE_PROBLEM_STUCK_SECONDS}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql.MEASURE_LOCK)
@@ -76,7 +75,7 @@ def measure() -> None:
         found: list[Sighting] = []
         cursor.execute(sql.STANDING_BATCHES, limits)
         for workspace, source, code, count, since, batch, message in cursor.fetchall():
-            key = Key(Kind.WAITING_BATCHES, workspace, source[:MAX_PARTY], BATCH_STUCK, failures.in_words(code))
+            key = Key(Kind.WAITING_BATCHES, workspace, source[:MAX_PARTY], BATCH_STUCK, failure_codes.in_words(code))
             found.append(Sighting(key, now, message, batch, count=count, first_at=since))
         for files in groups.standing(limits["stuck"]):
             key = Key(Kind.WAITING_FILES, files.workspace_id, files.host[:MAX_PARTY], ATTACHMENT_STUCK, "")
@@ -95,7 +94,7 @@ def measure() -> None:
 
 
 def _rejected(rows: list[tuple[Any, ...]]) -> Iterable[Sighting]:
-    """A record counts once in each group that it has errors of."""
+    """Sightings of rejected records. A record counts once in each group that it belongs to."""
     for batch_id, index, errors, workspace_id, source, at in rows:
         seen: set[Key] = set()
         for error in json.loads(errors):

@@ -1,6 +1,7 @@
-"""Delivery of alerts: taken from the outbox under a lease, sent outside of any transaction, again after growing waits.
+"""Delivery of alerts: takes them from the outbox under a lease, and sends them outside of any transaction, with backoff.
 
-At least once: a worker that dies between the answer and its note sends again; receivers tell by ``id``.
+Delivery is at least once: a worker that dies after the answer and before its commit sends again. Receivers recognize a
+repeated alert by its ``id``.
 """
 
 import hashlib
@@ -27,24 +28,24 @@ from ingest.problems.models import Alert
 log = logs.get(__name__)
 
 AT_ONCE = 4
-# Longer than any send may take, so that nobody else takes the row meanwhile.
+# Longer than a send may take, so that no other worker takes the row meanwhile.
 LEASE_SECONDS = 120.0
-# The webhook's whole exchange, and one wait for its socket.
+# The limits of a whole exchange with the webhook, and of one read or write of its socket.
 DEADLINE_SECONDS, SOCKET_SECONDS = 8.0, 5.0
 
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, smtplib.SMTPException, ValueError)
 
 
 class NotTaken(Exception):
-    """The receiver answered, and did not take the message."""
+    """The receiver answered with an error."""
 
 
 def send_due() -> int:
-    """Send what is due; how many messages were taken by their receivers."""
+    """Send the alerts that are due; returns how many their receivers took."""
     sent = 0
     away: dict[str, Exception] = {}
     for alert_id, channel, event, body, attempts in _take():
-        if channel in away:  # the worker has better to do than to wait for it again
+        if channel in away:  # do not wait for the same receiver again in this task
             _note_failure(alert_id, attempts, away[channel])
             continue
         try:
@@ -62,7 +63,7 @@ def send_due() -> int:
 
 
 def is_any_due() -> bool:
-    """Whether something waits to be sent now."""
+    """Whether an alert is due now."""
     return Alert.objects.filter(next_attempt_at__lte=timezone.now()).exists()
 
 
@@ -82,12 +83,12 @@ def _note_failure(alert_id: int, attempts: int, error: Exception) -> None:
 
 
 def signature(content: bytes) -> str:
-    """What the receiver computes with the shared secret: HMAC-SHA256 over the body's bytes, hex."""
+    """HMAC-SHA256 of the body's bytes with the shared secret, in hex. The receiver computes the same."""
     return "sha256=" + hmac.new(settings.EVERMUSE_ALERT_WEBHOOK_SECRET.encode(), content, hashlib.sha256).hexdigest()
 
 
 def _post(alert_id: int, event: str, body: dict[str, Any]) -> None:
-    """One POST; no redirects, no proxies, and an overall deadline, in the headers too."""
+    """One POST, without redirects or proxies. The deadline includes reading the headers."""
     url = urlsplit(settings.EVERMUSE_ALERT_WEBHOOK_URL)
     content = json.dumps({"id": alert_id, **body}).encode()
     headers = {"Content-Type": "application/json", "User-Agent": "Evermuse-Ingest", "X-Evermuse-Event": event}
@@ -102,7 +103,7 @@ def _post(alert_id: int, event: str, body: dict[str, Any]) -> None:
             status = receiver.getresponse().status
         finally:
             receiver.close()
-        # A body of headers that was cut off reads like one that ended.
+        # http.client takes headers that were cut off for complete ones.
         if transfer.stopped:
             raise NotTaken(transfer.stopped.message)
     if not 200 <= status < 300:
@@ -126,7 +127,7 @@ def _mail(alert_id: int, event: str, body: dict[str, Any]) -> None:
 
 
 def subject(event: str, body: dict[str, Any]) -> str:
-    """One line, without line breaks."""
+    """The subject of an e-mail, on one line."""
     match event:
         case Alert.Event.PROBLEMS if body["total"] == 1:
             one = body["problems"][0]
@@ -143,7 +144,7 @@ def subject(event: str, body: dict[str, Any]) -> str:
 
 
 def as_text(event: str, body: dict[str, Any]) -> str:
-    """The message of an e-mail."""
+    """The text of an e-mail."""
     lines: list[str] = []
     if event == Alert.Event.PROBLEMS:
         for one in body["problems"]:
@@ -156,7 +157,7 @@ def as_text(event: str, body: dict[str, Any]) -> str:
         if body["total"] > len(body["problems"]):
             lines.append(f"… and {body['total'] - len(body['problems']):,} more.")
     elif event == Alert.Event.TEST:
-        lines.append("Somebody asked for this message, to see that alerts arrive. Nothing is wrong.")
+        lines.append("This is a test message, sent to check that alerts arrive. Nothing is wrong.")
     else:
         oldest, threshold = (
             explanations.duration(body["oldestSeconds"]),
@@ -164,7 +165,7 @@ def as_text(event: str, body: dict[str, Any]) -> str:
         )
         state = "is over" if event == Alert.Event.BACKLOG else "is again within"
         lines.append(
-            f"The oldest of what waits ({body['backlog']}) waits for {oldest}: it {state} the limit of {threshold}."
+            f"The oldest that waits ({body['backlog']}) waits for {oldest}: it {state} the limit of {threshold}."
         )
     if body["inbox"]:
         lines += ["", f"Problem inbox: {body['inbox']}"]

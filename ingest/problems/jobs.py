@@ -1,4 +1,4 @@
-"""Jobs: requested, claimed, run slice by slice. A slice and its progress are one transaction under the claim's fence."""
+"""Jobs retry a whole group in slices. A slice and its progress are one transaction, fenced by the claim's token."""
 
 import time
 from datetime import timedelta
@@ -17,9 +17,9 @@ from ingest.problems.models import Job, Problem
 log = logs.get(__name__)
 
 RUN = "problems.run_jobs"
-# A task runs this long at most before it makes room for other maintenance.
+# A task ends after this time, so that other maintenance can run.
 TASK_SECONDS = 5.0
-# Faults in a row, dead workers among them: then the job ends FAILED. What it did stays done.
+# After this many faults in a row, dead workers included, the job ends FAILED. Slices that are done stay done.
 MAX_FAULTS = 5
 
 State = Job.State
@@ -27,13 +27,13 @@ UNFINISHED = Q(state__in=[State.QUEUED, State.RUNNING])
 
 
 def request(problem: Problem, *, user_id: int | None) -> tuple[Job, bool]:
-    """A job that retries all in a group, and whether it is new: one that is under way is given as it is."""
+    """Start a job that retries a whole group. Returns the job and whether it is new: an unfinished job is returned as it is."""
     try:
         with transaction.atomic():
             made = Job.objects.create(problem=problem, requested_by_id=user_id, created_at=timezone.now())
     except IntegrityError:
         running = Job.objects.filter(UNFINISHED, problem=problem).first()
-        if running is None:  # it ended meanwhile
+        if running is None:  # it finished meanwhile
             return request(problem, user_id=user_id)
         return running, False
     log.info("job.requested", job_id=made.pk, problem_id=problem.pk)
@@ -42,12 +42,12 @@ def request(problem: Problem, *, user_id: int | None) -> tuple[Job, bool]:
 
 
 def is_any_waiting() -> bool:
-    """Whether a job waits for a worker, or its worker may have died."""
+    """Whether a job waits for a worker, or lost the one it had."""
     return Job.objects.filter(UNFINISHED, Q(claimed_until=None) | Q(claimed_until__lt=Now())).exists()
 
 
 def run_waiting() -> int:
-    """Claim jobs and run their slices, for some seconds at most; how many slices were done."""
+    """Claim jobs and run their slices, for at most `TASK_SECONDS`; returns the number of slices."""
     slices = 0
     ends_at = time.monotonic() + TASK_SECONDS
     while (claimed := claim()) is not None:
@@ -60,7 +60,7 @@ def run_waiting() -> int:
 
 
 def claim() -> tuple[int, int] | None:
-    """Take a waiting job: its id and the claim's token. One that killed too many workers ends FAILED."""
+    """Claim a waiting job: its id and the token. A job that killed too many workers becomes FAILED."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql.CLAIM_JOB, {"lease": settings.EVERMUSE_LEASE_SECONDS, "max_faults": MAX_FAULTS})
         row = cursor.fetchone()
@@ -89,7 +89,7 @@ def _run(job_id: int, token: int, *, ends_at: float) -> int:
     except LeaseLost:
         log.warning("job.lease_lost", job_id=job_id, token=token)
     except OperationalError:
-        raise  # the database's fault, not the job's: the lease runs out
+        raise  # not a fault of the job: the next worker claims it when the lease ends
     except Exception as error:
         log.exception("job.fault", job_id=job_id)
         _note_fault(job_id, token, f"{type(error).__name__}: {error}")
@@ -97,7 +97,7 @@ def _run(job_id: int, token: int, *, ends_at: float) -> int:
 
 
 def run_slice(job_id: int, token: int) -> bool:
-    """One slice with its progress; whether the job is done. Raises LeaseLost where the claim stands no longer."""
+    """Run one slice and store the progress; returns whether the job is done. Raises LeaseLost if the claim was lost."""
     with transaction.atomic():
         held = Job.objects.select_for_update(of=("self",)).select_related("problem")
         job = held.filter(pk=job_id, claim_token=token, state=State.RUNNING).first()
@@ -128,7 +128,7 @@ def _give_back(job_id: int, token: int) -> None:
 
 
 def _note_fault(job_id: int, token: int, error: str) -> None:
-    """A fault of ours: again when the lease has run out, which counts it."""
+    """Store the error. The job is claimed again when its lease ends, and the claim counts the fault."""
     Job.objects.filter(pk=job_id, claim_token=token, state=State.RUNNING).update(
         error=error.replace("\0", "\ufffd")[:500]
     )

@@ -1,4 +1,4 @@
-"""Groups of failures, how many of them when, which batches they touch; jobs that set a group going again; alerts."""
+"""Groups of failures with their counts by hour and their batches, jobs that retry a group, and alerts."""
 
 from typing import ClassVar
 
@@ -12,17 +12,17 @@ from ingest.activity.pointers import without_client_names
 class Problem(models.Model):
     """A group of failures of one kind: the same code, field and client or vendor host.
 
-    States: OPEN ─▶ RESOLVED ─▶ OPEN (seen again: it alerts anew), OPEN ⇄ MUTED (stays muted, still counts). What waits
-    (`Kind.WAITING_BATCHES`, `Kind.WAITING_FILES`) is measured, not counted: ``count`` is how many wait now, and a group
-    of it resolves itself when nothing waits any more.
+    States: OPEN ─▶ RESOLVED ─▶ OPEN (seen again, with a new alert), OPEN ⇄ MUTED (counted without alerts). Groups of what
+    waits (`Kind.WAITING_BATCHES`, `Kind.WAITING_FILES`) are measured: ``count`` is the number that waits now, and the group
+    becomes RESOLVED when that is 0.
     """
 
     class Kind(models.TextChoices):
         RECORDS = "RECORDS", "Rejected records"
         FILES = "FILES", "Failed attachments"
         BATCHES = "BATCHES", "Batches given up"
-        WAITING_BATCHES = "WAITING_BATCHES", "Batches that stand still"
-        WAITING_FILES = "WAITING_FILES", "Attachments that stand still"
+        WAITING_BATCHES = "WAITING_BATCHES", "Batches that are stuck"
+        WAITING_FILES = "WAITING_FILES", "Attachments that are stuck"
 
     class State(models.TextChoices):
         OPEN = "OPEN", "open"
@@ -31,7 +31,7 @@ class Problem(models.Model):
 
     kind = models.CharField(max_length=16, choices=Kind.choices)
     code = models.CharField(max_length=64)
-    field = models.CharField(max_length=256, default="", blank=True, help_text="JSON pointer; any place in a list: *.")
+    field = models.CharField(max_length=256, default="", blank=True, help_text="JSON pointer; indexes in lists are *.")
     workspace = models.ForeignKey("ingest.Workspace", models.CASCADE, related_name="+", db_index=False)
     party = models.CharField(
         max_length=256, default="", blank=True, help_text="Source label of the key, or vendor host."
@@ -41,13 +41,13 @@ class Problem(models.Model):
     count = models.BigIntegerField(default=0)
     first_seen_at = models.DateTimeField()
     last_seen_at = models.DateTimeField()
-    opened_at = models.DateTimeField(help_text="When it was new, or seen again after it was resolved.")
+    opened_at = models.DateTimeField(help_text="When it was first seen, or seen again after it was resolved.")
     is_alert_due = models.BooleanField(default=False)
 
     sample_message = models.TextField(default="", blank=True)
-    # Numbers, not keys: a batch may be locked by whoever lands it while a group is written.
+    # Plain numbers: a foreign key would lock the batch's row, which a landing may hold.
     sample_batch = models.BigIntegerField(null=True)
-    sample_index = models.PositiveIntegerField(null=True, help_text="The record's place in its batch.")
+    sample_index = models.PositiveIntegerField(null=True, help_text="Index of the record in its batch.")
     sample_attachment = models.BigIntegerField(null=True)
 
     class Meta:
@@ -61,18 +61,18 @@ class Problem(models.Model):
         ]
 
     def __str__(self) -> str:
-        # In titles and the audit log, for everybody's eyes: without names that a client chose.
+        # Shown in titles and the audit log to every role, so it omits names that a client chose.
         field = without_client_names(self.field) if self.kind == self.Kind.RECORDS else self.field
         return " · ".join(part for part in (self.code, field, self.party) if part)
 
     @property
     def is_measured(self) -> bool:
-        """Whether ``count`` is what waits now, not what was ever seen."""
+        """Whether ``count`` is what waits now instead of all that was ever seen."""
         return self.kind in (self.Kind.WAITING_BATCHES, self.Kind.WAITING_FILES)
 
 
 class ProblemHour(models.Model):
-    """How many failures of a group were seen in an hour; of what waits, the most at one time."""
+    """Failures of a group in an hour. For a measured group, the most that waited at one time."""
 
     problem = models.ForeignKey(Problem, models.CASCADE, related_name="hours", db_index=False)
     hour = models.DateTimeField()
@@ -84,10 +84,10 @@ class ProblemHour(models.Model):
 
 
 class ProblemBatch(models.Model):
-    """A batch that a group touches, and how often."""
+    """A batch with failures of a group, and how many."""
 
     problem = models.ForeignKey(Problem, models.CASCADE, related_name="batches", db_index=False)
-    # Without PostgreSQL's own check: it would lock the batch's row against its landing.
+    # Without a constraint in the database: its check would lock the batch's row, which a landing may need.
     batch = models.ForeignKey("ingest.Batch", models.CASCADE, related_name="+", db_index=False, db_constraint=False)
     count = models.BigIntegerField()
     last_seen_at = models.DateTimeField()
@@ -101,8 +101,8 @@ class Job(models.Model):
     """Work on a whole group in the background, slice by slice.
 
     QUEUED ─▶ RUNNING ─▶ DONE, or FAILED after too many faults. A slice and its progress are one transaction under a
-    claim (``claim_token`` until ``claimed_until``), so that a killed worker neither loses nor repeats one; whoever
-    claims next goes on at ``cursor``.
+    claim (``claim_token`` until ``claimed_until``). So a killed worker neither loses nor repeats a slice, and the next
+    claim continues at ``cursor``.
     """
 
     class State(models.TextChoices):
@@ -118,14 +118,14 @@ class Job(models.Model):
     problem = models.ForeignKey(Problem, models.CASCADE, related_name="jobs")
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     state = models.CharField(max_length=8, choices=State.choices, default=State.QUEUED)
-    total = models.BigIntegerField(null=True, help_text="Counted when it begins.")
-    done = models.BigIntegerField(default=0, help_text="Set going again.")
+    total = models.BigIntegerField(null=True, help_text="Counted when the job starts.")
+    done = models.BigIntegerField(default=0, help_text="Retried.")
     skipped = models.BigIntegerField(default=0)
     reasons = models.JSONField(default=dict, help_text="Why skipped, and how many.")
     error = models.TextField(default="", blank=True)
     step = models.PositiveSmallIntegerField(default=0)
-    cursor = models.BigIntegerField(default=0, help_text="The last id of this step that was looked at.")
-    until = models.BigIntegerField(null=True, help_text="What failed after the job began is not its own.")
+    cursor = models.BigIntegerField(default=0, help_text="The last id of this step that was handled.")
+    until = models.BigIntegerField(null=True, help_text="The greatest id: what fails later does not belong to the job.")
     claim_token = models.BigIntegerField(default=0)
     claimed_until = models.DateTimeField(null=True)
     faults = models.PositiveIntegerField(default=0)
@@ -149,19 +149,19 @@ class Job(models.Model):
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing of it is left to do."""
+        """Whether the job is DONE or FAILED."""
         return self.state in (self.State.DONE, self.State.FAILED)
 
     @property
     def percent(self) -> int:
-        """How far it is, 0 to 100."""
+        """Progress from 0 to 100."""
         if self.state == self.State.DONE:
             return 100
         return min(99, 100 * (self.done + self.skipped) // self.total) if self.total else 0
 
 
 class Alert(models.Model):
-    """A message to be sent to one channel: written with what it tells, sent later, at least once."""
+    """A message for one channel. Written in the transaction that causes it, sent later, at least once."""
 
     class Channel(models.TextChoices):
         WEBHOOK = "WEBHOOK", "webhook"
@@ -178,7 +178,7 @@ class Alert(models.Model):
     body = models.JSONField()
     created_at = models.DateTimeField()
     attempts = models.PositiveIntegerField(default=0)
-    next_attempt_at = models.DateTimeField(null=True, help_text="Empty: sent, or given up.")
+    next_attempt_at = models.DateTimeField(null=True, help_text="Empty: sent or given up.")
     sent_at = models.DateTimeField(null=True)
     last_error = models.TextField(default="", blank=True)
 
@@ -193,7 +193,7 @@ class Alert(models.Model):
 
 
 class BacklogWatch(models.Model):
-    """What is known of one backlog: since when it is too old, and whether that was told."""
+    """The state of one backlog: since when it has been too old, and whether an alert said so."""
 
     name = models.CharField(max_length=16, primary_key=True)
     over_since = models.DateTimeField(null=True)

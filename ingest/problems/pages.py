@@ -1,4 +1,4 @@
-"""What the pages of a group show: its facts, acts, affected batches and files, and its job's progress."""
+"""The page of a group: its facts, actions, affected batches and files, and the progress of its job."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ from django.utils.safestring import SafeString
 from evermuse import public_ids
 from evermuse.admin import block, pretty, reason_in_short, row_number
 from evermuse.roles import may_act, may_see_payloads
-from ingest import failures
+from ingest import failure_codes
 from ingest.activity import pointers
-from ingest.problems import explanations, selectors, services, sparkline
+from ingest.problems import acts, explanations, selectors, sparkline
 from ingest.problems.models import Job, Problem
 
 
 def of_problem(request: HttpRequest, problem: Problem) -> dict[str, Any]:
-    """The context of a group's page."""
+    """The template context of a group's page."""
     [counted] = selectors.with_day(Problem.objects.filter(pk=problem.pk))
     job = selectors.latest_job(problem)
     page = selectors.affected(problem, before=row_number(request.GET.get("before")))
@@ -50,7 +50,7 @@ def of_problem(request: HttpRequest, problem: Problem) -> dict[str, Any]:
 
 
 def _acts(problem: Problem) -> list[dict[str, str]]:
-    """The buttons that change anything now. What waits resolves itself."""
+    """The actions that have an effect now. A measured group is resolved automatically."""
     retry = {
         "name": "retry", "title": "Retry all in this group", "variant": "primary", "icon": "replay",
     }  # fmt: skip
@@ -59,21 +59,21 @@ def _acts(problem: Problem) -> list[dict[str, str]]:
         "resolve": {"name": "resolve", "title": "Resolve", "variant": "default", "icon": "check"},
         "reopen": {"name": "reopen", "title": "Open again", "variant": "default", "icon": "undo"},
     }
-    possible = [act for act, (states, _) in services.ACTS.items() if problem.state in states]
+    possible = [act for act, (states, _) in acts.ACTS.items() if problem.state in states]
     if problem.is_measured and problem.count:
         possible = [act for act in possible if act != "resolve"]
     return [retry, *[settle[act] for act in possible]]
 
 
 def progress(job: Job, *, sees_payloads: bool) -> dict[str, Any]:
-    """A job's progress: for the page, and for its script."""
-    seen = f"{job.done + job.skipped:,} of {job.total:,}" if job.total is not None else "not begun"
+    """A job's progress, for the page and its script."""
+    seen = f"{job.done + job.skipped:,} of {job.total:,}" if job.total is not None else "not started"
     return {
         "id": job.pk,
         "state": job.get_state_display(),
         "isFinished": job.is_finished,
         "percent": job.percent,
-        "text": f"{job.get_state_display().capitalize()}: {seen}, {job.done:,} set going again, {job.skipped:,} skipped.",
+        "text": f"{job.get_state_display().capitalize()}: {seen}, {job.done:,} retried, {job.skipped:,} skipped.",
         "reasons": reasons(job),
         "error": job.error if sees_payloads else reason_in_short(job.error),
         "startedAt": job.started_at and f"{job.started_at:%Y-%m-%d %H:%M:%S} UTC",
@@ -83,12 +83,12 @@ def progress(job: Job, *, sees_payloads: bool) -> dict[str, Any]:
 
 
 def reasons(job: Job) -> list[str]:
-    """What a job skipped, and why."""
+    """What a job skipped, by reason."""
     return [f"{number:,} skipped: {reason}" for reason, number in sorted(job.reasons.items())]
 
 
 def _affected(row: Any, sees_payloads: bool) -> dict[str, Any]:
-    """A line of the list: a batch's membership, a batch, or an attachment."""
+    """A row of the list of affected batches or attachments."""
     if hasattr(row, "record_index"):
         return {
             "link": _attachment_link(row.pk),
@@ -98,7 +98,7 @@ def _affected(row: Any, sees_payloads: bool) -> dict[str, Any]:
             "more": (row.error_message if sees_payloads else row.error_code) or "–",
         }
     batch = getattr(row, "batch", row)
-    failure = batch.failure if sees_payloads else failures.in_words(batch.failure_code)
+    failure = batch.failure if sees_payloads else failure_codes.in_words(batch.failure_code)
     more = f"{row.count:,} × in this batch" if batch is not row else failure or "–"
     return {
         "link": _batch_link(batch.pk),
@@ -135,7 +135,7 @@ def _attachment_link(number: int) -> SafeString:
 
 
 def field_in_words(problem: Problem, *, sees_payloads: bool) -> str:
-    """The field as a person reads it; a client's own names become ``[]`` where what customers said may not be seen."""
+    """The field for people. Without the permission to see payloads, names that a client chose become ``[]``."""
     if problem.kind != Problem.Kind.RECORDS:
         return problem.field
     return pointers.in_words(problem.field if sees_payloads else pointers.without_client_names(problem.field))
@@ -146,12 +146,12 @@ def _day(problem: Problem) -> list[int]:
 
 
 def trend(problem: Problem) -> SafeString:
-    """The drawing of a group that `selectors.with_day` gave."""
+    """The sparkline of a group from `selectors.with_day`."""
     return sparkline.draw(_day(problem), is_measured=problem.is_measured)
 
 
 def moment(at: Any) -> SafeString:
-    """How long ago in few letters, the instant itself for pointers and readers."""
+    """How long ago, in short. The exact time is in the tooltip and for screen readers."""
     ago = explanations.duration(max(0.0, (timezone.now() - at).total_seconds())).split(" ")
     return format_html(
         '<time class="problem-time" datetime="{}" title="{} UTC">{} ago</time>',

@@ -1,4 +1,4 @@
-"""What "retry all in this group" does, by kind of group: a slice at a time, each inside the job's transaction."""
+"""What "retry all in this group" does for each kind of group. Each slice runs in the job's transaction."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from django.db import connection
 
 from attachments.queue import groups
 from evermuse import wake
-from ingest import failures
+from ingest import failure_codes
 from ingest.models import Batch
 from ingest.pipeline import claims, transitions
 from ingest.problems import sql
@@ -23,7 +23,7 @@ Kind = Problem.Kind
 
 @dataclass(slots=True)
 class Progress:
-    """What one slice did. ``wake``: what to say, after the commit, to whom it may concern."""
+    """The result of one slice. ``wake`` publishes wake-ups and is called after the commit."""
 
     step: int
     cursor: int
@@ -34,7 +34,7 @@ class Progress:
 
 
 def extent(problem: Problem) -> tuple[int, int]:
-    """How many there are to retry, and the greatest id: what fails later is not the job's own."""
+    """How many there are to retry, and the greatest id: the job leaves out what fails later."""
     match problem.kind:
         case Kind.FILES:
             return groups.failed(_files(problem))
@@ -51,7 +51,7 @@ def extent(problem: Problem) -> tuple[int, int]:
 
 
 def next_slice(job: Job) -> Progress:
-    """Do the next piece of a job, inside its transaction."""
+    """Run the next slice of a job, inside its transaction."""
     match job.problem.kind:
         case Kind.FILES:
             return _failed_files(job) if job.step == 0 else _waiting_alike(job)
@@ -74,7 +74,7 @@ def _failed_files(job: Job) -> Progress:
 
 
 def _waiting_alike(job: Job) -> Progress:
-    """Those of the group that still have attempts left, and wait."""
+    """Retry at once the files of the group that wait for their next attempt."""
     pulled = groups.hasten_group(_files(job.problem))
     return Progress(step=2, cursor=0, is_done=True, done=pulled, wake=lambda: groups.wake_for(pulled))
 
@@ -92,7 +92,7 @@ def _standing(problem: Problem) -> dict[str, Any]:
         "stuck": settings.EVERMUSE_PROBLEM_STUCK_SECONDS,
         "workspace": problem.workspace_id,
         "party": problem.party,
-        "code": failures.code_of(problem.field),
+        "code": failure_codes.code_of(problem.field),
     }
 
 
@@ -104,13 +104,13 @@ def _standing_batches(job: Job) -> Progress:
         )
         ids = [row[0] for row in cursor.fetchall()]
     released = claims.pull_forward(ids)
-    skipped = Counter({"a worker is at it": len(ids) - released} if len(ids) > released else {})
+    skipped = Counter({"a worker holds it": len(ids) - released} if len(ids) > released else {})
     is_done = len(ids) < SLICE_BATCHES
     return Progress(0, ids[-1] if ids else job.cursor, is_done, released, skipped, _waking(ids))
 
 
 def _members(job: Job) -> Progress:
-    """Batches of the group: those that FAILED are landed again; a rejected record of any other cannot change."""
+    """Land the FAILED batches of the group again. In other batches a rejected record cannot change."""
     with connection.cursor() as cursor:
         cursor.execute(
             sql.SLICE_OF_BATCHES,
@@ -123,7 +123,7 @@ def _members(job: Job) -> Progress:
         if status == Batch.Status.FAILED and transitions.reopen(batch_id):
             reopened.append(batch_id)
         elif status in (Batch.Status.LANDING, Batch.Status.FAILED):
-            skipped["already on its way again"] += 1
+            skipped["already being retried"] += 1
         elif job.problem.kind == Kind.BATCHES:
             skipped["has landed since"] += 1
         else:

@@ -1,4 +1,4 @@
-"""Reads of the inbox: its list with the last day's trend, one group's page, progress of jobs."""
+"""Reads of the inbox: the list with its trend, the rows of a group's page, and jobs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from attachments.models import Attachment
-from ingest import failures
+from ingest import failure_codes
 from ingest.models import Batch
 from ingest.problems.models import Job, Problem, ProblemBatch, ProblemHour
 from lake.models import RejectedRecord
@@ -22,13 +22,13 @@ Kind = Problem.Kind
 
 
 def with_day(rows: "QuerySet[Problem]") -> "QuerySet[Problem]":
-    """Groups with their last 24 hours at ``day_hours``, fetched along in one query."""
+    """Groups with their hours of the last day in ``day_hours``, prefetched in one query."""
     day = ProblemHour.objects.filter(hour__gt=timezone.now() - timedelta(hours=HOURS))
     return rows.prefetch_related(Prefetch("hours", day, to_attr="day_hours"))
 
 
 def day(hours: Sequence[ProblemHour], now: datetime) -> list[int]:
-    """Counts of the last 24 hours, the present one last."""
+    """The counts of the last 24 hours, the current one last."""
     by_hour = {one.hour: one.count for one in hours}
     last = now.replace(minute=0, second=0, microsecond=0)
     return [by_hour.get(last - timedelta(hours=back), 0) for back in range(HOURS - 1, -1, -1)]
@@ -36,14 +36,14 @@ def day(hours: Sequence[ProblemHour], now: datetime) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of what a group touches; ``following``: where the next one begins."""
+    """A page of affected rows. ``following`` is where the next page begins."""
 
     rows: list[Any]
     following: int | None
 
 
 def affected(problem: Problem, *, before: int | None) -> Page:
-    """Batches or attachments of a group, newest first; those of what waits are the ones that wait now."""
+    """The batches or attachments of a group, newest first. For a measured group, those that wait now."""
     if problem.kind in (Kind.FILES, Kind.WAITING_FILES):
         return _page(_files(problem), before)
     if problem.kind == Kind.WAITING_BATCHES:
@@ -57,8 +57,8 @@ def affected(problem: Problem, *, before: int | None) -> Page:
 
 def _waiting_batches(problem: Problem) -> "QuerySet[Batch]":
     rows = Batch.objects.filter(status=Batch.Status.LANDING, workspace_id=problem.workspace_id, source=problem.party)
-    code = failures.code_of(problem.field)
-    if code == failures.WORKER_DIED:
+    code = failure_codes.code_of(problem.field)
+    if code == failure_codes.WORKER_DIED:
         return rows.filter(failure_code=None, crashes__gt=0)
     return rows.filter(failure_code=code)
 
@@ -76,18 +76,18 @@ def _page(rows: Any, before: int | None) -> Page:
 
 
 def open_count(request: HttpRequest) -> str:
-    """How many groups are open, for a badge in the navigation; nothing where there is none."""
+    """The number of open groups for the badge in the navigation; empty if there is none."""
     count = Problem.objects.filter(state=Problem.State.OPEN).order_by()[:100].count()
     return "" if count == 0 else str(count) if count < 100 else "99+"
 
 
 def sample_record(problem: Problem) -> RejectedRecord | None:
-    """The rejected record that a group shows, while it is kept."""
+    """The rejected record that a group shows as its sample, if it still exists."""
     if problem.kind != Kind.RECORDS or problem.sample_batch is None or problem.sample_index is None:
         return None
     return RejectedRecord.objects.filter(batch_id=problem.sample_batch, index=problem.sample_index).first()
 
 
 def latest_job(problem: Problem) -> Job | None:
-    """The last job on a group."""
+    """The latest job of a group."""
     return problem.jobs.select_related("requested_by").order_by("-id").first()

@@ -1,4 +1,4 @@
-"""Sightings: what the collector saw, summed up by group and written in one transaction of the caller's."""
+"""Sightings: failures that the collector found, summed by group and written in the caller's transaction."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -12,13 +12,13 @@ from django.db.models import Count
 from ingest.problems import sql
 from ingest.problems.models import Problem
 
-# Names of unknown fields are the client's: past this many groups of one key they become one, so that nobody fills the inbox.
+# A client chooses the names of unknown fields. Beyond this many groups its fields share one, so that it cannot fill the inbox.
 MAX_GROUPS_OF_A_CLIENT = 200
 MANY_FIELDS = "/*"
 
 
 class Key(NamedTuple):
-    """What makes a group."""
+    """The key of a group."""
 
     kind: str
     workspace_id: int
@@ -29,7 +29,7 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One failure, or (measured) a number of things that wait. ``batch_id`` 0: of many batches, none is noted."""
+    """One failure, or for a measured group the number that waits. ``batch_id`` is 0 if there are many batches."""
 
     key: Key
     at: datetime
@@ -49,7 +49,7 @@ class _Sum:
 
 
 def count(sightings: Sequence[Sighting], *, with_batches: bool) -> None:
-    """Add to groups, hours and, ``with_batches``, to the batches that each group touches."""
+    """Add sightings to their groups and hours. ``with_batches``: also to the batches of each group."""
     sightings = _fold(sightings)
     ids = _upsert(sql.COUNT, sightings)
     hours: dict[tuple[int, datetime], int] = defaultdict(int)
@@ -66,7 +66,7 @@ def count(sightings: Sequence[Sighting], *, with_batches: bool) -> None:
 
 
 def measure(sightings: Sequence[Sighting]) -> None:
-    """Set measured groups to what waits now; the others among them to nothing."""
+    """Set measured groups to what waits now, and all other measured groups to 0."""
     ids = _upsert(sql.MEASURE, sightings)
     with connection.cursor() as cursor:
         rows = sorted((ids[one.key], _hour(one.at), one.count) for one in sightings)
@@ -105,7 +105,7 @@ def _upsert(statement: str, sightings: Iterable[Sighting]) -> dict[Key, int]:
 
 
 def _fold(sightings: Sequence[Sighting]) -> Sequence[Sighting]:
-    """Sightings whose group would be one too many of its client's, put into the group of many fields."""
+    """Move sightings whose group would be one too many for its client into the shared group."""
     clients = {(s.key.workspace_id, s.key.party) for s in sightings if s.key.kind == Problem.Kind.RECORDS}
     if not clients:
         return sightings
@@ -140,5 +140,5 @@ def _hour(at: datetime) -> datetime:
 
 
 def _columns(rows: Sequence[tuple[object, ...]], width: int) -> list[list[object]]:
-    """Rows as the arrays that unnest takes; ``width`` of them also when there are no rows."""
+    """Rows as the arrays for unnest: ``width`` of them, even without rows."""
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

@@ -1,4 +1,4 @@
-"""A day's trend as a small drawing: one bar an hour, with the same in words for those who do not see it."""
+"""The trend of a day as a small SVG with a bar for each hour, and as text for screen readers."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ BAR, GAP, HEIGHT = 4, 1, 24
 
 
 def draw(counts: Sequence[int], *, is_measured: bool = False) -> SafeString:
-    """Bars scaled to the highest hour; an hour with anything in it is at least one pixel."""
+    """Bars scaled to the highest hour. An hour that is not 0 is at least one pixel high."""
     top = max(counts, default=0)
     bars = format_html_join(
         "",

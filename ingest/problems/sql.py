@@ -1,13 +1,13 @@
 """Raw SQL of the problem inbox.
 
-Collection locks the rows that failed, marks them, and then writes groups in the order of their key: one transaction, so
-that a failure is counted once whatever dies, and two collectors neither share a row nor deadlock.
+Collection locks the rows that failed, unmarks them, and writes groups in the order of their key, all in one transaction. So
+a failure is counted once whichever process dies, and two collectors neither share a row nor deadlock.
 """
 
 from evermuse.advisory_locks import AdvisoryLock
 
-# What failed and was not counted, oldest first; what another collector or a landing holds waits for the next round. The
-# partial indexes `…_to_collect` hold these rows and no others.
+# Failures that were not counted yet, oldest first, without rows that another collector or a landing has locked. Partial
+# indexes contain exactly these rows.
 TAKE_REJECTED = """
 WITH found AS (
   SELECT id FROM lake_rejectedrecord WHERE awaits_collection ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
@@ -40,7 +40,7 @@ UPDATE ingest_batch AS b SET collected_token = b.claim_token FROM found WHERE b.
 RETURNING b.id, b.failure, b.source, b.workspace_id, coalesce(b.completed_at, statement_timestamp())
 """
 
-# `p.state` is the old one: a resolved group that is seen again is open, and alerts anew.
+# `p.state` is the state before the upsert. A resolved group that is seen again becomes OPEN, with a new alert.
 _SEEN_AGAIN = """
   state = CASE WHEN p.state = 'RESOLVED' THEN 'OPEN' ELSE p.state END,
   is_alert_due = p.is_alert_due OR p.state = 'RESOLVED',
@@ -65,7 +65,7 @@ _KEYS = "RETURNING id, kind, workspace_id, party, code, field"
 COUNT = f"{_INSERT_PROBLEMS} count = p.count + EXCLUDED.count, {_SEEN_AGAIN} {_KEYS}"
 MEASURE = f"{_INSERT_PROBLEMS} count = EXCLUDED.count, {_SEEN_AGAIN} {_KEYS}"
 
-# What nobody waits in any more: nothing is left to do about it. A muted group stays muted.
+# Groups in which nothing waits any more are resolved. A muted group stays muted.
 NOTHING_WAITS = """
 UPDATE problems_problem SET count = 0, is_alert_due = false,
   state = CASE WHEN state = 'OPEN' THEN 'RESOLVED' ELSE state END
@@ -90,7 +90,7 @@ ON CONFLICT (problem_id, batch_id) DO UPDATE SET
   count = b.count + EXCLUDED.count, last_seen_at = greatest(b.last_seen_at, EXCLUDED.last_seen_at)
 """
 
-# One measuring at a time; another one has nothing to add.
+# One measurement at a time; a second one would find the same.
 MEASURE_LOCK = f"SELECT pg_try_advisory_xact_lock({AdvisoryLock.MEASURE_STANDING:d})"
 
 # A batch is stuck if it has waited for long and met a fault or lost a worker. A batch that only waits for its turn belongs to
@@ -109,13 +109,13 @@ FORGET_HOURS = "DELETE FROM problems_problemhour WHERE hour < statement_timestam
 
 # -- Jobs --
 
-# A claim that ran out is a worker that died: one more fault.
+# A lease that ended without a result means that the worker died: one more fault.
 CLAIM_JOB = """
 UPDATE problems_job AS j SET
   claim_token = j.claim_token + 1, claimed_until = statement_timestamp() + make_interval(secs => %(lease)s),
   faults = j.faults + (j.claimed_until IS NOT NULL)::int,
   state = CASE WHEN j.faults + (j.claimed_until IS NOT NULL)::int >= %(max_faults)s THEN 'FAILED' ELSE 'RUNNING' END,
-  error = CASE WHEN j.claimed_until IS NOT NULL AND j.error = '' THEN 'a worker died at it' ELSE j.error END,
+  error = CASE WHEN j.claimed_until IS NOT NULL AND j.error = '' THEN 'its worker died' ELSE j.error END,
   started_at = coalesce(j.started_at, statement_timestamp())
 FROM (
   SELECT id FROM problems_job
@@ -127,7 +127,7 @@ WHERE j.id = waiting.id
 RETURNING j.id, j.claim_token, j.state
 """
 
-# The batches of a group, a slice at a time, in the order of their key.
+# A slice of a group's batches, in the order of the key.
 SLICE_OF_BATCHES = """
 SELECT m.batch_id, b.status FROM problems_problembatch m JOIN ingest_batch b ON b.id = m.batch_id
 WHERE m.problem_id = %(problem)s AND m.batch_id > %(cursor)s AND m.batch_id <= %(until)s

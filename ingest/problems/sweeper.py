@@ -1,4 +1,4 @@
-"""One round of the inbox: count, measure, tell, and wake what has work."""
+"""One round of the inbox: count failures, measure what is stuck, write alerts, and wake workers."""
 
 from collections.abc import Callable
 
@@ -13,9 +13,9 @@ SEND = "problems.send_alerts"
 
 
 def sweep() -> None:
-    """Two sweepers at once do no harm: rows are taken under locks that skip, and each step is one transaction.
+    """Run one round. Two at once do no harm: rows are locked with SKIP LOCKED, and each step is one transaction.
 
-    A step that fails does not keep the others from their work: a backlog is told even when nothing can be counted.
+    If a step fails, the others still run: a backlog is reported even when nothing can be counted.
     """
     steps: list[Callable[[], object]] = [
         alerts.watch_backlogs,
@@ -33,13 +33,13 @@ def sweep() -> None:
 
 
 def forget() -> None:
-    """Drop the trend of long ago."""
+    """Delete old hours of the trend."""
     with connection.cursor() as cursor:
         cursor.execute(sql.FORGET_HOURS)
 
 
 def wake_workers() -> None:
-    """Say that jobs or alerts wait, if any do."""
+    """Publish wake-ups for jobs and alerts that wait."""
     if jobs.is_any_waiting():
         wake.publish(jobs.RUN, [])
     if delivery.is_any_due():

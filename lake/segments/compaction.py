@@ -40,7 +40,7 @@ DAMAGED_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class MergeGroup:
     """Segments that may be merged."""
 
     workspace_id: int
@@ -69,8 +69,8 @@ def compact(*, seconds: float, before: date | None = None) -> Result:
     result = Result()
     ends_at = time.monotonic() + seconds
     parameters = {"before": before or closed_before(), "limit": 100}
-    passed: set[Group] = set()
-    while groups := [one for row in prepared.rows(sql.GROUPS, parameters) if (one := Group(*row)) not in passed]:
+    passed: set[MergeGroup] = set()
+    while groups := [one for row in prepared.rows(sql.GROUPS, parameters) if (one := MergeGroup(*row)) not in passed]:
         for group in groups:
             if time.monotonic() >= ends_at:
                 return result
@@ -83,7 +83,7 @@ def compact(*, seconds: float, before: date | None = None) -> Result:
     return result
 
 
-def _compact(group: Group, result: Result) -> bool:
+def _compact(group: MergeGroup, result: Result) -> bool:
     """One new segment; False when there is nothing to merge."""
     segments = _claim(group)
     if not segments:
@@ -110,7 +110,7 @@ def _compact(group: Group, result: Result) -> bool:
     return bool(merged)
 
 
-def _claim(group: Group) -> list[tuple[Source, Segment]]:
+def _claim(group: MergeGroup) -> list[tuple[Source, Segment]]:
     """Segments of a group that nobody else merges, as many as make one; none when one stands there alone for good."""
     parameters = {
         "workspace_id": group.workspace_id, "source": group.source, "type": group.type, "day": group.day,

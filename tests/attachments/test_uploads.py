@@ -285,7 +285,7 @@ def test_an_expired_intent_fails_and_is_swept_away(api: ApiClient) -> None:
         (b'{"size": true}', "INVALID_BODY", "size: must be an integer, not true"),
         (b'{"filename": null}', "INVALID_BODY", "filename: must be a string, not null"),
         (b'{"md5": "%s"}' % (b"x" * 129), "INVALID_BODY", "md5: must have at most 128 characters, not 129"),
-        (b'{"size": 99999999999}', "INVALID_BODY", "size: at most 2147483648 bytes are taken"),
+        (b'{"size": 99999999999}', "INVALID_BODY", "size: at most 2147483648 bytes are allowed"),
     ],
 )
 def test_a_bad_request_names_field_and_rule(api: ApiClient, body: bytes, code: str, message: str) -> None:

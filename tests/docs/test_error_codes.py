@@ -10,7 +10,7 @@ from lake import envelope
 
 ROOT = SOURCES.parent.parent
 # Where a code stands among the arguments of what makes an error.
-MAKERS = {"Refusal": 1, "refuse": 1, "final": 0, "transient": 0, "Failure": 0, "FieldError": 0, "_refused": 1}
+MAKERS = {"Refusal": 1, "refuse": 1, "final": 0, "transient": 0, "DownloadFailure": 0, "FieldError": 0, "_refused": 1}
 CODE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 # Put together while the product runs: `HTTP_{status}`, and the mismatch of each declared checksum.
 COMPOSED = {"SHA1_MISMATCH", "MD5_MISMATCH"}

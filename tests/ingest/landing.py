@@ -2,7 +2,7 @@
 
 from evermuse.errors import StoreUnavailable
 from evermuse.retry_policy import RetryPolicy
-from ingest import failures
+from ingest import failure_codes
 from ingest.pipeline import landing as pipeline
 from lake import frames
 from lake.models import Record
@@ -11,7 +11,7 @@ from tests.http_client import ApiClient
 from tests.records import record
 
 # A fault after which claims are released.
-STORE_IS_AWAY = failures.store_unavailable(StoreUnavailable("connection refused"))
+STORE_IS_AWAY = failure_codes.store_unavailable(StoreUnavailable("connection refused"))
 # A wait that is over at once.
 AT_ONCE = RetryPolicy(first=1e-6, longest=1e-6)
 

@@ -81,7 +81,7 @@ def test_a_viewer_sees_no_payload_and_cannot_act(api: ApiClient, viewer: Client)
     shown = page(viewer, batch_id)
     assert "UNKNOWN_PROJECT" in shown
     assert SECRET_WORDS not in shown
-    assert "Retry what failed" not in shown
+    assert "Retry failed parts" not in shown
     number = int(batch_id[6:])
     assert viewer.get(reverse("admin:ingest_batch_payload", args=[number])).status_code == 403
     assert viewer.get(reverse("admin:ingest_batch_rejected", args=[number])).status_code == 403
@@ -93,7 +93,7 @@ def test_a_failed_batch_is_retried_and_heals(api: ApiClient, operator: Client, w
     batch_id = api.post([record(project_ids=["new"])]).json()["details"]["batchId"]
     Project.objects.create(workspace=workspace, product=workspace.products.get(), project_id="new")
     status, shown = act(operator, batch_id)
-    assert (status, "Set going again" in shown) == (200, True)
+    assert (status, "Retried" in shown) == (200, True)
     pipeline.land_waiting()
     assert Batch.objects.get().status == "COMPLETE"
     assert LogEntry.objects.get().change_message == "Retried"
@@ -144,12 +144,12 @@ def test_it_shows_how_far_each_processor_is(
     assert re.search(r"<code>attachments</code></td><td>settled 2", shown)
     assert re.search(r"<code>word-counts</code></td><td>failed once; called again at 2", shown)
     assert f"ValueError: {SECRET_WORDS}" in shown
-    assert "Retry what failed" in shown
+    assert "Retry failed parts" in shown
     unseen = page(viewer, batch_id)
     assert "<td>ValueError</td>" in unseen
     assert SECRET_WORDS not in unseen
 
-    assert "Set going again" in act(operator, batch_id)[1]
+    assert "Retried" in act(operator, batch_id)[1]
     assert not ProcessorRun.objects.filter(next_attempt_at__isnull=False).exists()
 
 

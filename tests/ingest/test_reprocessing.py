@@ -6,7 +6,7 @@ from django.test import Client
 from django.urls import reverse
 
 from evermuse.errors import ArchiveDamaged
-from ingest.pipeline.reprocessing import Result, reprocess
+from ingest.pipeline.reprocessing import Reprocessed, reprocess
 from lake import object_store
 from lake.models import Record, Segment
 from tests.http_client import ApiClient
@@ -25,9 +25,9 @@ def test_rows_that_are_lost_or_damaged_come_back(api: ApiClient) -> None:
     lost, damaged, *_ = Record.objects.order_by("pk")
     lost.delete()
     Record.objects.filter(pk=damaged.pk).update(terms=[1], body_offset=0, digest=b"x" * 32)
-    assert reprocess(number(batch_id)) == Result(checked=5, restored=2)
+    assert reprocess(number(batch_id)) == Reprocessed(checked=5, restored=2)
     assert {row.pk: (row.version, row.digest, row.terms, data_of(row)) for row in Record.objects.all()} == before
-    assert reprocess(number(batch_id)) == Result(checked=5, restored=0)
+    assert reprocess(number(batch_id)) == Reprocessed(checked=5, restored=0)
     assert outcomes(api, batch_id) == ["rejected", *["created"] * 5]
 
 
@@ -35,16 +35,16 @@ def test_the_order_of_a_rows_terms_is_no_damage(api: ApiClient) -> None:
     batch_id = send_and_land(api, [record()])
     row = Record.objects.get()
     Record.objects.update(terms=row.terms[::-1])
-    assert reprocess(number(batch_id)) == Result(checked=1, restored=0)
+    assert reprocess(number(batch_id)) == Reprocessed(checked=1, restored=0)
 
 
 def test_a_row_of_very_many_terms_is_compared_before_postgresql_loses_its_patience(api: ApiClient) -> None:
     """Looking at every pair of them takes longer than a statement may."""
     batch_id = send_and_land(api, [record(vendor_ids={f"id{n}": "m" for n in range(150_000)})])
-    assert reprocess(number(batch_id)) == Result(checked=1, restored=0)
+    assert reprocess(number(batch_id)) == Reprocessed(checked=1, restored=0)
     terms = Record.objects.get().terms
     Record.objects.update(terms=[*terms[1:], terms[-1]])
-    assert reprocess(number(batch_id)) == Result(checked=1, restored=1)
+    assert reprocess(number(batch_id)) == Reprocessed(checked=1, restored=1)
     assert Record.objects.get().terms == terms
 
 
@@ -85,5 +85,5 @@ def test_an_operator_is_told_what_came_of_it(api: ApiClient, client: Client) -> 
     client.force_login(get_user_model().objects.create_superuser("admin"))
     url = reverse("admin:ingest_batch_act", args=[number(batch_id)])
     page = client.post(url, {"act": "reprocess"}, follow=True).content.decode()
-    assert "rows of the index that were put back: 1." in page
+    assert "rows of the index restored: 1." in page
     assert Record.objects.count() == 1

@@ -7,7 +7,7 @@ from django.contrib.auth import get_user_model
 from django.test import Client
 from django.urls import reverse
 
-from ingest.pipeline.reprocessing import Result, reprocess
+from ingest.pipeline.reprocessing import Reprocessed, reprocess
 from lake import envelope
 from lake.envelope_errors import check_schema
 from lake.models import Record
@@ -49,5 +49,5 @@ def test_the_operators_page_shows_it(api: ApiClient, client: Client, retired: st
 
 def test_its_row_is_put_back(api: ApiClient, retired: str) -> None:
     Record.objects.filter(type="fax").delete()
-    assert reprocess(int(retired[6:])) == Result(checked=1, restored=1)
+    assert reprocess(int(retired[6:])) == Reprocessed(checked=1, restored=1)
     assert Record.objects.filter(type="fax").exists()

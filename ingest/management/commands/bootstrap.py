@@ -1,4 +1,4 @@
-"""manage.py bootstrap: what a deployment needs once its database is migrated."""
+"""manage.py bootstrap: sets a deployment up after its database is migrated."""
 
 from typing import Any
 
@@ -12,14 +12,14 @@ from lake import object_store, store_accounts
 
 log = logs.get(__name__)
 USERNAME, PASSWORD = "EVERMUSE_ADMIN_USERNAME", "EVERMUSE_ADMIN_PASSWORD"
-# MinIO's root, which no other process needs.
+# MinIO's root login. No other process needs it.
 ROOT_USER, ROOT_PASSWORD = "MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"
 RESET = "--set-admin-password"
 
 
 class Command(BaseCommand):
     help = (
-        "Make the bucket, the object store's users (with MINIO_ROOT_USER and _PASSWORD), the roles, and the admin's login from EVERMUSE_ADMIN_USERNAME and _PASSWORD. Repeatable: a "
+        "Create the bucket, the object store's users (with MINIO_ROOT_USER and _PASSWORD), the roles, and the admin's login from EVERMUSE_ADMIN_USERNAME and _PASSWORD. Repeatable: a "
         f"login that exists keeps its password, unless {RESET} is given."
     )
 

@@ -1,4 +1,4 @@
-"""manage.py bootstrap_demo: what `make run` needs on its first start."""
+"""manage.py bootstrap_demo: creates the demo workspace and key on the first `make run`."""
 
 import json
 from typing import Any

@@ -21,11 +21,11 @@ def rate_limit(text: str) -> int:
 
 
 class Command(BaseCommand):
-    help = "Make an API key and print it: the only time that it is shown."
+    help = "Create an API key and print it. It is shown only here."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("workspace")
-        parser.add_argument("--label", help="how people call the key; default key-1, key-2, …")
+        parser.add_argument("--label", help="a name for people; default key-1, key-2, …")
         parser.add_argument("--source", default="api", help="the source label of its batches")
         parser.add_argument("--permissions", default="api:read,api:write")
         parser.add_argument("--rate-limit", type=rate_limit, help="requests per second, or none")
@@ -33,7 +33,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         workspace = Workspace.objects.filter(name=options["workspace"]).first()
         if workspace is None:
-            raise CommandError(f"there is no workspace {options['workspace']!r}: make it with createworkspace")
+            raise CommandError(f"there is no workspace {options['workspace']!r}: create it with createworkspace")
         label = options["label"] or _free_label(workspace)
         permissions = [name.strip() for name in options["permissions"].split(",") if name.strip()]
         try:

@@ -11,7 +11,7 @@ from ingest.clients import workspaces
 
 
 class _Product(argparse.Action):
-    """Begins a product."""
+    """Starts a product."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
         namespace.products = [*(namespace.products or []), (values, [])]
@@ -27,7 +27,7 @@ class _Project(argparse.Action):
 
 
 class Command(BaseCommand):
-    help = "Make a workspace with products and projects, or add to one. Repeatable without harm."
+    help = "Create a workspace with products and projects, or add to one. Repeatable."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")

@@ -15,11 +15,11 @@ A_DAY = 86_400.0
 
 
 class Command(BaseCommand):
-    help = "Remove what has been kept for as long as the settings say; a worker does the same every minute."
+    help = "Remove rows whose retention has ended. A worker does the same every minute."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"Only these kinds: {', '.join(NAMES)}.")
-        parser.add_argument("--dry-run", action="store_true", help="Print exactly what would go, and remove nothing.")
+        parser.add_argument("--dry-run", action="store_true", help="Print what would be removed, and remove nothing.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if unknown := set(options["kinds"]) - set(NAMES):
@@ -32,7 +32,7 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"dryRun": False, "removed": removed}))
 
     def _tell(self, kinds: Iterable[Kind]) -> None:
-        """One JSON object, written as it is read: it may name millions of rows."""
+        """Write one JSON object while its rows are read: there may be millions."""
         now = timezone.now()
         self.stdout.write('{"dryRun": true, "kinds": [', ending="")
         for number, kind in enumerate(kinds):

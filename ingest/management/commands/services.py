@@ -1,4 +1,4 @@
-"""manage.py services: where the embedded stack's parts are."""
+"""manage.py services: prints the addresses and processes of the embedded stack."""
 
 import json
 from typing import Any

@@ -32,9 +32,9 @@ def test_what_something_was_sent_for_stays(
     for role in ("administrator", "superuser"):
         client = login(role)
         for target, reason in (
-            (workspace, "has batches: it stays"),
-            (Product.objects.get(), "has records: it stays"),
-            (Project.objects.get(project_id="proj-123"), "has records: it stays"),
+            (workspace, "has batches: it cannot be deleted"),
+            (Product.objects.get(), "has records: it cannot be deleted"),
+            (Project.objects.get(project_id="proj-123"), "has records: it cannot be deleted"),
         ):
             path = reverse(f"admin:ingest_{target._meta.model_name}_delete", args=[target.pk])
             for answer in (client.get(path, follow=True), client.post(path, {"post": "yes"}, follow=True)):

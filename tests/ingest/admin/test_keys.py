@@ -62,7 +62,7 @@ def test_what_is_wrong_stands_at_its_field(administrator: Client, workspace: Wor
         ({}, "workspace", "has 10 live keys"),
         ({"permissions": []}, "permissions", "required"),
         ({"label": "a/b"}, "label", "slashes"),
-        ({"expires_at_0": "2020-01-01", "expires_at_1": "00:00:00"}, "expires_at", "past"),
+        ({"expires_at_0": "2020-01-01", "expires_at_1": "00:00:00"}, "expires_at", "has passed"),
     ):
         answer = administrator.post(ADD, form(workspace, **changes))
         assert answer.status_code == 200
@@ -83,7 +83,7 @@ def test_of_two_at_once_one_makes_the_key_and_the_other_is_told(login: Callable[
 
     with ThreadPoolExecutor(2) as threads:
         answers = list(threads.map(send, browsers))
-    assert sorted("em_sk_" in text and "shown this once" in text for text in answers) == [False, True]
+    assert sorted("em_sk_" in text and "shown only once" in text for text in answers) == [False, True]
     assert sum("has the label" in text for text in answers) == 1
     assert ApiKey.objects.count() == 1
 

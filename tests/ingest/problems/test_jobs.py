@@ -123,7 +123,7 @@ def test_a_job_that_kills_its_workers_is_given_up(files: Problem) -> None:
         expire_claims()
     assert jobs.claim() is None
     job.refresh_from_db()
-    assert (job.state, job.error) == ("FAILED", "a worker died at it")
+    assert (job.state, job.error) == ("FAILED", "its worker died")
     assert jobs.claim() is None
     assert jobs.request(files, user_id=None)[1]
 
@@ -209,7 +209,7 @@ def test_batches_that_stand_still_are_tried_at_once(api: ApiClient) -> None:
     job = request(Problem.objects.get(kind="WAITING_BATCHES"))
     jobs.run_waiting()
     job.refresh_from_db()
-    assert (job.done, job.skipped, job.reasons) == (1, 1, {"a worker is at it": 1})
+    assert (job.done, job.skipped, job.reasons) == (1, 1, {"a worker holds it": 1})
     assert len(claims.claim()) == 1
 
 

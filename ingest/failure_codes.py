@@ -20,35 +20,35 @@ _WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Failure:
+class BatchFailure:
     """A code of this module, or the name of an unexpected exception's class; and the text for people."""
 
     code: str
     text: str
 
 
-EVERY_RECORD_REJECTED = Failure(ALL_REJECTED, "every record was rejected")
+EVERY_RECORD_REJECTED = BatchFailure(ALL_REJECTED, "every record was rejected")
 
 
-def store_unavailable(error: Exception) -> Failure:
+def store_unavailable(error: Exception) -> BatchFailure:
     """The object store did not take the records."""
-    return Failure(STORE_UNAVAILABLE, _storable(f"object store: {error}"))
+    return BatchFailure(STORE_UNAVAILABLE, _storable(f"object store: {error}"))
 
 
-def database_unavailable(error: Exception) -> Failure:
+def database_unavailable(error: Exception) -> BatchFailure:
     """PostgreSQL did not answer, or ended the transaction."""
-    return Failure(DATABASE_UNAVAILABLE, _storable(f"database: {error}"))
+    return BatchFailure(DATABASE_UNAVAILABLE, _storable(f"database: {error}"))
 
 
-def unexpected(error: Exception) -> Failure:
-    """A fault of ours."""
+def unexpected(error: Exception) -> BatchFailure:
+    """An exception that nothing expects."""
     name = type(error).__name__
-    return Failure(name[:MAX_CODE], _storable(f"{name}: {error}"))
+    return BatchFailure(name[:MAX_CODE], _storable(f"{name}: {error}"))
 
 
-def given_up(crashes: int) -> Failure:
+def given_up(crashes: int) -> BatchFailure:
     """Too many workers died or hung while they landed the batch alone."""
-    return Failure(GIVEN_UP, f"given up: {crashes} workers died or hung while landing it alone")
+    return BatchFailure(GIVEN_UP, f"given up: {crashes} workers died or hung while landing it alone")
 
 
 def in_words(code: str | None) -> str:

@@ -10,7 +10,7 @@ from django.test import Client
 
 from evermuse import roles
 from evermuse.errors import StoreUnavailable
-from ingest import failures
+from ingest import failure_codes
 from ingest.models import Batch
 from ingest.pipeline import claims, sweeper, transitions
 from ingest.pipeline import landing as pipeline
@@ -49,7 +49,7 @@ def test_a_batch_of_rejected_records_has_the_same_code_from_acceptance_and_from_
 @pytest.mark.parametrize(
     ("where", "error", "code", "text"),
     [
-        ("lake.archive.store", StoreUnavailable("refused"), "STORE_UNAVAILABLE", "object store: refused"),
+        ("lake.object_store.put", StoreUnavailable("refused"), "STORE_UNAVAILABLE", "object store: refused"),
         ("lake.index.upsert", OperationalError("gone\0"), "DATABASE_UNAVAILABLE", "database: gone"),
         ("lake.index.upsert", KeyError("x" * 900), "KeyError", ("KeyError: '" + "x" * 900)[:500]),
     ],
@@ -93,7 +93,7 @@ def test_a_login_that_may_not_see_payloads_gets_the_failure_in_words(api: ApiCli
     viewer = Client()
     viewer.force_login(user)
     api.post(record())
-    claims.release(claims.claim(), policy=AT_ONCE, failure=failures.unexpected(KeyError("what a client wrote")))
+    claims.release(claims.claim(), policy=AT_ONCE, failure=failure_codes.unexpected(KeyError("what a client wrote")))
     page = viewer.get(f"/admin/ingest/batch/{Batch.objects.get().pk}/change/").content.decode()
     assert "KeyError" in page
     assert "what a client wrote" not in page
@@ -101,9 +101,9 @@ def test_a_login_that_may_not_see_payloads_gets_the_failure_in_words(api: ApiCli
 
 @pytest.mark.parametrize("code", ["ALL_REJECTED", "GIVEN_UP", "WORKER_DIED", "STORE_UNAVAILABLE", "KeyError"])
 def test_the_words_of_a_code_lead_back_to_it(code: str) -> None:
-    assert failures.code_of(failures.in_words(code)) == code
+    assert failure_codes.code_of(failure_codes.in_words(code)) == code
 
 
 def test_a_code_fits_its_column() -> None:
-    assert len(failures.unexpected(type("E" * 200, (Exception,), {})("x")).code) == 64
+    assert len(failure_codes.unexpected(type("E" * 200, (Exception,), {})("x")).code) == 64
     assert STORE_IS_AWAY.code == "STORE_UNAVAILABLE"
