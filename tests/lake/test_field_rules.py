@@ -156,7 +156,7 @@ def test_formats_are_tested_wherever_they_occur() -> None:
 
 
 # Written down when no field had a default. If they change, every record that is sent again becomes a new version.
-STORED = [
+STORED: list[tuple[dict[str, Any], str]] = [
     (
         {"_type": "message", "_vendor_ids": {"test": "v1"}, "_project_ids": ["proj-123"]},
         "17db5a9bb6cf49a31aa0405c452629e7578c5fdd7971168ec500cddf2c676683",

@@ -1,0 +1,112 @@
+"""Run in a copy of the repository to which all recipes were applied (`tests/deploy/test_recipes.py`): each does its work."""
+
+import json
+from datetime import timedelta
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import override_settings
+from django.utils import timezone
+
+from evermuse import retry_policy
+from ingest.models import Batch
+from ingest.pipeline import claims
+from lake import json_schema, processors
+from lake.envelope import Envelope
+from lake.envelope_errors import check_schema
+from lake.models import Record
+from lake.normalization import normalize
+from lake.reading import stored
+from tests.http_client import ApiClient
+from tests.ingest.landing import STORE_IS_AWAY, outcomes, send_and_land
+from tests.lake.test_field_rules import REST, STORED
+from tests.records import record
+
+
+def normalized(**fields: Any) -> Any:
+    envelope = check_schema(json.dumps(STORED[1][0] | REST | fields).encode())
+    assert isinstance(envelope, Envelope), envelope
+    return normalize(envelope)
+
+
+def test_a_processor(api: ApiClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    with override_settings(EVERMUSE_PROCESSORS=["attachments.processor.AttachmentDownloads", "acme.landed.LogLanded"]):
+        both = tuple(processors.load())
+    monkeypatch.setattr(processors, "installed", lambda: both)
+    batch_id = send_and_land(api, [record(), record()])
+    assert api.batch(batch_id)["status"] == "COMPLETE"
+    assert "acme.landed" in caplog.text
+
+
+def test_a_field_of_the_envelope(api: ApiClient) -> None:
+    wrong = api.post([record(), record(language="DE"), record(priority=10)]).json()["errors"]
+    assert [one["message"] for one in wrong] == [
+        "_language: must match the pattern ^[a-z]{2}$",
+        "_priority: must be at most 9",
+    ]
+    send_and_land(api, record(language="de", priority=2, vendor_ids={"id": "1"}))
+    shown = next(one["record"] for one in api.get("/api/v1/records").json()["records"] if "_language" in one["record"])
+    assert (shown["_language"], shown["_priority"]) == ("de", 2)
+    assert json_schema.envelope()["properties"]["_language"]["pattern"] == "^[a-z]{2}$"
+
+
+def test_a_repeated_key_is_found_beside_a_number_that_is_written_longer_than_it_was_sent() -> None:
+    """``1`` becomes ``1.0``: two characters, as many as a key and a value that are given twice would be short of."""
+    text = json.dumps(record(), separators=(",", ":"))
+    for number in ("1", "1e0", "2", "2e0", "9.0e0", "0.000001"):
+        for twice in (
+            '"_tags":[],"_tags":[]',
+            '"_nature":"context","_nature":"context"',
+            '"_priority":1,"_priority":1',
+        ):
+            repeated = text[:-1] + f',"_priority":{number},{twice}}}'
+            found = check_schema(repeated.encode())
+            assert isinstance(found, list), repeated
+            assert found[0].message.endswith("is given more than once")
+        assert isinstance(check_schema((text[:-1] + f',"_priority":{number}}}').encode()), Envelope)
+
+
+def test_a_default_changes_no_digest_and_no_document() -> None:
+    assert normalized().digest.hex() == STORED[1][1]
+    assert normalized(_priority=1).digest.hex() == normalized(_priority=1.0).digest.hex() == STORED[1][1]
+    assert normalized(_priority=2).digest.hex() != STORED[1][1]
+    for sent in ({}, {"_priority": 1}, {"_priority": 2.5}, {"_language": "de"}):
+        landed = normalized(**sent)
+        assert stored(json.dumps(STORED[1][0] | REST | sent).encode()).document == landed.document
+        assert stored(landed.document).document == landed.document
+    assert normalized().envelope.priority == 1.0
+    assert b"_priority" not in normalized().document
+
+
+def test_a_record_that_is_sent_again_with_the_default_is_identical(api: ApiClient) -> None:
+    send_and_land(api, record(vendor_ids={"id": "1"}))
+    assert outcomes(api, send_and_land(api, record(vendor_ids={"id": "1"}, priority=1))) == ["identical"]
+
+
+def test_a_filter_of_the_records(api: ApiClient) -> None:
+    send_and_land(api, [record(nature="context", data={"n": 1}), record()])
+    Record.objects.update(terms=[])
+    assert api.get("/api/v1/records?nature=context").json()["records"] == []
+    out = StringIO()
+    call_command("fillfilter", "nature", stdout=out)
+    assert json.loads(out.getvalue()) == {"filter": "nature", "records": 2, "filled": 2}
+    (found,) = api.get("/api/v1/records?nature=context").json()["records"]
+    assert found["record"]["data"] == {"n": 1}
+    parameters = api.get("/api/v1/openapi.json").json()["paths"]["/api/v1/records"]["get"]["parameters"]
+    assert {"evidence", "guidance", "context"} == set(
+        next(one for one in parameters if one["name"] == "nature")["schema"]["enum"]
+    )
+
+
+def test_a_retry_policy(api: ApiClient) -> None:
+    assert retry_policy.furthest(*retry_policy.LANDING) == 3600
+    api.post(record())
+    for _ in range(3):
+        Batch.objects.update(not_before=None)
+        claims.release(claims.claim(), policy=retry_policy.LANDING_STORE, failure=STORE_IS_AWAY)
+    not_before = Batch.objects.get().not_before
+    assert not_before is not None
+    assert not_before > timezone.now() + timedelta(seconds=200)
+    assert claims.claim() == []

@@ -1,0 +1,56 @@
+"""The recipes of the contributing guide: patches, as they stand there, applied to a copy of the repository."""
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+GUIDE = ROOT / ".github" / "CONTRIBUTING.md"
+COPIED = ("attachments", "deploy", "evermuse", "ingest", "lake", "tests", "manage.py", "pyproject.toml")
+_PATCH = re.compile(
+    r"^\*\*(?P<title>[^*]+)\*\*[^`]*?(?:`[^`]*`[^`]*?)*\n\n```diff\n(?P<lines>.*?)^```$", re.DOTALL | re.MULTILINE
+)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A patch of one file. ``path``: of the file."""
+
+    title: str
+    path: str
+    is_new: bool
+    lines: list[str]
+
+    def apply(self, root: Path) -> None:
+        """Change the file. Raises ValueError where what the patch names does not stand there once."""
+        target = root / self.path
+        new = "".join(f"{line[1:]}\n" for line in self.lines if line[:1] in "+ ")
+        if self.is_new:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(new)
+            return
+        old = "".join(f"{line[1:]}\n" for line in self.lines if line[:1] in "- ")
+        text = target.read_text()
+        if text.count(old) != 1:
+            raise ValueError(f"{self.path} holds {old!r} {text.count(old)} times")
+        target.write_text(text.replace(old, new))
+
+
+def recipes() -> list[Recipe]:
+    """All recipes of the guide, in their order."""
+    found: list[Recipe] = []
+    for match in _PATCH.finditer(GUIDE.read_text()):
+        first, *lines = match["lines"].splitlines()
+        mark, path = first.split(" ", 1)
+        found.append(Recipe(match["title"], path, mark == "+++", lines))
+    return found
+
+
+def copy(to: Path) -> None:
+    """A copy of the repository's code."""
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__", "_site"))
+        else:
+            shutil.copy(ROOT / name, to / name)
