@@ -51,16 +51,16 @@ class Attachment(models.Model):
     origin = models.BinaryField(max_length=16, help_text="Hash of record, URL and declared checksums.")
 
     state = models.CharField(max_length=11, choices=State.choices, default=State.PENDING)
-    attempts = models.PositiveIntegerField(default=0, help_text="Attempts since it was last set going.")
+    attempts = models.PositiveIntegerField(default=0, help_text="Attempts since the last retry.")
     crashes = models.PositiveIntegerField(default=0, help_text="Claims during which the worker died.")
-    lone_crashes = models.PositiveIntegerField(default=0, db_default=0, help_text="Of those, while it was alone there.")
+    lone_crashes = models.PositiveIntegerField(default=0, db_default=0, help_text="Claims during which the worker died while it had no other file.")
     window_began_at = models.DateTimeField(null=True, help_text="When the first of these attempts began.")
     next_attempt_at = models.DateTimeField(null=True)
     claim_token = models.BigIntegerField(default=0)
     claimed_until = models.DateTimeField(null=True)
     claimed_by = models.CharField(max_length=128, default="", blank=True)
     kept_token = models.BigIntegerField(null=True, help_text="The attempt whose parts a worker keeps, to resume it.")
-    kept_until = models.DateTimeField(null=True, help_text="Renewed by that worker.")
+    kept_until = models.DateTimeField(null=True, help_text="Until when the parts are kept. The worker renews it.")
     error_code = models.CharField(max_length=64, default="", blank=True)
     error_message = models.TextField(default="", blank=True)
     collected_token = models.BigIntegerField(null=True, help_text="The claim whose failure the problem inbox counted.")
@@ -117,14 +117,14 @@ class DownloadAttempt(models.Model):
     """One attempt to download an attachment. ``finished_at`` is empty while a worker is busy with it."""
 
     attachment = models.ForeignKey(Attachment, models.CASCADE, related_name="download_attempts", db_index=False)
-    token = models.BigIntegerField(help_text="The claim under which it ran.")
+    token = models.BigIntegerField(help_text="The token of its claim.")
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True)
     http_status = models.PositiveSmallIntegerField(null=True)
     bytes = models.BigIntegerField(default=0)
     code = models.CharField(max_length=64, default="IN_PROGRESS")
     message = models.TextField(default="", blank=True)
-    leftovers = models.BooleanField(default=False, help_text="Something of it may still lie in the object store.")
+    leftovers = models.BooleanField(default=False, help_text="Objects of it may be left in the object store.")
 
     class Meta:
         ordering: ClassVar = ["attachment", "token"]
@@ -191,12 +191,12 @@ class Lane(models.Model):
 
     workspace = models.ForeignKey("ingest.Workspace", models.CASCADE, related_name="+", db_index=False)
     host = models.TextField(blank=True, help_text="Host and port.")
-    failures = models.PositiveIntegerField(default=0, help_text="Attempts in a row that the host failed.")
-    opened_at = models.DateTimeField(null=True, blank=True, help_text="Since when the breaker is open.")
-    held_until = models.DateTimeField(null=True, blank=True, help_text="No download begins before.")
+    failures = models.PositiveIntegerField(default=0, help_text="Failed attempts in a row.")
+    opened_at = models.DateTimeField(null=True, blank=True, help_text="When the breaker opened; empty: it is closed.")
+    held_until = models.DateTimeField(null=True, blank=True, help_text="No download starts before this.")
     last_error = models.TextField(default="", blank=True)
     due_at = models.DateTimeField(null=True, blank=True, help_text="When the first of the waiting files is due.")
-    turn_at = models.DateTimeField(null=True, blank=True, help_text="When it may be served; the place in the queue.")
+    turn_at = models.DateTimeField(null=True, blank=True, help_text="When it may be served, and its place in the queue.")
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "host"], name="lane_once")]
@@ -247,14 +247,14 @@ class UploadIntent(models.Model):
     filename = models.TextField(default="", blank=True)
     mime_type = models.TextField(default="", blank=True)
     size = models.BigIntegerField(null=True)
-    measured_size = models.BigIntegerField(null=True, help_text="Bytes in the upload area, where no size was declared.")
+    measured_size = models.BigIntegerField(null=True, help_text="Measured bytes, if no size was declared.")
     sha1 = models.TextField(default="", blank=True)
     md5 = models.TextField(default="", blank=True)
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField()
     attachment = models.ForeignKey(Attachment, models.SET_NULL, null=True, related_name="+")
-    origin = models.BinaryField(max_length=16, null=True, help_text="Of the attachment that claimed it.")
-    is_cleared = models.BooleanField(default=False, help_text="Its object is gone from the upload area.")
+    origin = models.BinaryField(max_length=16, null=True, help_text="Origin of the attachment that claimed it.")
+    is_cleared = models.BooleanField(default=False, help_text="The file has been removed from the upload area.")
 
     class Meta:
         indexes: ClassVar = [

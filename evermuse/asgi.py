@@ -169,7 +169,7 @@ async def _handle(values: dict[str, Any], exchange: Exchange, receive: Receive, 
             room.release()
 
 
-async def _opened(answer: HttpAnswer, place: places.Place, exchange: Exchange) -> HttpAnswer:
+async def _opened(answer: HttpAnswer, place: places.AnswerPlace, exchange: Exchange) -> HttpAnswer:
     """Wait until the response may begin. Returns it, or a refusal. Raises CutOff."""
     is_open = False
     try:

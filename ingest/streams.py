@@ -73,7 +73,7 @@ redis.call('EXPIRE', KEYS[1], ARGV[1])
 
 
 class StreamPlace:
-    """One stream's place among those of its key: `evermuse.web.places.Place`. ``arrived``: when its request did."""
+    """One stream's place among those of its key: `evermuse.web.places.AnswerPlace`. ``arrived``: when its request did."""
 
     def __init__(self, slots: "StreamSlots", key: str, arrived: float | None) -> None:
         self._slots, self._key = slots, key

@@ -18,7 +18,7 @@ class HttpAnswer:
     content: bytes = b""
     steps: Iterator[bytes] | None = None
     # What a stream waits for before it starts, if anything.
-    place: places.Place | None = None
+    place: places.AnswerPlace | None = None
     close: Callable[[], None] = lambda: None
 
     def take(self) -> bytes:

@@ -10,14 +10,14 @@ from evermuse.web.exchange import Exchange
 ASK_AGAIN_SECONDS = 0.05
 
 
-class Place(Protocol):
+class AnswerPlace(Protocol):
     """The attribute ``place`` of a response that may have to wait."""
 
     def is_open(self) -> bool:
         """Whether the response may start. False: ask again soon. Raises Refused if it may not start at all."""
 
 
-async def opened(place: Place, exchange: Exchange, pool: Executor) -> None:
+async def opened(place: AnswerPlace, exchange: Exchange, pool: Executor) -> None:
     """Wait until the response may start. Raises Refused, and CutOff if the client has gone."""
     loop = asyncio.get_running_loop()
     while True:
