@@ -53,7 +53,9 @@ class Attachment(models.Model):
     state = models.CharField(max_length=11, choices=State.choices, default=State.PENDING)
     attempts = models.PositiveIntegerField(default=0, help_text="Attempts since the last retry.")
     crashes = models.PositiveIntegerField(default=0, help_text="Claims during which the worker died.")
-    lone_crashes = models.PositiveIntegerField(default=0, db_default=0, help_text="Claims during which the worker died while it had no other file.")
+    lone_crashes = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Claims during which the worker died while it had no other file."
+    )
     window_began_at = models.DateTimeField(null=True, help_text="When the first of these attempts began.")
     next_attempt_at = models.DateTimeField(null=True)
     claim_token = models.BigIntegerField(default=0)
@@ -196,7 +198,9 @@ class Lane(models.Model):
     held_until = models.DateTimeField(null=True, blank=True, help_text="No download starts before this.")
     last_error = models.TextField(default="", blank=True)
     due_at = models.DateTimeField(null=True, blank=True, help_text="When the first of the waiting files is due.")
-    turn_at = models.DateTimeField(null=True, blank=True, help_text="When it may be served, and its place in the queue.")
+    turn_at = models.DateTimeField(
+        null=True, blank=True, help_text="When it may be served, and its place in the queue."
+    )
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "host"], name="lane_once")]

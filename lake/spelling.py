@@ -6,7 +6,7 @@ from msgspec import inspect
 
 from lake import json_text, json_tree, walk_nodes
 from lake.json_text import MAX_DIGITS
-from lake.walk_nodes import Span
+from lake.walk_nodes import ValueSpan
 from lake.walk_rules import struct_rules
 
 
@@ -28,4 +28,4 @@ def spelled(node: Any, type: inspect.Type) -> bytes:
             return b"[%b]" % b",".join([spelled(entry, item) for entry in walk_nodes.entries(node)])
         case inspect.IntType():
             return json_text.integer(node.encode(), MAX_DIGITS) or b"0"
-    return node.slice if isinstance(node, Span) else json_tree.text(node)
+    return node.slice if isinstance(node, ValueSpan) else json_tree.text(node)

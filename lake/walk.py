@@ -17,7 +17,7 @@ from lake import error_texts, json_text, json_tree, native_proofs, walk_nodes
 from lake.envelope import FORMATS, MAX_ERRORS, VALIDATION_ERROR, FieldError
 from lake.error_texts import place
 from lake.json_text import MAX_DIGITS
-from lake.walk_nodes import Span, opening
+from lake.walk_nodes import ValueSpan, opening
 from lake.walk_rules import Rule, format_of, struct_rules
 
 MAX_MESSAGE = 2048
@@ -269,7 +269,7 @@ def _are_sound_strings(group: tuple[tuple[str, Any], ...], seen: set[str]) -> bo
 
 def _doubtful(node: Any, type: inspect.Type) -> Iterator[tuple[int, Any]]:
     """The entries of an array that decoders do not prove to be sound, with their indexes."""
-    if not isinstance(node, Span):
+    if not isinstance(node, ValueSpan):
         yield from enumerate(node)
         return
     index = 0

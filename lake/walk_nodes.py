@@ -29,7 +29,7 @@ _ENTRY = re.compile(rb"%b(?=[^\]\s])" % SPACE)
 _AFTER = re.compile(rb"%b,?" % SPACE)
 
 
-class Span:
+class ValueSpan:
     """A value in a text that is JSON, from ``start`` to ``end`` (bytes)."""
 
     __slots__ = ("end", "start", "text")
@@ -85,7 +85,7 @@ def node_of(text: JsonText, start: int, end: int) -> Any:
     """A value's tree, or its span if it is too long or too deep."""
     is_container = text.raw[start] in b"[{"
     if is_container and (end - start > SHORT_BYTES or text.is_deep(start, end)):
-        return Span(text, start, end)
+        return ValueSpan(text, start, end)
     return json_tree.tree(text.raw[start:end])
 
 
@@ -93,12 +93,12 @@ def opening(node: Any) -> bytes:
     """The first byte of a value."""
     if node.__class__ is str:
         return b'"'
-    return node.opening if node.__class__ is Span else json_tree.opening(node)
+    return node.opening if node.__class__ is ValueSpan else json_tree.opening(node)
 
 
 def member_groups(node: Any) -> Iterator[tuple[tuple[str, Any], ...]]:
     """An object's members, in groups."""
-    return node.member_groups() if node.__class__ is Span else iter((node,))
+    return node.member_groups() if node.__class__ is ValueSpan else iter((node,))
 
 
 def members(node: Any) -> Iterator[tuple[str, Any]]:
@@ -108,7 +108,7 @@ def members(node: Any) -> Iterator[tuple[str, Any]]:
 
 def entries(node: Any) -> Iterator[Any]:
     """An array's entries."""
-    if node.__class__ is not Span:
+    if node.__class__ is not ValueSpan:
         yield from node
         return
     for group in node.groups():
@@ -120,7 +120,7 @@ def entries(node: Any) -> Iterator[Any]:
 
 def count(node: Any, limit: int) -> int:
     """The number of an array's entries, counted up to the limit."""
-    if node.__class__ is not Span:
+    if node.__class__ is not ValueSpan:
         return min(len(node), limit)
     counted = 0
     for group in node.groups():
@@ -132,7 +132,7 @@ def count(node: Any, limit: int) -> int:
 
 def shortened(node: Any) -> Any:
     """The tree of an object with few members, even if some of them are spans."""
-    if node.__class__ is not Span:
+    if node.__class__ is not ValueSpan:
         return node
     few = tuple(islice(members(node), GROUP + 1))
     return few if len(few) <= GROUP else node
