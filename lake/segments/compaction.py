@@ -135,7 +135,9 @@ def _claim(group: MergeGroup) -> list[tuple[Source, Segment]]:
 
 def _is_worth_it(segment: Segment) -> bool:
     """Whether a segment is written anew although there is no other to merge it with."""
-    return segment.layout == Segment.Layout.PLAIN or segment.dead_count * 3 > segment.line_count
+    is_old = segment.created_at < datetime.now(UTC) - timedelta(days=sql.REWRITE_DAYS)
+    has_dead_lines = segment.dead_count * 3 > segment.line_count or (segment.dead_count > 0 and is_old)
+    return segment.layout == Segment.Layout.PLAIN or has_dead_lines
 
 
 class _Claims:

@@ -63,24 +63,30 @@ WHERE b.batch_id = ANY(%s::bigint[]) AND b.line_count > 0
 
 # -- Compaction --
 
+# Lines of removed records are worth writing a segment anew when they are a third of it, or when it is a month old: no line of
+# a removed record stays for good.
+REWRITE_DAYS = 30
+_HAS_DEAD_LINES = f"""(dead_count * 3 > line_count
+  OR (dead_count > 0 AND created_at < statement_timestamp() - interval '{REWRITE_DAYS} days'))"""
+
 # What all segments of a group have in common, where merging is of use. ``before``: dates that are closed.
-GROUPS = """
+GROUPS = f"""
 SELECT workspace_id, source, type, day FROM lake_segment
 WHERE state = 'L' AND size < 67108864 AND day < %(before)s AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
 GROUP BY workspace_id, source, type, day
-HAVING count(*) > 1 OR bool_or(layout = 0) OR bool_or(dead_count * 3 > line_count)
+HAVING count(*) > 1 OR bool_or(layout = 0) OR bool_or({_HAS_DEAD_LINES})
 UNION
 SELECT workspace_id, source, type, day FROM lake_segment
-WHERE state = 'L' AND dead_count * 3 > line_count AND day < %(before)s
+WHERE state = 'L' AND {_HAS_DEAD_LINES} AND day < %(before)s
   AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
 ORDER BY day, workspace_id, source, type LIMIT %(limit)s
 """
 
 # In the order of their batches, as far as ids follow it.
-SOURCES = """
+SOURCES = f"""
 SELECT id, size, line_count FROM lake_segment
 WHERE workspace_id = %(workspace_id)s AND source = %(source)s AND type = %(type)s AND day = %(day)s AND state = 'L'
-  AND (size < 67108864 OR dead_count * 3 > line_count)
+  AND (size < 67108864 OR {_HAS_DEAD_LINES})
   AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
 ORDER BY id LIMIT %(limit)s
 """

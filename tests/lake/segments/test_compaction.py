@@ -15,7 +15,7 @@ from ingest.models import Batch
 from ingest.pipeline import compaction as pipeline
 from lake import archive, object_store
 from lake.archive import Archive
-from lake.models import ArchivedObject, Payload, Record, RecordVersion, Segment, SegmentBatch
+from lake.models import ArchivedObject, Payload, Record, RecordVersion, RemovedRecord, Segment, SegmentBatch
 from lake.parted_upload import PartedUpload
 from lake.segments import compaction, layout, merging, reader, registry, sql, sweeper
 from lake.segments.compaction import Result
@@ -399,3 +399,19 @@ def test_an_empty_segment_is_a_whole_zstd_file(api: ApiClient) -> None:
     assert [lines_of(batch_id) for batch_id in again] == [[], []]
     assert isinstance(archive.of(number(again[0])), Archive)
     assert prepared.rows(sql.WHERE_BATCHES_ARE, [[number(again[0])]]) == []
+
+
+def test_no_line_of_a_removed_record_stays_for_good(api: ApiClient) -> None:
+    sent = [record(vendor_ids={"id": str(n)}, data={"n": n}) for n in range(9)]
+    batch_id = send_and_land(api, sent)
+    gone = Record.objects.order_by("body_offset")[0]
+    Record.objects.filter(id=gone.id).delete()
+    RemovedRecord.objects.create(
+        workspace_id=gone.workspace_id, removed_at=datetime.now(UTC), record_id=gone.id, reason="retention"
+    )
+    Segment.objects.update(dead_count=1)
+    assert compact() == Result()
+    Segment.objects.update(created_at=F("created_at") - timedelta(days=31))
+    assert compact().merged == 1
+    assert lines_of(batch_id) == [{"n": n} for n in range(1, 9)]
+    assert compact() == Result()
