@@ -44,15 +44,18 @@ def prepare(landing: Sequence[LandingBatch]) -> None:
     if not landing:
         return
     for processor in processors.installed():
-        if type(processor).prepare is Processor.prepare:
-            continue
         if processor.must_prepare:
             processor.prepare(landing)
+        if not _may_land_unprepared(processor):
             continue
         by_id = {batch.id: batch for batch in landing}
         calls = _call(processor, "prepare", list(by_id), partial(_prepare_some, processor, by_id))
         if calls.raised:
             runs.note_unprepared(processor.name, calls.raised)
+
+
+def _may_land_unprepared(processor: Processor) -> bool:
+    return not processor.must_prepare and type(processor).prepare is not Processor.prepare
 
 
 def _prepare_some(processor: Processor, by_id: dict[int, LandingBatch], batch_ids: Sequence[int]) -> None:
@@ -68,7 +71,9 @@ def advance(batch_ids: Sequence[int], *, are_fresh: bool = False) -> None:
     processing = transitions.mark_processing(batch_ids) if batch_ids else []
     if not processing:
         return
-    noted = runs.of(processing)
+    # A batch that has just landed has a stored state only if a processor could not prepare it.
+    is_known = are_fresh and not any(map(_may_land_unprepared, processors.installed()))
+    noted = runs.Runs([]) if is_known else runs.of(processing)
     settled = set(processing)
     for processor in processors.installed():
         settled &= _advance(processor, processing, noted, are_fresh=are_fresh)
