@@ -123,7 +123,7 @@ def test_a_retry_is_asked_for_once_and_its_progress_can_be_read(login: Callable[
     for _ in range(2):
         operator.post(f"{LIST}{problem.pk}/act/", {"act": "retry"})
     job = Job.objects.get()
-    assert [e.change_message for e in LogEntry.objects.all()] == [f"Retry of all in the group (job: {job.pk})"]
+    assert [e.change_message for e in LogEntry.objects.all()] == [f"Retry all in the group (job: {job.pk})"]
     told = operator.get(f"{LIST}{problem.pk}/progress/").json()["job"]
     assert (told["state"], told["percent"], told["isFinished"]) == ("queued", 0, False)
     assert b"data-running" in operator.get(page(problem)).content
