@@ -191,6 +191,9 @@ class Batch(models.Model):
             ),
             models.Index(fields=["id"], name="batch_given_up", condition=_GIVEN_UP_UNCOLLECTED),
             models.Index(fields=["id"], name="batch_failed", condition=Q(status="FAILED")),
+            models.Index(
+                fields=["id"], name="batch_given_up_at_all", condition=Q(status="FAILED", failure_code="GIVEN_UP")
+            ),
             # Failures that a version without codes wrote. Almost always empty.
             models.Index(fields=["id"], name="batch_without_code", condition=Q(failure_code=None) & ~Q(failure="")),
             # For the counts of a minute. BRIN indexes add no measurable cost to accepting.

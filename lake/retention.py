@@ -9,12 +9,21 @@ from django.db.models import QuerySet
 
 from evermuse import public_ids, retention
 from evermuse.retention import Due, Kind
-from lake.models import BatchOutcomes, RejectedRecord, RemovedRecord
+from lake.models import BatchOutcomes, Payload, RejectedRecord, RemovedRecord
 
 # In the order of the indexes, one page at a time.
 HELD_REJECTED = """
 SELECT batch_id, count(*) FROM lake_rejectedrecord WHERE batch_id > %s AND batch_id <= %s
 GROUP BY batch_id ORDER BY batch_id LIMIT %s
+"""
+HELD_PAYLOADS = """
+SELECT batch_id, 1 FROM lake_payload WHERE batch_id > %s AND batch_id <= %s ORDER BY batch_id LIMIT %s
+"""
+# A landing writes all accepted records of a batch into one segment, in the commit that makes the batch LANDED.
+IN_SEGMENTS = """
+SELECT b.batch_id FROM lake_segmentbatch b JOIN lake_segment s ON s.id = b.segment_id
+WHERE b.batch_id = ANY(%s) AND s.layout = 1 AND s.state = 'L'
+ORDER BY b.batch_id FOR SHARE OF b
 """
 HELD_OUTCOMES = """
 SELECT batch_id, 1 FROM lake_batchoutcomes WHERE batch_id > %s AND batch_id <= %s ORDER BY batch_id LIMIT %s
@@ -30,6 +39,24 @@ DELETE FROM lake_recordversion v
 WHERE (record_id, version) IN (SELECT * FROM unnest(%s::uuid[], %s::int[])) AND replaced_at < %s
   AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = v.record_id AND r.workspace_id = ANY(%s))
 """
+
+
+def payloads_of(after: int, until: int, limit: int) -> list[tuple[int, int]]:
+    """Batches that have their payload, like `rejected_of`."""
+    return _rows(HELD_PAYLOADS, [after, until, limit])
+
+
+def in_segments(batch_ids: Sequence[int]) -> list[int]:
+    """Those of the batches whose accepted records a live segment holds, all of them, with a listing to read them by.
+
+    Compaction moves none of them until the caller's transaction ends.
+    """
+    return [row[0] for row in _rows(IN_SEGMENTS, [list(batch_ids)])]
+
+
+def remove_payloads(batch_ids: Sequence[int]) -> int:
+    """Remove the payloads of these batches."""
+    return Payload.objects.filter(batch_id__in=batch_ids).delete()[0]
 
 
 def rejected_of(after: int, until: int, limit: int) -> list[tuple[int, int]]:

@@ -2,6 +2,11 @@
 
 from evermuse import env
 
+EVERMUSE_PAYLOAD_RETENTION_DAYS = env.integer(
+    "EVERMUSE_PAYLOAD_RETENTION_DAYS",
+    7,
+    help="Days for which the body of a request is kept in PostgreSQL after its batch has settled. Its records stay in the object store.",
+)
 EVERMUSE_REJECTED_RECORD_RETENTION_DAYS = env.integer(
     "EVERMUSE_REJECTED_RECORD_RETENTION_DAYS",
     90,

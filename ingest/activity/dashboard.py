@@ -20,6 +20,7 @@ from ingest.activity.models import Metric
 from ingest.activity.selectors import MAX_COUNTED, PERIODS, Figures, Period, Standing
 from ingest.activity.surroundings import Surroundings
 from ingest.models import Batch, RetentionRun, Workspace
+from ingest.pipeline import detail
 
 PARTS = ("notices", "cards", "statuses", "reasons", "hosts", "retention", "surroundings", "counted")
 TOP = 10
@@ -107,6 +108,7 @@ def _figures(request: HttpRequest, choice: Choice, asked: surroundings.Asked | N
         "reasons": _reasons(figures, sees_payloads=roles.may_see_payloads(request)),
         "hosts": _hosts(request, figures),
         "retention": _retention(now),
+        "kept": detail.kept_payloads(now),
         "holds": list(Workspace.objects.filter(legal_hold=True).values_list("name", flat=True)),
         "around": _around(around),
         "notices": _notices(standing, around, lag),

@@ -160,6 +160,7 @@ def files(batch: Batch, *, start: int) -> Rows:
 def expired(batch: Batch) -> list[str]:
     """Says which details of the batch retention has removed."""
     found = {
+        "payload": detail.payload_has_expired(batch.pk),
         "outcomes of its records": detail.outcomes_have_expired(batch.pk),
         "rejected records": detail.errors_have_expired(batch.pk),
         "attempts of its files": ledger.has_expired(batch.pk),

@@ -38,7 +38,7 @@ from ingest.pipeline import detail, processing, reprocessing, transitions
 from lake import archive, selectors
 from lake.envelope import RECORD_TYPES
 from lake.landing import UNKNOWN_TYPE
-from lake.models import RejectedRecord
+from lake.models import Payload, RejectedRecord
 
 STATUS_LABELS = {
     "LANDING": "info",
@@ -148,7 +148,7 @@ class BatchAdmin(PipelineAdmin):
             if _retry(request, batch):
                 messages.success(request, "Retried. This page refreshes itself.")
             else:
-                messages.warning(request, "Nothing in this batch has failed: nothing was changed.")
+                messages.warning(request, _why_unchanged(batch))
         elif request.POST.get("act") == "reprocess":
             _reprocess(request, batch)
         else:
@@ -158,9 +158,12 @@ class BatchAdmin(PipelineAdmin):
     def payload_view(self, request: HttpRequest, batch_id: int) -> HttpResponse:
         """The decompressed body of the request, byte for byte, as a download."""
         batch = self._of_payloads(request, batch_id)
+        payload = Payload.objects.filter(batch_id=batch.pk).first()
+        if payload is None:
+            raise Http404("The payload of this batch has expired.")
         audit.record(request, batch, "Body downloaded")
-        answer = HttpResponse(acceptance.content_of(batch.payload), content_type=batch.payload.media_type)
-        suffix = "ndjson" if batch.payload.media_type.endswith("ndjson") else "json"
+        answer = HttpResponse(acceptance.content_of(payload), content_type=payload.media_type)
+        suffix = "ndjson" if payload.media_type.endswith("ndjson") else "json"
         answer["Content-Disposition"] = f'attachment; filename="{batch.public_id}.{suffix}"'
         return answer
 
@@ -202,7 +205,7 @@ class BatchAdmin(PipelineAdmin):
         return answer
 
     def _of_payloads(self, request: HttpRequest, batch_id: int) -> Batch:
-        return self.row_with_payload(request, Batch.objects.select_related("payload"), batch_id)
+        return self.row_with_payload(request, Batch.objects.all(), batch_id)
 
     def change_view(
         self, request: HttpRequest, object_id: str, form_url: str = "", extra_context: Any = None
@@ -233,6 +236,13 @@ def _retry(request: HttpRequest, batch: Batch) -> bool:
     if files or waiting:
         audit.record(request, batch, "Retried", files=files, processors=waiting)
     return files + waiting > 0
+
+
+def _why_unchanged(batch: Batch) -> str:
+    """Why a retry changed nothing, as a sentence."""
+    if batch.status == Batch.Status.FAILED and detail.payload_has_expired(batch.pk):
+        return "The payload of this batch has expired, so it cannot be landed again: nothing was changed."
+    return "Nothing in this batch has failed: nothing was changed."
 
 
 def _reprocess(request: HttpRequest, batch: Batch) -> None:

@@ -14,7 +14,7 @@ from ingest.models import Batch
 from lake import archive, horizon, reading, removal, repair
 from lake.index import REJECTED, IndexedBatch
 from lake.landing import LandedRecord, landed
-from lake.models import BatchOutcomes
+from lake.models import BatchOutcomes, Payload
 
 log = logs.get(__name__)
 
@@ -32,14 +32,17 @@ def reprocess(batch_id: int) -> Reprocessed:
 
     Raises StoreUnavailable, and ArchiveDamaged if object, payload and outcomes do not agree. Then nothing is written.
     """
-    batch = Batch.objects.select_related("payload").get(pk=batch_id)
+    batch = Batch.objects.get(pk=batch_id)
+    payload = Payload.objects.filter(batch_id=batch_id).first()
+    if payload is None:
+        raise ArchiveDamaged("the payload of the batch has expired, and its records are read from the archive")
     archived = archive.of(batch_id)
     outcomes = BatchOutcomes.objects.filter(batch_id=batch_id).first()
     if outcomes is None and batch.landed_at is not None:
         raise ArchiveDamaged("the outcomes of the batch's records have expired")
     if archived is None or outcomes is None:
         raise ArchiveDamaged("the batch has no archive object, so no record of it has landed")
-    records = _landed(batch, outcomes.letters)
+    records = _landed(batch, payload, outcomes.letters)
     lines = archive.by_index(archived, [record.index for record in records])
     landed_lines = {record.index: record.normalized.line for record in records}
     if any(landed_lines.get(index) != line for index, line in lines):
@@ -65,10 +68,10 @@ def _kept(batch: Batch, records: list[LandedRecord]) -> list[LandedRecord]:
     return [record for record in records if record.id not in gone]
 
 
-def _landed(batch: Batch, letters: str) -> list[LandedRecord]:
+def _landed(batch: Batch, payload: Payload, letters: str) -> list[LandedRecord]:
     """The records that the batch landed, from its payload."""
-    body = acceptance.content_of(batch.payload)
-    split = parsers.split(body, batch.payload.media_type)
+    body = acceptance.content_of(payload)
+    split = parsers.split(body, payload.media_type)
     places = split.places(batch.pk)
     records: list[LandedRecord] = []
     for index, letter in enumerate(letters):

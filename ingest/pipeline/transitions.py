@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.db import transaction
 from django.db.models import F
 
 from evermuse import logs, prepared, public_ids
@@ -17,6 +18,7 @@ from ingest.models import Batch
 from ingest.pipeline import claims
 from ingest.pipeline.claims import BatchId, Claim
 from lake.landing import Verdict
+from lake.models import Payload
 
 log = logs.get(__name__)
 
@@ -69,8 +71,22 @@ def mark_complete(batch_ids: Sequence[int]) -> list[int]:
 
 
 def reopen(batch_id: int) -> bool:
-    """FAILED → LANDING, for a retry that somebody asked for. Returns False when the batch is in another state."""
-    changed = Batch.objects.filter(id=batch_id, status=Status.FAILED).update(
+    """FAILED → LANDING, for a retry that somebody asked for.
+
+    Returns False when the batch is in another state, or when its payload has expired: there is nothing to land again.
+    """
+    with transaction.atomic():
+        # Retention locks the batch too while it removes the payload.
+        locked = Batch.objects.select_for_update(no_key=True).filter(id=batch_id, status=Status.FAILED)
+        if not locked.exists() or not Payload.objects.filter(batch_id=batch_id).exists():
+            return False
+        _open_again(batch_id)
+    log.info("batch.reopened", batch_id=public_ids.of_batch(batch_id))
+    return True
+
+
+def _open_again(batch_id: int) -> None:
+    Batch.objects.filter(id=batch_id).update(
         status=Status.LANDING,
         claim_token=F("claim_token") + 1,
         claimed_until=None,
@@ -81,9 +97,6 @@ def reopen(batch_id: int) -> bool:
         failure_code=None,
         completed_at=None,
     )
-    if changed:
-        log.info("batch.reopened", batch_id=public_ids.of_batch(batch_id))
-    return changed == 1
 
 
 def add_failure_codes(limit: int = 1000) -> int:

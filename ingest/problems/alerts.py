@@ -17,6 +17,7 @@ from attachments.queue import groups
 from evermuse import logs
 from ingest.activity import pointers
 from ingest.models import Batch
+from ingest.pipeline import detail
 from ingest.problems import explanations
 from ingest.problems.models import Alert, BacklogWatch, Problem
 
@@ -27,7 +28,7 @@ MAX_LISTED = 50
 MAX_FLAGS = 10_000
 # A batch that was opened again is old at once. So an alert is sent only if the age stays over the threshold this long.
 MUST_LAST = timedelta(seconds=15)
-LANDING, DOWNLOADS = "landing", "downloads"
+LANDING, DOWNLOADS, PAYLOADS = "landing", "downloads", "old payloads"
 
 Event, Channel = Alert.Event, Alert.Channel
 
@@ -80,6 +81,14 @@ def watch_backlogs() -> None:
     if threshold:
         _watch(LANDING, oldest_batch_seconds(), threshold)
         _watch(DOWNLOADS, groups.oldest_due_seconds(), threshold)
+
+
+def watch_old_payloads() -> None:
+    """Tell when a batch that has not landed, or was given up, is older than payloads are kept: its payload is the only copy."""
+    given_up = detail.oldest_given_up()
+    age = (timezone.now() - given_up).total_seconds() if given_up else 0.0
+    days = detail.PAYLOADS.days or 0
+    _watch(PAYLOADS, max(age, oldest_batch_seconds()), (days + 1) * 86_400)
 
 
 def oldest_batch_seconds() -> float:

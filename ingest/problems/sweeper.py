@@ -19,6 +19,7 @@ def sweep() -> None:
     """
     steps: list[Callable[[], object]] = [
         alerts.watch_backlogs,
+        alerts.watch_old_payloads,
         collector.collect,
         collector.measure,
         alerts.tell_new_problems,

@@ -191,8 +191,8 @@ def test_the_batchs_page_says_what_has_expired(api: ApiClient, client: Client) -
     expire()
     client.force_login(get_user_model().objects.create_superuser("boss", "", "secret"))
     page = client.get(reverse("admin:ingest_batch_change", args=[number(batch_id)])).content.decode()
-    assert "The outcomes of its records have expired." in page
-    assert "The rejected records have expired." in page
+    assert "Expired: outcomes of its records." in page
+    assert "Expired: rejected records." in page
     assert client.get(reverse("admin:ingest_batch_rejected", args=[number(batch_id)])).status_code == 404
     assert not BatchOutcomes.objects.exists()
 
