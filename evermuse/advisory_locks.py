@@ -11,5 +11,6 @@ class AdvisoryLock(IntEnum):
     ROLL_UP = 7_305_213_902
     MEASURE_STANDING = 7_305_213_903
     RETENTION = 7_305_213_904
+    PAYLOAD_PARTITIONS = 7_305_213_905
     # A lock of two numbers. The second one is the workspace.
     UPLOAD_QUOTA = 73_052

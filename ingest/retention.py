@@ -13,7 +13,7 @@ from evermuse.retention import Kind
 from ingest.admission import idempotency
 from ingest.clients import holds
 from ingest.models import RetentionRun
-from ingest.pipeline import aged, detail
+from ingest.pipeline import aged, detail, partitions
 from ingest.problems import retention as problems_retention
 from lake import retention as lake_retention
 
@@ -46,7 +46,9 @@ def remove_expired(
     for kind in kinds:
         began = time.monotonic()
         try:
+            dropped = partitions.maintain(kind.before(now)) if kind is detail.PAYLOADS else 0
             found = retention.run(kind, now=now, seconds=seconds / len(kinds))
+            found = retention.Removed(found.rows + dropped, found.is_whole)
         except Exception:
             log.exception("retention.failed", kind=kind.name)
             continue

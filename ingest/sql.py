@@ -41,7 +41,7 @@ _INSERT_BATCH = """
   SELECT %(workspace_id)s, %(api_key_id)s, %(source)s, %(type)s, %(status)s, clock_timestamp(), %(record_count)s,
     %(accepted_count)s, %(rejected_count)s, %(error_count)s, %(first_errors)s, 0, '', false, 0, 0, 0, %(failure)s, nullif(%(failure_code)s, '')"""
 _INSERT_PAYLOAD = """
-  INSERT INTO lake_payload (batch_id, media_type, query, size, frames, content)
+  INSERT INTO lake_payloadpart (batch_id, media_type, query, size, frames, content)
   SELECT id, %(media_type)s, %(query)s, %(size)s, %(frames)s, %(content)s FROM batch"""
 
 # Batch, sequence number and payload in one statement, so that the commit behind a 202 is one round trip. The id is drawn
@@ -252,4 +252,27 @@ SELECT o.batch_id, s.id, o.record_count, 0, o.size FROM old o
 JOIN segment s ON s.key = regexp_replace(o.uri, '^s3://[^/]*/', '')
 ON CONFLICT (batch_id) DO NOTHING
 RETURNING batch_id
+"""
+
+# -- Partitions of payloads --
+
+# Those that may not go with their partition: not settled for long enough, not in a live segment, given up, on hold. With the
+# rule of `ingest.pipeline.detail`; a payload without a batch is nobody's.
+PAYLOADS_THAT_STAY = """
+SELECT p.batch_id FROM {table} p JOIN ingest_batch b ON b.id = p.batch_id JOIN ingest_workspace w ON w.id = b.workspace_id
+WHERE w.legal_hold OR coalesce(b.completed_at, b.created_at) >= %(before)s OR NOT CASE b.status
+  WHEN 'COMPLETE' THEN EXISTS (
+    SELECT FROM lake_segmentbatch l JOIN lake_segment s ON s.id = l.segment_id
+    WHERE l.batch_id = b.id AND s.layout = 1 AND s.state = 'L')
+  WHEN 'FAILED' THEN NOT starts_with(b.failure, 'given up')
+  ELSE false END
+ORDER BY p.batch_id LIMIT %(limit)s
+"""
+LOCK_BATCHES = "SELECT id FROM ingest_batch WHERE id = ANY(%(ids)s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
+MOVE_PAYLOADS = """
+WITH moved AS (
+  DELETE FROM {table} WHERE batch_id = ANY(%(ids)s::bigint[]) RETURNING batch_id, media_type, query, size, frames, content
+)
+INSERT INTO lake_payloadkept (batch_id, media_type, query, size, frames, content) SELECT * FROM moved
+ON CONFLICT (batch_id) DO NOTHING
 """

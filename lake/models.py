@@ -11,20 +11,13 @@ from evermuse import public_ids
 from lake.frames import Place
 
 
-class Payload(models.Model):
-    """The decompressed body of an accepted request, compressed in zstd frames (`lake.frames`).
-
-    The worker lands it, and reads of its records use it as long as it exists.
-    """
+class _Body(models.Model):
+    """The decompressed body of an accepted request, compressed in zstd frames (`lake.frames`)."""
 
     class Media(models.TextChoices):
         JSON = "application/json"
         NDJSON = "application/x-ndjson"
 
-    # No constraint in the database: one statement inserts both rows, and each check would lock the batch's row again.
-    batch = models.OneToOneField(
-        "ingest.Batch", models.CASCADE, primary_key=True, related_name="payload", db_constraint=False
-    )
     media_type = models.CharField(max_length=24, choices=Media.choices)
     query = models.CharField(max_length=64, default="", blank=True)
     size = models.PositiveIntegerField(help_text="Bytes before compression.")
@@ -32,6 +25,37 @@ class Payload(models.Model):
         models.IntegerField(), default=list, db_default=[], help_text="Where each zstd frame ends; empty: it is one."
     )
     content = models.BinaryField()
+
+    class Meta:
+        abstract = True
+
+
+class Payload(_Body):
+    """The body of a batch while it is kept: the worker lands it, and records of the index point into it.
+
+    A view over the two tables below, for whoever reads.
+    """
+
+    # No constraint in the database: one statement inserts both rows, and each check would lock the batch's row again.
+    batch = models.OneToOneField(
+        "ingest.Batch", models.CASCADE, primary_key=True, related_name="payload", db_constraint=False
+    )
+
+
+class PayloadPart(_Body):
+    """Payloads in partitions by range of batch id, so that old ones go by dropping a partition (`ingest.pipeline.partitions`)."""
+
+    batch = models.OneToOneField(
+        "ingest.Batch", models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False
+    )
+
+
+class PayloadKept(_Body):
+    """Payloads that outlive their partition: of batches that have not landed, were given up, or are under a legal hold."""
+
+    batch = models.OneToOneField(
+        "ingest.Batch", models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False
+    )
 
 
 class Segment(models.Model):

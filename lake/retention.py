@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from evermuse import public_ids, retention
 from evermuse.retention import Due, Kind
-from lake.models import BatchOutcomes, Payload, RejectedRecord, RemovedRecord
+from lake.models import BatchOutcomes, PayloadKept, PayloadPart, RejectedRecord, RemovedRecord
 
 # In the order of the indexes, one page at a time.
 HELD_REJECTED = """
@@ -56,7 +56,8 @@ def in_segments(batch_ids: Sequence[int]) -> list[int]:
 
 def remove_payloads(batch_ids: Sequence[int]) -> int:
     """Remove the payloads of these batches."""
-    return Payload.objects.filter(batch_id__in=batch_ids).delete()[0]
+    parts = PayloadPart.objects.filter(batch_id__in=batch_ids).delete()[0]
+    return parts + PayloadKept.objects.filter(batch_id__in=batch_ids).delete()[0]
 
 
 def rejected_of(after: int, until: int, limit: int) -> list[tuple[int, int]]:

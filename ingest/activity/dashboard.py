@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -108,7 +108,7 @@ def _figures(request: HttpRequest, choice: Choice, asked: surroundings.Asked | N
         "reasons": _reasons(figures, sees_payloads=roles.may_see_payloads(request)),
         "hosts": _hosts(request, figures),
         "retention": _retention(now),
-        "kept": detail.kept_payloads(now),
+        "kept": detail.kept_payloads(now, oldest_landing=timedelta(seconds=standing.oldest_batch_seconds or 0)),
         "holds": list(Workspace.objects.filter(legal_hold=True).values_list("name", flat=True)),
         "around": _around(around),
         "notices": _notices(standing, around, lag),

@@ -6,7 +6,7 @@ status and counts. Batches that are still to land, that wait for their files, th
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import connection
 from django.db.models import Q, QuerySet
@@ -15,15 +15,18 @@ from django.db.models.functions import Coalesce
 from attachments import retention as attachments_retention
 from evermuse import public_ids
 from evermuse.retention import READ_AT_ONCE, Due, Kind
-from ingest import failures, sql
+from ingest import failure_codes, sql
 from ingest.models import Batch
+from ingest.pipeline import partitions
 from lake import retention as lake_retention
 from lake.models import Payload
 
 MAX_COUNTED = 10_000
-_GIVEN_UP = Q(status=Batch.Status.FAILED, failure_code=failures.GIVEN_UP)
+_GIVEN_UP = Q(status=Batch.Status.FAILED, failure_code=failure_codes.GIVEN_UP)
 # A page of batches that have such details, with the number of rows: after an id, up to another one.
 Held = Callable[[int, int, int], list[tuple[int, int]]]
+# Stretches of batch ids in which something settled before an instant, up to an id: beyond a first one, up to a last one.
+Spans = Callable[[datetime, int], list[tuple[int, int]]]
 
 
 def errors_have_expired(batch_id: int) -> bool:
@@ -49,11 +52,14 @@ class KeptPayloads:
     given_up: int
 
 
-def kept_payloads(now: datetime) -> KeptPayloads:
-    """Old payloads of batches that have not landed or were given up."""
-    old = Batch.objects.filter(created_at__lt=PAYLOADS.before(now))
+def kept_payloads(now: datetime, *, oldest_landing: timedelta) -> KeptPayloads:
+    """Old payloads of batches that have not landed or were given up. ``oldest_landing``: the age of the oldest of the former."""
+    before = PAYLOADS.before(now)
+    old = Batch.objects.filter(created_at__lt=before)
+    landing = old.filter(status=Batch.Status.LANDING)
     return KeptPayloads(
-        landing=old.filter(status=Batch.Status.LANDING)[:MAX_COUNTED].count(),
+        # A backlog of today's batches is not walked through.
+        landing=landing[:MAX_COUNTED].count() if now - oldest_landing < before else 0,
         given_up=old.filter(_GIVEN_UP)[:MAX_COUNTED].count(),
     )
 
@@ -96,21 +102,31 @@ def _kind(
     held: Held,
     remove: Callable[[Sequence[int]], int],
     also: Callable[[Sequence[int], datetime], list[int]] = lambda batch_ids, before: list(batch_ids),
+    spans: Spans = lambda before, until: [(0, until)],
+    spans_of_a_run: Spans | None = None,
 ) -> Kind:
-    """The retention of one kind. ``also``: a further condition on settled batches."""
+    """The retention of one kind. ``also``: a further condition on settled batches. ``spans``: where to look for them."""
 
-    def due(before: datetime) -> Iterator[Due]:
-        after, until = 0, _last_created(before)
-        while page := held(after, until, READ_AT_ONCE):
-            after = page[-1][0]
-            settled = set(_settled([batch_id for batch_id, _ in page], before).values_list("id", flat=True))
-            expired = set(also(sorted(settled), before)) if settled else set()
-            yield from (Due(one, public_ids.of_batch(one), rows) for one, rows in page if one in expired)
+    def found_in(where: Spans, before: datetime) -> Iterator[Due]:
+        for after, until in where(before, _last_created(before)):
+            last = after
+            while page := held(last, until, READ_AT_ONCE):
+                last = page[-1][0]
+                settled = set(_settled([batch_id for batch_id, _ in page], before).values_list("id", flat=True))
+                expired = set(also(sorted(settled), before)) if settled else set()
+                yield from (Due(one, public_ids.of_batch(one), rows) for one, rows in page if one in expired)
 
     def remove_of(before: datetime, found: Sequence[Due]) -> int:
         return remove(also(_locked([one.key for one in found], before), before))
 
-    return Kind(name, title, setting, due, remove_of)
+    return Kind(
+        name,
+        title,
+        setting,
+        lambda before: found_in(spans, before),
+        remove_of,
+        some=None if spans_of_a_run is None else lambda before: found_in(spans_of_a_run, before),
+    )
 
 
 def _whose_records_are_stored(batch_ids: Sequence[int], before: datetime) -> list[int]:
@@ -126,6 +142,8 @@ PAYLOADS = _kind(
     lake_retention.payloads_of,
     lake_retention.remove_payloads,
     _whose_records_are_stored,
+    partitions.all_expired,
+    lambda before, until: partitions.row_by_row(until),
 )
 KINDS = (
     PAYLOADS,

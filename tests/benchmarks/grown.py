@@ -50,7 +50,7 @@ FROM (
 """
 # What was sent is the same for every batch: PostgreSQL cannot make zstd frames, and reading them costs the same.
 PAYLOADS = """
-INSERT INTO lake_payload (batch_id, media_type, query, size, frames, content)
+INSERT INTO lake_payloadpart (batch_id, media_type, query, size, frames, content)
 SELECT b, 'application/x-ndjson', '', %(size)s, '{{}}', %(content)s FROM generate_series(%(first)s::bigint, %(last)s::bigint) b
 """
 LINE = json.dumps(
@@ -95,7 +95,7 @@ JOIN bench_term type ON type.workspace_id = r.w AND type.kind = 'type' AND type.
 JOIN bench_term product ON product.workspace_id = r.w AND product.kind = 'product'
 LEFT JOIN bench_term rare ON r.rare AND rare.workspace_id = r.w AND rare.kind = 'rare'
 """
-FILLED = ("ingest_batch", "lake_record", "lake_payload")
+FILLED = ("ingest_batch", "lake_record", "lake_payloadpart")
 
 
 @dataclass(frozen=True)

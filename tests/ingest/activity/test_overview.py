@@ -156,7 +156,7 @@ def test_a_login_sees_links_to_what_it_may_look_at(db: None, client: Client, wor
 def test_the_page_costs_few_queries_however_much_there_is(
     boss: Client, filled: Workspace, django_assert_max_num_queries: Callable[[int], Any]
 ) -> None:
-    with django_assert_max_num_queries(17):
+    with django_assert_max_num_queries(19):
         boss.get(reverse("admin:index"), {"period": "7d"})
 
 

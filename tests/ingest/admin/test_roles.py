@@ -16,6 +16,7 @@ from attachments.queue import hosts
 from evermuse import roles
 from ingest.models import ApiKey, Batch, Workspace
 from ingest.problems import collector
+from lake.models import Payload
 from tests.attachments.journey import file
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
@@ -106,6 +107,7 @@ def test_only_who_may_act_acts(rows: ApiClient, login: Callable[[str], Client]) 
         workspace=Workspace.objects.get(), status="FAILED", created_at="2026-01-01T00:00:00Z", record_count=1,
         accepted_count=0, rejected_count=1, error_count=1,
     )  # fmt: skip
+    Payload.objects.create(batch=failed, media_type="application/json", size=2, content=b"{}")
     for role, status, paused, entries in (
         ("viewer", "FAILED", True, []),
         ("operator", "LANDING", False, ["Resumed", "Retried"]),

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     atomic = False
 
     dependencies = [
-        ('ingest', '0015_workspace_retention'),
+        ('ingest', '0016_plain_english'),
     ]
 
     operations = [

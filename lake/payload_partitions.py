@@ -1,0 +1,98 @@
+"""The partitions of the payloads: ranges of batch ids. They are made ahead, and one that has expired is detached and dropped.
+
+No statement here makes an insert wait: attaching and detaching CONCURRENTLY take locks that inserts do not conflict with. Each
+step can be repeated after a crash: a partition that was detached is found by its name, and its name says where it begins.
+"""
+
+import re
+from dataclasses import dataclass
+
+from django.db import connection, transaction
+
+from evermuse.advisory_locks import AdvisoryLock
+
+WIDTH = 2_000_000
+# How many ids beyond the last batch have a partition: inserts fail without one.
+AHEAD = 8 * WIDTH
+
+PARTITIONS = """
+SELECT c.relname::text, pg_get_expr(c.relpartbound, c.oid), i.inhdetachpending
+FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE i.inhparent = 'lake_payloadpart'::regclass
+"""
+DETACHED = r"""
+SELECT c.relname::text FROM pg_class c JOIN pg_class parent ON parent.relnamespace = c.relnamespace
+WHERE parent.oid = 'lake_payloadpart'::regclass AND c.relkind = 'r' AND NOT c.relispartition
+  AND c.relname ~ '^lake_payload_p[0-9]+$' ORDER BY c.oid
+"""
+_BOUNDS = re.compile(r"FROM \((?:MINVALUE|'?(-?\d+)'?)\) TO \('?(-?\d+)'?\)")
+_NAME = re.compile(r"lake_payload_p[0-9]+")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Partition:
+    """Payloads of the batches with ids from ``start`` to below ``end``. ``is_leaving``: a crash left it half detached."""
+
+    start: int
+    end: int
+    name: str
+    is_leaving: bool = False
+
+
+def partitions() -> list[Partition]:
+    """All partitions, by their range."""
+    found: list[Partition] = []
+    with connection.cursor() as cursor:
+        cursor.execute(PARTITIONS)
+        for name, bounds, is_leaving in cursor.fetchall():
+            match = _BOUNDS.search(bounds)
+            assert match is not None, f"partition {name} has the bounds {bounds}"
+            found.append(Partition(int(match[1] or 0), int(match[2]), name, is_leaving))
+    return sorted(found)
+
+
+def make_ahead(last_id: int) -> int:
+    """Make partitions for the ids that come next; how many were made."""
+    made = 0
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [AdvisoryLock.PAYLOAD_PARTITIONS])
+        if not cursor.fetchone()[0]:
+            return 0
+        start = max(one.end for one in partitions())
+        while start < last_id + AHEAD:
+            name = _checked(f"lake_payload_p{start}")
+            cursor.execute(f"CREATE TABLE {name} (LIKE lake_payloadpart INCLUDING ALL)")
+            cursor.execute(
+                f"ALTER TABLE lake_payloadpart ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({start + WIDTH})"
+            )
+            start += WIDTH
+            made += 1
+    return made
+
+
+def detach(partition: Partition) -> None:
+    """Take a partition out, outside of transactions. Waits for statements that may still see it; nothing waits for it."""
+    name = _checked(partition.name)
+    with connection.cursor() as cursor:
+        how = "FINALIZE" if partition.is_leaving else "CONCURRENTLY"
+        cursor.execute(f"ALTER TABLE lake_payloadpart DETACH PARTITION {name} {how}")
+
+
+def detached() -> list[str]:
+    """Tables that were partitions and still have to be emptied and dropped."""
+    with connection.cursor() as cursor:
+        cursor.execute(DETACHED)
+        return [row[0] for row in cursor.fetchall()]
+
+
+def drop(name: str) -> int:
+    """Drop a detached partition, in the caller's transaction; how many payloads it had."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT count(*) FROM {_checked(name)}")  # noqa: S608  (checked)
+        count = int(cursor.fetchone()[0])
+        cursor.execute(f"DROP TABLE {_checked(name)}")
+    return count
+
+
+def _checked(name: str) -> str:
+    assert _NAME.fullmatch(name), f"{name} is no partition"
+    return name

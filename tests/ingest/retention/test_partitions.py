@@ -1,0 +1,215 @@
+"""Payloads in partitions: an old partition goes as a whole, what must stay moves on, and no request waits for it."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from ingest import retention
+from ingest.models import Batch, Workspace
+from ingest.pipeline import detail, partitions, transitions
+from ingest.pipeline import landing as pipeline
+from lake import payload_partitions
+from lake.models import Payload, PayloadKept, PayloadPart
+from lake.payload_partitions import WIDTH, Partition
+from tests.http_client import ApiClient
+from tests.ingest.landing import send_and_land
+from tests.journeys.stack import until
+from tests.records import record
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def full(api: ApiClient) -> Partition:
+    """The next partition; batches that a test sends get into it, until `go_on`."""
+    payload_partitions.make_ahead(Batch.objects.order_by("-id").values_list("id", flat=True).first() or 0)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nextval('ingest_batch_id_seq')")
+        last = cursor.fetchone()[0]
+        partition = next(one for one in payload_partitions.partitions() if one.start > last)
+        cursor.execute("SELECT setval('ingest_batch_id_seq', %s)", [partition.start])
+    payload_partitions.make_ahead(partition.start)
+    return partition
+
+
+def go_on(api: ApiClient, partition: Partition) -> str:
+    """The next batch gets into the partition behind; its id."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setval('ingest_batch_id_seq', %s)", [partition.end])
+    return str(api.post([record()]).json()["batchId"])
+
+
+def settle(days: float = 9) -> None:
+    """All batches so far were accepted, and those that have landed completed, days ago."""
+    at = timezone.now() - timedelta(days=days)
+    Batch.objects.update(created_at=at)
+    Batch.objects.filter(status__in=["COMPLETE", "FAILED"]).update(completed_at=at)
+
+
+def names() -> set[str]:
+    return {one.name for one in payload_partitions.partitions()}
+
+
+def remove() -> int:
+    return retention.remove_expired(kinds=(detail.PAYLOADS,), seconds=60)["payloads"]
+
+
+def number(batch_id: str) -> int:
+    return int(batch_id[6:])
+
+
+def test_a_partition_of_expired_payloads_is_dropped_and_records_read_back_the_same(
+    api: ApiClient, full: Partition
+) -> None:
+    for n in range(3):
+        send_and_land(api, [record(data={"n": n})])
+    settle()
+    go_on(api, full)
+    before = api.get("/api/v1/records").content
+    assert remove() == 3
+    assert full.name not in names()
+    assert payload_partitions.detached() == []
+    assert api.get("/api/v1/records").content == before
+    assert Payload.objects.count() == 1
+
+
+def test_a_partition_stays_while_a_payload_in_it_is_younger(api: ApiClient, full: Partition) -> None:
+    send_and_land(api, [record()])
+    settle()
+    send_and_land(api, [record()])
+    go_on(api, full)
+    assert remove() == 1, "the days between them make the partition one whose payloads go row by row"
+    assert full.name in names()
+
+
+def test_payloads_of_a_quick_partition_wait_for_it(api: ApiClient, full: Partition) -> None:
+    send_and_land(api, [record()])
+    send_and_land(api, [record()])
+    settle(6.9)
+    Batch.objects.filter(id=Batch.objects.order_by("id")[0].pk).update(
+        created_at=timezone.now() - timedelta(days=7.1), completed_at=timezone.now() - timedelta(days=7.1)
+    )
+    go_on(api, full)
+    assert remove() == 0
+    stretches = partitions.row_by_row(full.end + 10)
+    assert stretches[-1] == (full.end - 1, full.end + 10)
+    assert not any(after < full.start <= last for after, last in stretches)
+    settle(8)
+    assert remove() == 2
+    assert full.name not in names()
+
+
+def test_what_must_stay_moves_on_and_lands_later(api: ApiClient, full: Partition, workspace: Workspace) -> None:
+    gone = send_and_land(api, [record()])
+    waiting, lost = (str(api.post([record()]).json()["batchId"]) for _ in range(2))
+    Batch.objects.filter(id=number(lost)).update(
+        status="FAILED", failure="given up: 3 workers died", failure_code="GIVEN_UP", completed_at=timezone.now()
+    )
+    settle()
+    go_on(api, full)
+    assert remove() == 1
+    assert full.name not in names()
+    assert set(PayloadKept.objects.values_list("batch_id", flat=True)) == {number(waiting), number(lost)}
+    assert transitions.reopen(number(lost))
+    pipeline.land_waiting()
+    assert {api.batch(one)["status"] for one in (gone, waiting, lost)} == {"COMPLETE"}
+    assert retention.remove_expired(now=timezone.now() + timedelta(days=8), kinds=(detail.PAYLOADS,))["payloads"] == 3
+    assert not PayloadKept.objects.exists()
+
+
+def test_payloads_under_a_legal_hold_outlive_their_partition(
+    api: ApiClient, full: Partition, workspace: Workspace
+) -> None:
+    batch_id = send_and_land(api, [record()])
+    settle()
+    go_on(api, full)
+    Workspace.objects.filter(pk=workspace.pk).update(legal_hold=True)
+    assert remove() == 0
+    assert full.name not in names()
+    assert Payload.objects.filter(batch_id=number(batch_id)).exists()
+
+
+def test_what_changes_after_the_check_is_found_before_the_table_is_dropped(api: ApiClient, full: Partition) -> None:
+    """A crash after the detaching left the table, and a batch in it was opened again meanwhile."""
+    batch_id = str(api.post([record(event_at="x")]).json()["details"]["batchId"])
+    settle()
+    go_on(api, full)
+    transitions.reopen(number(batch_id))
+    payload_partitions.detach(full)
+    assert payload_partitions.detached() == [full.name]
+    remove()
+    assert payload_partitions.detached() == []
+    assert [one.batch_id for one in PayloadKept.objects.all()] == [number(batch_id)]
+
+
+def test_too_many_payloads_that_must_stay_keep_the_partition(
+    api: ApiClient, full: Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(partitions, "MOST_KEPT", 1)
+    for _ in range(2):
+        api.post([record()])
+    settle()
+    go_on(api, full)
+    assert remove() == 0
+    assert full.name in names()
+
+
+def test_no_request_waits_while_a_partition_is_detached(api: ApiClient, full: Partition) -> None:
+    send_and_land(api, [record()])
+    settle()
+    go_on(api, full)
+
+    def maintain() -> int:
+        with closing(connection):
+            return remove()
+
+    with reader() as other, ThreadPoolExecutor(1) as pool:
+        other.execute("SELECT count(*) FROM lake_payloadpart")
+        removing = pool.submit(maintain)
+        until(_detaching_waits, "the detaching waits for the reader")
+        assert api.post([record()]).status_code == 202
+        pipeline.land_waiting()
+        assert not removing.done()
+        other.rollback()
+        assert removing.result(60) == 1
+    assert full.name not in names()
+
+
+@contextmanager
+def reader() -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as other:
+        yield other
+        other.rollback()
+
+
+def _detaching_waits() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%%CONCURRENTLY' AND wait_event_type = 'Lock' "
+            "AND datname = current_database()"
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def test_partitions_are_made_ahead_and_the_name_of_earlier_versions_takes_payloads(
+    api: ApiClient, full: Partition
+) -> None:
+    ends = [one.end for one in payload_partitions.partitions()]
+    assert ends[-1] >= full.start + payload_partitions.AHEAD
+    assert payload_partitions.make_ahead(ends[-1]) == payload_partitions.AHEAD // WIDTH
+    assert payload_partitions.make_ahead(ends[-1]) == 0
+    api.post([record()])
+    sent = PayloadPart.objects.get()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO ingest_payload (batch_id, media_type, query, size, frames, content) VALUES (%s, %s, '', %s, '{}', %s)",
+            [sent.batch_id + 1, sent.media_type, sent.size, bytes(sent.content)],
+        )
+    assert sorted(PayloadPart.objects.values_list("batch_id", flat=True)) == [sent.batch_id, sent.batch_id + 1]
