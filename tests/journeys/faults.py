@@ -1,6 +1,7 @@
 """Faults by name. Each one is a block: broken inside, healed behind it."""
 
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -80,6 +81,51 @@ def _(stack: Stack) -> Iterator[None]:
     stack.kill("worker-landing")
     stack.store_proxy.switch(proxy.PASS)
     yield
+
+
+@_fault("compaction: kill -9 while it writes, again and again")
+def _(stack: Stack) -> Iterator[None]:
+    for number in range(3):
+        running = stack.manage_later("compactsegments", "--include-today")
+        # From before its first read to after its last write.
+        _until_it_merges(stack, running)
+        time.sleep(0.02 * number)
+        running.kill()
+        running.wait()
+    yield
+
+
+@_fault("compaction: kill -9 between the written segment and the pointers")
+def _(stack: Stack) -> Iterator[None]:
+    running = stack.manage_later("compactsegments", "--include-today")
+    _until_it_merges(stack, running)
+    # Stopped, so that it does not get there before the lock.
+    running.send_signal(signal.SIGSTOP)
+    with stack.table_locked("lake_segmentbatch"):
+        running.send_signal(signal.SIGCONT)
+        moves = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+        until(
+            lambda: running.poll() is not None or stack.rows(moves, "%UPDATE lake_segmentbatch%") == [(True,)],
+            "it moves pointers",
+            seconds=20,
+        )
+        running.kill()
+        running.wait()
+    yield
+
+
+@_fault("compaction: two at once, beside landing")
+def _(stack: Stack) -> Iterator[None]:
+    both = [stack.manage_later("compactsegments", "--include-today") for _ in range(2)]
+    yield
+    for running in both:
+        assert running.wait(120) == 0
+
+
+def _until_it_merges(stack: Stack, running: subprocess.Popen[bytes]) -> None:
+    """Claims on segments are a compaction's alone."""
+    merges = "SELECT count(*) > 0 FROM lake_segment WHERE state = 'L' AND claimed_until > now()"
+    until(lambda: running.poll() is not None or stack.rows(merges) == [(True,)], "segments are merged", seconds=40)
 
 
 @_fault("web: kill -9 after the commit, before the publish")

@@ -178,6 +178,13 @@ class Stack:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def manage_later(self, *words: str) -> subprocess.Popen[bytes]:
+        """A manage.py command in the background, to be waited for or killed."""
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(
+            [sys.executable, str(ROOT / "manage.py"), *words], env=self.environment, stdout=quiet, stderr=quiet
+        )
+
     def new_client(self, *, rate_limit: str = "none") -> HttpClient:
         """A client with a key of a workspace of its own, which knows ``prod-abc`` and ``proj-123``."""
         if rate_limit == "none" and self._ready_clients:

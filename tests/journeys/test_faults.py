@@ -14,6 +14,8 @@ SHORT = [
     "worker-landing: kill -9 of its children alone",
     "worker-landing: kill -9 after the archive, before the index",
     "worker-landing: overtaken, then wakes up before the index",
+    "worker-landing: kill -9 between the intended and the written segment",
+    "compaction: kill -9 between the written segment and the pointers",
     "worker-attachments: kill -9",
     "broker: out of memory",
     "postgresql: connections cut, again and again",

@@ -1,12 +1,14 @@
 """What was acknowledged against what is there, after the faults are healed and the backlog has drained."""
 
+import contextlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
 from evermuse import public_ids
 from lake import frames
+from lake.segments import reader
 from lake.segments.registry import STORE_SECONDS
 from tests.journeys.load import REFUSED, Load
 from tests.journeys.stack import BUCKET, LEASE_SECONDS, Stack, until
@@ -18,6 +20,11 @@ AND (t.total, t.complete, t.failed) <> (SELECT count(*), count(*) FILTER (WHERE 
 """
 # Those that the sweeper has not come to yet.
 UNSWEPT = "SELECT count(*) FROM lake_segment WHERE workspace_id = %s AND (state = 'I' OR (state = 'A' AND sweeps = 0))"
+
+POINTED = """
+SELECT r.batch_id, r.body_offset, b.segment_id FROM lake_record r LEFT JOIN lake_segmentbatch b ON b.batch_id = r.batch_id
+WHERE r.workspace_id = %s
+"""
 
 
 @dataclass
@@ -53,6 +60,7 @@ def judge(stack: Stack, load: Load) -> Verdict:
     _check_batches(verdict, load, payloads)
     verdict.wrong_counts += stack.rows(TALLY, workspace_id)[0][0]
     _check_objects(verdict, stack, load.client.workspace, workspace_id)
+    _check_lines(verdict, stack, workspace_id)
     return verdict
 
 
@@ -113,6 +121,24 @@ def _check_batches(verdict: Verdict, load: Load, payloads: dict[str, list[dict[s
             or (status["acceptedCount"], status["rejectedCount"]) != (accepted, outcomes["rejected"])
         ):
             verdict.wrong_counts += verdict.tell(f"{status}: {outcomes} of {len(records)}")
+
+
+def _check_lines(verdict: Verdict, stack: Stack, workspace_id: int) -> None:
+    """Each current version's line is in the segment that its batch points to, and no line is in two live segments."""
+    places: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    live = "SELECT id, key FROM lake_segment WHERE workspace_id = %s AND state = 'L'"
+    for segment_id, key in stack.rows(live, workspace_id):
+        with contextlib.closing(stack.store.get_object(BUCKET, key)) as answer:
+            content = answer.read()
+        for block in reader.blocks(content):
+            for line in reader.read_block(block).entries():
+                places[line.batch.number, line.offset].append(segment_id)
+    for batch, offset, segment_id in stack.rows(POINTED, workspace_id):
+        if segment_id not in places[batch, offset]:
+            verdict.lost += verdict.tell(f"batch {batch}, offset {offset} has no line in segment {segment_id}")
+    verdict.doubled += sum(
+        verdict.tell(f"{where} is in segments {ids}") for where, ids in places.items() if len(ids) > 1
+    )
 
 
 def _check_objects(verdict: Verdict, stack: Stack, workspace: str, workspace_id: int) -> None:
