@@ -10,7 +10,7 @@ all of them by their claims' tokens, in the order of their ids.
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 
 from django.conf import settings
@@ -41,12 +41,12 @@ DAMAGED_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class MergeGroup:
-    """Segments that may be merged."""
+    """Segments that may be merged, by what they have in common."""
 
+    day: date
     workspace_id: int
     source: str
     type: str
-    day: date
 
 
 @dataclass(slots=True)
@@ -65,27 +65,31 @@ def closed_before() -> date:
 
 
 def compact(*, seconds: float, before: date | None = None) -> Result:
-    """Merge what can be merged, for some seconds; what was begun is ended. ``before``: dates that are taken for closed."""
+    """Merge what can be merged now, for some seconds; what was begun is ended. ``before``: dates that are taken for closed.
+
+    Segments that are written meanwhile are the next round's: otherwise a round beside landing would not end, and would write
+    the same lines again and again.
+    """
     result = Result()
     ends_at = time.monotonic() + seconds
-    parameters = {"before": before or closed_before(), "limit": 100}
-    passed: set[MergeGroup] = set()
-    while groups := [one for row in prepared.rows(sql.GROUPS, parameters) if (one := MergeGroup(*row)) not in passed]:
-        for group in groups:
-            if time.monotonic() >= ends_at:
-                return result
-            try:
-                if not _compact(group, result):
-                    passed.add(group)
-            except (LeaseLost, StoreUnavailable, SourceDamaged) as error:
-                log.warning("compaction.failed", error=f"{type(error).__name__}: {error}"[:300], day=str(group.day))
-                passed.add(group)
+    [(until,)] = prepared.rows(sql.LAST_SEGMENT, [])
+    group = MergeGroup(date.min, 0, "", "")
+    while time.monotonic() < ends_at:
+        found = prepared.rows(sql.NEXT_GROUP, {**asdict(group), "before": before or closed_before(), "until": until})
+        if not found:
+            break
+        group = MergeGroup(*found[0])
+        try:
+            while time.monotonic() < ends_at and _compact(group, until, result):
+                pass
+        except (LeaseLost, StoreUnavailable, SourceDamaged) as error:
+            log.warning("compaction.failed", error=f"{type(error).__name__}: {error}"[:300], day=str(group.day))
     return result
 
 
-def _compact(group: MergeGroup, result: Result) -> bool:
+def _compact(group: MergeGroup, until: int, result: Result) -> bool:
     """One new segment; False when there is nothing to merge."""
-    segments = _claim(group)
+    segments = _claim(group, until)
     if not segments:
         return False
     first = segments[0][1]
@@ -110,12 +114,9 @@ def _compact(group: MergeGroup, result: Result) -> bool:
     return bool(merged)
 
 
-def _claim(group: MergeGroup) -> list[tuple[Source, Segment]]:
+def _claim(group: MergeGroup, until: int) -> list[tuple[Source, Segment]]:
     """Segments of a group that nobody else merges, as many as make one; none when one stands there alone for good."""
-    parameters = {
-        "workspace_id": group.workspace_id, "source": group.source, "type": group.type, "day": group.day,
-        "limit": MOST_SOURCES,
-    }  # fmt: skip
+    parameters = {**asdict(group), "until": until, "limit": MOST_SOURCES}
     chosen: list[int] = []
     size = lines = 0
     for id, bytes_, count in prepared.rows(sql.SOURCES, parameters):

@@ -69,25 +69,30 @@ REWRITE_DAYS = 30
 _HAS_DEAD_LINES = f"""(dead_count * 3 > line_count
   OR (dead_count > 0 AND created_at < statement_timestamp() - interval '{REWRITE_DAYS} days'))"""
 
-# What all segments of a group have in common, where merging is of use. ``before``: dates that are closed.
-GROUPS = f"""
-SELECT workspace_id, source, type, day FROM lake_segment
-WHERE state = 'L' AND size < 67108864 AND day < %(before)s AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
-GROUP BY workspace_id, source, type, day
-HAVING count(*) > 1 OR bool_or(layout = 0) OR bool_or({_HAS_DEAD_LINES})
-UNION
-SELECT workspace_id, source, type, day FROM lake_segment
-WHERE state = 'L' AND {_HAS_DEAD_LINES} AND day < %(before)s
-  AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
-ORDER BY day, workspace_id, source, type LIMIT %(limit)s
+LAST_SEGMENT = "SELECT coalesce(max(id), 0) FROM lake_segment"
+
+_IS_FREE = "(claimed_until IS NULL OR claimed_until < statement_timestamp())"
+
+# The next group after one, where merging is of use. ``before``: dates that are closed.
+NEXT_GROUP = f"""
+SELECT day, workspace_id, source, type FROM (
+  SELECT day, workspace_id, source, type FROM lake_segment
+  WHERE state = 'L' AND size < 67108864 AND {_IS_FREE} AND id <= %(until)s
+  GROUP BY workspace_id, source, type, day
+  HAVING count(*) > 1 OR bool_or(layout = 0) OR bool_or({_HAS_DEAD_LINES})
+  UNION ALL
+  SELECT day, workspace_id, source, type FROM lake_segment
+  WHERE state = 'L' AND {_HAS_DEAD_LINES} AND {_IS_FREE} AND id <= %(until)s
+) AS found
+WHERE day < %(before)s AND (day, workspace_id, source, type) > (%(day)s, %(workspace_id)s, %(source)s, %(type)s)
+ORDER BY day, workspace_id, source, type LIMIT 1
 """
 
 # In the order of their batches, as far as ids follow it.
 SOURCES = f"""
 SELECT id, size, line_count FROM lake_segment
 WHERE workspace_id = %(workspace_id)s AND source = %(source)s AND type = %(type)s AND day = %(day)s AND state = 'L'
-  AND (size < 67108864 OR {_HAS_DEAD_LINES})
-  AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
+  AND id <= %(until)s AND (size < 67108864 OR {_HAS_DEAD_LINES}) AND {_IS_FREE}
 ORDER BY id LIMIT %(limit)s
 """
 

@@ -415,3 +415,37 @@ def test_no_line_of_a_removed_record_stays_for_good(api: ApiClient) -> None:
     assert compact().merged == 1
     assert lines_of(batch_id) == [{"n": n} for n in range(1, 9)]
     assert compact() == Result()
+
+
+def test_a_round_ends_although_more_lands_meanwhile(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    send_and_land(api, record()), send_and_land(api, record())
+    landed: list[str] = []
+
+    def write(self: PartedUpload, content: bytes) -> None:
+        if len(landed) < 20:
+            landed.append(send_and_land(api, record()))
+        real(self, content)
+
+    real = PartedUpload.write
+    monkeypatch.setattr(PartedUpload, "write", write)
+    assert compact().merged == 2
+    assert len(landed) < 20
+    monkeypatch.undo()
+    assert compact().merged == 1 + len(landed)
+    assert len(read_cold(api)) == 2 + len(landed)
+
+
+def test_a_round_goes_through_all_groups(new_client: Callable[..., ApiClient]) -> None:
+    for source in ("a", "b", "c"):
+        client = new_client(source=source)
+        for kind in ("email", "call"):
+            send_and_land(client, record(type=kind)), send_and_land(client, record(type=kind))
+    assert compact() == Result(merged=12, written=6, bytes_before=compact_before(), bytes_after=compact_after())
+
+
+def compact_before() -> int:
+    return sum(segment.size for segment in Segment.objects.filter(state="R"))
+
+
+def compact_after() -> int:
+    return sum(segment.size for segment in live())
