@@ -14,6 +14,8 @@ UNSETTLED = """
 SELECT count(*) FROM ingest_batch b JOIN ingest_workspace w ON w.id = b.workspace_id
 WHERE w.name = %s AND b.status NOT IN ('COMPLETE', 'FAILED')
 """
+# Faults that last long leave more behind than a busy machine works off in a minute.
+DRAIN_SECONDS = 300.0
 LEFTOVERS = "SELECT count(*) FROM attachments_downloadattempt WHERE leftovers AND finished_at IS NOT NULL"
 
 
@@ -47,7 +49,11 @@ def run(stack: Stack, fault: str, seed: int) -> Trial:
         time.sleep(0.5)
     finally:
         load.stop()
-    until(lambda: stack.rows(UNSETTLED, load.client.workspace) == [(0,)], f"the backlog drains after {fault}")
+    until(
+        lambda: stack.rows(UNSETTLED, load.client.workspace) == [(0,)],
+        f"the backlog drains after {fault}",
+        seconds=DRAIN_SECONDS,
+    )
     drained = time.monotonic() - healed_at
     until(lambda: stack.rows(LEFTOVERS) == [(0,)], f"leftovers are swept away after {fault}")
     verdict = judge(stack, load)
