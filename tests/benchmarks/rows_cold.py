@@ -18,7 +18,7 @@ RECORDS = 100_000
 PAGES, RUNS = 200, 3
 RECORDS_URL = f"http://127.0.0.1:{WEB_PORT}/api/v1/records"
 # A second workspace's payloads stay: what is read hot and cold in turn.
-DROP = "DELETE FROM lake_payload p USING ingest_batch b WHERE b.id = p.batch_id AND b.workspace_id = {}"
+DROP = "DELETE FROM lake_payloadpart p USING ingest_batch b WHERE b.id = p.batch_id AND b.workspace_id = {}"
 
 
 def read_cold(stack: BenchStack) -> list[Row]:
@@ -34,7 +34,7 @@ def read_cold(stack: BenchStack) -> list[Row]:
         cursors = {name: _cursors(key) for name, key in keys.items()}
     cold = int(stack.value("SELECT max(workspace_id) FROM ingest_batch"))
     stack.execute(DROP.format(cold))
-    stack.execute("VACUUM ANALYZE lake_payload")
+    stack.execute("VACUUM ANALYZE lake_payloadpart")
     for run in range(RUNS):
         with stack.running("web"):
             pages: dict[str, float] = {}
