@@ -33,6 +33,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     re_path(rf"^{_BATCH}/retry/?\Z", batches.BatchRetryView.as_view()),
     re_path(r"^api/v1/records/?\Z", records.RecordListView.as_view()),
+    re_path(r"^api/v1/records/known/?\Z", records.KnownRecordsView.as_view()),
     re_path(r"^api/v1/records/removed/?\Z", records.RemovedRecordsView.as_view()),
     re_path(r"^api/v1/records/(?P<record_id>[^/]+)/?\Z", records.RecordView.as_view()),
     re_path(r"^api/v1/openapi\.json/?\Z", documents.openapi, name="openapi"),

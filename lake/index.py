@@ -58,10 +58,11 @@ WITH incoming AS ({_INCOMING}), known AS (
   FROM incoming i JOIN known k ON k.id = i.id
   WHERE r.id = i.id AND k.sequence < (%(sequence)b::bigint[])[i.b]
   RETURNING r.id, r.batch_id, CASE WHEN k.digest = i.digest THEN 'i' ELSE 'u' END AS outcome,
-    k.version AS old_version, k.batch_id AS old_batch_id, k.body_offset AS old_offset, k.body_size AS old_size
+    k.version AS old_version, k.batch_id AS old_batch_id, k.body_offset AS old_offset, k.body_size AS old_size,
+    k.digest AS old_digest
 ), replaced AS (
-  INSERT INTO lake_recordversion (record_id, version, batch_id, body_offset, body_size, replaced_by_id, replaced_at)
-  SELECT id, old_version, old_batch_id, old_offset, old_size, batch_id, now() FROM written WHERE outcome = 'u'
+  INSERT INTO lake_recordversion (record_id, version, batch_id, body_offset, body_size, replaced_by_id, replaced_at, digest)
+  SELECT id, old_version, old_batch_id, old_offset, old_size, batch_id, now(), old_digest FROM written WHERE outcome = 'u'
   ON CONFLICT (record_id, version) DO NOTHING
 )
 SELECT string_agg(coalesce(w.outcome, CASE WHEN k.id IS NULL THEN '-' ELSE 's' END), '' ORDER BY i.n)

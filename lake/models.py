@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import BrinIndex, GinIndex
+from django.contrib.postgres.indexes import BrinIndex, GinIndex, HashIndex
 from django.db import models
 from django.db.models import F, Q
 
@@ -183,6 +183,7 @@ class Record(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["workspace", "updated_at", "id"], name="record_by_change"),
             GinIndex("terms", name="record_terms"),
+            HashIndex(fields=["digest"], name="record_by_digest"),
             # Retention by the age of the event: a few bytes for each thousand rows.
             BrinIndex(fields=["event_at"], name="record_event_brin", pages_per_range=32, autosummarize=True),
             # For events in the future, nearly always empty. It lets a filter by the event's time skip older records
@@ -274,9 +275,15 @@ class RecordVersion(models.Model):
         "ingest.Batch", models.PROTECT, related_name="+", db_index=False, db_constraint=False
     )
     replaced_at = models.DateTimeField()
+    digest = models.BinaryField(
+        max_length=32, null=True, help_text="The record's while this version was the current one."
+    )
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["replaced_at"], name="version_by_age")]
+        indexes: ClassVar = [
+            models.Index(fields=["replaced_at"], name="version_by_age"),
+            HashIndex(fields=["digest"], name="version_by_digest"),
+        ]
 
 
 class RejectedRecord(models.Model):

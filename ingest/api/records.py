@@ -1,22 +1,26 @@
 """Reading records."""
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
-from django.http import HttpResponse, HttpResponseBase
+import msgspec
+from django.http import HttpResponse, HttpResponseBase, JsonResponse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
+from msgspec import Meta
 from rest_framework.request import Request
 
+from ingest.admission import bodies
 from ingest.api import queries, schema
 from ingest.api.base import PAGE_BYTES, ContractView, json_answer, raw_page, reader
 from ingest.api.instants import parse
 from ingest.api.negotiation import wants_ndjson
+from ingest.api.permissions import READ, WRITE
 from ingest.api.queries import Cursor
 from ingest.clients.credentials import credentials_of
 from ingest.ndjson import STEP_BYTES, ndjson
 from ingest.refusals import expired, invalid_body, not_found
-from lake import removal, selectors
+from lake import known_versions, removal, selectors
 from lake.filters import FILTERS, Filter
 from lake.retention import REMOVED_RECORDS
 from lake.selectors import RecordFilter
@@ -66,6 +70,24 @@ def _parsed(one: Filter, given: dict[str, str]) -> str:
         return one.meant(given[one.parameter])
     except ValueError as error:
         raise invalid_body(f"{one.parameter} {error}.") from None
+
+
+class DigestList(msgspec.Struct, forbid_unknown_fields=True):
+    """Digests of versions that a client may have to send."""
+
+    digests: Annotated[list[Annotated[str, Meta(pattern=r"\A[0-9a-f]{64}\Z")]], Meta(min_length=1, max_length=1000)]
+
+
+class KnownRecordsView(ContractView):
+    """Which versions of records the workspace holds."""
+
+    allowed = ContractView.allowed | {"POST": (READ, WRITE)}
+
+    @extend_schema(**schema.KNOWN_RECORDS)
+    def post(self, request: Request) -> JsonResponse:
+        given = bodies.read_object(request, DigestList)
+        digests = [bytes.fromhex(text) for text in given.digests]
+        return JsonResponse({"known": known_versions.of(credentials_of(request).workspace_id, digests)})
 
 
 class RemovedRecordsView(ContractView):

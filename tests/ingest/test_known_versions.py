@@ -1,0 +1,102 @@
+"""POST /records/known: which versions of records a workspace holds."""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ingest.models import Workspace
+from lake.models import Record, RecordVersion
+from tests.http_client import ApiClient
+from tests.ingest.landing import send_and_land
+from tests.records import record
+
+KNOWN = "/api/v1/records/known"
+
+
+def known(api: ApiClient, *digests: str) -> list[str]:
+    answer = api.post({"digests": list(digests)}, path=KNOWN)
+    assert answer.status_code == 200, answer.content
+    found: list[str] = answer.json()["known"]
+    return found
+
+
+def digest(at: str = "2026-01-31T12:00:00Z", *, vendor_id: str = "a", data: bytes = b'{"v":1}') -> str:
+    """Of the record that `sent` makes, written out."""
+    head = (
+        '{"_type":"message","_schema_version":"1.0.0","_event_at":"%s","_nature":"evidence","_vendor_ids":{"id":"%s"},'
+        '"_product_id":"prod-abc","_project_ids":["proj-123"]}'
+    )
+    return hashlib.sha256((head % (at, vendor_id)).encode() + b"\n" + data).hexdigest()
+
+
+def sent(version: int, vendor_id: str = "a") -> bytes:
+    return (
+        b'{"_type":"Message","_schema_version":"1.0.0","_event_at":"2026-01-31T12:00:00.7Z","_vendor_ids":{"id":"%s"},'
+        b'"_product_id":"prod-abc","_project_id":"proj-123","data":{"v":%d}}'
+    ) % (vendor_id.encode(), version)
+
+
+def test_versions_are_current_replaced_or_unknown_in_the_order_of_the_digests(api: ApiClient) -> None:
+    first, second = digest(), digest(data=b'{"v":2}')
+    assert known(api, first) == ["unknown"]
+    send_and_land(api, sent(1))
+    assert known(api, second, first, digest(vendor_id="b")) == ["unknown", "current", "unknown"]
+    send_and_land(api, sent(2))
+    assert known(api, first, second, first) == ["replaced", "current", "replaced"]
+    send_and_land(api, sent(1))
+    assert known(api, first, second) == ["current", "replaced"]
+
+
+def test_the_bytes_of_data_count(api: ApiClient) -> None:
+    send_and_land(api, sent(1))
+    assert known(api, digest(data=b'{"v": 1}'), digest(data=b'{"v":1.0}')) == ["unknown", "unknown"]
+
+
+def test_another_workspaces_versions_are_unknown(
+    api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace
+) -> None:
+    other = new_client(of=other_workspace)
+    for version in (1, 2):
+        send_and_land(other, sent(version))
+    assert known(api, digest(), digest(data=b'{"v":2}')) == ["unknown", "unknown"]
+    assert known(other, digest(), digest(data=b'{"v":2}')) == ["replaced", "current"]
+
+
+def test_the_digests_are_those_of_the_rows(api: ApiClient) -> None:
+    for version in (1, 2):
+        send_and_land(api, [record(vendor_ids={"id": "x"}, data={"v": version}, project_ids=["proj-456", "proj-123"])])
+    rows = [Record.objects.get().digest, RecordVersion.objects.get().digest]
+    assert known(api, *(bytes(row).hex() for row in rows if row)) == ["current", "replaced"]
+
+
+@pytest.mark.parametrize("permissions", [["api:read"], ["api:write"]])
+def test_reading_or_writing_is_enough(new_client: Callable[..., ApiClient], permissions: list[str]) -> None:
+    assert known(new_client(permissions=permissions), "0" * 64) == ["unknown"]
+
+
+def test_a_key_without_either_is_refused(new_client: Callable[..., ApiClient]) -> None:
+    answer = new_client(permissions=["mcp:read"]).post({"digests": ["0" * 64]}, path=KNOWN)
+    assert answer.status_code == 403
+
+
+def test_a_thousand_digests_are_answered(api: ApiClient) -> None:
+    assert known(api, *(f"{n:064x}" for n in range(1000))) == ["unknown"] * 1000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {}, [], {"digests": []}, {"digests": ["0" * 64] * 1001}, {"digests": ["0" * 63]}, {"digests": ["A" * 64]},
+        {"digests": ["g" * 64]}, {"digests": [1]}, {"digests": "0" * 64}, {"digests": ["0" * 64 + "\n"]},
+        {"digests": ["0" * 64], "more": 1},
+    ],
+)  # fmt: skip
+def test_anything_else_is_refused(api: ApiClient, body: Any) -> None:
+    answer = api.post(body, path=KNOWN)
+    assert (answer.status_code, answer.json()["error"]) == (400, "INVALID_BODY")
+
+
+def test_only_post_is_taken(api: ApiClient) -> None:
+    assert api.get(KNOWN).status_code == 405
