@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
-from operator import attrgetter
+from itertools import repeat
+from operator import attrgetter, is_not
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -262,7 +263,7 @@ def _all_keys_stand_once(raws: Sequence[bytes], envelopes: Sequence[Envelope]) -
     No envelope is written longer than it was sent, so if the total length is equal, each length is.
     """
     for given, absent in _GROWING:
-        if any(value is not absent for value in map(given, envelopes)):
+        if any(map(is_not, map(given, envelopes), repeat(absent))):
             return False
     # The array has brackets, and commas between the records.
     size = sum(map(len, raws)) + len(envelopes) + 1
@@ -309,7 +310,13 @@ def _keys_stand_once(raw: bytes, envelope: Envelope) -> bool:
         before, _, after = raw.partition(data)
         head = before + after
     # Usually there is none, and the single byte shows that sooner.
-    if b"\\" in head or b'" ' in head or any(space in head and b'"' + space in head for space in (b"\n", b"\r", b"\t")):
+    if (
+        b"\\" in head
+        or b'" ' in head
+        or (b"\n" in head and b'"\n' in head)
+        or (b"\r" in head and b'"\r' in head)
+        or (b"\t" in head and b'"\t' in head)
+    ):
         sent = head if is_last else raw
         return key_count(sent) == written_key_count(
             bytes(written[: len(written) - 1 - len(data)] if is_last else written)

@@ -107,14 +107,26 @@ FILTERS = (
 )
 
 
+def _hashing(beginning: str) -> Callable[[str], bytes]:
+    """The function that hashes a value of one name. The text before all values is hashed once, and its state copied."""
+    started = blake2b(beginning.encode(), digest_size=WIDTH).copy
+
+    def hashed(value: str) -> bytes:
+        hash = started()
+        hash.update(value.encode())
+        return hash.digest()
+
+    return hashed
+
+
 class _Hashed(dict[str, bytes]):
     """The terms of values of one name; values that come back are hashed once."""
 
     def __init__(self, beginning: str) -> None:
-        self._beginning = beginning
+        self._hash = _hashing(beginning)
 
     def __missing__(self, value: str) -> bytes:
-        found = self[value] = blake2b(f"{self._beginning}{value}".encode(), digest_size=WIDTH).digest()
+        found = self[value] = self._hash(value)
         return found
 
 
@@ -123,15 +135,22 @@ class Terms:
 
     def __init__(self, workspace_id: int, filters: Sequence[Filter] = FILTERS) -> None:
         named = [(one, beginning(workspace_id, one.term)) for one in filters]
-        self._coming_back = [(one.values, _Hashed(start).__getitem__) for one, start in named if one.comes_back]
-        self._others = [(one.values, start) for one, start in named if not one.comes_back]
+        self._coming_back = [(one.values, _Hashed(start)) for one, start in named if one.comes_back]
+        self._others = [(one.values, _hashing(start)) for one, start in named if not one.comes_back]
 
-    def of(self, record: NormalizedRecord) -> list[bytes]:
-        """All terms of a record, each once: the numbers' eight bytes, as PostgreSQL sends a bigint."""
-        found: list[bytes] = []
+    def of(self, records: Iterable[NormalizedRecord]) -> list[list[bytes]]:
+        """All terms of each record, each once: the numbers' eight bytes, as PostgreSQL sends a bigint."""
+        records = list(records)
+        found: list[list[bytes]] = [[] for _ in records]
         for values, hashed in self._coming_back:
-            found += map(hashed, values(record))
-        for values, start in self._others:
-            for value in values(record):
-                found.append(blake2b(f"{start}{value}".encode(), digest_size=WIDTH).digest())
-        return list(dict.fromkeys(found))
+            # Records of a batch often have equal values.
+            before: Iterable[str] | None = None
+            terms: list[bytes] = []
+            for row, given in zip(found, map(values, records), strict=True):
+                if given != before:
+                    before, terms = given, [hashed[value] for value in given]
+                row.extend(terms)
+        for values, hashing in self._others:
+            for row, given in zip(found, map(values, records), strict=True):
+                row.extend(map(hashing, given))
+        return [list(dict.fromkeys(row)) for row in found]

@@ -6,8 +6,8 @@ The body is written once, when it is accepted. A record of the index has only th
 
 import threading
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import psycopg
 import zstandard
 
@@ -26,8 +26,7 @@ JOIN lake_payload p ON p.batch_id = w.batch_id
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, gc=False):
     """The position of a record in the decompressed body of its batch, in bytes."""
 
     batch_id: int

@@ -150,12 +150,8 @@ def of_batches(batches: Sequence[IndexedBatch]) -> dict[str, object]:
 
 def of_rows(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> dict[str, BinaryArray]:
     """Parameters of the statements: the rows in their order."""
-    terms_of = {batch.workspace_id: Terms(batch.workspace_id).of for batch in batches}
-    all_terms: list[bytes] = []
-    ends: list[int] = []
-    for number, record in rows:
-        all_terms += terms_of[batches[number - 1].workspace_id](record.normalized)
-        ends.append(len(all_terms))
+    terms = _terms(batches, rows)
+    ends = list(itertools.accumulate(map(len, terms)))
     records = [record for _, record in rows]
     return {
         "id": uuids([record.key for record in records]),
@@ -166,5 +162,18 @@ def of_rows(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> dict[str, 
         "digest": byteas([record.digest for record in records]),
         "body_offset": int4s([record.place.offset for record in records]),
         "body_size": int4s([record.place.size for record in records]),
-        "terms": int8s_of_bytes(all_terms),
+        "terms": int8s_of_bytes(list(itertools.chain.from_iterable(terms))),
     }
+
+
+def _terms(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> list[list[bytes]]:
+    """The terms of each row. Rows of one workspace are handled together."""
+    members: dict[int, list[int]] = {}
+    for place, (number, _) in enumerate(rows):
+        members.setdefault(batches[number - 1].workspace_id, []).append(place)
+    found: list[list[bytes]] = [[] for _ in rows]
+    for workspace_id, places in members.items():
+        terms = Terms(workspace_id).of(rows[place][1].normalized for place in places)
+        for place, one in zip(places, terms, strict=True):
+            found[place] = one
+    return found

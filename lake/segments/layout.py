@@ -183,6 +183,15 @@ def breaks_in(document: bytes) -> Breaks | None:
     )
 
 
+def breaks_of(documents: Sequence[bytes]) -> dict[int, Breaks]:
+    """The line breaks of each document that has any, by its number."""
+    # Usually none has any, and one search in all of them together is faster than one in each.
+    together = b"".join(documents)
+    if b"\n" not in together and b"\r" not in together:
+        return {}
+    return {number: breaks for number, one in enumerate(documents) if (breaks := breaks_in(one)) is not None}
+
+
 def with_breaks(line: bytes, breaks: Breaks | None) -> bytes:
     """The document that a line was, with its line breaks."""
     if breaks is None:

@@ -6,9 +6,11 @@ blocks as they are (`copy`).
 
 import itertools
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+import msgspec
 import zstandard
 
 from evermuse import public_ids
@@ -29,8 +31,7 @@ class LineBatch:
     accepted_at: datetime
 
 
-@dataclass(slots=True)
-class Line:
+class Line(msgspec.Struct, gc=False):
     """A record on its way into a segment.
 
     ``key``: the 16 bytes of its identity. ``index``: among the records sent. ``offset``, ``size``: in the body as it was sent.
@@ -69,6 +70,14 @@ def _part(first: Line, lines: int) -> BatchPart:
     )
 
 
+def _parts(lines: Sequence[Line]) -> list[BatchPart]:
+    """The batches of a block's lines. Lines of a batch come together, so most blocks hold one batch's alone."""
+    if lines[0].batch.number == lines[-1].batch.number:
+        return [_part(lines[0], len(lines))]
+    batches = [list(members) for _, members in itertools.groupby(lines, key=lambda line: line.batch.number)]
+    return [_part(members[0], len(members)) for members in batches]
+
+
 class _Kept(threading.local):
     """A thread's own compressor: making one takes longer than compressing a small frame."""
 
@@ -87,9 +96,7 @@ class SegmentWriter:
 
     def __init__(self, *, workspace_id: int, workspace: str, type: str) -> None:
         self._owner, self._type = Owner(workspace_id, workspace), type
-        self._lines: list[bytes] = []
-        self._of_lines: list[Line] = []
-        self._breaks: dict[int, Breaks] = {}
+        self._lines: list[Line] = []
         self._bytes = 0
         self._out: list[bytes] = []
         self._blocks: list[BlockSize] = []
@@ -104,15 +111,10 @@ class SegmentWriter:
 
     def add(self, line: Line) -> None:
         """Append a line."""
-        text = line.document
-        size = len(text) + 1
+        size = len(line.document) + 1
         if self._bytes + size > layout.FRAME_BYTES and self._lines:
             self._flush()
-        if (breaks := layout.breaks_in(text)) is not None:
-            self._breaks[len(self._lines)] = breaks
-            text = one_line(text)
-        self._lines.append(text)
-        self._of_lines.append(line)
+        self._lines.append(line)
         self._bytes += size
 
     def copy(self, block: bytes, size: BlockSize, listing: Listing) -> None:
@@ -135,28 +137,27 @@ class SegmentWriter:
     def _flush(self) -> None:
         if not self._lines:
             return
-        self._lines.append(b"")
-        data = _kept.compressor.compress(b"\n".join(self._lines))
-        listing = self._listing()
+        documents = [line.document for line in self._lines]
+        breaks = layout.breaks_of(documents)
+        for number in breaks:
+            documents[number] = one_line(documents[number])
+        data = _kept.compressor.compress(b"\n".join([*documents, b""]))
+        listing = self._listing(breaks)
         frame = layout.listing_frame(listing, _kept.compressor)
         self._append([data, frame], BlockSize(len(data), len(frame), self._bytes), listing)
-        self._lines, self._of_lines, self._breaks, self._bytes = [], [], {}, 0
+        self._lines, self._bytes = [], 0
 
-    def _listing(self) -> Listing:
-        lines = self._of_lines
-        # Lines of a batch share it; comparing its fields for each would take longer than compressing them.
+    def _listing(self, breaks: dict[int, Breaks]) -> Listing:
+        lines = self._lines
         return Listing(
             workspace=self._owner,
             type=self._type,
-            batches=[
-                _part(next(members), 1 + sum(1 for _ in members))
-                for _, members in itertools.groupby(lines, key=lambda line: line.batch.number)
-            ],
+            batches=_parts(lines),
             index=[line.index for line in lines],
             offset=[line.offset for line in lines],
             size=[line.size for line in lines],
             record_id=["rec_" + line.key.hex() for line in lines],
-            breaks=self._breaks,
+            breaks=breaks,
         )
 
     def _append(self, content: list[bytes], size: BlockSize, listing: Listing) -> None:

@@ -40,8 +40,10 @@ def test_each_property_is_a_term_once(
     wanted += [] if thread is None else [("thread", thread)]
     wanted += [("participant", value) for person in people for value in person if value is not None]
     terms = Terms(workspace)
-    for _ in range(2):  # met, then remembered
-        found = [int.from_bytes(content, "big", signed=True) for content in terms.of(normalized(one))]
+    other = record(tags=["another"], thread_id="another", participants=[])
+    first, again, _, after = terms.of([normalized(one), normalized(one), normalized(other), normalized(one)])
+    for of_one in (first, again, after):
+        found = [int.from_bytes(content, "big", signed=True) for content in of_one]
         assert len(found) == len(set(found))
         assert set(found) == {term(workspace, name, value) for name, value in wanted}
 
