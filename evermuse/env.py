@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -30,6 +31,9 @@ class Setting(NamedTuple):
 
 _asked: set[str] = set()
 _described: dict[str, Setting] = {}
+
+
+_PATHS_RULE = "write import paths, separated by commas"
 
 
 class ConfigurationError(Exception):
@@ -119,6 +123,36 @@ def integer(name: str, default: int, *, minimum: int = 0, help: str = "") -> int
 def words(name: str, default: str = "", *, help: str = "", shown: str | None = None) -> list[str]:
     """A comma-separated list. Empty parts are dropped."""
     return [part.strip() for part in text(name, default, help=help, shown=shown).split(",") if part.strip()]
+
+
+def import_paths(name: str, *, help: str = "") -> list[str]:
+    """A comma-separated list of modules, or of classes in modules. What is named is not imported, only looked for."""
+    found = words(name, help=help)
+    for path in found:
+        try:
+            is_there = _module_exists(path) or _is_in_module(path)
+        except (ImportError, ValueError) as error:
+            raise ConfigurationError(f"{name}: {path!r} cannot be found ({error}); {_PATHS_RULE}") from None
+        if not is_there:
+            raise ConfigurationError(f"{name}: {path!r} cannot be found; {_PATHS_RULE}")
+    return found
+
+
+def _module_exists(path: str) -> bool:
+    parent, _, _ = path.rpartition(".")
+    # Only a package holds modules.
+    return (not parent or _is_package(parent)) and find_spec(path) is not None
+
+
+def _is_in_module(path: str) -> bool:
+    """Whether a path may name a class, such as ``app.apps.AppConfig``."""
+    module, _, name = path.rpartition(".")
+    return bool(module) and _module_exists(module) and (name[:1].isupper() or not _is_package(module))
+
+
+def _is_package(path: str) -> bool:
+    found = find_spec(path)
+    return found is not None and found.submodule_search_locations is not None
 
 
 def networks(name: str, *, help: str = "") -> tuple[Network, ...]:

@@ -229,7 +229,7 @@ _ADDED_PROCESSORS = env.words(
 )
 # Earlier versions required naming the built-in processor. It still runs only once.
 EVERMUSE_PROCESSORS = list(dict.fromkeys([*_BUILT_IN_PROCESSORS, *_ADDED_PROCESSORS]))
-EVERMUSE_APPS = env.words(
+EVERMUSE_APPS = env.import_paths(
     "EVERMUSE_APPS",
     help="Django apps besides the product's own, such as those of processors with tables: import paths, separated by commas. `manage.py migrate` makes their tables.",
 )

@@ -28,8 +28,8 @@ class StoredBatchRecord:
 def records_of(batch_id: int) -> Iterator[StoredBatchRecord]:
     """The accepted records of a batch as it sent them, by index; superseded ones too. None before it has landed.
 
-    Once the batch's date is past, compaction may have left out superseded ones that no version of a record needs. A batch
-    has at most 1,000 records and 5 MB. Raises StoreUnavailable and ArchiveDamaged: let them pass, and the pipeline tries the
+    Once the batch's date is past, compaction may have left out superseded ones that no version of a record needs, so there
+    may be fewer, or none. A batch has at most 1,000 records and 5 MB. Raises StoreUnavailable and ArchiveDamaged: let them pass, and the pipeline tries the
     batch again.
     """
     outcomes = BatchOutcomes.objects.filter(batch_id=batch_id).first()

@@ -75,11 +75,12 @@ class Processor(Protocol):
         return None
 
     def start(self, batch_ids: Sequence[int], wake: WakeUp) -> None:
-        """Do the work, or set it going. Called outside of transactions until it returns once for a batch, and never again
-        then. A worker may die in between, so it must be idempotent."""
+        """Do the work, or set it going. Called outside of transactions, again until it returns without an error; then
+        never again for that batch. A worker may die in between, so it must be idempotent."""
 
     def settled(self, batch_ids: Sequence[int]) -> set[int]:
-        """Those of the started batches with which nothing is left to do; a part that failed for good counts as done."""
+        """Those of the started batches that are finished; a part that failed for good counts as done. Note what you have
+        finished: a batch may have given no record (`lake.batch_records`)."""
 
 
 def look_again(batch_ids: Sequence[int]) -> None:
@@ -117,7 +118,10 @@ def check(**_: object) -> list[CheckMessage]:
     try:
         load()
     except WrongProcessor as error:
-        hint = "Write module.Class, comma-separated. /docs/extend.html says what a processor needs."
+        hint = (
+            "Write module.Class, comma-separated. The app of a processor with tables must be in EVERMUSE_APPS. "
+            "/docs/extend.html says what a processor needs."
+        )
         return [Error(f"EVERMUSE_PROCESSORS: {error}.", hint=hint, id="evermuse.E002")]
     return []
 

@@ -1,9 +1,14 @@
 """The example of a processor: languages and words of records, in a table of its own."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 
 from attachments.processor import AttachmentDownloads
 from deploy.examples.languages.models import RecordLanguage
@@ -16,6 +21,7 @@ from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
 from tests.records import record
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 ENGLISH = "The weather is getting worse, so we should leave early tomorrow."
 GERMAN = "Das Wetter wird schlechter, wir sollten morgen früher aufbrechen."
 
@@ -65,6 +71,43 @@ def test_example_processor_waits_for_an_unavailable_store_and_resumes(
     assert (api.batch(batch_id)["status"], rows(batch_id)) == ("COMPLETE", [(0, "en", 11)])
 
 
+def test_example_processor_finishes_a_batch_of_which_no_record_is_kept(
+    api: ApiClient, languages: Languages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compaction may have left out each of a batch's records before a processor that was added later sees the batch."""
+    monkeypatch.setattr("deploy.examples.languages.processor.records_of", lambda batch_id: iter(()))
+    batch_id = send_and_land(api, record(data={"text": ENGLISH}))
+    assert (api.batch(batch_id)["status"], rows(batch_id)) == ("COMPLETE", [])
+    assert languages.settled([int(batch_id[6:]), 10**9]) == {int(batch_id[6:])}
+
+
+def test_example_processor_settles_no_batch_of_which_the_rows_could_not_be_stored(
+    languages: Languages, monkeypatch: pytest.MonkeyPatch, db: None
+) -> None:
+    def half(batch_id: int) -> Iterator[None]:
+        yield from ()
+        raise ConnectionError
+
+    monkeypatch.setattr("deploy.examples.languages.processor.records_of", half)
+    with pytest.raises(ConnectionError):
+        languages.start([1], lambda times=1: None)
+    assert languages.settled([1]) == set()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_example_processor_keeps_batches_finished_that_it_finished_before_it_noted_them() -> None:
+    call_command("migrate", "languages", "0001", verbosity=0)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO languages_recordlanguage (batch_id, record_index, record_id, language, words)"
+                " SELECT 7, n, gen_random_uuid(), 'en', 1 FROM generate_series(0, 1) AS n"
+            )
+    finally:
+        call_command("migrate", "languages", verbosity=0)
+    assert Languages().settled([6, 7]) == {7}
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -80,3 +123,30 @@ def test_example_processor_handles_any_data(data: bytes) -> None:
 
 def test_example_processor_has_no_missing_migration(db: None) -> None:
     call_command("makemigrations", "languages", check=True, dry_run=True, verbosity=0)
+
+
+def check_with(**settings: str) -> subprocess.CompletedProcess[str]:
+    """``manage.py check`` in a deployment with these settings."""
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "manage.py", "check"],
+        cwd=ROOT,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_check_names_the_setting_of_apps_when_the_app_of_a_processor_is_forgotten() -> None:
+    done = check_with(EVERMUSE_APPS="", EVERMUSE_PROCESSORS="deploy.examples.languages.processor.Languages")
+    assert done.returncode == 1
+    assert "evermuse.E002" in done.stderr
+    assert "isn't in an application in INSTALLED_APPS" in done.stderr
+    assert "The app of a processor with tables must be in EVERMUSE_APPS." in done.stderr
+
+
+def test_a_misspelt_app_is_named_with_its_setting_and_without_a_traceback() -> None:
+    done = check_with(EVERMUSE_APPS="deploy.examples.langages")
+    expected = "EVERMUSE_APPS: 'deploy.examples.langages' cannot be found; write import paths, separated by commas"
+    assert (done.returncode, done.stderr.strip()) == (1, f"evermuse: {expected}")

@@ -74,6 +74,35 @@ def test_error_of_a_bad_flag_names_variable_and_rule(monkeypatch: pytest.MonkeyP
         env.flag("X", default=True)
 
 
+def test_import_paths_of_apps_may_name_modules_and_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = ["deploy.examples.languages", "deploy.examples.languages.apps.LanguagesConfig", "json"]
+    monkeypatch.setenv("X", ", ".join(paths))
+    assert env.import_paths("X") == paths
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "deploy.examples.langages",
+        "deploy.exmples.languages",
+        "dploy",
+        "deploy.examples.languages.aps.LanguagesConfig",
+        "json.tool.a.b",
+        ".x",
+        "x..y",
+        "deploy/examples",
+    ],
+)
+def test_error_of_an_import_path_that_leads_nowhere_names_variable_path_and_rule(
+    monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setenv("X", f"json,{path}")
+    with pytest.raises(ConfigurationError) as raised:
+        env.import_paths("X")
+    assert str(raised.value).startswith(f"X: {path!r} cannot be found")
+    assert str(raised.value).endswith("write import paths, separated by commas")
+
+
 def test_networks_are_read_and_bad_ones_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X", "127.0.0.0/8, fd00::/8,")
     assert env.networks("X") == (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("fd00::/8"))

@@ -1,4 +1,4 @@
-"""What the example finds out."""
+"""What the example finds out, and which batches it has finished."""
 
 from typing import ClassVar
 
@@ -8,7 +8,7 @@ from django.db import models
 class RecordLanguage(models.Model):
     """Language and words of a record's text, as one batch sent it."""
 
-    # Not a foreign key: the product's tables can be emptied by retention without a thought of this one.
+    # Not a foreign key: retention must be able to delete batches without reading this table.
     batch_id = models.BigIntegerField()
     record_index = models.PositiveIntegerField(help_text="Its place in the batch, from 0.")
     record_id = models.UUIDField()
@@ -19,10 +19,20 @@ class RecordLanguage(models.Model):
     objects: "ClassVar[models.Manager[RecordLanguage]]" = models.Manager()
 
     class Meta:
-        app_label = "languages"
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["batch_id", "record_index"], name="record_language_once")
         ]
 
     def __str__(self) -> str:
         return f"{self.record_id}: {self.language or 'no text'}"
+
+
+class FinishedBatch(models.Model):
+    """A batch whose rows are all stored. It may have none: compaction can have left out each of its records."""
+
+    batch_id = models.BigIntegerField(primary_key=True)
+
+    objects: "ClassVar[models.Manager[FinishedBatch]]" = models.Manager()
+
+    def __str__(self) -> str:
+        return str(self.batch_id)

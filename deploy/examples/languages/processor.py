@@ -5,10 +5,11 @@ from uuid import UUID
 
 from django.db import transaction
 
-from deploy.examples.languages.models import RecordLanguage
-from deploy.examples.languages.texts import language_of, text_of
 from lake.batch_records import records_of
 from lake.processors import Processor, WakeUp
+
+from .models import FinishedBatch, RecordLanguage
+from .texts import language_of, text_of
 
 
 class Languages(Processor):
@@ -24,11 +25,12 @@ class Languages(Processor):
                 # Idempotent: a batch that is started again has its rows replaced.
                 RecordLanguage.objects.filter(batch_id=batch_id).delete()
                 RecordLanguage.objects.bulk_create(rows)
+                FinishedBatch.objects.get_or_create(batch_id=batch_id)
 
     def settled(self, batch_ids: Sequence[int]) -> set[int]:
-        """Batches with rows: each batch that lands has a record, and all of its rows are committed together."""
-        found = RecordLanguage.objects.filter(batch_id__in=batch_ids)
-        return set(found.values_list("batch_id", flat=True).distinct())
+        """Batches that `start` noted as finished. Their rows do not tell: `records_of` may have given no record."""
+        found = FinishedBatch.objects.filter(batch_id__in=batch_ids)
+        return set(found.values_list("batch_id", flat=True))
 
 
 def _row(batch_id: int, index: int, record_id: UUID, data: bytes) -> RecordLanguage:

@@ -29,7 +29,7 @@ def language_of(text: str) -> str:
 
 
 def _no_text(number: str) -> None:
-    """A number is no text; of any length, so that it is not read."""
+    """Numbers are skipped unparsed, because Python refuses very long ones."""
 
 
 def _strings(value: Any) -> Iterator[str]:
