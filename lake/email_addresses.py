@@ -6,6 +6,8 @@ Source: the HTTP contract, "E-mail". Symbols in domains are accepted, because su
 
 import re
 
+from lake.field_rules import END
+
 _BLANKS = "\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000"
 # No blanks, no controls, and none of the ASCII characters that RFC 5322 excludes from atoms. Dots may be anywhere.
 _LOCAL = rf'[^\x00-\x20"(),:;<>@\[\\\]\x7f-\x9f{_BLANKS}]'
@@ -25,7 +27,7 @@ def _pattern(more: str) -> str:
 
 _EMAIL = re.compile(_pattern("+"))
 # JSON Schema's dialect has no possessive quantifiers.
-EMAIL_PATTERN = rf"^(?:{_pattern('')})(?![\s\S])"
+EMAIL_PATTERN = rf"^(?:{_pattern('')}){END}"
 
 
 def is_email(text: str) -> bool:

@@ -153,9 +153,9 @@ class Catalog:
     project_ids: frozenset[str]
 
 
-_FORM_OF_EVENT_AT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,3})?Z"
-_EVENT_AT = re.compile(_FORM_OF_EVENT_AT)
-_LINES_OF_EVENT_AT = re.compile(rf"(?:{_FORM_OF_EVENT_AT}\n)*+")
+FORM_OF_EVENT_AT = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,3})?Z"
+_EVENT_AT = re.compile(FORM_OF_EVENT_AT)
+_LINES_OF_EVENT_AT = re.compile(rf"(?:{FORM_OF_EVENT_AT}\n)*+")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*+:(?:[^\s\x00-\x20\x7f<>\"{}|\\^`%]|%[0-9A-Fa-f]{2})++")
 
 

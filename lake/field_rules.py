@@ -4,11 +4,17 @@ A type or default that the validator, the walk over errors and normalization do 
 is imported, so that no record is ever judged by half of a rule.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
 from msgspec import NODEFAULT, UNSET, inspect
+
+# What ends a pattern in Python and in JSON Schema alike: no character follows.
+END = r"(?![\s\S])"
+# Pairs of a backslash and a character, and sets of characters. A `$` in them is a plain one.
+_ESCAPED = re.compile(r"\\[^AZz]|\[\^?\]?(?:\\[\s\S]|[^\]\\])*+\]")
 
 # A test for a value of a field; the value is what the decoder made of it.
 Test = Callable[[Any], bool]
@@ -32,13 +38,17 @@ def demand(kind: type[msgspec.Struct], *, formats: Collection[str]) -> None:
 
 def _demand_type(type: inspect.Type, place: str, formats: Collection[str], seen: tuple[Any, ...]) -> None:
     match type:
-        case inspect.BoolType() | inspect.IntType() | inspect.FloatType() | inspect.StrType():
+        case inspect.StrType(pattern=pattern):
+            _demand_pattern(pattern, place)
+        case inspect.BoolType() | inspect.IntType() | inspect.FloatType():
             return
         case inspect.LiteralType(values=values):
             if not all(isinstance(value, str) for value in values):
                 raise WrongField(f"{place}: a Literal may hold strings alone")
         case inspect.Metadata():
-            name = (type.extra_json_schema or {}).get("format")
+            more = type.extra_json_schema or {}
+            _demand_pattern(more.get("pattern"), place)
+            name = more.get("format")
             if name is not None and (name not in formats or not isinstance(type.type, inspect.StrType)):
                 raise WrongField(f"{place}: the format {name!r} is none of {', '.join(sorted(formats))}, for strings")
             _demand_type(type.type, place, formats, seen)
@@ -55,6 +65,14 @@ def _demand_type(type: inspect.Type, place: str, formats: Collection[str], seen:
                 f"{place}: {_named(type)} is not understood; use str, bool, int, float, Literal of strings, list, "
                 "dict[str, …] or a Struct, and UnsetType for a field that may be absent"
             )
+
+
+def _demand_pattern(pattern: str | None, place: str) -> None:
+    rest = _ESCAPED.sub("", pattern or "")
+    if "$" in rest:
+        raise WrongField(f"{place}: in a pattern, $ also matches before a line break at the end; end it with {END}")
+    if "\\" in rest:
+        raise WrongField(f"{place}: JSON Schema has no \\A, \\Z or \\z; begin a pattern with ^ and end it with {END}")
 
 
 def _demand_struct(type: inspect.StructType, place: str, formats: Collection[str], seen: tuple[Any, ...]) -> None:

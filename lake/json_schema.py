@@ -6,9 +6,10 @@ from typing import Any
 import msgspec
 
 from lake.email_addresses import EMAIL_PATTERN
-from lake.envelope import RECORD_TYPES, Envelope
+from lake.envelope import FORM_OF_EVENT_AT, RECORD_TYPES, Envelope
+from lake.field_rules import END
 
-EVENT_AT = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,3})?Z$"
+EVENT_AT = rf"^{FORM_OF_EVENT_AT}{END}"
 
 
 @cache
@@ -19,7 +20,7 @@ def envelope() -> dict[str, Any]:
     fields = schema["properties"]
     fields["_type"] = {
         "type": "string",
-        "pattern": f"^(?:{'|'.join(_any_case(name) for name in sorted(RECORD_TYPES))})$",
+        "pattern": f"^(?:{'|'.join(_any_case(name) for name in sorted(RECORD_TYPES))}){END}",
         "description": "Case-insensitive; stored in lower case.",
     }
     fields["_event_at"] = {"type": "string", "pattern": EVENT_AT, "description": "A real instant in UTC."}

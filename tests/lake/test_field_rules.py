@@ -17,7 +17,7 @@ NUMBERS = [
 ]  # fmt: skip
 # Integers that JSON Schema calls so, as the decoder takes them.
 WHOLE = {"5.0": "5", "1e1": "10", "1E2": "100", "1e400": str(10**400), "-1e400": str(-(10**400))}
-STRINGS = ['""', '"a"', '"ab"', '"abc"', '"aé"', '"\\u0061b"', '"\\ud800"', '"A1"', '"a\\nb"', "1", "null"]
+STRINGS = ['""', '"a"', '"ab"', '"abc"', '"aé"', '"\\u0061b"', '"\\ud800"', '"A1"', '"a\\nb"', '"ab\\n"', "1", "null"]
 ARRAYS = ["[]", '["a"]', '["a","b"]', '["ab","b","c"]', '["a",1]', "{}"]
 OBJECTS = ["{}", '{"a":1}', '{"a":1,"b":2}', '{"a":1,"a":2}', '{"a":9}', '{"a":"x"}', "[]", '{"a":1,"b":2,"c":3}']
 
@@ -33,7 +33,10 @@ RULES: list[tuple[Any, list[str]]] = [
         for rule in (Meta(ge=1), Meta(gt=1), Meta(le=2), Meta(lt=2), Meta(multiple_of=1.5), Meta(ge=0, le=1))
     ],
     (float, NUMBERS),
-    *[(Annotated[str, rule], STRINGS) for rule in (Meta(min_length=2), Meta(max_length=1), Meta(pattern="^[a-c]+$"))],
+    *[
+        (Annotated[str, rule], STRINGS)
+        for rule in (Meta(min_length=2), Meta(max_length=1), Meta(pattern=rf"^[a-c]+{field_rules.END}"))
+    ],
     (Annotated[str, Meta(min_length=1, max_length=2, pattern="a")], STRINGS),
     (Annotated[str, Meta(title="A", description="b", examples=["c"])], STRINGS),
     (Literal["a", "ab"], STRINGS),
@@ -81,7 +84,11 @@ def test_the_walk_refuses_what_the_decoder_refuses_and_no_more(type: Any, values
     ("type", "value", "message"),
     [
         (Annotated[str, Meta(min_length=2)], '"a"', "v: must have at least 2 characters"),
-        (Annotated[str, Meta(pattern="^[a-z]{2}$")], '"DE"', "v: must match the pattern ^[a-z]{2}$"),
+        (
+            Annotated[str, Meta(pattern=r"^[a-z]{2}(?![\s\S])")],
+            '"DE"',
+            r"v: must match the pattern ^[a-z]{2}(?![\s\S])",
+        ),
         (Annotated[int, Meta(gt=1)], "1", "v: must be greater than 1"),
         (Annotated[float, Meta(lt=1)], "1", "v: must be less than 1"),
         (Annotated[int, Meta(multiple_of=5)], "7", "v: must be a multiple of 5"),
@@ -137,6 +144,32 @@ class Looping(msgspec.Struct, forbid_unknown_fields=True):
 def test_what_does_not_work_everywhere_is_refused_by_name(type: Any, fault: str) -> None:
     with pytest.raises(field_rules.WrongField, match=fault):
         field_rules.demand(msgspec.defstruct("Envelope", [("v", type)]), formats=FORMATS)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fault"),
+    [
+        ("^[a-z]{2}$", r"v: in a pattern, \$ also matches before a line break"),
+        (r"^(?:a$|b)", r"\$ also matches"),
+        (r"a\\$", r"\$ also matches"),
+        (r"[\]$]$", r"\$ also matches"),
+        (r"[]$]$", r"\$ also matches"),
+        (r"^a\Z", r"v: JSON Schema has no"),
+        (r"\Aa", r"JSON Schema has no"),
+    ],
+)
+def test_a_pattern_with_an_end_that_python_and_json_schema_read_differently_is_refused(
+    pattern: str, fault: str
+) -> None:
+    for rules in (Meta(pattern=pattern), Meta(extra_json_schema={"pattern": pattern})):
+        with pytest.raises(field_rules.WrongField, match=fault):
+            field_rules.demand(msgspec.defstruct("Envelope", [("v", Annotated[str, rules])]), formats=FORMATS)
+
+
+@pytest.mark.parametrize("pattern", [r"^a\$(?![\s\S])", r"[$]", r"[^$]", r"[]$]", r"[\]$]", r"\w[\$]", r"\\A"])
+def test_a_pattern_may_name_the_dollar_sign_itself(pattern: str) -> None:
+    kind = msgspec.defstruct("Envelope", [("v", Annotated[str, Meta(pattern=pattern)])])
+    field_rules.demand(kind, formats=FORMATS)
 
 
 def test_a_default_is_a_plain_value() -> None:
