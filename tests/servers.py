@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.embedded import Servers
+from tests.added_apps import added_apps
 from tests.guard import Guard
 
 ROOT = Path(tempfile.mkdtemp(prefix="evermuse-tests-"))
@@ -28,7 +29,7 @@ os.environ.update(
         "EVERMUSE_HOME": str(ROOT / "home"),
         "EVERMUSE_SECRET_KEY": "tests-" + "0" * 50,
         "EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS": "127.0.0.0/8",
-        "EVERMUSE_APPS": "deploy.examples.languages",
+        "EVERMUSE_APPS": ",".join(added_apps(Path(__file__).resolve().parent.parent)),
         "EVERMUSE_ALLOWED_HOSTS": "127.0.0.1,localhost,testserver",
         "DJANGO_SETTINGS_MODULE": "evermuse.settings",
     }

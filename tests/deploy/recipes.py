@@ -5,9 +5,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.added_apps import packages
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 GUIDE = ROOT / ".github" / "CONTRIBUTING.md"
-COPIED = ("attachments", "deploy", "evermuse", "ingest", "lake", "tests", "manage.py", "pyproject.toml")
+COPIED_FILES = ("manage.py", "pyproject.toml")
 _PATCH = re.compile(
     r"^\*\*(?P<title>[^*]+)\*\*[^`]*?(?:`[^`]*`[^`]*?)*\n\n```diff\n(?P<lines>.*?)^```$", re.DOTALL | re.MULTILINE
 )
@@ -48,9 +50,8 @@ def recipes() -> list[Recipe]:
 
 
 def copy(to: Path) -> None:
-    """A copy of the repository's code."""
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__", "_site"))
-        else:
-            shutil.copy(ROOT / name, to / name)
+    """A copy of the repository's code: all of its packages, added ones too."""
+    for name in packages(ROOT):
+        shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__", "_site"))
+    for name in COPIED_FILES:
+        shutil.copy(ROOT / name, to / name)
