@@ -4,11 +4,12 @@ import difflib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import ceil
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
-from evermuse import celery, env, serving
+from evermuse import celery, env, retry_policy, serving
 
 PREFIX = "EVERMUSE_"
 # Variables that the client and the tests read. Settings of the product are described where they are read.
@@ -67,7 +68,15 @@ ORDERS = (
 
 def check_settings(**_: object) -> list[CheckMessage]:
     """All of them; for ``django.core.checks.register``."""
-    return [*_secret_key(), *_hosts(), *_upload_keys(), *_download_urls(), *_orders(), *_unknown_names()]
+    return [
+        *_secret_key(),
+        *_hosts(),
+        *_upload_keys(),
+        *_download_urls(),
+        *_orders(),
+        *_retry_window(),
+        *_unknown_names(),
+    ]
 
 
 def _secret_key() -> Iterator[CheckMessage]:
@@ -120,6 +129,17 @@ def _orders() -> Iterator[CheckMessage]:
             f"{order.greater} must be {least} {order.than}. Otherwise {order.unless}.",
             hint=f"Raise {order.greater} or lower {order.than}.",
             id="evermuse.W005",
+        )
+
+
+def _retry_window() -> Iterator[CheckMessage]:
+    policy = retry_policy.downloads()
+    if policy.window is not None and policy.window < policy.span:
+        yield Warning(
+            f"EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS must be at least {ceil(policy.span)}, the waits between "
+            "EVERMUSE_ATTACHMENT_MAX_ATTEMPTS attempts. Otherwise the last attempts are not made.",
+            hint="Raise EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS or lower EVERMUSE_ATTACHMENT_MAX_ATTEMPTS.",
+            id="evermuse.W006",
         )
 
 

@@ -6,6 +6,7 @@ the policy can set is due now) is computed from the same line, so a longer backo
 
 import random
 from dataclasses import dataclass, replace
+from math import inf
 
 from django.conf import settings
 
@@ -57,6 +58,15 @@ class RetryPolicy:
         return wait * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311
 
     @property
+    def span(self) -> float:
+        """Seconds from the first attempt to the last, if each wait is as long as the jitter makes it."""
+        if self.max_attempts is None:
+            return inf
+        count = max(self.max_attempts - 1, 0)
+        waits = [min(self.first * self.factor**number, self.longest) for number in range(min(count, 64))]
+        return (sum(waits) + (count - len(waits)) * self.longest) * (1 + self.jitter)
+
+    @property
     def furthest(self) -> float:
         """No wait of this policy is longer. A next attempt that is much further ahead: the clock was set back since."""
         return max(self.longest * (1 + self.jitter), self.longest_asked)
@@ -73,7 +83,7 @@ LANDING = (LANDING_STORE, LANDING_DATABASE, LANDING_FAULT, LANDING_LONE_FAULT)
 # A processor that raised, per batch and processor.
 PROCESSORS = RetryPolicy(first=10.0, longest=3600.0, jitter=0.1)
 
-# Downloads. How often and for how long are settings: `downloads`.
+# Downloads: their waits. Attempts and window are settings, and `downloads` replaces what stands here.
 _DOWNLOADS = RetryPolicy(first=3.0, longest=60.0, jitter=0.5, longest_asked=120.0)
 # A file that could not be written because the object store is away: our fault, so it costs no attempt.
 DOWNLOAD_STORE = RetryPolicy(first=5.0, longest=5.0)

@@ -18,7 +18,10 @@ EVERMUSE_ATTACHMENT_MAX_ATTEMPTS = env.integer(
     "EVERMUSE_ATTACHMENT_MAX_ATTEMPTS", 6, minimum=1, help="How often a download is tried whose fault can pass."
 )
 EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS = env.integer(
-    "EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS", 240, minimum=1, help="For how long a download is tried again."
+    "EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS",
+    240,
+    minimum=1,
+    help="No attempt begins later than this after the first one.",
 )
 EVERMUSE_ATTACHMENT_CONCURRENCY = env.integer(
     "EVERMUSE_ATTACHMENT_CONCURRENCY", 16, minimum=1, help="Download threads of a worker."

@@ -18,6 +18,7 @@ from attachments.fetch.upload import PART_BYTES, Upload
 from attachments.models import Attachment, AttachmentTally, DownloadAttempt, StoredFile
 from attachments.queue import claims, sweeper
 from attachments.queue.claims import DownloadClaim
+from evermuse import retry_policy
 from evermuse.errors import LeaseLost, StoreUnavailable
 from ingest.models import Workspace
 from lake import object_store
@@ -161,11 +162,13 @@ def test_transient_faults_wait_and_then_succeed_and_every_attempt_is_told(api: A
 
 def test_attempts_are_bounded(api: ApiClient, vendor: Vendor) -> None:
     batch_id = send(api, file(vendor.on("/a", lambda x: x.reset())))
-    for _ in range(8):
+    attempts = retry_policy.downloads().max_attempts
+    assert attempts is not None
+    for _ in range(attempts + 2):
         make_due()
         run(api, batch_id)
     (entry,) = api.rows(batch_id, "attachments")
-    assert (entry["state"], len(entry["attempts"])) == ("FAILED", 6)
+    assert (entry["state"], len(entry["attempts"])) == ("FAILED", attempts)
     assert api.batch(batch_id)["status"] == "COMPLETE"
 
 
@@ -194,18 +197,22 @@ def claim_of(attempts: int, *, window: float = 0.0) -> DownloadClaim:
 
 def test_waits_grow_honour_retry_after_and_end_with_the_window() -> None:
     fault = DownloadFailure("HTTP_503", "", is_transient=True)
-    for attempt in range(1, 6):
+    policy = retry_policy.downloads()
+    assert policy.max_attempts is not None
+    assert policy.window is not None
+    for attempt in range(1, policy.max_attempts):
         wait = fetching.next_wait(claim_of(attempt), fault)
         assert wait is not None
-        assert 0.5 <= wait / (3 * 2 ** (attempt - 1)) <= 1.5
-    assert fetching.next_wait(claim_of(6), fault) is None
-    assert fetching.next_wait(claim_of(2, window=239.5), fault) is None
+        expected = min(policy.first * policy.factor ** (attempt - 1), policy.longest)
+        assert 1 - policy.jitter <= wait / expected <= 1 + policy.jitter
+    assert fetching.next_wait(claim_of(policy.max_attempts), fault) is None
+    assert fetching.next_wait(claim_of(2, window=policy.window - 0.5), fault) is None
     assert fetching.next_wait(claim_of(1), DownloadFailure("HTTP_404", "", is_transient=False)) is None
     asked = DownloadFailure("HTTP_429", "", is_transient=True, retry_after=60)
     absurd = DownloadFailure("HTTP_429", "", is_transient=True, retry_after=86_400)
     assert fetching.next_wait(claim_of(1), asked) == 60
-    assert fetching.next_wait(claim_of(1), absurd) == 120
-    assert fetching.next_wait(claim_of(3, window=200), absurd) == 40
+    assert fetching.next_wait(claim_of(1), absurd) == policy.longest_asked
+    assert fetching.next_wait(claim_of(3, window=policy.window - 40), absurd) == 40
 
 
 def test_the_same_content_is_stored_once_in_a_workspace(api: ApiClient, vendor: Vendor) -> None:

@@ -92,6 +92,7 @@ def test_an_open_breaker_lets_every_waiting_file_have_its_attempt_within_the_win
     api: ApiClient, vendor: Vendor, settings: Settings, files: int, longest: float
 ) -> None:
     """Probes are 15 seconds apart, or as far as lets all of them begin within the 240 seconds of the window."""
+    settings.EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS = 240
     settings.EVERMUSE_ATTACHMENT_BREAKER_FAILURES = 1
     urls = iter([vendor.on(f"/{n}", lambda x: x.answer(status="500 Oops")) for n in range(files)])
     send_and_land(api, [record(attachments=[file(next(urls)), file(next(urls))]) for _ in range(files // 2)])

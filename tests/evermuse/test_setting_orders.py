@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from math import ceil
 from pathlib import Path
 
 import pytest
 from django.conf import settings
 from django.test import override_settings
 
-from evermuse import celery, checks
+from evermuse import celery, checks, retry_policy
 from evermuse.checks import ORDERS, Order
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -60,3 +61,20 @@ def test_manage_py_check_prints_settings_that_are_out_of_order(monkeypatch: pyte
     assert done.returncode == 0
     assert "EVERMUSE_LEASE_SECONDS must be greater than EVERMUSE_HANG_SECONDS" in done.stderr
     assert "Raise EVERMUSE_LEASE_SECONDS or lower EVERMUSE_HANG_SECONDS." in done.stderr
+
+
+def test_window_of_downloads_must_have_room_for_the_waits_of_all_attempts() -> None:
+    def told() -> list[str]:
+        return [one.msg for one in checks.check_settings() if one.id == "evermuse.W006"]
+
+    assert told() == []
+    span = ceil(retry_policy.downloads().span)
+    with override_settings(EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS=span):
+        assert told() == []
+    with override_settings(EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS=span - 1):
+        [message] = told()
+    assert message.startswith(f"EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS must be at least {span}, ")
+    with override_settings(EVERMUSE_ATTACHMENT_MAX_ATTEMPTS=10**9):
+        assert len(told()) == 1
+    with override_settings(EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS=1, EVERMUSE_ATTACHMENT_MAX_ATTEMPTS=1):
+        assert told() == []
