@@ -36,7 +36,7 @@ class Filter:
 
     ``term``: the name under which values are hashed; never change it for a filter that is in use. ``parse``: the value that
     a client's text means; raises ValueError with the rule that is broken, such as "must be key:value". ``choices``: the only
-    values that it takes. ``comes_back``: whether most records have values that others had; these are hashed once.
+    values that it takes. ``values_repeat``: whether most records have values that others had; these are hashed once.
     """
 
     parameter: str
@@ -45,9 +45,9 @@ class Filter:
     values: Callable[[NormalizedRecord], Iterable[str]]
     parse: Callable[[str], str] = str
     choices: tuple[str, ...] = ()
-    comes_back: bool = True
+    values_repeat: bool = True
 
-    def meant(self, text: str) -> str:
+    def parsed(self, text: str) -> str:
         """The value that a client's text means. Raises ValueError with the rule that is broken."""
         value = self.parse(text)
         if self.choices and value not in self.choices:
@@ -81,7 +81,7 @@ FILTERS = (
         term="thread",
         description="The record's thread.",
         values=_thread_id,
-        comes_back=False,
+        values_repeat=False,
     ),
     Filter(
         parameter="tag",
@@ -102,7 +102,7 @@ FILTERS = (
         "before the URL's own encoding.",
         values=_vendor_ids,
         parse=vendor_id_of,
-        comes_back=False,
+        values_repeat=False,
     ),
 )
 
@@ -120,7 +120,7 @@ def _hashing(beginning: str) -> Callable[[str], bytes]:
 
 
 class _Hashed(dict[str, bytes]):
-    """The terms of values of one name; values that come back are hashed once."""
+    """The terms of values of one name; values that repeat are hashed once."""
 
     def __init__(self, beginning: str) -> None:
         self._hash = _hashing(beginning)
@@ -135,14 +135,14 @@ class Terms:
 
     def __init__(self, workspace_id: int, filters: Sequence[Filter] = FILTERS) -> None:
         named = [(one, beginning(workspace_id, one.term)) for one in filters]
-        self._coming_back = [(one.values, _Hashed(start)) for one, start in named if one.comes_back]
-        self._others = [(one.values, _hashing(start)) for one, start in named if not one.comes_back]
+        self._repeating = [(one.values, _Hashed(start)) for one, start in named if one.values_repeat]
+        self._others = [(one.values, _hashing(start)) for one, start in named if not one.values_repeat]
 
     def of(self, records: Iterable[NormalizedRecord]) -> list[list[bytes]]:
         """All terms of each record, each once: the numbers' eight bytes, as PostgreSQL sends a bigint."""
         records = list(records)
         found: list[list[bytes]] = [[] for _ in records]
-        for values, hashed in self._coming_back:
+        for values, hashed in self._repeating:
             # Records of a batch often have equal values.
             before: Iterable[str] | None = None
             terms: list[bytes] = []

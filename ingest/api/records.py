@@ -67,7 +67,7 @@ def _filter(workspace_id: int, given: dict[str, str]) -> RecordFilter:
 
 def _parsed(one: Filter, given: dict[str, str]) -> str:
     try:
-        return one.meant(given[one.parameter])
+        return one.parsed(given[one.parameter])
     except ValueError as error:
         raise invalid_body(f"{one.parameter} {error}.") from None
 

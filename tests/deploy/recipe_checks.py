@@ -41,15 +41,17 @@ def test_a_processor(api: ApiClient, monkeypatch: pytest.MonkeyPatch, caplog: py
 
 
 def test_a_field_of_the_envelope(api: ApiClient) -> None:
-    wrong = api.post([record(), record(language="DE"), record(priority=10)]).json()["errors"]
+    wrong = api.post([record(), record(acme_dialect="de\n"), record(acme_rank=10)]).json()["errors"]
     assert [one["message"] for one in wrong] == [
-        "_language: must match the pattern ^[a-z]{2}$",
-        "_priority: must be at most 9",
+        r"_acme_dialect: must match the pattern ^[a-z]{2}(?![\s\S])",
+        "_acme_rank: must be at most 9",
     ]
-    send_and_land(api, record(language="de", priority=2, vendor_ids={"id": "1"}))
-    shown = next(one["record"] for one in api.get("/api/v1/records").json()["records"] if "_language" in one["record"])
-    assert (shown["_language"], shown["_priority"]) == ("de", 2)
-    assert json_schema.envelope()["properties"]["_language"]["pattern"] == "^[a-z]{2}$"
+    send_and_land(api, record(acme_dialect="de", acme_rank=2, vendor_ids={"id": "1"}))
+    shown = next(
+        one["record"] for one in api.get("/api/v1/records").json()["records"] if "_acme_dialect" in one["record"]
+    )
+    assert (shown["_acme_dialect"], shown["_acme_rank"]) == ("de", 2)
+    assert json_schema.envelope()["properties"]["_acme_dialect"]["pattern"] == r"^[a-z]{2}(?![\s\S])"
 
 
 def test_a_repeated_key_is_found_beside_a_number_that_is_written_longer_than_it_was_sent() -> None:
@@ -59,44 +61,44 @@ def test_a_repeated_key_is_found_beside_a_number_that_is_written_longer_than_it_
         for twice in (
             '"_tags":[],"_tags":[]',
             '"_nature":"context","_nature":"context"',
-            '"_priority":1,"_priority":1',
+            '"_acme_rank":1,"_acme_rank":1',
         ):
-            repeated = text[:-1] + f',"_priority":{number},{twice}}}'
+            repeated = text[:-1] + f',"_acme_rank":{number},{twice}}}'
             found = check_schema(repeated.encode())
             assert isinstance(found, list), repeated
             assert found[0].message.endswith("is given more than once")
-        assert isinstance(check_schema((text[:-1] + f',"_priority":{number}}}').encode()), Envelope)
+        assert isinstance(check_schema((text[:-1] + f',"_acme_rank":{number}}}').encode()), Envelope)
 
 
 def test_a_default_changes_no_digest_and_no_document() -> None:
     assert normalized().digest.hex() == STORED[1][1]
-    assert normalized(_priority=1).digest.hex() == normalized(_priority=1.0).digest.hex() == STORED[1][1]
-    assert normalized(_priority=2).digest.hex() != STORED[1][1]
-    for sent in ({}, {"_priority": 1}, {"_priority": 2.5}, {"_language": "de"}):
+    assert normalized(_acme_rank=1).digest.hex() == normalized(_acme_rank=1.0).digest.hex() == STORED[1][1]
+    assert normalized(_acme_rank=2).digest.hex() != STORED[1][1]
+    for sent in ({}, {"_acme_rank": 1}, {"_acme_rank": 2.5}, {"_acme_dialect": "de"}):
         landed = normalized(**sent)
         assert stored(json.dumps(STORED[1][0] | REST | sent).encode()).document == landed.document
         assert stored(landed.document).document == landed.document
-    assert normalized().envelope.priority == 1.0
-    assert b"_priority" not in normalized().document
+    assert normalized().envelope.acme_rank == 1.0
+    assert b"_acme_rank" not in normalized().document
 
 
 def test_a_record_that_is_sent_again_with_the_default_is_identical(api: ApiClient) -> None:
     send_and_land(api, record(vendor_ids={"id": "1"}))
-    assert outcomes(api, send_and_land(api, record(vendor_ids={"id": "1"}, priority=1))) == ["identical"]
+    assert outcomes(api, send_and_land(api, record(vendor_ids={"id": "1"}, acme_rank=1))) == ["identical"]
 
 
 def test_a_filter_of_the_records(api: ApiClient) -> None:
     send_and_land(api, [record(nature="context", data={"n": 1}), record()])
     Record.objects.update(terms=[])
-    assert api.get("/api/v1/records?nature=context").json()["records"] == []
+    assert api.get("/api/v1/records?acme_nature=context").json()["records"] == []
     out = StringIO()
-    call_command("fillfilter", "nature", stdout=out)
-    assert json.loads(out.getvalue()) == {"filter": "nature", "records": 2, "filled": 2}
-    (found,) = api.get("/api/v1/records?nature=context").json()["records"]
+    call_command("fillfilter", "acme_nature", stdout=out)
+    assert json.loads(out.getvalue()) == {"filter": "acme_nature", "records": 2, "filled": 2}
+    (found,) = api.get("/api/v1/records?acme_nature=context").json()["records"]
     assert found["record"]["data"] == {"n": 1}
     parameters = api.get("/api/v1/openapi.json").json()["paths"]["/api/v1/records"]["get"]["parameters"]
     assert {"evidence", "guidance", "context"} == set(
-        next(one for one in parameters if one["name"] == "nature")["schema"]["enum"]
+        next(one for one in parameters if one["name"] == "acme_nature")["schema"]["enum"]
     )
 
 
