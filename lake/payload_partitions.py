@@ -29,7 +29,7 @@ _NAME = re.compile(r"lake_payload_p[0-9]+")
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Partition:
+class PayloadPartition:
     """Payloads of the batches with ids from ``start`` to below ``end``. ``is_leaving``: a crash left it half detached."""
 
     start: int
@@ -38,15 +38,15 @@ class Partition:
     is_leaving: bool = False
 
 
-def partitions() -> list[Partition]:
+def partitions() -> list[PayloadPartition]:
     """All partitions, by their range."""
-    found: list[Partition] = []
+    found: list[PayloadPartition] = []
     with connection.cursor() as cursor:
         cursor.execute(PARTITIONS)
         for name, bounds, is_leaving in cursor.fetchall():
             match = _BOUNDS.search(bounds)
             assert match is not None, f"partition {name} has the bounds {bounds}"
-            found.append(Partition(int(match[1] or 0), int(match[2]), name, is_leaving))
+            found.append(PayloadPartition(int(match[1] or 0), int(match[2]), name, is_leaving))
     return sorted(found)
 
 
@@ -69,7 +69,7 @@ def make_ahead(last_id: int) -> int:
     return made
 
 
-def detach(partition: Partition) -> None:
+def detach(partition: PayloadPartition) -> None:
     """Take a partition out, outside of transactions. Waits for statements that may still see it; nothing waits for it."""
     name = _checked(partition.name)
     with connection.cursor() as cursor:

@@ -17,17 +17,21 @@ from ingest.pipeline.claims import Claim, renew
 log = logs.get(__name__)
 
 LONGEST_LANDING_SECONDS = 300.0
+LAST_RENEWAL_SECONDS = 5.0
 
 
 @contextlib.contextmanager
 def keeping(claims: Sequence[Claim]) -> Iterator[None]:
     """Renew the claims at each third of their lease while the block runs. Most landings end before the first renewal."""
     ended = threading.Event()
-    threading.Thread(target=_renew, args=(claims, ended), name="lease", daemon=True).start()
+    thread = threading.Thread(target=_renew, args=(claims, ended), name="lease", daemon=True)
+    thread.start()
     try:
         yield
     finally:
         ended.set()
+        # A renewal that is under way may end first, but a database that hangs does not hold up the landing's end.
+        thread.join(timeout=LAST_RENEWAL_SECONDS)
 
 
 def _renew(claims: Sequence[Claim], ended: threading.Event) -> None:

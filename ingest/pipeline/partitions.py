@@ -17,7 +17,7 @@ from evermuse.advisory_locks import AdvisoryLock
 from ingest import sql
 from ingest.models import Batch
 from lake import payload_partitions
-from lake.payload_partitions import Partition
+from lake.payload_partitions import PayloadPartition
 
 log = logs.get(__name__)
 
@@ -49,7 +49,7 @@ def all_expired(before: datetime, until: int) -> list[tuple[int, int]]:
     return _between([one for one in _full() if _span(one) <= QUICK and one not in expired], until)
 
 
-def _between(whole: list[Partition], until: int) -> list[tuple[int, int]]:
+def _between(whole: list[PayloadPartition], until: int) -> list[tuple[int, int]]:
     found: list[tuple[int, int]] = []
     after = 0
     for one in whole:
@@ -58,18 +58,18 @@ def _between(whole: list[Partition], until: int) -> list[tuple[int, int]]:
     return [(first, last) for first, last in [*found, (after, until)] if first < last]
 
 
-def _full() -> list[Partition]:
+def _full() -> list[PayloadPartition]:
     """Partitions that no new batch gets into."""
     last = _last_id()
     return [one for one in payload_partitions.partitions() if one.end <= last]
 
 
-def _expired(before: datetime) -> list[Partition]:
+def _expired(before: datetime) -> list[PayloadPartition]:
     """Full partitions whose last batch was accepted before an instant, and those that a crash left half detached."""
     return [one for one in _full() if one.is_leaving or ((at := _accepted(one.end, last=True)) and at < before)]
 
 
-def _span(partition: Partition) -> timedelta:
+def _span(partition: PayloadPartition) -> timedelta:
     first, last = _accepted(partition.start, last=False), _accepted(partition.end, last=True)
     return last - first if first and last else timedelta()
 

@@ -26,7 +26,7 @@ def test_a_longer_wait_for_the_object_store_is_waited_for_by_every_worker(
 
     monkeypatch.setattr(retry_policy, "LANDING_STORE", RetryPolicy(first=AN_HOUR, longest=AN_HOUR))
     monkeypatch.setattr(retry_policy, "LANDING", (retry_policy.LANDING_STORE,))
-    monkeypatch.setattr("lake.archive.store", away)
+    monkeypatch.setattr("lake.object_store.put", away)
     api.post(record())
     pipeline.land_waiting()
     assert Batch.objects.get().not_before > timezone.now() + timedelta(minutes=59)  # type: ignore[operator]

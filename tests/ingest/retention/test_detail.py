@@ -102,7 +102,8 @@ def test_a_batch_without_rejected_records_has_an_empty_list_for_ever(api: ApiCli
     assert api.rows(batch_id, "errors") == []
 
 
-def test_a_batch_that_is_retried_after_its_errors_expired_has_them_again(api: ApiClient) -> None:
+def test_a_batch_that_is_retried_after_its_errors_expired_has_them_again(api: ApiClient, settings: Any) -> None:
+    settings.EVERMUSE_PAYLOAD_RETENTION_DAYS = 1000
     batch_id = api.post([record(event_at="x")]).json()["details"]["batchId"]
     expire()
     assert api.post(b"", path=f"{BATCHES}/{batch_id}/retry").json()["status"] == "LANDING"
@@ -197,7 +198,10 @@ def test_the_batchs_page_says_what_has_expired(api: ApiClient, client: Client) -
     assert not BatchOutcomes.objects.exists()
 
 
-def test_reprocessing_without_outcomes_changes_nothing_and_says_why(api: ApiClient, client: Client) -> None:
+def test_reprocessing_without_outcomes_changes_nothing_and_says_why(
+    api: ApiClient, client: Client, settings: Any
+) -> None:
+    settings.EVERMUSE_PAYLOAD_RETENTION_DAYS = 1000
     batch_id = send_and_land(api, [record()])
     settle(batch_id)
     expire()

@@ -17,7 +17,7 @@ from ingest.pipeline import detail, partitions, transitions
 from ingest.pipeline import landing as pipeline
 from lake import payload_partitions
 from lake.models import Payload, PayloadKept, PayloadPart
-from lake.payload_partitions import WIDTH, Partition
+from lake.payload_partitions import WIDTH, PayloadPartition
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
 from tests.journeys.stack import until
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def full(api: ApiClient) -> Partition:
+def full(api: ApiClient) -> PayloadPartition:
     """The next partition; batches that a test sends get into it, until `go_on`."""
     payload_partitions.make_ahead(Batch.objects.order_by("-id").values_list("id", flat=True).first() or 0)
     with connection.cursor() as cursor:
@@ -39,7 +39,7 @@ def full(api: ApiClient) -> Partition:
     return partition
 
 
-def go_on(api: ApiClient, partition: Partition) -> str:
+def go_on(api: ApiClient, partition: PayloadPartition) -> str:
     """The next batch gets into the partition behind; its id."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT setval('ingest_batch_id_seq', %s)", [partition.end])
@@ -66,7 +66,7 @@ def number(batch_id: str) -> int:
 
 
 def test_a_partition_of_expired_payloads_is_dropped_and_records_read_back_the_same(
-    api: ApiClient, full: Partition
+    api: ApiClient, full: PayloadPartition
 ) -> None:
     for n in range(3):
         send_and_land(api, [record(data={"n": n})])
@@ -80,7 +80,7 @@ def test_a_partition_of_expired_payloads_is_dropped_and_records_read_back_the_sa
     assert Payload.objects.count() == 1
 
 
-def test_a_partition_stays_while_a_payload_in_it_is_younger(api: ApiClient, full: Partition) -> None:
+def test_a_partition_stays_while_a_payload_in_it_is_younger(api: ApiClient, full: PayloadPartition) -> None:
     send_and_land(api, [record()])
     settle()
     send_and_land(api, [record()])
@@ -89,7 +89,7 @@ def test_a_partition_stays_while_a_payload_in_it_is_younger(api: ApiClient, full
     assert full.name in names()
 
 
-def test_payloads_of_a_quick_partition_wait_for_it(api: ApiClient, full: Partition) -> None:
+def test_payloads_of_a_quick_partition_wait_for_it(api: ApiClient, full: PayloadPartition) -> None:
     send_and_land(api, [record()])
     send_and_land(api, [record()])
     settle(6.9)
@@ -106,7 +106,7 @@ def test_payloads_of_a_quick_partition_wait_for_it(api: ApiClient, full: Partiti
     assert full.name not in names()
 
 
-def test_what_must_stay_moves_on_and_lands_later(api: ApiClient, full: Partition, workspace: Workspace) -> None:
+def test_what_must_stay_moves_on_and_lands_later(api: ApiClient, full: PayloadPartition, workspace: Workspace) -> None:
     gone = send_and_land(api, [record()])
     waiting, lost = (str(api.post([record()]).json()["batchId"]) for _ in range(2))
     Batch.objects.filter(id=number(lost)).update(
@@ -125,7 +125,7 @@ def test_what_must_stay_moves_on_and_lands_later(api: ApiClient, full: Partition
 
 
 def test_payloads_under_a_legal_hold_outlive_their_partition(
-    api: ApiClient, full: Partition, workspace: Workspace
+    api: ApiClient, full: PayloadPartition, workspace: Workspace
 ) -> None:
     batch_id = send_and_land(api, [record()])
     settle()
@@ -136,7 +136,9 @@ def test_payloads_under_a_legal_hold_outlive_their_partition(
     assert Payload.objects.filter(batch_id=number(batch_id)).exists()
 
 
-def test_what_changes_after_the_check_is_found_before_the_table_is_dropped(api: ApiClient, full: Partition) -> None:
+def test_what_changes_after_the_check_is_found_before_the_table_is_dropped(
+    api: ApiClient, full: PayloadPartition
+) -> None:
     """A crash after the detaching left the table, and a batch in it was opened again meanwhile."""
     batch_id = str(api.post([record(event_at="x")]).json()["details"]["batchId"])
     settle()
@@ -150,7 +152,7 @@ def test_what_changes_after_the_check_is_found_before_the_table_is_dropped(api: 
 
 
 def test_too_many_payloads_that_must_stay_keep_the_partition(
-    api: ApiClient, full: Partition, monkeypatch: pytest.MonkeyPatch
+    api: ApiClient, full: PayloadPartition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partitions, "MOST_KEPT", 1)
     for _ in range(2):
@@ -161,7 +163,7 @@ def test_too_many_payloads_that_must_stay_keep_the_partition(
     assert full.name in names()
 
 
-def test_no_request_waits_while_a_partition_is_detached(api: ApiClient, full: Partition) -> None:
+def test_no_request_waits_while_a_partition_is_detached(api: ApiClient, full: PayloadPartition) -> None:
     send_and_land(api, [record()])
     settle()
     go_on(api, full)
@@ -199,7 +201,7 @@ def _detaching_waits() -> bool:
 
 
 def test_partitions_are_made_ahead_and_the_name_of_earlier_versions_takes_payloads(
-    api: ApiClient, full: Partition
+    api: ApiClient, full: PayloadPartition
 ) -> None:
     ends = [one.end for one in payload_partitions.partitions()]
     assert ends[-1] >= full.start + payload_partitions.AHEAD
