@@ -75,8 +75,8 @@ class Processor(Protocol):
         return None
 
     def start(self, batch_ids: Sequence[int], wake: WakeUp) -> None:
-        """Do the work, or set it going. Called outside of transactions, again until it returns without an error; then
-        never again for that batch. A worker may die in between, so it must be idempotent."""
+        """Do the work, or set it going. Called outside of transactions. Called again until it returns without an
+        error; then never again for that batch. A worker may die in between, so it must be idempotent."""
 
     def settled(self, batch_ids: Sequence[int]) -> set[int]:
         """Those of the started batches that are finished; a part that failed for good counts as done. Note what you have
