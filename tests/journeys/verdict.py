@@ -20,6 +20,7 @@ AND (t.total, t.complete, t.failed) <> (SELECT count(*), count(*) FILTER (WHERE 
 """
 # Those that the sweeper has not come to yet.
 UNSWEPT = "SELECT count(*) FROM lake_segment WHERE workspace_id = %s AND (state = 'I' OR (state = 'A' AND sweeps = 0))"
+DELETION_SECONDS = 15
 
 POINTED = """
 SELECT r.batch_id, r.body_offset, b.segment_id FROM lake_record r LEFT JOIN lake_segmentbatch b ON b.batch_id = r.batch_id
@@ -161,11 +162,25 @@ def _check_objects(verdict: Verdict, stack: Stack, workspace: str, workspace_id:
             "SELECT storage_uri FROM attachments_storedfile WHERE workspace_id = %s",
         ),
     ):
-        there = {
-            f"s3://{BUCKET}/{found.object_name}" for found in stack.store.list_objects(BUCKET, prefix, recursive=True)
-        }
-        named = {row[0] for row in stack.rows(statement, workspace_id)}
+        # The sweeper commits the rows before it deletes the objects.
+        with contextlib.suppress(AssertionError):
+            until(
+                lambda prefix=prefix, statement=statement: (  # type: ignore[misc]
+                    _objects(stack, prefix) <= _named(stack, statement, workspace_id)
+                ),
+                "objects that no row names are deleted",
+                seconds=DELETION_SECONDS,
+            )
+        there, named = _objects(stack, prefix), _named(stack, statement, workspace_id)
         verdict.orphans += sum(verdict.tell(f"{uri} is nobody's") for uri in there - named)
         verdict.lost += sum(verdict.tell(f"{uri} is not there") for uri in named - there)
     uploads = stack.store._list_multipart_uploads(BUCKET, prefix=f"attachments/workspace={workspace}/").uploads
     verdict.orphans += sum(verdict.tell(f"{one.object_name} is still open") for one in uploads)
+
+
+def _objects(stack: Stack, prefix: str) -> set[str]:
+    return {f"s3://{BUCKET}/{found.object_name}" for found in stack.store.list_objects(BUCKET, prefix, recursive=True)}
+
+
+def _named(stack: Stack, statement: str, workspace_id: int) -> set[str]:
+    return {row[0] for row in stack.rows(statement, workspace_id)}
