@@ -181,7 +181,7 @@ def test_key_has_at_most_four_streams_over_all_web_processes(
         reader.close()
 
 
-def test_first_four_of_many_simultaneous_streams_are_opened(
+def test_exactly_four_of_many_simultaneous_streams_are_opened(
     filled: HttpClient, new_front: Callable[..., Front]
 ) -> None:
     front = new_front(workers="2")
@@ -193,8 +193,10 @@ def test_first_four_of_many_simultaneous_streams_are_opened(
     opened = [number for number in range(16) if readers[number].recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"]
     answers = [status_and_body(readers[number]) for number in range(16) if number not in opened]
     assert [(status, body["error"], body["retryAfter"]) for status, body in answers] == [(429, "RATE_LIMITED", 5)] * 12
-    assert 0 in opened
-    assert to_the_end(readers[0]).endswith(LAST_CHUNK)
+    # Two web processes read the requests, so which four come first is theirs to say.
+    assert len(opened) == 4
+    for number in opened:
+        assert to_the_end(readers[number]).endswith(LAST_CHUNK)
     for reader in readers:
         reader.close()
 
