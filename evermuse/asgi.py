@@ -46,6 +46,7 @@ log = logs.get(__name__)
 
 serving.demand()
 django = get_wsgi_application()
+serving.refuse_old_database()
 # A thread that returns from the database waits for the interpreter's lock. With the default of 5 ms, eight threads
 # spend their time in this queue.
 sys.setswitchinterval(0.0005)

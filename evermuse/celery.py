@@ -44,6 +44,9 @@ RETENTION_SECONDS = env.integer(
     "EVERMUSE_RETENTION_SECONDS", 60, minimum=1, help="How often beat removes what has been kept for long enough."
 )
 
+# Beat publishes again if the broker has closed its connection. Without this it never opens another one to RabbitMQ.
+BEAT_RETRIES = {"retry": True, "retry_policy": {"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5}}
+
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
 BROKER_URL, BROKER_TLS = env.read(
@@ -91,37 +94,37 @@ class Config:
         "sweep batches": {
             "task": "ingest.sweep",
             "schedule": SWEEP_SECONDS,
-            "options": {"expires": 60, "queue": MAINTENANCE},
+            "options": {"expires": 60, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
         "sweep segments": {
             "task": "ingest.sweep_segments",
             "schedule": SWEEP_SECONDS,
-            "options": {"expires": 60, "queue": MAINTENANCE},
+            "options": {"expires": 60, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
         "compact segments": {
             "task": "ingest.compact_segments",
             "schedule": COMPACT_SECONDS,
-            "options": {"expires": COMPACT_SECONDS, "queue": MAINTENANCE},
+            "options": {"expires": COMPACT_SECONDS, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
         "sweep attachments": {
             "task": "attachments.sweep",
             "schedule": SWEEP_SECONDS,
-            "options": {"expires": 60, "queue": MAINTENANCE},
+            "options": {"expires": 60, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
         "sweep problems": {
             "task": "problems.sweep",
             "schedule": SWEEP_SECONDS,
-            "options": {"expires": 60, "queue": MAINTENANCE},
+            "options": {"expires": 60, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
         "remove what has expired": {
             "task": "ingest.remove_expired",
             "schedule": RETENTION_SECONDS,
-            "options": {"expires": 60, "queue": MAINTENANCE},
+            "options": {"expires": 60, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
         "roll up activity": {
             "task": "activity.roll_up",
             "schedule": ROLL_UP_SECONDS,
-            "options": {"expires": ROLL_UP_SECONDS, "queue": MAINTENANCE},
+            "options": {"expires": ROLL_UP_SECONDS, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
     }
     worker_hijack_root_logger = False

@@ -3,10 +3,18 @@
 from typing import Any
 
 import psycopg
-from django.db import InterfaceError, InternalError, OperationalError
+from django.core.exceptions import ImproperlyConfigured
+from django.db import InterfaceError, InternalError, NotSupportedError, OperationalError, ProgrammingError
 
 # Raised by Django and psycopg while PostgreSQL is away.
 DATABASE_AWAY = (OperationalError, InterfaceError, InternalError, psycopg.OperationalError, psycopg.InterfaceError)
+
+# Raised where the code, the schema and the server do not fit together: a missing column, a missing permission, a server
+# that is too old, a module that is not installed. No input causes them.
+DEPLOYMENT_FAULTS = (
+    ProgrammingError, NotSupportedError, psycopg.ProgrammingError, psycopg.NotSupportedError, ImproperlyConfigured,
+    ImportError,
+)  # fmt: skip
 
 
 class EvermuseError(Exception):

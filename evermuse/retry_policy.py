@@ -76,9 +76,11 @@ class RetryPolicy:
 LANDING_STORE = RetryPolicy(first=5.0, longest=5.0)
 LANDING_DATABASE = RetryPolicy(first=1.0, longest=1.0)
 LANDING_FAULT = RetryPolicy(first=1.0, longest=1.0)
+# A missing column, an old server: every batch fails until somebody repairs the deployment. Workers pause as well.
+LANDING_DEPLOYMENT = RetryPolicy(first=1.0, longest=30.0)
 # After a fault while a batch was claimed alone: there are few tries, and a fault of ours that passes must not use them up.
 LANDING_LONE_FAULT = RetryPolicy(first=10.0, longest=10.0)
-LANDING = (LANDING_STORE, LANDING_DATABASE, LANDING_FAULT, LANDING_LONE_FAULT)
+LANDING = (LANDING_STORE, LANDING_DATABASE, LANDING_FAULT, LANDING_DEPLOYMENT, LANDING_LONE_FAULT)
 
 # A processor that raised, per batch and processor.
 PROCESSORS = RetryPolicy(first=10.0, longest=3600.0, jitter=0.1)

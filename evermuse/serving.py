@@ -5,6 +5,8 @@ Commands such as ``check`` or ``makemigrations`` run without them. Web, workers 
 
 import sys
 
+from django.db import DatabaseError, InterfaceError, NotSupportedError, connection
+
 from evermuse import env
 from evermuse.env import ConfigurationError
 
@@ -38,9 +40,23 @@ def demand() -> None:
             raise ConfigurationError(f"{name} is not set (nor {name}_FILE): set it, or start all with `make run`")
 
 
+def refuse_old_database() -> None:
+    """Raise ConfigurationError if PostgreSQL answers and is too old. One that is away may come back later."""
+    probe = connection.copy()
+    try:
+        probe.ensure_connection()
+    except NotSupportedError as error:
+        raise ConfigurationError(f"DATABASE_URL: {error}") from None
+    except (DatabaseError, InterfaceError):
+        pass
+    finally:
+        probe.close()
+
+
 def demand_or_exit() -> None:
-    """Like `demand`, but print the message and exit."""
+    """Like `demand` and `refuse_old_database`, but print the message and exit."""
     try:
         demand()
+        refuse_old_database()
     except ConfigurationError as error:
         sys.exit(f"evermuse: {error}")

@@ -101,7 +101,7 @@ _DATABASE: dict[str, Any] = env.database(
 _TIMEOUTS = "-c statement_timeout=30000 -c lock_timeout=20000 -c idle_in_transaction_session_timeout=60000"
 DATABASES = {
     "default": {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "evermuse.postgresql",
         **_DATABASE,
         # Each thread keeps one connection, and Celery's children open their own. No pool, because Celery would close
         # it.

@@ -9,3 +9,4 @@ from evermuse import serving
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 serving.demand()
 application = get_wsgi_application()
+serving.refuse_old_database()

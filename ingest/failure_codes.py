@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 ALL_REJECTED, GIVEN_UP, WORKER_DIED = "ALL_REJECTED", "GIVEN_UP", "WORKER_DIED"
 STORE_UNAVAILABLE, DATABASE_UNAVAILABLE = "STORE_UNAVAILABLE", "DATABASE_UNAVAILABLE"
+DEPLOYMENT_FAULT = "DEPLOYMENT_FAULT"
 
 MAX_CODE, MAX_TEXT = 64, 500
 
@@ -16,6 +17,7 @@ _WORDS = {
     WORKER_DIED: "worker died",
     STORE_UNAVAILABLE: "object store",
     DATABASE_UNAVAILABLE: "database",
+    DEPLOYMENT_FAULT: "fault of the deployment",
 }
 
 
@@ -38,6 +40,11 @@ def store_unavailable(error: Exception) -> BatchFailure:
 def database_unavailable(error: Exception) -> BatchFailure:
     """PostgreSQL did not answer, or ended the transaction."""
     return BatchFailure(DATABASE_UNAVAILABLE, _storable(f"database: {error}"))
+
+
+def deployment_fault(error: Exception) -> BatchFailure:
+    """The code does not fit the schema, the server or what is installed. The batch is not at fault."""
+    return BatchFailure(DEPLOYMENT_FAULT, _storable(f"deployment: {type(error).__name__}: {error}"))
 
 
 def unexpected(error: Exception) -> BatchFailure:

@@ -15,7 +15,7 @@ from django.utils import timezone
 from evermuse import roles
 from evermuse.navigation import changelist
 from ingest.activity import charts, pointers, selectors, surroundings, wording
-from ingest.activity.health import OK
+from ingest.activity.health import NOT_MIGRATED, OK, UNSUPPORTED
 from ingest.activity.models import Metric
 from ingest.activity.selectors import MAX_COUNTED, PERIODS, Figures, Period, Standing
 from ingest.activity.surroundings import Surroundings
@@ -259,13 +259,20 @@ def _behind(run: RetentionRun, now: datetime) -> str:
     return "" if run.is_whole else "more to remove"
 
 
+_STATES = {
+    OK: "answers",
+    UNSUPPORTED: "has a version that is not supported",
+    NOT_MIGRATED: "lacks migrations: run manage.py migrate",
+}
+
+
 def _around(around: Surroundings | None) -> dict[str, Any]:
     if around is None:
         return {"is_known": False}
     return {
         "is_known": True,
         "servers": [
-            {"name": SERVERS[name], "text": "answers" if state == OK else "does not answer", "is_well": state == OK}
+            {"name": SERVERS[name], "text": _STATES.get(state, "does not answer"), "is_well": state == OK}
             for name, state in around.servers.items()
         ],
         "queues": [
@@ -283,7 +290,11 @@ def _notices(standing: Standing, around: Surroundings | None, lag: float | None)
     """Warnings for operators. Without figures that change each second: screen readers announce every change."""
     found = []
     if around:
-        found += [f"{SERVERS[name]} does not answer." for name, state in around.servers.items() if state != OK]
+        found += [
+            f"{SERVERS[name]} {_STATES.get(state, 'does not answer')}."
+            for name, state in around.servers.items()
+            if state != OK
+        ]
         found += [f"No {kind} worker is seen." for kind, n in sorted((around.workers or {}).items()) if not n]
     if (standing.oldest_batch_seconds or 0) > LONG_WAIT_SECONDS:
         found.append("Batches have waited for more than five minutes.")

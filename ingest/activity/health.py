@@ -2,28 +2,44 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import redis
 from django.conf import settings
-from django.db import connection
+from django.db import NotSupportedError, ProgrammingError, connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
 from kombu import Connection
 
+from evermuse import logs
 from evermuse.celery import app
 from evermuse.errors import DATABASE_AWAY
 from lake import object_store
 
 OK, AWAY = "ok", "away"
+# PostgreSQL answers, but its version is too old, or migrations of this code are missing.
+UNSUPPORTED, NOT_MIGRATED = "unsupported", "not migrated"
+# What a process of each role cannot work without.
+NEEDED = {
+    "web": ("database",),
+    "landing": ("database", "objectStore"),
+    "attachments": ("database", "objectStore"),
+    "maintenance": ("database", "objectStore"),
+    "beat": ("broker",),
+}
 TIMEOUT_SECONDS = 1.5
+
+log = logs.get(__name__)
 _threads = ThreadPoolExecutor(6, thread_name_prefix="health")
 
 
 def check() -> dict[str, str]:
-    """``ok`` or ``away`` for the database, the broker, Redis (rate limits) and the object store."""
+    """``ok`` or what is wrong, for the database, the broker, Redis (rate limits) and the object store."""
     asked = {
         name: _threads.submit(probe)
         for name, probe in {"broker": _broker, "redis": _redis, "objectStore": object_store.is_up}.items()
     }
-    found = {"database": OK if _database() else AWAY}
+    found = {"database": _database()}
     for name, answer in asked.items():
         found[name] = OK if _result(answer.result) else AWAY
     return found
@@ -36,14 +52,29 @@ def _result(wait: Callable[[float], bool]) -> bool:
         return False
 
 
-def _database() -> bool:
+def _database() -> str:
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT 1")
-            return bool(cursor.fetchone())
-    except DATABASE_AWAY:
+        return OK if _is_migrated() else NOT_MIGRATED
+    except NotSupportedError as error:
+        log.error("readiness.database_unsupported", error=str(error).strip()[:200])
+        return UNSUPPORTED
+    except DATABASE_AWAY as error:
+        log.warning("readiness.database_away", error=str(error).strip()[:200])
         connection.close()
+        return AWAY
+
+
+def _is_migrated() -> bool:
+    """Whether every migration of this code is applied. Later ones, of newer code, do no harm."""
+    try:
+        return _last_migrations() <= MigrationRecorder(connection).applied_migrations().keys()
+    except ProgrammingError:
         return False
+
+
+@cache
+def _last_migrations() -> frozenset[tuple[str, str]]:
+    return frozenset(MigrationLoader(None).graph.leaf_nodes())
 
 
 def _broker() -> bool:

@@ -14,7 +14,7 @@ from ingest.activity import health
 from ingest.activity.metrics import StateCollector
 from ingest.api import scrapers
 from ingest.api.exception_handler import render
-from ingest.refusals import method_not_allowed, not_found, unavailable
+from ingest.refusals import invalid_body, method_not_allowed, not_found, unavailable
 from lake import json_schema
 
 _View = TypeVar("_View", bound=Callable[..., HttpResponse])
@@ -49,9 +49,15 @@ def record_schema(request: HttpRequest) -> JsonResponse:
 
 @probe
 def readyz(request: HttpRequest) -> JsonResponse:
-    """Whether the servers answer. 503 only without PostgreSQL, because batches are accepted without the others."""
+    """Whether the servers answer. ``?role=`` names a kind of process; 503 if one that it needs does not answer.
+
+    Without a role it is the web's, which needs only PostgreSQL, because batches are accepted without the others.
+    """
+    role = request.GET.get("role", "web")
+    if role not in health.NEEDED:
+        return render(invalid_body(f"role must be one of {', '.join(health.NEEDED)}."))
     found = health.check()
-    ready = found["database"] == health.OK
+    ready = all(found[name] == health.OK for name in health.NEEDED[role])
     status = "ok" if all(state == health.OK for state in found.values()) else "degraded" if ready else "unavailable"
     response = JsonResponse({"status": status, "checks": found}, status=200 if ready else 503)
     if not ready:

@@ -19,13 +19,14 @@ from datetime import UTC
 from django.db import OperationalError, transaction
 
 from evermuse import logs, public_ids, retry_policy, wake
-from evermuse.errors import LeaseLost
+from evermuse.errors import DEPLOYMENT_FAULTS, LeaseLost
 from ingest import failure_codes, parsers
 from ingest.clients import catalog
 from ingest.models import Batch
 from ingest.pipeline import claims, incoming, leases, processing, transitions
 from ingest.pipeline.claims import Claim
 from ingest.pipeline.incoming import Incoming
+from ingest.pipeline.pause import Pause
 from ingest.pipeline.transitions import LandedCounts
 from lake import index, outcomes, rejections
 from lake.landing import LandedRecord, Verdict, examine, prepare
@@ -38,6 +39,8 @@ log = logs.get(__name__)
 
 # A landing task ends after this time, so that the worker can stop.
 TASK_SECONDS = 5.0
+
+_pause = Pause()
 
 
 @dataclass(slots=True)
@@ -62,10 +65,11 @@ def land_waiting() -> int:
     """Claim and land until nothing waits, for at most `TASK_SECONDS`; returns the number of batches that landed.
 
     If batches still wait after that, it publishes a wake-up for them and returns: a worker can stop between two tasks.
+    After a fault of the deployment it does nothing for a while (`ingest.pipeline.pause`); the sweeper sends new wake-ups.
     """
     landed = 0
     ends_at = time.monotonic() + TASK_SECONDS
-    while True:
+    while not _pause.is_on:
         try:
             claimed = claims.claim(is_patient=True)
         except claims.Gathering as gathering:
@@ -94,14 +98,35 @@ def land(claimed: Sequence[Claim]) -> int:
         log.warning("landing.database_fault", error=str(error).strip()[:200], batches=len(claimed))
         claims.release(claimed, policy=retry_policy.LANDING_DATABASE, failure=failure_codes.database_unavailable(error))
         return 0
+    except DEPLOYMENT_FAULTS as error:
+        _release_blameless(claimed, error)
+        return 0
     except Exception as error:
         log.exception("landing.failed", batch_ids=[public_ids.of_batch(claim.batch_id) for claim in claimed])
         claims.release(
             claimed, policy=retry_policy.LANDING_FAULT, failure=failure_codes.unexpected(error), crashed=True
         )
         return 0
+    if done:
+        _pause.end()
     processing.advance(done, are_fresh=True)
     return len(done)
+
+
+def _release_blameless(claimed: Sequence[Claim], error: Exception) -> None:
+    """Give claims back after a fault of the deployment, and pause.
+
+    While other batches land, the fault may come from a batch after all. Then it counts as a crash, so that the batch is
+    claimed alone and given up in the end.
+    """
+    others_land = Batch.objects.filter(landed_at__gt=claimed[0].at).exists()
+    claims.release(
+        claimed,
+        policy=retry_policy.LANDING_DEPLOYMENT,
+        failure=failure_codes.deployment_fault(error),
+        crashed=others_land,
+    )
+    log.exception("landing.deployment_fault", batches=len(claimed), paused_seconds=round(_pause.lengthen(), 1))
 
 
 def _parse(claimed: Sequence[Claim]) -> list[Landing]:

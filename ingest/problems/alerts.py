@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from attachments.queue import groups
 from evermuse import logs
+from ingest import failure_codes
 from ingest.activity import pointers
 from ingest.models import Batch
 from ingest.pipeline import detail
@@ -28,7 +29,7 @@ MAX_LISTED = 50
 MAX_FLAGS = 10_000
 # A batch that was opened again is old at once. So an alert is sent only if the age stays over the threshold this long.
 MUST_LAST = timedelta(seconds=15)
-LANDING, DOWNLOADS, PAYLOADS = "landing", "downloads", "old payloads"
+LANDING, DOWNLOADS, PAYLOADS, DEPLOYMENT = "landing", "downloads", "old payloads", "deployment"
 
 Event, Channel = Alert.Event, Alert.Channel
 
@@ -91,9 +92,14 @@ def watch_old_payloads() -> None:
     _watch(PAYLOADS, max(age, oldest_batch_seconds()), (days + 1) * 86_400)
 
 
-def oldest_batch_seconds() -> float:
-    """Seconds that the oldest batch has waited to land; 0 if none waits."""
-    oldest = Batch.objects.filter(status=Batch.Status.LANDING).aggregate(at=Min("created_at"))["at"]
+def watch_deployment() -> None:
+    """Tell when batches wait because the code, the schema and the servers do not fit together."""
+    _watch(DEPLOYMENT, oldest_batch_seconds(failure_code=failure_codes.DEPLOYMENT_FAULT), 0.0)
+
+
+def oldest_batch_seconds(**conditions: str) -> float:
+    """Seconds that the oldest batch has waited to land; 0 if none waits. ``conditions`` are those of a Django filter."""
+    oldest = Batch.objects.filter(status=Batch.Status.LANDING, **conditions).aggregate(at=Min("created_at"))["at"]
     return max(0.0, (timezone.now() - oldest).total_seconds()) if oldest else 0.0
 
 

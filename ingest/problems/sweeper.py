@@ -20,6 +20,7 @@ def sweep() -> None:
     steps: list[Callable[[], object]] = [
         alerts.watch_backlogs,
         alerts.watch_old_payloads,
+        alerts.watch_deployment,
         collector.collect,
         collector.measure,
         alerts.tell_new_problems,

@@ -3,11 +3,13 @@
 import io
 import json
 from typing import Any
+from unittest.mock import patch
 
 import jsonschema
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
+from django.db import NotSupportedError
 from django.test import Client
 from django.urls import reverse
 
@@ -29,6 +31,39 @@ def test_the_probes_tell_what_answers(db: None, client: Client) -> None:
     ready = client.get("/readyz")
     assert (ready.status_code, ready.json()["status"]) == (200, "ok")
     assert ready.json()["checks"] == {"database": "ok", "broker": "ok", "redis": "ok", "objectStore": "ok"}
+
+
+def test_readiness_says_that_migrations_are_missing(db: None, client: Client) -> None:
+    name = ("attachments", "9999_not_applied")
+    with patch("ingest.activity.health._last_migrations", return_value=frozenset({name})):
+        ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "not migrated")
+
+
+def test_readiness_says_that_the_version_of_postgresql_is_not_supported(db: None, client: Client) -> None:
+    with patch(
+        "ingest.activity.health._is_migrated", side_effect=NotSupportedError("PostgreSQL 16 or later is required")
+    ):
+        ready = client.get("/readyz")
+    assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "unsupported")
+
+
+@pytest.mark.parametrize(("role", "status"), [("web", 200), ("beat", 200), ("landing", 503), ("attachments", 503)])
+def test_readiness_of_a_role_depends_on_the_servers_that_it_needs(
+    db: None, client: Client, role: str, status: int
+) -> None:
+    with patch("lake.object_store.is_up", return_value=False):
+        ready = client.get("/readyz", {"role": role})
+    assert ready.status_code == status
+    assert ready.json()["checks"]["objectStore"] == "away"
+
+
+def test_readiness_refuses_an_unknown_role(db: None, client: Client) -> None:
+    refused = client.get("/readyz", {"role": "cook"})
+    assert (refused.status_code, refused.json()["message"]) == (
+        400,
+        "role must be one of web, landing, attachments, maintenance, beat.",
+    )
 
 
 def test_metrics_are_for_this_host_alone(api: ApiClient, client: Client) -> None:

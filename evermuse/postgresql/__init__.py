@@ -1,0 +1,1 @@
+"""Django's database backend for PostgreSQL, for the versions that we support."""

@@ -1,0 +1,20 @@
+"""The backend that ``DATABASES`` names: Django's own, which refuses servers older than `MINIMUM` when it connects.
+
+Older servers lack what landing uses, so every batch would wait. The refusal is a NotSupportedError that names both versions.
+"""
+
+from django.db.backends.postgresql import base, features
+
+MINIMUM = 16
+
+
+class DatabaseFeatures(features.DatabaseFeatures):
+    """Django's features with our minimum version."""
+
+    minimum_database_version = (MINIMUM,)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Django's connection with our minimum version."""
+
+    features_class = DatabaseFeatures
