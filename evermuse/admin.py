@@ -1,4 +1,4 @@
-"""What the admin's classes share. The pipeline's rows cannot be edited, and large tables stay fast."""
+"""Base classes and formatting for the admin. The pipeline's rows cannot be edited, and large tables stay fast."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -27,9 +27,7 @@ SHOWN_CHARACTERS = 20_000
 
 
 class EstimatingPaginator(Paginator):  # type: ignore[type-arg]
-    """Counts some thousand rows exactly, and beyond that uses the planner's estimate. A COUNT(*) over millions is too
-    slow.
-    """
+    """Counts up to EXACT_UP_TO rows. Beyond that it uses the planner's estimate, because COUNT(*) over millions is slow."""
 
     @cached_property
     def count(self) -> int:
@@ -74,7 +72,7 @@ class RoleAware:
         )
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
-        """Django's hook for an action on selected rows. Refuses selected values that are no keys."""
+        """Django's hook for an action on selected rows. Refuses selected values that are not primary keys."""
         key: Any = self.model._meta.pk  # type: ignore[attr-defined]
         try:
             for chosen in request.POST.getlist(ACTION_CHECKBOX_NAME):
@@ -82,11 +80,11 @@ class RoleAware:
                     raise ValidationError("NUL")
                 key.to_python(chosen)
         except ValidationError as error:
-            raise BadRequest("A selected row is none.") from error
+            raise BadRequest("A selected value is not the key of a row.") from error
         return super().response_action(request, queryset)  # type: ignore[misc]
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
-        """The values that a URL fills into a form: texts and keys of related rows. Widgets fail on anything else."""
+        """A form's initial values from the URL: only texts and keys of related rows. Widgets raise on anything else."""
         given: dict[str, Any] = super().get_changeform_initial_data(request)  # type: ignore[misc]
         columns = {column.name: column for column in self.model._meta.get_fields()}  # type: ignore[attr-defined]
         return {name: value for name, value in given.items() if _may_fill(columns.get(name), value)}
@@ -111,7 +109,7 @@ class PipelineAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     paginator = EstimatingPaginator
     show_full_result_count = False
     list_per_page = 50
-    # What the audit log says when a login that may see payloads opens a row; empty: a row shows none.
+    # The audit log's text when a login that may see payloads opens a row. Empty if the page shows no payload.
     reading = ""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
@@ -175,7 +173,7 @@ def filter_of(field: str, values: Callable[[], Iterable[str]]) -> type[admin.Sim
 
 
 def row_or_404(rows: QuerySet[M], number: int) -> M:
-    """The row of a number from a path. Raises Http404, also for a number that no column holds."""
+    """The row with a number from a URL. Raises Http404 if there is none, or if the number is too large for the column."""
     if number >= 2**63:
         raise Http404
     return get_object_or_404(rows, pk=number)

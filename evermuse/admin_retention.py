@@ -33,7 +33,7 @@ KINDS = (
     retention.of_rows("audit-log", "Audit log", "EVERMUSE_AUDIT_RETENTION_DAYS", _audit_log),
     retention.of_rows("failed-logins", "Failed logins", "EVERMUSE_LOGIN_RETENTION_DAYS", _failures),
     retention.of_rows("login-attempts", "Counts of failed logins", "EVERMUSE_LOGIN_RETENTION_DAYS", _attempts),
-    # A session's key signs its holder in: a dry run prints none.
+    # A session's key is a credential, so a dry run prints the expiry instead.
     retention.of_rows(
         "sessions", "Sessions of the admin", "EVERMUSE_SESSION_RETENTION_DAYS", _sessions, shown="expire_date"
     ),

@@ -12,5 +12,5 @@ class AdvisoryLock(IntEnum):
     MEASURE_STANDING = 7_305_213_903
     RETENTION = 7_305_213_904
     PAYLOAD_PARTITIONS = 7_305_213_905
-    # A lock of two numbers. The second one is the workspace.
+    # The first of two numbers. The second is the workspace.
     UPLOAD_QUOTA = 73_052

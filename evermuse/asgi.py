@@ -44,7 +44,7 @@ from evermuse.web.lifetime import serve_lifespan
 
 log = logs.get(__name__)
 
-serving.demand()
+serving.require_settings()
 django = get_wsgi_application()
 serving.refuse_old_database()
 # A thread that returns from the database waits for the interpreter's lock. With the default of 5 ms, eight threads

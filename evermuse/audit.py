@@ -13,7 +13,7 @@ from evermuse import logs
 
 log = logs.get(__name__)
 
-# A page reloads itself: that must not fill the log.
+# Pages reload themselves, so repeated reads within this time are logged once.
 SAME_READING = timedelta(minutes=10)
 
 
@@ -27,7 +27,7 @@ def record(request: HttpRequest, target: Target, act: str, **details: Any) -> No
     The log must never hold payloads, keys or URLs.
     """
     user_id = request.user.pk
-    assert user_id is not None, "the admin asks for a login"
+    assert user_id is not None, "the admin requires a login"
     key = _key(target)
     LogEntry.objects.create(
         user_id=user_id,
@@ -44,7 +44,7 @@ def record(request: HttpRequest, target: Target, act: str, **details: Any) -> No
 def read(request: HttpRequest, target: Target, act: str) -> None:
     """Record that a login read what a customer said. Repeated within `SAME_READING`, it is recorded once."""
     user_id = request.user.pk
-    assert user_id is not None, "the admin asks for a login"
+    assert user_id is not None, "the admin requires a login"
     same = LogEntry.objects.filter(
         user_id=user_id,
         content_type=ContentType.objects.get_for_model(target, for_concrete_model=False),

@@ -1,6 +1,6 @@
-"""Arrays in PostgreSQL's binary format, joined as a whole: psycopg would encode value by value, several times slower.
+"""Arrays in PostgreSQL's binary format, encoded as a whole. psycopg encodes value by value, which is several times slower.
 
-A plain list as a parameter means the same to PostgreSQL; a test proves it for each type. The format: the number of
+A plain list as a parameter has the same effect; a test proves it for each type. The format: the number of
 dimensions, a flag for NULLs and the elements' type; the dimension's length and lower bound; then each element after its
 length. There are no NULLs here. Source: PostgreSQL, src/backend/utils/adt/arrayfuncs.c, array_recv.
 """

@@ -37,11 +37,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 
 QUEUES = LANDING, ATTACHMENTS, MAINTENANCE = ("landing", "attachments", "maintenance")
 
-SWEEP_SECONDS = env.integer("EVERMUSE_SWEEP_SECONDS", 5, minimum=1, help="How often beat looks for what stands still.")
+SWEEP_SECONDS = env.integer(
+    "EVERMUSE_SWEEP_SECONDS", 5, minimum=1, help="Seconds between two searches for work that is stuck."
+)
 ROLL_UP_SECONDS = 10
 COMPACT_SECONDS = 60
 RETENTION_SECONDS = env.integer(
-    "EVERMUSE_RETENTION_SECONDS", 60, minimum=1, help="How often beat removes what has been kept for long enough."
+    "EVERMUSE_RETENTION_SECONDS", 60, minimum=1, help="Seconds between two runs of retention."
 )
 
 # Beat publishes again if the broker has closed its connection. Without this it never opens another one to RabbitMQ.
@@ -154,9 +156,9 @@ app.autodiscover_tasks()
 
 @worker_init.connect
 @beat_init.connect
-def _refuse_what_is_unsafe(**_: Any) -> None:
+def _require_settings(**_: Any) -> None:
     """Exit the process. Celery only logs other exceptions of a signal's receiver."""
-    serving.demand_or_exit()
+    serving.require_settings_or_exit()
 
 
 @worker_init.connect
@@ -173,12 +175,12 @@ def _end_promptly(**_: Any) -> None:
 @worker_init.connect
 def _lower_priority(**_: Any) -> None:
     """Lower the priority of workers: an accepted batch can wait for a moment, but a client cannot."""
-    priority.give_way()
+    priority.lower()
 
 
 @celeryd_after_setup.connect
 def _replace_stale_messages(instance: Any, **_: Any) -> None:
-    """Once the queues of this worker are known, and before it reads them."""
+    """Runs when the worker knows its queues and has not read them yet."""
     stale_messages.replace(app, instance.app.amqp.queues.consume_from)
 
 
@@ -189,7 +191,7 @@ def _relax_garbage_collection(**_: Any) -> None:
 
 @worker_process_init.connect
 def _watch_process(**_: Any) -> None:
-    """A landing process that hangs ends, and the pool starts another one."""
+    """End a landing process that hangs. The pool starts another one."""
     heartbeat.start()
 
 

@@ -23,7 +23,7 @@ READ_ELSEWHERE = frozenset(
 
 @dataclass(frozen=True)
 class Order:
-    """Two settings of which one must be greater. ``unless``: what happens otherwise. 0 turns some settings off."""
+    """Two settings, one of which must be greater. ``unless``: what goes wrong otherwise. 0 turns some settings off."""
 
     greater: str
     than: str
@@ -35,33 +35,33 @@ ORDERS = (
     Order(
         "EVERMUSE_LEASE_SECONDS",
         "EVERMUSE_HANG_SECONDS",
-        "work that hangs a worker is given to the next one before the first has ended, and hangs both",
+        "work that hangs a worker is given to the next worker before the first one has ended, and both hang",
     ),
     Order(
         "EVERMUSE_UPLOAD_QUOTA_BYTES",
         "EVERMUSE_ATTACHMENT_MAX_BYTES",
-        "an upload of the largest size that is allowed is always refused",
+        "an upload of the largest allowed size is always refused",
         may_be_equal=True,
     ),
     Order(
         "EVERMUSE_STREAM_SECONDS",
         "EVERMUSE_READER_PAUSE_SECONDS",
-        "an answer ends before its reader may have paused for as long as it is allowed to",
+        "an answer is cut off although its reader pauses for no longer than is allowed",
     ),
     Order(
         "EVERMUSE_ALERT_BACKLOG_SECONDS",
         "EVERMUSE_LEASE_SECONDS",
-        "work that waits for the lease of a dead worker to end raises an alert, though nobody has to act",
+        "work that waits until a dead worker's lease expires raises an alert, although it needs no action",
     ),
     Order(
         "EVERMUSE_PROBLEM_STUCK_SECONDS",
         "EVERMUSE_LEASE_SECONDS",
-        "work that waits for the lease of a dead worker to end counts as standing still",
+        "work that waits until a dead worker's lease expires counts as stuck",
     ),
     Order(
         "EVERMUSE_PROBLEM_STUCK_SECONDS",
         "EVERMUSE_SWEEP_SECONDS",
-        "work counts as standing still before beat has looked for it",
+        "work counts as stuck before a sweeper has looked for it",
     ),
 )
 
@@ -88,7 +88,7 @@ def _secret_key() -> Iterator[CheckMessage]:
 def _hosts() -> Iterator[CheckMessage]:
     if "*" in settings.ALLOWED_HOSTS:
         yield Warning(
-            "EVERMUSE_ALLOWED_HOSTS has *: any name may lead a browser to the admin (DNS rebinding).",
+            "EVERMUSE_ALLOWED_HOSTS contains *: a page under any host name can reach the admin (DNS rebinding).",
             hint="Name the hosts that people reach the admin by.",
             id="evermuse.W001",
         )
@@ -98,12 +98,12 @@ def _upload_keys() -> Iterator[CheckMessage]:
     fix = "Set MINIO_UPLOAD_ACCESS_KEY and MINIO_UPLOAD_SECRET_KEY to keys that may only PUT under uploads/."
     if bool(settings.MINIO_UPLOAD_ACCESS_KEY) != bool(settings.MINIO_UPLOAD_SECRET_KEY):
         yield Error(
-            "Of MINIO_UPLOAD_ACCESS_KEY and MINIO_UPLOAD_SECRET_KEY only one is set.", hint=fix, id="evermuse.E003"
+            "Only one of MINIO_UPLOAD_ACCESS_KEY and MINIO_UPLOAD_SECRET_KEY is set.", hint=fix, id="evermuse.E003"
         )
     elif settings.MINIO_ACCESS_KEY and settings.MINIO_UPLOAD_ACCESS_KEY in {"", settings.MINIO_ACCESS_KEY}:
         yield Warning(
-            "Upload intents are signed with the key that reads every object: a store that honours headers nobody "
-            "signed (MinIO) lets a client copy any object.",
+            "Upload intents are signed with the key that reads every object. A store that honours unsigned headers, "
+            "as MinIO does, lets a client copy any object.",
             hint=fix,
             id="evermuse.W003",
         )
@@ -150,13 +150,13 @@ def _value(name: str) -> int:
 
 
 def _unknown_names() -> Iterator[CheckMessage]:
-    known = env.asked() | READ_ELSEWHERE
+    known = env.names_read() | READ_ELSEWHERE
     for name in sorted(os.environ):
         plain = name.removesuffix("_FILE")
         if name.startswith(PREFIX) and plain not in known and name not in known:
             near = difflib.get_close_matches(plain, known, n=1)
             yield Warning(
-                f"{name} is set, and nothing reads it.",
+                f"{name} is set, but nothing reads it.",
                 hint=f"Did you mean {near[0]}?" if near else "Remove it: /docs/configure.html lists all settings.",
                 id="evermuse.W002",
             )

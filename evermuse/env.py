@@ -59,7 +59,7 @@ def is_set(name: str) -> bool:
     return bool(text(name, ""))
 
 
-def asked() -> frozenset[str]:
+def names_read() -> frozenset[str]:
     """The names of all variables that have been read."""
     return frozenset(_asked)
 
@@ -69,7 +69,7 @@ def described() -> tuple[Setting, ...]:
     return tuple(_described.values())
 
 
-def elsewhere(name: str, default: str, help: str, *, shown: str | None = None) -> None:
+def describe(name: str, default: str, help: str, *, shown: str | None = None) -> None:
     """Describe a setting that a command or the embedded stack reads itself."""
     _asked.add(name)
     _described.setdefault(name, Setting(name, default, help, shown))
@@ -126,7 +126,7 @@ def words(name: str, default: str = "", *, help: str = "", shown: str | None = N
 
 
 def import_paths(name: str, *, help: str = "") -> list[str]:
-    """A comma-separated list of modules, or of classes in modules. What is named is not imported, only looked for."""
+    """A comma-separated list of modules, or of classes in modules. They are looked up, but not imported."""
     found = words(name, help=help)
     for path in found:
         try:

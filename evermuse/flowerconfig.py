@@ -18,10 +18,10 @@ from tornado.web import authenticated as _authenticated
 
 from evermuse import env as _env
 
-# Flower and tornado have no settings for what is replaced here; a test fails at versions other than these.
+# The code replaced here is internal to Flower and tornado. A test fails with any other version.
 WRITTEN_FOR = {"flower": "2.2.0", "tornado": "6.6.1"}
 
-# Names begin with an underscore, because Flower takes a plain name that it knows for an option.
+# Names begin with an underscore, because Flower reads a plain name that it knows as an option.
 _BEFORE = '<ul class="app-nav navbar-nav">'
 _LINK = (
     '<li class="nav-item"><a class="nav-link" '
@@ -29,7 +29,7 @@ _LINK = (
 )
 
 
-class _WithWayBack(_Loader):
+class _LoaderWithAdminLink(_Loader):
     """Flower's templates, with a link to the admin in the navigation bar."""
 
     def _create_template(self, name: str) -> _Template:
@@ -53,7 +53,7 @@ _MIN_PASSWORD_CHARACTERS = 12
 
 
 def _with_headers(handler: type[_RequestHandler]) -> None:
-    """Send the headers with every response of a handler class, also with errors and files."""
+    """Send the headers with every response of a handler class, including errors and files."""
     before = handler.set_default_headers
 
     def set_default_headers(self: _RequestHandler) -> None:
@@ -92,7 +92,7 @@ def _admin() -> str:
 for _handler in (_RequestHandler, _BaseHandler):
     _with_headers(_handler)
 _monitor.Metrics.get = _authenticated(_monitor.Metrics.get)
-_settings["template_loader"] = _WithWayBack(_settings["template_path"])
+_settings["template_loader"] = _LoaderWithAdminLink(_settings["template_path"])
 _settings["evermuse_admin"] = _admin()
 
 basic_auth = _logins()

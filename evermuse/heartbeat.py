@@ -14,7 +14,7 @@ import time
 from django.conf import settings
 
 BEAT_SECONDS = 1.0
-# The exit code of `faulthandler` when its time is over.
+# `faulthandler` exits with this code after its time-out.
 EXIT_CODE = 1
 # The file descriptor of standard error. Celery replaces `sys.stderr` by an object that has none.
 STDERR = 2

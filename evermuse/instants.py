@@ -1,4 +1,4 @@
-"""Instants in answers."""
+"""Converts instants to and from Unix epoch time."""
 
 from datetime import UTC, datetime, timedelta
 from typing import overload
@@ -13,12 +13,12 @@ def milliseconds(instant: None) -> None: ...
 @overload
 def milliseconds(instant: datetime | None) -> int | None: ...
 def milliseconds(instant: datetime | None) -> int | None:
-    """Unix epoch milliseconds, fractions of one cut off; None for None."""
+    """Unix epoch milliseconds, rounded down. None for None."""
     return None if instant is None else (instant - _EPOCH) // timedelta(milliseconds=1)
 
 
 def microseconds(instant: datetime) -> int:
-    """Unix epoch microseconds: all that PostgreSQL keeps of an instant."""
+    """Unix epoch microseconds, the precision of PostgreSQL's timestamps."""
     return (instant - _EPOCH) // timedelta(microseconds=1)
 
 

@@ -1,4 +1,4 @@
-"""Failed logins to the admin. django-axes counts them in PostgreSQL and closes the login for a while after too many."""
+"""Failed logins to the admin. django-axes counts them in PostgreSQL and locks the login for a while after too many."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from axes.models import AccessAttempt
 from django.db.models import Sum
 from django.http import HttpRequest
 
-# The tables of attempts and the start of the cool-off are internals of axes; a test fails at a version other than this one.
+# The tables of attempts and the start of the cool-off are internals of axes. A test fails with any other version.
 WRITTEN_FOR = {"django-axes": "8.3.1"}
 
-# An office behind one address has several people; who tries many names from it does not get further.
+# Enough for the people of an office that share one address, and too few to guess many names from one address.
 FAILURES_OF_AN_ADDRESS = 20
 
 
@@ -22,7 +22,7 @@ def address(request: HttpRequest) -> str:
 
 
 class Throttle(AxesStandaloneBackend):  # type: ignore[misc]
-    """Refuses a closed login. Code that logs in without a request is not limited."""
+    """Refuses a locked login. Code that logs in without a request is not limited."""
 
     def authenticate(self, request: HttpRequest | None, **credentials: Any) -> None:
         if request is not None:
@@ -30,7 +30,7 @@ class Throttle(AxesStandaloneBackend):  # type: ignore[misc]
 
 
 class Handler(AxesDatabaseHandler):  # type: ignore[misc]
-    """Closes an address too, whichever names it tries."""
+    """Also locks an address after too many failures, whichever names it tried."""
 
     def is_locked(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
         return super().is_locked(request, credentials) or _failures(request) >= FAILURES_OF_AN_ADDRESS

@@ -14,7 +14,7 @@ T = TypeVar("T")
 def fetch(kind: type[T], statement: str, parameters: Mapping[str, Any]) -> list[T]:
     """All rows of a statement, in Django's connection and transaction. Raises Django's database errors.
 
-    The values are bound by the client, as Django does it; `evermuse.prepared` has the way for statements that run often.
+    The client binds the values, as Django does. Statements that run often use `evermuse.prepared`.
     """
     with raw_connection() as raw, psycopg.ClientCursor(raw, row_factory=class_row(kind)) as cursor:
         cursor.execute(statement.encode(), parameters)
@@ -22,6 +22,6 @@ def fetch(kind: type[T], statement: str, parameters: Mapping[str, Any]) -> list[
 
 
 def expect_count(change: str, *, changed: int, expected: int) -> None:
-    """Raise RuntimeError, which rolls the transaction back, unless a change of state reached every row it was meant for."""
+    """Raise RuntimeError, which rolls the transaction back, unless a change of state reached the expected number of rows."""
     if changed != expected:
         raise RuntimeError(f"{change}: {expected} rows expected, {changed} changed")

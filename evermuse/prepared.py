@@ -18,8 +18,8 @@ from psycopg.rows import class_row, tuple_row
 
 from evermuse.raw_connection import is_in_transaction, opened, raw_connection
 
-# What psycopg does with its own prepared statements after a ROLLBACK, and that it raises MemoryError on a lost connection, is
-# not documented. A test fails at a version other than this one.
+# Two things here are not documented: what psycopg does with its prepared statements after a ROLLBACK, and that it raises
+# MemoryError on a lost connection. A test fails with any other version.
 WRITTEN_FOR = {"psycopg": "3.3.9"}
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ def _use(raw: psycopg.Connection[Any]) -> None:
 def is_alive() -> bool:
     """Whether this thread's connection is usable, as far as the client knows. True when none is open yet.
 
-    An idle connection has nothing to read but the server's goodbye.
+    An idle connection becomes readable only when the server closes it.
     """
     raw = opened()
     if raw is None:
@@ -64,7 +64,7 @@ def rows(
 ) -> list[tuple[Any, ...]]:
     """All rows of a statement, in Django's connection and transaction. Raises Django's database errors.
 
-    ``binary`` is the format in which PostgreSQL sends them: much shorter for bytea.
+    ``binary``: PostgreSQL sends them in its binary format, which is much shorter for bytea.
     """
     found: list[tuple[Any, ...]] = _fetch(tuple_row, statement, parameters, binary)
     return found
@@ -82,7 +82,7 @@ _row_factory: Any = cache(class_row)
 def _fetch(row_factory: Any, statement: str, parameters: Any, binary: bool) -> Any:
     with raw_connection() as raw:
         _use(raw)
-        # Django turns preparing off for its connection, because its own texts contain their values.
+        # Django turns prepared statements off, because its own statements contain their values.
         raw.prepare_threshold = 0
         try:
             _mine.cursor.row_factory = row_factory
@@ -118,8 +118,8 @@ def rows_under(lock: str, *statements: tuple[type | None, str, Mapping[str, Any]
 def value(statement: str, parameters: Mapping[str, Parameter]) -> str | None:
     """The first value of a statement's row as PostgreSQL writes it, None without a row. Raises like `rows`.
 
-    Outside of a transaction the statement goes to libpq directly, because psycopg's Python would take longer than
-    PostgreSQL: for what each request does. PostgreSQL must be able to infer each parameter's type from the statement.
+    For statements that every request runs. Outside of a transaction they go to libpq directly, because psycopg's Python
+    code would take longer than PostgreSQL. PostgreSQL must be able to infer each parameter's type from the statement.
     """
     if is_in_transaction():
         found = rows(statement, parameters)
@@ -134,8 +134,8 @@ def value(statement: str, parameters: Mapping[str, Parameter]) -> str | None:
         try:
             result = server.exec_prepared(_name(server, text), sent, formats)
             if result.error_field(pq.DiagnosticField.SQLSTATE) in _MUST_BE_PREPARED_AGAIN:
-                # PostgreSQL says so before it runs the statement. psycopg deallocates all statements after a ROLLBACK,
-                # and a migration may change a result's type.
+                # psycopg deallocates all statements after a ROLLBACK, and a migration may change a result's type.
+                # PostgreSQL raises these errors before it runs the statement, so it is safe to run it again.
                 _mine.names.clear()
                 result = server.exec_prepared(_name(server, text), sent, formats)
         except MemoryError:  # psycopg raises it when libpq returns no result, as it does on a lost connection

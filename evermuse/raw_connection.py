@@ -7,8 +7,8 @@ from typing import Any
 import psycopg
 from django.db import connection
 
-# `ensure_connection`, `connection` and `wrap_database_errors` of Django's wrapper are not documented; a test fails at a
-# version other than this one.
+# `ensure_connection`, `connection` and `wrap_database_errors` of Django's wrapper are not documented. A test fails with any
+# other version.
 WRITTEN_FOR = {"django": "5.2.19"}
 
 

@@ -1,8 +1,8 @@
-"""Retention: removes what has been kept for as long as a setting says.
+"""Retention: removes rows that are older than a setting allows.
 
-An app describes each kind of row that expires (`Kind`); `ingest.retention` lists them all. A run removes them in steps. A step
-is one transaction that removes a bounded number of rows and holds an advisory lock, so that only one process removes at a
-time and a killed one leaves no lock behind. Each step checks again that its rows have expired.
+Each app describes its kinds of rows (`Kind`), and `ingest.retention` lists all kinds. A run removes rows in steps. A step is
+one transaction that removes a limited number of rows. It holds an advisory lock, so only one process removes at a time, and
+a killed process leaves no lock behind. A step checks again that its rows have expired.
 """
 
 import time
@@ -21,9 +21,9 @@ from evermuse.advisory_locks import AdvisoryLock
 
 log = logs.get(__name__)
 
-# More days than this would leave the range of dates: a hundred years is for ever.
+# A hundred years. More days would lead to dates that Python cannot represent.
 MOST_DAYS = 36_500
-# A step removes about this many rows, and at most this many of what `due` yields.
+# A step removes about STEP_ROWS rows, from at most STEP_ITEMS of what `Kind.due` yields.
 STEP_ROWS, STEP_ITEMS = 5000, 500
 READ_AT_ONCE = 500
 
@@ -32,7 +32,7 @@ M = TypeVar("M", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Something that has expired. ``key``: its primary key; ``name``: what a dry run prints; ``rows``: how many go with it."""
+    """Something that has expired. ``name``: what a dry run prints. ``rows``: the number of rows that belong to it."""
 
     key: Any
     name: str | int
@@ -41,12 +41,11 @@ class Due:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Rows that are kept for ``setting`` days; without a setting, for as many days as their workspace says.
+    """Rows that are kept for as many days as the setting ``setting`` says. If it is None, each workspace has its own limit.
 
-    ``due(before)`` yields what expired before an instant (now, where each workspace says for how long). ``remove(before,
-    found)`` removes it, in the caller's transaction, unless that has changed meanwhile, and returns the number of rows that it
-    removed. It may raise NotNow. ``some``: in place of ``due``, what one run should remove, where all cannot be read between
-    two steps.
+    ``due(before)`` yields what expired before an instant. The instant is the present if each workspace has its own limit.
+    ``remove(before, found)`` runs in the caller's transaction. It removes what is still expired, returns the number of
+    removed rows, and may raise Postponed. ``due_in_run`` replaces ``due`` in a run if ``due`` would read too much at once.
     """
 
     name: str
@@ -54,48 +53,48 @@ class Kind:
     setting: str | None
     due: Callable[[datetime], Iterator[Due]]
     remove: Callable[[datetime, Sequence[Due]], int]
-    some: Callable[[datetime], Iterator[Due]] | None = None
+    due_in_run: Callable[[datetime], Iterator[Due]] | None = None
 
     @property
     def days(self) -> int | None:
-        """For how long the rows are kept; None: each workspace says for how long."""
+        """How many days the rows are kept. None if each workspace has its own limit."""
         return None if self.setting is None else int(getattr(settings, self.setting))
 
     def before(self, now: datetime) -> datetime:
-        """Rows of an earlier instant have expired."""
+        """The instant before which rows have expired."""
         return days_before(now, self.days or 0)
 
 
-class NotNow(Exception):
-    """What expired cannot be removed at this moment: the next run removes it."""
+class Postponed(Exception):
+    """Expired rows cannot be removed at the moment. The next run tries again."""
 
 
 def days_before(now: datetime, days: int) -> datetime:
-    """The instant some days ago."""
+    """The instant ``days`` days before now."""
     return now - timedelta(days=min(days, MOST_DAYS))
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What a run did: rows that it removed, and whether it left some for the next run."""
+    """The result of a run. ``is_whole``: no expired rows are left for the next run."""
 
     rows: int
     is_whole: bool
 
 
 def run(kind: Kind, *, now: datetime, seconds: float) -> Removed:
-    """Remove what has expired, step by step, until nothing is left, the time is over or another process removes."""
+    """Remove expired rows step by step. Stops when none are left, after ``seconds``, or if another process removes."""
     ends_at = time.monotonic() + seconds
     before = kind.before(now)
     rows = 0
-    found = (kind.some or kind.due)(before)
+    found = (kind.due_in_run or kind.due)(before)
     while step := _step(found):
         try:
             removed = _remove(kind, before, step)
-        except NotNow:
+        except Postponed:
             return Removed(rows, is_whole=False)
-        except OperationalError as error:  # a row stayed locked for too long
-            log.warning("retention.waits", kind=kind.name, error=str(error).strip().splitlines()[0])
+        except OperationalError as error:  # most likely the lock time-out
+            log.warning("retention.postponed", kind=kind.name, error=str(error).strip().splitlines()[0])
             return Removed(rows, is_whole=False)
         if removed is None:
             return Removed(rows, is_whole=False)
@@ -117,12 +116,12 @@ def _step(found: Iterator[Due]) -> list[Due]:
 
 
 def _remove(kind: Kind, before: datetime, step: Sequence[Due]) -> int | None:
-    """The number of rows that were removed; None while another process removes."""
+    """The number of removed rows. None if another process is removing."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [AdvisoryLock.RETENTION])
         if not cursor.fetchone()[0]:
             return None
-        # Others wait for no row that this step would have to wait for.
+        # A step that waited for one row would make others wait for the rows that it has locked.
         cursor.execute("SET LOCAL lock_timeout = '2s'")
         return kind.remove(before, step)
 
@@ -130,7 +129,7 @@ def _remove(kind: Kind, before: datetime, step: Sequence[Due]) -> int | None:
 def of_rows(
     name: str, title: str, setting: str, expired: Callable[[datetime], QuerySet[M]], *, shown: str = "pk"
 ) -> Kind:
-    """A kind whose rows stand alone. ``expired(before)``: those that go; ``shown``: the field that a dry run prints."""
+    """A kind whose rows are independent of other rows. ``shown``: the field that a dry run prints."""
 
     def due(before: datetime) -> Iterator[Due]:
         after: Any = None

@@ -1,7 +1,7 @@
-"""When to try again: one dataclass, and every policy of the product.
+"""Every retry policy of the product, each one line of this module.
 
-To change a backoff, change its line here. The guard against a clock that was set back (a next attempt further ahead than
-the policy can set is due now) is computed from the same line, so a longer backoff is never taken for a wrong clock.
+A next attempt further ahead than its policy can set means that the clock was turned back, and the attempt is due now. This
+guard is computed from the same line, so it never mistakes a longer backoff for a wrong clock.
 """
 
 import random
@@ -15,10 +15,10 @@ from django.conf import settings
 class RetryPolicy:
     """Waits in seconds: ``first``, then ``factor`` times the one before, at most ``longest``.
 
-    ``jitter``: the share of a wait that is added or taken off at random, so that many retries do not come at once.
-    ``longest_asked``: a server may ask for a longer wait (``Retry-After``), of this at most.
-    ``max_attempts``: attempts in all, the first one included; None: without end.
-    ``window``: no attempt begins later than this after the first one; None: without end.
+    ``jitter``: the share of a wait that is added or subtracted at random, so that many retries do not come at once.
+    ``longest_asked``: the longest wait that a server may ask for (``Retry-After``), in seconds.
+    ``max_attempts``: all attempts, including the first. None: no limit.
+    ``window``: no attempt begins more than this many seconds after the first one. None: no limit.
     """
 
     first: float
@@ -36,7 +36,7 @@ class RetryPolicy:
             raise ValueError("factor must be at least 1, and jitter from 0 to below 1")
 
     def wait(self, attempts: int, *, asked: float = 0.0, elapsed: float = 0.0) -> float | None:
-        """Seconds until the next attempt, after so many (from 1); None when there is none.
+        """Seconds until the next attempt, after this many attempts (from 1). None if there is no next attempt.
 
         ``asked``: the wait that a server asked for. ``elapsed``: since the first attempt began.
         """
@@ -51,15 +51,14 @@ class RetryPolicy:
         return min(max(wait, min(asked, self.longest_asked)), left)
 
     def backoff(self, attempts: int) -> float:
-        """The wait after so many attempts (from 1), whether or not there is another one."""
-        # No power of a float beyond its range, however often it was tried.
+        """The wait after this many attempts (from 1), whether or not there is another one."""
+        # The exponent is capped, because the power of a float overflows after many attempts.
         wait = min(self.first * self.factor ** min(max(attempts, 1) - 1, 64), self.longest)
-        # Not for secrets.
         return wait * random.uniform(1 - self.jitter, 1 + self.jitter)  # noqa: S311
 
     @property
     def span(self) -> float:
-        """Seconds from the first attempt to the last, if each wait is as long as the jitter makes it."""
+        """Seconds from the first attempt to the last, if the jitter makes every wait as long as it can."""
         if self.max_attempts is None:
             return inf
         count = max(self.max_attempts - 1, 0)
@@ -68,32 +67,32 @@ class RetryPolicy:
 
     @property
     def furthest(self) -> float:
-        """No wait of this policy is longer. A next attempt that is much further ahead: the clock was set back since."""
+        """The longest wait that this policy can set, in seconds."""
         return max(self.longest * (1 + self.jitter), self.longest_asked)
 
 
-# Landing, by what was at fault. A batch is never given up for them.
+# Landing, by the cause of the failure. None of these ever makes a batch fail for good.
 LANDING_STORE = RetryPolicy(first=5.0, longest=5.0)
 LANDING_DATABASE = RetryPolicy(first=1.0, longest=1.0)
 LANDING_FAULT = RetryPolicy(first=1.0, longest=1.0)
 # A missing column, an old server: every batch fails until somebody repairs the deployment. Workers pause as well.
 LANDING_DEPLOYMENT = RetryPolicy(first=1.0, longest=30.0)
-# After a fault while a batch was claimed alone: there are few tries, and a fault of ours that passes must not use them up.
+# After a fault in a batch that was claimed alone. It has few attempts, and a passing fault of ours must not use them up.
 LANDING_LONE_FAULT = RetryPolicy(first=10.0, longest=10.0)
 LANDING = (LANDING_STORE, LANDING_DATABASE, LANDING_FAULT, LANDING_DEPLOYMENT, LANDING_LONE_FAULT)
 
 # A processor that raised, per batch and processor.
 PROCESSORS = RetryPolicy(first=10.0, longest=3600.0, jitter=0.1)
 
-# Downloads: their waits. Attempts and window are settings, and `downloads` replaces what stands here.
+# The waits of downloads. Their attempts and their window are settings, which `downloads` adds.
 _DOWNLOADS = RetryPolicy(first=3.0, longest=60.0, jitter=0.5, longest_asked=120.0)
-# A file that could not be written because the object store is away: our fault, so it costs no attempt.
+# The object store is away. That is our fault, so it does not count as an attempt.
 DOWNLOAD_STORE = RetryPolicy(first=5.0, longest=5.0)
 
-# Alerts: for about two and a half days.
+# Alerts are retried for about two and a half days.
 ALERTS = RetryPolicy(first=10.0, longest=3600.0, max_attempts=70)
 
-# A supervised process of `make run` that keeps ending.
+# A supervised process of `make run` that exits again and again.
 RESTARTS = RetryPolicy(first=0.2, longest=10.0)
 
 

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 SEE_PAYLOADS, OPERATE = "ingest.see_payloads", "ingest.operate"
 
 # Every role may view everything in the product. Payloads are protected by a permission.
-SEEN_APPS = ("ingest", "lake", "attachments", "problems", "activity")
+VIEWED_APPS = ("ingest", "lake", "attachments", "problems", "activity")
 _OPERATOR = (SEE_PAYLOADS, OPERATE, "admin.view_logentry")
 _ADMINISTRATOR = (
     "ingest.add_workspace", "ingest.change_workspace", "ingest.delete_workspace",
@@ -22,7 +22,7 @@ _ADMINISTRATOR = (
     "auth.view_user", "auth.add_user", "auth.change_user", "auth.view_group",
 )  # fmt: skip
 
-# In addition to view_* of `SEEN_APPS`.
+# In addition to view_* of `VIEWED_APPS`.
 ROLES: dict[str, tuple[str, ...]] = {
     "viewer": (),
     "operator": _OPERATOR,
@@ -35,7 +35,7 @@ def ensure() -> None:
     """Create the groups, each with exactly its permissions. May be repeated. Run it after ``migrate``, which creates
     permissions.
     """
-    seen = Permission.objects.filter(content_type__app_label__in=SEEN_APPS, codename__startswith="view_")
+    seen = Permission.objects.filter(content_type__app_label__in=VIEWED_APPS, codename__startswith="view_")
     for name, more in ROLES.items():
         named = Q(pk__in=[])
         for label in more:
@@ -52,7 +52,7 @@ def has_role(request: HttpRequest) -> bool:
 
 def may_look(request: HttpRequest) -> bool:
     """Whether this login may view the product's figures."""
-    return any(request.user.has_module_perms(app) for app in SEEN_APPS)
+    return any(request.user.has_module_perms(app) for app in VIEWED_APPS)
 
 
 def may_see_payloads(request: HttpRequest) -> bool:

@@ -31,7 +31,7 @@ def secret_key_fault() -> str | None:
     return None
 
 
-def demand() -> None:
+def require_settings() -> None:
     """Raise ConfigurationError for the first setting that is missing."""
     if fault := secret_key_fault():
         raise ConfigurationError(fault)
@@ -41,7 +41,7 @@ def demand() -> None:
 
 
 def refuse_old_database() -> None:
-    """Raise ConfigurationError if PostgreSQL answers and is too old. One that is away may come back later."""
+    """Raise ConfigurationError if PostgreSQL answers and is too old. A server that is away may come back: it is accepted."""
     probe = connection.copy()
     try:
         probe.ensure_connection()
@@ -53,10 +53,10 @@ def refuse_old_database() -> None:
         probe.close()
 
 
-def demand_or_exit() -> None:
-    """Like `demand` and `refuse_old_database`, but print the message and exit."""
+def require_settings_or_exit() -> None:
+    """Like `require_settings` and `refuse_old_database`, but print the message and exit."""
     try:
-        demand()
+        require_settings()
         refuse_old_database()
     except ConfigurationError as error:
         sys.exit(f"evermuse: {error}")

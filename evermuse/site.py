@@ -34,7 +34,7 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
                 return inner(request, *args, **kwargs)
             except (DataError, OverflowError) as error:
                 # A value that passed a filter's conversion but cannot be queried, such as a year beyond the calendar.
-                raise BadRequest("A value is none that the database takes.") from error
+                raise BadRequest("A value in the URL is outside the range that the database accepts.") from error
 
         # Django reads these attributes of the view.
         for mark in ("csrf_exempt", "login_required"):
@@ -58,7 +58,7 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
         try:
             answer: HttpResponseBase = super().search(request, extra_context)
         except (InvalidPage, ValueError) as error:
-            raise BadRequest("page must be the number of a page.") from error
+            raise BadRequest("page must be a page number.") from error
         return answer
 
 
@@ -66,4 +66,4 @@ def _refuse_nul(request: HttpRequest) -> None:
     """Refuse NUL: no column can hold it, and psycopg raises an error at the query."""
     named = (request.path, *request.GET, *(value for values in request.GET.lists() for value in values[1]))
     if any("\0" in text for text in named):
-        raise BadRequest("The URL holds a NUL character.")
+        raise BadRequest("The URL contains a NUL character.")

@@ -1,8 +1,8 @@
 """A starting worker removes the messages that piled up while no worker read them.
 
-Every message is a hint, and most are older than they may be. Read one by one, thousands of them delay the sweepers' own
-messages behind them until these have expired too. So a worker empties its queues and sends what beat sends: the sweepers
-find all work in PostgreSQL.
+Every message is a hint, and most of the old ones have expired. If a worker read thousands of them one by one, the
+sweepers' messages behind them would expire too. So the worker empties its queues and sends each periodic task once. The
+sweepers find all work in PostgreSQL.
 """
 
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ log = logs.get(__name__)
 
 
 def replace(app: Celery, queues: Iterable[str]) -> None:
-    """Empty these queues, then send the periodic tasks of them once. Without a broker, do nothing."""
+    """Empty these queues, then send each of their periodic tasks once. Without a broker, do nothing."""
     names = set(queues)
     due: list[dict[str, Any]] = [
         entry for entry in app.conf.beat_schedule.values() if entry["options"]["queue"] in names

@@ -8,8 +8,8 @@ import sys
 
 from django.db import close_old_connections, connection
 
-# The setting is read by Celery's support for Django (`celery.fixups.django`) and is not documented; neither is Django's
-# `close_if_health_check_failed`. A test fails at versions other than these.
+# Neither the setting that Celery's support for Django reads (`celery.fixups.django`) nor Django's
+# `close_if_health_check_failed` is documented. A test fails with any other version.
 WRITTEN_FOR = {"celery": "5.7.0", "django": "5.2.19"}
 
 # Celery closes a connection after this many tasks.

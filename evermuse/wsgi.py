@@ -1,4 +1,4 @@
-"""Django as a WSGI application. Servers run `evermuse.asgi`, which first proves that a body is complete."""
+"""Django as a WSGI application. Servers run `evermuse.asgi`, which first checks that a body is complete."""
 
 import os
 
@@ -7,6 +7,6 @@ from django.core.wsgi import get_wsgi_application
 from evermuse import serving
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
-serving.demand()
+serving.require_settings()
 application = get_wsgi_application()
 serving.refuse_old_database()

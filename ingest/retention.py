@@ -1,4 +1,4 @@
-"""The kinds of rows with a retention, and the run that removes expired ones."""
+"""All kinds of rows that expire, and the run that removes them."""
 
 import time
 from datetime import datetime
@@ -37,7 +37,7 @@ KINDS: tuple[Kind, ...] = (
 def remove_expired(
     *, now: datetime | None = None, kinds: tuple[Kind, ...] = KINDS, seconds: float = RUN_SECONDS
 ) -> dict[str, int]:
-    """Run over all kinds; returns the rows removed by kind. Each kind gets its share of the time.
+    """Remove expired rows of all kinds. Returns the number of removed rows by kind. Each kind gets an equal share of the time.
 
     If one kind fails, the others are still removed.
     """
@@ -61,7 +61,7 @@ def remove_expired(
 
 
 def _note(kind: Kind, now: datetime, found: retention.Removed) -> None:
-    """Store the result for the overview."""
+    """Store the result of a kind's run for the overview."""
     shown: dict[str, Any] = {"title": kind.title, "days": kind.days, "ran_at": now, "is_whole": found.is_whole}
     RetentionRun.objects.get_or_create(kind=kind.name, defaults=shown)
     if found.rows:

@@ -256,15 +256,16 @@ RETURNING batch_id
 
 # -- Partitions of payloads --
 
-# Those that may not go with their partition: not settled for long enough, not in a live segment, given up, on hold. With the
-# rule of `ingest.pipeline.detail`; a payload without a batch is nobody's.
+# Payloads that must not be dropped with their partition: those of batches that settled too recently, are not in a live
+# segment, were given up, or are under a legal hold. The rule is that of `ingest.pipeline.detail`. A payload without a batch may
+# be dropped.
 PAYLOADS_THAT_STAY = """
 SELECT p.batch_id FROM {table} p JOIN ingest_batch b ON b.id = p.batch_id JOIN ingest_workspace w ON w.id = b.workspace_id
 WHERE w.legal_hold OR coalesce(b.completed_at, b.created_at) >= %(before)s OR NOT CASE b.status
   WHEN 'COMPLETE' THEN EXISTS (
     SELECT FROM lake_segmentbatch l JOIN lake_segment s ON s.id = l.segment_id
     WHERE l.batch_id = b.id AND s.layout = 1 AND s.state = 'L')
-  WHEN 'FAILED' THEN NOT starts_with(b.failure, 'given up')
+  WHEN 'FAILED' THEN coalesce(b.failure_code <> 'GIVEN_UP', b.failure = '')
   ELSE false END
 ORDER BY p.batch_id LIMIT %(limit)s
 """

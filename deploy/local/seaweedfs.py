@@ -95,7 +95,7 @@ class SeaweedFS:
             # The only master elects itself. With the default of 10 s it takes no writes for 15 to 25 s after a restart.
             "-master.electionTimeout=500ms",
         ]  # fmt: skip
-        return priority.giving_way(command)
+        return priority.with_lower_priority(command)
 
     def is_ready(self) -> bool:
         pool = urllib3.PoolManager(timeout=urllib3.Timeout(connect=1, read=3), retries=False)

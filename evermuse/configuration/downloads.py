@@ -15,13 +15,16 @@ EVERMUSE_ATTACHMENT_MAX_BYTES = env.integer(
     "EVERMUSE_ATTACHMENT_MAX_BYTES", 2 * 1024**3, minimum=1, help="The largest file, in bytes."
 )
 EVERMUSE_ATTACHMENT_MAX_ATTEMPTS = env.integer(
-    "EVERMUSE_ATTACHMENT_MAX_ATTEMPTS", 6, minimum=1, help="How often a download is tried whose fault can pass."
+    "EVERMUSE_ATTACHMENT_MAX_ATTEMPTS",
+    6,
+    minimum=1,
+    help="Attempts at a download, including the first, while it fails for a reason that can pass.",
 )
 EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS = env.integer(
     "EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS",
     240,
     minimum=1,
-    help="No attempt begins later than this after the first one.",
+    help="No attempt begins more than this many seconds after the first one.",
 )
 EVERMUSE_ATTACHMENT_CONCURRENCY = env.integer(
     "EVERMUSE_ATTACHMENT_CONCURRENCY", 16, minimum=1, help="Download threads of a worker."
@@ -30,13 +33,13 @@ EVERMUSE_ATTACHMENT_SLOW_TRANSFERS = env.integer(
     "EVERMUSE_ATTACHMENT_SLOW_TRANSFERS",
     32,
     minimum=0,
-    help="Slow downloads that a worker carries beside its slots. Each holds a database connection and up to 24 MB.",
+    help="Slow downloads that a worker runs in addition to its threads. Each holds a database connection and up to 24 MB.",
 )
 EVERMUSE_ATTACHMENT_ALONE_BYTES = env.integer(
     "EVERMUSE_ATTACHMENT_ALONE_BYTES",
     1024**3,
     minimum=256 * 1024**2,
-    help="Memory of the process that fetches a file during which a worker died.",
+    help="Memory, in bytes, of the separate process that fetches a file after a worker died while it fetched it.",
 )
 EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = env.integer(
     "EVERMUSE_ATTACHMENT_HOST_CONCURRENCY",
@@ -54,7 +57,7 @@ EVERMUSE_UPLOAD_QUOTA_BYTES = env.integer(
     "EVERMUSE_UPLOAD_QUOTA_BYTES",
     10 * 1024**3,
     minimum=1,
-    help="How many bytes a workspace's unclaimed uploads may hold together.",
+    help="The most bytes that a workspace's unclaimed uploads may hold together.",
 )
 EVERMUSE_UPLOAD_INTENT_SECONDS = env.integer(
     "EVERMUSE_UPLOAD_INTENT_SECONDS", 86_400, minimum=60, help="For how long an upload intent can be used."
@@ -65,7 +68,7 @@ EVERMUSE_ATTACHMENT_DEADLINE_SECONDS = env.integer(
 EVERMUSE_UPLOAD_RETENTION_DAYS = env.integer(
     "EVERMUSE_UPLOAD_RETENTION_DAYS",
     90,
-    help="Days for which an upload intent is kept after it expired. One that no record named goes when it expires.",
+    help="Days for which an upload intent is kept after it expired. One that no record named is removed when it expires.",
 )
 EVERMUSE_DOWNLOAD_URLS = env.choice(
     "EVERMUSE_DOWNLOAD_URLS",

@@ -39,5 +39,5 @@ EVERMUSE_SEGMENT_CACHE_BYTES = env.integer(
     "EVERMUSE_SEGMENT_CACHE_BYTES",
     32 * 1024**2,
     minimum=0,
-    help="How many bytes of segments that were read lately a process keeps in memory.",
+    help="Bytes of recently read segments that a process keeps in memory.",
 )

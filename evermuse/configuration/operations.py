@@ -18,7 +18,9 @@ EVERMUSE_METRICS_TOKEN = env.text(
 )
 EVERMUSE_ALERT_WEBHOOK_URL = env.text("EVERMUSE_ALERT_WEBHOOK_URL", "", help="Where alerts are sent as a JSON `POST`.")
 EVERMUSE_ALERT_WEBHOOK_SECRET = env.text(
-    "EVERMUSE_ALERT_WEBHOOK_SECRET", "", help="Signs them: `X-Evermuse-Signature: sha256=` and the HMAC of the body."
+    "EVERMUSE_ALERT_WEBHOOK_SECRET",
+    "",
+    help="The secret that signs alerts: `X-Evermuse-Signature: sha256=` and the HMAC of the body.",
 )
 EVERMUSE_ALERT_EMAILS = env.words(
     "EVERMUSE_ALERT_EMAILS", help="Addresses that alerts are sent to, separated by commas."
@@ -26,13 +28,13 @@ EVERMUSE_ALERT_EMAILS = env.words(
 EVERMUSE_ALERT_BACKLOG_SECONDS = env.integer(
     "EVERMUSE_ALERT_BACKLOG_SECONDS",
     300,
-    help="Age of the oldest waiting batch or due file that raises an alert. 0 turns it off.",
+    help="An alert is raised when the oldest waiting batch or due file is older than this many seconds. 0 turns it off.",
 )
 EVERMUSE_PROBLEM_STUCK_SECONDS = env.integer(
     "EVERMUSE_PROBLEM_STUCK_SECONDS",
     120,
     minimum=1,
-    help="Time after a fault when a batch or file counts as standing still.",
+    help="A batch or file counts as stuck this many seconds after a fault.",
 )
 EVERMUSE_PUBLIC_URL = env.text(
     "EVERMUSE_PUBLIC_URL",

@@ -1,4 +1,4 @@
-"""Retention (`evermuse.retention`): for how many days each kind of row is kept. 0: removed as soon as it may go."""
+"""Retention (`evermuse.retention`): how many days each kind of row is kept. 0: it is removed as soon as that is safe."""
 
 from evermuse import env
 
@@ -30,7 +30,7 @@ EVERMUSE_REMOVED_RETENTION_DAYS = env.integer(
     "EVERMUSE_REMOVED_RETENTION_DAYS",
     90,
     minimum=90,
-    help="Days for which `GET /api/v1/records/removed` tells of a removed record.",
+    help="Days for which `GET /api/v1/records/removed` lists a removed record.",
 )
 # The contract promises 24 hours.
 EVERMUSE_IDEMPOTENCY_RETENTION_DAYS = env.integer(
@@ -54,7 +54,7 @@ EVERMUSE_AUDIT_RETENTION_DAYS = env.integer(
 EVERMUSE_LOGIN_RETENTION_DAYS = env.integer(
     "EVERMUSE_LOGIN_RETENTION_DAYS", 90, help="Days for which failed logins are kept."
 )
-# An expired session is of no use.
+# An expired session has no use.
 EVERMUSE_SESSION_RETENTION_DAYS = env.integer(
     "EVERMUSE_SESSION_RETENTION_DAYS", 0, help="Days for which a session of the admin is kept after it expired."
 )

@@ -1,4 +1,4 @@
-"""The web process (`evermuse.web`): limits, budgets and time-outs. All of them count per process, if not said otherwise."""
+"""The web process (`evermuse.web`): limits, budgets and time-outs. Unless a setting says otherwise, they apply to one process."""
 
 from evermuse import env
 
@@ -30,13 +30,13 @@ EVERMUSE_BODY_BUDGET_BYTES = env.integer(
     "EVERMUSE_BODY_BUDGET_BYTES",
     64 * 1024**2,
     minimum=6 * 1024**2,
-    help="What the unfinished bodies of a web process may hold together. Beyond, a request gets 503 with `retryAfter`.",
+    help="The most bytes that the unfinished bodies of a web process may hold together. Beyond that, a request gets 503 with `retryAfter`.",
 )
 EVERMUSE_ANSWER_BUDGET_BYTES = env.integer(
     "EVERMUSE_ANSWER_BUDGET_BYTES",
     32 * 1024**2,
     minimum=8 * 1024**2,
-    help="What the large answers of a web process may hold together. Beyond, readers wait for room.",
+    help="The most bytes that the large answers of a web process may hold together. Beyond that, readers wait.",
 )
 EVERMUSE_CONNECTIONS_PER_ADDRESS = env.integer(
     "EVERMUSE_CONNECTIONS_PER_ADDRESS",
@@ -46,9 +46,9 @@ EVERMUSE_CONNECTIONS_PER_ADDRESS = env.integer(
 )
 EVERMUSE_TRUSTED_PROXIES = env.networks(
     "EVERMUSE_TRUSTED_PROXIES",
-    help="Networks in CIDR form of the proxies in front. They are not limited themselves. The client is the last address in their `X-Forwarded-For` that is none of theirs.",
+    help="Networks in CIDR form of the proxies in front. They are not limited themselves. The client is the last address in their `X-Forwarded-For` that is not a proxy.",
 )
-# Longer than proxies keep a connection (nginx and load balancers: 60 s), so that the proxy closes it and not we.
+# Longer than proxies keep an idle connection (nginx and load balancers: 60 s), so that the proxy closes it first.
 EVERMUSE_KEEP_ALIVE_SECONDS = env.integer(
     "EVERMUSE_KEEP_ALIVE_SECONDS", 75, minimum=1, help="For how long an idle connection is kept."
 )

@@ -5,5 +5,5 @@ import os
 # The modules of this package read settings when they are imported.
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 
-# The connection class uses internals of uvicorn's protocol that were read in this version. A test fails at another one.
+# The connection class uses internals of uvicorn's protocol. A test fails with any other version.
 WRITTEN_FOR = {"uvicorn": "0.54.0"}

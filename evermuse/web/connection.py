@@ -32,7 +32,11 @@ _counts = ClientCounts(settings.EVERMUSE_CONNECTIONS_PER_ADDRESS)
 
 def _reason(error: httptools.HttpParserError) -> str:
     refusal = error.__context__
-    return str(refusal) if isinstance(refusal, BadRequest) else "This is no HTTP/1.1 request, or its head is too large."
+    return (
+        str(refusal)
+        if isinstance(refusal, BadRequest)
+        else "This is not an HTTP/1.1 request, or its head is too large."
+    )
 
 
 class Connection(ClosingProtocol):

@@ -29,7 +29,7 @@ def environ(scope: Message, address: str) -> dict[str, Any]:
         "wsgi.run_once": False,
     }
     for name, value in scope["headers"]:
-        # WSGI's names write "-" as "_": with one of its own, a header could pass for one that a proxy in front removes.
+        # WSGI writes "-" as "_". So a header with "_" could pass for a header that the proxy in front removes.
         if b"_" in name:
             continue
         key = name.decode("latin-1").upper().replace("-", "_")

@@ -33,7 +33,7 @@ class FairPool:
         return Share(self, owner)
 
     def submit(self, owner: str, work: Callable[[], Any]) -> Future[Any]:
-        """Have something done as soon as it is the owner's turn."""
+        """Run a call in a thread of the pool, at the owner's turn."""
         future: Future[Any] = Future()
         with self._lock:
             if self._is_stopped:
@@ -105,5 +105,5 @@ class Share(Executor):
         self._pool, self._owner = pool, owner
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Have a call made in a thread of the pool."""
+        """Run a call in a thread of the pool, at the owner's turn."""
         return self._pool.submit(self._owner, lambda: fn(*args, **kwargs))

@@ -1,4 +1,4 @@
-"""The start and end of a worker. It ends with its parent, and within a few seconds after it was asked to."""
+"""The start and end of a web worker. It ends with its parent, and within a few seconds after a stop."""
 
 import ctypes
 import os
@@ -28,7 +28,7 @@ async def serve_lifespan(receive: Receive, send: Send) -> None:
 
 
 def end_with_parent() -> None:
-    """Have the kernel kill this worker when its parent dies, because nobody would supervise it. Linux only."""
+    """Have the kernel kill this worker when its parent dies, because nothing would supervise it then. Linux only."""
     if os.environ.get("EVERMUSE_WEB_PARENT") in (None, str(os.getpid())) or not sys.platform.startswith("linux"):
         return  # the only process has no parent of ours
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

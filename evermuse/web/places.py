@@ -1,4 +1,4 @@
-"""Responses of which a client may have only a few at a time. They wait here for a place without holding a thread."""
+"""Limits how many responses of a kind a client has at a time. The others wait here without holding a thread."""
 
 import asyncio
 from concurrent.futures import Executor

@@ -1,6 +1,6 @@
-"""Records and files that a workspace removes by the age of their event.
+"""Removes records and files when their event is older than their workspace allows.
 
-A record goes with all its versions and files. A file that is still to be fetched keeps its record until it has settled.
+A record is removed with all its versions and files. A record whose files are still being fetched stays until they settle.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,12 +10,12 @@ from uuid import UUID
 
 from attachments import removal as files
 from evermuse import public_ids
-from evermuse.retention import READ_AT_ONCE, Due, Kind, NotNow
+from evermuse.retention import READ_AT_ONCE, Due, Kind, Postponed
 from ingest.clients import holds
 from lake import removal
 from lake.models import RemovedRecord
 
-# In a run, of one workspace: what is left is for the next run.
+# The most records that a run removes from one workspace. The next run continues.
 RECORDS_OF_A_RUN = 10_000
 
 
@@ -24,7 +24,7 @@ def _all_records(now: datetime) -> Iterator[Due]:
         yield from _settled(removal.all_expired(workspace_id, before, limit=READ_AT_ONCE), workspace_id)
 
 
-def _some_records(now: datetime) -> Iterator[Due]:
+def _records_of_a_run(now: datetime) -> Iterator[Due]:
     for workspace_id, before in holds.records_before(now).items():
         yield from _settled(iter(removal.expired(workspace_id, before, limit=RECORDS_OF_A_RUN)), workspace_id)
 
@@ -46,10 +46,11 @@ def _remove_records(now: datetime, found: Sequence[Due]) -> int:
 
 def _remove_of(workspace_id: int, before: datetime, ids: Sequence[UUID]) -> int:
     try:
-        # First: a landing that has begun may hold records, and none begins until this transaction ends.
+        # Before any row is locked: a landing that has begun may hold records, and no other begins until this transaction
+        # ends.
         at = removal.draw(workspace_id)
     except removal.LandingOpen:
-        raise NotNow from None
+        raise Postponed from None
     locked = removal.lock_expired(workspace_id, before, ids)
     at_work = files.records_at_work(locked)
     gone = [one for one in locked if one not in at_work]
@@ -73,6 +74,13 @@ def _remove_files(now: datetime, found: Sequence[Due]) -> int:
 
 
 KINDS = (
-    Kind("records", "Records by the age of their event", None, _all_records, _remove_records, some=_some_records),
+    Kind(
+        "records",
+        "Records by the age of their event",
+        None,
+        _all_records,
+        _remove_records,
+        due_in_run=_records_of_a_run,
+    ),
     Kind("attachments", "Files by the age of their event", None, _files, _remove_files),
 )

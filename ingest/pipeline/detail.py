@@ -1,7 +1,8 @@
-"""What of a batch expires: its payload, rejected records, outcomes, and the attachment ledger with its attempts.
+"""Retention of a batch's detail: its payload, rejected records, outcomes, and the attachment ledger with its attempts.
 
-It expires some time after its batch has settled, all of a batch's detail of one kind at once. The batch itself stays, with its
-status and counts. Batches that are still to land, that wait for their files, that were given up, or whose workspace is under a legal hold keep all of it.
+Detail expires some time after the batch has settled, all of one kind at once. The batch itself stays, with its status and
+counts. A batch keeps all its detail until it has landed and its files have settled, while it counts as given up, and while its
+workspace is under a legal hold.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,9 +24,11 @@ from lake.models import Payload
 
 MAX_COUNTED = 10_000
 _GIVEN_UP = Q(status=Batch.Status.FAILED, failure_code=failure_codes.GIVEN_UP)
-# A page of batches that have such details, with the number of rows: after an id, up to another one.
+# A failure without a code is from an older version. The sweeper adds the code, and until then the batch counts as given up.
+_FAILED_FOR_GOOD = ~Q(failure_code=failure_codes.GIVEN_UP) & (Q(failure_code__isnull=False) | Q(failure=""))
+# (after, until, limit) → batches that have such detail, each with its number of rows, in the order of their ids.
 Held = Callable[[int, int, int], list[tuple[int, int]]]
-# Stretches of batch ids in which something settled before an instant, up to an id: beyond a first one, up to a last one.
+# (before, until) → ranges of batch ids in which batches may have settled before an instant. A range excludes its start.
 Spans = Callable[[datetime, int], list[tuple[int, int]]]
 
 
@@ -40,32 +43,32 @@ def outcomes_have_expired(batch_id: int) -> bool:
 
 
 def payload_has_expired(batch_id: int) -> bool:
-    """Whether the batch's payload has been removed: the batch can be neither landed again nor reprocessed."""
+    """Whether the batch's payload has been removed. Then the batch can be neither landed again nor reprocessed."""
     return not Payload.objects.filter(batch_id=batch_id).exists()
 
 
 @dataclass(frozen=True, slots=True)
 class KeptPayloads:
-    """Batches whose payloads are older than payloads are kept, because each is the only copy. Counted up to `MAX_COUNTED`."""
+    """Counts of batches whose payload has passed its retention, but is the only copy. They are counted up to `MAX_COUNTED`."""
 
     landing: int
     given_up: int
 
 
 def kept_payloads(now: datetime, *, oldest_landing: timedelta) -> KeptPayloads:
-    """Old payloads of batches that have not landed or were given up. ``oldest_landing``: the age of the oldest of the former."""
+    """Old payloads of batches that have not landed or were given up. ``oldest_landing``: the age of the oldest LANDING batch."""
     before = PAYLOADS.before(now)
     old = Batch.objects.filter(created_at__lt=before)
     landing = old.filter(status=Batch.Status.LANDING)
     return KeptPayloads(
-        # A backlog of today's batches is not walked through.
+        # Skips a scan of the backlog if all of it is recent.
         landing=landing[:MAX_COUNTED].count() if now - oldest_landing < before else 0,
         given_up=old.filter(_GIVEN_UP)[:MAX_COUNTED].count(),
     )
 
 
 def oldest_given_up() -> datetime | None:
-    """When the oldest batch that was given up, and not retried since, was accepted."""
+    """When the oldest batch was accepted that was given up and has not been retried since."""
     return Batch.objects.filter(_GIVEN_UP).order_by("id").values_list("created_at", flat=True).first()
 
 
@@ -77,13 +80,13 @@ def _asked(statement: str, batch_id: int) -> bool:
 
 
 def _settled(batch_ids: Sequence[int], before: datetime) -> QuerySet[Batch]:
-    is_over = Q(status=Batch.Status.COMPLETE) | Q(status=Batch.Status.FAILED) & ~Q(failure__startswith="given up")
+    is_over = Q(status=Batch.Status.COMPLETE) | Q(status=Batch.Status.FAILED) & _FAILED_FOR_GOOD
     rows = Batch.objects.annotate(settled_at=Coalesce("completed_at", "created_at"))
     return rows.filter(is_over, id__in=batch_ids, settled_at__lt=before, workspace__legal_hold=False)
 
 
 def _locked(batch_ids: Sequence[int], before: datetime) -> list[int]:
-    """Those that have settled, locked until the caller's transaction ends: a retry waits for it."""
+    """The settled ones, locked until the caller's transaction ends, so that a retry waits."""
     rows = _settled(batch_ids, before).select_for_update(skip_locked=True, no_key=True, of=("self",)).order_by("id")
     return list(rows.values_list("id", flat=True))
 
@@ -105,7 +108,7 @@ def _kind(
     spans: Spans = lambda before, until: [(0, until)],
     spans_of_a_run: Spans | None = None,
 ) -> Kind:
-    """The retention of one kind. ``also``: a further condition on settled batches. ``spans``: where to look for them."""
+    """A kind of detail. ``also`` filters the settled batches further. ``spans``: where to look for them."""
 
     def found_in(where: Spans, before: datetime) -> Iterator[Due]:
         for after, until in where(before, _last_created(before)):
@@ -125,12 +128,12 @@ def _kind(
         setting,
         lambda before: found_in(spans, before),
         remove_of,
-        some=None if spans_of_a_run is None else lambda before: found_in(spans_of_a_run, before),
+        due_in_run=None if spans_of_a_run is None else lambda before: found_in(spans_of_a_run, before),
     )
 
 
 def _whose_records_are_stored(batch_ids: Sequence[int], before: datetime) -> list[int]:
-    """Batches that do not need their payload: a live segment holds all their records, or none was accepted."""
+    """Batches that no longer need their payload: a live segment holds all their records, or no record was accepted."""
     failed = Batch.objects.filter(id__in=batch_ids, status=Batch.Status.FAILED).values_list("id", flat=True)
     return sorted({*failed, *lake_retention.in_segments(batch_ids)})
 

@@ -1,4 +1,4 @@
-"""Retention of the inbox: groups that were not seen for long, the batches that groups name, finished jobs, old alerts."""
+"""Retention of the inbox: problem groups not seen for long, the batches that they name, finished jobs and old alerts."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -34,9 +34,9 @@ _group_rows = retention.of_rows("problem-groups", "Problem groups", "EVERMUSE_PR
 
 
 def _remove_groups(before: datetime, found: Sequence[Due]) -> int:
-    """A group that is seen again at this moment is locked, and stays.
+    """Remove groups, except those that are locked because they are seen again at this moment.
 
-    Its batches have gone before, in steps of their own. Where some are left, the group waits for the next run.
+    Earlier steps remove a group's batches. If some are left, the group waits for the next run.
     """
     rows = Problem.objects.filter(pk__in=[one.key for one in found]).select_for_update(skip_locked=True, of=("self",))
     locked = list(rows.values_list("pk", flat=True))

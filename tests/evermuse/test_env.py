@@ -256,10 +256,10 @@ def test_setting_that_is_read_twice_is_described_once(monkeypatch: pytest.Monkey
     env.integer("X", 6, help="Another text.")
     env.flag("Y", default=True, help="A flag.", shown="as X")
     env.text("Z", "not described")
-    env.elsewhere("W", "1", "Read by a command.")
+    env.describe("W", "1", "Read by a command.")
     assert [tuple(one) for one in env.described()] == [
         ("X", "5", "A number.", None),
         ("Y", "true", "A flag.", "as X"),
         ("W", "1", "Read by a command.", None),
     ]
-    assert {"X", "Y", "Z", "W"} <= env.asked()
+    assert {"X", "Y", "Z", "W"} <= env.names_read()

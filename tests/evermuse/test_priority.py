@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from evermuse.priority import NICENESS, giving_way
+from evermuse.priority import NICENESS, with_lower_priority
 
 GIVE_WAY = """
 import os, pathlib
 from evermuse import priority
-priority.give_way()
+priority.lower()
 group = pathlib.Path("/proc/self/autogroup")
 print(os.nice(0), *(group.read_text().split()[-1:] if group.exists() else []))
 """
@@ -41,7 +41,7 @@ def test_process_in_the_session_of_others_leaves_their_priority_alone() -> None:
 def test_lowered_priority_changes_no_signal_handling() -> None:
     """Python ignores SIGPIPE, and what a process ignores it ignores past exec."""
     cat = [shutil.which("cat") or "/bin/cat", "/proc/self/status"]
-    alone, giving = (subprocess.check_output(command, text=True) for command in (cat, giving_way(cat)))
+    alone, giving = (subprocess.check_output(command, text=True) for command in (cat, with_lower_priority(cat)))
     ignored = [line for line in alone.splitlines() if line.startswith("SigIgn")]
     assert len(ignored) == 1
     assert [line for line in giving.splitlines() if line.startswith("SigIgn")] == ignored

@@ -61,7 +61,7 @@ def test_no_serving_process_starts_without_a_strong_secret_key(entry: str, key: 
 def test_serving_process_requires_settings_that_have_placeholders(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(name)
     with pytest.raises(env.ConfigurationError, match=rf"{name} is not set \(nor {name}_FILE\)"):
-        serving.demand()
+        serving.require_settings()
 
 
 def test_commands_that_sign_nothing_run_without_a_secret_key() -> None:
@@ -101,7 +101,7 @@ def test_check_reports_unknown_settings_and_wildcard_hosts(monkeypatch: pytest.M
     with override_settings(ALLOWED_HOSTS=["*"]):
         found = {one.id: f"{one.msg} {one.hint}" for one in checks.check_settings()}
     assert set(found) == {"evermuse.W001", "evermuse.W002"}
-    assert "EVERMUSE_RATE_LIMTI is set, and nothing reads it" in found["evermuse.W002"]
+    assert "EVERMUSE_RATE_LIMTI is set, but nothing reads it" in found["evermuse.W002"]
     assert "EVERMUSE_RATE_LIMIT?" in found["evermuse.W002"]
     monkeypatch.setenv("EVERMUSE_SECRET_KEY", "short")
     assert "evermuse.E001" in {one.id for one in checks.check_settings()}
@@ -125,7 +125,7 @@ def test_check_asks_for_the_public_address_when_web_serves_downloads(
 def test_no_setting_turns_on_debug_pages() -> None:
     done = run("-c", "from django.conf import settings; print(settings.DEBUG)", EVERMUSE_DEBUG="true")
     assert done.stdout.strip() == "False"
-    assert "EVERMUSE_DEBUG" not in env.asked()
+    assert "EVERMUSE_DEBUG" not in env.names_read()
 
 
 class TestBootstrap:
