@@ -31,6 +31,15 @@ SELECT id FROM lake_record
 WHERE id = ANY(%(ids)s::uuid[]) AND workspace_id = %(workspace)s AND event_at < %(before)s
 ORDER BY id FOR UPDATE SKIP LOCKED
 """
+_LINES = """
+  SELECT batch_id FROM lake_recordversion WHERE record_id = ANY(%(ids)s::uuid[])
+  UNION SELECT batch_id FROM lake_record WHERE id = ANY(%(ids)s::uuid[])
+"""
+# Compaction moves no line out of a segment that is locked.
+LOCK_SEGMENTS = """
+SELECT id FROM lake_segment WHERE id = ANY(%(segments)s::bigint[]) ORDER BY id FOR NO KEY UPDATE
+"""
+SEGMENTS = f"SELECT DISTINCT segment_id FROM lake_segmentbatch WHERE batch_id IN ({_LINES}) ORDER BY segment_id"  # noqa: S608
 # Compaction leaves the lines out of segments once many of a segment's are dead.
 DELETE = """
 WITH versions AS (
@@ -41,10 +50,8 @@ WITH versions AS (
   SELECT b.segment_id, count(*) AS n
   FROM (SELECT batch_id FROM versions UNION ALL SELECT batch_id FROM records) AS line JOIN lake_segmentbatch b USING (batch_id)
   GROUP BY b.segment_id
-), segment AS MATERIALIZED (
-  SELECT s.id, dead.n FROM lake_segment s JOIN dead ON dead.segment_id = s.id ORDER BY s.id FOR NO KEY UPDATE OF s
 ), counted AS (
-  UPDATE lake_segment AS s SET dead_count = s.dead_count + segment.n FROM segment WHERE s.id = segment.id
+  UPDATE lake_segment AS s SET dead_count = s.dead_count + dead.n FROM dead WHERE s.id = dead.segment_id
 )
 INSERT INTO lake_removedrecord (workspace_id, removed_at, record_id, reason)
 SELECT %(workspace)s, %(at)s, id, %(reason)s FROM records
@@ -94,9 +101,21 @@ def lock_expired(workspace_id: int, before: datetime, ids: Sequence[UUID]) -> li
 
 def remove(workspace_id: int, ids: Sequence[UUID], *, at: datetime, reason: RemovedRecord.Reason) -> int:
     """Remove locked records with their earlier versions, and tell readers; how many. ``at``: from `draw`."""
+    _hold_segments(ids)
     with connection.cursor() as cursor:
         cursor.execute(DELETE, {"workspace": workspace_id, "ids": list(ids), "at": at, "reason": str(reason)})
         return int(cursor.rowcount)
+
+
+def _hold_segments(ids: Sequence[UUID]) -> None:
+    """Lock the segments of these records until the caller's transaction ends, so that their dead lines are counted there.
+
+    While a lock is waited for, compaction may move lines on to another segment: look again until all are locked.
+    """
+    held: set[int] = set()
+    while missing := {row[0] for row in _executed(SEGMENTS, {"ids": list(ids)})} - held:
+        _executed(LOCK_SEGMENTS, {"segments": sorted(missing)})
+        held |= missing
 
 
 def removed_after(record_ids: Sequence[UUID], instant: datetime) -> set[UUID]:

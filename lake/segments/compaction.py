@@ -187,16 +187,20 @@ def _merge(segments: Sequence[tuple[Source, Segment]], draft: Draft, claims: _Cl
         claims.keep()
         upload.complete()
     with transaction.atomic():
-        _swap(draft.id, merged, writer)
-        if not prepared.rows(sql.PUBLISH_TARGET, [upload.size, writer.line_count, draft.id]):
+        dead_count = _swap(draft.id, merged, writer)
+        if not prepared.rows(sql.PUBLISH_TARGET, [upload.size, writer.line_count, dead_count, draft.id]):
             raise LeaseLost("the sweeper has given the new segment up")
     return merged, upload.size
 
 
-def _swap(target: int, merged: Sequence[Merged], writer: SegmentWriter) -> None:
-    """Let the batches point to the new segment, in the caller's transaction. Raises LeaseLost."""
+def _swap(target: int, merged: Sequence[Merged], writer: SegmentWriter) -> int:
+    """Let the batches point to the new segment, in the caller's transaction; how many of its lines are dead, at most.
+
+    Records that were removed since the claim may have been copied before. A line that was left out after all costs one more
+    rewriting; a dead line that nobody counts would stay for good. Raises LeaseLost.
+    """
     sources = [one.source for one in merged]
-    held = prepared.rows(sql.HOLD_SOURCES, {**_tokens(sources), "target": target})
+    held = dict(prepared.rows(sql.HOLD_SOURCES, {**_tokens(sources), "target": target}))
     if len(held) != len(sources) + 1:
         raise LeaseLost("another worker merges a segment of this claim, or the sweeper has given the new one up")
     moved = sorted((batch, one.source.id) for one in merged for batch in one.kept)
@@ -210,3 +214,4 @@ def _swap(target: int, merged: Sequence[Merged], writer: SegmentWriter) -> None:
         columns = {"batch_id": int8s([batch for batch, _ in part]), "source": int8s([source for _, source in part])}
         prepared.rows(sql.EMPTY, {**columns, "target": target})
     prepared.rows(sql.REPLACE, [KEPT_SECONDS, [source.id for source in sources]])
+    return sum(held[source.id] - source.dead_count for source in sources)

@@ -25,7 +25,7 @@ TAIL_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A segment that is being merged. ``token``: of the claim on it."""
+    """A segment that is being merged. ``token``: of the claim on it. ``dead_count``: when it was claimed."""
 
     id: int
     token: int
@@ -33,6 +33,7 @@ class Source:
     layout: int
     size: int
     created_at: datetime
+    dead_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

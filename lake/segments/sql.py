@@ -103,7 +103,7 @@ WHERE id IN (
   WHERE id = ANY(%s::bigint[]) AND state = 'L' AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
   ORDER BY id FOR UPDATE SKIP LOCKED
 )
-RETURNING id, claim_token, key, layout::int, size, created_at
+RETURNING id, claim_token, key, layout::int, size, created_at, dead_count
 """
 
 # The intended segment lives on with its sources' claims.
@@ -128,9 +128,9 @@ UPDATE lake_segment SET claimed_until = statement_timestamp() + make_interval(se
 RETURNING id
 """
 
-# The fence: all of them or none, locked in the order of their key.
+# The fence: all of them or none, locked in the order of their key. A removal locks a segment too before it counts dead lines.
 HOLD_SOURCES = """
-SELECT id FROM lake_segment
+SELECT id, dead_count FROM lake_segment
 WHERE (id = %(target)s AND state = 'I')
   OR (state = 'L' AND (id, claim_token) IN (SELECT * FROM unnest(%(ids)s::bigint[], %(tokens)s::bigint[])))
 ORDER BY id FOR UPDATE
@@ -191,5 +191,6 @@ WHERE id = ANY(%s::bigint[]) RETURNING id
 """
 
 PUBLISH_TARGET = """
-UPDATE lake_segment SET state = 'L', expires_at = NULL, size = %s, line_count = %s WHERE id = %s AND state = 'I' RETURNING id
+UPDATE lake_segment SET state = 'L', expires_at = NULL, size = %s, line_count = %s, dead_count = %s
+WHERE id = %s AND state = 'I' RETURNING id
 """
