@@ -256,6 +256,8 @@ RETURNING batch_id
 
 # -- Partitions of payloads --
 
+LAST_DRAWN = "SELECT last_value FROM ingest_batch_id_seq"
+
 # Payloads that must not be dropped with their partition: those of batches that settled too recently, are not in a live
 # segment, were given up, or are under a legal hold. The rule is that of `ingest.pipeline.detail`. A payload without a batch may
 # be dropped.

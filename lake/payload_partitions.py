@@ -1,5 +1,8 @@
 """The partitions of the payloads: ranges of batch ids. They are made ahead, and one that has expired is detached and dropped.
 
+There is no default partition: with one, no other could be detached without a lock that inserts wait for. If nobody made
+partitions in time, the insert fails (`is_missing`), and whoever inserts makes them and tries again.
+
 No statement here makes an insert wait: attaching and detaching CONCURRENTLY take locks that inserts do not conflict with. Each
 step can be repeated after a crash: a partition that was detached is found by its name, and its name says where it begins.
 """
@@ -7,13 +10,14 @@ step can be repeated after a crash: a partition that was detached is found by it
 import re
 from dataclasses import dataclass
 
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from evermuse.advisory_locks import AdvisoryLock
 
 WIDTH = 2_000_000
 # How many ids beyond the last batch have a partition: inserts fail without one.
 AHEAD = 8 * WIDTH
+CHECK_VIOLATION = "23514"
 
 PARTITIONS = """
 SELECT c.relname::text, pg_get_expr(c.relpartbound, c.oid), i.inhdetachpending
@@ -51,22 +55,54 @@ def partitions() -> list[PayloadPartition]:
 
 
 def make_ahead(last_id: int) -> int:
-    """Make partitions for the ids that come next; how many were made."""
-    made = 0
+    """Make partitions for the ids that come next; how many were made. 0 while another process makes them."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [AdvisoryLock.PAYLOAD_PARTITIONS])
-        if not cursor.fetchone()[0]:
-            return 0
-        start = max(one.end for one in partitions())
+        return _make(last_id) if cursor.fetchone()[0] else 0
+
+
+def make_at_once(last_id: int) -> int:
+    """The same for an insert that failed. Waits, for a bounded time, while another process makes partitions."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL lock_timeout = '2s'")
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [AdvisoryLock.PAYLOAD_PARTITIONS])
+        return _make(last_id)
+
+
+def _make(last_id: int) -> int:
+    made = 0
+    start = _end()
+    with connection.cursor() as cursor:
         while start < last_id + AHEAD:
+            # After a leap of the ids, one partition covers all that were skipped.
+            end = max(start, last_id // WIDTH * WIDTH) + WIDTH
             name = _checked(f"lake_payload_p{start}")
             cursor.execute(f"CREATE TABLE {name} (LIKE lake_payloadpart INCLUDING ALL)")
-            cursor.execute(
-                f"ALTER TABLE lake_payloadpart ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({start + WIDTH})"
-            )
-            start += WIDTH
+            cursor.execute(f"ALTER TABLE lake_payloadpart ATTACH PARTITION {name} FOR VALUES FROM ({start}) TO ({end})")
+            start = end
             made += 1
     return made
+
+
+def _end() -> int:
+    """Ids from this one on have no partition."""
+    return max(one.end for one in partitions())
+
+
+def ids_left(last_id: int) -> int:
+    """How many ids after one still have a partition."""
+    return max(_end() - 1 - last_id, 0)
+
+
+def is_missing(error: IntegrityError) -> bool:
+    """Whether an insert failed because its id has no partition."""
+    diagnosis = getattr(error.__cause__, "diag", None)
+    return (
+        diagnosis is not None
+        and diagnosis.sqlstate == CHECK_VIOLATION
+        and diagnosis.table_name == "lake_payloadpart"
+        and diagnosis.constraint_name is None
+    )
 
 
 def detach(partition: PayloadPartition) -> None:

@@ -10,14 +10,15 @@ BEGIN
   EXECUTE format(
     'ALTER ROLE evermuse_app LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD %L',
     current_setting('evermuse.application_password'));
-  -- REASSIGN OWNED refuses the first superuser's objects. A column's own sequence follows its table.
+  -- REASSIGN OWNED refuses the first superuser's objects. A column's own sequence follows its table. A partition does not.
   FOR found IN
     SELECT c.oid::regclass AS name FROM pg_class c
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S')
       AND c.relowner <> 'evermuse_app'::regrole
       AND NOT EXISTS (
         SELECT FROM pg_depend d
-        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype IN ('a', 'i', 'e'))
+        WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
+          AND (d.deptype = 'e' OR (c.relkind = 'S' AND d.deptype IN ('a', 'i'))))
   LOOP
     EXECUTE format('ALTER TABLE %s OWNER TO evermuse_app', found.name);
   END LOOP;

@@ -18,6 +18,7 @@ from ingest.activity.health import OK
 from ingest.activity.measures import Key
 from ingest.activity.models import Metric
 from ingest.activity.surroundings import Surroundings
+from ingest.admission import room
 from ingest.models import Workspace
 
 BY_WORKSPACE = {
@@ -77,6 +78,11 @@ def _standing(totals: dict[Key, int]) -> Iterator[Family]:
         "evermuse_rollup_age_seconds",
         "Time since the last rollup, which runs every 10 s.",
         value=(timezone.now() - counted.ran_at).total_seconds() if counted else 0.0,
+    )
+    yield GaugeMetricFamily(
+        "evermuse_payload_partition_ids_left",
+        "Batches that can be stored before partitions of payloads are missing. The sweeper keeps it at 16 million.",
+        value=room.ids_left(),
     )
 
 

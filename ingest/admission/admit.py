@@ -10,15 +10,16 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from evermuse import logs, public_ids, wake
 from ingest import parsers
-from ingest.admission import acceptance, idempotency
+from ingest.admission import acceptance, idempotency, room
 from ingest.admission.bodies import Body
 from ingest.clients.catalog import lookup_in
 from ingest.clients.credentials import Credentials
 from ingest.refusals import Refusal
+from lake import payload_partitions
 from lake.landing import TooManyAttachments, Verdict, examine
 
 MAX_ATTACHMENTS = 1000
@@ -74,6 +75,17 @@ def admit(submission: Submission, *, confirm: Callable[[], Credentials]) -> Admi
     A batch whose records were all rejected is stored too (FAILED), and then refused with VALIDATION_ERROR. ``confirm`` looks
     the key up again, and raises a refusal if it no longer allows the request: called when cached credentials are not enough.
     """
+    try:
+        return _admit(submission, confirm)
+    except IntegrityError as error:
+        if not payload_partitions.is_missing(error):
+            raise
+    # Nothing was stored.
+    room.make_at_once()
+    return _admit(submission, confirm)
+
+
+def _admit(submission: Submission, confirm: Callable[[], Credentials]) -> Admitted:
     verdict: Verdict | None = None
     if submission.credentials.is_cached:
         found = _take_with_cached_key(submission)

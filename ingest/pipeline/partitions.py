@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from evermuse import logs
 from evermuse.advisory_locks import AdvisoryLock
 from ingest import sql
+from ingest.admission import room
 from ingest.models import Batch
 from lake import payload_partitions
 from lake.payload_partitions import PayloadPartition
@@ -28,7 +29,7 @@ MOST_KEPT = 50_000
 
 def maintain(before: datetime) -> int:
     """Make partitions ahead, and drop those whose batches all settled before an instant; how many payloads went with them."""
-    payload_partitions.make_ahead(_last_id())
+    room.make_ahead()
     removed = 0
     for partition in _expired(before):
         if partition.is_leaving or _move_on(partition.name, before) is not None:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from django.db.models.functions import Now
 
 from evermuse import logs, wake
+from ingest.admission import room
 from ingest.models import Batch
 from ingest.pipeline import claims, processing, transitions
 
@@ -33,6 +34,7 @@ def sweep() -> None:
     unsettled = _advance_landed() + _advance_processing()
     ended = claims.end_forgotten_landings()
     transitions.add_failure_codes()
+    room.make_ahead()
     if ids or unsettled or ended:
         log.info("sweep.found", landing=len(ids), unsettled=unsettled, forgotten_landings=ended)
 

@@ -165,6 +165,8 @@ def test_database_of_an_earlier_version_is_handed_over_to_the_new_role(servers: 
                 'CREATE SEQUENCE free; CREATE VIEW seen AS SELECT 1; INSERT INTO "Old one" DEFAULT VALUES'
             )
             connection.execute("CREATE FUNCTION one(int) RETURNS int LANGUAGE sql AS 'SELECT 1'")
+            connection.execute("CREATE TABLE parted (id int) PARTITION BY RANGE (id)")
+            connection.execute("CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (9)")
         for _ in range(2):
             with psycopg.connect(server.superuser_url(name)) as connection:
                 hand_over(connection, password=servers.home.secrets()["database_app"])
@@ -175,6 +177,8 @@ def test_database_of_an_earlier_version_is_handed_over_to_the_new_role(servers: 
                 "SELECT nextval('free'); INSERT INTO \"Old one\" DEFAULT VALUES; CREATE TABLE new (id int)"
             )
             assert connection.execute('SELECT count(*) FROM "Old one"').fetchone() == (2,)
+            connection.execute("CREATE TABLE parted_2 PARTITION OF parted FOR VALUES FROM (9) TO (99)")
+            connection.execute("ALTER TABLE parted DETACH PARTITION parted_1; DROP TABLE parted_1")
     finally:
         with psycopg.connect(server.superuser_url("postgres"), autocommit=True) as connection:
             connection.execute("ALTER ROLE evermuse_app CREATEDB")  # The other tests make databases of their own.

@@ -8,12 +8,13 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from ingest import retention
+from ingest.admission import room
 from ingest.models import Batch, Workspace
-from ingest.pipeline import detail, partitions, transitions
+from ingest.pipeline import detail, partitions, sweeper, transitions
 from ingest.pipeline import landing as pipeline
 from lake import payload_partitions
 from lake.models import Payload, PayloadKept, PayloadPart
@@ -215,3 +216,55 @@ def test_partitions_are_made_ahead_and_the_name_of_earlier_versions_takes_payloa
             [sent.batch_id + 1, sent.media_type, sent.size, bytes(sent.content)],
         )
     assert sorted(PayloadPart.objects.values_list("batch_id", flat=True)) == [sent.batch_id, sent.batch_id + 1]
+
+
+def next_id(batch_id: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT setval('ingest_batch_id_seq', %s)", [batch_id - 1])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"idempotency_key": "k"}, {"is_mixed": True}],
+    ids=["plain", "with an idempotency key", "with a rejected record"],
+)
+def test_a_batch_whose_id_has_no_partition_is_accepted_and_lands(api: ApiClient, options: dict[str, Any]) -> None:
+    api.post([record()])
+    beyond = payload_partitions.partitions()[-1].end
+    next_id(beyond)
+    body = [record(), record(event_at="x")] if options.pop("is_mixed", False) else [record()]
+    answer = api.post(body, **options)
+    assert answer.status_code == 202, answer.content
+    assert number(answer.json()["batchId"]) >= beyond
+    pipeline.land_waiting()
+    assert api.batch(answer.json()["batchId"])["status"] == "COMPLETE"
+    assert Payload.objects.filter(batch_id=number(answer.json()["batchId"])).exists()
+
+
+def test_one_partition_covers_the_ids_that_a_leap_skipped(api: ApiClient) -> None:
+    last = payload_partitions.partitions()[-1].end
+    next_id(last + 1000 * WIDTH)
+    assert api.post([record()]).status_code == 202
+    [leap] = [one for one in payload_partitions.partitions() if one.start == last]
+    assert leap.end == last + 1001 * WIDTH
+    assert room.ids_left() >= payload_partitions.AHEAD - 2
+    assert api.post([record()]).status_code == 202
+
+
+def test_the_sweeper_makes_partitions_although_retention_does_not_run(api: ApiClient) -> None:
+    next_id(payload_partitions.partitions()[-1].end - 10)
+    assert room.ids_left() < 20
+    sweeper.sweep()
+    assert room.ids_left() >= payload_partitions.AHEAD - 20
+
+
+def test_other_integrity_errors_are_not_taken_for_missing_partitions(workspace: Workspace) -> None:
+    with pytest.raises(IntegrityError) as found, transaction.atomic():
+        Workspace.objects.create(name=workspace.name)
+    assert not payload_partitions.is_missing(found.value)
+    with pytest.raises(IntegrityError) as found, transaction.atomic():
+        Batch.objects.create(
+            workspace=workspace, created_at=timezone.now(), record_count=-1, accepted_count=0, rejected_count=0,
+            error_count=0,
+        )  # fmt: skip
+    assert not payload_partitions.is_missing(found.value)
