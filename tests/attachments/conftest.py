@@ -37,22 +37,22 @@ def secure_vendor(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> Vendor:
 
 @pytest.fixture
 def empty_store(servers: Servers) -> None:
-    """No attachment's object is left from another test."""
+    """Deletes the objects that earlier tests left under ``attachments/``."""
     object_store.ensure_bucket()
     for key in objects():
         object_store.client().remove_object("evermuse-lake", key)
 
 
 @pytest.fixture(autouse=True)
-def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What a test's downloads left to be resumed is forgotten: its rows are gone.
+def forget_kept_downloads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Forgets the downloads that a test could have resumed, because their rows are rolled back.
 
-    And nothing is renewed: the threads that do it have connections of their own, which do not see a test's transaction.
-    Renewal is seen in the journeys, where downloads outlive their lease.
+    Turns renewal of leases off as well: the renewing threads use their own connections, which do not see the
+    test's transaction. The journeys test renewal with downloads that outlive their lease.
     """
     monkeypatch.setattr(Leases, "_renew", lambda self, held: None)
     monkeypatch.setattr(Keeper, "_renew", lambda self, keys: None)
-    # A slow download of a test's own thread begins no thread beside it.
+    # Otherwise a slow download in a test's own thread would start another thread.
     monkeypatch.setattr(fetching.slots, "wake", lambda: None)
     yield
     keeper._kept.clear()

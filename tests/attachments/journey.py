@@ -1,4 +1,4 @@
-"""One record's files from landing to settlement, in-process: the services that the workers' tasks call."""
+"""Takes the files of one record from landing to settlement in one process, by the services that the tasks call."""
 
 from datetime import timedelta
 from typing import Any
@@ -21,12 +21,12 @@ def file(url: str, **more: object) -> dict[str, object]:
 
 
 def send(api: ApiClient, *files: dict[str, object]) -> str:
-    """A landed batch of one record with these attachments."""
+    """Sends and lands a batch of one record with these attachments."""
     return send_and_land(api, record(attachments=list(files)))
 
 
 def run(api: ApiClient, batch_id: str) -> dict[str, Any]:
-    """Fetch what is due, suspects too, advance, and give the batch."""
+    """Fetches due files, including suspects, advances the batch and returns it."""
     fetching.fetch_waiting()
     while claim := crashes.take_suspect("alone"):
         fetching.fetch_one(claim)
@@ -35,14 +35,14 @@ def run(api: ApiClient, batch_id: str) -> dict[str, Any]:
 
 
 def make_due() -> None:
-    """The next attempt's time has come."""
+    """Makes every waiting file due now."""
     Attachment.objects.filter(state="PENDING").update(next_attempt_at=timezone.now() - timedelta(minutes=1))
     Lane.objects.update(held_until=None)
     tell_lanes()
 
 
 def tell_lanes() -> None:
-    """Rows were changed by a test: the next claim looks at their lanes again."""
+    """Has the next claim read all lanes again, after a test has changed rows."""
     pairs = Attachment.objects.order_by().values_list("workspace_id", "host").distinct()
     LaneNotice.objects.bulk_create(
         LaneNotice(workspace_id=workspace, host=host, is_served=False) for workspace, host in pairs
@@ -50,13 +50,13 @@ def tell_lanes() -> None:
 
 
 def stored(uri: str) -> bytes:
-    """An object's bytes."""
+    """Returns an object's bytes."""
     bucket, key = uri.removeprefix("s3://").split("/", 1)
     return object_store.client().get_object(bucket, key).read()
 
 
 def objects() -> set[str]:
-    """The keys of all attachments' objects."""
+    """Returns the keys of all objects of attachments."""
     return {
         str(o.object_name)
         for o in object_store.client().list_objects("evermuse-lake", prefix="attachments/", recursive=True)
@@ -64,6 +64,6 @@ def objects() -> set[str]:
 
 
 def open_uploads() -> list[str]:
-    """The keys of all multipart uploads that are neither completed nor aborted."""
+    """Returns the keys of all multipart uploads that are neither completed nor aborted."""
     found = object_store.client()._list_multipart_uploads("evermuse-lake", prefix="attachments/")
     return [str(upload.object_name) for upload in found.uploads]

@@ -1,4 +1,4 @@
-"""Files in the admin: found by host and batch, previewed, set going again; viewers see no URL and cannot act."""
+"""The admin's page of a file: it is found by host and batch, previewed and retried; a viewer sees no URL."""
 
 import uuid
 
@@ -65,7 +65,7 @@ def act(client: Client, file: Attachment, **fields: str) -> tuple[int, str]:
     return answer.status_code, answer.content.decode()
 
 
-def test_a_failed_file_is_retried_with_its_counters(operator: Client, file: Attachment) -> None:
+def test_operator_retries_a_failed_file_and_its_counters_are_reset(operator: Client, file: Attachment) -> None:
     assert "The download starts again" in act(operator, file, act="retry")[1]
     file.refresh_from_db()
     tally = AttachmentTally.objects.get()
@@ -74,7 +74,7 @@ def test_a_failed_file_is_retried_with_its_counters(operator: Client, file: Atta
     assert [entry.change_message for entry in LogEntry.objects.all()] == ["Retried"]
 
 
-def test_a_fresh_url_begins_again_and_a_bad_one_names_the_rule(operator: Client, file: Attachment) -> None:
+def test_operator_sets_a_fresh_url_and_an_invalid_one_names_the_rule(operator: Client, file: Attachment) -> None:
     assert "must be an absolute URI" in act(operator, file, act="fresh-url", vendor_url="no url")[1]
     file.refresh_from_db()
     assert (file.state, file.vendor_url) == ("FAILED", URL)
@@ -84,7 +84,7 @@ def test_a_fresh_url_begins_again_and_a_bad_one_names_the_rule(operator: Client,
     assert AttachmentTally.objects.get().failed == 0
 
 
-def test_its_host_is_paused_and_resumed_and_both_are_noted(operator: Client, file: Attachment) -> None:
+def test_operator_pauses_and_resumes_a_host_and_both_are_logged(operator: Client, file: Attachment) -> None:
     assert "The host is paused" in act(operator, file, act="pause")[1]
     assert VendorHost.objects.get().paused_at is not None
     assert "The host is resumed" in act(operator, file, act="resume")[1]
@@ -92,7 +92,7 @@ def test_its_host_is_paused_and_resumed_and_both_are_noted(operator: Client, fil
     assert sorted(entry.change_message for entry in LogEntry.objects.all()) == ["Paused", "Resumed"]
 
 
-def test_a_viewer_sees_no_url_and_cannot_act(viewer: Client, file: Attachment) -> None:
+def test_viewer_sees_no_url_of_a_file_and_cannot_retry_it(viewer: Client, file: Attachment) -> None:
     shown = page(viewer, file)
     assert "HTTP_404" in shown
     assert "secret-path" not in shown
@@ -102,13 +102,13 @@ def test_a_viewer_sees_no_url_and_cannot_act(viewer: Client, file: Attachment) -
     assert file.state == "FAILED"
 
 
-def test_files_are_listed_by_host_and_error(operator: Client, file: Attachment) -> None:
+def test_list_of_files_filters_by_host_and_error(operator: Client, file: Attachment) -> None:
     url = reverse("admin:attachments_attachment_changelist")
     assert file.public_id in operator.get(url, {"host__exact": HOST, "error_code": "HTTP_404"}).content.decode()
     assert file.public_id not in operator.get(url, {"host__exact": "another:443"}).content.decode()
 
 
-def test_a_stored_image_is_previewed_by_a_url_that_serves_it_inline(
+def test_preview_of_a_stored_image_is_served_inline(
     operator: Client, viewer: Client, file: Attachment, servers: Servers
 ) -> None:
     object_store.ensure_bucket()
@@ -126,5 +126,5 @@ def test_a_stored_image_is_previewed_by_a_url_that_serves_it_inline(
     [("image/png", "image"), ("audio/mpeg", "audio"), ("video/mp4", "video"), ("application/pdf", "pdf"),
      ("image/svg+xml", ""), ("text/html", ""), ("application/octet-stream", ""), ("", "")],
 )  # fmt: skip
-def test_only_what_runs_nothing_is_previewed(mime_type: str, kind: str) -> None:
+def test_only_media_types_that_run_no_script_have_a_preview(mime_type: str, kind: str) -> None:
     assert file_urls.preview_kind(mime_type) == kind

@@ -1,4 +1,4 @@
-"""An address and port that is allowed for a while: by a running command, and for as long as it runs."""
+"""An address and port to which downloads are allowed while a command runs."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def outcome(api: ApiClient, url: str) -> str:
 
 
 @pytest.mark.usefixtures("empty_store")
-def test_only_the_allowed_port_is_reached_and_only_meanwhile(api: ApiClient, vendor: Vendor) -> None:
+def test_allowed_endpoint_opens_one_port_for_its_duration(api: ApiClient, vendor: Vendor) -> None:
     vendor.on("/file", lambda e: e.answer(b"sound"))
     port = int(vendor.url("").rpartition(":")[2])
     with allowed_endpoints.allowed(address="127.0.0.1", port=port):
@@ -46,7 +46,7 @@ def test_only_the_allowed_port_is_reached_and_only_meanwhile(api: ApiClient, ven
 
 
 @pytest.mark.django_db
-def test_what_nobody_renews_ends() -> None:
+def test_allowed_endpoint_expires_unless_renewed() -> None:
     allowed_endpoints.allow(address="127.0.0.1", port=9)
     assert allowed_endpoints.allows("127.0.0.1", 9)
     AllowedEndpoint.objects.update(until=timezone.now() - timedelta(seconds=1))
@@ -57,14 +57,14 @@ def test_what_nobody_renews_ends() -> None:
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("endpoint", ["localhost:1", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:http", ":80"])
-def test_an_endpoint_that_is_none_is_refused(endpoint: str) -> None:
+def test_allowdownloads_rejects_a_malformed_endpoint(endpoint: str) -> None:
     with pytest.raises(CommandError, match="ADDRESS:PORT"):
         call_command("allowdownloads", endpoint)
 
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("end", ["input", "kill"])
-def test_the_command_allows_while_its_input_is_open(end: str) -> None:
+def test_allowdownloads_allows_its_endpoint_until_its_input_ends(end: str) -> None:
     name = connection.settings_dict["NAME"]
     command = subprocess.Popen(
         [sys.executable, str(ROOT / "manage.py"), "allowdownloads", "[::1]:9"],

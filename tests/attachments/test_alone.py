@@ -1,4 +1,4 @@
-"""The process of its own in which a suspect is fetched, and what its end says about the file."""
+"""The separate process in which a suspect file is fetched, and what its end says about the file."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -20,20 +20,19 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 @pytest.fixture
 def children(monkeypatch: pytest.MonkeyPatch) -> Suspects:
-    """Processes on the test's database, which hang and crash where a URL says so."""
+    """Child processes on the test's database; URLs named ``poison`` make them hang or crash."""
     given = connection.get_connection_params()
     monkeypatch.setenv(
         "DATABASE_URL",
         f"postgresql://{given['user']}:{given['password']}@{given['host']}:{given['port']}/{given['dbname']}",
     )
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.journeys.poisoned_settings")
-    monkeypatch.setenv("EVERMUSE_HANG_SECONDS", "3")
     monkeypatch.setenv("EVERMUSE_ATTACHMENT_ALONE_BYTES", str(512 << 20))
     return Suspects()
 
 
 def become_suspects() -> None:
-    """The worker died with all that it had claimed."""
+    """Lets the worker die with all of its claims, so that each of its files becomes a suspect."""
     claims.take_for(["worker"] * 8)
     Attachment.objects.filter(state="IN_PROGRESS").update(claimed_until=timezone.now() - timedelta(days=1))
     sweeper.sweep()
@@ -58,14 +57,17 @@ def test_innocent_suspects_are_fetched_by_one_process(
         ("memory", "out of memory"),
     ],
 )
-def test_a_file_that_harms_its_process_is_failed_with_a_reason_and_an_innocent_one_completes(
+def test_file_that_harms_its_process_fails_with_a_reason_and_an_innocent_one_completes(
     workspace: Workspace,
     new_client: Callable[..., ApiClient],
     vendor: Vendor,
     children: Suspects,
     how: str,
     reason: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if how == "hang":
+        monkeypatch.setenv("EVERMUSE_HANG_SECONDS", "3")
     api = new_client()
     innocent = vendor.on("/innocent", lambda x: x.answer(b"content"))
     batch_id = send(api, file(vendor.url(f"/poison-{how}")), file(innocent))

@@ -1,4 +1,4 @@
-"""Claims for several threads in one statement: the same files, in the same order, as one after the other."""
+"""One statement claims files for several threads: the same files, in the same order, as single claims."""
 
 import threading
 from collections.abc import Callable
@@ -34,7 +34,7 @@ def hosts_of(taken: list[claims.DownloadClaim | None]) -> list[str | None]:
     return [claim.host.rpartition(":")[2] if claim else None for claim in taken]
 
 
-def test_a_group_is_shared_out_by_turns_up_to_each_hosts_limit(api: ApiClient, settings: Settings) -> None:
+def test_group_claim_alternates_between_hosts_up_to_the_limit_of_each(api: ApiClient, settings: Settings) -> None:
     settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = 3
     send(api, *at(1111, each=8), *at(2222, each=2))
     taken = claims.take_for([*FIVE, "x", "y"])
@@ -42,7 +42,7 @@ def test_a_group_is_shared_out_by_turns_up_to_each_hosts_limit(api: ApiClient, s
     assert hosts_of(claims.take_for(FIVE)) == [None] * 5
 
 
-def test_one_claim_of_several_files_takes_the_same_files_in_the_same_order_as_single_claims(
+def test_group_claim_takes_the_same_files_in_the_same_order_as_single_claims(
     api: ApiClient, settings: Settings
 ) -> None:
     """Claiming for several threads in one statement saves round trips; the plain way is one claim for each."""
@@ -56,7 +56,7 @@ def test_one_claim_of_several_files_takes_the_same_files_in_the_same_order_as_si
     assert [claim is None for claim in together] == [False] * 5 + [True]
 
 
-def test_files_completed_together_are_stored_as_files_completed_one_by_one(api: ApiClient) -> None:
+def test_files_completed_together_are_stored_like_files_completed_one_by_one(api: ApiClient) -> None:
     """Completing several files in one statement saves commits; the plain way is one statement for each."""
     send(api, *at(1111, each=2), *at(2222, each=2))
     done = [
@@ -66,7 +66,7 @@ def test_files_completed_together_are_stored_as_files_completed_one_by_one(api: 
             uri=f"s3://bucket/{number}",
             size=number,
             mime_type="text/plain",
-            # The second one holds what the first one does, and the last claim is not valid any more.
+            # The second file has the first one's content. The last claim's token is out of date.
             sha256=("00" if number < 2 else f"{number:02}") * 32,
             sha1="",
             md5="",
@@ -95,7 +95,7 @@ def test_files_completed_together_are_stored_as_files_completed_one_by_one(api: 
     assert rows == stored()
 
 
-def test_a_group_counts_what_is_on_its_way_already(api: ApiClient, settings: Settings) -> None:
+def test_group_claim_counts_downloads_that_are_already_running(api: ApiClient, settings: Settings) -> None:
     settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = 2
     send(api, *at(1111, each=5))
     first = claims.take()
@@ -104,7 +104,7 @@ def test_a_group_counts_what_is_on_its_way_already(api: ApiClient, settings: Set
     assert hosts_of(claims.take_for(FIVE)) == ["2222", "1111", "2222", None, None]
 
 
-def test_each_file_of_a_group_has_its_own_claim_and_its_row_in_the_ledger(api: ApiClient) -> None:
+def test_each_file_of_a_group_claim_has_its_own_token_and_attempt(api: ApiClient) -> None:
     batch_id = send(api, *at(1111, each=3))
     taken = claims.take_for(FIVE)
     found = [claim for claim in taken if claim]
@@ -117,7 +117,7 @@ def test_each_file_of_a_group_has_its_own_claim_and_its_row_in_the_ledger(api: A
     assert AttachmentTally.objects.get(batch_id=int(batch_id[6:])).has_begun
 
 
-def test_behind_an_open_breaker_a_group_gets_one_file_and_of_a_paused_host_none(api: ApiClient) -> None:
+def test_group_claim_takes_one_file_behind_an_open_breaker_and_none_of_a_paused_host(api: ApiClient) -> None:
     send(api, *at(1111, 2222, 3333, each=2))
     lanes.refresh()
     Lane.objects.filter(host="127.0.0.1:1111").update(opened_at=timezone.now() - timedelta(minutes=1))
@@ -126,7 +126,7 @@ def test_behind_an_open_breaker_a_group_gets_one_file_and_of_a_paused_host_none(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_workers_threads_together_never_pass_a_hosts_limit(
+def test_concurrent_workers_stay_within_the_limit_of_a_host(
     workspace: Workspace, new_client: Callable[..., ApiClient], settings: Settings
 ) -> None:
     settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = 4
@@ -136,7 +136,7 @@ def test_two_workers_threads_together_never_pass_a_hosts_limit(
     def worker(number: int) -> list[claims.DownloadClaim]:
         begin.wait(30)
         try:
-            # Each thread a process of its own, as far as PostgreSQL can tell: it shares its statement with nobody.
+            # To PostgreSQL, each thread is a process of its own: it shares its statement with no other thread.
             return [claim for claim in claims.take_for([f"worker-{number}"] * 3) if claim]
         finally:
             connection.close()
@@ -148,7 +148,7 @@ def test_two_workers_threads_together_never_pass_a_hosts_limit(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_threads_that_ask_at_once_each_get_another_file(
+def test_threads_that_claim_at_once_each_get_a_different_file(
     workspace: Workspace, new_client: Callable[..., ApiClient], settings: Settings
 ) -> None:
     send(new_client(), *at(1111, 2222, each=3))
@@ -169,7 +169,7 @@ def test_threads_that_ask_at_once_each_get_another_file(
 
 
 @pytest.mark.usefixtures("empty_store")
-def test_a_stopping_worker_gives_the_file_it_just_got_back_uncounted(
+def test_stopping_worker_releases_a_new_claim_without_counting_an_attempt(
     api: ApiClient, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     batch_id = send(api, file(vendor.on("/a", lambda x: x.answer(b"a"))))
@@ -188,13 +188,13 @@ def test_a_stopping_worker_gives_the_file_it_just_got_back_uncounted(
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("what", ["claim", "renew"])
-def test_several_files_are_locked_in_the_order_of_their_key(
+def test_statement_locks_several_files_in_the_order_of_their_primary_keys(
     workspace: Workspace, new_client: Callable[..., ApiClient], what: str
 ) -> None:
-    """A statement that waits for the first of them holds none of the others: two such cannot deadlock."""
+    """A statement that waits for the first file holds no lock on the others, so two such statements cannot deadlock."""
     send(new_client(), *at(1111, each=2))
     first, second = Attachment.objects.order_by("pk")
-    # By its time and by its place in the table the second comes first.
+    # By its due time and its place in the table, the second file would come first.
     Attachment.objects.filter(pk=second.pk).update(next_attempt_at=timezone.now() - timedelta(hours=1))
     Attachment.objects.filter(pk=first.pk).update(filename="moved behind it")
     lanes.refresh()
@@ -220,14 +220,14 @@ def test_several_files_are_locked_in_the_order_of_their_key(
     with ThreadPoolExecutor(1) as pool, psycopg.connect(**connection.get_connection_params()) as other:
         other.execute(lock, [first.pk])
         waiting = pool.submit(worker)
-        until(lambda: is_locked_out(other), "the statement stands before the first file")
+        until(lambda: is_locked_out(other), "the statement waits for the first file's lock")
         other.execute(lock, [second.pk])
         other.rollback()
         assert sorted(waiting.result()) == [first.pk, second.pk]
 
 
 def is_locked_out(other: psycopg.Connection[tuple[Any, ...]]) -> bool:
-    """Whether somebody waits for what a connection locked."""
+    """Whether any session waits for a lock of this connection."""
     waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))"
     found = other.execute(waiting).fetchone()
     return bool(found and found[0])

@@ -1,4 +1,4 @@
-"""Content-Encoding: what is no compression is taken as it comes, and declared checksums decide which bytes are the file."""
+"""Content-Encoding: unknown tokens change nothing, and declared checksums decide which bytes are the file."""
 
 import base64
 import gzip
@@ -37,7 +37,7 @@ def as_chunked(body: bytes, encoding: str) -> Behaviour:
 
 
 def fetched(api: ApiClient, url: str, **entry: object) -> bytes | str:
-    """The stored bytes, or the code of the failure."""
+    """Returns the stored bytes, or the code of the failure."""
     batch_id = send(api, {"type": "file", "vendor_url": url, **entry})
     run(api, batch_id)
     (row,) = api.rows(batch_id, "attachments")
@@ -60,7 +60,7 @@ def fetched(api: ApiClient, url: str, **entry: object) -> bytes | str:
         "identity;q=1",
     ],
 )
-def test_a_token_that_is_no_compression_changes_nothing(api: ApiClient, vendor: Vendor, encoding: str) -> None:
+def test_content_encoding_that_is_no_compression_is_ignored(api: ApiClient, vendor: Vendor, encoding: str) -> None:
     url = vendor.on("/a", lambda x: x.answer(BODY, Content_Encoding=encoding))
     assert fetched(api, url, **declared(BODY, "md5")) == BODY
 
@@ -78,7 +78,7 @@ def test_a_token_that_is_no_compression_changes_nothing(api: ApiClient, vendor: 
     ],
 )
 @pytest.mark.parametrize("names", [[], ["size"], ["md5"]])
-def test_what_is_compressed_is_decoded(
+def test_compressed_answer_is_decoded(
     api: ApiClient, vendor: Vendor, encoding: str, body: bytes, names: list[str]
 ) -> None:
     url = vendor.on("/a", lambda x: x.answer(body, Content_Encoding=encoding))
@@ -88,7 +88,7 @@ def test_what_is_compressed_is_decoded(
 @pytest.mark.parametrize("encoding", ["x-gzip", "br", "deflate"])
 @pytest.mark.parametrize("names", [["size"], ["md5"], ["size", "md5", "sha1"]])
 @pytest.mark.parametrize("form", ["length", "chunked"])
-def test_the_bytes_as_they_are_sent_are_the_file_where_they_are_the_declared_ones(
+def test_encoded_bytes_are_stored_if_they_match_the_declared_size_or_checksum(
     api: ApiClient, vendor: Vendor, encoding: str, names: list[str], form: str
 ) -> None:
     behave = as_chunked(PACKED, encoding) if form == "chunked" else None
@@ -97,24 +97,26 @@ def test_the_bytes_as_they_are_sent_are_the_file_where_they_are_the_declared_one
     assert len(vendor.requests) <= 2
 
 
-def test_a_url_that_works_once_is_enough_where_the_file_name_says_what_is_meant(api: ApiClient, vendor: Vendor) -> None:
+def test_file_name_decides_between_packed_and_unpacked_so_that_one_request_is_enough(
+    api: ApiClient, vendor: Vendor
+) -> None:
     for name, wanted in (("a.tar.gz", PACKED), ("a.tar", BODY)):
         url = vendor.on(f"/{name}", as_chunked(PACKED, "gzip"))
         assert fetched(api, url, filename=name, **declared(wanted, "md5")) == wanted
     assert len(vendor.requests) == 2
 
 
-def test_checksums_outweigh_the_file_name(api: ApiClient, vendor: Vendor) -> None:
+def test_declared_checksum_outweighs_the_file_name(api: ApiClient, vendor: Vendor) -> None:
     url = vendor.on("/a", as_chunked(PACKED, "gzip"))
     assert fetched(api, url, filename="a.tar.gz", **declared(BODY, "sha1")) == BODY
 
 
-def test_a_declared_file_under_a_wrong_label_is_the_file(api: ApiClient, vendor: Vendor) -> None:
+def test_declared_file_is_stored_despite_a_wrong_content_encoding(api: ApiClient, vendor: Vendor) -> None:
     url = vendor.on("/a", lambda x: x.answer(BODY, Content_Encoding="gzip"))
     assert fetched(api, url, **declared(BODY, "md5")) == BODY
 
 
-def test_without_any_declaration_the_file_name_says_which_of_the_two_is_meant(api: ApiClient, vendor: Vendor) -> None:
+def test_file_name_or_mime_type_decides_whether_an_undeclared_file_is_decoded(api: ApiClient, vendor: Vendor) -> None:
     url = vendor.on("/a", lambda x: x.answer(PACKED, Content_Encoding="x-gzip"))
     assert fetched(api, url, filename="a.tar.gz") == PACKED
     assert fetched(api, url, filename="a.tgz", mime_type="application/x-tar") == PACKED
@@ -122,7 +124,7 @@ def test_without_any_declaration_the_file_name_says_which_of_the_two_is_meant(ap
     assert fetched(api, url) == BODY
 
 
-def test_what_is_declared_otherwise_fails_after_one_request(api: ApiClient, vendor: Vendor) -> None:
+def test_content_that_matches_no_declaration_fails_after_one_request(api: ApiClient, vendor: Vendor) -> None:
     url = vendor.on("/a", lambda x: x.answer(PACKED, Content_Encoding="gzip"))
     assert fetched(api, url, md5="0" * 32) == "MD5_MISMATCH"
     assert fetched(api, url, size=1) == "SIZE_MISMATCH"
@@ -130,12 +132,12 @@ def test_what_is_declared_otherwise_fails_after_one_request(api: ApiClient, vend
 
 
 @pytest.mark.parametrize("encoding", ["br", "zstd", "compress", "gzip, gzip, gzip", "gzip, br"])
-def test_a_compression_that_is_not_known_is_a_clear_refusal(api: ApiClient, vendor: Vendor, encoding: str) -> None:
+def test_unknown_compression_fails_as_unsupported_encoding(api: ApiClient, vendor: Vendor, encoding: str) -> None:
     url = vendor.on("/a", lambda x: x.answer(PACKED, Content_Encoding=encoding))
     assert fetched(api, url) == "UNSUPPORTED_ENCODING"
 
 
-def test_a_file_that_matches_is_the_file_whatever_it_begins_with(api: ApiClient, vendor: Vendor) -> None:
+def test_html_page_is_stored_if_it_matches_the_declared_size_or_checksum(api: ApiClient, vendor: Vendor) -> None:
     page = b"<html xmlns:x='urn:x'><table></table></html>"
     url = vendor.on("/a", lambda x: x.answer(page, Content_Type="text/html"))
     for names in (["size"], ["md5"], ["sha1"], ["size", "md5"]):
@@ -146,7 +148,7 @@ def test_a_file_that_matches_is_the_file_whatever_it_begins_with(api: ApiClient,
     assert fetched(api, url, filename="a.xls", md5="0" * 32) == "UNEXPECTED_CONTENT"
 
 
-def test_checksums_in_base64_are_understood(api: ApiClient, vendor: Vendor) -> None:
+def test_declared_checksums_may_be_base64(api: ApiClient, vendor: Vendor) -> None:
     url = vendor.on("/a", lambda x: x.answer(BODY))
     md5 = base64.b64encode(hashlib.md5(BODY).digest()).decode()
     sha1 = base64.b64encode(hashlib.sha1(BODY).digest()).decode()
@@ -156,6 +158,6 @@ def test_checksums_in_base64_are_understood(api: ApiClient, vendor: Vendor) -> N
     assert (entry["md5"], entry["sha1"]) == (hashlib.md5(BODY).hexdigest(), hashlib.sha1(BODY).hexdigest())
 
 
-def test_deflate_is_unpacked_in_bounded_steps() -> None:
+def test_deflate_is_decoded_in_bounded_steps() -> None:
     sizes = [len(step) for step in content.decoded([zlib.compress(bytes(50_000_000))], ("deflate",))]
     assert (sum(sizes), max(sizes)) == (50_000_000, content.STEP_BYTES)

@@ -1,4 +1,4 @@
-"""Files that harm a worker: suspects, fetched alone, given up after a few times."""
+"""Files that harm a worker become suspects: each is fetched alone, and fails after a few crashes."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,12 +23,12 @@ pytestmark = pytest.mark.usefixtures("empty_store")
 
 
 def lose_worker() -> None:
-    """The worker died with all that it had claimed."""
+    """Lets the worker die with all of its claims."""
     Attachment.objects.filter(state="IN_PROGRESS").update(claimed_until=timezone.now() - timedelta(days=1))
     sweeper.sweep()
 
 
-def test_after_a_crash_a_file_is_no_other_files_neighbour(api: ApiClient) -> None:
+def test_file_of_a_crashed_worker_is_only_claimed_alone(api: ApiClient) -> None:
     send(api, file("http://127.0.0.1:1/a"))
     assert claims.take() is not None
     lose_worker()
@@ -38,7 +38,7 @@ def test_after_a_crash_a_file_is_no_other_files_neighbour(api: ApiClient) -> Non
     assert crashes.take_suspect(NAME) is None
 
 
-def test_an_innocent_suspect_completes(api: ApiClient, vendor: Vendor) -> None:
+def test_innocent_suspect_completes(api: ApiClient, vendor: Vendor) -> None:
     batch_id = send(api, file(vendor.on("/a", lambda x: x.answer(b"a"))))
     claims.take()
     lose_worker()
@@ -46,7 +46,7 @@ def test_an_innocent_suspect_completes(api: ApiClient, vendor: Vendor) -> None:
     assert [row["code"] for row in api.rows(batch_id, "attachments")[0]["attempts"]] == ["WORKER_LOST", "OK"]
 
 
-def test_a_file_whose_process_dies_is_given_up_at_its_third_take_and_a_retry_begins_anew(
+def test_file_fails_when_its_process_dies_for_the_third_time_and_a_retry_starts_again(
     api: ApiClient, vendor: Vendor
 ) -> None:
     batch_id = send(api, file(vendor.on("/a", lambda x: x.answer(b"a"))))
@@ -70,8 +70,8 @@ def test_a_file_whose_process_dies_is_given_up_at_its_third_take_and_a_retry_beg
     assert run(api, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
 
 
-def test_a_worker_that_is_killed_again_and_again_fails_no_file(api: ApiClient, vendor: Vendor) -> None:
-    """Whoever kills workers kills the processes of suspects with them: that says nothing about the files."""
+def test_repeated_kills_of_a_worker_fail_no_file(api: ApiClient, vendor: Vendor) -> None:
+    """Whoever kills workers also kills the processes of suspects, which says nothing about the files."""
     batch_id = send(api, file(vendor.on("/a", lambda x: x.answer(b"a"))))
     claims.take()
     for _ in range(5):
@@ -81,7 +81,7 @@ def test_a_worker_that_is_killed_again_and_again_fails_no_file(api: ApiClient, v
     assert run(api, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
 
 
-def test_a_clock_that_was_set_back_makes_no_suspects(api: ApiClient) -> None:
+def test_clock_that_was_set_back_makes_no_suspects(api: ApiClient) -> None:
     send(api, file("http://127.0.0.1:1/a"))
     claims.take()
     Attachment.objects.update(claimed_until=timezone.now() + timedelta(hours=1))
@@ -90,7 +90,7 @@ def test_a_clock_that_was_set_back_makes_no_suspects(api: ApiClient) -> None:
     assert claims.take() is not None
 
 
-def test_an_unexpected_error_is_the_files_own_and_ends_in_a_reason(
+def test_unexpected_error_fails_its_file_with_a_reason_after_three_attempts(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(self: transfer.Fetch) -> None:
@@ -108,7 +108,7 @@ def test_an_unexpected_error_is_the_files_own_and_ends_in_a_reason(
     assert (len(row["attempts"]), AttachmentTally.objects.get().failed) == (3, 1)
 
 
-def test_suspects_of_one_workspace_leave_room_for_anothers(
+def test_suspects_of_one_workspace_leave_a_process_for_those_of_another(
     api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace
 ) -> None:
     send(api, *(file(f"http://127.0.0.1:1/{n}") for n in range(4)))
@@ -118,10 +118,10 @@ def test_suspects_of_one_workspace_leave_room_for_anothers(
     taken = [crashes.take_suspect(f"{NAME}-{n}") for n in range(5)]
     of_others = [claim for claim in taken if claim and claim.workspace_id == other_workspace.pk]
     assert (len([claim for claim in taken if claim]), len(of_others)) == (3, 1)
-    assert any(claim in of_others for claim in taken[:2]), "who has none under way comes first"
+    assert any(claim in of_others for claim in taken[:2]), "a workspace without a running suspect is served first"
 
 
-def test_the_sweeper_wakes_a_process_for_suspects(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweeper_wakes_a_process_for_each_suspect(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     woken: list[str] = []
 
     def publish(task: str, batch_ids: list[int]) -> bool:
@@ -136,7 +136,7 @@ def test_the_sweeper_wakes_a_process_for_suspects(api: ApiClient, monkeypatch: p
     assert woken == [wake.DOWNLOAD_ALONE] * 2
 
 
-def test_a_download_that_goes_on_long_after_it_was_stopped_hangs() -> None:
+def test_download_that_continues_long_after_its_stop_counts_as_hung() -> None:
     moving = Transfer(deadline_at=1e12)
     assert not moving.hangs(1e12)
     moving.stop(fetching.INTERRUPTED)

@@ -1,4 +1,4 @@
-"""Downloads from a hostile server: each bad way gets its own reason, and none of them holds us."""
+"""Downloads from a hostile server: each fault has its own code, and no server can hold a download for ever."""
 
 import gzip
 import hashlib
@@ -17,20 +17,20 @@ from attachments.fetch.watch import Transfer, watchdog
 from tests.attachments.vendor import Exchange, Vendor
 from tests.counted_zlib import CountedZlib
 
-# An address that is not public is looked up among those that the demo allows.
+# Looking up an address that is not public queries the table of allowed endpoints.
 pytestmark = pytest.mark.django_db
 
 BODY = bytes(range(256)) * 40
 
 
 def fetch(url: str, *, seconds: float = 20.0) -> bytes:
-    """The body, or the failure raised."""
+    """Returns the body, or raises the failure."""
     with watchdog.watching(seconds=seconds) as transfer, download.opened(url, transfer) as answer:
         return b"".join(content.decoded(answer.chunks, answer.codings))
 
 
 def failure_of(url: str, *, seconds: float = 20.0) -> DownloadFailure:
-    """Why a download failed."""
+    """Returns the reason why a download fails."""
     with pytest.raises(DownloadFailed) as caught:
         fetch(url, seconds=seconds)
     return caught.value.failure
@@ -50,14 +50,14 @@ def stall_in_the_body(exchange: Exchange) -> None:
     exchange.stall()
 
 
-def test_a_file_comes_whole_and_identity_is_asked_for(vendor: Vendor) -> None:
+def test_download_returns_the_whole_body_and_requests_the_identity_encoding(vendor: Vendor) -> None:
     assert fetch(vendor.on("/a", lambda x: x.answer(BODY))) == BODY
     headers = vendor.requests[0].headers
     assert headers["accept-encoding"] == "identity"
     assert set(headers) == {"host"} | {name.lower() for name in HEADERS}
 
 
-def test_a_chunked_answer_and_one_that_ends_with_its_connection_come_whole(vendor: Vendor) -> None:
+def test_body_that_is_chunked_or_ends_with_its_connection_is_returned_whole(vendor: Vendor) -> None:
     chunked = vendor.on(
         "/c", lambda x: x.answer(b"3\r\nabc\r\n0\r\n\r\n", Content_Length="", Transfer_Encoding="chunked")
     )
@@ -102,14 +102,14 @@ def test_a_chunked_answer_and_one_that_ends_with_its_connection_come_whole(vendo
         (redirect_to("/a"), "TOO_MANY_REDIRECTS", False),
     ],
 )  # fmt: skip
-def test_each_bad_answer_has_its_reason(
+def test_each_bad_answer_has_its_failure_code(
     vendor: Vendor, behave: Callable[[Exchange], None], code: str, is_transient: bool
 ) -> None:
     failure = failure_of(vendor.on("/a", behave))
     assert (failure.code, failure.is_transient) == (code, is_transient)
 
 
-def test_the_reason_names_the_http_status(vendor: Vendor) -> None:
+def test_failure_names_the_http_status(vendor: Vendor) -> None:
     failure = failure_of(vendor.on("/a", lambda x: x.answer(status="503 Later")))
     assert (failure.http_status, "HTTP 503" in failure.message) == (503, True)
 
@@ -118,24 +118,24 @@ def test_the_reason_names_the_http_status(vendor: Vendor) -> None:
     ("text", "seconds"),
     [("7", 7.0), ("999999999999999", 86400.0), ("nonsense", None), ("-5", None), ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0), ("", None)],
 )  # fmt: skip
-def test_retry_after_is_read_and_clamped(vendor: Vendor, text: str, seconds: float | None) -> None:
+def test_retry_after_is_parsed_and_limited_to_a_day(vendor: Vendor, text: str, seconds: float | None) -> None:
     failure = failure_of(vendor.on("/a", lambda x: x.answer(status="429 Slow", Retry_After=text)))
     assert failure.retry_after == seconds
 
 
-def test_redirects_are_followed_and_carry_nothing_along(vendor: Vendor) -> None:
+def test_redirects_are_followed_without_cookies_or_credentials(vendor: Vendor) -> None:
     vendor.on("/end", lambda x: x.answer(BODY))
     vendor.on("/mid", redirect_to("end"))
     assert fetch(vendor.on("/a", lambda x: x.answer(status="307 Go", Location="/mid", Set_Cookie="a=b"))) == BODY
     assert all(not {"cookie", "authorization", "referer"} & set(request.headers) for request in vendor.requests)
 
 
-def test_https_is_never_left_for_http(secure_vendor: Vendor) -> None:
+def test_redirect_from_https_to_http_is_rejected(secure_vendor: Vendor) -> None:
     failure = failure_of(secure_vendor.on("/a", redirect_to(secure_vendor.url("/b").replace("https", "http"))))
     assert (failure.code, len(secure_vendor.requests)) == ("BAD_REDIRECT", 1)
 
 
-def test_a_gzip_of_very_many_members_is_not_copied_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gzip_of_many_members_is_decoded_without_repeated_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(content, "zlib", counted := CountedZlib())
     members = CHUNK_BYTES // 20
     chunk = gzip.compress(b"") * members
@@ -143,7 +143,7 @@ def test_a_gzip_of_very_many_members_is_not_copied_again_and_again(monkeypatch: 
     assert 0 < counted.given < members * 20_000
 
 
-def test_a_gzip_that_nobody_asked_for_is_unpacked_in_bounded_steps(vendor: Vendor) -> None:
+def test_unrequested_gzip_is_decoded_in_bounded_steps(vendor: Vendor) -> None:
     plain = bytes(50 * 1024 * 1024)
     url = vendor.on("/a", lambda x: x.answer(gzip.compress(plain), Content_Encoding="gzip"))
     largest, size = 0, 0
@@ -163,45 +163,43 @@ def test_a_gzip_that_nobody_asked_for_is_unpacked_in_bounded_steps(vendor: Vendo
     ],
     ids=["drips headers", "drips the body", "stalls before the headers", "stalls in the body"],
 )
-def test_the_deadline_ends_a_server_that_drips_or_stalls(vendor: Vendor, behave: Callable[[Exchange], None]) -> None:
+def test_deadline_ends_a_download_that_drips_or_stalls(vendor: Vendor, behave: Callable[[Exchange], None]) -> None:
     failure = failure_of(vendor.on("/a", behave), seconds=1.0)
     assert (failure.code, failure.is_transient) == ("DEADLINE", True)
 
 
-def test_a_download_that_is_too_slow_is_ended_by_the_minimum_rate(
-    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_below_the_minimum_rate_is_ended(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "GRACE_SECONDS", 0.6)
     monkeypatch.setattr(watch, "WINDOW_SECONDS", 0.6)
     failure = failure_of(vendor.on("/a", drip_the_body))
     assert (failure.code, failure.is_transient) == ("TOO_SLOW", True)
 
 
-def test_headers_without_end_are_bounded(vendor: Vendor) -> None:
+def test_endless_headers_end_the_download(vendor: Vendor) -> None:
     def behave(exchange: Exchange) -> None:
         exchange.send(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (n, b"a" * 1000) for n in range(5000)))
 
     assert failure_of(vendor.on("/a", behave)).is_transient
 
 
-def test_proxies_of_the_environment_are_ignored(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_ignores_proxies_of_the_environment(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("no_proxy", "")
     assert fetch(vendor.on("/a", lambda x: x.answer(BODY))) == BODY
 
 
-def test_an_address_that_is_not_public_is_not_dialled(vendor: Vendor, settings: Settings) -> None:
+def test_private_address_is_never_connected_to(vendor: Vendor, settings: Settings) -> None:
     settings.EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS = ()
     assert failure_of(vendor.url("/a")).code == "BLOCKED_ADDRESS"
     assert failure_of(vendor.url("/a").replace("127.0.0.1", "localhost")).code == "BLOCKED_ADDRESS"
     assert vendor.requests == []
 
 
-def test_a_name_that_resolves_differently_the_second_time_does_not_slip_through(
+def test_host_name_is_resolved_once_so_that_rebinding_reaches_no_private_address(
     vendor: Vendor, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The address that was checked is the one that is dialled: the name is resolved once."""
+    """The connection goes to the very address that was checked."""
     settings.EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS = ()
     answers = iter(["93.184.215.14", "127.0.0.1"])
     asked: list[str] = []
@@ -223,18 +221,18 @@ def test_a_name_that_resolves_differently_the_second_time_does_not_slip_through(
     assert len(dialled) == 1
 
 
-def test_one_forbidden_address_among_several_forbids_the_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_host_name_with_one_forbidden_address_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 80)) for address in ("8.8.8.8", "10.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **_: found)
     assert failure_of("http://two.example/").code == "BLOCKED_ADDRESS"
 
 
-def test_a_name_that_does_not_resolve_may_resolve_later() -> None:
+def test_unresolvable_host_name_is_a_transient_failure() -> None:
     failure = failure_of("http://nothing.invalid/")
     assert (failure.code, failure.is_transient) == ("DNS_FAILED", True)
 
 
-def test_a_transfer_that_is_stopped_fails_with_the_reason_given(vendor: Vendor) -> None:
+def test_stopped_transfer_fails_with_the_given_reason(vendor: Vendor) -> None:
     reason = DownloadFailure("INTERRUPTED", "stop", is_transient=True)
     url = vendor.on("/a", stall_in_the_body)
     transfer = Transfer(time.monotonic() + 20)
@@ -244,6 +242,6 @@ def test_a_transfer_that_is_stopped_fails_with_the_reason_given(vendor: Vendor) 
     assert caught.value.failure is reason
 
 
-def test_what_is_read_is_what_was_sent(vendor: Vendor) -> None:
+def test_large_body_is_returned_unchanged(vendor: Vendor) -> None:
     body = bytes(range(256)) * 20_000
     assert hashlib.sha256(fetch(vendor.on("/big", lambda x: x.answer(body)))).digest() == hashlib.sha256(body).digest()

@@ -1,4 +1,4 @@
-"""Waits between downloads: each as long as its policy says, also for the sweeper."""
+"""The sweeper keeps to the wait that the retry policy sets between two downloads."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -18,7 +18,7 @@ from tests.http_client import ApiClient
 AN_HOUR = 3600.0
 
 
-def test_a_longer_wait_between_downloads_is_not_cut_short_by_the_sweeper(
+def test_sweeper_does_not_shorten_a_long_wait_between_downloads(
     api: ApiClient, vendor: Vendor, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
     settings.EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS = 4 * 3600
@@ -32,7 +32,7 @@ def test_a_longer_wait_between_downloads_is_not_cut_short_by_the_sweeper(
     assert claims.count_due(8) == 0
 
 
-def test_a_download_further_ahead_than_any_wait_is_due_now(api: ApiClient, vendor: Vendor) -> None:
+def test_download_scheduled_beyond_the_longest_wait_becomes_due_now(api: ApiClient, vendor: Vendor) -> None:
     send(api, file(vendor.on("/x", lambda x: x.answer(b"x"))))
     Attachment.objects.update(next_attempt_at=timezone.now() + timedelta(days=300))
     sweeper.sweep()

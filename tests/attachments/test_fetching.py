@@ -1,4 +1,4 @@
-"""From a record's attachment to a stored object and a ledger entry, in-process, with a real server and a real store."""
+"""From a record's attachment to a stored object and a ledger entry, with a real HTTP server and a real store."""
 
 import gzip
 import hashlib
@@ -37,7 +37,7 @@ LEDGER_FIELDS = {
 }  # fmt: skip
 
 
-def test_a_file_is_fetched_verified_and_told_in_the_ledger(api: ApiClient, vendor: Vendor) -> None:
+def test_fetched_file_is_verified_stored_and_listed_in_the_ledger(api: ApiClient, vendor: Vendor) -> None:
     url = vendor.on("/call", lambda x: x.answer(BODY, Content_Type="audio/mpeg; charset=x"))
     sha1, md5 = hashlib.sha1(BODY).hexdigest(), hashlib.md5(BODY).hexdigest()
     batch_id = send(api, file(url, size=len(BODY), sha1=sha1.upper(), md5=md5))
@@ -68,7 +68,7 @@ def test_a_file_is_fetched_verified_and_told_in_the_ledger(api: ApiClient, vendo
     assert 'filename="call.mp3"' in downloaded.headers["content-disposition"]
 
 
-def test_a_batch_of_failures_and_successes_ends_complete_with_exact_counts(api: ApiClient, vendor: Vendor) -> None:
+def test_batch_of_failed_and_fetched_files_completes_with_exact_counts(api: ApiClient, vendor: Vendor) -> None:
     good = vendor.on("/a", lambda x: x.answer(BODY))
     batch_id = send(api, file(good), file(vendor.url("/missing")))
     after = run(api, batch_id)
@@ -79,14 +79,14 @@ def test_a_batch_of_failures_and_successes_ends_complete_with_exact_counts(api: 
     assert "404" in entry["error"]["message"]
 
 
-def test_metadata_alone_is_not_counted(api: ApiClient) -> None:
+def test_attachment_without_url_or_intent_is_not_counted(api: ApiClient) -> None:
     batch_id = send(api, {"type": "file", "filename": "x"})
     assert "attachmentDownloadTotal" not in api.batch(batch_id)
     assert api.batch(batch_id)["status"] == "COMPLETE"
     assert api.rows(batch_id, "attachments") == []
 
 
-def test_a_url_and_an_intent_together_fail_the_attachment_not_the_record(api: ApiClient, vendor: Vendor) -> None:
+def test_attachment_with_url_and_intent_fails_while_its_record_is_accepted(api: ApiClient, vendor: Vendor) -> None:
     batch_id = send(api, file(vendor.url("/a"), upload_intent_id="x"))
     after = run(api, batch_id)
     assert (after["acceptedCount"], after["status"], after["attachmentDownloadFailed"]) == (1, "COMPLETE", 1)
@@ -98,7 +98,7 @@ def test_a_url_and_an_intent_together_fail_the_attachment_not_the_record(api: Ap
     ("declared", "code"),
     [({"size": len(BODY) + 1}, "SIZE_MISMATCH"), ({"sha1": "0" * 40}, "SHA1_MISMATCH"), ({"md5": "0" * 32}, "MD5_MISMATCH"), ({"size": 2**70}, "SIZE_MISMATCH")],
 )  # fmt: skip
-def test_a_file_that_is_not_the_declared_one_is_no_object(
+def test_file_that_differs_from_its_declaration_leaves_no_object(
     api: ApiClient, vendor: Vendor, declared: dict[str, object], code: str
 ) -> None:
     batch_id = send(api, file(vendor.on("/a", lambda x: x.answer(BODY)), **declared))
@@ -118,7 +118,7 @@ def test_a_file_that_is_not_the_declared_one_is_no_object(
         ({"type": "text", "mime_type": "text/html"}, {"Content_Type": "text/html"}, None),
     ],
 )
-def test_a_page_where_media_was_promised_is_told_as_such(
+def test_html_page_in_place_of_declared_media_fails_as_unexpected_content(
     api: ApiClient, vendor: Vendor, declared: dict[str, Any], answer: dict[str, str], code: str | None
 ) -> None:
     page = b"  <!DOCTYPE html><html><body>Please log in</body></html>"
@@ -129,7 +129,7 @@ def test_a_page_where_media_was_promised_is_told_as_such(
 
 
 @pytest.mark.parametrize("announced", [True, False])
-def test_the_cap_holds_whatever_the_headers_say(
+def test_size_limit_applies_whatever_the_headers_say(
     api: ApiClient, vendor: Vendor, settings: Settings, announced: bool
 ) -> None:
     settings.EVERMUSE_ATTACHMENT_MAX_BYTES = 1000
@@ -145,7 +145,9 @@ def test_the_cap_holds_whatever_the_headers_say(
     assert codes == ["TOO_LARGE", None, "TOO_LARGE"]
 
 
-def test_transient_faults_wait_and_then_succeed_and_every_attempt_is_told(api: ApiClient, vendor: Vendor) -> None:
+def test_file_is_fetched_again_after_a_transient_fault_and_both_attempts_are_listed(
+    api: ApiClient, vendor: Vendor
+) -> None:
     url = vendor.on("/a", lambda x: x.answer(status="503 Later", Retry_After="30"))
     batch_id = send(api, file(url))
     waiting = run(api, batch_id)
@@ -160,7 +162,7 @@ def test_transient_faults_wait_and_then_succeed_and_every_attempt_is_told(api: A
     assert [(a["code"], a["httpStatus"]) for a in entry["attempts"]] == [("HTTP_503", 503), ("OK", 200)]
 
 
-def test_attempts_are_bounded(api: ApiClient, vendor: Vendor) -> None:
+def test_file_fails_after_the_maximum_number_of_attempts(api: ApiClient, vendor: Vendor) -> None:
     batch_id = send(api, file(vendor.on("/a", lambda x: x.reset())))
     attempts = retry_policy.downloads().max_attempts
     assert attempts is not None
@@ -173,7 +175,7 @@ def test_attempts_are_bounded(api: ApiClient, vendor: Vendor) -> None:
 
 
 def claim_of(attempts: int, *, window: float = 0.0) -> DownloadClaim:
-    """A claim that has been tried so often."""
+    """Returns a claim with this number of attempts."""
     return DownloadClaim(
         id=1,
         token=1,
@@ -195,7 +197,7 @@ def claim_of(attempts: int, *, window: float = 0.0) -> DownloadClaim:
     )
 
 
-def test_waits_grow_honour_retry_after_and_end_with_the_window() -> None:
+def test_retry_waits_grow_honour_retry_after_and_end_with_the_window() -> None:
     fault = DownloadFailure("HTTP_503", "", is_transient=True)
     policy = retry_policy.downloads()
     assert policy.max_attempts is not None
@@ -215,7 +217,7 @@ def test_waits_grow_honour_retry_after_and_end_with_the_window() -> None:
     assert fetching.next_wait(claim_of(3, window=policy.window - 40), absurd) == 40
 
 
-def test_the_same_content_is_stored_once_in_a_workspace(api: ApiClient, vendor: Vendor) -> None:
+def test_same_content_is_stored_once_in_a_workspace(api: ApiClient, vendor: Vendor) -> None:
     urls = [vendor.on(f"/{n}", lambda x: x.answer(BODY)) for n in range(3)]
     batch_id = send(api, *(file(url) for url in urls))
     run(api, batch_id)
@@ -223,7 +225,7 @@ def test_the_same_content_is_stored_once_in_a_workspace(api: ApiClient, vendor: 
     assert (len(objects()), StoredFile.objects.count()) == (1, 1)
 
 
-def test_two_workspaces_do_not_share_content(
+def test_two_workspaces_do_not_share_stored_content(
     api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace, vendor: Vendor
 ) -> None:
     url = vendor.on("/a", lambda x: x.answer(BODY))
@@ -235,7 +237,7 @@ def test_two_workspaces_do_not_share_content(
     assert len(objects()) == 2
 
 
-def test_a_record_sent_again_with_the_same_file_makes_no_request(api: ApiClient, vendor: Vendor) -> None:
+def test_resent_record_with_the_same_file_makes_no_request(api: ApiClient, vendor: Vendor) -> None:
     one = record(attachments=[file(vendor.on("/a", lambda x: x.answer(BODY)))])
     run(api, send_and_land(api, one))
     again = send_and_land(api, one)
@@ -253,14 +255,14 @@ def test_a_record_sent_again_with_the_same_file_makes_no_request(api: ApiClient,
     assert len(vendor.requests) == 2
 
 
-def test_superseded_records_attachments_are_registered_too(api: ApiClient, vendor: Vendor) -> None:
+def test_attachments_of_superseded_records_are_counted_too(api: ApiClient, vendor: Vendor) -> None:
     ids = {"vendor_ids": {"id": "same"}}
     urls = [vendor.on(f"/{n}", lambda x: x.answer(BODY)) for n in range(2)]
     batch_id = send_and_land(api, [record(**ids, attachments=[file(url)]) for url in urls])
     assert run(api, batch_id)["attachmentDownloadTotal"] == 2
 
 
-def test_a_retry_of_a_failed_file_leaves_the_batch_complete(api: ApiClient, vendor: Vendor) -> None:
+def test_batch_stays_complete_while_its_failed_file_is_retried(api: ApiClient, vendor: Vendor) -> None:
     batch_id = send(api, file(vendor.url("/a")))
     assert run(api, batch_id)["attachmentDownloadStatus"] == "FAILED"
     vendor.on("/a", lambda x: x.answer(BODY))
@@ -277,7 +279,7 @@ def test_a_retry_of_a_failed_file_leaves_the_batch_complete(api: ApiClient, vend
     assert len(api.rows(batch_id, "attachments")[0]["attempts"]) == 2
 
 
-def test_a_worker_that_lost_its_claim_settles_nothing(api: ApiClient, vendor: Vendor) -> None:
+def test_worker_without_a_valid_claim_cannot_settle_its_file(api: ApiClient, vendor: Vendor) -> None:
     batch_id = send(api, file(vendor.on("/a", lambda x: x.answer(BODY))))
     stale = claims.take()
     assert stale is not None
@@ -293,7 +295,7 @@ def test_a_worker_that_lost_its_claim_settles_nothing(api: ApiClient, vendor: Ve
     assert codes == ["WORKER_LOST", "OK"]
 
 
-def test_what_a_killed_attempt_left_is_swept_away(api: ApiClient, vendor: Vendor) -> None:
+def test_sweeper_removes_what_a_killed_attempt_left_in_the_store(api: ApiClient, vendor: Vendor) -> None:
     send(api, file(vendor.url("/a")))
     claim = claims.take()
     assert claim is not None
@@ -313,7 +315,7 @@ def test_what_a_killed_attempt_left_is_swept_away(api: ApiClient, vendor: Vendor
     assert not DownloadAttempt.objects.filter(leftovers=True).exists()
 
 
-def test_while_the_store_is_away_no_attempt_is_counted(
+def test_attempt_is_not_counted_while_the_store_is_unavailable(
     api: ApiClient, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(self: Upload) -> str:
@@ -330,7 +332,9 @@ def test_while_the_store_is_away_no_attempt_is_counted(
     assert run(api, batch_id)["attachmentDownloadComplete"] == 1
 
 
-def test_of_two_vendors_the_idle_one_comes_first(api: ApiClient, settings: Settings, vendor: Vendor) -> None:
+def test_claims_alternate_between_vendors_within_the_limit_of_each(
+    api: ApiClient, settings: Settings, vendor: Vendor
+) -> None:
     settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = 3
     slow = [file(f"http://127.0.0.1:1111/{n}") for n in range(8)]
     send(api, *slow, file("http://127.0.0.1:2222/a"), file("http://127.0.0.1:2222/b"))
@@ -338,7 +342,7 @@ def test_of_two_vendors_the_idle_one_comes_first(api: ApiClient, settings: Setti
     assert taken == ["1111", "2222", "1111", "2222", "1111", None, None]
 
 
-def test_large_files_go_in_parts_and_come_back_whole(api: ApiClient, vendor: Vendor) -> None:
+def test_large_file_is_uploaded_in_parts_and_stored_whole(api: ApiClient, vendor: Vendor) -> None:
     body = hashlib.sha256(b"seed").digest() * (PART_BYTES // 16)
     batch_id = send(api, file(vendor.on("/big", lambda x: x.answer(body + b"end"))))
     run(api, batch_id)
@@ -347,7 +351,9 @@ def test_large_files_go_in_parts_and_come_back_whole(api: ApiClient, vendor: Ven
     assert entry["size"] == len(body) + 3
 
 
-def test_no_query_string_of_a_url_is_logged(api: ApiClient, vendor: Vendor, caplog: pytest.LogCaptureFixture) -> None:
+def test_query_string_of_a_url_is_never_logged(
+    api: ApiClient, vendor: Vendor, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.DEBUG)
     for path in ("/ok", "/fail"):
         vendor.on(f"{path}?token=s3cr3t", (lambda x: x.answer(BODY)) if path == "/ok" else (lambda x: x.reset()))

@@ -1,4 +1,4 @@
-"""Where a body ends: the right bytes or a clear refusal, never chunk framing or a cut-off body for a file."""
+"""Where a body ends: the file is whole or the answer is rejected; chunk framing is never stored as content."""
 
 import shutil
 import socket
@@ -19,7 +19,7 @@ TE = b"Transfer-Encoding: chunked\r\n"
 
 
 def fetch(url: str) -> bytes | str:
-    """The body, or the code of the failure."""
+    """Returns the body, or the code of the failure."""
     try:
         with watchdog.watching(seconds=20) as transfer, download.opened(url, transfer) as answer:
             return b"".join(answer.chunks)
@@ -31,7 +31,7 @@ def interim(*lines: bytes) -> bytes:
     return b"".join(line + b"\r\n\r\n" for line in lines)
 
 
-# What a whole file behind odd framing comes to: its bytes.
+# Answers with unusual framing whose body is certain.
 READ = {
     "a header name with a blank in it": OK + b"My Param: None\r\n" + TE + b"\r\n" + CHUNKED,
     "a line without a colon": OK + b"X-Powered-By PHP\r\n" + TE + b"\r\n" + CHUNKED,
@@ -69,7 +69,7 @@ READ = {
     "many chunks": OK + TE + b"\r\n" + b"".join(b"1\r\n%c\r\n" % c for c in b"hello") + b"0\r\n\r\n",
 }  # fmt: skip
 
-# What cannot be told for certain, or is cut off, is refused.
+# Answers whose framing is ambiguous, or whose body is cut off.
 REFUSED = {
     "7 of 5,000 bytes behind a bad line": (OK + b"X-Powered-By PHP\r\nContent-Length: 5000\r\n\r\ncut off", "TRUNCATED"),
     "a framing header without a colon": (OK + b"Transfer-Encoding chunked\r\n\r\n" + CHUNKED, "BAD_RESPONSE"),
@@ -124,18 +124,18 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("name", READ)
-def test_a_whole_file_comes_as_it_is_however_it_is_framed(vendor: Vendor, name: str) -> None:
+def test_body_with_unusual_but_certain_framing_is_read_whole(vendor: Vendor, name: str) -> None:
     assert fetch(vendor.on("/f", lambda x: x.send(READ[name]))) == b"hello"
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_is_not_certain_is_refused(vendor: Vendor, name: str) -> None:
+def test_answer_with_ambiguous_or_incomplete_framing_is_rejected(vendor: Vendor, name: str) -> None:
     raw, code = REFUSED[name]
     assert fetch(vendor.on("/f", lambda x: x.send(raw))) == code
 
 
 @pytest.mark.parametrize("name", [name for name, raw in READ.items() if len(raw) < 2000])
-def test_an_answer_in_single_bytes_is_read_alike(vendor: Vendor, name: str) -> None:
+def test_answer_sent_byte_by_byte_is_read_the_same(vendor: Vendor, name: str) -> None:
     raw = READ[name]
 
     def behave(exchange: Exchange) -> None:
@@ -146,12 +146,12 @@ def test_an_answer_in_single_bytes_is_read_alike(vendor: Vendor, name: str) -> N
     assert fetch(vendor.on("/f", behave)) == b"hello"
 
 
-# Here curl 7.88 takes chunk framing for the file.
+# For these answers curl 7.88 would return the chunk framing as content.
 NOT_AS_CURL = {"a folded value", "a blank before the colon"}
 
 
 @pytest.mark.parametrize("name", [name for name in (*READ, *REFUSED) if name not in NOT_AS_CURL])
-def test_no_file_differs_from_what_curl_makes_of_the_answer(vendor: Vendor, name: str) -> None:
+def test_every_accepted_body_equals_the_one_that_curl_reads(vendor: Vendor, name: str) -> None:
     curl = shutil.which("curl")
     if curl is None:
         pytest.skip("curl is not installed here")
@@ -164,7 +164,7 @@ def test_no_file_differs_from_what_curl_makes_of_the_answer(vendor: Vendor, name
         assert ours == done.stdout
 
 
-def test_a_body_that_tls_does_not_close_is_cut_off(secure_vendor: Vendor) -> None:
+def test_tls_connection_closed_without_close_notify_counts_as_cut_off(secure_vendor: Vendor) -> None:
     def whole(exchange: Exchange) -> None:
         exchange.send(OK + b"\r\nhello")
         assert isinstance(exchange.socket, ssl.SSLSocket)
@@ -188,7 +188,7 @@ def test_a_body_that_tls_does_not_close_is_cut_off(secure_vendor: Vendor) -> Non
         b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
     ],
 )
-def test_a_connection_whose_answer_leaves_a_doubt_serves_no_other_request(vendor: Vendor, raw: bytes) -> None:
+def test_connection_is_not_reused_after_an_answer_with_doubtful_framing(vendor: Vendor, raw: bytes) -> None:
     def behave(exchange: Exchange) -> None:
         exchange.send(raw)
         exchange.is_kept = True
@@ -199,7 +199,7 @@ def test_a_connection_whose_answer_leaves_a_doubt_serves_no_other_request(vendor
     assert vendor.connections == 2
 
 
-def test_a_connection_serves_on_behind_chunks_and_redirects(vendor: Vendor) -> None:
+def test_connection_is_reused_after_chunked_answers_and_redirects(vendor: Vendor) -> None:
     def keep(raw: bytes, exchange: Exchange) -> None:
         exchange.send(raw)
         exchange.is_kept = True
@@ -211,8 +211,8 @@ def test_a_connection_serves_on_behind_chunks_and_redirects(vendor: Vendor) -> N
     assert vendor.connections == 1
 
 
-def test_looking_for_the_heads_end_costs_no_more_than_its_bytes() -> None:
-    """Whatever the pieces, each byte is looked at a bounded number of times."""
+def test_search_for_the_end_of_the_head_reads_each_byte_a_bounded_number_of_times() -> None:
+    """This holds however the bytes are split into pieces."""
 
     class Counting(bytearray):
         looked = 0

@@ -1,4 +1,4 @@
-"""PATCH: a fresh URL for a file whose URL expired."""
+"""PATCH sets a fresh URL for a file whose URL has expired."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from attachments.download_failures import DownloadFailure
 from attachments.queue import claims
 from evermuse.errors import LeaseLost
 from ingest.models import Workspace
-from tests.attachments.journey import file, make_due, run, send
+from tests.attachments.journey import file, run, send
 from tests.attachments.vendor import Vendor
 from tests.http_client import INGEST, ApiClient
 
@@ -30,7 +30,7 @@ def only_id(api: ApiClient, batch_id: str) -> str:
     return str(entry["attachmentId"])
 
 
-def test_a_failed_file_is_fetched_from_its_fresh_url(api: ApiClient, vendor: Vendor) -> None:
+def test_failed_file_is_fetched_from_its_fresh_url(api: ApiClient, vendor: Vendor) -> None:
     good = vendor.on("/fresh", lambda x: x.answer(b"content"))
     batch_id = send(api, file(vendor.url("/expired")))
     failed = run(api, batch_id)
@@ -49,7 +49,7 @@ def test_a_failed_file_is_fetched_from_its_fresh_url(api: ApiClient, vendor: Ven
     assert [attempt["code"] for attempt in entry["attempts"]] == ["HTTP_404", "OK"]
 
 
-def test_a_running_download_is_overtaken(api: ApiClient, vendor: Vendor) -> None:
+def test_fresh_url_replaces_a_running_download(api: ApiClient, vendor: Vendor) -> None:
     good = vendor.on("/fresh", lambda x: x.answer(b"content"))
     batch_id = send(api, file(vendor.url("/slow")))
     stale = claims.take()
@@ -61,16 +61,16 @@ def test_a_running_download_is_overtaken(api: ApiClient, vendor: Vendor) -> None
     assert [a["code"] for a in api.rows(batch_id, "attachments")[0]["attempts"]] == ["REPLACED", "OK"]
 
 
-def test_a_waiting_file_begins_anew_at_once(api: ApiClient, vendor: Vendor) -> None:
+def test_fresh_url_makes_a_waiting_file_complete(api: ApiClient, vendor: Vendor) -> None:
     batch_id = send(api, file(vendor.on("/busy", lambda x: x.answer(status="503 Busy"))))
     run(api, batch_id)
     assert claims.count_due(1) == 0
     patch(api, batch_id, only_id(api, batch_id), {"vendor_url": vendor.on("/b", lambda x: x.answer(b"b"))})
-    make_due()
+    assert claims.count_due(1) == 1
     assert run(api, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
 
 
-def test_a_stored_file_stays(api: ApiClient, vendor: Vendor) -> None:
+def test_fresh_url_leaves_a_stored_file_unchanged(api: ApiClient, vendor: Vendor) -> None:
     url = vendor.on("/a", lambda x: x.answer(b"content"))
     batch_id = send(api, file(url))
     run(api, batch_id)
@@ -89,14 +89,16 @@ def test_a_stored_file_stays(api: ApiClient, vendor: Vendor) -> None:
         ({"vendor_url": "http://x/" + "a" * 2048}, "vendor_url: must have at most 2,048 characters, not 2,057"),
     ],
 )
-def test_a_bad_url_is_refused(api: ApiClient, vendor: Vendor, body: dict[str, Any], message: str) -> None:
+def test_invalid_fresh_url_is_rejected_with_field_and_rule(
+    api: ApiClient, vendor: Vendor, body: dict[str, Any], message: str
+) -> None:
     batch_id = send(api, file(vendor.url("/a")))
     answer = patch(api, batch_id, only_id(api, batch_id), body)
     assert (answer.status_code, answer.json()["error"]) == (400, "INVALID_BODY")
     assert answer.json()["message"] == f"{message}."
 
 
-def test_other_workspaces_and_other_batches_files_do_not_exist(
+def test_fresh_url_for_a_file_of_another_workspace_or_batch_gets_a_404(
     api: ApiClient, new_client: Any, other_workspace: Workspace, vendor: Vendor
 ) -> None:
     batch_id, other_batch = send(api, file(vendor.url("/a"))), send(api, file(vendor.url("/b")))

@@ -1,4 +1,4 @@
-"""Fair to every vendor: a host that only fails is held back, one that asks for a pause gets it, operators can pause one."""
+"""Downloads are fair to vendors: a failing host is held back, Retry-After is kept to, and operators can pause a host."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -29,7 +29,7 @@ def lane(vendor: Vendor) -> Lane:
     return Lane.objects.get(host=f"127.0.0.1:{vendor.port}")
 
 
-def test_a_paused_host_waits_and_a_resumed_one_goes_on(api: ApiClient, vendor: Vendor) -> None:
+def test_download_waits_while_its_host_is_paused_and_completes_after_it_resumes(api: ApiClient, vendor: Vendor) -> None:
     batch_id = send(api, file(vendor.on("/a", lambda x: x.answer(b"a"))))
     assert (hosts.pause(host(vendor).host), hosts.pause(host(vendor).host)) == (True, False)
     assert (claims.count_due(10), run(api, batch_id)["attachmentDownloadStatus"], vendor.requests) == (0, "PENDING", [])
@@ -37,13 +37,15 @@ def test_a_paused_host_waits_and_a_resumed_one_goes_on(api: ApiClient, vendor: V
     assert run(api, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
 
 
-def test_a_pause_does_not_touch_other_hosts(api: ApiClient, vendor: Vendor) -> None:
+def test_pause_of_one_host_does_not_delay_another(api: ApiClient, vendor: Vendor) -> None:
     hosts.pause("127.0.0.1:1")
     batch_id = send(api, file("http://127.0.0.1:1/a"), file(vendor.on("/a", lambda x: x.answer(b"a"))))
     assert run(api, batch_id)["attachmentDownloadComplete"] == 1
 
 
-def test_the_breaker_opens_after_so_many_failures_in_a_row(api: ApiClient, vendor: Vendor, settings: Settings) -> None:
+def test_breaker_of_a_host_opens_after_the_configured_number_of_failures(
+    api: ApiClient, vendor: Vendor, settings: Settings
+) -> None:
     settings.EVERMUSE_ATTACHMENT_BREAKER_FAILURES = 4
     urls = [vendor.on(f"/{n}", lambda x: x.answer(status="502 Bad Gateway")) for n in range(9)]
     batch_id = send(api, *(file(url) for url in urls))
@@ -54,10 +56,10 @@ def test_the_breaker_opens_after_so_many_failures_in_a_row(api: ApiClient, vendo
     assert claims.count_due(10) == 0
     make_due()
     assert claims.take() is not None
-    assert claims.take() is None, "between two holds one download at a time tries the host"
+    assert claims.take() is None, "an open breaker lets one download at a time try the host"
 
 
-def test_any_answer_that_is_no_fault_closes_the_breaker(api: ApiClient, vendor: Vendor, settings: Settings) -> None:
+def test_any_answer_other_than_a_fault_closes_the_breaker(api: ApiClient, vendor: Vendor, settings: Settings) -> None:
     settings.EVERMUSE_ATTACHMENT_BREAKER_FAILURES = 2
     answers = chain(["503 Busy", "503 Busy"], repeat("404 Not Found"))
     urls = [vendor.on(f"/{n}", lambda x: x.answer(status=next(answers))) for n in range(4)]
@@ -69,7 +71,7 @@ def test_any_answer_that_is_no_fault_closes_the_breaker(api: ApiClient, vendor: 
     assert (lane(vendor).opened_at, lane(vendor).failures) == (None, 0)
 
 
-def test_behind_an_open_breaker_each_file_fails_after_an_attempt_of_its_own(
+def test_each_file_behind_an_open_breaker_fails_after_one_attempt_of_its_own(
     api: ApiClient, vendor: Vendor, settings: Settings
 ) -> None:
     settings.EVERMUSE_ATTACHMENT_BREAKER_FAILURES = 1
@@ -88,10 +90,10 @@ def test_behind_an_open_breaker_each_file_fails_after_an_attempt_of_its_own(
 
 
 @pytest.mark.parametrize(("files", "longest"), [(2, 15.0), (200, 1.3)])
-def test_an_open_breaker_lets_every_waiting_file_have_its_attempt_within_the_window(
+def test_open_breaker_lets_every_waiting_file_try_once_within_the_retry_window(
     api: ApiClient, vendor: Vendor, settings: Settings, files: int, longest: float
 ) -> None:
-    """Probes are 15 seconds apart, or as far as lets all of them begin within the 240 seconds of the window."""
+    """Probes are 15 seconds apart, or closer so that all of them begin within the window of 240 seconds."""
     settings.EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS = 240
     settings.EVERMUSE_ATTACHMENT_BREAKER_FAILURES = 1
     urls = iter([vendor.on(f"/{n}", lambda x: x.answer(status="500 Oops")) for n in range(files)])
@@ -105,7 +107,7 @@ def test_an_open_breaker_lets_every_waiting_file_have_its_attempt_within_the_win
     assert longest == 15.0 or held_until < before + timedelta(seconds=10)
 
 
-def test_a_breaker_opened_by_one_workspace_holds_back_no_other(
+def test_breaker_that_one_workspace_opened_delays_no_other_workspace(
     api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace, vendor: Vendor, settings: Settings
 ) -> None:
     settings.EVERMUSE_ATTACHMENT_BREAKER_FAILURES = 1
@@ -117,7 +119,7 @@ def test_a_breaker_opened_by_one_workspace_holds_back_no_other(
     assert run(neighbour, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
 
 
-def test_a_pause_that_a_host_asks_one_workspace_for_holds_back_no_other(
+def test_retry_after_for_one_workspace_delays_no_other_workspace(
     api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace, vendor: Vendor
 ) -> None:
     slowed = send(api, file(vendor.on("/a", lambda x: x.answer(status="429 Slow Down", Retry_After="60"))))
@@ -127,7 +129,7 @@ def test_a_pause_that_a_host_asks_one_workspace_for_holds_back_no_other(
     assert run(neighbour, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
 
 
-def test_an_operators_pause_holds_back_every_workspace(
+def test_pause_by_an_operator_delays_every_workspace(
     api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace, vendor: Vendor
 ) -> None:
     url = vendor.on("/a", lambda x: x.answer(b"a"))
@@ -140,7 +142,7 @@ def test_an_operators_pause_holds_back_every_workspace(
     assert None not in claims.take_for(["a", "b"])
 
 
-def test_a_host_that_asks_for_a_pause_gets_it_for_all_of_its_files(api: ApiClient, vendor: Vendor) -> None:
+def test_retry_after_of_a_host_delays_all_of_its_files_up_to_a_limit(api: ApiClient, vendor: Vendor) -> None:
     urls = [vendor.on(f"/{n}", lambda x: x.answer(status="429 Slow Down", Retry_After="99999999")) for n in range(5)]
     batch_id = send(api, *(file(url) for url in urls))
     run(api, batch_id)

@@ -1,4 +1,4 @@
-"""The chunked coding against a plain reference, in any pieces."""
+"""The chunked coding: property tests against a simple encoder, with the bytes split at any positions."""
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,7 @@ extensions = st.sampled_from([b"", b" ", b";a", b'; a="b"', b"\t;x=1;y"])
 
 
 def wire(parts: list[bytes], extension: bytes, newline: bytes, trailers: list[bytes]) -> bytes:
-    """A body as a server writes it."""
+    """Encodes a body as a server would."""
     chunks = [b"%X" % len(part) + extension + newline + part + newline for part in parts if part]
     ends = [b"X-%d: " % n + trailer.hex().encode() + newline for n, trailer in enumerate(trailers)]
     return b"".join([*chunks, b"0" + extension + newline, *ends, newline])
@@ -33,7 +33,7 @@ def fed(content: bytes, cuts: list[int]) -> tuple[bytes, Chunks]:
     rest=st.binary(max_size=5),
     cuts=st.lists(st.integers(0, 10_000), max_size=12),
 )
-def test_any_body_in_any_pieces_gives_its_content(
+def test_chunked_body_is_decoded_however_it_is_split(
     parts: list[bytes], extension: bytes, newline: bytes, trailers: list[bytes], rest: bytes, cuts: list[int]
 ) -> None:
     out, chunks = fed(wire(parts, extension, newline, trailers) + rest, cuts)
@@ -45,9 +45,9 @@ def test_any_body_in_any_pieces_gives_its_content(
     cut=st.integers(1, 10_000),
     cuts=st.lists(st.integers(0, 10_000), max_size=4),
 )
-def test_a_body_that_is_cut_off_never_passes_for_whole(parts: list[bytes], cut: int, cuts: list[int]) -> None:
+def test_truncated_chunked_body_is_never_complete(parts: list[bytes], cut: int, cuts: list[int]) -> None:
     whole = wire(parts, b"", b"\r\n", [])
-    # Behind the last chunk's own line the content is whole.
+    # A cut after the last chunk's own line would leave the content whole.
     short = whole[: len(whole) - 3 - cut % (len(whole) - 3)]
     out, chunks = fed(short, cuts)
     assert b"".join(parts).startswith(out)
@@ -56,7 +56,7 @@ def test_a_body_that_is_cut_off_never_passes_for_whole(parts: list[bytes], cut: 
 
 
 @given(st.binary(max_size=60), st.lists(st.integers(0, 10_000), max_size=4))
-def test_any_bytes_at_all_are_content_or_refused_whatever_the_pieces(content: bytes, cuts: list[int]) -> None:
+def test_arbitrary_bytes_give_the_same_content_or_error_however_they_are_split(content: bytes, cuts: list[int]) -> None:
     def outcome(cuts: list[int]) -> object:
         try:
             out, chunks = fed(content, cuts)

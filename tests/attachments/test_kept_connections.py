@@ -1,4 +1,4 @@
-"""Connections that serve several downloads of a thread: as good as new ones, and gone with the loop that used them."""
+"""Kept connections serve several downloads of a thread like new ones do, and end with the loop that uses them."""
 
 import fcntl
 import io
@@ -27,7 +27,7 @@ BODY = bytes(range(256)) * 40
 
 
 def fetch(url: str, *, size: int | None = None) -> bytes:
-    """The body, or of a longer one what comes first."""
+    """Returns the body, or its first bytes if a size is given."""
     with watchdog.watching(seconds=20) as transfer, download.opened(url, transfer) as answer:
         if size is not None:
             return next(answer.chunks)[:size]
@@ -45,7 +45,7 @@ def good(vendor: Vendor, path: str = "/good") -> str:
 
 
 class Closing:
-    """Takes a request on a kept connection and closes it without a word; on a new one it answers."""
+    """Answers on a new connection; on a kept one, closes it after the request without an answer."""
 
     def __init__(self, *, by_reset: bool = False) -> None:
         self.by_reset = by_reset
@@ -59,18 +59,18 @@ class Closing:
             exchange.reset()
 
 
-def test_one_connection_serves_a_thread_and_ends_with_the_loop(vendor: Vendor) -> None:
+def test_one_connection_serves_all_downloads_of_a_loop_and_is_closed_at_its_end(vendor: Vendor) -> None:
     with dial.keeping_connections():
         assert [fetch(good(vendor, path)) for path in ("/a", "/b", "/c")] == [BODY] * 3
         assert (vendor.connections, vendor.open_connections) == (1, 1)
-    until(lambda: vendor.open_connections == 0, "the connection ends with the loop")
+    until(lambda: vendor.open_connections == 0, "the connection is closed after the loop")
     fetch(good(vendor))
-    until(lambda: vendor.open_connections == 0, "a download alone keeps none")
+    until(lambda: vendor.open_connections == 0, "a download outside a loop keeps no connection")
     assert vendor.connections == 2
 
 
-def test_a_kept_connection_returns_what_a_new_one_returns(vendor: Vendor) -> None:
-    """Keeping connections saves handshakes; the plain way is a new one for each file."""
+def test_kept_connection_returns_what_a_new_connection_returns(vendor: Vendor) -> None:
+    """Keeping connections saves handshakes; the plain way is a new connection for each file."""
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
     urls = [
         good(vendor, "/whole"),
@@ -88,7 +88,7 @@ def test_a_kept_connection_returns_what_a_new_one_returns(vendor: Vendor) -> Non
         except DownloadFailed as failed:
             return failed.failure
 
-    # A good file before and after each, so that the next one comes on a connection that has served.
+    # A good file before and after each of them, so that the next request uses a connection that has served one.
     order = [one for url in urls for one in (urls[0], url)]
     plain = [outcome(url) for url in order]
     with dial.keeping_connections():
@@ -98,15 +98,15 @@ def test_a_kept_connection_returns_what_a_new_one_returns(vendor: Vendor) -> Non
     assert sum(isinstance(one, DownloadFailure) for one in plain) == 4
 
 
-def test_over_tls_too(secure_vendor: Vendor) -> None:
+def test_kept_tls_connection_is_reused_and_can_be_stopped(secure_vendor: Vendor) -> None:
     with dial.keeping_connections():
         assert [fetch(good(secure_vendor)) for _ in range(3)] == [BODY] * 3
         assert secure_vendor.connections == 1
-        # The watchdog reaches what lies below TLS.
+        # The watchdog reaches the socket below TLS.
         assert failure_of_stopped(secure_vendor.on("/stall", lambda x: x.stall())).code == "INTERRUPTED"
 
 
-def test_a_certificate_that_nobody_vouches_for_stays_refused(vendor: Vendor) -> None:
+def test_untrusted_certificate_is_rejected_on_a_kept_connection(vendor: Vendor) -> None:
     vendor.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(vendor.tls)
     with dial.keeping_connections():
@@ -114,32 +114,32 @@ def test_a_certificate_that_nobody_vouches_for_stays_refused(vendor: Vendor) -> 
 
 
 @pytest.mark.parametrize("by_reset", [False, True])
-def test_a_kept_connection_that_is_closed_at_that_moment_costs_nothing(vendor: Vendor, by_reset: bool) -> None:
+def test_request_is_repeated_when_the_vendor_closes_a_kept_connection(vendor: Vendor, by_reset: bool) -> None:
     url = vendor.on("/a", Closing(by_reset=by_reset))
     with dial.keeping_connections():
         assert [fetch(url), fetch(url)] == [BODY, BODY]
     assert (len(vendor.requests), vendor.connections) == (3, 2)
 
 
-def test_a_new_connection_that_is_closed_is_a_failure_at_once(vendor: Vendor) -> None:
+def test_closed_new_connection_fails_without_a_second_request(vendor: Vendor) -> None:
     with dial.keeping_connections():
         assert failure_of(vendor.on("/a", lambda x: x.reset())).code == "CONNECTION_LOST"
     assert len(vendor.requests) == 1
 
 
-def test_one_that_was_closed_meanwhile_is_not_used(vendor: Vendor) -> None:
+def test_connection_that_the_vendor_closed_is_not_reused(vendor: Vendor) -> None:
     def last(exchange: Exchange) -> None:
         exchange.keep(BODY)
-        exchange.is_kept = False  # closed without having said so
+        exchange.is_kept = False  # closed without a "Connection: close"
 
     with dial.keeping_connections():
         fetch(vendor.on("/last", last))
-        until(lambda: vendor.open_connections == 0, "the vendor has closed")
+        until(lambda: vendor.open_connections == 0, "the vendor has closed the connection")
         assert fetch(good(vendor)) == BODY
     assert len(vendor.requests) == 2
 
 
-def test_one_that_idled_for_long_is_not_used(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_that_idled_too_long_is_not_reused(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
     with dial.keeping_connections():
         fetch(good(vendor))
         monkeypatch.setattr(dial, "KEPT_SECONDS", -1.0)
@@ -147,7 +147,7 @@ def test_one_that_idled_for_long_is_not_used(vendor: Vendor, monkeypatch: pytest
     assert vendor.connections == 2
 
 
-def test_a_body_that_was_not_read_to_its_end_ends_its_connection(vendor: Vendor) -> None:
+def test_connection_with_an_unread_body_is_not_reused(vendor: Vendor) -> None:
     long = vendor.on("/long", lambda x: x.keep(bytes(50_000_000)))
     with dial.keeping_connections():
         assert fetch(long, size=10) == bytes(10)
@@ -155,7 +155,7 @@ def test_a_body_that_was_not_read_to_its_end_ends_its_connection(vendor: Vendor)
     assert vendor.connections == 2
 
 
-def test_what_failed_leaves_no_connection_behind(vendor: Vendor) -> None:
+def test_connection_of_a_failed_download_is_closed(vendor: Vendor) -> None:
     def refused(exchange: Exchange) -> None:
         exchange.send(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
         exchange.is_kept = True
@@ -170,27 +170,27 @@ def test_what_failed_leaves_no_connection_behind(vendor: Vendor) -> None:
 EVIL = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
 
 
-def test_what_came_unasked_is_never_the_next_answer(vendor: Vendor) -> None:
+def test_connection_with_unrequested_bytes_is_not_reused(vendor: Vendor) -> None:
     def poisoned(exchange: Exchange) -> None:
         exchange.keep(BODY)
         exchange.send(EVIL)
-        until(lambda: unacknowledged(exchange.socket) == 0, "all of it is at the client")
+        until(lambda: unacknowledged(exchange.socket) == 0, "the client has received all of it")
 
     with dial.keeping_connections():
         assert fetch(vendor.on("/poisoned", poisoned)) == BODY
-        until(lambda: vendor.busy == 0, "the vendor has sent it")
+        until(lambda: vendor.busy == 0, "the vendor has sent all of it")
         assert fetch(good(vendor)) == BODY
     assert vendor.connections == 2
 
 
 def unacknowledged(sock: socket.socket) -> int:
-    """Bytes that the other side's kernel has not taken."""
+    """The number of bytes that the other side's kernel has not acknowledged."""
     return int.from_bytes(fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
-def test_nor_what_tls_has_unpacked_and_nobody_read(secure_vendor: Vendor) -> None:
+def test_connection_with_unread_tls_bytes_is_not_reused(secure_vendor: Vendor) -> None:
     def poisoned(exchange: Exchange) -> None:
-        # One TLS record: a reader's buffer takes all before the second answer, the rest waits within TLS.
+        # One TLS record: a reader's buffer takes everything before the second answer, and the rest stays inside TLS.
         exchange.send(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood".ljust(io.DEFAULT_BUFFER_SIZE) + EVIL)
         exchange.is_kept = True
 
@@ -201,7 +201,7 @@ def test_nor_what_tls_has_unpacked_and_nobody_read(secure_vendor: Vendor) -> Non
 
 
 @pytest.mark.usefixtures("empty_store")
-def test_no_connection_serves_two_workspaces(
+def test_connection_is_not_shared_between_workspaces(
     api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace, vendor: Vendor
 ) -> None:
     foreign = new_client(of=other_workspace)
@@ -213,7 +213,7 @@ def test_no_connection_serves_two_workspaces(
 
 
 def failure_of_stopped(url: str) -> DownloadFailure:
-    """Of a download that is stopped once its connection is known."""
+    """Returns the failure of a download that is stopped once its connection is known."""
     failure = DownloadFailure("INTERRUPTED", "stop", is_transient=True)
     with watchdog.watching(seconds=20) as transfer:
 
@@ -229,7 +229,7 @@ def failure_of_stopped(url: str) -> DownloadFailure:
     return caught.value.failure
 
 
-def test_the_watchdog_reaches_a_kept_connection_and_only_while_it_is_used(vendor: Vendor) -> None:
+def test_watchdog_stops_a_kept_connection_only_while_its_download_runs(vendor: Vendor) -> None:
     with dial.keeping_connections():
         with watchdog.watching(seconds=20) as first, download.opened(good(vendor), first) as answer:
             assert b"".join(answer.chunks) == BODY
@@ -241,7 +241,9 @@ def test_the_watchdog_reaches_a_kept_connection_and_only_while_it_is_used(vendor
 
 
 @pytest.mark.django_db
-def test_a_redirect_to_another_host_is_checked_as_ever(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redirect_to_a_forbidden_address_is_rejected_on_a_kept_connection(
+    vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with dial.keeping_connections():
         fetch(good(vendor))
         away = vendor.on("/away", lambda x: x.answer(status="302 Found", Location="http://10.0.0.1/"))
@@ -249,7 +251,7 @@ def test_a_redirect_to_another_host_is_checked_as_ever(vendor: Vendor, monkeypat
 
 
 @pytest.mark.usefixtures("empty_store")
-def test_files_of_one_vendor_share_a_connection_and_each_has_one_attempt(api: ApiClient, vendor: Vendor) -> None:
+def test_files_of_one_vendor_share_a_connection_and_count_one_attempt_each(api: ApiClient, vendor: Vendor) -> None:
     closing = vendor.on("/closing", Closing())
     batch_id = send(
         api, file(good(vendor, "/a")), file(closing), file(good(vendor, "/b")), file(closing, filename="again.mp3")

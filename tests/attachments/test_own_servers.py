@@ -1,4 +1,4 @@
-"""No download dials a server of our own, whatever networks are allowed and however its address is spelled."""
+"""No download connects to our own servers, whatever networks are allowed and however the address is written."""
 
 import ipaddress
 import socket
@@ -25,7 +25,7 @@ ALIASES = ["127.0.0.1", "127.0.0.2", "127.255.255.254", "localhost", "0.0.0.0", 
 
 
 @pytest.fixture(autouse=True)
-def nothing_resolved_before(settings: Any) -> Iterator[None]:
+def forget_resolved_servers(settings: Any) -> Iterator[None]:
     settings.EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS = EVERYTHING
     own_servers._known.clear()
     yield
@@ -49,7 +49,7 @@ def _accept(server: socket.socket) -> None:
 
 
 def refusal(host: str, port: int) -> str:
-    """The reason why an address was not dialled; empty where it was."""
+    """Returns the code of the failure to connect, or an empty string after a connection."""
     try:
         dial(host, port).close()
     except DownloadFailed as failed:
@@ -68,29 +68,29 @@ def ports_of_settings() -> dict[str, int]:
 
 @pytest.mark.parametrize("name", ["database", "rates", "store"])
 @pytest.mark.parametrize("host", ALIASES)
-def test_a_server_that_settings_name_is_not_dialled(servers: Servers, name: str, host: str) -> None:
+def test_download_never_connects_to_a_server_of_the_settings(servers: Servers, name: str, host: str) -> None:
     assert refusal(host, ports_of_settings()[name]) == "BLOCKED_ADDRESS"
 
 
 @pytest.mark.parametrize("host", ALIASES)
-def test_a_server_that_the_operator_names_is_not_dialled(settings: Any, listener: int, host: str) -> None:
+def test_download_never_connects_to_a_server_that_the_operator_lists(settings: Any, listener: int, host: str) -> None:
     assert refusal(host, listener) == ""
     settings.EVERMUSE_OWN_SERVERS = [f"127.0.0.1:{listener}"]
     assert refusal(host, listener) == "BLOCKED_ADDRESS"
 
 
 @pytest.mark.parametrize("setting", ["MINIO_PUBLIC_ENDPOINT", "EVERMUSE_FLOWER_URL"])
-def test_public_endpoints_and_flower_are_not_dialled(settings: Any, listener: int, setting: str) -> None:
+def test_download_never_connects_to_the_public_store_or_flower(settings: Any, listener: int, setting: str) -> None:
     setattr(settings, setting, f"{'http://' if 'URL' in setting else ''}localhost:{listener}")
     assert refusal("127.0.0.1", listener) == "BLOCKED_ADDRESS"
 
 
-def test_another_port_of_the_same_address_is_dialled(settings: Any, listener: int) -> None:
+def test_download_may_connect_to_another_port_of_our_address(settings: Any, listener: int) -> None:
     settings.EVERMUSE_OWN_SERVERS = [f"127.0.0.1:{listener - 1}", "nowhere.invalid:1", "::1", "[::1]:99999", ""]
     assert refusal("127.0.0.1", listener) == ""
 
 
-def test_a_name_is_resolved_when_it_is_about_to_be_dialled(
+def test_own_server_given_by_name_is_resolved_when_a_download_connects(
     settings: Any, listener: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.EVERMUSE_OWN_SERVERS = [f"db.internal:{listener}"]
@@ -111,7 +111,7 @@ def test_a_name_is_resolved_when_it_is_about_to_be_dialled(
         own_servers.refuse("10.9.8.8", listener)
 
 
-def test_a_public_address_that_serves_vendors_as_well_as_our_bucket_is_dialled(
+def test_download_may_connect_to_a_public_address_that_also_serves_our_bucket(
     settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.MINIO_ENDPOINT, settings.MINIO_SECURE = "s3.example.com", True
@@ -123,7 +123,7 @@ def test_a_public_address_that_serves_vendors_as_well_as_our_bucket_is_dialled(
         own_servers.refuse("8.8.8.8", 6432)
 
 
-def test_a_vendors_redirect_does_not_lead_to_our_store_either(
+def test_redirect_of_a_vendor_to_our_store_is_rejected(
     servers: Servers, api: ApiClient, vendor: Vendor, workspace: Workspace
 ) -> None:
     object_store.ensure_bucket()

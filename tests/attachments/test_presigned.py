@@ -1,4 +1,4 @@
-"""Signature Version 4 in the query: Amazon's own example, and a store that checks what was signed."""
+"""Presigned URLs (Signature Version 4): Amazon's own example, and a real store that checks the signature."""
 
 import http.client
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def url_for(size: int | None) -> str:
     return upload_area.put_url(KEY, size=size, lifetime=timedelta(minutes=5))
 
 
-def test_amazons_example_has_its_signature() -> None:
+def test_signature_of_amazons_example_is_reproduced() -> None:
     signer = Signer(
         "examplebucket.s3.amazonaws.com",
         "AKIAIOSFODNN7EXAMPLE",
@@ -42,7 +42,7 @@ def test_amazons_example_has_its_signature() -> None:
     assert url.endswith("X-Amz-Signature=aeeed9bbccd4d02ee5c0109b86d86835f995330da4c265957d157751f604d404")
 
 
-def test_the_usual_port_is_no_part_of_the_signed_host() -> None:
+def test_default_port_is_left_out_of_the_signed_host() -> None:
     for endpoint, is_secure in (("store.example:443", True), ("store.example:80", False)):
         signer = Signer(endpoint, "key", "secret", is_secure)
         url = signer.url("PUT", "/b/k", at=datetime.now(UTC), lifetime=timedelta(1))
@@ -50,7 +50,7 @@ def test_the_usual_port_is_no_part_of_the_signed_host() -> None:
 
 
 @pytest.mark.parametrize("size", [0, 1, 70_000])
-def test_a_declared_size_is_taken_to_the_byte(bucket: str, size: int) -> None:
+def test_upload_url_with_a_size_accepts_exactly_that_size(bucket: str, size: int) -> None:
     assert put(url_for(size), b"x" * size) == 200
     answer = object_store.client().get_object(bucket, KEY)
     assert answer.read() == b"x" * size
@@ -59,7 +59,7 @@ def test_a_declared_size_is_taken_to_the_byte(bucket: str, size: int) -> None:
     assert object_store.client().get_object(bucket, KEY).read() == b"x" * size
 
 
-def test_a_declared_size_refuses_a_body_without_a_length(bucket: str) -> None:
+def test_upload_url_with_a_size_rejects_a_chunked_body(bucket: str) -> None:
     parts = urlsplit(url_for(5))
     connection = http.client.HTTPConnection(parts.netloc, timeout=10)
     connection.request("PUT", f"{parts.path}?{parts.query}", body=iter([b"12345"]), encode_chunked=True,
@@ -68,12 +68,12 @@ def test_a_declared_size_refuses_a_body_without_a_length(bucket: str) -> None:
     connection.close()
 
 
-def test_without_a_declared_size_any_length_is_taken(bucket: str) -> None:
+def test_upload_url_without_a_size_accepts_any_size(bucket: str) -> None:
     assert [put(url_for(None), b"x" * size) for size in (3, 0, 70_000)] == [200, 200, 200]
 
 
 @pytest.mark.parametrize("size", [0, None])
-def test_a_url_copies_no_object(bucket: str, size: int | None) -> None:
+def test_upload_url_cannot_copy_another_object(bucket: str, size: int | None) -> None:
     object_store.put("attachments/another", b"another's", "text/plain")
     put(url_for(size), b"", x_amz_copy_source=f"/{bucket}/attachments/another")
     put(url_for(size), b"", x_amz_copy_source=f"{bucket}/attachments/another", x_amz_copy_source_range="bytes=0-3")
@@ -81,7 +81,7 @@ def test_a_url_copies_no_object(bucket: str, size: int | None) -> None:
     assert b"another's" not in [object_store.client().get_object(bucket, KEY).read() for _ in found]
 
 
-def test_a_url_works_for_its_verb_and_key_alone(bucket: str) -> None:
+def test_upload_url_works_for_its_own_method_and_key_only(bucket: str) -> None:
     url = url_for(None)
     assert put(url, b"x") == 200
     for method, changed in (
@@ -92,7 +92,7 @@ def test_a_url_works_for_its_verb_and_key_alone(bucket: str) -> None:
         assert urllib3.request(method, changed, body=b"", retries=False).status in {400, 403, 405}, (method, changed)
 
 
-def test_the_url_is_signed_with_keys_that_only_upload(bucket: str) -> None:
+def test_upload_url_is_signed_with_keys_that_may_only_upload(bucket: str) -> None:
     assert settings.MINIO_UPLOAD_ACCESS_KEY
     assert f"X-Amz-Credential={settings.MINIO_UPLOAD_ACCESS_KEY}%2F" in url_for(1)
     assert "SignedHeaders=content-length%3Bhost&" in url_for(1)

@@ -1,4 +1,4 @@
-"""Whether a page or a JSON error came in place of what was promised; looked at in linear time."""
+"""A web page or a JSON error in place of the promised file is recognized, in linear time."""
 
 from typing import Any
 
@@ -53,7 +53,9 @@ def outcome(opening: bytes, answered: str = "", *, type: str = "file", mime: str
         (ERROR, "application/json", {"mime": "text/csv"}),
     ],
 )
-def test_a_page_or_a_json_error_is_no_file(opening: bytes, answered: str, promised: dict[str, str]) -> None:
+def test_web_page_or_json_error_in_place_of_a_file_is_rejected(
+    opening: bytes, answered: str, promised: dict[str, str]
+) -> None:
     assert outcome(opening, answered, **promised) == "UNEXPECTED_CONTENT"
 
 
@@ -90,12 +92,14 @@ def test_a_page_or_a_json_error_is_no_file(opening: bytes, answered: str, promis
         (b"<!-- no end", "", {"filename": "contract.pdf"}),
     ],
 )
-def test_what_may_be_the_file_is_taken(opening: bytes, answered: str, promised: dict[str, str]) -> None:
+def test_content_that_may_be_the_promised_file_is_accepted(
+    opening: bytes, answered: str, promised: dict[str, str]
+) -> None:
     assert outcome(opening, answered, **promised) == "OK"
 
 
 class Counted(bytes):
-    """Counts how often its bytes are looked at one by one, and searched."""
+    """Counts single-byte reads and searches."""
 
     looked = 0
 
@@ -109,7 +113,7 @@ class Counted(bytes):
 
 
 @pytest.mark.parametrize("piece", [b"<!---->", b"<!-- -->", b"<??>", b" ", b"<!---->\n ", b"<!--", b"<"])
-def test_a_look_takes_steps_in_proportion_to_the_bytes(piece: bytes) -> None:
+def test_search_for_html_takes_steps_in_proportion_to_the_bytes(piece: bytes) -> None:
     Counted.looked = 0
     content = Counted(piece * 2000)
     assert not promise.opens_as_html(content)

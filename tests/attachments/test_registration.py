@@ -1,4 +1,4 @@
-"""Registration: what rows and counters the entries of landed batches become."""
+"""Registration makes rows and counters from the attachments of landed batches."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def tally(batch_id: str) -> tuple[int, int, int]:
     return found.total, found.complete, found.failed
 
 
-def test_every_field_comes_to_its_column(api: ApiClient) -> None:
+def test_each_field_of_an_attachment_is_stored_in_its_column(api: ApiClient) -> None:
     entry: dict[str, Any] = {
         "type": "audio", "filename": "a\0b \u2028 é.mp3", "vendor_url": "https://files.example:8443/x?y=%20z",
         "mime_type": "audio/mpeg", "size": 2**64, "sha1": "ABC", "md5": "def",
@@ -43,12 +43,12 @@ def test_every_field_comes_to_its_column(api: ApiClient) -> None:
     assert VendorHost.objects.get(host="files.example:8443").paused_at is None
 
 
-def test_metadata_alone_leaves_neither_row_nor_counter(api: ApiClient) -> None:
+def test_attachment_without_a_file_leaves_no_row_and_no_counter(api: ApiClient) -> None:
     batch_id = send_and_land(api, record(attachments=[{"type": "text", "filename": "x"}]))
     assert not rows(batch_id) and not AttachmentTally.objects.exists() and not VendorHost.objects.exists()
 
 
-def test_batches_that_land_together_have_counters_of_their_own(api: ApiClient) -> None:
+def test_batches_that_land_together_have_separate_counters(api: ApiClient) -> None:
     one = [record(attachments=[file("http://a.example/1"), file("http://b.example/1")]), record(attachments=[])]
     two = [record(attachments=[file("http://a.example/2")]), record(attachments=[file("http://a.example/3")])]
     ids = [api.post(batch).json()["batchId"] for batch in (one, two)]
@@ -58,8 +58,8 @@ def test_batches_that_land_together_have_counters_of_their_own(api: ApiClient) -
     assert set(VendorHost.objects.values_list("host", flat=True)) == {"a.example:80", "b.example:80"}
 
 
-def test_what_the_record_holds_already_is_complete_at_once(api: ApiClient, vendor: Vendor) -> None:
-    """The same record, URL and checksums; another record, checksum or URL is fetched, and so is what did not come."""
+def test_file_that_the_record_already_has_is_complete_without_a_download(api: ApiClient, vendor: Vendor) -> None:
+    """A different record, checksum or URL causes a download, and so does a file that failed before."""
     url = vendor.on("/a", lambda x: x.answer(b"content", Content_Type="audio/mpeg"))
     missing = vendor.on("/b", lambda x: x.answer(status="404 Not Found"))
     same = record(attachments=[file(url), file(missing)])

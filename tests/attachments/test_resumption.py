@@ -1,4 +1,4 @@
-"""Interrupted downloads go on where a strong ETag proves that they may, and begin again where nothing does."""
+"""An interrupted download resumes only if a strong ETag proves that the rest belongs to the same content."""
 
 import hashlib
 from datetime import timedelta
@@ -22,7 +22,7 @@ ETAG = '"v1"'
 
 
 def cut_at(size: int, then: Behaviour, **headers: str) -> Behaviour:
-    """Announces everything, sends some of it once; behaves otherwise afterwards."""
+    """Announces the whole content and sends its first bytes once; later requests get ``then``."""
     tries: list[int] = []
 
     def behave(exchange: Exchange) -> None:
@@ -36,7 +36,7 @@ def cut_at(size: int, then: Behaviour, **headers: str) -> Behaviour:
 
 
 def two_attempts(api: ApiClient, url: str) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The ledger's entry after an interrupted attempt and another one."""
+    """Returns the ledger's entry after an interrupted attempt and a second one."""
     batch_id = send(api, file(url))
     run(api, batch_id)
     make_due()
@@ -46,7 +46,9 @@ def two_attempts(api: ApiClient, url: str) -> tuple[dict[str, Any], list[dict[st
 
 
 @pytest.mark.parametrize("size", [1, 100_000, PART_BYTES, 2 * PART_BYTES + 12_345, len(CONTENT) - 1])
-def test_the_rest_alone_is_fetched_and_the_file_is_whole(api: ApiClient, vendor: Vendor, size: int) -> None:
+def test_resumed_download_fetches_the_rest_only_and_stores_the_whole_file(
+    api: ApiClient, vendor: Vendor, size: int
+) -> None:
     url = vendor.on("/f", cut_at(size, ranges(CONTENT, etag=ETAG), ETag=ETAG))
     entry, attempts = two_attempts(api, url)
     assert entry["state"] == "COMPLETE"
@@ -59,13 +61,13 @@ def test_the_rest_alone_is_fetched_and_the_file_is_whole(api: ApiClient, vendor:
     assert (second["range"], second["if-range"]) == (f"bytes={size}-", ETAG)
 
 
-def test_parts_that_are_in_the_store_are_not_sent_again(api: ApiClient, vendor: Vendor) -> None:
+def test_resumed_download_continues_the_same_multipart_upload(api: ApiClient, vendor: Vendor) -> None:
     url = vendor.on("/f", cut_at(2 * PART_BYTES + 1, ranges(CONTENT, etag=ETAG), ETag=ETAG))
     batch_id = send(api, file(url))
     run(api, batch_id)
     (kept,) = open_uploads()
     sweeper.sweep()
-    assert open_uploads() == [kept], "the sweeper leaves alone what a worker keeps"
+    assert open_uploads() == [kept], "the sweeper keeps the upload of a download that can resume"
     make_due()
     run(api, batch_id)
     (entry,) = api.rows(batch_id, "attachments")
@@ -79,7 +81,7 @@ def test_parts_that_are_in_the_store_are_not_sent_again(api: ApiClient, vendor: 
     "headers",
     [{}, {"ETag": 'W/"v1"'}, {"ETag": "v1"}, {"ETag": '""'}, {"Last_Modified": "Mon, 02 Nov 2026 00:00:00 GMT"}],
 )
-def test_without_a_strong_etag_it_begins_again(api: ApiClient, vendor: Vendor, headers: dict[str, str]) -> None:
+def test_download_without_a_strong_etag_starts_again(api: ApiClient, vendor: Vendor, headers: dict[str, str]) -> None:
     url = vendor.on("/f", cut_at(1000, lambda x: x.answer(CONTENT), **headers))
     entry, attempts = two_attempts(api, url)
     assert stored(entry["storageUri"]) == CONTENT
@@ -88,7 +90,7 @@ def test_without_a_strong_etag_it_begins_again(api: ApiClient, vendor: Vendor, h
 
 
 def rest(**headers: str) -> Behaviour:
-    """A 206 whose headers say what a test wants."""
+    """A 206 answer with these headers."""
     body = CONTENT[1000:]
     given = {
         "status": "206 Partial Content", "ETag": ETAG,
@@ -112,7 +114,9 @@ def rest(**headers: str) -> Behaviour:
         rest(status="416 Range Not Satisfiable"),
     ],
 )
-def test_what_does_not_prove_to_be_the_rest_is_fetched_whole(api: ApiClient, vendor: Vendor, then: Behaviour) -> None:
+def test_answer_that_is_not_certainly_the_rest_causes_a_full_download(
+    api: ApiClient, vendor: Vendor, then: Behaviour
+) -> None:
     url = vendor.on("/f", cut_at(1000, then, ETag=ETAG))
     entry, _ = two_attempts(api, url)
     assert entry["state"] == "COMPLETE"
@@ -120,7 +124,7 @@ def test_what_does_not_prove_to_be_the_rest_is_fetched_whole(api: ApiClient, ven
     assert (open_uploads(), len(objects())) == ([], 1)
 
 
-def test_an_unrequested_206_is_no_file(api: ApiClient, vendor: Vendor) -> None:
+def test_unrequested_partial_answer_is_not_stored(api: ApiClient, vendor: Vendor) -> None:
     body = CONTENT[:1000]
     url = vendor.on(
         "/f", lambda x: x.answer(body, status="206 Partial Content", Content_Range=f"bytes 0-999/{len(CONTENT)}")
@@ -131,7 +135,7 @@ def test_an_unrequested_206_is_no_file(api: ApiClient, vendor: Vendor) -> None:
     assert (entry["state"], entry["attempts"][0]["code"]) == ("PENDING", "UNEXPECTED_STATUS")
 
 
-def test_a_fault_before_the_rest_keeps_what_came(api: ApiClient, vendor: Vendor) -> None:
+def test_fault_before_the_rest_keeps_the_bytes_received_so_far(api: ApiClient, vendor: Vendor) -> None:
     known = ranges(CONTENT, etag=ETAG)
     behaviours = [lambda x: x.answer(status="503 Busy"), lambda x: x.reset(), known]
     url = vendor.on("/f", cut_at(9_000_000, lambda x: behaviours.pop(0)(x), ETag=ETAG))
@@ -146,12 +150,12 @@ def test_a_fault_before_the_rest_keeps_what_came(api: ApiClient, vendor: Vendor)
     assert stored(entry["storageUri"]) == CONTENT
 
 
-def test_another_worker_begins_again_and_the_kept_parts_are_aborted(api: ApiClient, vendor: Vendor) -> None:
+def test_download_by_another_worker_starts_again_and_aborts_the_old_upload(api: ApiClient, vendor: Vendor) -> None:
     url = vendor.on("/f", cut_at(2 * PART_BYTES, lambda x: x.answer(CONTENT), ETag=ETAG))
     batch_id = send(api, file(url))
     run(api, batch_id)
     assert len(open_uploads()) == 1
-    keeper._kept.clear()  # As in a process that never had it.
+    keeper._kept.clear()  # as in a process that never had it
     make_due()
     run(api, batch_id)
     sweeper.sweep()
@@ -160,7 +164,7 @@ def test_another_worker_begins_again_and_the_kept_parts_are_aborted(api: ApiClie
     assert (open_uploads(), len(objects()), StoredFile.objects.count()) == ([], 1, 1)
 
 
-def test_parts_that_nobody_keeps_any_more_are_swept_away(api: ApiClient, vendor: Vendor) -> None:
+def test_sweeper_aborts_an_upload_that_is_no_longer_kept(api: ApiClient, vendor: Vendor) -> None:
     url = vendor.on("/f", cut_at(2 * PART_BYTES, lambda x: x.answer(CONTENT), ETag=ETAG))
     send_id = send(api, file(url))
     run(api, send_id)

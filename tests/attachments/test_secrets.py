@@ -1,4 +1,4 @@
-"""What neither logs nor ledgers may tell: secrets in URLs, and addresses and ports of internal networks."""
+"""Logs and ledgers reveal neither secrets in URLs nor addresses and ports of internal networks."""
 
 import logging
 import socket
@@ -23,7 +23,7 @@ ASKED = QUERY.replace("é", "%C3%A9")
 
 @pytest.fixture
 def everything_logged(capsys: pytest.CaptureFixture[str]) -> Iterator[Callable[[], str]]:
-    """All that is written, at the most talkative level."""
+    """Returns all that is logged at level DEBUG."""
     root = logging.getLogger()
     before, level = root.handlers, root.level
     logs.configure(level="DEBUG", as_json=True)
@@ -42,7 +42,7 @@ def statuses() -> dict[str, Callable[[Exchange], None]]:
 
 
 @pytest.mark.usefixtures("empty_store")
-def test_no_failure_of_any_kind_tells_the_secrets_of_its_url(
+def test_no_failure_reveals_the_secret_or_the_address_of_its_url(
     api: ApiClient, vendor: Vendor, everything_logged: Callable[[], str]
 ) -> None:
     kinds: dict[str, Callable[[Exchange], None]] = statuses()
@@ -85,11 +85,11 @@ def failure_of(url: str) -> DownloadFailure:
     return caught.value.failure
 
 
-def test_a_closed_port_and_a_filtered_one_are_told_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_port_and_filtered_port_give_the_same_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dial, "CONNECT_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0), backlog=0) as silent:
         port = silent.getsockname()[1]
-        # A full backlog drops what comes, as a filter does.
+        # A full backlog drops connections, as a filter does.
         waiting = [socket.socket() for _ in range(4)]
         for one in waiting:
             one.setblocking(False)
@@ -102,7 +102,9 @@ def test_a_closed_port_and_a_filtered_one_are_told_alike(monkeypatch: pytest.Mon
 
 
 @pytest.mark.django_db
-def test_where_a_name_leads_is_not_told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failure_does_not_reveal_which_private_address_a_name_has(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS = ()
     failures = []
     for address in ("10.11.12.13", "192.168.1.1", "127.0.0.1"):

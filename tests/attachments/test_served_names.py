@@ -1,4 +1,4 @@
-"""How a stored file is served: under its own name in any script, as a type that no browser runs."""
+"""A stored file is served under its own name, in any script, and never as a type that a browser would run."""
 
 import io
 import re
@@ -15,7 +15,7 @@ from lake import object_store
 
 
 def saved_as(header: str) -> tuple[str, str]:
-    """The name for clients that know ``filename*``, and the one for the others."""
+    """Returns the name for clients that support ``filename*``, and the name for all others."""
     found = re.fullmatch(r"""attachment; filename="([^"]*)"(?:; filename\*=UTF-8''([A-Za-z0-9._~%-]*))?""", header)
     assert found, header
     return unquote(found[2]) if found[2] else found[1], found[1]
@@ -24,7 +24,7 @@ def saved_as(header: str) -> tuple[str, str]:
 @pytest.mark.parametrize(
     "name", ["日本語レポート.pdf", "Vertrag – Müller.docx", "отчёт.txt", "تقرير.pdf", "क्ष\u200d.mp3", "👩‍🔬.png"]
 )
-def test_a_name_in_any_script_is_kept(name: str) -> None:
+def test_file_name_in_any_script_is_kept(name: str) -> None:
     header = disposition(name)
     own, plain = saved_as(header)
     assert own == name
@@ -33,11 +33,11 @@ def test_a_name_in_any_script_is_kept(name: str) -> None:
     assert plain.rpartition(".")[2] == name.rpartition(".")[2]
 
 
-def test_an_ascii_name_needs_no_second_form() -> None:
+def test_ascii_file_name_is_sent_in_the_plain_form_only() -> None:
     assert disposition("call (2).mp3") == 'attachment; filename="call (2).mp3"'
 
 
-def test_a_name_with_other_ascii_characters_is_kept_in_the_second_form() -> None:
+def test_file_name_with_special_ascii_characters_is_kept_in_the_extended_form() -> None:
     header = disposition("100%; #1 'final'.pdf")
     assert saved_as(header) == ("100%; #1 'final'.pdf", "100__ _1 _final_.pdf")
 
@@ -52,7 +52,7 @@ def test_a_name_with_other_ascii_characters_is_kept_in_the_second_form() -> None
         ("n" * 200 + "." + "e" * 300, ""),
     ],
 )
-def test_a_long_name_is_cut_before_its_extension(name: str, extension: str) -> None:
+def test_long_file_name_is_shortened_before_its_extension(name: str, extension: str) -> None:
     own, plain = saved_as(disposition(name))
     assert 245 <= len(own.encode()) <= 255
     assert own.endswith(extension)
@@ -60,7 +60,7 @@ def test_a_long_name_is_cut_before_its_extension(name: str, extension: str) -> N
     assert plain.endswith(extension)
 
 
-def test_a_name_of_255_bytes_is_whole() -> None:
+def test_file_name_of_255_bytes_is_kept_whole() -> None:
     name = "a" * 251 + ".pdf"
     assert saved_as(disposition(name))[0] == name
 
@@ -78,14 +78,14 @@ def test_a_name_of_255_bytes_is_whole() -> None:
         ("lone\udc80.txt", "lone_.txt"),
     ],
 )
-def test_characters_that_deceive_are_replaced(name: str, harmless: str) -> None:
+def test_deceptive_characters_of_a_file_name_are_replaced(name: str, harmless: str) -> None:
     header = disposition(name)
     assert saved_as(header)[0] == harmless
     assert not set(header) & set("\r\n\x00")
 
 
 @pytest.mark.parametrize("name", ["", " ", "..", "."])
-def test_a_name_that_is_none_leaves_it_to_the_browser(name: str) -> None:
+def test_empty_or_dot_file_name_is_left_to_the_browser(name: str) -> None:
     assert disposition(name) == "attachment"
 
 
@@ -98,7 +98,7 @@ def test_a_name_that_is_none_leaves_it_to_the_browser(name: str) -> None:
         "image/png\r\nX-Evil: 1", "text/plain; x=<script>",
     ],
 )  # fmt: skip
-def test_a_type_that_a_browser_would_run_or_guess_is_served_as_bytes(active: str) -> None:
+def test_type_that_a_browser_would_run_or_guess_is_served_as_octet_stream(active: str) -> None:
     assert served_type(active) == "application/octet-stream"
 
 
@@ -109,11 +109,11 @@ def test_a_type_that_a_browser_would_run_or_guess_is_served_as_bytes(active: str
         "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
     ],
 )  # fmt: skip
-def test_another_type_stays(harmless: str) -> None:
+def test_harmless_media_type_is_served_unchanged(harmless: str) -> None:
     assert served_type(harmless) == harmless
 
 
-def test_the_store_serves_name_and_type(servers: Servers) -> None:
+def test_store_serves_a_file_with_its_name_and_a_harmless_type(servers: Servers) -> None:
     object_store.ensure_bucket()
     body, key, name = b"<script>alert(1)</script>", "attachments/test/served", "報告 “final” 100%.html"
     object_store.client().put_object(settings.MINIO_BUCKET, key, io.BytesIO(body), len(body), "text/html")

@@ -1,4 +1,4 @@
-"""The slots of a worker: as many threads as there are slots, beside transfers that proved to be slow."""
+"""A worker has as many download threads as slots, plus one for each transfer that has proved to be slow."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -23,14 +23,14 @@ def claim(id: int, workspace: int) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def nothing_slow() -> Iterator[None]:
+def forget_slow_transfers() -> Iterator[None]:
     yield
     claims.slow = set()
 
 
 @pytest.fixture
 def busy(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
-    """Two slots, whose work goes on until the test lets it end."""
+    """Two slots whose work continues until the test ends it."""
     settings.EVERMUSE_ATTACHMENT_CONCURRENCY = 2
     monkeypatch.setattr(
         "attachments.queue.slots.connection", SimpleNamespace(close_if_health_check_failed=int, close=int)
@@ -62,7 +62,7 @@ def test_no_more_threads_work_than_there_are_slots(busy: SimpleNamespace) -> Non
     until(lambda: busy.running == 2 and busy.slots._wakes == 1, "the slot that ended was woken again")
 
 
-def test_a_slow_transfer_leaves_its_slot_to_another_thread_and_takes_none_back(busy: SimpleNamespace) -> None:
+def test_slow_transfer_gives_its_slot_to_another_thread_and_takes_none_back(busy: SimpleNamespace) -> None:
     transfer = Transfer(deadline_at=1e12)
     busy.slots.wake()
     busy.slots.wake()
@@ -70,20 +70,20 @@ def test_a_slow_transfer_leaves_its_slot_to_another_thread_and_takes_none_back(b
     with busy.slots.using(claim(7, 1), transfer):
         transfer.judge(transfer.started_at + SLOW_AFTER_SECONDS)
         assert (transfer.has_left, claims.slow) == (True, {7})
-        until(lambda: busy.running == 3, "another thread serves the slot")
+        until(lambda: busy.running == 3, "another thread uses the slot")
     assert claims.slow == set()
     busy.end.release()
-    until(lambda: busy.slots._threads == 2, "the thread that is one too many ends")
+    until(lambda: busy.slots._threads == 2, "the surplus thread ends")
 
 
 @pytest.mark.parametrize(("took", "received"), [(SLOW_AFTER_SECONDS - 1, 0), (10, 10 * SLOW_BYTES_PER_SECOND)])
-def test_a_transfer_that_is_young_or_fast_keeps_its_slot(took: float, received: int) -> None:
+def test_young_or_fast_transfer_keeps_its_slot(took: float, received: int) -> None:
     transfer = Transfer(deadline_at=1e12, leave_slot=lambda: True, bytes_read=received)
     transfer.judge(transfer.started_at + took)
     assert not transfer.has_left
 
 
-def test_a_workspace_takes_a_quarter_of_the_extra_places_that_are_free(
+def test_workspace_gets_a_quarter_of_the_free_places_for_slow_transfers(
     busy: SimpleNamespace, settings: Settings
 ) -> None:
     settings.EVERMUSE_ATTACHMENT_SLOW_TRANSFERS = 16
@@ -96,7 +96,7 @@ def test_a_workspace_takes_a_quarter_of_the_extra_places_that_are_free(
     assert sum(of_one_each) == 16 - 3 - 2
 
 
-def test_a_workspace_takes_three_quarters_of_the_slots_that_others_leave(
+def test_workspace_takes_at_most_three_quarters_of_the_free_slots(
     api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace, settings: Settings
 ) -> None:
     settings.EVERMUSE_ATTACHMENT_CONCURRENCY = 16
@@ -110,7 +110,7 @@ def test_a_workspace_takes_three_quarters_of_the_slots_that_others_leave(
     assert sum(one is not None for one in theirs) == 3
 
 
-def test_slow_transfers_do_not_count_against_the_slots_but_against_the_hosts_limit(
+def test_slow_transfer_counts_against_the_limit_of_its_host_but_not_against_the_slots(
     api: ApiClient, settings: Settings
 ) -> None:
     settings.EVERMUSE_ATTACHMENT_CONCURRENCY = 4
@@ -124,7 +124,7 @@ def test_slow_transfers_do_not_count_against_the_slots_but_against_the_hosts_lim
     assert claims.take() is not None
 
 
-def test_a_workspace_whose_hosts_are_all_busy_stands_in_nobodys_way(
+def test_workspace_whose_hosts_are_all_busy_delays_no_other_workspace(
     api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace, settings: Settings
 ) -> None:
     settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = 1
@@ -138,7 +138,7 @@ def test_a_workspace_whose_hosts_are_all_busy_stands_in_nobodys_way(
     assert following.workspace_id == other_workspace.pk
 
 
-def test_files_that_clients_uploaded_have_no_host_and_no_limit_of_one(api: ApiClient, settings: Settings) -> None:
+def test_uploaded_files_have_no_host_and_no_limit_per_host(api: ApiClient, settings: Settings) -> None:
     settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY = 1
     uploads: list[dict[str, object]] = [{"type": "audio", "upload_intent_id": f"upl_{n}"} for n in range(5)]
     send(api, *uploads)

@@ -1,4 +1,4 @@
-"""Into the object store in parts: bounded in memory, in time, and in threads when the store fails."""
+"""Uploads to the object store in parts use bounded memory, time and threads, also when the store fails."""
 
 import hashlib
 import socket
@@ -26,7 +26,7 @@ def bucket(servers: Servers) -> str:
 
 
 class _Broken:
-    """A pool that answers uploads of parts with a 503."""
+    """A connection pool that answers uploads of parts with a 503."""
 
     def __init__(self, pool: urllib3.PoolManager) -> None:
         self._pool = pool
@@ -37,7 +37,7 @@ class _Broken:
         return self._pool.urlopen(method, url, **options)  # type: ignore[arg-type]
 
     def clear(self) -> None:
-        """What the client calls at its end."""
+        """Called by the client at its end."""
         self._pool.clear()
 
 
@@ -58,7 +58,7 @@ def write(upload: Upload, size: int) -> str:
 
 
 @pytest.mark.parametrize("size", [0, len(CHUNK), PART_BYTES, PART_BYTES + len(CHUNK), 3 * PART_BYTES])
-def test_what_is_written_is_what_is_stored(bucket: str, size: int) -> None:
+def test_written_bytes_are_stored_unchanged(bucket: str, size: int) -> None:
     with Upload(f"attachments/test/{size}", "text/plain") as upload:
         digest = write(upload, size)
         uri = upload.complete()
@@ -69,7 +69,7 @@ def test_what_is_written_is_what_is_stored(bucket: str, size: int) -> None:
     answer.release_conn()
 
 
-def test_an_upload_that_is_not_completed_leaves_nothing(bucket: str) -> None:
+def test_uncompleted_upload_leaves_nothing_in_the_store(bucket: str) -> None:
     with Upload("attachments/test/abandoned", "text/plain") as upload:
         write(upload, 2 * PART_BYTES)
         assert upload.upload_id
@@ -77,17 +77,18 @@ def test_an_upload_that_is_not_completed_leaves_nothing(bucket: str) -> None:
     assert list(object_store.client().list_objects(bucket, "attachments/test/abandoned")) == []
 
 
-def test_parts_that_fail_leak_no_threads(broken_store: Minio) -> None:
-    counts = []
+def test_failing_uploads_leak_no_threads(broken_store: Minio) -> None:
+    before = set(threading.enumerate())
     for number in range(8):
         with pytest.raises(StoreUnavailable), Upload(f"attachments/test/broken-{number}", "text/plain") as upload:
             write(upload, 4 * PART_BYTES)
             upload.complete()
-        counts.append(threading.active_count())
-    assert len(set(counts[2:])) == 1, counts
+    names = [thread.name.partition("_")[0] for thread in threading.enumerate() if thread not in before]
+    assert set(names) <= {"parts", "hashing"}, "only the two shared pools have threads"
+    assert names.count("parts") <= max(4, settings.EVERMUSE_ATTACHMENT_CONCURRENCY)
 
 
-def test_a_store_that_swallows_everything_is_given_up_within_its_time_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_store_that_never_answers_is_unavailable_after_the_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as hole:
         monkeypatch.setattr(settings, "MINIO_ENDPOINT", f"127.0.0.1:{hole.getsockname()[1]}")
         client = object_store.new_client(connect=0.2, read=0.2)
@@ -96,7 +97,7 @@ def test_a_store_that_swallows_everything_is_given_up_within_its_time_out(monkey
             object_store.put("key", b"content", "text/plain")
 
 
-def test_the_clients_bound_every_wait() -> None:
+def test_store_clients_have_timeouts_and_no_retries() -> None:
     for client in (object_store.client(), store.client()):
         timeout = client._http.connection_pool_kw["timeout"]
         assert 0 < timeout.connect_timeout <= 5

@@ -1,4 +1,4 @@
-"""The vendor is asked for the URL as it was given, byte for byte, in redirects too."""
+"""Requests to a vendor use the URL exactly as it was given, byte for byte, in redirects too."""
 
 import pytest
 from hypothesis import given
@@ -17,20 +17,20 @@ AS_GIVEN = [
 
 
 def fetched_from(vendor: Vendor, url: str) -> list[str]:
-    """The request targets that a download of a URL asks for."""
+    """Returns the request targets that a download of a URL sends."""
     with watchdog.watching(seconds=20) as transfer, download.opened(url, transfer) as answer:
         assert b"".join(answer.chunks) == b"file"
     return [request.path for request in vendor.requests]
 
 
 @pytest.mark.parametrize("path", AS_GIVEN)
-def test_a_url_is_asked_for_as_it_is_written(vendor: Vendor, path: str) -> None:
+def test_url_is_requested_exactly_as_given(vendor: Vendor, path: str) -> None:
     assert fetched_from(vendor, vendor.on(path, lambda x: x.answer(b"file"))) == [path]
 
 
 @pytest.mark.parametrize("path", AS_GIVEN)
 @pytest.mark.parametrize("form", ["path", "url", "without scheme"])
-def test_a_location_is_asked_for_as_it_is_written(vendor: Vendor, path: str, form: str) -> None:
+def test_location_is_requested_exactly_as_given(vendor: Vendor, path: str, form: str) -> None:
     url = vendor.on(path, lambda x: x.answer(b"file"))
     location = {"path": path, "url": url, "without scheme": url.partition(":")[2]}[form]
     if form == "path" and path.startswith("//"):
@@ -46,7 +46,7 @@ def test_a_location_is_asked_for_as_it_is_written(vendor: Vendor, path: str, for
         ("/a?b#c?d", "/a?b"), ("/a b", "/a%20b"), ("/😀%c3", "/%F0%9F%98%80%c3"), ("", "/"), ("?a=1", "/?a=1"), ("#x", "/"),
     ],
 )  # fmt: skip
-def test_what_http_cannot_carry_is_percent_encoded_as_utf_8(vendor: Vendor, given: str, asked: str) -> None:
+def test_characters_that_http_cannot_carry_are_percent_encoded_as_utf_8(vendor: Vendor, given: str, asked: str) -> None:
     vendor.on(asked, lambda x: x.answer(b"file"))
     assert fetched_from(vendor, vendor.url(given)) == [asked]
 
@@ -56,7 +56,7 @@ def test_what_http_cannot_carry_is_percent_encoded_as_utf_8(vendor: Vendor, give
     [
         (b"/caf\xe9.pdf", "/caf%E9.pdf"),  # Latin-1
         ("/café.pdf".encode(), "/caf%C3%A9.pdf"),
-        ("/à".encode(), "/%C3%A0"),  # its last byte is a blank of Latin-1
+        ("/à".encode(), "/%C3%A0"),  # its last byte is a no-break space in Latin-1
         (b"/my file.pdf", "/my%20file.pdf"),
         (b"end", "/d/e/end"),
         (b"./end?x=../y", "/d/e/end?x=../y"),
@@ -71,7 +71,7 @@ def test_what_http_cannot_carry_is_percent_encoded_as_utf_8(vendor: Vendor, give
         (b" /end\t", "/end"),
     ],
 )
-def test_a_location_is_resolved_by_its_bytes(vendor: Vendor, location: bytes, asked: str | None) -> None:
+def test_location_is_resolved_as_bytes(vendor: Vendor, location: bytes, asked: str | None) -> None:
     away = vendor.on(
         "/d/e/away?old",
         lambda x: x.send(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: %s\r\n\r\n" % location),
@@ -84,7 +84,7 @@ def test_a_location_is_resolved_by_its_bytes(vendor: Vendor, location: bytes, as
     assert fetched_from(vendor, away)[1:] == [asked]
 
 
-def test_two_different_locations_are_none(vendor: Vendor) -> None:
+def test_two_different_locations_are_a_bad_redirect(vendor: Vendor) -> None:
     raw = b"HTTP/1.1 302 Found\r\nLocation: /a\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n"
     with pytest.raises(DownloadFailed, match="BAD_REDIRECT"):
         fetched_from(vendor, vendor.on("/away", lambda x: x.send(raw)))
@@ -107,7 +107,7 @@ def test_two_different_locations_are_none(vendor: Vendor) -> None:
         ("http://under_score.example/", "under_score.example", "under_score.example"),
     ],
 )
-def test_the_host_is_named_as_it_was_given_without_a_default_port(url: str, host: str, authority: str) -> None:
+def test_host_is_sent_as_given_without_a_default_port(url: str, host: str, authority: str) -> None:
     found = targets.parse(url)
     assert (found.host, found.authority) == (host, authority)
 
@@ -119,13 +119,13 @@ def test_the_host_is_named_as_it_was_given_without_a_default_port(url: str, host
         "a:٨٠", "a:65536", "a:1:2", "a%00b", "a%2fb", "a\u0000b", ".", "<a>", "é..", "[::1]:x", "\ud800",
     ],
 )  # fmt: skip
-def test_an_authority_that_readers_could_take_differently_is_refused(authority: str) -> None:
+def test_ambiguous_authority_is_rejected(authority: str) -> None:
     with pytest.raises(DownloadFailed, match="BAD_URL"):
         targets.parse(f"http://{authority}/")
 
 
 @given(st.text(max_size=60))
-def test_a_request_line_holds_no_blank_and_no_control_whatever_the_url(text: str) -> None:
+def test_request_target_never_holds_a_space_or_control_character(text: str) -> None:
     for url in (
         f"http://h/{text}",
         targets.redirected("http://h/x", text.encode("utf-8", "replace").decode("latin-1")),

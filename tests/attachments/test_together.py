@@ -1,4 +1,4 @@
-"""One statement for the questions of several threads: each gets its own answer, and nobody is left waiting."""
+"""Together answers the questions of several threads in one call; each thread gets its own answer."""
 
 import threading
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from attachments.queue.together import Together
 
 
 class Held:
-    """A work whose first call waits until it is let go; notes what each call was asked."""
+    """Work whose first call waits until it is released; records the questions of each call."""
 
     def __init__(self, *, broken_by: int | None = None) -> None:
         self.calls: list[list[int]] = []
@@ -28,7 +28,7 @@ class Held:
 
 
 def waiting(together: Together[int, int], count: int) -> None:
-    """Return once so many questions wait behind the one under way."""
+    """Returns once this many questions wait behind the running call."""
     pause = threading.Event()
     for _ in range(3000):
         if len(together._waiting) == count:
@@ -37,14 +37,14 @@ def waiting(together: Together[int, int], count: int) -> None:
     raise AssertionError(f"{len(together._waiting)} wait, not {count}")
 
 
-def test_a_thread_alone_is_served_alone() -> None:
+def test_single_thread_is_answered_at_once() -> None:
     held = Held()
     held.go_on.set()
     together = Together(held)
     assert ([together.ask(n) for n in range(3)], held.calls) == ([0, -1, -2], [[0], [1], [2]])
 
 
-def test_who_asks_meanwhile_is_served_together_and_each_gets_its_own_answer() -> None:
+def test_questions_asked_during_a_call_are_answered_together() -> None:
     held = Held()
     together = Together(held, at_most=4)
     with ThreadPoolExecutor(8) as pool:
@@ -58,7 +58,7 @@ def test_who_asks_meanwhile_is_served_together_and_each_gets_its_own_answer() ->
     assert [len(call) for call in held.calls] == [1, 4, 2]
 
 
-def test_an_error_reaches_those_it_concerns_and_the_next_are_served() -> None:
+def test_error_reaches_only_the_threads_of_its_own_call() -> None:
     held = Held(broken_by=1)
     together = Together(held, at_most=2)
     with ThreadPoolExecutor(8) as pool:

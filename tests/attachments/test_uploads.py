@@ -1,4 +1,4 @@
-"""Upload intents: sent straight to the store, verified, claimed once, swept away when nobody came for them."""
+"""Upload intents: a client uploads to the store itself; the file is verified, claimed once, or deleted if unclaimed."""
 
 import gzip
 import hashlib
@@ -66,14 +66,14 @@ def error_of(api: ApiClient, batch_id: str) -> str:
     return str(entry["error"]["code"])
 
 
-def test_an_intent_has_just_the_contracts_fields(api: ApiClient) -> None:
+def test_upload_intent_has_exactly_the_fields_of_the_contract(api: ApiClient) -> None:
     made = intent(api, filename="a.pdf", mimeType="application/pdf", size=3, sha1="x", md5="y")
     assert set(made) == {"uploadIntentId", "uploadUrl", "method", "expiresAt"}
     assert made["method"] == "PUT"
     assert made["expiresAt"] > timezone.now().timestamp() * 1000
 
 
-def test_a_named_upload_is_verified_and_stored(api: ApiClient) -> None:
+def test_claimed_upload_is_verified_and_stored(api: ApiClient) -> None:
     sha1 = hashlib.sha1(BODY).hexdigest()
     name = upload(api, filename="notes.pdf", mimeType="application/pdf", size=len(BODY), sha1=sha1)
     batch_id = send_and_land(api, naming(name))
@@ -90,7 +90,7 @@ def test_a_named_upload_is_verified_and_stored(api: ApiClient) -> None:
     [({"size": 1}, "SIZE_MISMATCH"), ({"sha1": "0" * 40}, "SHA1_MISMATCH"), ({"md5": "0" * 32}, "MD5_MISMATCH")],
 )
 @pytest.mark.parametrize("where", ["intent", "record"])
-def test_what_is_not_what_was_declared_fails(
+def test_upload_that_differs_from_its_declaration_fails(
     api: ApiClient, workspace: Workspace, declared: dict[str, Any], code: str, where: str
 ) -> None:
     if where == "intent" and "size" in declared:
@@ -110,9 +110,7 @@ PACKED = gzip.compress(BODY, mtime=0)
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "deflate", "br", "zstd", "base64", "aws-chunked", "gzip, gzip"])
 @pytest.mark.parametrize("body", [b"plain text", PACKED], ids=["plain", "packed"])
-def test_an_upload_is_stored_as_it_was_put_whatever_its_content_encoding(
-    api: ApiClient, body: bytes, encoding: str
-) -> None:
+def test_upload_is_stored_as_sent_whatever_its_content_encoding(api: ApiClient, body: bytes, encoding: str) -> None:
     made = intent(api, size=len(body), md5=hashlib.md5(body).hexdigest())
     put = urllib3.request("PUT", made["uploadUrl"], body=body, headers={"Content-Encoding": encoding})
     assert put.status == 200
@@ -124,14 +122,14 @@ def test_an_upload_is_stored_as_it_was_put_whatever_its_content_encoding(
 
 
 def refusal(status: str, code: str) -> Callable[[Exchange], None]:
-    """An S3 store's answer."""
+    """Answers with an error of an S3 store."""
     body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Resource>/secret-key</Resource></Error>".encode()
     return lambda exchange: exchange.answer(body, status=status, Content_Type="application/xml")
 
 
 @pytest.fixture
 def read_from(vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[Exchange], None]], None]:
-    """Uploads are read from a store that behaves as a test says; everything else stays."""
+    """Reads one upload from a server with this behaviour, and everything else from the real store."""
     real = store.client()
 
     class Reading:
@@ -174,7 +172,7 @@ def attempts_of_eight_rounds(api: ApiClient, name: str) -> tuple[str, list[str],
         refusal("416 Range Not Satisfiable", "InvalidRange"),
     ],
 )
-def test_the_stores_answer_about_one_upload_counts_as_an_attempt_of_it(
+def test_store_error_about_one_upload_counts_as_an_attempt(
     api: ApiClient, read_from: Any, behave: Callable[[Exchange], None]
 ) -> None:
     name = upload(api)
@@ -196,18 +194,20 @@ def test_the_stores_answer_about_one_upload_counts_as_an_attempt_of_it(
         lambda x: x.answer(b"a", Content_Length="10"),
     ],
 )
-def test_a_store_that_is_away_is_waited_for_and_no_attempt_is_counted(
+def test_unavailable_store_counts_no_attempt_of_an_upload(
     api: ApiClient, vendor: Vendor, read_from: Any, behave: Callable[[Exchange], None]
 ) -> None:
     name = upload(api)
     read_from(name, behave)
     state, codes, told = attempts_of_eight_rounds(api, name)
     assert (state, set(codes)) == ("PENDING", {"STORE_UNAVAILABLE"})
-    # Neither where the store is, nor the keys in it.
+    # Nothing reveals where the store is, or the keys in it.
     assert all(secret not in told for secret in (str(vendor.port), "127.0.0.1", "secret-key", "uploads/", "workspace="))
 
 
-def test_an_unknown_and_a_foreign_intent_fail(api: ApiClient, new_client: Any, other_workspace: Workspace) -> None:
+def test_unknown_or_foreign_intent_fails_its_attachment(
+    api: ApiClient, new_client: Any, other_workspace: Workspace
+) -> None:
     foreign = upload(new_client(of=other_workspace))
     for name in ("upl_nothing", foreign, "\0"):
         batch_id = send_and_land(api, naming(name))
@@ -216,7 +216,7 @@ def test_an_unknown_and_a_foreign_intent_fail(api: ApiClient, new_client: Any, o
         assert api.batch(batch_id)["status"] == "COMPLETE"
 
 
-def test_an_intent_is_claimed_once(api: ApiClient) -> None:
+def test_upload_intent_is_claimed_only_once(api: ApiClient) -> None:
     name = upload(api)
     first, second = (send_and_land(api, naming(name)) for _ in range(2))
     run(api, first)
@@ -225,7 +225,7 @@ def test_an_intent_is_claimed_once(api: ApiClient) -> None:
     assert error_of(api, second) == "INTENT_CLAIMED"
 
 
-def test_the_same_record_sent_again_keeps_its_file(api: ApiClient) -> None:
+def test_resent_record_keeps_its_uploaded_file(api: ApiClient) -> None:
     same = naming(upload(api))
     first = send_and_land(api, same)
     early = send_and_land(api, same)
@@ -236,7 +236,7 @@ def test_the_same_record_sent_again_keeps_its_file(api: ApiClient) -> None:
     assert (len(uris), None in uris) == (1, False)
 
 
-def test_a_file_that_is_not_there_yet_is_waited_for(api: ApiClient) -> None:
+def test_attachment_waits_until_its_file_is_uploaded(api: ApiClient) -> None:
     made = intent(api)
     batch_id = send_and_land(api, naming(made["uploadIntentId"]))
     run(api, batch_id)
@@ -247,7 +247,7 @@ def test_a_file_that_is_not_there_yet_is_waited_for(api: ApiClient) -> None:
     assert run(api, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
 
 
-def test_an_upload_beyond_the_limit_fails(api: ApiClient, settings: Any) -> None:
+def test_upload_over_the_size_limit_fails(api: ApiClient, settings: Any) -> None:
     settings.EVERMUSE_ATTACHMENT_MAX_BYTES = len(BODY) - 1
     batch_id = send_and_land(api, naming(upload(api)))
     run(api, batch_id)
@@ -255,7 +255,7 @@ def test_an_upload_beyond_the_limit_fails(api: ApiClient, settings: Any) -> None
     assert api.post({"size": len(BODY)}, path=UPLOADS).status_code == 400
 
 
-def test_an_upload_that_is_overwritten_later_does_not_change_the_file(api: ApiClient) -> None:
+def test_stored_file_is_unchanged_when_its_upload_is_overwritten(api: ApiClient) -> None:
     made = intent(api)
     urllib3.request("PUT", made["uploadUrl"], body=BODY)
     batch_id = send_and_land(api, naming(made["uploadIntentId"]))
@@ -264,7 +264,7 @@ def test_an_upload_that_is_overwritten_later_does_not_change_the_file(api: ApiCl
     assert stored(api.rows(batch_id, "attachments")[0]["storageUri"]) == BODY
 
 
-def test_an_expired_intent_fails_and_is_swept_away(api: ApiClient) -> None:
+def test_expired_intent_fails_its_attachment_and_its_upload_is_deleted(api: ApiClient) -> None:
     name, kept = upload(api), upload(api)
     UploadIntent.objects.filter(token=name).update(expires_at=timezone.now() - timedelta(seconds=1))
     batch_id = send_and_land(api, naming(name))
@@ -288,17 +288,19 @@ def test_an_expired_intent_fails_and_is_swept_away(api: ApiClient) -> None:
         (b'{"size": 99999999999}', "INVALID_BODY", "size: at most 2147483648 bytes are allowed"),
     ],
 )
-def test_a_bad_request_names_field_and_rule(api: ApiClient, body: bytes, code: str, message: str) -> None:
+def test_invalid_request_for_an_upload_names_field_and_rule(
+    api: ApiClient, body: bytes, code: str, message: str
+) -> None:
     answer = api.post(body, path=UPLOADS)
     assert (answer.status_code, answer.json()["error"]) == (400, code)
     assert answer.json()["message"].startswith(message)
 
 
-def test_a_key_that_only_reads_makes_no_intent(new_client: Any) -> None:
+def test_key_that_may_only_read_gets_a_403_for_an_upload(new_client: Any) -> None:
     assert new_client(permissions=["api:read"]).post({}, path=UPLOADS).status_code == 403
 
 
-def test_a_file_sent_after_its_claim_is_removed(api: ApiClient) -> None:
+def test_file_uploaded_after_its_claim_is_deleted(api: ApiClient) -> None:
     made = intent(api)
     urllib3.request("PUT", made["uploadUrl"], body=BODY)
     run(api, send_and_land(api, naming(made["uploadIntentId"])))
@@ -309,7 +311,7 @@ def test_a_file_sent_after_its_claim_is_removed(api: ApiClient) -> None:
     assert uploaded_objects() == []
 
 
-def test_what_nobody_knows_is_removed_only_when_no_url_can_be_so_old(
+def test_unknown_upload_is_deleted_once_no_url_for_it_can_be_valid(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     object_store.put("uploads/workspace=another/upl_unknown", b"x", "text/plain")
@@ -321,7 +323,7 @@ def test_what_nobody_knows_is_removed_only_when_no_url_can_be_so_old(
     assert uploaded_objects() == []
 
 
-def test_the_walk_goes_through_all_pages(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_walk_through_the_upload_area_covers_all_pages(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(upload_clearing, "WALKED_AT_ONCE", 2)
     names = [upload(api) for _ in range(5)]
     UploadIntent.objects.update(measured_size=None)
@@ -333,7 +335,9 @@ def test_the_walk_goes_through_all_pages(api: ApiClient, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("how", ["revoked", "expired"])
-def test_an_intent_ends_with_its_key(new_client: Any, api: ApiClient, workspace: Workspace, how: str) -> None:
+def test_upload_intent_ends_when_its_api_key_ends(
+    new_client: Any, api: ApiClient, workspace: Workspace, how: str
+) -> None:
     mine = new_client(label="ending", expires_at=timezone.now() + timedelta(days=1) if how == "expired" else None)
     name, kept = upload(mine), upload(api)
     if how == "revoked":
@@ -350,7 +354,9 @@ def test_an_intent_ends_with_its_key(new_client: Any, api: ApiClient, workspace:
     assert [key.rpartition("/")[2] for key in uploaded_objects()] == [kept]
 
 
-def test_a_revoked_keys_url_leaves_nothing_behind(new_client: Any, api: ApiClient, workspace: Workspace) -> None:
+def test_file_uploaded_after_its_key_was_revoked_is_deleted(
+    new_client: Any, api: ApiClient, workspace: Workspace
+) -> None:
     made = intent(new_client(label="ending"), size=len(BODY))
     api_keys.revoke(ApiKey.objects.get(workspace=workspace, label="ending"))
     sweeper.sweep()
@@ -359,7 +365,7 @@ def test_a_revoked_keys_url_leaves_nothing_behind(new_client: Any, api: ApiClien
     assert uploaded_objects() == []
 
 
-def test_what_was_claimed_before_its_key_was_revoked_is_stored(
+def test_intent_claimed_before_its_key_was_revoked_is_stored(
     new_client: Any, api: ApiClient, workspace: Workspace
 ) -> None:
     made = intent(new_client(label="ending"))
@@ -372,7 +378,7 @@ def test_what_was_claimed_before_its_key_was_revoked_is_stored(
     assert run(api, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
 
 
-def test_keys_of_objects_hold_a_random_part(api: ApiClient) -> None:
+def test_object_keys_have_a_random_part(api: ApiClient) -> None:
     batch_id = send_and_land(api, naming(upload(api)))
     run(api, batch_id)
     (row,) = api.rows(batch_id, "attachments")
@@ -382,7 +388,7 @@ def test_keys_of_objects_hold_a_random_part(api: ApiClient) -> None:
     assert re.search(r"/segment-[0-9a-f]{32}\.ndjson\.zst$", archived.uri)
 
 
-def test_a_store_that_hangs_holds_neither_the_sweeper_nor_new_intents(
+def test_hanging_store_delays_neither_the_sweeper_nor_new_intents(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     intent(api)
@@ -392,7 +398,7 @@ def test_a_store_that_hangs_holds_neither_the_sweeper_nor_new_intents(
         monkeypatch.setattr(settings, "MINIO_ENDPOINT", f"127.0.0.1:{hole.getsockname()[1]}")
         hanging = object_store.new_client(connect=0.2, read=0.2)
         monkeypatch.setattr(store, "quick_client", lambda: hanging)
-        # The other client waits for a minute: nothing of this may use it.
-        monkeypatch.setattr(store, "client", lambda: pytest.fail("asked the client that waits"))
+        # The other client waits for a minute, so nothing here may use it.
+        monkeypatch.setattr(store, "client", lambda: pytest.fail("used the client with the long timeout"))
         assert upload_clearing.UploadAreaWalk().step() == 0
         assert intent(api)["uploadUrl"]

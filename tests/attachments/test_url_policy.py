@@ -1,4 +1,4 @@
-"""Which URLs and addresses may be fetched."""
+"""Which URLs and addresses downloads may use."""
 
 import ipaddress
 
@@ -20,19 +20,19 @@ PUBLIC = ["8.8.8.8", "1.1.1.1", "100.63.255.255", "172.32.0.1", "223.255.255.255
 
 
 @pytest.mark.parametrize("address", FORBIDDEN)
-def test_an_address_that_is_not_public_is_forbidden(address: str) -> None:
+def test_non_public_address_is_forbidden(address: str) -> None:
     with pytest.raises(DownloadFailed, match="BLOCKED_ADDRESS") as caught:
         url_policy.check_address(address, 443, ())
     assert not caught.value.failure.is_transient
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-def test_a_public_address_may_be_dialled(address: str) -> None:
+def test_public_address_is_allowed(address: str) -> None:
     url_policy.check_address(address, 443, ())
 
 
 @pytest.mark.parametrize("address", ["10.1.2.3", "::ffff:10.1.2.3", "64:ff9b::a01:203"])
-def test_an_operator_can_allow_a_network_and_any_port_in_it(address: str) -> None:
+def test_operator_may_allow_a_network_with_any_port(address: str) -> None:
     url_policy.check_address(address, 22, (ipaddress.ip_network("10.0.0.0/8"),))
     with pytest.raises(DownloadFailed):
         url_policy.check_address(address, 22, (ipaddress.ip_network("10.0.0.0/16"),))
@@ -41,7 +41,7 @@ def test_an_operator_can_allow_a_network_and_any_port_in_it(address: str) -> Non
 @pytest.mark.parametrize(
     ("port", "allowed"), [(80, True), (443, True), (1024, True), (65535, True), (22, False), (1023, False), (25, False)]
 )
-def test_ports(port: int, allowed: bool) -> None:
+def test_only_ports_80_443_and_unprivileged_ports_are_allowed(port: int, allowed: bool) -> None:
     if allowed:
         url_policy.check_address("8.8.8.8", port, ())
     else:
@@ -54,12 +54,12 @@ def test_ports(port: int, allowed: bool) -> None:
     ["ftp://x.example/a", "file:///etc/passwd", "gopher://x", "//x.example", "x", "", "http://", "http://user@x.example/",
      "http://user:pw@x.example/", "http://x.example:0/", "http://x.example:99999/", "http://x.example:http/", "http://[::1/"],
 )  # fmt: skip
-def test_a_bad_url_fails_for_good(url: str) -> None:
+def test_invalid_url_is_a_final_failure(url: str) -> None:
     with pytest.raises(DownloadFailed) as caught:
         url_policy.target(url)
     assert not caught.value.failure.is_transient
 
 
-def test_hosts_are_grouped_with_their_port() -> None:
+def test_host_of_a_url_includes_its_port() -> None:
     assert url_policy.host_of("https://Files.Example./a?b") == "files.example:443"
     assert url_policy.host_of("http://x.example:8080/") == "x.example:8080"

@@ -1,4 +1,4 @@
-"""A vendor's HTTP server on real sockets that can behave as badly as a test asks."""
+"""A vendor's HTTP server on real sockets that misbehaves in any way that a test needs."""
 
 import contextlib
 import socket
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Request:
-    """What came in."""
+    """A received request."""
 
     path: str
     headers: dict[str, str]
@@ -19,7 +19,7 @@ class Request:
 
 @dataclass
 class Exchange:
-    """One connection, to be answered by raw bytes."""
+    """A request on one connection; a behaviour answers it with raw bytes."""
 
     socket: socket.socket
     request: Request
@@ -27,23 +27,23 @@ class Exchange:
     is_kept: bool = False
 
     def send(self, content: bytes) -> None:
-        """Send bytes; a client that hung up is no news."""
+        """Sends bytes, and ignores that the client may have disconnected."""
         with contextlib.suppress(OSError):
             self.socket.sendall(content)
 
     def answer(self, body: bytes = b"", *, status: str = "200 OK", **headers: str) -> None:
-        """A plain answer; ``Content_Length=""`` leaves the header out."""
+        """Sends a plain answer; ``Content_Length=""`` omits the header."""
         given = {"Content_Length": str(len(body)), "Content_Type": "application/octet-stream"} | headers
         head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in given.items() if value)
         self.send(f"HTTP/1.1 {status}\r\n{head}Connection: close\r\n\r\n".encode("latin-1") + body)
 
     def keep(self, body: bytes) -> None:
-        """A plain answer behind which the connection takes the next request."""
+        """Sends a plain answer and keeps the connection open for the next request."""
         self.send(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         self.is_kept = True
 
     def drip(self, content: bytes, *, every: float) -> None:
-        """A byte at a time, until the client or the test has enough."""
+        """Sends one byte at a time, until the client disconnects or the test ends."""
         with contextlib.suppress(OSError):
             for byte in content:
                 self.socket.sendall(bytes([byte]))
@@ -51,18 +51,18 @@ class Exchange:
                     return
 
     def drip_parts(self, content: bytes, *, times: int, every: float) -> None:
-        """The same bytes again and again, with pauses."""
+        """Sends the same bytes several times, with pauses."""
         for _ in range(times):
             self.send(content)
             if self.vendor.closing.wait(every):
                 return
 
     def stall(self) -> None:
-        """Keep the connection and say nothing."""
+        """Keeps the connection open and sends nothing."""
         self.vendor.closing.wait(60)
 
     def reset(self) -> None:
-        """End with a TCP reset."""
+        """Ends the connection with a TCP reset."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
@@ -71,7 +71,7 @@ Behaviour = Callable[[Exchange], None]
 
 @dataclass
 class Vendor:
-    """Answers each path by its behaviour; notes every request."""
+    """Answers each path by its behaviour and records every request."""
 
     behaviours: dict[str, Behaviour] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
@@ -89,16 +89,16 @@ class Vendor:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, path: str) -> str:
-        """The URL of a path."""
+        """Returns the URL of a path."""
         return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}{path}"
 
     def on(self, path: str, behaviour: Behaviour) -> str:
-        """Behave so at a path, and give its URL."""
+        """Sets the behaviour of a path and returns its URL."""
         self.behaviours[path] = behaviour
         return self.url(path)
 
     def close(self) -> None:
-        """End, and let go of whoever waits."""
+        """Stops the server and releases all waiting behaviours."""
         self.closing.set()
         self._listener.close()
 
@@ -127,7 +127,7 @@ class Vendor:
                 self.open_connections -= 1
 
     def _serve_one(self, connection: socket.socket) -> bool:
-        """Whether another request may come on this connection."""
+        """Answers one request; returns whether the connection stays open for another."""
         try:
             request = _read_request(connection)
         except OSError:
@@ -165,7 +165,7 @@ def _read_request(connection: socket.socket) -> Request | None:
 
 @contextlib.contextmanager
 def running() -> Iterator[Vendor]:
-    """A vendor for the length of the block."""
+    """Runs a vendor for the duration of the block."""
     vendor = Vendor()
     try:
         yield vendor
@@ -174,7 +174,7 @@ def running() -> Iterator[Vendor]:
 
 
 def ranges(content: bytes, *, etag: str = '"v1"') -> Behaviour:
-    """A server that knows Range and If-Range as RFC 9110 says."""
+    """A server that implements Range and If-Range as RFC 9110 defines them."""
 
     def behave(exchange: Exchange) -> None:
         asked = exchange.request.headers.get("range", "")

@@ -1,4 +1,4 @@
-"""Files by URLs of our own, from a real object store."""
+"""The web processes serve files from a real object store by their own URLs."""
 
 import io
 import secrets
@@ -21,14 +21,14 @@ NAME = "報告 2026.pdf"
 
 
 @pytest.fixture(autouse=True)
-def _urls_of_our_own(settings: Any) -> None:
+def _use_own_urls(settings: Any) -> None:
     settings.EVERMUSE_DOWNLOAD_URLS = "WEB"
     settings.EVERMUSE_DOWNLOAD_BASE_URL = "https://ingest.example"
 
 
 @pytest.fixture
 def store(servers: Servers) -> Callable[..., str]:
-    """``store(body)``: puts an object and gives its URI."""
+    """``store(body)`` stores an object and returns its URI."""
     object_store.ensure_bucket()
 
     def put(body: bytes = BODY, **options: Any) -> str:
@@ -40,18 +40,18 @@ def store(servers: Servers) -> Callable[..., str]:
 
 
 def link(uri: str, *, filename: str = NAME, mime_type: str = "application/pdf") -> str:
-    """The path and query of a file's URL."""
+    """Returns the path and query of a file's URL."""
     url = links.download_url(uri, filename=filename, mime_type=mime_type)
     assert url.startswith("https://ingest.example/files?ticket=")
     return url.removeprefix("https://ingest.example")
 
 
 def got(answer: Any) -> bytes:
-    """The content of an answer."""
+    """Returns the content of an answer."""
     return b"".join(answer.streaming_content) if answer.streaming else answer.content
 
 
-def test_a_file_is_served_whole_without_a_key(store: Callable[..., str], client: Client) -> None:
+def test_file_is_served_whole_without_an_api_key(store: Callable[..., str], client: Client) -> None:
     answer = client.get(link(store()))
     assert (answer.status_code, got(answer)) == (200, BODY)
     headers = answer.headers
@@ -66,18 +66,18 @@ def test_a_file_is_served_whole_without_a_key(store: Callable[..., str], client:
     assert not answer.cookies
 
 
-def test_a_file_larger_than_a_piece_comes_in_order(store: Callable[..., str], client: Client) -> None:
+def test_file_larger_than_one_piece_is_served_in_order(store: Callable[..., str], client: Client) -> None:
     body = secrets.token_bytes(2 * objects.PIECE_BYTES + 7)
     answer = client.get(link(store(body)))
     assert got(answer) == body
 
 
-def test_an_empty_file_is_empty(store: Callable[..., str], client: Client) -> None:
+def test_empty_file_is_served_as_an_empty_body(store: Callable[..., str], client: Client) -> None:
     answer = client.get(link(store(b"")))
     assert (answer.status_code, answer.headers["Content-Length"], got(answer)) == (200, "0", b"")
 
 
-def test_stored_bytes_are_never_decoded(store: Callable[..., str], client: Client) -> None:
+def test_stored_bytes_are_served_without_decoding(store: Callable[..., str], client: Client) -> None:
     answer = client.get(link(store(BODY, metadata={"Content-Encoding": "gzip"})))
     assert got(answer) == BODY
     assert "Content-Encoding" not in answer.headers
@@ -86,26 +86,28 @@ def test_stored_bytes_are_never_decoded(store: Callable[..., str], client: Clien
 @pytest.mark.parametrize(
     ("asked", "first", "last"), [("bytes=0-0", 0, 0), ("bytes=7-99", 7, 99), ("bytes=-3", 2557, 2559)]
 )
-def test_a_range_is_served_as_206(store: Callable[..., str], client: Client, asked: str, first: int, last: int) -> None:
+def test_range_request_gets_a_206_with_its_bytes(
+    store: Callable[..., str], client: Client, asked: str, first: int, last: int
+) -> None:
     answer = client.get(link(store()), headers={"Range": asked})
     assert (answer.status_code, got(answer)) == (206, BODY[first : last + 1])
     assert answer.headers["Content-Range"] == f"bytes {first}-{last}/{len(BODY)}"
     assert answer.headers["Content-Length"] == str(last + 1 - first)
 
 
-def test_a_range_behind_the_end_is_416(store: Callable[..., str], client: Client) -> None:
+def test_range_beyond_the_end_gets_a_416(store: Callable[..., str], client: Client) -> None:
     answer = client.get(link(store()), headers={"Range": f"bytes={len(BODY)}-"})
     assert (answer.status_code, answer.headers["Content-Range"]) == (416, f"bytes */{len(BODY)}")
 
 
-def test_head_tells_what_get_would(store: Callable[..., str], client: Client) -> None:
+def test_head_has_the_headers_of_get_without_a_body(store: Callable[..., str], client: Client) -> None:
     path = link(store())
     whole, part = client.head(path), client.head(path, headers={"Range": "bytes=1-2"})
     assert (whole.status_code, whole.headers["Content-Length"], got(whole)) == (200, str(len(BODY)), b"")
     assert (part.status_code, part.headers["Content-Length"], got(part)) == (206, "2", b"")
 
 
-def test_conditions_are_honoured(store: Callable[..., str], client: Client) -> None:
+def test_conditional_requests_follow_etag_and_last_modified(store: Callable[..., str], client: Client) -> None:
     path = link(store())
     first = client.get(path)
     etag, modified = first.headers["ETag"], first.headers["Last-Modified"]
@@ -117,13 +119,15 @@ def test_conditions_are_honoured(store: Callable[..., str], client: Client) -> N
 
 
 @pytest.mark.parametrize("mime_type", ["text/html", "image/svg+xml", "text/javascript"])
-def test_what_a_browser_would_run_is_served_as_bytes(store: Callable[..., str], client: Client, mime_type: str) -> None:
+def test_type_that_a_browser_would_run_is_served_as_a_download_of_bytes(
+    store: Callable[..., str], client: Client, mime_type: str
+) -> None:
     answer = client.get(link(store(b"<script>alert(1)</script>"), filename="a.html", mime_type=mime_type))
     assert answer.headers["Content-Type"] == "application/octet-stream"
     assert answer.headers["Content-Disposition"] == 'attachment; filename="a.html"'
 
 
-def test_a_preview_is_shown_in_pages_of_ours(store: Callable[..., str], client: Client) -> None:
+def test_preview_is_inline_and_may_be_framed_by_our_own_pages(store: Callable[..., str], client: Client) -> None:
     path = links.preview_url(store(), mime_type="application/pdf")
     assert path.startswith("/files?")
     headers = client.get(path).headers
@@ -134,12 +138,14 @@ def test_a_preview_is_shown_in_pages_of_ours(store: Callable[..., str], client: 
 
 
 def refused(answer: Any) -> tuple[int, str]:
-    """The status of an error answer, and its code."""
+    """Returns the status and the code of an error answer."""
     assert set(answer.json()) >= {"error", "message"}
     return answer.status_code, answer.json()["error"]
 
 
-def test_an_expired_url_says_so(store: Callable[..., str], client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_expired_file_url_gets_a_403_that_says_so(
+    store: Callable[..., str], client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = link(store())
     monkeypatch.setattr(links, "LIFETIME", timedelta(seconds=-1))
     answer = client.get(path)
@@ -147,7 +153,7 @@ def test_an_expired_url_says_so(store: Callable[..., str], client: Client, monke
     assert "expired" in answer.json()["message"]
 
 
-def test_a_url_that_was_changed_serves_nothing(store: Callable[..., str], client: Client) -> None:
+def test_altered_file_url_gets_a_403(store: Callable[..., str], client: Client) -> None:
     path = link(store())
     ticket = path.partition("=")[2]
     for bad in ("", "x", ticket[:-1], ticket[1:], ticket.replace(":", ".", 1), ticket + "%00", "é" * 100):
@@ -155,13 +161,13 @@ def test_a_url_that_was_changed_serves_nothing(store: Callable[..., str], client
     assert refused(client.get("/files")) == (403, "FORBIDDEN")
 
 
-def test_a_file_that_is_gone_is_404(store: Callable[..., str], client: Client) -> None:
+def test_url_of_a_deleted_file_gets_a_404(store: Callable[..., str], client: Client) -> None:
     uri = store()
     object_store.client().remove_object(django_settings.MINIO_BUCKET, object_store.key_of(uri))
     assert refused(client.get(link(uri))) == (404, "NOT_FOUND")
 
 
-def test_a_store_that_is_away_is_503(
+def test_unavailable_store_gets_a_503_with_retry_after(
     store: Callable[..., str], client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = link(store())
@@ -172,7 +178,7 @@ def test_a_store_that_is_away_is_503(
     assert (answer.json()["retryAfter"], answer.headers["Retry-After"]) == (2, "2")
 
 
-def test_other_verbs_are_refused(store: Callable[..., str], client: Client) -> None:
+def test_post_to_a_file_url_gets_a_405(store: Callable[..., str], client: Client) -> None:
     answer = client.post(link(store()))
     assert refused(answer) == (405, "METHOD_NOT_ALLOWED")
     assert answer.headers["Allow"] == "GET, HEAD"

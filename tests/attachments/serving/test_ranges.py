@@ -1,4 +1,4 @@
-"""Which bytes a Range header names."""
+"""Which bytes a Range header selects."""
 
 import pytest
 
@@ -12,7 +12,7 @@ from attachments.serving.ranges import Unsatisfiable, wanted
         ("bytes=-1", (9, 9)), ("bytes=-10", (0, 9)), ("bytes=-99", (0, 9)), (" Bytes=1-2 ", (1, 2)), ("bytes=00-01", (0, 1)),
     ],
 )  # fmt: skip
-def test_one_range_is_cut_to_the_file(header: str, part: tuple[int, int]) -> None:
+def test_single_range_is_limited_to_the_size_of_the_file(header: str, part: tuple[int, int]) -> None:
     assert wanted(header, 10) == part
 
 
@@ -23,13 +23,13 @@ def test_one_range_is_cut_to_the_file(header: str, part: tuple[int, int]) -> Non
         "bytes=٣-٤", "bytes=0-" + "9" * 5000,
     ],
 )  # fmt: skip
-def test_a_header_that_is_no_single_range_means_the_whole_file(header: str) -> None:
+def test_header_that_is_not_a_single_range_selects_the_whole_file(header: str) -> None:
     assert wanted(header, 10) is None
 
 
 @pytest.mark.parametrize(
     ("header", "size"), [("bytes=10-", 10), ("bytes=99-100", 10), ("bytes=-0", 10), ("bytes=0-", 0)]
 )
-def test_a_range_behind_the_end_cannot_be_satisfied(header: str, size: int) -> None:
+def test_range_beyond_the_end_is_unsatisfiable(header: str, size: int) -> None:
     with pytest.raises(Unsatisfiable):
         wanted(header, size)
