@@ -1,8 +1,8 @@
-"""A strict JSON scanner over bytes that gives offsets, not values: for slices that must stay as they were sent.
+"""A strict JSON scanner over bytes that returns offsets, for values that must stay as they were sent.
 
-RFC 8259, any nesting depth (no recursion), any number, lone surrogate escapes allowed; NaN, control characters in
-strings, leading zeros and trailing commas are not. The text must be valid UTF-8. Fast decoders come first elsewhere;
-this one serves what they refuse although it is JSON, and says where a text ceases to be JSON.
+Accepts RFC 8259 at any nesting depth (without recursion), any number, and lone surrogate escapes. Rejects NaN,
+control characters in strings, leading zeros and trailing commas. The text must be valid UTF-8. This is the reference
+for the fast scanners of the product: it checks token by token and reports where a text stops being JSON.
 """
 
 import json
@@ -18,7 +18,7 @@ _OBJECT, _ARRAY = 0, 1
 
 
 class JsonSyntaxError(ValueError):
-    """The text ceases to be JSON at ``offset`` (bytes) for ``reason``."""
+    """The text stops being JSON at ``offset`` (bytes), for ``reason``."""
 
     def __init__(self, offset: int, reason: str) -> None:
         super().__init__(f"{reason} at byte {offset}")
@@ -26,20 +26,20 @@ class JsonSyntaxError(ValueError):
 
 
 def place(text: bytes, offset: int) -> tuple[int, int]:
-    """Line and column of an offset, both from 1, the column in characters."""
+    """Returns line and column of an offset, both from 1; the column counts characters."""
     before = text[:offset]
     line_start = before.rfind(b"\n") + 1
     return before.count(b"\n") + 1, len(before[line_start:].decode(errors="replace")) + 1
 
 
 def skip_space(text: bytes, at: int) -> int:
-    """The offset of the next byte that is no white space."""
+    """Returns the offset of the next byte that is not white space."""
     found = _SPACE.match(text, at)
     return found.end() if found else at
 
 
 def skip_value(text: bytes, at: int) -> int:
-    """The end of the value that begins at ``at``. Raises JsonSyntaxError."""
+    """Returns the end of the value that begins at ``at``. Raises JsonSyntaxError."""
     stack = bytearray()
     while True:
         opening = text[at : at + 1]
@@ -54,7 +54,7 @@ def skip_value(text: bytes, at: int) -> int:
                 continue
         else:
             at = _scalar(text, at)
-        # A value has ended: close what it ends, or go on to the next one.
+        # A value has ended: close every container that ends with it, or continue with the next value.
         while stack:
             at = skip_space(text, at)
             mark = text[at : at + 1]
@@ -93,7 +93,7 @@ def _string(text: bytes, at: int) -> int:
 
 
 def _key(text: bytes, at: int) -> int:
-    """Past a key and its colon: where the member's value begins."""
+    """Skips a key and its colon; returns where the member's value begins."""
     if text[at : at + 1] != b'"':
         raise JsonSyntaxError(at, _expected("a key in double quotes", text, at))
     at = skip_space(text, _string(text, at))
@@ -103,7 +103,7 @@ def _key(text: bytes, at: int) -> int:
 
 
 def members(text: bytes, at: int) -> list[tuple[bytes, int, int]]:
-    """Of the object at ``at``: each member's key (its slice, quotes included) and where its value begins and ends."""
+    """Returns the members of the object at ``at``: each key's slice with its quotes, and its value's start and end."""
     found: list[tuple[bytes, int, int]] = []
     at = skip_space(text, at + 1)
     while text[at : at + 1] != b"}":
@@ -116,7 +116,7 @@ def members(text: bytes, at: int) -> list[tuple[bytes, int, int]]:
 
 
 def elements(text: bytes, at: int) -> list[tuple[int, int]]:
-    """Of the array at ``at``: where each element begins and ends."""
+    """Returns start and end of each element of the array at ``at``."""
     found: list[tuple[int, int]] = []
     at = skip_space(text, at + 1)
     while text[at : at + 1] != b"]":
@@ -139,15 +139,15 @@ def _next(text: bytes, at: int, closing: bytes) -> int:
 
 
 def decode_string(slice: bytes) -> str:
-    """The string that a slice (quotes included) stands for; it may hold lone surrogates."""
+    """Decodes a string from its slice, quotes included; the result may hold lone surrogates."""
     return str(json.loads(slice))
 
 
 def has_lone_surrogate(text: str) -> bool:
-    """Whether a string holds half of a surrogate pair, which no UTF-8 can say."""
+    """Whether a string holds half of a surrogate pair, which UTF-8 cannot encode."""
     return _LONE_HIGH.search(text) is not None
 
 
 def one_line(raw: bytes) -> bytes:
-    """CR and LF, which in JSON can only stand between tokens, become spaces."""
+    """Replaces CR and LF by spaces; in JSON they can only occur between tokens."""
     return raw.translate(_LINE_BREAKS) if b"\n" in raw or b"\r" in raw else raw

@@ -1,6 +1,6 @@
-"""The walk over a record as plainly as it can be written: value by value, by a scanner that goes token by token.
+"""The validation of a record, written as simply as possible: value by value, with a scanner that goes token by token.
 
-The reference for `lake.walk`, which must find the same errors in the same order, and takes many short cuts.
+`lake.walk` takes many short cuts and has to find the same errors in the same order.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ Node = tuple[int, int]
 
 @dataclass
 class Plain:
-    """What is known of a record: its errors, its attachments' number (up to 1,001 for each list) and its type."""
+    """A record's errors, the number of its attachments (each list counts up to 1,001) and its type."""
 
     errors: list[FieldError]
     attachment_count: int
@@ -29,7 +29,7 @@ class Plain:
 
 
 def plainly(text: bytes) -> Plain:
-    """All of it for the text of an object."""
+    """Examines the text of an object."""
     found = Plain([], 0, None)
     for slice, start, end in members(text, 0):
         key = decode_string(slice)
@@ -55,7 +55,7 @@ def _shown(pointer: str) -> str:
 
 @dataclass
 class PlainWalk:
-    """One pass over the text of an object. A node is where a value begins and ends."""
+    """One pass over the text of an object. A node is the start and end of a value."""
 
     text: bytes
     errors: dict[str, FieldError] = field(default_factory=dict)

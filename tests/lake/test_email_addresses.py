@@ -1,4 +1,4 @@
-"""E-mail addresses: what exists is taken, what cannot be delivered to is not; the schema says the same."""
+"""E-mail addresses: the validator and the JSON Schema accept deliverable addresses and reject all others."""
 
 import jsonschema
 import pytest
@@ -46,7 +46,7 @@ REAL = [
     "user@[2001:db8::1]",
     "user@[::1]",
 ]
-NONE = [
+MALFORMED = [
     "",
     "plain",
     "@example.com",
@@ -99,16 +99,16 @@ def by_validator(email: str) -> bool:
 
 
 @pytest.mark.parametrize("email", REAL, ids=ascii)
-def test_an_address_that_exists_is_taken(email: str) -> None:
+def test_deliverable_email_address_is_valid(email: str) -> None:
     assert (is_email(email), by_validator(email), by_schema(email)) == (True, True, True)
 
 
-@pytest.mark.parametrize("email", NONE, ids=ascii)
-def test_what_is_no_address_is_an_error(email: str) -> None:
+@pytest.mark.parametrize("email", MALFORMED, ids=ascii)
+def test_malformed_email_address_is_invalid(email: str) -> None:
     assert (is_email(email), by_validator(email), by_schema(email)) == (False, False, False)
 
 
-def test_an_address_has_at_most_320_characters() -> None:
+def test_email_address_may_have_320_characters() -> None:
     assert by_validator("ü" * 308 + "@example.com")
     assert by_schema("ü" * 308 + "@example.com")
     assert not by_validator("ü" * 309 + "@example.com")
@@ -117,13 +117,13 @@ def test_an_address_has_at_most_320_characters() -> None:
 
 @pytest.mark.parametrize("text", ["a" * 300_000, '"' + "\\a" * 300_000, "a@" + "b-" * 300_000, "a@" + "b." * 300_000,
                                   "." * 300_000, "a@[" + ":" * 300_000, "a@" + "_-" * 300_000 + "b"])  # fmt: skip
-def test_no_text_holds_the_interpreter(text: str) -> None:
-    """Of a pattern that backtracks, this would never end."""
+def test_long_text_is_rejected_as_email_address_without_backtracking(text: str) -> None:
+    """With a pattern that backtracks, this test would never end."""
     assert not is_email(text)
 
 
 @pytest.mark.parametrize("size", [5, 5.0, 5e0, 0.0, 10**22, 1e22])
-def test_the_schema_takes_the_integers_that_the_validator_takes(size: float) -> None:
+def test_schema_and_validator_accept_the_same_spellings_of_an_integer(size: float) -> None:
     value = record(attachments=[{"type": "file", "size": size}])
     assert jsonschema.Draft202012Validator(json_schema.envelope()).is_valid(value)
     assert isinstance(check_schema(compact(value)), Envelope)

@@ -1,4 +1,4 @@
-"""The one validator: every rule of the envelope, told with field and rule; fast and patient way agree."""
+"""The validator applies every rule of the envelope and reports field and rule; its fast and slow paths agree."""
 
 import json
 from typing import Any
@@ -17,7 +17,7 @@ FILE = {"type": "file"}
 
 
 def errors_of(value: Any) -> list[FieldError]:
-    """The errors of a record, none for a valid one."""
+    """Returns the errors of a record; a valid one has none."""
     found = check_schema(value if isinstance(value, bytes) else json.dumps(value).encode())
     return found if isinstance(found, list) else []
 
@@ -104,12 +104,12 @@ INVALID: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize("changes", VALID)
-def test_what_the_contract_allows_is_valid(changes: dict[str, Any]) -> None:
+def test_record_within_the_contract_is_valid(changes: dict[str, Any]) -> None:
     assert errors_of(record(**changes)) == []
 
 
 @pytest.mark.parametrize(("changes", "pointer", "words"), INVALID)
-def test_a_broken_rule_is_told_with_field_and_rule(changes: dict[str, Any], pointer: str, words: str) -> None:
+def test_broken_rule_is_reported_with_its_field(changes: dict[str, Any], pointer: str, words: str) -> None:
     errors = errors_of(record(**changes))
     assert pointer in {e.pointer for e in errors}
     (error,) = [e for e in errors if e.pointer == pointer]
@@ -121,23 +121,23 @@ def test_a_broken_rule_is_told_with_field_and_rule(changes: dict[str, Any], poin
 @pytest.mark.parametrize(
     "name", [n for n in record() if n != "data"] + ["_thread_id", "_participants", "_tags", "_pii", "_nature"]
 )
-def test_null_is_no_value(name: str) -> None:
+def test_null_is_invalid_for_every_field(name: str) -> None:
     assert name in errors_of(record() | {name: None})[0].pointer
 
 
 @pytest.mark.parametrize("raw", [b"5", b"[]", b'"x"', b"null", b"true"])
-def test_a_record_that_is_no_object_is_a_validation_error(raw: bytes) -> None:
+def test_record_that_is_not_an_object_is_a_validation_error(raw: bytes) -> None:
     (error,) = errors_of(raw)
     assert (error.code, error.pointer) == ("VALIDATION_ERROR", "")
 
 
 @pytest.mark.parametrize("raw", [b"{", b"nonsense", b"\xff{}", b"{} {}", b'{"a":NaN}', b""])
-def test_what_does_not_parse_is_invalid_json(raw: bytes) -> None:
+def test_record_that_does_not_parse_is_invalid_json(raw: bytes) -> None:
     (error,) = errors_of(raw)
     assert error.code == "INVALID_JSON"
 
 
-def test_repeated_keys_of_the_envelope_are_errors_and_in_data_they_are_not() -> None:
+def test_repeated_key_is_an_error_in_the_envelope_but_not_in_data() -> None:
     raw = json.dumps(record(data={"a": 1})).encode()
     assert errors_of(raw.replace(b'{"a": 1}', b'{"a": 1, "a": 2}')) == []
     (error,) = errors_of(raw[:-1] + b', "_product_id": "prod-abc"}')
@@ -148,7 +148,7 @@ def test_repeated_keys_of_the_envelope_are_errors_and_in_data_they_are_not() -> 
     assert [e.pointer for e in errors_of(inner)] == ["/_participants/0/id"]
 
 
-def test_lone_surrogates_are_errors_outside_of_data_and_nul_is_none() -> None:
+def test_lone_surrogate_is_an_error_outside_of_data_and_nul_is_valid() -> None:
     raw = json.dumps(record(thread_id="T", vendor_ids={"k": "a\u0000b"})).encode()
     assert errors_of(raw) == []
     (error,) = errors_of(raw.replace(b'"T"', b'"\\udc00"'))
@@ -158,12 +158,12 @@ def test_lone_surrogates_are_errors_outside_of_data_and_nul_is_none() -> None:
     assert errors_of(raw.replace(b'{"text": "hello"}', b'{"\\ud800": "\\udfff"}')) == []
 
 
-def test_at_most_a_hundred_errors_a_record_one_for_each_pointer() -> None:
+def test_record_has_at_most_a_hundred_errors_and_one_for_each_pointer() -> None:
     errors = errors_of(record(tags=[5] * 150))
     assert len(errors) == MAX_ERRORS == len({e.pointer for e in errors})
 
 
-def test_names_that_are_shown_alike_are_told_apart() -> None:
+def test_names_that_look_the_same_when_shortened_are_separate_errors() -> None:
     long = "x" * 200
     assert len(errors_of(record() | {f"{long}a": 1, f"{long}b": 2})) == 2
     assert len(errors_of(record(vendor_ids={f"{long}a": 1, f"{long}b": 2}))) == 2
@@ -173,7 +173,7 @@ def test_names_that_are_shown_alike_are_told_apart() -> None:
     assert error.pointer == "/" + "~0~1" * 63 + "~0…"
 
 
-def test_every_message_stays_within_its_length() -> None:
+def test_error_message_stays_within_its_maximum_length() -> None:
     for error in errors_of({"x" * 9000: 1}):
         assert len(error.message) <= 2048
         assert len(error.code) <= 64
@@ -186,8 +186,8 @@ scalars = st.sampled_from([None, True, 0, -1, 1.5, "", "x", "y" * 300, [], {}, [
 @given(
     st.dictionaries(st.sampled_from([*record(), "_thread_id", "_tags", "_pii", "_nature", "_project_id", "x"]), scalars)
 )
-def test_the_fast_way_and_the_patient_way_agree(changes: dict[str, Any]) -> None:
-    """Valid exactly when the patient walk, forced by an escaped key, finds no error."""
+def test_fast_and_slow_path_of_the_validator_agree(changes: dict[str, Any]) -> None:
+    """An escaped key forces the slow path. It finds errors exactly in the records that the fast path rejects."""
     value = record() | changes
     fast = check_schema(json.dumps(value).encode())
     slow_text = json.dumps(value).encode().replace(b'"_schema_version"', b'"_schema\\u005fversion"', 1)
@@ -198,7 +198,7 @@ def test_the_fast_way_and_the_patient_way_agree(changes: dict[str, Any]) -> None
 
 
 @given(st.data())
-def test_a_repeated_key_is_found_however_it_is_written(data: st.DataObject) -> None:
+def test_repeated_key_is_found_in_any_spelling(data: st.DataObject) -> None:
     fields = record(tags=["a"], pii={"sensitive_score": 0.5}, participants=[{"id": "x", "role": "internal"}])
     if data.draw(st.booleans()):
         del fields["_pii"]
@@ -217,7 +217,7 @@ def compact(value: Any) -> bytes:
 
 
 INSTANT = "2026-01-31T12:00:00Z"
-# One after the other they would look as if each were in order: lines of instants, and lengths that make up for each other.
+# Joined together, some of these would look valid: several instants in one text, and lengths that compensate each other.
 TOGETHER = [
     compact(record()),
     compact(record(participants=[PARTICIPANT], attachments=[FILE])),
@@ -238,7 +238,7 @@ TOGETHER = [
 
 
 @given(st.lists(st.sampled_from(TOGETHER), max_size=6))
-def test_records_in_a_group_are_judged_as_each_alone(raws: list[bytes]) -> None:
+def test_records_validated_as_a_group_get_the_same_result_as_one_by_one(raws: list[bytes]) -> None:
     together = decode_quickly(raws)
     assert [envelope is not None for envelope in together] == [decode_quickly([raw])[0] is not None for raw in raws]
     for raw, envelope in zip(raws, together, strict=True):
@@ -246,27 +246,27 @@ def test_records_in_a_group_are_judged_as_each_alone(raws: list[bytes]) -> None:
         assert envelope is None or not errors_of(raw)
 
 
-def test_the_sound_ones_of_the_group_are_proven_quickly() -> None:
-    """Else the test above would hold for a decoder that proves nothing."""
+def test_fast_path_proves_the_valid_records_of_a_group() -> None:
+    """Otherwise the test above would pass with a decoder that proves nothing."""
     assert [envelope is not None for envelope in decode_quickly(TOGETHER)] == [True] * 6 + [False] * 9
     assert None not in decode_quickly(TOGETHER[:2] * 3)
 
 
 @pytest.mark.parametrize("bad", [{0}, {GROUP_RECORDS - 1}, {GROUP_RECORDS}, {3, 2 * GROUP_RECORDS + 1}])
-def test_records_of_several_groups_keep_their_places(bad: set[int]) -> None:
+def test_records_of_several_groups_keep_their_order(bad: set[int]) -> None:
     raws = [b"nonsense" if n in bad else compact(record(thread_id=f"t{n}")) for n in range(2 * GROUP_RECORDS + 2)]
     found = [envelope and envelope.thread_id for envelope in decode_quickly(raws)]
     assert found == [None if n in bad else f"t{n}" for n in range(len(raws))]
 
 
-def test_an_empty_project_is_looked_up_too() -> None:
+def test_empty_project_id_is_an_unknown_project() -> None:
     known = Catalog(frozenset({"prod-abc"}), frozenset({"proj-123"}))
     verdict = examine([compact(record(project_ids=None, project_id=""))], lambda products, projects: known)
     assert [record.errors[0].code for record in verdict.rejected] == ["UNKNOWN_PROJECT"]
 
 
 @pytest.mark.parametrize("size", [b"5.0", b"5e0", b"50e-1", b"0.5E+1", b"5.000"])
-def test_an_integer_that_is_written_as_a_fraction_is_taken_as_its_value(size: bytes) -> None:
+def test_integer_written_as_a_fraction_is_accepted_as_its_value(size: bytes) -> None:
     raw = compact(record(attachments=[FILE | {"size": 7777}, FILE | {"size": 6}], data={"size": 7777}))
     envelope = check_schema(raw.replace(b"7777", size))
     assert isinstance(envelope, Envelope)
@@ -274,7 +274,7 @@ def test_an_integer_that_is_written_as_a_fraction_is_taken_as_its_value(size: by
     assert bytes(envelope.data) == b'{"size":%b}' % size
 
 
-def test_a_repeated_key_and_a_lone_surrogate_are_found_beside_a_deep_field() -> None:
+def test_repeated_key_and_lone_surrogate_are_found_beside_a_deep_value() -> None:
     deep = b"[" * 5000 + b"]" * 5000
     raw = compact(record(thread_id="T", data={"x": 1})).replace(b'{"x":1}', deep)
     assert {e.pointer for e in errors_of(raw)} == {"/data"}
@@ -285,7 +285,7 @@ def test_a_repeated_key_and_a_lone_surrogate_are_found_beside_a_deep_field() -> 
     assert [e.pointer for e in errors_of(raw[:-1] + b',"_participants":%b}' % deep)] == ["/_participants/0"]
 
 
-def test_entries_that_are_proven_together_hide_no_fault() -> None:
+def test_error_in_one_of_many_entries_is_found() -> None:
     entities: list[Any] = [{"type": "x", "confidence": 1}] * 2500
     assert errors_of(record(pii={"detected_entities": entities, "more": 1}))[0].pointer == "/_pii/more"
     entities[2400] = {"type": "x", "confidence": 2}

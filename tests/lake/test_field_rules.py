@@ -1,4 +1,4 @@
-"""Fields of the envelope: what a line may say works for the decoder and for the walk alike, or is refused at import."""
+"""Fields of the envelope: each rule works the same in the decoder and the walk, or is rejected at import."""
 
 import json
 from typing import Annotated, Any, Literal
@@ -15,7 +15,7 @@ from lake.normalization import normalize
 NUMBERS = [
     "0", "-0", "1", "2", "3", "-1", "4.5", "5.0", "1e1", "15e-1", "0.1", "1e400", "-1e400", "1E2", "9" * 30, "true", '"1"',
 ]  # fmt: skip
-# Integers that JSON Schema calls so, as the decoder takes them.
+# JSON Schema calls these integers; the decoder accepts them in this spelling.
 WHOLE = {"5.0": "5", "1e1": "10", "1E2": "100", "1e400": str(10**400), "-1e400": str(-(10**400))}
 STRINGS = ['""', '"a"', '"ab"', '"abc"', '"aé"', '"\\u0061b"', '"\\ud800"', '"A1"', '"a\\nb"', '"ab\\n"', "1", "null"]
 ARRAYS = ["[]", '["a"]', '["a","b"]', '["ab","b","c"]', '["a",1]', "{}"]
@@ -53,7 +53,7 @@ RULES: list[tuple[Any, list[str]]] = [
 
 
 def refuses(text: str, kind: Any) -> bool:
-    """What the decoder says; it takes no integers such as 5.0, and does not see repeated keys."""
+    """Whether the decoder rejects a text. It does not accept integers such as 5.0, nor notice repeated keys."""
     try:
         msgspec.json.decode(text, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -64,7 +64,7 @@ def refuses(text: str, kind: Any) -> bool:
 @pytest.mark.parametrize(
     ("type", "values"), RULES, ids=lambda value: str(value)[:60] if not isinstance(value, list) else ""
 )
-def test_the_walk_refuses_what_the_decoder_refuses_and_no_more(type: Any, values: list[str]) -> None:
+def test_walk_rejects_exactly_what_the_decoder_rejects(type: Any, values: list[str]) -> None:
     kind = msgspec.defstruct("Body", [("v", type)], forbid_unknown_fields=True)
     field_rules.demand(kind, formats=FORMATS)
     accepted = 0
@@ -97,26 +97,26 @@ def test_the_walk_refuses_what_the_decoder_refuses_and_no_more(type: Any, values
         (Annotated[dict[str, str], Meta(max_length=1)], '{"a":"","b":""}', "v: must have at most 1 entry, not 2"),
     ],
 )
-def test_each_rule_is_told_in_words(type: Any, value: str, message: str) -> None:
+def test_broken_rule_is_described_in_words(type: Any, value: str, message: str) -> None:
     found = check_object(f'{{"v":{value}}}'.encode(), msgspec.defstruct("Body", [("v", type)]))
     assert isinstance(found, list)
     assert [one.message for one in found] == [message]
 
 
 class Open(msgspec.Struct):
-    """A struct that takes any field."""
+    """A struct that accepts any field."""
 
     a: str
 
 
 class Inner(msgspec.Struct, forbid_unknown_fields=True):
-    """A struct with a default in it."""
+    """A struct with a default value."""
 
     a: str = "x"
 
 
 class Looping(msgspec.Struct, forbid_unknown_fields=True):
-    """A struct that holds itself."""
+    """A struct that contains itself."""
 
     a: "Looping | UnsetType" = UNSET
 
@@ -141,7 +141,7 @@ class Looping(msgspec.Struct, forbid_unknown_fields=True):
         (list[Annotated[int, Meta(extra_json_schema={"format": "uri"})]], r"v\[\]: the format 'uri'"),
     ],
 )
-def test_what_does_not_work_everywhere_is_refused_by_name(type: Any, fault: str) -> None:
+def test_field_type_that_the_walk_does_not_support_is_rejected_by_name(type: Any, fault: str) -> None:
     with pytest.raises(field_rules.WrongField, match=fault):
         field_rules.demand(msgspec.defstruct("Envelope", [("v", type)]), formats=FORMATS)
 
@@ -158,27 +158,25 @@ def test_what_does_not_work_everywhere_is_refused_by_name(type: Any, fault: str)
         (r"\Aa", r"JSON Schema has no"),
     ],
 )
-def test_a_pattern_with_an_end_that_python_and_json_schema_read_differently_is_refused(
-    pattern: str, fault: str
-) -> None:
+def test_pattern_whose_end_python_and_json_schema_read_differently_is_rejected(pattern: str, fault: str) -> None:
     for rules in (Meta(pattern=pattern), Meta(extra_json_schema={"pattern": pattern})):
         with pytest.raises(field_rules.WrongField, match=fault):
             field_rules.demand(msgspec.defstruct("Envelope", [("v", Annotated[str, rules])]), formats=FORMATS)
 
 
 @pytest.mark.parametrize("pattern", [r"^a\$(?![\s\S])", r"[$]", r"[^$]", r"[]$]", r"[\]$]", r"\w[\$]", r"\\A"])
-def test_a_pattern_may_name_the_dollar_sign_itself(pattern: str) -> None:
+def test_pattern_may_contain_a_literal_dollar_sign(pattern: str) -> None:
     kind = msgspec.defstruct("Envelope", [("v", Annotated[str, Meta(pattern=pattern)])])
     field_rules.demand(kind, formats=FORMATS)
 
 
-def test_a_default_is_a_plain_value() -> None:
+def test_default_of_a_field_must_be_a_plain_value() -> None:
     field_rules.demand(msgspec.defstruct("Envelope", [("v", str, "low"), ("w", int, 3)]), formats=FORMATS)
     with pytest.raises(field_rules.WrongField, match=r"Envelope.v: a default must be a value, not made by a function"):
         field_rules.demand(msgspec.defstruct("Envelope", [("v", list[str], [])]), formats=FORMATS)
 
 
-def test_formats_are_tested_wherever_they_occur() -> None:
+def test_formats_are_checked_in_nested_fields() -> None:
     kind = msgspec.defstruct(
         "Envelope", [("v", list[Uri]), ("w", dict[str, Uri]), ("x", str), ("y", Uri)], forbid_unknown_fields=True
     )
@@ -188,7 +186,7 @@ def test_formats_are_tested_wherever_they_occur() -> None:
     assert tests["w"]({"a": "http://x"}) and not tests["w"]({"a": "x"})
 
 
-# Written down when no field had a default. If they change, every record that is sent again becomes a new version.
+# Computed before any field had a default. If they change, every record that is sent again becomes a new version.
 STORED: list[tuple[dict[str, Any], str]] = [
     (
         {"_type": "message", "_vendor_ids": {"test": "v1"}, "_project_ids": ["proj-123"]},
@@ -218,7 +216,7 @@ REST: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(("fields", "digest"), STORED)
-def test_the_digests_of_stored_records_are_what_they_were(fields: dict[str, Any], digest: str) -> None:
+def test_digests_of_stored_records_never_change(fields: dict[str, Any], digest: str) -> None:
     envelope = check_schema(json.dumps(fields | REST).encode())
     assert isinstance(envelope, Envelope)
     assert normalize(envelope).digest.hex() == digest

@@ -1,4 +1,4 @@
-"""Filters: one entry gives parameter, description, term and backfill."""
+"""One entry in FILTERS gives a filter its parameter, description, term and backfill."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ NATURE = Filter(
 
 @pytest.fixture
 def added(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """Adds the filter `NATURE`, as a line in `lake.filters` would."""
+    """Adds the filter `NATURE`, as an entry in `lake.filters` would."""
 
     def add() -> None:
         names = selectors.RecordFilter.NAMES
@@ -58,7 +58,7 @@ def fill(*words: str) -> dict[str, Any]:
     return filled
 
 
-def test_every_filter_is_a_described_parameter_of_the_list() -> None:
+def test_every_filter_is_a_described_parameter_of_the_record_list() -> None:
     described = {one.name: one for one in schema.RECORD_LIST["parameters"]}
     assert [one.parameter for one in FILTERS] == [name for name in described if name in {f.parameter for f in FILTERS}]
     for one in FILTERS:
@@ -67,11 +67,11 @@ def test_every_filter_is_a_described_parameter_of_the_list() -> None:
         assert one.parameter in selectors.RecordFilter.NAMES
 
 
-def test_parameters_and_terms_are_unique() -> None:
+def test_parameters_and_terms_of_filters_are_unique() -> None:
     assert len({one.parameter for one in FILTERS}) == len({one.term for one in FILTERS}) == len(FILTERS)
 
 
-def test_an_added_filter_finds_what_lands_and_after_the_backfill_what_had_landed(
+def test_added_filter_finds_new_records_at_once_and_older_ones_after_the_backfill(
     api: ApiClient, added: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backfill, "AT_ONCE", 2)
@@ -91,7 +91,7 @@ def test_an_added_filter_finds_what_lands_and_after_the_backfill_what_had_landed
     assert fill("nature") == {"filter": "nature", "records": 5, "filled": 0}
 
 
-def test_a_backfill_goes_on_after_a_record(api: ApiClient, added: Callable[[], None]) -> None:
+def test_backfill_can_resume_after_a_given_record(api: ApiClient, added: Callable[[], None]) -> None:
     send_and_land(api, [record() for _ in range(3)])
     added()
     first = Record.objects.order_by("id")[0]
@@ -100,7 +100,7 @@ def test_a_backfill_goes_on_after_a_record(api: ApiClient, added: Callable[[], N
         fill("nature", "--after=x")
 
 
-def test_a_record_that_is_overwritten_during_a_backfill_keeps_its_new_terms(
+def test_record_overwritten_during_a_backfill_keeps_its_new_terms(
     api: ApiClient, added: Callable[[], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_and_land(api, record(vendor_ids={"id": "1"}, nature="guidance"))

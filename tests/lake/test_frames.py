@@ -1,4 +1,4 @@
-"""Bodies in frames: any record is read back from just the frames that hold it."""
+"""Bodies are stored in frames; a record is read from only the frames that hold it."""
 
 import pytest
 import zstandard
@@ -17,7 +17,7 @@ BODIES = st.one_of(
 
 
 @given(BODIES)
-def test_a_body_comes_back_whole(body: bytes) -> None:
+def test_body_is_unpacked_unchanged(body: bytes) -> None:
     content, ends = frames.pack(body)
     assert frames.unpack(content, ends, len(body)) == body
     assert len(ends) == (0 if len(body) <= FRAME_BYTES else -(-len(body) // FRAME_BYTES))
@@ -48,14 +48,12 @@ def store(workspace: Workspace, body: bytes, *, is_framed: bool = True) -> int:
         (3 * FRAME_BYTES, 77),
     ],
 )
-def test_a_slice_is_read_across_the_edges_of_frames(
-    workspace: Workspace, offset: int, size: int, is_framed: bool
-) -> None:
+def test_slice_is_read_across_frame_boundaries(workspace: Workspace, offset: int, size: int, is_framed: bool) -> None:
     body = b"".join(b"%07d," % n for n in range(FRAME_BYTES // 8 * 3 + 10))
     place = Place(store(workspace, body, is_framed=is_framed), offset, size)
     other = Place(store(workspace, b"[1]"), 1, 1)
     assert frames.read([place, other, place]) == {place: body[offset : offset + size], other: b"1"}
 
 
-def test_nothing_is_read_for_no_places(db: None) -> None:
+def test_reading_no_places_returns_nothing(db: None) -> None:
     assert frames.read([]) == {}

@@ -18,14 +18,14 @@ vendor_ids = st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), 
 
 
 def normalized(value: dict[str, Any]) -> NormalizedRecord:
-    """A valid record, normalized."""
+    """Returns a valid record in its normalized form."""
     envelope = check_schema(json.dumps(value).encode())
     assert isinstance(envelope, Envelope), envelope
     return normalize(envelope)
 
 
 @given(vendor_ids, st.randoms())
-def test_the_order_of_vendor_ids_plays_no_part(ids: dict[str, str], random: Any) -> None:
+def test_order_of_vendor_ids_changes_neither_id_nor_digest(ids: dict[str, str], random: Any) -> None:
     shuffled = list(ids.items())
     random.shuffle(shuffled)
     one, other = (normalized(record(vendor_ids=dict(pairs), data={})) for pairs in (ids.items(), shuffled))
@@ -34,25 +34,25 @@ def test_the_order_of_vendor_ids_plays_no_part(ids: dict[str, str], random: Any)
 
 
 @given(vendor_ids, vendor_ids)
-def test_other_vendor_ids_are_another_record(ids: dict[str, str], others: dict[str, str]) -> None:
+def test_different_vendor_ids_make_a_different_record(ids: dict[str, str], others: dict[str, str]) -> None:
     one, other = (normalized(record(vendor_ids=pairs)) for pairs in (ids, others))
     assert (identity.record_id(1, one) == identity.record_id(1, other)) == (ids == others)
 
 
-def test_workspaces_and_types_and_instants_tell_records_apart() -> None:
+def test_workspace_type_and_event_time_are_part_of_the_identity() -> None:
     base: dict[str, Any] = {"vendor_ids": {"a": "b"}}
     variants = [record(**base), record(**base, type="call"), record(**base, event_at="2026-01-31T12:00:01Z")]
     ids = {identity.record_id(w, normalized(v)) for v in variants for w in (1, 2)}
     assert len(ids) == 6
 
 
-def test_pairs_do_not_run_into_one_another() -> None:
+def test_vendor_ids_with_quotes_are_not_confused_with_other_pairs() -> None:
     one = normalized(record(vendor_ids={"a": "b", "c": "d"}))
     other = normalized(record(vendor_ids={"a": 'b","c":"d'}))
     assert identity.record_id(1, one) != identity.record_id(1, other)
 
 
-def test_both_spellings_of_projects_are_one() -> None:
+def test_project_id_and_project_ids_are_merged_into_one_list() -> None:
     old = normalized(record(vendor_ids={"a": "b"}, project_ids=None, project_id="p"))
     new = normalized(record(vendor_ids={"a": "b"}, project_ids=["p"]))
     both = normalized(record(vendor_ids={"a": "b"}, project_ids=["p"], project_id="p"))
@@ -60,7 +60,7 @@ def test_both_spellings_of_projects_are_one() -> None:
     assert normalized(record(project_ids=["b", "a"], project_id="c")).project_ids == ["b", "a", "c"]
 
 
-def test_the_digest_tells_number_spellings_and_key_order_of_data_apart() -> None:
+def test_digest_depends_on_the_exact_bytes_of_data() -> None:
     digests = set()
     for data in (b'{"a":1,"b":2}', b'{"b":2,"a":1}', b'{"a":1.0,"b":2}', b'{"a":1, "b":2}'):
         raw = json.dumps(record(vendor_ids={"a": "b"})).encode().replace(b'{"text": "hello"}', data)
@@ -70,7 +70,7 @@ def test_the_digest_tells_number_spellings_and_key_order_of_data_apart() -> None
     assert len(digests) == 4
 
 
-def test_normalization_fills_in_and_cuts_and_lowers() -> None:
+def test_normalization_adds_defaults_truncates_instants_and_lowers_the_type() -> None:
     found = normalized(record(type="CALL", event_at="2026-01-31T12:00:00.999Z", project_ids=None, project_id="p"))
     written = json.loads(found.document)
     assert written["_type"] == "call"

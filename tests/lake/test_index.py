@@ -1,4 +1,4 @@
-"""The index's two statements: what is inserted, advanced or removed between them."""
+"""The two statements of the index, and what happens to rows that are removed between them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ from tests.ingest.landing import data_of, outcomes, send_and_land, versions
 from tests.records import record
 
 
-def test_new_known_and_changed_records_of_one_batch_get_their_outcomes(api: ApiClient) -> None:
+def test_new_identical_and_updated_records_of_one_batch_get_their_outcomes(api: ApiClient) -> None:
     same = record(vendor_ids={"id": "kept"})
     first = send_and_land(api, [versions("1"), same])
     batch_id = send_and_land(api, [record(), same, versions("2"), record()])
@@ -23,7 +23,7 @@ def test_new_known_and_changed_records_of_one_batch_get_their_outcomes(api: ApiC
     assert (past.version, past.batch_id, past.replaced_by_id) == (1, int(first[6:]), int(batch_id[6:]))
 
 
-def test_a_record_that_is_removed_between_the_statements_is_inserted(
+def test_record_removed_between_the_two_statements_is_inserted_again(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_and_land(api, [versions("1"), record()])
@@ -43,7 +43,7 @@ def test_a_record_that_is_removed_between_the_statements_is_inserted(
     assert (stored.version, stored.batch_id, data_of(stored)) == (1, int(batch_id[6:]), b'{"v": "2"}')
 
 
-def test_a_landing_of_new_records_alone_is_one_statement(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_landing_of_new_records_only_takes_one_statement(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: list[str] = []
 
     def rows(statement: str, parameters: Any, **options: Any) -> list[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""The native reading of JSON, beside a plain scanner that goes token by token."""
+"""The fast JSON scanner agrees with a simple scanner that goes token by token."""
 
 import json
 from typing import Any
@@ -25,7 +25,7 @@ VALUES = st.recursive(
 
 @st.composite
 def nearly_json(draw: st.DrawFn) -> bytes:
-    """JSON, perhaps deep, with some bytes taken out, put in or replaced."""
+    """JSON, possibly deep, with a few bytes removed, inserted or replaced."""
     text = json.dumps(draw(VALUES), indent=draw(st.sampled_from([None, 1])), ensure_ascii=draw(st.booleans())).encode(
         errors="replace"
     )
@@ -46,7 +46,7 @@ TEXTS = st.lists(PIECES, max_size=12).map(lambda pieces: b"".join(pieces).strip(
 
 
 def verdict(check: Any, text: bytes) -> tuple[int, str] | None:
-    """Where and why a text is refused."""
+    """Returns where and why a text is rejected, or None."""
     try:
         check(text)
     except JsonSyntaxError as error:
@@ -64,7 +64,7 @@ def plainly(text: bytes) -> None:
 
 @given(TEXTS)
 @settings(max_examples=3000, deadline=None)
-def test_texts_are_judged_as_by_the_plain_scanner(text: bytes) -> None:
+def test_fast_scanner_agrees_with_the_simple_one_on_any_text(text: bytes) -> None:
     try:
         text.decode()
     except UnicodeDecodeError:
@@ -76,7 +76,7 @@ def test_texts_are_judged_as_by_the_plain_scanner(text: bytes) -> None:
 
 @given(nearly_json(), st.sampled_from(["", "deep"]))
 @settings(max_examples=1500, deadline=None)
-def test_values_end_where_the_plain_scanner_ends_them(text: bytes, way: str) -> None:
+def test_fast_scanner_finds_the_same_end_of_a_value_as_the_simple_one(text: bytes, way: str) -> None:
     if verdict(plainly, text) is not None:
         return
     whole = b"[ [ " + text + b" ,1 ] ]"
@@ -100,7 +100,7 @@ DEEP = [
 
 
 @pytest.mark.parametrize("text", DEEP)
-def test_deep_texts_are_read_and_their_faults_are_found(text: bytes) -> None:
+def test_deep_json_is_accepted_and_its_errors_are_located(text: bytes) -> None:
     assert verdict(json_syntax.check, text) is None
     assert JsonText(b"[" + text + b",5]").skip(1) == 1 + len(text)
     middle = len(text) // 2

@@ -1,4 +1,4 @@
-"""The published JSON Schema refuses what the validator refuses, in dialects where `$` also matches before a line break."""
+"""The published JSON Schema rejects what the validator rejects, also in dialects where `$` matches before a line break."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from tests.records import record
         {"event_at": "2026-01-31T24:00:00Z"},
     ],
 )
-def test_the_schema_takes_no_line_break_at_the_end_and_no_digits_of_other_scripts(wrong: dict[str, Any]) -> None:
+def test_schema_rejects_a_trailing_line_break_and_digits_of_other_scripts(wrong: dict[str, Any]) -> None:
     schema = jsonschema.Draft202012Validator(json_schema.envelope())
     assert schema.is_valid(record())
     assert not schema.is_valid(record(**wrong))

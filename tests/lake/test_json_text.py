@@ -1,4 +1,4 @@
-"""The strict scanner, beside Python's json as a model."""
+"""The strict scanner agrees with Python's json module."""
 
 import json
 from decimal import Decimal
@@ -20,7 +20,7 @@ values = st.recursive(
 
 
 def strict(text: bytes) -> Any:
-    """Python's json without what JSON does not have."""
+    """Python's json, without the constants that JSON does not have."""
 
     def refuse(word: str) -> None:
         raise ValueError(word)
@@ -29,7 +29,7 @@ def strict(text: bytes) -> Any:
 
 
 def is_whole(text: bytes) -> bool:
-    """Whether the scanner takes a text from its beginning to its end."""
+    """Whether the scanner accepts a text from beginning to end."""
     try:
         json_syntax.check(text)
     except JsonSyntaxError:
@@ -38,13 +38,13 @@ def is_whole(text: bytes) -> bool:
 
 
 @given(values, st.sampled_from([None, 1]), st.booleans())
-def test_every_json_text_is_taken_to_its_end(value: Any, indent: int | None, ascii_only: bool) -> None:
+def test_scanner_accepts_every_json_text_to_its_end(value: Any, indent: int | None, ascii_only: bool) -> None:
     text = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
     assert is_whole(text)
 
 
 @given(values, st.data())
-def test_a_mutated_text_is_judged_as_by_pythons_json(value: Any, data: Any) -> None:
+def test_scanner_agrees_with_pythons_json_on_mutated_texts(value: Any, data: Any) -> None:
     text = bytearray(json.dumps(value).encode())
     at = data.draw(st.integers(0, len(text) - 1))
     text[at : at + data.draw(st.integers(0, 2))] = data.draw(
@@ -60,20 +60,20 @@ def test_a_mutated_text_is_judged_as_by_pythons_json(value: Any, data: Any) -> N
 
 
 @given(st.dictionaries(st.text(), values, max_size=5))
-def test_members_give_each_value_as_its_slice(value: dict[str, Any]) -> None:
+def test_members_return_the_slice_of_each_value(value: dict[str, Any]) -> None:
     text = json.dumps(value, indent=2).encode()
     found = {json_text.decode_string(key): json.loads(text[a:b]) for key, a, b in JsonText(text).members(0)}
     assert found == value
 
 
 @given(st.lists(values, max_size=5))
-def test_elements_give_each_value_as_its_slice(value: list[Any]) -> None:
+def test_elements_return_the_slice_of_each_value(value: list[Any]) -> None:
     text = json.dumps(value, indent=2).encode()
     assert [json.loads(text[a:b]) for a, b in JsonText(text).elements(0)] == value
 
 
 @pytest.mark.parametrize("depth", [10, 100_000])
-def test_depth_costs_no_recursion(depth: int) -> None:
+def test_deep_nesting_needs_no_recursion(depth: int) -> None:
     text = b'{"a":[' * depth + b"]}" * depth
     assert is_whole(text)
     assert not is_whole(text[:-1])
@@ -82,16 +82,16 @@ def test_depth_costs_no_recursion(depth: int) -> None:
 @pytest.mark.parametrize(
     "text", [b"NaN", b"Infinity", b"01", b"1.", b".5", b"+1", b"'a'", b'"\n"', b'"\\x"', b"[1,]", b'{"a":1,}', b""]
 )
-def test_what_is_no_json_is_refused(text: bytes) -> None:
+def test_invalid_json_is_rejected(text: bytes) -> None:
     assert not is_whole(text)
 
 
-def test_one_line_changes_line_breaks_alone() -> None:
+def test_one_line_replaces_only_the_line_breaks_between_tokens() -> None:
     assert json_text.one_line(b'{\r\n"a": "\\n\\r"\n}') == b'{  "a": "\\n\\r" }'
 
 
 @given(st.integers(-(10**12), 10**12), st.integers(0, 8), st.integers(-8, 8))
-def test_an_integer_is_read_however_it_is_written(whole: int, zeros: int, power: int) -> None:
+def test_integer_is_read_in_any_spelling(whole: int, zeros: int, power: int) -> None:
     mantissa = f"{whole}.{'0' * zeros}" if zeros else f"{whole}"
     text = f"{mantissa}e{power}"
     value = Decimal(text)
@@ -101,11 +101,11 @@ def test_an_integer_is_read_however_it_is_written(whole: int, zeros: int, power:
 
 
 @pytest.mark.parametrize("text", [b"1e100", b"1" * 101, b"1e999999999999999999999", b"-1.5E+100"])
-def test_an_integer_of_too_many_digits_is_refused(text: bytes) -> None:
+def test_integer_with_too_many_digits_is_rejected(text: bytes) -> None:
     with pytest.raises(OverflowError):
         json_text.integer(text, 100)
 
 
-def test_zero_and_fractions_take_any_exponent() -> None:
+def test_zero_and_fractions_may_have_any_exponent() -> None:
     assert json_text.integer(b"-0.000e999999999999999999999", 100) == b"0"
     assert json_text.integer(b"1e-999999999999999999999", 100) is None

@@ -1,4 +1,4 @@
-"""A tree keeps what Python's json loses."""
+"""A tree keeps the details that Python's json loses."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from lake import json_tree
 @pytest.mark.parametrize(
     "text", ['{"a":1,"a":2.50,"b":[{},[],"",null,true,false,1E5]}', '{"\\ud800":"\\ud800"}', "123", '"1"'],
 )  # fmt: skip
-def test_a_tree_keeps_repeated_keys_and_the_spelling_of_numbers(text: str) -> None:
+def test_tree_keeps_repeated_keys_and_the_spelling_of_numbers(text: str) -> None:
     expected: dict[str, Any] = {
         '{"a"': (("a", "1"), ("a", "2.50"), ("b", [(), [], "", None, True, False, "1E5"])),
         '{"\\u': (("\ud800", "\ud800"),),
@@ -23,5 +23,5 @@ def test_a_tree_keeps_repeated_keys_and_the_spelling_of_numbers(text: str) -> No
 
 
 @pytest.mark.parametrize("text", [b'{"a":1.50,"a":[true,null,"\\n\xc3\xa9",{}]}', b"-0", b'"\\""'])
-def test_a_tree_is_written_as_it_was_read(text: bytes) -> None:
+def test_tree_is_written_exactly_as_it_was_read(text: bytes) -> None:
     assert json_tree.text(json_tree.tree(text)) == text

@@ -1,4 +1,4 @@
-"""Lineage: a version that is replaced leaves a row behind; what is written once leaves none."""
+"""Lineage: each replaced version of a record leaves a row; a record written once leaves none."""
 
 from uuid import UUID
 
@@ -22,7 +22,7 @@ def number(batch_id: str) -> int:
     return int(batch_id[6:])
 
 
-def test_only_replaced_versions_leave_a_row(api: ApiClient) -> None:
+def test_only_replaced_versions_leave_a_lineage_row(api: ApiClient) -> None:
     first = send_and_land(api, [versions("1")])
     assert outcomes(api, send_and_land(api, [versions("1")])) == ["identical"]
     assert not RecordVersion.objects.exists()
@@ -36,7 +36,7 @@ def test_only_replaced_versions_leave_a_row(api: ApiClient) -> None:
     assert [b'"v": "%d"' % n in frames.read(places)[place] for n, place in enumerate(places, 1)] == [True, True]
 
 
-def test_versions_that_are_landed_together_leave_a_row_each(api: ApiClient) -> None:
+def test_versions_that_land_together_leave_a_lineage_row_each(api: ApiClient) -> None:
     for text in ("1", "2"):
         assert api.post([versions(text)]).status_code == 202
     send_and_land(api, [versions("3")])
@@ -44,7 +44,7 @@ def test_versions_that_are_landed_together_leave_a_row_each(api: ApiClient) -> N
     assert Record.objects.get().version == 3
 
 
-def test_the_page_of_a_record_shows_how_it_came_and_the_versions_before(api: ApiClient, client: Client) -> None:
+def test_page_of_a_record_shows_its_request_and_earlier_versions(api: ApiClient, client: Client) -> None:
     first = send_and_land(api, [versions("before")])
     second = send_and_land(api, [versions("after")])
     client.force_login(get_user_model().objects.create_superuser("admin"))
@@ -55,7 +55,7 @@ def test_the_page_of_a_record_shows_how_it_came_and_the_versions_before(api: Api
     assert "&quot;_schema_version&quot;: &quot;1.0.0&quot;" in page
 
 
-def test_the_search_looks_in_every_workspace_that_has_records(api: ApiClient) -> None:
+def test_search_covers_every_workspace_that_has_records(api: ApiClient) -> None:
     assert record_search.workspace_ids() == []
     send_and_land(api, [record()])
     shown = Record.objects.get()
@@ -65,7 +65,7 @@ def test_the_search_looks_in_every_workspace_that_has_records(api: ApiClient) ->
     assert record_search.workspace_ids() == [shown.workspace_id + n for n in range(3)]
 
 
-def test_a_search_finds_records_by_what_they_name_exactly(api: ApiClient, client: Client) -> None:
+def test_search_finds_records_by_exact_id_thread_or_tag(api: ApiClient, client: Client) -> None:
     send_and_land(api, [record(vendor_ids={"crm": "4711"}, thread_id="t-1", tags=["vip"]), record(tags=["other"])])
     client.force_login(get_user_model().objects.create_superuser("admin"))
     url = reverse("admin:lake_record_changelist")

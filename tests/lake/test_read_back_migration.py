@@ -1,4 +1,4 @@
-"""Records of before type and product were terms are found by them."""
+"""The migration to read-back filters adds terms to records that landed before it."""
 
 import importlib
 
@@ -14,7 +14,7 @@ from tests.records import record
 RECORDS = "/api/v1/records"
 
 
-def test_records_of_before_get_the_terms_of_their_type_and_product(api: ApiClient) -> None:
+def test_migration_adds_type_and_product_terms_to_older_records(api: ApiClient) -> None:
     send_and_land(api, record(type="email", tags=["a"]))
     stored = Record.objects.get()
     Record.objects.update(terms=[1, terms.term(stored.workspace_id, "tag", "a")])

@@ -1,4 +1,4 @@
-"""Stored records are read as they were stored, whatever today's rules say of them."""
+"""Stored records are read as they were stored, whatever today's rules say about them."""
 
 import json
 from typing import Any
@@ -64,7 +64,7 @@ CHANGES = st.fixed_dictionaries(
 
 @st.composite
 def valid_records(draw: st.DrawFn) -> bytes:
-    """A valid record in any order of keys and any spelling."""
+    """A valid record with its keys in any order and in any spelling."""
     changes: dict[str, Any] = draw(CHANGES)
     fields = list(record(**{**changes, "data": {"@@@": 0, **changes["data"]}}).items())
     shuffled = dict(draw(st.permutations(fields)))
@@ -75,7 +75,7 @@ def valid_records(draw: st.DrawFn) -> bytes:
 
 @given(valid_records(), st.sampled_from([b"", b"lone", b"deep", b"repeated"]))
 @settings(max_examples=600, deadline=None)
-def test_a_valid_record_is_read_as_normalization_spells_it(raw: bytes, more: bytes) -> None:
+def test_stored_record_is_read_as_normalization_writes_it(raw: bytes, more: bytes) -> None:
     addition = {b"": b"", b"lone": b'"\\ud800":0,', b"deep": b'"x":%b,' % (b"[" * 3000 + b"1" + b"]" * 3000),
                 b"repeated": b'"a":1,"a":1.0,'}[more]  # fmt: skip
     raw = raw.replace(b'"@@@"', addition + b'"@@@"', 1)
@@ -101,7 +101,7 @@ REFUSED: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("changes", REFUSED)
-def test_values_that_no_rule_allows_today_are_read_in_the_one_spelling(changes: dict[str, Any]) -> None:
+def test_stored_record_that_breaks_todays_rules_is_still_read(changes: dict[str, Any]) -> None:
     sent = record(**{"data": {"n": 1}, **changes})
     raw = json.dumps(sent).encode()
     assert isinstance(check_schema(raw), list)
@@ -128,14 +128,14 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("raw", STRANGE)
-def test_nothing_that_is_stored_is_refused(raw: bytes) -> None:
+def test_any_stored_bytes_are_read_without_an_error(raw: bytes) -> None:
     found = stored(raw)
     for text in (found.document, found.head, found.line):
         if b"[[[" not in text:
             json.loads(text)
 
 
-def test_a_field_that_the_envelope_has_no_more_keeps_its_value() -> None:
+def test_field_that_the_envelope_no_longer_has_keeps_its_value() -> None:
     assert stored(STRANGE[0]).document == (
         b'{"_type":"call","_event_at":"2026-01-31T12:00:00Z","_nature":"evidence","_project_ids":["p"],'
         b'"_retired":{"a":1},"data":{"x":1e400}}'

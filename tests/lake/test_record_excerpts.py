@@ -1,4 +1,4 @@
-"""The list of records shows whom each one names and its first words, to logins that may see payloads."""
+"""The list of records shows ids, participants and first words to users who may see payloads."""
 
 from collections.abc import Callable
 
@@ -21,7 +21,7 @@ def excerpt(api: ApiClient, sent: object) -> Excerpt | None:
     return record_excerpts.of([Record.objects.get()]).get(Record.objects.get().id)
 
 
-def test_an_excerpt_names_vendor_ids_thread_and_participants(api: ApiClient) -> None:
+def test_excerpt_names_vendor_ids_thread_and_participants(api: ApiClient) -> None:
     people = [{"id": f"p{n}", "role": "external", "name": f"Person {n}"} for n in range(5)]
     sent = record(
         vendor_ids={"crm": "4711"}, thread_id="t-1", participants=people, data={"n": 1, "text": "Hello there"}
@@ -39,15 +39,15 @@ def test_an_excerpt_names_vendor_ids_thread_and_participants(api: ApiClient) -> 
         ('{"s": "' + "x" * 500 + '"}', "x" * 140 + "…"),
     ],
 )
-def test_first_words_can_always_be_shown(data: str, words: str) -> None:
+def test_first_words_of_any_data_can_be_shown(data: str, words: str) -> None:
     assert record_excerpts._first_words(data.encode()) == words
 
 
-def test_a_large_record_is_not_read_for_a_list(api: ApiClient) -> None:
+def test_large_record_has_no_excerpt(api: ApiClient) -> None:
     assert excerpt(api, record(data={"text": "z" * record_excerpts.LARGEST})) is None
 
 
-def test_an_operator_sees_excerpts_and_the_audit_log_notes_it(api: ApiClient, login: Callable[[str], Client]) -> None:
+def test_operator_sees_excerpts_and_the_audit_log_records_it(api: ApiClient, login: Callable[[str], Client]) -> None:
     send_and_land(api, [record(thread_id="thread-of-the-list", data={"text": "words of the list"})])
     url = reverse("admin:lake_record_changelist")
     page = login("operator").get(url).content.decode()
@@ -59,7 +59,7 @@ def test_an_operator_sees_excerpts_and_the_audit_log_notes_it(api: ApiClient, lo
     assert "words of the list" not in page
 
 
-def test_a_list_reads_its_records_in_one_query(
+def test_list_of_records_takes_a_bounded_number_of_queries(
     api: ApiClient, login: Callable[[str], Client], django_assert_max_num_queries: Callable[..., object]
 ) -> None:
     send_and_land(api, [record(vendor_ids={"n": str(n)}) for n in range(30)])

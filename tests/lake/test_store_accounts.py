@@ -1,4 +1,4 @@
-"""The product's users of a MinIO server: what bootstrap asks its root's interface for."""
+"""Bootstrap makes the product's bucket, users and policies through the admin interface of a MinIO server."""
 
 import io
 import json
@@ -19,7 +19,7 @@ ROOT, PASSWORD = "the-root", "the-root's password"
 
 
 class FakeMinio(BaseHTTPRequestHandler):
-    """Remembers what was asked for; has no bucket yet."""
+    """Records all requests; has no bucket yet."""
 
     asked: list[tuple[str, str, dict[str, str], bytes]]
 
@@ -36,7 +36,7 @@ class FakeMinio(BaseHTTPRequestHandler):
     do_HEAD = do_PUT = do_GET = _answer
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
+        """Logs nothing."""
 
 
 @pytest.fixture
@@ -53,12 +53,14 @@ def asked(settings: Any) -> Iterator[list[tuple[str, str, dict[str, str], bytes]
 
 
 def secret_in(body: bytes) -> str:
-    """What MinIO reads from a request that is encrypted with the root's password."""
+    """Decrypts a request with the root's password, as MinIO does."""
     answer = urllib3.HTTPResponse(io.BytesIO(body), preload_content=False)
     return str(json.loads(decrypt(answer, PASSWORD))["secretKey"])
 
 
-def test_bucket_users_and_policies_are_made(asked: list[tuple[str, str, dict[str, str], bytes]]) -> None:
+def test_bootstrap_makes_the_bucket_and_both_users_with_their_policies(
+    asked: list[tuple[str, str, dict[str, str], bytes]],
+) -> None:
     store_accounts.ensure(root_user=ROOT, root_password=PASSWORD)
     assert [(method, path) for method, path, _, _ in asked[:2]] == [("HEAD", "/lake"), ("PUT", "/lake")]
     admin = {}
@@ -80,7 +82,7 @@ def test_bucket_users_and_policies_are_made(asked: list[tuple[str, str, dict[str
     ]
 
 
-def test_the_products_policy_names_its_bucket_alone() -> None:
+def test_policy_of_the_product_is_limited_to_its_bucket() -> None:
     statements = store_accounts.product_policy("lake")["Statement"]
     assert {resource for one in statements for resource in one["Resource"]} == {
         "arn:aws:s3:::lake",
@@ -95,7 +97,7 @@ def test_the_products_policy_names_its_bucket_alone() -> None:
     ("access_key", "secret_key", "found"),
     [("", "", "evermuse.W003"), ("own", "", "evermuse.E003"), ("", "own", "evermuse.E003"), ("own", "own", "")],
 )
-def test_a_check_tells_of_upload_keys_that_are_missing(
+def test_check_reports_missing_upload_keys_without_their_values(
     settings: Any, access_key: str, secret_key: str, found: str
 ) -> None:
     settings.MINIO_UPLOAD_ACCESS_KEY, settings.MINIO_UPLOAD_SECRET_KEY = access_key, secret_key

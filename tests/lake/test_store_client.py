@@ -1,4 +1,4 @@
-"""minio's client with what its public interface lacks: the result is what the public interface stores."""
+"""Our additions to minio's client store the same objects as its public interface."""
 
 import hashlib
 import io
@@ -30,14 +30,14 @@ def stored(bucket: str, key: str) -> tuple[bytes, str | None]:
 
 
 @pytest.mark.parametrize("content", [b"", b"\0abc", PART])
-def test_content_with_a_known_sha256_is_stored_as_the_public_call_stores_it(bucket: str, content: bytes) -> None:
+def test_content_with_a_known_sha256_is_stored_as_the_public_call_would(bucket: str, content: bytes) -> None:
     client, sha256 = object_store.client(), hashlib.sha256(content).hexdigest()
     client.put_object(bucket, "client/plain", io.BytesIO(content), len(content), content_type="text/x")
     client.put_known(bucket, "client/known", content, mime_type="text/x", sha256=sha256)
     assert stored(bucket, "client/known") == stored(bucket, "client/plain") == (content, "text/x")
 
 
-def test_an_object_of_parts_is_what_one_request_would_store(bucket: str) -> None:
+def test_object_uploaded_in_parts_equals_one_uploaded_at_once(bucket: str) -> None:
     client: StoreClient = object_store.client()
     upload_id = client.begin_upload(bucket, "client/parts", "text/x")
     assert client.open_uploads(bucket, "client/parts") == [("client/parts", upload_id)]
@@ -47,7 +47,7 @@ def test_an_object_of_parts_is_what_one_request_would_store(bucket: str) -> None
     assert client.open_uploads(bucket, "client/parts") == []
 
 
-def test_an_aborted_upload_leaves_nothing(bucket: str) -> None:
+def test_aborted_upload_leaves_nothing(bucket: str) -> None:
     client = object_store.client()
     upload_id = client.begin_upload(bucket, "client/aborted", "text/x")
     client.put_part(bucket, "client/aborted", upload_id, 1, PART)

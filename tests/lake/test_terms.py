@@ -1,4 +1,4 @@
-"""Terms: what a record is indexed by is what a filter asks for."""
+"""Terms: a record is indexed by the same terms that a filter looks for."""
 
 import json
 from typing import Any
@@ -24,7 +24,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
     st.lists(st.tuples(texts, st.sampled_from([None, "ann@example.com", "bo@example.org"])), max_size=4),
     st.integers(1, 2**40),
 )
-def test_each_property_is_a_term_once(
+def test_each_property_of_a_record_becomes_one_term(
     ids: dict[str, str],
     projects: list[str],
     tags: list[str],
@@ -49,7 +49,7 @@ def test_each_property_is_a_term_once(
 
 
 @pytest.mark.parametrize("field", ["thread_id", "tags", "vendor_ids", "product_id", "participants"])
-def test_no_valid_record_has_half_a_surrogate_pair_in_what_terms_are_made_of(field: str) -> None:
+def test_lone_surrogate_is_invalid_in_every_field_that_becomes_a_term(field: str) -> None:
     half = "\ud800"
     values: dict[str, Any] = {
         "tags": [half],

@@ -1,4 +1,4 @@
-"""Filters on vendor ids: which colon ends the key is never a guess."""
+"""Filters on vendor ids: it is always certain which colon ends the key."""
 
 import importlib
 from urllib.parse import quote
@@ -23,7 +23,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8) | st.text(
 
 
 def found(api: ApiClient, vendor_id: str) -> list[dict[str, str]]:
-    """The vendor ids of the records that a filter gives; it is encoded for the URL here."""
+    """Returns the vendor ids of the records that a filter finds; encodes the filter for the URL."""
     page = api.get(RECORDS, f"vendor_id={quote(vendor_id, safe='')}").json()
     return [row["record"]["_vendor_ids"] for row in page["records"]]
 
@@ -42,7 +42,9 @@ def found(api: ApiClient, vendor_id: str) -> list[dict[str, str]]:
         (":X", {"": "X"}),
     ],
 )
-def test_each_filter_finds_the_one_record_that_it_names(api: ApiClient, filter_: str, expected: dict[str, str]) -> None:
+def test_vendor_id_filter_finds_exactly_the_record_that_it_names(
+    api: ApiClient, filter_: str, expected: dict[str, str]
+) -> None:
     everything = [
         {"a": "b:X"},
         {"a:b": "X"},
@@ -57,20 +59,20 @@ def test_each_filter_finds_the_one_record_that_it_names(api: ApiClient, filter_:
 
 
 @pytest.mark.parametrize("filter_", ["nocolon", "50%:X", "%:X", "%2:X", "%zz:X", "%ff:X"])
-def test_a_malformed_filter_is_refused_and_the_rule_is_named(api: ApiClient, filter_: str) -> None:
+def test_malformed_vendor_id_filter_is_rejected_with_the_rule(api: ApiClient, filter_: str) -> None:
     answer = api.get(RECORDS, f"vendor_id={quote(filter_, safe='')}")
     assert (answer.status_code, answer.json()["error"]) == (400, "INVALID_BODY")
     assert answer.json()["message"].startswith("vendor_id ")
 
 
 @given(texts, texts, texts, texts)
-def test_two_vendor_ids_have_one_text_only_if_they_are_the_same(key: str, value: str, other: str, another: str) -> None:
+def test_different_vendor_ids_never_have_the_same_text(key: str, value: str, other: str, another: str) -> None:
     assert (terms.vendor_id(key, value) == terms.vendor_id(other, another)) == ((key, value) == (other, another))
     assert terms.vendor_id_of(terms.vendor_id(key, value)) == terms.vendor_id(key, value)
     assert terms.vendor_id_of(f"{quote(key, safe='')}:{value}") == terms.vendor_id(key, value)
 
 
-def test_records_of_before_are_told_apart_by_the_migration(api: ApiClient) -> None:
+def test_migration_distinguishes_the_vendor_ids_of_older_records(api: ApiClient) -> None:
     deep = {"a:b": "deep"}
     send_and_land(api, [record(vendor_ids={"a": "b:X"}), record(vendor_ids={"a:b": "X", "k": "v"}, tags=["t"])])
     send_and_land(api, record(vendor_ids=deep, data={"text": "\ud800"}))
@@ -92,7 +94,7 @@ def test_records_of_before_are_told_apart_by_the_migration(api: ApiClient) -> No
     assert {row.pk: sorted(row.terms) for row in Record.objects.all()} == {k: sorted(v) for k, v in wanted.items()}
 
 
-def test_the_admins_search_goes_by_the_same_rule(api: ApiClient, client: Client) -> None:
+def test_search_of_the_admin_reads_vendor_ids_as_the_filter_does(api: ApiClient, client: Client) -> None:
     send_and_land(api, [record(vendor_ids={"a": "b:X"}), record(vendor_ids={"a:b": "X"})])
     client.force_login(get_user_model().objects.create_superuser("admin"))
     url = reverse("admin:lake_record_changelist")

@@ -1,4 +1,4 @@
-"""The walk over a record finds what a plain one finds, and goes through hostile records in groups."""
+"""The walk finds the same errors as a simple one, and handles hostile records in groups of entries."""
 
 import json
 from collections.abc import Callable
@@ -69,7 +69,7 @@ DATA = ["{}", '{"a":"\\ud800"}', "[]", '{"other":1}', '{"a":' + "[" * 1100 + "]"
 
 @given(st.lists(st.tuples(FIELDS, VALUES), max_size=5), st.sampled_from(DATA), st.booleans(), st.booleans())
 @settings(max_examples=400, deadline=None)
-def test_errors_equal_those_of_the_plain_walk(
+def test_walk_finds_the_same_errors_as_the_simple_walk(
     members: list[tuple[str, str]], data: str, is_data_first: bool, by_places: bool
 ) -> None:
     given_fields = [HEAD, *(f'"{key}" : {value}' for key, value in members)]
@@ -89,7 +89,7 @@ def test_errors_equal_those_of_the_plain_walk(
 
 
 @given(st.lists(st.tuples(NAMES, SCALARS), max_size=8), st.sampled_from([0, 1 << 20]))
-def test_the_quick_way_takes_no_repeated_key(members: list[tuple[str, str]], short: int) -> None:
+def test_fast_path_never_accepts_a_repeated_key(members: list[tuple[str, str]], short: int) -> None:
     entry = "{" + " , ".join(f'"{key}"\t: {value}' for key, value in members) + "}"
     raw = (
         f'{{{HEAD},"_participants":[{entry}],"_pii":{{"detected_entities":[{entry}]}},"data":{{"a":{{"a":1,"a":2}}}}}}'
@@ -100,7 +100,7 @@ def test_the_quick_way_takes_no_repeated_key(members: list[tuple[str, str]], sho
 
 @pytest.fixture
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Values that the walk looks at one by one."""
+    """The values that the walk visits one by one."""
     seen: list[Any] = []
     plain: Callable[..., None] = Walk.value
 
@@ -114,7 +114,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.fixture
 def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of the texts of which trees are made."""
+    """The sizes of the texts from which trees are built."""
     sizes: list[int] = []
     plain = json_tree.tree
 
@@ -142,9 +142,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE)
-def test_a_long_record_with_one_error_is_gone_through_in_groups(
-    looks: list[Any], groups: list[int], raw: bytes
-) -> None:
+def test_long_record_with_one_error_is_searched_in_groups(looks: list[Any], groups: list[int], raw: bytes) -> None:
     found = explain(raw)
     assert found.errors == plainly(raw).errors
     assert len(found.errors) == 1
@@ -153,20 +151,20 @@ def test_a_long_record_with_one_error_is_gone_through_in_groups(
     assert len(groups) < 100
 
 
-def test_sound_entries_beside_a_bad_one_are_not_looked_at(looks: list[Any]) -> None:
+def test_valid_entries_beside_an_invalid_one_are_not_visited_one_by_one(looks: list[Any]) -> None:
     sound = '{"id":"a","role":"internal","email":"a@b.c"}'
     raw = record('"data"', f'"_participants":[{",".join([sound] * 100)},{{"id":"a","role":"x"}}],"data"')
     assert [error.pointer for error in explain(raw).errors] == ["/_participants/100/role"]
     assert len(looks) < 10
 
 
-def test_a_full_record_is_not_gone_through_further(looks: list[Any]) -> None:
+def test_walk_stops_at_the_maximum_number_of_errors(looks: list[Any]) -> None:
     entries = ",".join(['{"id":"a","role":"x","email":"@","zz":1}'] * 5000)
     assert len(explain(record('"data"', f'"_participants":[{entries}],"data"')).errors) == MAX_ERRORS
     assert len(looks) < 2 * MAX_ERRORS
 
 
-def test_a_spaced_or_escaped_record_is_proven_by_decoders() -> None:
+def test_record_with_spaces_or_escapes_is_proven_by_the_fast_path() -> None:
     entry = '{"id" : "\\u0061", "role": "internal", "name":"\\":"}'
     raw = record('"data"', f'"_participants" : [{entry}], "data"')
     assert decode_quickly([raw])[0] is not None
@@ -174,14 +172,14 @@ def test_a_spaced_or_escaped_record_is_proven_by_decoders() -> None:
     assert decode_quickly([repeated])[0] is None
 
 
-def test_a_large_integer_is_spelled_without_its_value_being_made() -> None:
+def test_large_integer_in_scientific_notation_is_read() -> None:
     raw = record('"data"', '"_attachments":[{"type":"file","size":1e4299},{"type":"file","size":5.0}],"data"')
     envelope = explain(raw).envelope
     assert envelope is not None
     assert [one.size for one in envelope.attachment_list] == [10**4299, 5]
 
 
-def test_a_body_of_too_many_attachments_is_examined_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_examination_stops_once_a_body_has_too_many_attachments(monkeypatch: pytest.MonkeyPatch) -> None:
     explained: list[bytes] = []
     plain = envelope_errors.explain
 
@@ -199,7 +197,7 @@ def test_a_body_of_too_many_attachments_is_examined_no_further(monkeypatch: pyte
     assert len(explained) == 101
 
 
-def test_of_unknown_projects_the_first_100_are_told_where_they_stand_first() -> None:
+def test_first_100_unknown_projects_are_reported_at_their_first_position() -> None:
     ids = [f"p{n // 2}" for n in range(1000)]
     listed = ",".join(f'"{one}"' for one in ids)
     raw = f'{{{HEAD.replace(chr(34) + "a" + chr(34), listed)},"_project_id":"p0","data":{{}}}}'.encode()

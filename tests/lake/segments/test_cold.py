@@ -1,4 +1,4 @@
-"""Cold reads: what the payload gave, the segment gives, byte for byte, in few ranged reads and bounded memory."""
+"""Cold reads return the same bytes from segments as from payloads, with few ranged reads and bounded memory."""
 
 import json
 import random
@@ -29,7 +29,7 @@ def empty_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """Every ranged read: start and length."""
+    """Start and length of every ranged read."""
     made: list[tuple[int, int]] = []
 
     def get_range(key: str, start: int, length: int) -> bytes | None:
@@ -46,7 +46,7 @@ def drop_payloads() -> None:
 
 
 def all_ways(api: ApiClient) -> tuple[Any, ...]:
-    """What every way to read records gives."""
+    """Returns the answers of every endpoint that reads records."""
     page = api.get(RECORDS, "limit=100").content
     ids = [one.public_id for one in Record.objects.order_by("updated_at")]
     return page, lines(api.get(RECORDS, accept=NDJSON)), [api.get(f"{RECORDS}/{one}").content for one in ids]
@@ -55,7 +55,7 @@ def all_ways(api: ApiClient) -> tuple[Any, ...]:
 SPELLINGS = [*DATA, b'{\r\n  "a": [1,\n\n 2],\r\r "b": "\\n"\n}']
 
 
-def test_a_cold_read_gives_the_bytes_that_a_hot_one_gave(api: ApiClient) -> None:
+def test_cold_read_returns_the_same_bytes_as_a_hot_one(api: ApiClient) -> None:
     for data in SPELLINGS:
         raw = json.dumps(record(type="EMAIL", project_ids=None, project_id="proj-123")).encode()
         send_and_land(api, raw.replace(b'{"text": "hello"}', data))
@@ -65,7 +65,7 @@ def test_a_cold_read_gives_the_bytes_that_a_hot_one_gave(api: ApiClient) -> None
     assert all(b'"data":' + data + b"}}" in hot[0] for data in SPELLINGS)
 
 
-def test_one_ranged_read_gives_one_record_of_a_large_batch(api: ApiClient, reads: list[tuple[int, int]]) -> None:
+def test_one_ranged_read_returns_one_record_of_a_large_batch(api: ApiClient, reads: list[tuple[int, int]]) -> None:
     rng = random.Random(1)
     texts = ["".join(rng.choices("abcdefghij ", k=4000)) for _ in range(100)]
     send_and_land(api, [record(vendor_ids={"id": str(n)}, data={"text": text}) for n, text in enumerate(texts)])
@@ -78,7 +78,7 @@ def test_one_ranged_read_gives_one_record_of_a_large_batch(api: ApiClient, reads
         assert all(length < Segment.objects.get().size / 4 for _, length in reads)
 
 
-def test_neighbouring_blocks_are_read_together_and_kept(api: ApiClient, reads: list[tuple[int, int]]) -> None:
+def test_adjacent_blocks_are_read_together_and_cached(api: ApiClient, reads: list[tuple[int, int]]) -> None:
     send_and_land(api, [record(data={"text": "x" * 5000}) for _ in range(90)])
     drop_payloads()
     assert len(lines(api.get(RECORDS, accept=NDJSON))) == 90
@@ -89,7 +89,7 @@ def test_neighbouring_blocks_are_read_together_and_kept(api: ApiClient, reads: l
     assert len(reads) == 1
 
 
-def test_records_of_many_segments_come_in_order(api: ApiClient, reads: list[tuple[int, int]]) -> None:
+def test_records_of_many_segments_are_listed_in_order(api: ApiClient, reads: list[tuple[int, int]]) -> None:
     for n in range(12):
         send_and_land(api, record(data={"n": n}))
     drop_payloads()
@@ -98,7 +98,7 @@ def test_records_of_many_segments_come_in_order(api: ApiClient, reads: list[tupl
     assert len(reads) == 12
 
 
-def test_hot_and_cold_records_stand_side_by_side(api: ApiClient, reads: list[tuple[int, int]]) -> None:
+def test_hot_and_cold_records_are_listed_together(api: ApiClient, reads: list[tuple[int, int]]) -> None:
     send_and_land(api, record(data={"n": 0}))
     drop_payloads()
     send_and_land(api, record(data={"n": 1}))
@@ -107,7 +107,7 @@ def test_hot_and_cold_records_stand_side_by_side(api: ApiClient, reads: list[tup
     assert len(reads) == 1
 
 
-def test_a_store_that_is_away_refuses_cold_reads_alone(
+def test_unavailable_store_rejects_cold_reads_only(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     send_and_land(api, record(vendor_ids={"id": "cold"}))
@@ -125,7 +125,7 @@ def test_a_store_that_is_away_refuses_cold_reads_alone(
     assert "'dependency': 'objectStore'" in caplog.text
 
 
-def test_a_stream_whose_store_goes_away_is_cut_off(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stream_is_aborted_when_the_store_becomes_unavailable(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(5):
         send_and_land(api, record(data={"n": n, "text": "x" * 300_000}))
     drop_payloads()
@@ -141,9 +141,7 @@ def test_a_stream_whose_store_goes_away_is_cut_off(api: ApiClient, monkeypatch: 
         list(parts)
 
 
-def test_lines_that_moved_during_a_read_are_found_where_they_are_now(
-    api: ApiClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_record_whose_segment_moved_during_a_read_is_found(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     send_and_land(api, record(data={"n": 1}))
     drop_payloads()
     segment = Segment.objects.get()
@@ -162,14 +160,14 @@ def test_lines_that_moved_during_a_read_are_found_where_they_are_now(
     assert api.get(RECORDS).json()["records"][0]["record"]["data"] == {"n": 1}
 
 
-def test_a_record_that_is_nowhere_is_a_fault_and_not_an_empty_page(api: ApiClient) -> None:
+def test_record_without_payload_and_segment_is_an_error_rather_than_missing(api: ApiClient) -> None:
     send_and_land(api, record())
     drop_payloads()
     SegmentBatch.objects.all().delete()
     assert api.get(RECORDS).status_code == 500
 
 
-def test_a_record_that_was_removed_during_a_read_is_left_out(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_record_removed_during_a_read_is_left_out(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     send_and_land(api, record(vendor_ids={"id": "gone"}))
     send_and_land(api, record(vendor_ids={"id": "stays"}))
     drop_payloads()
@@ -192,7 +190,7 @@ def a_block(size: int) -> Block:
     return Block(listing, [b"x" * size], {})
 
 
-def test_the_cache_holds_no_more_than_its_bytes_and_forgets_what_was_not_used() -> None:
+def test_block_cache_stays_within_its_bytes_and_evicts_the_least_recently_used() -> None:
     kept = BlockCache(10_000)
     for number in range(20):
         kept.put((1, number), a_block(1000))

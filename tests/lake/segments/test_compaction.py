@@ -1,6 +1,7 @@
-"""Compaction: few large segments with every line that is needed, and nothing lost, doubled or left when it is cut short."""
+"""Compaction merges segments into few large ones; an interrupted compaction loses, doubles and leaves nothing."""
 
 import json
+import random
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -30,7 +31,7 @@ TOMORROW = datetime.now(UTC).date() + timedelta(days=1)
 
 
 def compact() -> Result:
-    """All dates are taken for closed."""
+    """Compacts all dates, as if they were closed."""
     return compaction.compact(seconds=60, before=TOMORROW)
 
 
@@ -47,12 +48,12 @@ def all_lines(segment: Segment) -> list[bytes]:
 
 
 def read_cold(api: ApiClient) -> list[bytes]:
-    """All records without their storage URI, from the segments alone."""
+    """Returns all records without their storage URI, read from segments only."""
     Payload.objects.all().delete()
     return sorted(line.split(b'"record":')[1] for line in lines(api.get(RECORDS, accept=NDJSON)))
 
 
-def test_many_small_segments_become_one_and_every_record_is_read_from_it(api: ApiClient) -> None:
+def test_small_segments_are_merged_into_one_from_which_every_record_is_read(api: ApiClient) -> None:
     ids = [send_and_land(api, [record(data={"n": n, "i": i}) for i in range(3)]) for n in range(8)]
     hot = sorted(line.split(b'"record":')[1] for line in lines(api.get(RECORDS, accept=NDJSON)))
     assert compact().merged == 8
@@ -66,7 +67,7 @@ def test_many_small_segments_become_one_and_every_record_is_read_from_it(api: Ap
     assert compact() == Result()
 
 
-def test_replaced_objects_stay_for_an_hour_and_are_deleted_then(api: ApiClient) -> None:
+def test_replaced_objects_are_deleted_after_an_hour(api: ApiClient) -> None:
     send_and_land(api, record()), send_and_land(api, record())
     compact()
     replaced = list(Segment.objects.filter(state="R"))
@@ -82,14 +83,13 @@ def test_replaced_objects_stay_for_an_hour_and_are_deleted_then(api: ApiClient) 
     assert Segment.objects.get().state == "L"
 
 
-def test_sources_types_dates_and_workspaces_are_never_mixed(
+def test_segments_of_different_sources_types_and_workspaces_are_never_merged(
     new_client: Callable[..., ApiClient], other_workspace: Any
 ) -> None:
     crm, desk, foreign = new_client(source="crm"), new_client(source="desk"), new_client(of=other_workspace)
     for client in (crm, desk, foreign):
         send_and_land(client, record()), send_and_land(client, record(type="email"))
         send_and_land(client, record()), send_and_land(client, record(type="email"))
-    Segment.objects.filter(source="crm", type="email").order_by("id")
     compact()
     found = live()
     assert len(found) == 6
@@ -103,20 +103,20 @@ def test_sources_types_dates_and_workspaces_are_never_mixed(
         assert f"source={segment.source}/type={segment.type}/date={segment.day}/" in segment.key
 
 
-def test_a_date_that_is_not_closed_is_left_alone(api: ApiClient) -> None:
+def test_segments_of_a_date_that_is_not_closed_are_not_compacted(api: ApiClient) -> None:
     send_and_land(api, record()), send_and_land(api, record())
     assert compaction.compact(seconds=60) == Result()
     Segment.objects.update(day=compaction.closed_before() - timedelta(days=1))
     assert compaction.compact(seconds=60).merged == 2
 
 
-def test_lines_that_no_version_needs_are_left_out(api: ApiClient) -> None:
+def test_compaction_leaves_out_lines_that_no_version_needs(api: ApiClient) -> None:
     first = send_and_land(api, [versions("1"), record(data={"other": 1})])
     send_and_land(api, versions("2"))
     again = send_and_land(api, versions("2"))
     compact()
     (segment,) = live()
-    # Version 1 was replaced, and its lineage is kept; the record that was sent again unchanged is not needed twice.
+    # Version 1 was replaced and its lineage is kept; the unchanged copy of version 2 is not needed.
     assert segment.line_count == 3
     assert lines_of(first) == [{"v": "1"}, {"other": 1}]
     assert lines_of(again) == []
@@ -129,7 +129,7 @@ def test_lines_that_no_version_needs_are_left_out(api: ApiClient) -> None:
     assert lines_of(first) == [{"other": 1}]
 
 
-def test_a_line_whose_row_was_lost_stays_for_a_repair(api: ApiClient) -> None:
+def test_line_without_a_row_is_kept_for_a_repair(api: ApiClient) -> None:
     batch_id = send_and_land(api, [versions("1"), record()])
     send_and_land(api, record())
     Record.objects.filter(batch_id=number(batch_id)).delete()
@@ -137,7 +137,7 @@ def test_a_line_whose_row_was_lost_stays_for_a_repair(api: ApiClient) -> None:
     assert len(lines_of(batch_id)) == 2
 
 
-def test_a_segment_whose_lines_are_mostly_dead_is_written_anew(api: ApiClient) -> None:
+def test_segment_of_mostly_dead_lines_is_rewritten(api: ApiClient) -> None:
     batch_id = send_and_land(api, [versions("1"), versions("2"), record(), record()])
     assert compact() == Result()
     Segment.objects.update(dead_count=2)
@@ -148,7 +148,7 @@ def test_a_segment_whose_lines_are_mostly_dead_is_written_anew(api: ApiClient) -
     assert compact() == Result()
 
 
-def test_full_blocks_are_copied_unchanged_and_small_ones_are_packed(api: ApiClient) -> None:
+def test_full_blocks_are_copied_and_small_ones_are_repacked(api: ApiClient) -> None:
     for n in range(3):
         send_and_land(api, [record(data={"text": chr(97 + n) * 9000, "i": i}) for i in range(20)])
     sent = [object_of(segment) for segment in live()]
@@ -166,20 +166,21 @@ def test_full_blocks_are_copied_unchanged_and_small_ones_are_packed(api: ApiClie
     assert len(read_cold(api)) == 60
 
 
-def test_segments_end_at_their_size_and_the_rest_follows(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(merging, "TARGET_BYTES", 1)
+def test_target_segment_ends_at_its_maximum_size_and_another_one_begins(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each record fills a block of its own, because its text does not compress."""
     for n in range(6):
-        send_and_land(api, record(data={"n": n}))
-    monkeypatch.setattr(merging, "MOST_BATCHES", 100)
-    monkeypatch.setattr(merging, "TARGET_BYTES", Segment.objects.filter(state="L")[0].size)
-    compaction.compact(seconds=60, before=TOMORROW)
-    assert 1 <= len(live()) <= 6
+        send_and_land(api, record(data={"n": n, "text": random.Random(n).randbytes(60_000).hex()}))
+    monkeypatch.setattr(merging, "TARGET_BYTES", 5 * live()[0].size // 2)
+    assert compact().written == 2
+    assert [segment.line_count for segment in live()] == [3, 3]
     assert len(read_cold(api)) == 6
 
 
-def test_a_large_target_is_sent_in_parts_and_read_in_parts(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of texts that do not compress."""
-    rng = __import__("random").Random(7)
+def test_large_target_segment_is_uploaded_and_read_in_parts(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The texts do not compress."""
+    rng = random.Random(7)
     texts = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=700_000)) for _ in range(20)]
     for n in range(0, 20, 4):
         send_and_land(api, [record(data={"text": text}) for text in texts[n : n + 4]])
@@ -209,7 +210,7 @@ CUTS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 
 
 class Killed(BaseException):
-    """What no code catches."""
+    """An exception that no code catches."""
 
 
 def fails(*_: object, **__: object) -> None:
@@ -218,7 +219,7 @@ def fails(*_: object, **__: object) -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("cut", CUTS)
-def test_a_compaction_that_is_killed_changes_nothing_and_the_next_one_does_it(
+def test_killed_compaction_changes_nothing_and_the_next_one_succeeds(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch, cut: str
 ) -> None:
     for n in range(3):
@@ -227,14 +228,14 @@ def test_a_compaction_that_is_killed_changes_nothing_and_the_next_one_does_it(
     keys = {segment.key for segment in live()}
     with monkeypatch.context() as patch:
         CUTS[cut](patch)
-        # A killed process gives nothing back.
+        # A killed process releases nothing.
         patch.setattr(registry, "give_up", lambda ids: None)
         patch.setattr(compaction._Claims, "release", lambda self: None)
         with pytest.raises(Killed):
             compact()
     assert list(SegmentBatch.objects.order_by("batch_id").values_list()) == places
     assert {segment.key for segment in live()} == keys
-    assert compact() == Result(), "the claims are not over"
+    assert compact() == Result(), "the claims have not expired"
     Segment.objects.update(claimed_until=F("claimed_until") - timedelta(minutes=10))
     dead = Segment.objects.get(state="I")
     let_expire()
@@ -245,7 +246,7 @@ def test_a_compaction_that_is_killed_changes_nothing_and_the_next_one_does_it(
     assert len(read_cold(api)) == 6
 
 
-def test_a_worker_whose_segments_were_claimed_again_does_not_swap(
+def test_worker_whose_segments_were_claimed_again_does_not_replace_them(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_and_land(api, record()), send_and_land(api, record())
@@ -262,9 +263,7 @@ def test_a_worker_whose_segments_were_claimed_again_does_not_swap(
     assert [segment.state for segment in Segment.objects.order_by("id")] == ["L", "L", "A"]
 
 
-def test_a_lease_that_is_lost_while_reading_ends_the_compaction(
-    api: ApiClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compaction_ends_when_its_lease_is_lost_during_reading(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     send_and_land(api, record()), send_and_land(api, record())
     monkeypatch.setattr("django.conf.settings.EVERMUSE_LEASE_SECONDS", 0)
     Segment.objects.update(claim_token=5)
@@ -274,7 +273,7 @@ def test_a_lease_that_is_lost_while_reading_ends_the_compaction(
         compaction._Claims([Source(Segment.objects.all()[0].pk, 1, "key", 1, 1, datetime.now(UTC))], 0).keep()
 
 
-def test_a_pointer_that_changed_meanwhile_stays(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pointer_that_changed_during_compaction_is_left_alone(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     first, _ = send_and_land(api, versions("1")), send_and_land(api, record())
     elsewhere = Segment.objects.create(
         workspace_id=Segment.objects.all()[0].workspace_id, source="api", type="call", day=date(2020, 1, 1), key="x",
@@ -292,7 +291,7 @@ def test_a_pointer_that_changed_meanwhile_stays(api: ApiClient, monkeypatch: pyt
     assert (place.segment_id, place.start) == (elsewhere.pk, 7)
 
 
-def test_a_damaged_segment_is_set_aside_and_the_others_are_merged(api: ApiClient) -> None:
+def test_damaged_segment_is_skipped_and_the_others_are_merged(api: ApiClient) -> None:
     ids = [send_and_land(api, record(data={"n": n})) for n in range(4)]
     damaged = live()[1]
     object_store.put(damaged.key, b"x" * damaged.size, "application/zstd")
@@ -303,7 +302,9 @@ def test_a_damaged_segment_is_set_aside_and_the_others_are_merged(api: ApiClient
     assert [lines_of(batch_id) for batch_id in (ids[0], ids[2], ids[3])] == [[{"n": 0}], [{"n": 2}], [{"n": 3}]]
 
 
-def test_a_store_that_is_away_leaves_all_as_it_is(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_store_leaves_all_segments_unchanged_and_unclaimed(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     send_and_land(api, record()), send_and_land(api, record())
 
     def away(*_: object) -> None:
@@ -317,7 +318,7 @@ def test_a_store_that_is_away_leaves_all_as_it_is(api: ApiClient, monkeypatch: p
 
 
 def as_old_object(batch_id: str, api: ApiClient) -> None:
-    """Turn a batch's lines into what versions before segments wrote."""
+    """Turns a batch's lines into an object as versions before segments wrote it."""
     found = archive.of(number(batch_id))
     assert found
     content = archive.compressed(found)
@@ -356,7 +357,7 @@ def test_objects_of_older_versions_are_read_adopted_and_compacted(api: ApiClient
     assert pretty in api.get(RECORDS, "vendor_id=id:pretty").content
 
 
-def test_an_old_object_whose_rows_were_lost_is_passed_over(api: ApiClient) -> None:
+def test_old_object_whose_rows_were_lost_is_kept_unchanged(api: ApiClient) -> None:
     ids = [send_and_land(api, record()), send_and_land(api, record())]
     for batch_id in ids:
         as_old_object(batch_id, api)
@@ -367,7 +368,7 @@ def test_an_old_object_whose_rows_were_lost_is_passed_over(api: ApiClient) -> No
     assert len(lines_of(ids[0])) == 1
 
 
-def test_adopting_goes_on_in_bounded_steps(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adoption_of_old_objects_proceeds_in_bounded_steps(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipeline, "ADOPTED_AT_ONCE", 2)
     for batch_id in [send_and_land(api, record()) for _ in range(5)]:
         as_old_object(batch_id, api)
@@ -376,7 +377,7 @@ def test_adopting_goes_on_in_bounded_steps(api: ApiClient, monkeypatch: pytest.M
     assert pipeline.adopt() == 3
 
 
-def test_the_command_compacts_todays_segments_too_and_prints_json(
+def test_compactsegments_includes_today_on_request_and_prints_json(
     api: ApiClient, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(3):
@@ -388,7 +389,7 @@ def test_the_command_compacts_todays_segments_too_and_prints_json(
     assert (printed["merged"], printed["written"]) == (3, 1)
 
 
-def test_an_empty_segment_is_a_whole_zstd_file(api: ApiClient) -> None:
+def test_empty_segment_is_a_valid_zstd_file(api: ApiClient) -> None:
     send_and_land(api, versions("1"))
     again = [send_and_land(api, versions("1")) for _ in range(2)]
     first = Segment.objects.order_by("id")[0]
@@ -401,7 +402,7 @@ def test_an_empty_segment_is_a_whole_zstd_file(api: ApiClient) -> None:
     assert prepared.rows(sql.WHERE_BATCHES_ARE, [[number(again[0])]]) == []
 
 
-def test_no_line_of_a_removed_record_stays_for_good(api: ApiClient) -> None:
+def test_line_of_a_removed_record_is_rewritten_away_after_a_month(api: ApiClient) -> None:
     sent = [record(vendor_ids={"id": str(n)}, data={"n": n}) for n in range(9)]
     batch_id = send_and_land(api, sent)
     gone = Record.objects.order_by("body_offset")[0]
@@ -417,7 +418,7 @@ def test_no_line_of_a_removed_record_stays_for_good(api: ApiClient) -> None:
     assert compact() == Result()
 
 
-def test_a_round_ends_although_more_lands_meanwhile(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_compaction_ends_even_if_more_segments_land_meanwhile(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     send_and_land(api, record()), send_and_land(api, record())
     landed: list[str] = []
 
@@ -435,7 +436,7 @@ def test_a_round_ends_although_more_lands_meanwhile(api: ApiClient, monkeypatch:
     assert len(read_cold(api)) == 2 + len(landed)
 
 
-def test_a_round_goes_through_all_groups(new_client: Callable[..., ApiClient]) -> None:
+def test_compaction_covers_all_sources_and_types(new_client: Callable[..., ApiClient]) -> None:
     for source in ("a", "b", "c"):
         client = new_client(source=source)
         for kind in ("email", "call"):

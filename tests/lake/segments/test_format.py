@@ -1,4 +1,4 @@
-"""The bytes of segments: what goes in comes out by every way there is to read one."""
+"""The format of segments: every way to read a segment returns what was written."""
 
 import io
 import shutil
@@ -28,7 +28,7 @@ BATCHES = st.lists(st.lists(DOCUMENTS, min_size=1, max_size=12), min_size=1, max
 
 
 def lines_of(batches: list[list[bytes]]) -> list[Line]:
-    """Lines of batches as landing gives them: by index, each with its place in the body."""
+    """Makes lines of batches as landing does: by index, each with its place in the body."""
     found: list[Line] = []
     for number, documents in enumerate(batches, 1):
         batch = LineBatch(number * 7, f"source {number}", NOON + timedelta(microseconds=number))
@@ -40,7 +40,7 @@ def lines_of(batches: list[list[bytes]]) -> list[Line]:
 
 
 def written(lines: list[Line]) -> tuple[bytes, SegmentWriter]:
-    """A segment of these lines, and its writer."""
+    """Returns a segment of these lines, and its writer."""
     writer = SegmentWriter(workspace_id=3, workspace="acme", type="email")
     for line in lines:
         writer.add(line)
@@ -48,7 +48,7 @@ def written(lines: list[Line]) -> tuple[bytes, SegmentWriter]:
 
 
 @given(BATCHES)
-def test_every_line_comes_back_with_all_that_is_known_of_it(batches: list[list[bytes]]) -> None:
+def test_every_line_is_read_back_with_all_of_its_properties(batches: list[list[bytes]]) -> None:
     lines = lines_of(batches)
     content, writer = written(lines)
     assert [one for block in reader.blocks(content) for one in reader.read_block(block).entries()] == lines
@@ -56,7 +56,7 @@ def test_every_line_comes_back_with_all_that_is_known_of_it(batches: list[list[b
 
 
 @given(BATCHES)
-def test_a_plain_decoder_gives_the_ndjson(batches: list[list[bytes]]) -> None:
+def test_standard_zstd_decoder_returns_the_ndjson(batches: list[list[bytes]]) -> None:
     lines = lines_of(batches)
     content, _ = written(lines)
     with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content), read_across_frames=True) as stream:
@@ -64,7 +64,7 @@ def test_a_plain_decoder_gives_the_ndjson(batches: list[list[bytes]]) -> None:
 
 
 @given(BATCHES)
-def test_a_span_gives_the_one_block_that_holds_a_record(batches: list[list[bytes]]) -> None:
+def test_span_of_a_batch_locates_the_block_of_each_record(batches: list[list[bytes]]) -> None:
     lines = lines_of(batches)
     content, writer = written(lines)
     for line in lines:
@@ -79,7 +79,7 @@ def test_a_span_gives_the_one_block_that_holds_a_record(batches: list[list[bytes
 
 
 @given(BATCHES)
-def test_frames_hold_64_kib_or_one_longer_line(batches: list[list[bytes]]) -> None:
+def test_blocks_hold_64_kib_or_one_longer_line(batches: list[list[bytes]]) -> None:
     content, _ = written(lines_of(batches))
     table = reader.table_of(content)
     for size, block in zip(table, reader.blocks(content), strict=True):
@@ -91,7 +91,7 @@ def test_frames_hold_64_kib_or_one_longer_line(batches: list[list[bytes]]) -> No
 
 
 @given(BATCHES, BATCHES)
-def test_copied_blocks_stay_as_they_are(first: list[list[bytes]], second: list[list[bytes]]) -> None:
+def test_copied_blocks_stay_unchanged(first: list[list[bytes]], second: list[list[bytes]]) -> None:
     source, _ = written(lines_of(first))
     target = SegmentWriter(workspace_id=3, workspace="acme", type="email")
     streamed = b""
@@ -112,7 +112,7 @@ def test_copied_blocks_stay_as_they_are(first: list[list[bytes]], second: list[l
 
 
 @pytest.mark.skipif(shutil.which("zstd") is None, reason="the zstd program is not installed")
-def test_the_zstd_program_gives_the_ndjson_and_finds_the_object_whole(tmp_path: Path) -> None:
+def test_zstd_program_returns_the_ndjson_and_verifies_the_file(tmp_path: Path) -> None:
     lines = lines_of([[b'{"n":%d,\r\n"text":"%b"}' % (n, b"x" * 900) for n in range(300)], [b"{}"]])
     content, _ = written(lines)
     file = tmp_path / "segment.ndjson.zst"
@@ -123,8 +123,8 @@ def test_the_zstd_program_gives_the_ndjson_and_finds_the_object_whole(tmp_path: 
 
 
 @pytest.mark.parametrize("at", [0.01, 0.3, 0.6, 0.9, 0.999])
-def test_damaged_bytes_are_found_or_harmless(at: float) -> None:
-    """Bytes that are changed never give another text in silence."""
+def test_damaged_byte_is_detected_or_changes_no_line(at: float) -> None:
+    """A changed byte never results in another text without an error."""
     lines = lines_of([[b'{"n":%d,"text":"%b"}' % (n, bytes([65 + n % 26]) * 900) for n in range(200)]])
     content, _ = written(lines)
     place = int(len(content) * at)
@@ -137,12 +137,12 @@ def test_damaged_bytes_are_found_or_harmless(at: float) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"x" * 8, b"x" * 100, zstandard.ZstdCompressor().compress(b"{}\n")])
-def test_what_is_no_segment_is_called_damaged(content: bytes) -> None:
+def test_bytes_that_are_no_segment_are_reported_as_damaged(content: bytes) -> None:
     with pytest.raises(ArchiveDamaged):
         list(reader.blocks(content))
 
 
-def test_a_cut_off_block_is_called_damaged() -> None:
+def test_truncated_block_is_reported_as_damaged() -> None:
     content, _ = written(lines_of([[b"{}" * 1000]]))
     (block,) = reader.blocks(content)
     for end in (5, 12, len(block) - 3):
@@ -150,6 +150,6 @@ def test_a_cut_off_block_is_called_damaged() -> None:
             reader.read_block(block[:end])
 
 
-def test_another_programs_skippable_frame_is_no_listing() -> None:
+def test_skippable_frame_of_another_program_is_not_a_listing() -> None:
     with pytest.raises(ArchiveDamaged, match="no listing"):
         layout.listing_of(b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd")
