@@ -1,4 +1,4 @@
-"""A client that keeps a copy of the lake: it goes on from the greatest ``updatedAt`` that it has seen."""
+"""A client that keeps a copy of the lake and continues from the greatest ``updatedAt`` that it has seen."""
 
 import json
 from datetime import UTC, datetime
@@ -8,7 +8,7 @@ from tests.http_client import NDJSON, ApiClient, lines
 
 
 class Reader:
-    """Reads what has changed since the last time, by pages or as a stream. ``seen``: record id → version."""
+    """Reads what has changed since its last read, in pages or as a stream. ``seen``: record id → version."""
 
     def __init__(self, api: ApiClient, query: str = "") -> None:
         self._api, self._query = api, query
@@ -16,7 +16,7 @@ class Reader:
         self.seen: dict[str, int] = {}
 
     def read(self, *, limit: int = 100) -> set[str]:
-        """Go on by pages until there are no more; the ids that came."""
+        """Reads all new pages; returns the record ids that they list."""
         came: set[str] = set()
         since, cursor = self._since(), ""
         while True:
@@ -27,7 +27,7 @@ class Reader:
             cursor = f"&cursor={page['nextCursor']}"
 
     def stream(self) -> set[str]:
-        """Go on by one NDJSON stream; the ids that came."""
+        """Reads one NDJSON stream; returns the record ids that it lists."""
         answer = self._api.get("/api/v1/records", self._since().lstrip("&"), accept=NDJSON)
         return {self._note(json.loads(line)) for line in lines(answer)}
 
@@ -37,12 +37,12 @@ class Reader:
 
     def _note(self, row: dict[str, int]) -> str:
         record_id, version = str(row["recordId"]), row["version"]
-        assert version >= self.seen.get(record_id, 0), "a version came after a later one"
+        assert version >= self.seen.get(record_id, 0), "an older version follows a newer one"
         self.seen[record_id] = version
         self.mark = max(self.mark, row["updatedAt"])
         return record_id
 
 
 def stored(workspace_id: int) -> dict[str, int]:
-    """What a reader should have seen in the end."""
+    """Returns what a reader should have seen in the end."""
     return {row.public_id: row.version for row in Record.objects.filter(workspace_id=workspace_id)}

@@ -1,4 +1,4 @@
-"""The batch list and a batch's status."""
+"""The list of batches, and the status of a batch."""
 
 import string
 from collections.abc import Callable
@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 
 from ingest.api.queries import Cursor
-from ingest.models import Batch, Workspace
+from ingest.models import Batch
 from ingest.refusals import Refusal
 from tests.http_client import INGEST, ApiClient
 from tests.records import record
@@ -27,7 +27,7 @@ FIELDS = {
 }
 
 
-def test_a_status_has_exactly_the_contracts_fields(new_client: Callable[..., ApiClient]) -> None:
+def test_batch_status_has_exactly_the_fields_of_the_contract(new_client: Callable[..., ApiClient]) -> None:
     api = new_client(source="crm")
     before = timezone.now().timestamp() * 1000
     sent = api.post([record(type="Email"), record(event_at="x")]).json()
@@ -36,30 +36,17 @@ def test_a_status_has_exactly_the_contracts_fields(new_client: Callable[..., Api
     assert (status["status"], status["source"], status["type"]) == ("LANDING", "crm", "email")
     assert {name: status[name] for name in sent} == sent
     assert isinstance(status["createdAt"], int)
-    assert abs(status["createdAt"] - before) < 60_000
-
-
-def test_another_workspaces_batch_does_not_exist(
-    api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace
-) -> None:
-    foreign = new_client(of=other_workspace)
-    batch_id = foreign.post(record()).json()["batchId"]
-    paths = ["", "/errors", "/records", "/attachments"]
-    answers = [api.get(f"{BATCHES}/{batch_id}{path}") for path in paths]
-    answers.append(api.post(b"", path=f"{BATCHES}/{batch_id}/retry"))
-    unknown = api.get(f"{BATCHES}/batch_{10**18:019d}")
-    assert {(a.status_code, a.content) for a in answers} == {(404, unknown.content)}
-    assert api.get(BATCHES).json() == {"batches": [], "nextCursor": None}
+    assert before - 1 <= status["createdAt"] <= timezone.now().timestamp() * 1000
 
 
 @pytest.mark.parametrize(
     "batch_id", ["x", "batch_0", "batch_" + "9" * 19, "batch_-000000000000000001", "%00", "batch_１"]
 )
-def test_malformed_batch_ids_are_unknown_ones(api: ApiClient, batch_id: str) -> None:
+def test_malformed_batch_id_gets_a_404(api: ApiClient, batch_id: str) -> None:
     assert api.get(f"{BATCHES}/{batch_id}").status_code == 404
 
 
-def test_pages_go_newest_first_and_neither_skip_nor_repeat_while_batches_arrive(api: ApiClient) -> None:
+def test_pages_list_batches_newest_first_without_gaps_or_repeats_while_others_arrive(api: ApiClient) -> None:
     ids = [api.post(record()).json()["batchId"] for _ in range(7)]
     seen: list[str] = []
     query = "limit=3"
@@ -74,7 +61,7 @@ def test_pages_go_newest_first_and_neither_skip_nor_repeat_while_batches_arrive(
     assert seen == ids[::-1]
 
 
-def test_a_page_that_ends_with_the_list_has_no_next_cursor(api: ApiClient) -> None:
+def test_page_that_ends_exactly_with_the_list_has_no_next_cursor(api: ApiClient) -> None:
     for _ in range(2):
         api.post(record())
     page = api.get(BATCHES, "limit=2").json()
@@ -89,24 +76,13 @@ def test_a_page_that_ends_with_the_list_has_no_next_cursor(api: ApiClient) -> No
         "type=", "source=%00", "unknown=1",
     ],
 )  # fmt: skip
-def test_bad_queries_are_refused(api: ApiClient, query: str) -> None:
+def test_invalid_query_of_the_batch_list_gets_a_400(api: ApiClient, query: str) -> None:
     answer = api.get(BATCHES, query)
     assert (answer.status_code, answer.json()["error"]) == (400, "INVALID_BODY")
 
 
-def test_a_cursor_serves_its_own_workspace_alone(
-    api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace
-) -> None:
-    foreign = new_client(of=other_workspace)
-    for _ in range(2):
-        foreign.post(record())
-    cursor = foreign.get(BATCHES, "limit=1").json()["nextCursor"]
-    assert foreign.get(BATCHES, f"cursor={cursor}").status_code == 200
-    assert api.get(BATCHES, f"cursor={cursor}").status_code == 400
-
-
 @pytest.mark.parametrize("batch_id", [1, 12, 123, 1234, 12345])
-def test_no_other_spelling_of_a_cursor_is_one(batch_id: int) -> None:
+def test_altered_cursor_is_rejected(batch_id: int) -> None:
     cursor = Cursor("list", 1)
     text = cursor.encode([batch_id])
     assert cursor.decode(text) == [batch_id]
@@ -117,7 +93,7 @@ def test_no_other_spelling_of_a_cursor_is_one(batch_id: int) -> None:
             cursor.decode(forged)
 
 
-def test_filters_narrow_the_list(new_client: Callable[..., ApiClient]) -> None:
+def test_filters_narrow_the_list_of_batches(new_client: Callable[..., ApiClient]) -> None:
     crm, phone = new_client(source="crm"), new_client(source="phone")
     email = crm.post(record(type="email")).json()["batchId"]
     call = phone.post(record(type="call")).json()["batchId"]
@@ -136,7 +112,7 @@ def test_filters_narrow_the_list(new_client: Callable[..., ApiClient]) -> None:
     assert found(f"since={year_ago}&type=email") == []
 
 
-def test_since_is_inclusive_and_until_exclusive(api: ApiClient) -> None:
+def test_since_is_inclusive_and_until_is_exclusive(api: ApiClient) -> None:
     batch_id = api.post(record()).json()["batchId"]
     at = timezone.now().replace(microsecond=0)
     Batch.objects.update(created_at=at)
@@ -145,11 +121,11 @@ def test_since_is_inclusive_and_until_exclusive(api: ApiClient) -> None:
     assert api.get(BATCHES, f"until={text}").json()["batches"] == []
 
 
-def test_pages_of_a_span_go_by_the_time_of_creation(api: ApiClient) -> None:
+def test_pages_filtered_by_time_are_ordered_by_time_of_creation(api: ApiClient) -> None:
     ids = [api.post(record()).json()["batchId"] for _ in range(5)]
     at = timezone.now().replace(microsecond=0) - timedelta(days=2)
     Batch.objects.update(created_at=at)
-    # The clock was set back: what came last is said to be the oldest.
+    # The clock was set back, so the last batch has the oldest time.
     Batch.objects.filter(id=int(ids[4].removeprefix("batch_"))).update(created_at=at - timedelta(days=1))
     seen: list[str] = []
     query = f"limit=2&since={(at - timedelta(days=9)).strftime('%Y-%m-%dT%H:%M:%SZ')}"

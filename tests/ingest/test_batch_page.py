@@ -1,4 +1,4 @@
-"""A batch's page in the admin: what it tells, who may see what, and what an operator can do."""
+"""The admin's page of a batch: its timeline, who may see what, and what an operator can do."""
 
 import re
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ SECRET_WORDS = "what the customer said"
 
 
 def login(*permissions: str) -> Client:
-    """A staff login with these permissions (codenames)."""
+    """Returns a client of a staff user with these permissions (codenames)."""
     name = f"user-{len(permissions)}-{get_user_model().objects.count()}"
     user = get_user_model().objects.create_user(name, password="secret", is_staff=True)
     user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
@@ -55,7 +55,7 @@ def act(client: Client, batch_id: str, what: str = "retry") -> tuple[int, str]:
     return answer.status_code, answer.content.decode()
 
 
-def test_it_tells_the_way_the_outcomes_and_the_errors_by_field(api: ApiClient, operator: Client) -> None:
+def test_page_of_a_batch_shows_timeline_outcomes_and_errors_by_field(api: ApiClient, operator: Client) -> None:
     good = record(vendor_ids={"id": "1"})
     bad = record(tags=[1, 2], data={"text": SECRET_WORDS})
     batch_id = send_and_land(api, [good, record(vendor_ids={"id": "1"}), bad, record(project_ids=["nobody"])])
@@ -68,7 +68,7 @@ def test_it_tells_the_way_the_outcomes_and_the_errors_by_field(api: ApiClient, o
     assert SECRET_WORDS in shown
 
 
-def test_before_landing_records_are_pending(api: ApiClient, operator: Client) -> None:
+def test_page_of_a_waiting_batch_shows_its_records_as_pending(api: ApiClient, operator: Client) -> None:
     batch_id = api.post([record(), {"bad": 1}]).json()["batchId"]
     shown = page(operator, batch_id)
     assert "data-follow" in shown
@@ -76,7 +76,7 @@ def test_before_landing_records_are_pending(api: ApiClient, operator: Client) ->
     assert '<dt class="batch-indent">rejected</dt><dd>1</dd>' in shown
 
 
-def test_a_viewer_sees_no_payload_and_cannot_act(api: ApiClient, viewer: Client) -> None:
+def test_viewer_sees_no_payload_of_a_batch_and_cannot_retry_it(api: ApiClient, viewer: Client) -> None:
     batch_id = api.post([record(project_ids=["nobody"], data={"text": SECRET_WORDS})]).json()["details"]["batchId"]
     shown = page(viewer, batch_id)
     assert "UNKNOWN_PROJECT" in shown
@@ -89,7 +89,9 @@ def test_a_viewer_sees_no_payload_and_cannot_act(api: ApiClient, viewer: Client)
     assert Batch.objects.get().status == "FAILED"
 
 
-def test_a_failed_batch_is_retried_and_heals(api: ApiClient, operator: Client, workspace: Workspace) -> None:
+def test_operator_retries_a_failed_batch_and_it_completes(
+    api: ApiClient, operator: Client, workspace: Workspace
+) -> None:
     batch_id = api.post([record(project_ids=["new"])]).json()["details"]["batchId"]
     Project.objects.create(workspace=workspace, product=workspace.products.get(), project_id="new")
     status, shown = act(operator, batch_id)
@@ -101,7 +103,7 @@ def test_a_failed_batch_is_retried_and_heals(api: ApiClient, operator: Client, w
     assert LogEntry.objects.count() == 1
 
 
-def test_downloads_are_the_bytes_as_sent_and_the_lines_of_the_api(api: ApiClient, operator: Client) -> None:
+def test_downloads_of_a_batch_are_the_sent_bytes_and_the_rejected_lines(api: ApiClient, operator: Client) -> None:
     raw = b'[{"bad":  1.0}, {"worse": "\\ud800"}]'
     number = int(api.post(raw).json()["details"]["batchId"][6:])
     payload = operator.get(reverse("admin:ingest_batch_payload", args=[number]))
@@ -111,7 +113,7 @@ def test_downloads_are_the_bytes_as_sent_and_the_lines_of_the_api(api: ApiClient
     assert b'"payload":{"bad":  1.0}' in lines
 
 
-def test_a_page_of_a_thousand_rejected_records_takes_few_queries(
+def test_page_of_a_thousand_rejected_records_takes_few_queries(
     api: ApiClient, operator: Client, django_assert_max_num_queries: Any
 ) -> None:
     batch_id = api.post([{"bad": n} for n in range(1000)]).json()["details"]["batchId"]
@@ -124,7 +126,7 @@ def test_a_page_of_a_thousand_rejected_records_takes_few_queries(
 
 
 class Broken(Processor):
-    """A processor that raises what a record says."""
+    """A processor that raises an error with a record's text in it."""
 
     name = "word-counts"
 
@@ -135,7 +137,7 @@ class Broken(Processor):
         return set()
 
 
-def test_it_shows_how_far_each_processor_is(
+def test_page_of_a_batch_shows_the_progress_of_each_processor(
     api: ApiClient, operator: Client, viewer: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(processors, "installed", lambda: (AttachmentDownloads(), Broken()))
@@ -153,7 +155,7 @@ def test_it_shows_how_far_each_processor_is(
     assert not ProcessorRun.objects.filter(next_attempt_at__isnull=False).exists()
 
 
-def test_a_batch_that_processors_finished_at_once_says_so(api: ApiClient, operator: Client) -> None:
+def test_page_of_a_batch_shows_a_processor_that_settled_during_landing(api: ApiClient, operator: Client) -> None:
     batch_id = send_and_land(api, record())
     assert not ProcessorRun.objects.exists()
     assert re.search(r"<code>attachments</code></td><td>settled 2", page(operator, batch_id))

@@ -1,13 +1,10 @@
-"""Nothing is missed by a reader that goes on from the greatest ``updatedAt`` it has seen, whatever lands beside."""
+"""A reader that continues from the greatest ``updatedAt`` it has seen misses nothing, whatever lands meanwhile."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
-import psycopg
 import pytest
 from django.db import connection, transaction
 from django.test import Client
@@ -26,31 +23,16 @@ from lake.models import ChangeClock, OpenLanding, Record
 from tests.http_client import ApiClient
 from tests.ingest.landing import AT_ONCE, STORE_IS_AWAY, send_and_land, versions
 from tests.ingest.reader import Reader, stored
+from tests.ingest.sessions import another_session, locked
 from tests.journeys.stack import until
 from tests.records import record
 
 RECORDS = "/api/v1/records"
-real = pytest.mark.django_db(transaction=True)
-
-
-@contextmanager
-def another_session() -> Iterator[psycopg.Connection[Any]]:
-    """A connection of its own to the test's database."""
-    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as other:
-        yield other
-        other.rollback()
-
-
-@contextmanager
-def locked(record_id: UUID) -> Iterator[None]:
-    """Somebody holds a lock on a row of the index."""
-    with another_session() as other:
-        other.execute("SELECT FROM lake_record WHERE id = %s FOR UPDATE", [record_id])
-        yield
+with_commits = pytest.mark.django_db(transaction=True)
 
 
 def landing_that_waits(claimed: list[Claim]) -> Callable[[], None]:
-    """Have another worker land these, up to where it waits for a lock. What comes back waits until they have landed."""
+    """Lands these claims in a thread up to a locked row. The returned function waits until they have landed."""
 
     def run() -> None:
         try:
@@ -72,18 +54,18 @@ def landing_that_waits(claimed: list[Claim]) -> Callable[[], None]:
     done: list[int] = []
     worker = threading.Thread(target=run)
     worker.start()
-    until(waits, "the landing waits at the locked row")
+    until(waits, "the landing waits for the locked row")
     return finish
 
 
 def expire() -> None:
-    """Every lease has run out."""
+    """Lets every lease expire."""
     Batch.objects.filter(claimed_until__isnull=False).update(claimed_until=datetime(2000, 1, 1, tzinfo=UTC))
 
 
-@real
+@with_commits
 @pytest.mark.parametrize("by", ["pages", "stream"])
-def test_what_a_landing_commits_late_comes_to_a_reader_that_went_on_meanwhile(
+def test_reader_receives_records_that_an_older_landing_commits_late(
     api: ApiClient, workspace: Workspace, other_workspace: Workspace, new_client: Callable[..., ApiClient], by: str
 ) -> None:
     def read(reader: Reader) -> set[str]:
@@ -102,7 +84,7 @@ def test_what_a_landing_commits_late_comes_to_a_reader_that_went_on_meanwhile(
             assert api.batch(later)["status"] == "COMPLETE"
             read(mine)
             assert len(stored(workspace.pk)) > len(mine.seen)
-        # Nobody else's lists wait for it, and a single record is shown at once.
+        # Readers of other workspaces do not wait for it, and a single record is visible at once.
         send_and_land(foreign, record())
         assert len(read(theirs)) == 1
         late = Record.objects.get(batch_id=int(later[6:]))
@@ -114,8 +96,8 @@ def test_what_a_landing_commits_late_comes_to_a_reader_that_went_on_meanwhile(
     assert not OpenLanding.objects.exists()
 
 
-@real
-def test_a_walk_that_began_before_misses_nothing_either(api: ApiClient, workspace: Workspace) -> None:
+@with_commits
+def test_reader_that_started_before_a_slow_landing_misses_nothing(api: ApiClient, workspace: Workspace) -> None:
     send_and_land(api, [versions("1"), *(record() for _ in range(3))])
     (found,) = api.get(RECORDS, "vendor_id=id:same").json()["records"]
     row = Record.objects.get(id=found["recordId"].removeprefix("rec_"))
@@ -134,7 +116,7 @@ def test_a_walk_that_began_before_misses_nothing_either(api: ApiClient, workspac
     assert {*seen, *rest.read()} == set(stored(workspace.pk))
 
 
-def test_a_landed_record_is_listed_at_once_unless_an_older_landing_is_open(api: ApiClient) -> None:
+def test_landed_record_is_listed_at_once_unless_an_older_landing_is_open(api: ApiClient) -> None:
     first, second, third = (api.post(record()).json()["batchId"] for _ in range(3))
     Batch.objects.exclude(id=int(first[6:])).update(not_before=datetime.now(UTC) + timedelta(seconds=5))
     oldest = claims.claim()
@@ -151,12 +133,12 @@ def test_a_landed_record_is_listed_at_once_unless_an_older_landing_is_open(api: 
         assert pipeline.land(claimed) == 1
         reader.read()
         counts.append(len(reader.seen))
-    # The middle one waits for the oldest alone; the youngest, open all the time, holds nothing back.
+    # The middle landing only waits for the oldest one; the youngest stays open throughout and delays nothing.
     assert counts == [0, 2, 3]
 
 
-@real
-def test_no_other_session_holds_the_lists_back(api: ApiClient) -> None:
+@with_commits
+def test_open_transactions_of_other_sessions_do_not_delay_the_list(api: ApiClient) -> None:
     send_and_land(api, record())
     with another_session() as backup, another_session() as idle:
         backup.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -167,7 +149,7 @@ def test_no_other_session_holds_the_lists_back(api: ApiClient) -> None:
         assert len(api.get(RECORDS).json()["records"]) == 4
 
 
-def test_a_killed_worker_costs_no_record(api: ApiClient, workspace: Workspace) -> None:
+def test_reader_misses_no_record_after_a_worker_was_killed(api: ApiClient, workspace: Workspace) -> None:
     reader = Reader(api)
     api.post([record() for _ in range(3)])
     api.post(record())
@@ -176,7 +158,7 @@ def test_a_killed_worker_costs_no_record(api: ApiClient, workspace: Workspace) -
     send_and_land(api, record())
     assert reader.read() == set()
     expire()
-    # Suspects are claimed alone: the first one does not end the landing of the other.
+    # Suspect batches are claimed alone: landing the first one does not end the landing of the other.
     assert pipeline.land(claims.claim()) == 1
     assert reader.read() == set()
     assert pipeline.land_waiting() == 1
@@ -187,7 +169,7 @@ def test_a_killed_worker_costs_no_record(api: ApiClient, workspace: Workspace) -
     assert not OpenLanding.objects.exists()
 
 
-def test_a_worker_that_was_stopped_past_its_lease_adds_nothing_below_what_was_read(
+def test_worker_paused_beyond_its_lease_adds_nothing_that_a_reader_has_passed(
     api: ApiClient, workspace: Workspace
 ) -> None:
     reader = Reader(api)
@@ -197,7 +179,7 @@ def test_a_worker_that_was_stopped_past_its_lease_adds_nothing_below_what_was_re
     expire()
     fresh = claims.claim()
     assert fresh[0].at > stopped[0].at
-    # The one that cannot commit any more holds nothing back.
+    # A landing that can no longer commit delays nothing.
     assert list(OpenLanding.objects.values_list("at", flat=True)) == [fresh[0].at]
     assert pipeline.land(fresh) == 1
     assert len(reader.read()) == 1
@@ -205,7 +187,7 @@ def test_a_worker_that_was_stopped_past_its_lease_adds_nothing_below_what_was_re
     assert reader.seen == stored(workspace.pk)
 
 
-def test_what_is_given_back_holds_nothing_back(api: ApiClient) -> None:
+def test_released_claim_does_not_delay_the_list(api: ApiClient) -> None:
     reader = Reader(api)
     for _ in range(2):
         api.post(record())
@@ -217,7 +199,7 @@ def test_what_is_given_back_holds_nothing_back(api: ApiClient) -> None:
     assert len(reader.read()) == 1
 
 
-def test_what_is_given_up_holds_nothing_back(api: ApiClient) -> None:
+def test_batch_that_was_given_up_does_not_delay_the_list(api: ApiClient) -> None:
     reader = Reader(api)
     poison = int(api.post(record()).json()["batchId"][6:])
     claims.claim()
@@ -230,7 +212,7 @@ def test_what_is_given_up_holds_nothing_back(api: ApiClient) -> None:
     assert len(reader.read()) == 1
 
 
-def test_a_clock_that_was_set_back_changes_nothing(api: ApiClient, workspace: Workspace) -> None:
+def test_clock_that_was_set_back_hides_no_record_from_a_reader(api: ApiClient, workspace: Workspace) -> None:
     send_and_land(api, record())
     ahead = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
     Record.objects.update(updated_at=ahead)
@@ -239,12 +221,12 @@ def test_a_clock_that_was_set_back_changes_nothing(api: ApiClient, workspace: Wo
     reader.read()
     for n in range(1, 4):
         send_and_land(api, record())
-        assert len(reader.read()) == 2, "the last one seen, and the new one"
+        assert len(reader.read()) == 2, "the last record seen, and the new one"
         assert reader.mark == int(ahead.timestamp() * 1000) + n
     assert reader.seen == stored(workspace.pk)
 
 
-def test_rows_that_are_put_back_come_to_a_reader_that_went_on(api: ApiClient, workspace: Workspace) -> None:
+def test_restored_rows_are_listed_to_a_reader_that_has_moved_on(api: ApiClient, workspace: Workspace) -> None:
     batch_id = send_and_land(api, [record() for _ in range(3)])
     reader = Reader(api)
     lost = Record.objects.order_by("id")[0]
@@ -257,20 +239,20 @@ def test_rows_that_are_put_back_come_to_a_reader_that_went_on(api: ApiClient, wo
     assert reader.seen == stored(workspace.pk)
 
 
-def test_landings_that_nobody_ended_are_ended_by_the_sweeper(api: ApiClient) -> None:
+def test_sweeper_ends_landings_that_no_worker_ended(api: ApiClient) -> None:
     api.post(record())
     (claim,) = claims.claim()
     OpenLanding.objects.update(at=claim.at - timedelta(minutes=5))
-    assert claims.end_forgotten_landings() == 0, "it may land yet"
-    Batch.objects.update(status="COMPLETE")  # as a worker of before does it
+    assert claims.end_forgotten_landings() == 0, "the landing may still commit"
+    Batch.objects.update(status="COMPLETE")  # as a worker of an earlier version does it
     assert claims.end_forgotten_landings() == 1
     assert not OpenLanding.objects.exists()
 
 
-def test_events_to_come_and_past_ones_are_read_up_to_the_same_horizon(
+def test_past_and_future_events_are_read_in_one_statement(
     api: ApiClient,
 ) -> None:
-    """In two statements, a landing could come between them."""
+    """A record that lands between two statements could be missed."""
     send_and_land(api, [record(event_at="2999-01-01T00:00:00Z"), record(event_at="2026-06-01T00:00:00Z")])
     with connection.execute_wrapper(count := Counted("lake_record")):
         assert len(api.get(RECORDS, "event_since=2026-01-01").json()["records"]) == 2
@@ -278,7 +260,7 @@ def test_events_to_come_and_past_ones_are_read_up_to_the_same_horizon(
 
 
 class Counted:
-    """Counts statements that read a table."""
+    """Counts the statements that read a table."""
 
     def __init__(self, table: str) -> None:
         self._table, self.statements = f'FROM "{table}"', 0
@@ -289,9 +271,9 @@ class Counted:
 
 
 class Interleavings(RuleBasedStateMachine):
-    """Accept, claim, land, lose, give back, take over and repair in any order, while a reader goes on.
+    """Accepts, claims, lands, loses, releases, takes over and repairs in any order, while a reader continues.
 
-    A claim and a landing are one commit each: between them anything can come, and that is what the rules do.
+    A claim and a landing are one commit each, and any rule may run between them.
     """
 
     def __init__(self) -> None:
@@ -350,7 +332,7 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule()
     def leases_run_out(self) -> None:
-        """Those workers live on: what they try to land later must change nothing."""
+        """The workers live on; what they try to land later must change nothing."""
         expire()
 
     @rule()
@@ -378,7 +360,7 @@ class Interleavings(RuleBasedStateMachine):
             assert listed.seen == stored(self.workspace_id)
 
 
-def test_whatever_the_interleaving_a_reader_ends_with_all_there_is(db: None) -> None:
+def test_reader_ends_with_all_records_after_any_sequence_of_landings(db: None) -> None:
     run_state_machine_as_test(
         Interleavings,
         settings=settings(

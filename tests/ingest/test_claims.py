@@ -1,4 +1,4 @@
-"""Claims on waiting batches: leases, fences, crashes, faults of the store."""
+"""Claims on waiting batches: leases, fencing tokens, crashes, and faults of the store."""
 
 from datetime import timedelta
 from types import SimpleNamespace
@@ -23,30 +23,30 @@ from tests.records import record
 
 
 def expire() -> None:
-    """Every lease has run out."""
+    """Lets every lease expire."""
     Batch.objects.filter(claimed_until__isnull=False).update(claimed_until=timezone.now() - timedelta(seconds=1))
 
 
-def test_small_batches_are_claimed_together_and_a_claimed_one_is_not_claimed_again(api: ApiClient) -> None:
+def test_small_batches_are_claimed_together_and_only_once(api: ApiClient) -> None:
     for _ in range(5):
         api.post(record())
     assert len(claims.claim()) == 5
     assert claims.claim() == []
 
 
-def test_a_claim_takes_two_large_batches_at_most(api: ApiClient) -> None:
+def test_claim_takes_at_most_two_large_batches(api: ApiClient) -> None:
     for _ in range(3):
         api.post([record() for _ in range(700)])
     assert [len(claims.claim()) for _ in range(3)] == [2, 1, 0]
 
 
-def test_a_claim_takes_eight_megabytes_at_most(api: ApiClient) -> None:
+def test_claim_takes_at_most_eight_megabytes(api: ApiClient) -> None:
     for _ in range(3):
         api.post(record(data={"text": "x" * 3_000_000}))
     assert [len(claims.claim()) for _ in range(3)] == [2, 1, 0]
 
 
-def test_a_batch_without_its_payload_is_in_nobodys_way(api: ApiClient) -> None:
+def test_batch_without_its_payload_delays_no_other_batch(api: ApiClient) -> None:
     broken, sound = (api.post(record()).json()["batchId"] for _ in range(2))
     Payload.objects.filter(batch_id=int(broken[6:])).delete()
     assert len(claims.claim()) == 2
@@ -58,14 +58,14 @@ def test_a_batch_without_its_payload_is_in_nobodys_way(api: ApiClient) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_slow_landing_keeps_its_claims(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_landing_keeps_its_claims(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "EVERMUSE_LEASE_SECONDS", 3)
     batch_id = api.post(record()).json()["batchId"]
 
     def slow(landings: list[Any]) -> list[Any]:
         began = Batch.objects.get().claimed_until
         assert began is not None
-        until(lambda: timezone.now() > began, "the lease that it was claimed with is over")
+        until(lambda: timezone.now() > began, "the original lease has expired")
         assert claims.claim() == []
         return archive(landings)
 
@@ -76,7 +76,7 @@ def test_a_slow_landing_keeps_its_claims(api: ApiClient, monkeypatch: pytest.Mon
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_that_hangs_ends_its_process_and_loses_its_claims(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hung_landing_ends_its_process_and_loses_its_claims(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     ended: list[bool] = []
     monkeypatch.setattr(settings, "EVERMUSE_LEASE_SECONDS", 1)
     monkeypatch.setattr(leases, "LONGEST_LANDING_SECONDS", 0.0)
@@ -84,11 +84,11 @@ def test_one_that_hangs_ends_its_process_and_loses_its_claims(api: ApiClient, mo
     api.post(record())
     claimed = claims.claim()
     with leases.keeping(claimed):
-        until(lambda: ended and claims.waiting(1), "another worker may have it")
+        until(lambda: ended and claims.waiting(1), "another worker may claim the batch")
     assert [c.token for c in claims.claim()] == [claimed[0].token + 1]
 
 
-def test_what_was_given_back_or_taken_over_is_not_renewed(api: ApiClient) -> None:
+def test_released_or_reclaimed_batch_is_not_renewed(api: ApiClient) -> None:
     api.post(record())
     stale = claims.claim()
     claims.release(stale, policy=AT_ONCE, failure=STORE_IS_AWAY)
@@ -101,12 +101,12 @@ def test_what_was_given_back_or_taken_over_is_not_renewed(api: ApiClient) -> Non
     assert [c.token for c in fresh] == [stale[0].token + 1]
 
 
-def test_the_oldest_comes_first(api: ApiClient) -> None:
+def test_oldest_batch_is_claimed_first(api: ApiClient) -> None:
     ids = [int(api.post(record()).json()["batchId"][6:]) for _ in range(3)]
     assert [c.batch_id for c in claims.claim()] == ids
 
 
-def test_a_stale_worker_that_wakes_up_changes_nothing(api: ApiClient) -> None:
+def test_worker_that_resumes_after_its_lease_writes_nothing(api: ApiClient) -> None:
     batch_id = api.post(versions("1")).json()["batchId"]
     stale = claims.claim()
     landings = pipeline._archive(pipeline._parse(stale))
@@ -120,7 +120,7 @@ def test_a_stale_worker_that_wakes_up_changes_nothing(api: ApiClient) -> None:
     assert outcomes(api, batch_id) == ["created"]
 
 
-def test_a_stale_release_does_not_free_the_new_claim(api: ApiClient) -> None:
+def test_late_release_does_not_end_the_claim_of_another_worker(api: ApiClient) -> None:
     api.post(record())
     stale = claims.claim()
     expire()
@@ -129,7 +129,7 @@ def test_a_stale_release_does_not_free_the_new_claim(api: ApiClient) -> None:
     assert claims.claim() == []
 
 
-def test_after_its_first_crash_a_batch_is_claimed_alone(api: ApiClient) -> None:
+def test_batch_is_claimed_alone_after_its_first_crash(api: ApiClient) -> None:
     first = [int(api.post(record()).json()["batchId"][6:]) for _ in range(3)]
     claims.claim()
     expire()
@@ -137,9 +137,9 @@ def test_after_its_first_crash_a_batch_is_claimed_alone(api: ApiClient) -> None:
     assert [[c.batch_id for c in claims] for claims in alone] == [[number] for number in first]
 
 
-def test_a_batch_is_given_up_after_three_crashes_alone_while_others_flow(api: ApiClient) -> None:
+def test_batch_is_given_up_after_three_lone_crashes_while_others_land(api: ApiClient) -> None:
     poison = int(api.post(record()).json()["batchId"][6:])
-    claims.claim()  # with whatever others: this crash does not count as a lone one
+    claims.claim()  # possibly with others: this crash does not count as a lone one
     for _ in range(3):
         expire()
         assert [c.batch_id for c in claims.claim()] == [poison]
@@ -156,7 +156,7 @@ def test_a_batch_is_given_up_after_three_crashes_alone_while_others_flow(api: Ap
     assert Batch.objects.get(id=poison).status == "COMPLETE"
 
 
-def test_a_clock_that_was_set_back_is_no_crash(api: ApiClient) -> None:
+def test_clock_that_was_set_back_counts_no_crash(api: ApiClient) -> None:
     poison = int(api.post(record()).json()["batchId"][6:])
     for _ in range(5):
         assert [c.batch_id for c in claims.claim()] == [poison]
@@ -165,14 +165,14 @@ def test_a_clock_that_was_set_back_is_no_crash(api: ApiClient) -> None:
     assert (row.status, row.crashes, row.lone_crashes) == ("LANDING", 0, 0)
 
 
-def test_two_lone_crashes_are_not_enough(api: ApiClient) -> None:
+def test_batch_with_two_lone_crashes_still_lands(api: ApiClient) -> None:
     poison = int(api.post(record()).json()["batchId"][6:])
     Batch.objects.update(crashes=9, lone_crashes=2)
     pipeline.land_waiting()
     assert Batch.objects.get(id=poison).status == "COMPLETE"
 
 
-def test_an_exception_while_landing_counts_as_a_crash(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exception_while_landing_counts_as_a_crash(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     api.post(record())
     with monkeypatch.context() as patch:
         patch.setattr("ingest.pipeline.landing.index.upsert", lambda rows: 1 / 0)
@@ -184,7 +184,7 @@ def test_an_exception_while_landing_counts_as_a_crash(api: ApiClient, monkeypatc
     assert pipeline.land_waiting() == 1
 
 
-def test_while_the_store_is_away_a_batch_waits_and_no_crash_is_counted(
+def test_batch_waits_without_counting_a_crash_while_the_store_is_unavailable(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*args: object) -> str:
@@ -204,7 +204,9 @@ def test_while_the_store_is_away_a_batch_waits_and_no_crash_is_counted(
     assert api.batch(batch_id)["status"] == "COMPLETE"
 
 
-def test_a_fault_of_the_database_gives_the_claim_back(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_fault_releases_the_claim_without_counting_a_crash(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def away(*args: object) -> None:
         raise OperationalError("terminating connection")
 
@@ -216,7 +218,7 @@ def test_a_fault_of_the_database_gives_the_claim_back(api: ApiClient, monkeypatc
     assert (row.status, row.crashes, row.claimed_until) == ("LANDING", 0, None)
 
 
-def test_the_sweeper_wakes_workers_for_what_waits_and_completes_what_was_left_behind(
+def test_sweeper_wakes_workers_for_waiting_batches_and_completes_abandoned_ones(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     woken: list[list[int]] = []
@@ -232,7 +234,7 @@ def test_the_sweeper_wakes_workers_for_what_waits_and_completes_what_was_left_be
     assert api.batch(left)["status"] == "COMPLETE"
 
 
-def test_statuses_never_move_backwards(api: ApiClient) -> None:
+def test_completed_batch_never_returns_to_an_earlier_status(api: ApiClient) -> None:
     batch_id = send_and_land(api, record())
     number = int(batch_id[6:])
     transitions.mark_processing([number])
@@ -242,14 +244,14 @@ def test_statuses_never_move_backwards(api: ApiClient) -> None:
     assert api.batch(batch_id)["status"] == "COMPLETE"
 
 
-def test_no_pool_and_no_server_side_state_in_the_connections() -> None:
+def test_database_connections_use_no_pool_and_no_server_side_cursors() -> None:
     """Celery would close a whole pool after each task."""
     database: dict[str, Any] = settings.DATABASES["default"]
     assert "pool" not in database["OPTIONS"]
     assert database["DISABLE_SERVER_SIDE_CURSORS"] is True
 
 
-def test_a_transition_returns_the_batches_that_are_in_its_state(api: ApiClient) -> None:
+def test_transition_returns_only_the_batches_that_changed(api: ApiClient) -> None:
     landing, landed, processing = (int(api.post(record()).json()["batchId"][6:]) for _ in range(3))
     Batch.objects.filter(id=landed).update(status="LANDED")
     Batch.objects.filter(id=processing).update(status="PROCESSING")
@@ -258,9 +260,7 @@ def test_a_transition_returns_the_batches_that_are_in_its_state(api: ApiClient) 
     assert transitions.mark_complete([processing, landing]) == []
 
 
-def test_a_claim_that_reaches_fewer_rows_than_it_locked_takes_nothing(
-    api: ApiClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_claim_raises_if_it_updates_fewer_rows_than_it_locked(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     api.post(record())
     monkeypatch.setattr(sql, "CLAIM", sql.CLAIM.replace("WHERE id = batch.old_id", "WHERE id = batch.old_id AND false"))
     with pytest.raises(RuntimeError, match="1 rows expected, 0 changed"):

@@ -1,4 +1,4 @@
-"""The code of a batch's failure: written with each failure, and the same whatever the text says."""
+"""A batch's failure has a code: it is written with each failure and does not depend on the text."""
 
 from collections.abc import Callable
 from typing import Any
@@ -31,12 +31,12 @@ def code_and_text() -> tuple[str | None, str]:
     return batch.failure_code, batch.failure
 
 
-def test_a_batch_without_a_failure_has_no_code(api: ApiClient) -> None:
+def test_batch_without_a_failure_has_no_failure_code(api: ApiClient) -> None:
     send_and_land(api, record())
     assert code_and_text() == (None, "")
 
 
-def test_a_batch_of_rejected_records_has_the_same_code_from_acceptance_and_from_landing(api: ApiClient) -> None:
+def test_rejected_batch_has_the_same_failure_code_at_acceptance_and_at_landing(api: ApiClient) -> None:
     assert api.post(record(product_id="unheard-of")).status_code == 400
     expected = ("ALL_REJECTED", "every record was rejected")
     assert code_and_text() == expected
@@ -54,7 +54,7 @@ def test_a_batch_of_rejected_records_has_the_same_code_from_acceptance_and_from_
         ("lake.index.upsert", KeyError("x" * 900), "KeyError", ("KeyError: '" + "x" * 900)[:500]),
     ],
 )
-def test_a_fault_of_landing_leaves_its_code(
+def test_fault_during_landing_sets_a_failure_code_until_the_batch_lands(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch, where: str, error: Exception, code: str, text: str
 ) -> None:
     api.post(record())
@@ -77,16 +77,14 @@ def test_a_fault_of_landing_leaves_its_code(
         ("KeyError: 'x'", "KeyError"),
     ],
 )
-def test_the_sweeper_adds_the_code_to_a_failure_of_a_version_without_codes(
-    api: ApiClient, text: str, code: str
-) -> None:
+def test_sweeper_adds_failure_codes_to_batches_of_older_versions(api: ApiClient, text: str, code: str) -> None:
     api.post(record())
     Batch.objects.update(failure=text, status="FAILED")
     sweeper.sweep()
     assert code_and_text() == (code, text)
 
 
-def test_a_login_that_may_not_see_payloads_gets_the_failure_in_words(api: ApiClient) -> None:
+def test_viewer_sees_a_failure_without_its_message(api: ApiClient) -> None:
     roles.ensure()
     user = User.objects.create_user("viewer", is_staff=True)
     user.groups.add(Group.objects.get(name="viewer"))
@@ -100,10 +98,10 @@ def test_a_login_that_may_not_see_payloads_gets_the_failure_in_words(api: ApiCli
 
 
 @pytest.mark.parametrize("code", ["ALL_REJECTED", "GIVEN_UP", "WORKER_DIED", "STORE_UNAVAILABLE", "KeyError"])
-def test_the_words_of_a_code_lead_back_to_it(code: str) -> None:
+def test_text_of_a_failure_code_leads_back_to_the_code(code: str) -> None:
     assert failure_codes.code_of(failure_codes.in_words(code)) == code
 
 
-def test_a_code_fits_its_column() -> None:
+def test_failure_code_fits_its_column() -> None:
     assert len(failure_codes.unexpected(type("E" * 200, (Exception,), {})("x")).code) == 64
     assert STORE_IS_AWAY.code == "STORE_UNAVAILABLE"

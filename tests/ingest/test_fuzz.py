@@ -1,4 +1,4 @@
-"""Any bytes at all: the parsers refuse or accept, and nothing else comes out of them."""
+"""Fuzzing: the parsers accept or reject any bytes, and never raise anything else."""
 
 import gzip
 import itertools
@@ -31,7 +31,7 @@ SNIPPETS = st.sampled_from(
 
 @st.composite
 def nearly_json(draw: st.DrawFn) -> bytes:
-    """A valid record with some bytes taken out, doubled or replaced."""
+    """A valid record with a few bytes removed, inserted or replaced."""
     content = json.dumps(VALID | draw(st.dictionaries(FIELDS, JSON, max_size=3))).encode()
     for _ in range(draw(st.integers(0, 4))):
         at = draw(st.integers(0, len(content)))
@@ -45,7 +45,7 @@ ANY = st.binary(max_size=300) | nearly_json() | st.lists(SNIPPETS, max_size=40).
 
 @given(ANY, st.sampled_from(["application/json", "application/x-ndjson"]))
 @settings(max_examples=600, deadline=None)
-def test_a_body_splits_or_is_refused(content: bytes, media_type: str) -> None:
+def test_any_body_is_split_or_rejected(content: bytes, media_type: str) -> None:
     try:
         split = parsers.split(content, media_type)
     except Refusal as refusal:
@@ -60,7 +60,7 @@ def test_a_body_splits_or_is_refused(content: bytes, media_type: str) -> None:
 
 @given(ANY)
 @settings(max_examples=800, deadline=None)
-def test_a_record_is_an_envelope_or_has_errors_that_can_be_told(raw: bytes) -> None:
+def test_any_record_is_valid_or_has_errors_that_can_be_sent(raw: bytes) -> None:
     result = envelope_errors.check_schema(raw)
     if isinstance(result, Envelope):
         (landed,) = prepare([(0, result)], 1, [Place(1, 0, len(raw))])
@@ -75,7 +75,7 @@ def test_a_record_is_an_envelope_or_has_errors_that_can_be_told(raw: bytes) -> N
 
 @given(ANY)
 @settings(max_examples=500, deadline=None)
-def test_a_text_is_json_to_its_end_or_has_a_place_where_it_ceases_to_be(text: bytes) -> None:
+def test_any_text_is_json_or_has_an_offset_where_it_stops_being_json(text: bytes) -> None:
     text = text.strip(b" \t\r\n")
     try:
         json_syntax.check(text)
@@ -87,7 +87,7 @@ def test_a_text_is_json_to_its_end_or_has_a_place_where_it_ceases_to_be(text: by
 
 @given(st.binary(max_size=200), st.data())
 @settings(max_examples=300, deadline=None)
-def test_any_gzip_decompresses_or_is_refused(content: bytes, data: st.DataObject) -> None:
+def test_any_gzip_is_decompressed_or_rejected(content: bytes, data: st.DataObject) -> None:
     packed = gzip.compress(content)
     assert bodies.gunzip(packed) == content
     assert bodies.gunzip(packed + packed) == content * 2

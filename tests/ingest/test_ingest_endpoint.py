@@ -1,4 +1,4 @@
-"""POST /api/v1/ingest, row by row of the contract, in-process."""
+"""POST /api/v1/ingest: every rule of the contract, in the test's own process."""
 
 import gzip
 import json
@@ -16,7 +16,7 @@ from tests.http_client import NDJSON, ApiClient, gzipped
 from tests.records import record
 
 
-def test_it_accepts_one_record_and_answers_exactly_the_contracts_fields(api: ApiClient) -> None:
+def test_answer_to_one_record_has_exactly_the_fields_of_the_contract(api: ApiClient) -> None:
     answer = api.post(record())
     assert answer.status_code == 202
     body = answer.json()
@@ -41,22 +41,24 @@ def test_it_accepts_one_record_and_answers_exactly_the_contracts_fields(api: Api
         (b"\xef\xbb\xbf\r\n \r\n" + json.dumps(record()).encode() + b"\r\n\n", NDJSON, 1),
     ],
 )
-def test_it_takes_every_shape_of_the_contract(api: ApiClient, body: bytes, content_type: str, count: int) -> None:
+def test_every_shape_of_body_in_the_contract_is_accepted(
+    api: ApiClient, body: bytes, content_type: str, count: int
+) -> None:
     answer = api.post(body, content_type=content_type)
     assert (answer.status_code, answer.json()["acceptedCount"]) == (202, count)
 
 
-def test_the_path_works_with_and_without_a_trailing_slash(api: ApiClient) -> None:
+def test_ingest_path_works_with_and_without_a_trailing_slash(api: ApiClient) -> None:
     assert [api.post(record(), path=path).status_code for path in ("/api/v1/ingest", "/api/v1/ingest/")] == [202, 202]
 
 
-def test_ndjson_is_split_at_lf_alone(api: ApiClient) -> None:
+def test_ndjson_is_split_at_line_feeds_only(api: ApiClient) -> None:
     raw = json.dumps(record(data={"text": "a\u2028b\u0085c\u000b"}), ensure_ascii=False).encode()
     answer = api.post(raw + b"\n" + raw, content_type=NDJSON)
     assert (answer.json()["acceptedCount"], answer.json()["rejectedCount"]) == (2, 0)
 
 
-def test_a_line_that_does_not_parse_is_rejected_alone(api: ApiClient) -> None:
+def test_line_that_does_not_parse_is_rejected_without_the_others(api: ApiClient) -> None:
     good = json.dumps(record()).encode()
     body = api.post(b"\n\n" + good + b"\n{nonsense\n" + good, content_type=NDJSON).json()
     assert (body["acceptedCount"], body["rejectedCount"]) == (2, 1)
@@ -80,17 +82,19 @@ def test_a_line_that_does_not_parse_is_rejected_alone(api: ApiClient) -> None:
         (b'{"records": []}', 400, "EMPTY_BATCH"),
     ],
 )
-def test_a_body_that_is_none_of_the_shapes_is_refused(api: ApiClient, body: bytes, status: int, code: str) -> None:
+def test_body_of_an_unknown_shape_is_rejected_and_stores_no_batch(
+    api: ApiClient, body: bytes, status: int, code: str
+) -> None:
     answer = api.post(body)
     assert (answer.status_code, answer.json()["error"]) == (status, code)
     assert Batch.objects.count() == 0
 
 
-def test_an_empty_ndjson_body_is_an_empty_batch(api: ApiClient) -> None:
+def test_empty_ndjson_body_is_an_empty_batch(api: ApiClient) -> None:
     assert api.post(b"\n \r\n", content_type=NDJSON).json()["error"] == "EMPTY_BATCH"
 
 
-def test_invalid_json_tells_line_and_column(api: ApiClient) -> None:
+def test_error_of_invalid_json_has_line_and_column(api: ApiClient) -> None:
     answer = api.post(b'{\n "a": "\xc3\xa4", nonsense}').json()
     assert answer["details"] == {"line": 2, "column": 12}
 
@@ -106,19 +110,19 @@ def test_invalid_json_tells_line_and_column(api: ApiClient) -> None:
         (b" [1] 2 ", 1, 5),
     ],
 )
-def test_white_space_before_the_body_counts(api: ApiClient, body: bytes, line: int, column: int) -> None:
+def test_line_and_column_count_white_space_before_the_body(api: ApiClient, body: bytes, line: int, column: int) -> None:
     answer = api.post(body).json()
     assert (answer["error"], answer["details"]) == ("INVALID_JSON", {"line": line, "column": column})
 
 
-def test_a_body_nested_too_deep_for_recursion_is_no_fault_of_ours(api: ApiClient) -> None:
+def test_deeply_nested_data_is_accepted(api: ApiClient) -> None:
     depth = 100_000
     data = b"[" * depth + b"]" * depth
     raw = json.dumps(record()).encode().replace(b'{"text": "hello"}', b'{"deep":' + data + b"}")
     assert api.post(raw).status_code == 202
 
 
-def test_more_than_a_thousand_records_are_too_many(api: ApiClient) -> None:
+def test_batch_of_more_than_a_thousand_records_is_rejected(api: ApiClient) -> None:
     one = json.dumps(record()).encode()
     assert api.post(b"[" + b",".join([one] * MAX_RECORDS) + b"]").status_code == 202
     too_many = [one] * (MAX_RECORDS + 1)
@@ -126,38 +130,38 @@ def test_more_than_a_thousand_records_are_too_many(api: ApiClient) -> None:
     assert api.post(b"\n".join(too_many), content_type=NDJSON).json()["error"] == "TOO_MANY_RECORDS"
 
 
-def test_more_than_a_thousand_attachments_are_too_many(api: ApiClient) -> None:
+def test_batch_of_more_than_a_thousand_attachments_is_rejected(api: ApiClient) -> None:
     ten = [{"type": "file"}] * 10
     assert api.post([record(attachments=ten) for _ in range(100)]).status_code == 202
     answer = api.post([*(record(attachments=ten) for _ in range(100)), record(attachments=[{"type": "nonsense"}])])
     assert answer.json()["error"] == "TOO_MANY_ATTACHMENTS"
 
 
-def test_eleven_attachments_are_their_records_error(api: ApiClient) -> None:
+def test_record_with_eleven_attachments_is_rejected_without_the_others(api: ApiClient) -> None:
     body = api.post([record(), record(attachments=[{"type": "file"}] * 11)]).json()
     assert [(e["index"], e["code"]) for e in body["errors"]] == [(1, "VALIDATION_ERROR")]
     assert "_attachments" in body["errors"][0]["message"]
 
 
-def test_one_batch_has_one_type_and_one_product(api: ApiClient) -> None:
+def test_batch_of_two_types_or_two_products_is_rejected(api: ApiClient) -> None:
     assert api.post([record(), record(type="email")]).json()["error"] == "MIXED_BATCH"
     assert api.post([record(), record(product_id="other")]).json()["error"] == "MIXED_BATCH"
     assert api.post([record(type="CALL"), record(type="call")]).status_code == 202
 
 
-def test_mixed_batch_compares_valid_records_alone(api: ApiClient) -> None:
+def test_mixed_batch_is_judged_by_its_valid_records_only(api: ApiClient) -> None:
     answer = api.post([record(), record(type="email", schema_version="2")])
     assert (answer.status_code, answer.json()["rejectedCount"]) == (202, 1)
 
 
-def test_unknown_product_and_projects_are_told_one_by_one(api: ApiClient) -> None:
+def test_each_unknown_project_and_product_is_reported(api: ApiClient) -> None:
     body = api.post([record(), record(project_ids=["proj-123", "nope", "gone"])]).json()
     assert [(e["index"], e["code"]) for e in body["errors"]] == [(1, "UNKNOWN_PROJECT"), (1, "UNKNOWN_PROJECT")]
     answer = api.post(record(product_id="nobody's"))
     assert (answer.status_code, answer.json()["details"]["errors"][0]["code"]) == (400, "UNKNOWN_PRODUCT")
 
 
-def test_when_every_record_is_rejected_a_failed_batch_stays_for_the_operators(api: ApiClient) -> None:
+def test_batch_of_rejected_records_is_stored_as_failed(api: ApiClient) -> None:
     answer = api.post([record(type="email", event_at="yesterday"), {"no": "envelope"}])
     body = answer.json()
     assert (answer.status_code, body["error"]) == (400, "VALIDATION_ERROR")
@@ -170,12 +174,12 @@ def test_when_every_record_is_rejected_a_failed_batch_stays_for_the_operators(ap
     assert Payload.objects.count() == 1
 
 
-def test_a_batch_without_any_valid_type_is_unknown(api: ApiClient) -> None:
+def test_batch_without_any_valid_type_has_the_type_unknown(api: ApiClient) -> None:
     details = api.post([1, "x"]).json()["details"]
     assert api.batch(details["batchId"])["type"] == "unknown"
 
 
-def test_a_batch_that_is_rejected_whole_has_the_first_valid_type(api: ApiClient) -> None:
+def test_rejected_batch_has_the_type_of_its_first_valid_type(api: ApiClient) -> None:
     no_data = record(type="call")
     del no_data["data"]
     details = api.post([record(type="nonsense"), no_data, record(type="message", product_id="nobody's")]).json()[
@@ -184,7 +188,7 @@ def test_a_batch_that_is_rejected_whole_has_the_first_valid_type(api: ApiClient)
     assert api.batch(details["batchId"])["type"] == "call"
 
 
-def test_twenty_errors_are_shown_and_all_are_counted(api: ApiClient) -> None:
+def test_answer_shows_twenty_errors_and_counts_all(api: ApiClient) -> None:
     body = api.post([record(), *(record(event_at="x", schema_version="x") for _ in range(30))]).json()
     assert (len(body["errors"]), body["totalErrorCount"], body["rejectedCount"]) == (20, 60, 30)
     assert [e["index"] for e in body["errors"]] == sorted(e["index"] for e in body["errors"])
@@ -199,25 +203,25 @@ def test_twenty_errors_are_shown_and_all_are_counted(api: ApiClient) -> None:
         ("application/json", "br"),
     ],
 )
-def test_other_media_types_and_encodings_are_refused(api: ApiClient, content_type: str, encoding: str) -> None:
+def test_unsupported_media_type_or_encoding_gets_a_415(api: ApiClient, content_type: str, encoding: str) -> None:
     answer = api.post(record(), content_type=content_type, content_encoding=encoding)
     assert (answer.status_code, answer.json()["error"]) == (415, "UNSUPPORTED_MEDIA_TYPE")
 
 
-def test_gzip_may_have_several_members(api: ApiClient) -> None:
+def test_gzip_body_may_have_several_members(api: ApiClient) -> None:
     first, second = json.dumps(record()).encode() + b"\n", json.dumps(record()).encode()
     answer = api.post(gzipped(first) + gzipped(second), content_type=NDJSON, content_encoding="gzip")
     assert answer.json()["acceptedCount"] == 2
 
 
-def test_very_many_members_are_not_copied_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gzip_of_many_members_is_decompressed_without_repeated_copies(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bodies, "zlib", counted := CountedZlib())
     empty, count = gzip.compress(b""), 3000
     assert bodies.gunzip(empty * count + gzip.compress(b"a")) == b"a"
     assert 0 < counted.given < count * 10_000
 
 
-def test_truncated_gzip_and_a_gzip_bomb_are_refused(api: ApiClient) -> None:
+def test_truncated_gzip_and_a_gzip_bomb_are_rejected(api: ApiClient) -> None:
     whole = gzipped(json.dumps(record()).encode())
     assert api.post(whole[:-9], content_encoding="gzip").json()["error"] == "INVALID_BODY"
     assert api.post(b"no gzip", content_encoding="gzip").json()["error"] == "INVALID_BODY"
@@ -225,7 +229,7 @@ def test_truncated_gzip_and_a_gzip_bomb_are_refused(api: ApiClient) -> None:
     assert api.post(bomb, content_encoding="gzip").status_code == 413
 
 
-def test_the_limit_is_five_megabytes_after_decompression(api: ApiClient) -> None:
+def test_body_may_have_five_megabytes_after_decompression(api: ApiClient) -> None:
     raw = json.dumps(record()).encode()
     exact = raw + b" " * (MAX_BODY_BYTES - len(raw))
     assert api.post(exact).status_code == 202
@@ -235,28 +239,30 @@ def test_the_limit_is_five_megabytes_after_decompression(api: ApiClient) -> None
 
 
 @pytest.mark.parametrize("query", ["format=pdf", "format=", "format=text&format=text"])
-def test_a_bad_format_is_refused(api: ApiClient, query: str) -> None:
+def test_unknown_format_is_rejected(api: ApiClient, query: str) -> None:
     assert api.post(record(), query=query).json()["error"] == "INVALID_BODY"
 
 
 @pytest.mark.parametrize("name", ["text", "audio", "video", "file"])
-def test_every_known_format_is_taken(api: ApiClient, name: str) -> None:
+def test_every_known_format_is_accepted(api: ApiClient, name: str) -> None:
     assert api.post(record(), query=f"format={name}").status_code == 202
 
 
-def test_the_payload_is_stored_as_it_was_sent(api: ApiClient) -> None:
+def test_payload_is_stored_exactly_as_sent(api: ApiClient) -> None:
     raw = b" [ " + json.dumps(record()).encode() + b" ]\n"
     api.post(raw)
     payload = Payload.objects.select_related("batch").get()
     assert acceptance.content_of(payload) == raw
 
 
-def test_batch_ids_sort_by_acceptance(api: ApiClient) -> None:
+def test_batch_ids_sort_in_order_of_acceptance(api: ApiClient) -> None:
     ids = [api.post(record()).json()["batchId"] for _ in range(12)]
     assert ids == sorted(ids)
 
 
-def test_a_key_without_write_is_forbidden_before_the_body_is_looked_at(new_client: Callable[..., ApiClient]) -> None:
+def test_key_without_write_permission_is_rejected_before_its_body_is_parsed(
+    new_client: Callable[..., ApiClient],
+) -> None:
     reader = new_client(permissions=["api:read", "mcp:write"])
     answer = reader.post(b"{", content_type="text/plain")
     assert (answer.status_code, answer.json()["error"]) == (403, "FORBIDDEN")

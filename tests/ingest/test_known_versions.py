@@ -1,4 +1,4 @@
-"""POST /records/known: which versions of records a workspace holds."""
+"""POST /records/known tells which versions of records a workspace has."""
 
 import hashlib
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def known(api: ApiClient, *digests: str) -> list[str]:
 
 
 def digest(at: str = "2026-01-31T12:00:00Z", *, vendor_id: str = "a", data: bytes = b'{"v":1}') -> str:
-    """Of the record that `sent` makes, written out."""
+    """Returns the digest of the record that `sent` makes, from its normalized text."""
     head = (
         '{"_type":"message","_schema_version":"1.0.0","_event_at":"%s","_nature":"evidence","_vendor_ids":{"id":"%s"},'
         '"_product_id":"prod-abc","_project_ids":["proj-123"]}'
@@ -38,7 +38,7 @@ def sent(version: int, vendor_id: str = "a") -> bytes:
     ) % (vendor_id.encode(), version)
 
 
-def test_versions_are_current_replaced_or_unknown_in_the_order_of_the_digests(api: ApiClient) -> None:
+def test_versions_are_current_replaced_or_unknown_in_the_order_of_the_request(api: ApiClient) -> None:
     first, second = digest(), digest(data=b'{"v":2}')
     assert known(api, first) == ["unknown"]
     send_and_land(api, sent(1))
@@ -49,12 +49,12 @@ def test_versions_are_current_replaced_or_unknown_in_the_order_of_the_digests(ap
     assert known(api, first, second) == ["current", "replaced"]
 
 
-def test_the_bytes_of_data_count(api: ApiClient) -> None:
+def test_known_versions_depend_on_the_exact_bytes_of_data(api: ApiClient) -> None:
     send_and_land(api, sent(1))
     assert known(api, digest(data=b'{"v": 1}'), digest(data=b'{"v":1.0}')) == ["unknown", "unknown"]
 
 
-def test_another_workspaces_versions_are_unknown(
+def test_versions_of_another_workspace_are_unknown(
     api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace
 ) -> None:
     other = new_client(of=other_workspace)
@@ -64,7 +64,7 @@ def test_another_workspaces_versions_are_unknown(
     assert known(other, digest(), digest(data=b'{"v":2}')) == ["replaced", "current"]
 
 
-def test_the_digests_are_those_of_the_rows(api: ApiClient) -> None:
+def test_digests_of_stored_rows_are_known(api: ApiClient) -> None:
     for version in (1, 2):
         send_and_land(api, [record(vendor_ids={"id": "x"}, data={"v": version}, project_ids=["proj-456", "proj-123"])])
     rows = [Record.objects.get().digest, RecordVersion.objects.get().digest]
@@ -72,16 +72,20 @@ def test_the_digests_are_those_of_the_rows(api: ApiClient) -> None:
 
 
 @pytest.mark.parametrize("permissions", [["api:read"], ["api:write"]])
-def test_reading_or_writing_is_enough(new_client: Callable[..., ApiClient], permissions: list[str]) -> None:
+def test_known_versions_require_read_or_write_permission(
+    new_client: Callable[..., ApiClient], permissions: list[str]
+) -> None:
     assert known(new_client(permissions=permissions), "0" * 64) == ["unknown"]
 
 
-def test_a_key_without_either_is_refused(new_client: Callable[..., ApiClient]) -> None:
+def test_key_without_read_or_write_permission_gets_a_403_for_known_versions(
+    new_client: Callable[..., ApiClient],
+) -> None:
     answer = new_client(permissions=["mcp:read"]).post({"digests": ["0" * 64]}, path=KNOWN)
     assert answer.status_code == 403
 
 
-def test_a_thousand_digests_are_answered(api: ApiClient) -> None:
+def test_request_for_a_thousand_digests_is_answered(api: ApiClient) -> None:
     assert known(api, *(f"{n:064x}" for n in range(1000))) == ["unknown"] * 1000
 
 
@@ -93,10 +97,10 @@ def test_a_thousand_digests_are_answered(api: ApiClient) -> None:
         {"digests": ["0" * 64], "more": 1},
     ],
 )  # fmt: skip
-def test_anything_else_is_refused(api: ApiClient, body: Any) -> None:
+def test_invalid_request_for_known_versions_gets_a_400(api: ApiClient, body: Any) -> None:
     answer = api.post(body, path=KNOWN)
     assert (answer.status_code, answer.json()["error"]) == (400, "INVALID_BODY")
 
 
-def test_only_post_is_taken(api: ApiClient) -> None:
+def test_known_versions_allow_post_only(api: ApiClient) -> None:
     assert api.get(KNOWN).status_code == 405

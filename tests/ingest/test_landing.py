@@ -1,4 +1,4 @@
-"""Landing: outcomes, counts, last accepted wins, what is kept byte for byte."""
+"""Landing: outcomes and counts, the last accepted version wins, and data is kept byte for byte."""
 
 import gc
 import json
@@ -19,20 +19,20 @@ from tests.records import record
 
 
 def archived(batch_id: str) -> list[bytes]:
-    """The lines of a batch in the bucket."""
+    """Returns the lines of a batch in the object store."""
     found = archive.of(int(batch_id[6:]))
     assert found
     return archive.lines(found)
 
 
-def test_a_batch_without_attachments_ends_complete(api: ApiClient) -> None:
+def test_batch_without_attachments_completes_at_landing(api: ApiClient) -> None:
     batch_id = send_and_land(api, [record(), record()])
     assert api.batch(batch_id)["status"] == "COMPLETE"
     assert outcomes(api, batch_id) == ["created", "created"]
 
 
-def test_landed_bodies_are_freed_without_the_collector(api: ApiClient) -> None:
-    """It comes seldom in a worker (`evermuse.garbage_collection`): a ring that holds bodies would be a leak."""
+def test_landed_bodies_are_freed_without_the_garbage_collector(api: ApiClient) -> None:
+    """The collector runs rarely in a worker (`evermuse.garbage_collection`), so a reference cycle would leak memory."""
     gc.collect()
     gc.disable()
     others = {id(one) for one in bodies_in_memory()}
@@ -52,7 +52,7 @@ def test_outcomes_are_pending_until_the_batch_lands(api: ApiClient) -> None:
     assert outcomes(api, batch_id) == ["pending", "rejected"]
 
 
-def test_sent_again_a_record_is_identical_and_keeps_its_version(api: ApiClient) -> None:
+def test_resent_record_is_identical_and_keeps_its_version(api: ApiClient) -> None:
     one = record(project_ids=["proj-123", "proj-456"], vendor_ids={"a": "1", "b": "2"})
     first = send_and_land(api, one)
     before = api.get("/api/v1/records").json()
@@ -67,7 +67,7 @@ def test_sent_again_a_record_is_identical_and_keeps_its_version(api: ApiClient) 
 @pytest.mark.parametrize(
     "change", [{"data": {"text":  "other"}}, {"nature": "context"}, {"tags": ["new"]}, {"project_ids": ["proj-456"]}]
 )  # fmt: skip
-def test_a_changed_record_overwrites_its_previous_version(api: ApiClient, change: dict[str, object]) -> None:
+def test_changed_record_replaces_its_previous_version(api: ApiClient, change: dict[str, object]) -> None:
     send_and_land(api, record(vendor_ids={"id": "1"}))
     batch_id = send_and_land(api, record(vendor_ids={"id": "1"}, **change))
     assert outcomes(api, batch_id) == ["updated"]
@@ -80,27 +80,18 @@ def test_a_changed_record_overwrites_its_previous_version(api: ApiClient, change
     "change", [{"type": "email"}, {"vendor_ids": {"id": "2"}}, {"vendor_ids": {"id": "1", "more": "1"}},
                {"event_at": "2026-01-31T12:00:01Z"}],
 )  # fmt: skip
-def test_another_identity_is_another_record(api: ApiClient, change: dict[str, object]) -> None:
+def test_record_with_a_different_identity_is_created(api: ApiClient, change: dict[str, object]) -> None:
     send_and_land(api, record(vendor_ids={"id": "1"}))
     assert outcomes(api, send_and_land(api, record(**({"vendor_ids": {"id": "1"}} | change)))) == ["created"]
 
 
-def test_the_same_instant_with_another_fraction_is_the_same_record(api: ApiClient) -> None:
+def test_fraction_of_a_second_is_not_part_of_a_records_identity(api: ApiClient) -> None:
     send_and_land(api, record(vendor_ids={"id": "1"}, event_at="2026-01-31T12:00:00.9Z"))
     batch_id = send_and_land(api, record(vendor_ids={"id": "1"}, event_at="2026-01-31T12:00:00.123Z"))
     assert outcomes(api, batch_id) == ["identical"]
 
 
-def test_two_workspaces_never_share_a_record(
-    api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace
-) -> None:
-    foreign = new_client(of=other_workspace)
-    send_and_land(api, record(vendor_ids={"id": "1"}))
-    assert outcomes(foreign, send_and_land(foreign, record(vendor_ids={"id": "1"}))) == ["created"]
-    assert len(foreign.get("/api/v1/records").json()["records"]) == 1
-
-
-def test_of_two_same_records_in_a_batch_the_later_one_stands(api: ApiClient) -> None:
+def test_later_of_two_versions_in_a_batch_is_stored(api: ApiClient) -> None:
     batch_id = send_and_land(api, [versions("old"), record(), versions("new")])
     assert outcomes(api, batch_id) == ["superseded", "created", "created"]
     assert [r["record"]["data"] for r in api.get("/api/v1/records", "vendor_id=id:same").json()["records"]] == [
@@ -108,7 +99,7 @@ def test_of_two_same_records_in_a_batch_the_later_one_stands(api: ApiClient) -> 
     ]
 
 
-def test_many_versions_in_batches_claimed_together_end_with_the_last(api: ApiClient) -> None:
+def test_last_of_many_versions_in_batches_claimed_together_is_stored(api: ApiClient) -> None:
     ids = [api.post([versions(str(n)), record()]).json()["batchId"] for n in range(9)]
     assert pipeline.land_waiting() == 9
     assert [outcomes(api, batch_id)[0] for batch_id in ids] == ["created"] + ["updated"] * 8
@@ -116,7 +107,7 @@ def test_many_versions_in_batches_claimed_together_end_with_the_last(api: ApiCli
     assert (found["version"], found["record"]["data"]) == (9, {"v": "8"})
 
 
-def test_an_older_batch_that_lands_later_is_superseded(api: ApiClient) -> None:
+def test_older_batch_that_lands_later_is_superseded(api: ApiClient) -> None:
     older = api.post(versions("old")).json()["batchId"]
     Batch.objects.update(status="FAILED")
     newer = send_and_land(api, versions("new"))
@@ -126,8 +117,8 @@ def test_an_older_batch_that_lands_later_is_superseded(api: ApiClient) -> None:
     assert api.get("/api/v1/records").json()["records"][0]["record"]["data"] == {"v": "new"}
 
 
-def test_an_identical_resend_still_takes_its_place_in_the_order(api: ApiClient) -> None:
-    """v1, v2, v1 landing as 1, 3, 2 ends as v1."""
+def test_identical_resend_counts_as_the_latest_version(api: ApiClient) -> None:
+    """Versions 1, 2, 1 that land in the order 1, 3, 2 end as version 1."""
     send_and_land(api, versions("1"))
     second = api.post(versions("2")).json()["batchId"]
     Batch.objects.filter(id=int(second[6:])).update(status="FAILED")
@@ -139,7 +130,9 @@ def test_an_identical_resend_still_takes_its_place_in_the_order(api: ApiClient) 
     assert (found["record"]["data"], found["version"]) == ({"v": "1"}, 1)
 
 
-def test_the_workers_verdict_stands(api: ApiClient, workspace: Workspace) -> None:
+def test_worker_rejects_records_whose_project_was_removed_after_acceptance(
+    api: ApiClient, workspace: Workspace
+) -> None:
     batch_id = api.post([record(), record(project_ids=["proj-456"])]).json()["batchId"]
     Project.objects.filter(workspace=workspace, project_id="proj-456").delete()
     pipeline.land_waiting()
@@ -150,9 +143,7 @@ def test_the_workers_verdict_stands(api: ApiClient, workspace: Workspace) -> Non
     assert [row["index"] for row in api.rows(batch_id, "errors")] == [1]
 
 
-def test_a_batch_that_the_worker_rejects_whole_is_failed_and_a_retry_lands_it(
-    api: ApiClient, workspace: Workspace
-) -> None:
+def test_batch_rejected_at_landing_fails_and_lands_after_a_retry(api: ApiClient, workspace: Workspace) -> None:
     batch_id = api.post([record()]).json()["batchId"]
     Product.objects.filter(workspace=workspace).delete()
     pipeline.land_waiting()
@@ -168,7 +159,7 @@ def test_a_batch_that_the_worker_rejects_whole_is_failed_and_a_retry_lands_it(
     assert api.rows(batch_id, "errors") == []
 
 
-def test_a_retry_of_what_did_not_fail_changes_nothing(api: ApiClient) -> None:
+def test_retry_of_a_batch_without_failures_changes_nothing(api: ApiClient) -> None:
     batch_id = send_and_land(api, record())
     before = api.batch(batch_id)
     answer = api.post(b"", path=f"/api/v1/ingest/batches/{batch_id}/retry")
@@ -186,7 +177,7 @@ DATA = [
 
 
 @pytest.mark.parametrize("data", DATA)
-def test_data_comes_back_byte_for_byte(api: ApiClient, data: bytes) -> None:
+def test_data_is_returned_byte_for_byte(api: ApiClient, data: bytes) -> None:
     raw = json.dumps(record()).encode().replace(b'{"text": "hello"}', data)
     batch_id = send_and_land(api, b"[" + raw + b"]")
     (stored,) = Record.objects.all()
@@ -198,7 +189,7 @@ def test_data_comes_back_byte_for_byte(api: ApiClient, data: bytes) -> None:
     assert outcomes(api, send_and_land(api, raw)) == ["identical"]
 
 
-def test_line_breaks_between_tokens_become_spaces_where_a_record_is_a_line(api: ApiClient) -> None:
+def test_line_breaks_between_tokens_become_spaces_in_ndjson(api: ApiClient) -> None:
     data = b'{\r\n "a": 1,\n "b": "\\n"}'
     raw = json.dumps(record()).encode().replace(b'{"text": "hello"}', data)
     batch_id = send_and_land(api, raw)
@@ -208,7 +199,7 @@ def test_line_breaks_between_tokens_become_spaces_where_a_record_is_a_line(api: 
     assert data_of(Record.objects.get()) == data
 
 
-def test_the_archive_holds_the_accepted_records_normalized(
+def test_archive_holds_the_accepted_records_in_normalized_form(
     new_client: Callable[..., ApiClient], workspace: Workspace
 ) -> None:
     api = new_client(source="my crm")
@@ -235,7 +226,7 @@ def test_the_archive_holds_the_accepted_records_normalized(
     assert api.get("/api/v1/records").json()["records"][0]["storageUri"] == entry.uri
 
 
-def test_rejected_records_keep_their_payload_as_sent(api: ApiClient) -> None:
+def test_rejected_record_is_returned_exactly_as_sent(api: ApiClient) -> None:
     bad = b'{"_type": "email",\t"x": 1.0, "x": "\\ud800"}'
     body = json.dumps(record()).encode() + b"\n" + bad + b"\n{not json \xff\n"
     batch_id = api.post(body, content_type=NDJSON).json()["batchId"]
@@ -249,7 +240,7 @@ def test_rejected_records_keep_their_payload_as_sent(api: ApiClient) -> None:
     assert {e["pointer"] for e in errors} >= {"/x", "/_schema_version", "/_event_at", "/data"}
 
 
-def test_errors_come_in_pages_by_index(api: ApiClient) -> None:
+def test_errors_are_listed_in_pages_by_index(api: ApiClient) -> None:
     batch_id = api.post([record(), *({} for _ in range(25))]).json()["batchId"]
     rows = api.rows(batch_id, "errors")
     assert [row["index"] for row in rows] == list(range(1, 26))
@@ -263,7 +254,9 @@ def rejected_rows(batch_id: str) -> list[tuple[int, int, bool]]:
     return list(rows.values_list("id", "index", "awaits_collection"))
 
 
-def test_rejected_records_are_written_in_parts_of_some_bytes(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejected_records_are_stored_in_statements_of_limited_size(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     written: list[int] = []
     plain = prepared.rows
 
@@ -282,7 +275,7 @@ def test_rejected_records_are_written_in_parts_of_some_bytes(api: ApiClient, mon
     assert {len(row["errors"]) for row in api.rows(batch_id, "errors")} == {1}
 
 
-def test_landing_keeps_the_rejected_records_that_acceptance_wrote(api: ApiClient) -> None:
+def test_landing_keeps_the_rejected_records_that_acceptance_stored(api: ApiClient) -> None:
     batch_id = api.post([record(), {}, record(event_at="x")]).json()["batchId"]
     accepted = rejected_rows(batch_id)
     assert [(index, awaits) for _, index, awaits in accepted] == [(1, False), (2, False)]
@@ -290,9 +283,7 @@ def test_landing_keeps_the_rejected_records_that_acceptance_wrote(api: ApiClient
     assert rejected_rows(batch_id) == [(pk, index, True) for pk, index, _ in accepted]
 
 
-def test_landing_replaces_rejected_records_that_its_verdict_does_not_confirm(
-    api: ApiClient, workspace: Workspace
-) -> None:
+def test_landing_replaces_rejected_records_when_its_result_differs(api: ApiClient, workspace: Workspace) -> None:
     product = Product.objects.create(workspace=workspace, product_id="short-lived")
     batch_id = api.post([record(product_id="short-lived"), {"_type": "message"}]).json()["batchId"]
     before = rejected_rows(batch_id)

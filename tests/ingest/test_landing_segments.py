@@ -1,4 +1,4 @@
-"""Landing writes segments: one for what lands together, each with a row before its object, none left behind."""
+"""Landing writes one segment for the batches that land together; its row is stored before its object."""
 
 import json
 from collections.abc import Callable
@@ -35,18 +35,18 @@ def object_of(segment: Segment) -> bytes | None:
 
 
 def lines_of(batch_id: str) -> list[Any]:
-    """A batch's archive, parsed."""
+    """Returns the archived data of a batch, parsed."""
     found = archive.of(number(batch_id))
     assert found
     return [json.loads(line)["data"] for line in archive.lines(found)]
 
 
 def let_expire() -> None:
-    """The grace time of every segment that does not count is over."""
+    """Ends the grace time of every segment that is not live."""
     Segment.objects.update(expires_at=F("expires_at") - timedelta(days=1))
 
 
-def test_batches_that_land_together_share_one_object_and_each_archive_holds_its_own_lines(api: ApiClient) -> None:
+def test_batches_that_land_together_share_an_object_and_keep_separate_archives(api: ApiClient) -> None:
     ids = [api.post([record(data={"n": n, "i": i}) for i in range(3)]).json()["batchId"] for n in range(5)]
     assert pipeline.land_waiting() == 5
     (segment,) = Segment.objects.all()
@@ -59,7 +59,7 @@ def test_batches_that_land_together_share_one_object_and_each_archive_holds_its_
     assert uris == {object_store.uri(segment.key)}
 
 
-def test_each_source_type_and_date_has_a_segment_of_its_own(new_client: Callable[..., ApiClient]) -> None:
+def test_each_source_type_and_date_has_its_own_segment(new_client: Callable[..., ApiClient]) -> None:
     crm, desk = new_client(source="crm"), new_client(source="desk")
     crm.post(record()), crm.post(record(type="email")), desk.post(record())
     yesterday = crm.post(record()).json()["batchId"]
@@ -70,7 +70,7 @@ def test_each_source_type_and_date_has_a_segment_of_its_own(new_client: Callable
         assert f"/source={segment.source}/type={segment.type}/date={segment.day}/segment-" in segment.key
 
 
-def test_a_batch_of_several_frames_comes_back_whole(api: ApiClient) -> None:
+def test_batch_of_several_blocks_is_read_back_whole(api: ApiClient) -> None:
     texts = [{"text": chr(97 + n % 26) * 20_000, "n": n} for n in range(40)]
     batch_id = send_and_land(api, [record(data=one) for one in texts])
     place = SegmentBatch.objects.get()
@@ -79,7 +79,7 @@ def test_a_batch_of_several_frames_comes_back_whole(api: ApiClient) -> None:
     assert lines_of(batch_id) == texts
 
 
-def test_a_worker_that_lost_its_claim_leaves_nothing_behind(api: ApiClient) -> None:
+def test_worker_that_lost_its_claim_leaves_no_object(api: ApiClient) -> None:
     batch_id = api.post(record()).json()["batchId"]
     stale = claims.claim()
     landings = pipeline._archive(pipeline._parse(stale))
@@ -93,8 +93,8 @@ def test_a_worker_that_lost_its_claim_leaves_nothing_behind(api: ApiClient) -> N
     assert lines_of(batch_id) == [record()["data"]]
 
 
-def test_a_segment_that_holds_one_lost_claim_does_not_count_and_the_others_land_again(api: ApiClient) -> None:
-    """A line of a batch that another worker lands would stand in two objects."""
+def test_segment_with_one_lost_claim_is_discarded_and_its_other_batches_land_again(api: ApiClient) -> None:
+    """Otherwise a line of the batch that another worker lands would be in two objects."""
     ids = [api.post(record()).json()["batchId"] for _ in range(3)]
     taken = claims.claim()
     landings = pipeline._archive(pipeline._parse(taken))
@@ -108,7 +108,9 @@ def test_a_segment_that_holds_one_lost_claim_does_not_count_and_the_others_land_
     assert sum(Segment.objects.filter(state="L").values_list("line_count", flat=True)) == 3
 
 
-def test_the_key_is_committed_before_the_object_is_written(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_row_of_a_segment_is_committed_before_its_object_is_written(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen: list[tuple[str, str]] = []
 
     def put(key: str, content: bytes, content_type: str) -> str:
@@ -121,7 +123,7 @@ def test_the_key_is_committed_before_the_object_is_written(api: ApiClient, monke
     assert seen == [("I", Segment.objects.get().key)]
 
 
-def test_a_worker_killed_after_the_write_leaves_an_object_that_the_sweeper_deletes(api: ApiClient) -> None:
+def test_sweeper_deletes_the_object_of_a_worker_killed_after_writing_it(api: ApiClient) -> None:
     api.post(record())
     pipeline._archive(pipeline._parse(claims.claim()))
     segment = Segment.objects.get()
@@ -133,7 +135,7 @@ def test_a_worker_killed_after_the_write_leaves_an_object_that_the_sweeper_delet
     assert object_of(segment) is None
 
 
-def test_an_object_that_is_written_after_its_segment_was_given_up_is_deleted_later(api: ApiClient) -> None:
+def test_object_written_after_its_segment_was_given_up_is_deleted_later(api: ApiClient) -> None:
     api.post(record())
     pipeline._archive(pipeline._parse(claims.claim()))
     segment = Segment.objects.get()
@@ -148,7 +150,7 @@ def test_an_object_that_is_written_after_its_segment_was_given_up_is_deleted_lat
     assert not Segment.objects.exists()
 
 
-def test_a_landing_whose_segment_was_swept_begins_again(api: ApiClient) -> None:
+def test_landing_whose_segment_was_swept_starts_again(api: ApiClient) -> None:
     batch_id = api.post(record()).json()["batchId"]
     landings = pipeline._archive(pipeline._parse(claims.claim()))
     let_expire()
@@ -160,7 +162,7 @@ def test_a_landing_whose_segment_was_swept_begins_again(api: ApiClient) -> None:
     assert lines_of(batch_id) == [record()["data"]]
 
 
-def test_no_object_is_written_once_the_lease_is_over(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_object_is_written_after_the_lease_has_expired(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     monkeypatch.setattr(object_store, "put", lambda key, *_: written.append(key))
     monkeypatch.setattr("django.conf.settings.EVERMUSE_LEASE_SECONDS", 0)
@@ -169,7 +171,7 @@ def test_no_object_is_written_once_the_lease_is_over(api: ApiClient, monkeypatch
     assert written == []
 
 
-def test_batches_of_a_segment_that_the_store_refuses_wait_and_the_others_land(
+def test_batches_of_a_rejected_segment_wait_while_others_land(
     new_client: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crm, desk = new_client(source="crm"), new_client(source="desk")
@@ -187,7 +189,9 @@ def test_batches_of_a_segment_that_the_store_refuses_wait_and_the_others_land(
     assert Batch.objects.get(id=number(refused)).failure == "object store: it timed out"
 
 
-def test_a_store_that_is_away_keeps_what_is_to_be_deleted(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sweeper_deletes_objects_after_the_store_is_available_again(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     api.post(record())
     pipeline._archive(pipeline._parse(claims.claim()))
     let_expire()
@@ -202,7 +206,7 @@ def test_a_store_that_is_away_keeps_what_is_to_be_deleted(api: ApiClient, monkey
     assert sweeper.sweep() == 1
 
 
-def test_the_admin_gives_a_batchs_own_lines_as_ndjson(api: ApiClient, client: Client) -> None:
+def test_admin_downloads_a_batchs_own_lines_as_ndjson(api: ApiClient, client: Client) -> None:
     ids = [api.post(record(data={"n": n})).json()["batchId"] for n in range(3)]
     pipeline.land_waiting()
     client.force_login(get_user_model().objects.create_superuser("admin"))
@@ -212,7 +216,9 @@ def test_the_admin_gives_a_batchs_own_lines_as_ndjson(api: ApiClient, client: Cl
     assert json.loads(line)["data"] == {"n": 1}
 
 
-def test_the_admin_says_that_the_store_is_away(api: ApiClient, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_admin_reports_that_the_store_is_unavailable(
+    api: ApiClient, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     batch_id = send_and_land(api, record())
 
     def away(key: str, start: int, length: int) -> bytes:
@@ -224,7 +230,7 @@ def test_the_admin_says_that_the_store_is_away(api: ApiClient, client: Client, m
     assert "The object store is away" in page.content.decode()
 
 
-def test_a_busy_workspaces_few_batches_gather_and_a_lone_one_is_claimed_at_once(
+def test_batches_of_a_busy_workspace_are_gathered_and_a_lone_one_is_claimed_at_once(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "GATHER_SECONDS", 60.0)
@@ -240,7 +246,7 @@ def test_a_busy_workspaces_few_batches_gather_and_a_lone_one_is_claimed_at_once(
     assert len(claims.claim(is_patient=True)) == claims.CLAIM_BATCHES
 
 
-def test_a_gathering_workspace_leaves_the_turn_to_the_others(
+def test_gathering_workspace_gives_its_turn_to_others(
     api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "GATHER_SECONDS", 60.0)
@@ -255,15 +261,13 @@ def test_a_gathering_workspace_leaves_the_turn_to_the_others(
         claims.claim(is_patient=True)
 
 
-def test_spans_of_one_block_take_no_arrays(api: ApiClient) -> None:
+def test_batch_in_a_single_block_stores_no_arrays_of_places(api: ApiClient) -> None:
     send_and_land(api, [record(), record()])
     place = SegmentBatch.objects.get()
     assert (place.ends, place.firsts, place.line_count) == (None, None, 2)
 
 
-def test_a_deletion_that_the_store_did_not_take_is_tried_again_soon(
-    api: ApiClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_deletion_of_an_object_is_retried_soon(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     api.post(record())
     pipeline._archive(pipeline._parse(claims.claim()))
     let_expire()
@@ -278,10 +282,10 @@ def test_a_deletion_that_the_store_did_not_take_is_tried_again_soon(
     assert segment.expires_at and segment.expires_at - timezone.now() <= timedelta(seconds=sweeper.AGAIN_SECONDS)
 
 
-def test_who_waits_for_company_goes_on_when_it_has_come(
+def test_wait_for_more_batches_ends_when_they_arrive(
     api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The wait is long enough for the test to hang if nobody looked."""
+    """If the wait did not notice them, the test would take an hour."""
     monkeypatch.setattr(claims, "GATHER_SECONDS", 3600.0)
     monkeypatch.setattr(claims, "CLAIM_BATCHES", 3)
     mine = {api.batch(api.post(record()).json()["batchId"])["batchId"] for _ in range(3)}

@@ -1,4 +1,4 @@
-"""Waits of landing: each as long as its policy says, for every worker and the sweeper."""
+"""Waits during landing have the length that the retry policy sets, for every worker and the sweeper."""
 
 from datetime import timedelta
 
@@ -18,7 +18,7 @@ from tests.records import record
 AN_HOUR = 3600.0
 
 
-def test_a_longer_wait_for_the_object_store_is_waited_for_by_every_worker(
+def test_every_worker_keeps_to_a_long_wait_for_the_object_store(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: object, **__: object) -> None:
@@ -34,14 +34,12 @@ def test_a_longer_wait_for_the_object_store_is_waited_for_by_every_worker(
     assert claims.claim() == []
 
 
-def test_a_growing_wait_for_landing_grows_with_the_claims_of_a_batch(
-    api: ApiClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_wait_before_landing_again_grows_with_each_claim(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retry_policy, "LANDING_STORE", RetryPolicy(first=100, longest=1000))
     api.post(record())
     waits = []
     for _ in range(3):
         Batch.objects.update(not_before=None)
         claims.release(claims.claim(), policy=retry_policy.LANDING_STORE, failure=STORE_IS_AWAY)
-        waits.append(round((Batch.objects.get().not_before - timezone.now()).total_seconds(), -1))  # type: ignore[operator]
+        waits.append(round((Batch.objects.get().not_before - timezone.now()).total_seconds(), -2))  # type: ignore[operator]
     assert waits == [100, 200, 400]

@@ -1,4 +1,4 @@
-"""Migrations of a deployment that holds data: what was stored before comes back the same after."""
+"""Migrations of a deployment with data: stored records are read back unchanged."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from deploy.local.embedded import Servers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAME = "evermuse_migrations"
-# A batch of three records, the first and the last one of the same identity: the last one counts.
+# A batch of three records; the first and the last have the same identity, so the last one is stored.
 RECORD = (
     b'{"_type": "call", "_schema_version": "1.0.0", "_event_at": "2026-01-31T12:00:00Z", "_vendor_ids": {"id": "%s"},'
     b' "_product_id": "p", "_project_ids": ["q"], "data": {"v": %s, "text": "%s"}}'
@@ -27,7 +27,7 @@ BEFORE = (("lake", "0001"), ("attachments", "0002"), ("ingest", "0002"))
 
 @pytest.fixture
 def dsn(servers: Servers) -> Iterator[str]:
-    """A database of its own, without tables."""
+    """A separate database without tables."""
     base = servers.environment["DATABASE_URL"].rpartition("/")[0]
     with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)".encode())
@@ -46,7 +46,7 @@ def manage(dsn: str, *words: str) -> str:
 
 
 def fill(connection: psycopg.Connection[object]) -> None:
-    """Rows as the version before wrote them."""
+    """Inserts rows as the previous version wrote them."""
     body = b"[" + b", ".join(SENT) + b"]"
     connection.execute("INSERT INTO ingest_workspace (id, name, created_at) VALUES (1, 'w', now())")
     connection.execute(
@@ -77,13 +77,13 @@ def fill(connection: psycopg.Connection[object]) -> None:
         )
 
 
-def test_records_are_found_in_the_payloads_of_their_batches(dsn: str) -> None:
+def test_records_of_the_previous_version_are_read_from_their_payloads(dsn: str) -> None:
     for app, number in BEFORE:
         manage(dsn, "migrate", app, number, "--verbosity", "0")
     with psycopg.connect(dsn, autocommit=True) as connection:
         fill(connection)
         manage(dsn, "migrate", "--verbosity", "0")
-        # A process of the version before still accepts, under the table's old name.
+        # A process of the previous version still accepts batches under the table's old name.
         connection.execute(
             "INSERT INTO ingest_payload (batch_id, media_type, query, size, frames, content) VALUES (6, 'x', '', 1, '{}', '')"
         )

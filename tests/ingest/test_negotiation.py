@@ -1,4 +1,4 @@
-"""What Accept asks for."""
+"""The Accept header selects JSON or NDJSON."""
 
 import pytest
 from django.http import HttpRequest
@@ -26,7 +26,7 @@ from ingest.api.negotiation import wants_ndjson
         ("application/x-ndjson-not", False),
     ],
 )
-def test_ndjson_is_given_to_those_who_name_it_and_rate_it_no_lower_than_json(accept: str, wanted: bool) -> None:
+def test_ndjson_is_sent_if_accept_names_it_with_no_lower_quality_than_json(accept: str, wanted: bool) -> None:
     request = HttpRequest()
     request.META["HTTP_ACCEPT"] = accept
     assert wants_ndjson(Request(request)) is wanted

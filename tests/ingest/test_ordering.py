@@ -1,4 +1,4 @@
-"""Last accepted wins, however batches land: a model (a dict) beside the real thing."""
+"""The last accepted version wins in whatever order batches land; a dict serves as the model."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -25,7 +25,7 @@ sent_records = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 2)), mi
 
 
 class Ordering(RuleBasedStateMachine):
-    """Accept, land in any order, send again, lose a worker, retry; the lake equals the last accepted of each record."""
+    """Accepts, lands in any order, resends, loses a worker and retries; the lake holds the last accepted versions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Ordering(RuleBasedStateMachine):
         key = api_keys.create(workspace=workspace, label="k", rate_limit=0)
         self.api = ApiClient(Client(), key.secret)
         self.workspace_id = workspace.pk
-        # What each batch said, in the order of acceptance; and those that wait.
+        # What each batch contains, in the order of acceptance; and the batches that wait.
         self.accepted: list[tuple[int, list[tuple[str, int]]]] = []
         self.waiting: list[int] = []
 
@@ -50,7 +50,7 @@ class Ordering(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def land_some(self, data: Any) -> None:
-        """Any of the waiting ones, together: the others are hidden for the moment."""
+        """Lands any of the waiting batches together; the others are hidden meanwhile."""
         if not self.waiting:
             return
         chosen = data.draw(st.sets(st.sampled_from(self.waiting), min_size=1))
@@ -62,7 +62,7 @@ class Ordering(RuleBasedStateMachine):
 
     @rule()
     def lose_a_worker(self) -> None:
-        """A worker claims what waits and dies; its lease runs out, and its late commit changes nothing."""
+        """A worker claims all waiting batches and dies; its late commit changes nothing."""
         claimed = claims.claim()
         landings = pipeline._archive(pipeline._parse(claimed)) if claimed else []
         Batch.objects.filter(id__in=[c.batch_id for c in claimed]).update(claimed_until="2000-01-01T00:00Z")
@@ -74,7 +74,7 @@ class Ordering(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def retry_a_landed_one(self, data: Any) -> None:
-        """A batch that failed although it had landed once: landing again must not move anything backwards."""
+        """A batch that had landed is marked failed and retried: landing it again must not bring older versions back."""
         landed = [number for number, _ in self.accepted if number not in self.waiting]
         if landed:
             number = data.draw(st.sampled_from(landed))
@@ -109,7 +109,7 @@ def in_transaction(db: None) -> Iterator[None]:
     yield
 
 
-def test_whatever_the_order_of_landing_the_last_accepted_stands(in_transaction: None) -> None:
+def test_last_accepted_version_is_stored_in_whatever_order_batches_land(in_transaction: None) -> None:
     run_state_machine_as_test(
         Ordering,
         settings=settings(

@@ -1,4 +1,4 @@
-"""Pages and streams are bounded by bytes: a page may hold fewer rows than its limit, and its cursor tells."""
+"""Pages and streams are bounded by bytes: a page may hold fewer rows than its limit, and its cursor continues there."""
 
 import json
 from collections.abc import Iterator
@@ -38,12 +38,12 @@ def walk(api: ApiClient, path: str, name: str) -> list[list[dict[str, object]]]:
         query = f"limit=100&cursor={page['nextCursor']}"
 
 
-def test_a_page_of_records_ends_where_the_bytes_do_and_none_is_lost(api: ApiClient, small_pages: None) -> None:
+def test_page_of_records_is_limited_in_bytes_and_no_record_is_lost(api: ApiClient, small_pages: None) -> None:
     for number in range(COUNT):
         send_and_land(api, record(data={"n": number, "t": "x" * SIZE}))
     send_and_land(api, record(data={"n": COUNT, "t": "x" * 3 * BYTES}))
     pages = walk(api, "/api/v1/records", "records")
-    # They landed in one transaction, in the order of their ids: the large one may come anywhere, and stands alone.
+    # They landed in one transaction, in the order of their ids: the large one may be anywhere, on a page of its own.
     assert max(len(page) for page in pages) == 2
     found = [one["record"]["data"]["n"] for page in pages for one in page]  # type: ignore[index]
     assert sorted(found) == [*range(COUNT + 1)]
@@ -52,7 +52,7 @@ def test_a_page_of_records_ends_where_the_bytes_do_and_none_is_lost(api: ApiClie
     assert [json.loads(line)["record"]["data"]["n"] for line in streamed] == found
 
 
-def test_a_page_of_rejected_records_ends_where_the_bytes_do(api: ApiClient, small_pages: None) -> None:
+def test_page_of_rejected_records_is_limited_in_bytes(api: ApiClient, small_pages: None) -> None:
     bad = [record(nature="none", data={"n": number, "t": "x" * SIZE}) for number in range(COUNT)]
     batch_id = send_and_land(api, [record(), *bad])
     path = f"{INGEST}/batches/{batch_id}/errors"
@@ -62,7 +62,7 @@ def test_a_page_of_rejected_records_ends_where_the_bytes_do(api: ApiClient, smal
     assert [json.loads(line)["index"] for line in lines(api.get(path, accept=NDJSON))] == [*range(1, COUNT + 1)]
 
 
-def test_a_line_that_does_not_parse_counts_by_what_it_takes_as_a_json_string(api: ApiClient, small_pages: None) -> None:
+def test_line_that_does_not_parse_counts_by_its_size_as_a_json_string(api: ApiClient, small_pages: None) -> None:
     body = b"\n".join([json.dumps(record()).encode(), *[b"\x01" * 1200] * 3])
     batch_id = send_and_land(api, body, content_type=NDJSON)
     path = f"{INGEST}/batches/{batch_id}/errors"
@@ -70,7 +70,7 @@ def test_a_line_that_does_not_parse_counts_by_what_it_takes_as_a_json_string(api
     assert json.loads(lines(api.get(path, accept=NDJSON))[0])["payload"] == "\x01" * 1200
 
 
-def test_a_ledgers_page_ends_where_the_bytes_do(api: ApiClient) -> None:
+def test_page_of_a_ledger_is_limited_in_bytes(api: ApiClient) -> None:
     urls = [{"type": "file", "vendor_url": f"http://vendor.invalid/{number}"} for number in range(4)]
     batch_id = send_and_land(api, record(attachments=urls))
     batch = Batch.objects.get(id=int(batch_id.rpartition("_")[2]))
@@ -91,11 +91,11 @@ def test_a_ledgers_page_ends_where_the_bytes_do(api: ApiClient) -> None:
 @pytest.mark.parametrize(
     ("sizes", "count"), [([], 0), ([99], 1), ([5, 5], 2), ([5, 6], 1), ([99, 1], 1), ([1, 99, 1], 1)]
 )
-def test_at_least_one_row_fits(sizes: list[int], count: int) -> None:
+def test_page_has_at_least_one_row(sizes: list[int], count: int) -> None:
     assert selectors.fitting(sizes, 10) == count
 
 
-def test_a_page_of_batches_ends_where_the_bytes_do_and_none_is_lost(api: ApiClient, small_pages: None) -> None:
+def test_page_of_batches_is_limited_in_bytes_and_no_batch_is_lost(api: ApiClient, small_pages: None) -> None:
     bad = {f"{'k' * 120}{n}": 1 for n in range(20)}
     sent = [api.post({**record(), **(bad if n % 2 else {})}).json() for n in range(8)]
     ids = [one["batchId"] if "batchId" in one else one["details"]["batchId"] for one in sent]

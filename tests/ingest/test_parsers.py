@@ -1,4 +1,4 @@
-"""Where the records of a body begin."""
+"""The parsers report where each record of a body begins."""
 
 import json
 
@@ -26,7 +26,7 @@ SHAPES = [
 
 @pytest.mark.parametrize(("media_type", "opening", "separator", "end"), SHAPES)
 @given(values=st.lists(ANYTHING, min_size=1, max_size=8))
-def test_each_record_begins_where_it_was_put(
+def test_offset_of_each_record_is_where_it_begins_in_the_body(
     media_type: str, opening: bytes, separator: bytes, end: bytes, values: list[object]
 ) -> None:
     raws = [json.dumps(value).encode() for value in values]
@@ -35,20 +35,20 @@ def test_each_record_begins_where_it_was_put(
     assert (split.raws, list(split.offsets())) == (raws, expected)
 
 
-def test_a_line_that_begins_with_a_comma_keeps_it() -> None:
+def test_line_that_begins_with_a_comma_is_kept_whole() -> None:
     split = parsers.split(b'{"a":1}\n,"b"\n', NDJSON)
     assert (split.raws, list(split.offsets()), split.are_json) == ([b'{"a":1}', b',"b"'], [0, 8], False)
 
 
 @pytest.mark.parametrize("depth", [1, 3000])
 @pytest.mark.parametrize("size", [10, 100_000])
-def test_deep_and_long_arrays_have_the_same_offsets(depth: int, size: int) -> None:
+def test_offsets_are_correct_in_deep_and_long_arrays(depth: int, size: int) -> None:
     raws = [b"[" * depth + b"]" * depth, b'"%s"' % (b"x" * size), b'{"a":"\\ud800"}']
     split = parsers.split(b"[" + b", ".join(raws) + b"]", JSON)
     assert split.raws == raws
     assert [split.content[at : at + len(raw)] for at, raw in zip(split.offsets(), raws, strict=True)] == raws
 
 
-def test_a_body_that_is_one_record_begins_after_its_white_space() -> None:
+def test_single_record_begins_after_leading_white_space() -> None:
     split = parsers.split(b' \n{"a": [1, 2]} ', JSON)
     assert (split.raws, list(split.offsets()), split.are_json) == ([b'{"a": [1, 2]}'], [2], True)

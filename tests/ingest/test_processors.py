@@ -1,4 +1,4 @@
-"""Processors beside the built-in one: called as the protocol says, and no fault of one is another's."""
+"""Processors beside the built-in one: they are called as the protocol says, and one's fault does not affect others."""
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
@@ -26,7 +26,7 @@ from tests.records import record
 
 
 class Recorder(Processor):
-    """Notes how it is called; raises for the batches in ``poison``, in the method named by ``breaks``."""
+    """Records its calls; raises for the batches in ``poison``, in the method named by ``breaks``."""
 
     def __init__(self, name: str = "recorder") -> None:
         self.name = name
@@ -58,7 +58,7 @@ class Recorder(Processor):
 
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
-    """Adds processors to the built-in one."""
+    """Installs processors beside the built-in one."""
     monkeypatch.setattr(sweeper._Progress, "place", 0)
 
     def add(*added: Processor) -> None:
@@ -79,7 +79,7 @@ def number(batch_id: str) -> int:
 
 
 def sweep_later() -> None:
-    """The sweeper's next round, when batches that have just landed count as left behind."""
+    """Runs the sweeper's next round, in which batches that have just landed count as abandoned."""
     Batch.objects.update(landed_at=F("landed_at") - timedelta(seconds=10))
     sweeper.sweep()
 
@@ -88,14 +88,16 @@ def waits_are_over() -> None:
     ProcessorRun.objects.update(next_attempt_at=timezone.now() - timedelta(seconds=1))
 
 
-def test_it_prepares_with_the_landing_starts_once_and_completes_the_batch(api: ApiClient, recorder: Recorder) -> None:
+def test_processor_prepares_during_landing_starts_once_and_the_batch_completes(
+    api: ApiClient, recorder: Recorder
+) -> None:
     batch_id = send_and_land(api, record())
     assert (recorder.prepared, recorder.started) == ([number(batch_id)], [number(batch_id)])
     assert api.batch(batch_id)["status"] == "COMPLETE"
     assert not ProcessorRun.objects.exists()
 
 
-def test_a_batch_is_processing_until_every_processor_calls_it_settled(api: ApiClient, recorder: Recorder) -> None:
+def test_batch_is_processing_until_every_processor_has_settled_it(api: ApiClient, recorder: Recorder) -> None:
     recorder.unsettled = {number(api.post(record()).json()["batchId"])}
     pipeline.land_waiting()
     for _ in range(3):
@@ -108,7 +110,7 @@ def test_a_batch_is_processing_until_every_processor_calls_it_settled(api: ApiCl
     assert Batch.objects.get().status == "COMPLETE"
 
 
-def test_only_batches_that_have_landed_reach_the_processors(api: ApiClient, recorder: Recorder) -> None:
+def test_processors_only_receive_batches_that_have_landed(api: ApiClient, recorder: Recorder) -> None:
     complete = number(send_and_land(api, record()))
     waiting, left = (number(api.post(record()).json()["batchId"]) for _ in range(2))
     Batch.objects.filter(id=left).update(status="PROCESSING")
@@ -121,7 +123,7 @@ def test_only_batches_that_have_landed_reach_the_processors(api: ApiClient, reco
     }
 
 
-def test_prepare_sees_the_accepted_records_and_writes_with_the_landing(
+def test_prepare_receives_the_accepted_records_inside_the_landing_transaction(
     api: ApiClient, install: Callable[..., None]
 ) -> None:
     seen: list[Any] = []
@@ -138,7 +140,7 @@ def test_prepare_sees_the_accepted_records_and_writes_with_the_landing(
     assert seen == [(0, "message", b'{"n": 0}'), (2, "message", b'{"n": 2}')]
 
 
-def test_the_records_of_a_batch_are_read_as_it_sent_them(api: ApiClient, workspace: Workspace) -> None:
+def test_records_of_a_batch_are_read_as_it_sent_them(api: ApiClient, workspace: Workspace) -> None:
     first = send_and_land(api, [record(vendor_ids={"id": "1"}, data={"v": 1}), record(nature="x")])
     send_and_land(api, record(vendor_ids={"id": "1"}, data={"v": 2}))
     twice = send_and_land(api, [record(vendor_ids={"id": "2"}, data={"v": v}) for v in (1, 2)])
@@ -154,7 +156,7 @@ def test_the_records_of_a_batch_are_read_as_it_sent_them(api: ApiClient, workspa
 
 
 @pytest.mark.parametrize("method", ["prepare", "start", "settled"])
-def test_what_one_raises_stops_no_other_processor_and_no_other_batch(
+def test_failing_processor_stops_no_other_processor_and_no_other_batch(
     api: ApiClient, install: Callable[..., None], method: str
 ) -> None:
     broken, sound = Recorder("broken"), Recorder("sound")
@@ -178,7 +180,7 @@ def test_what_one_raises_stops_no_other_processor_and_no_other_batch(
 
 
 @pytest.mark.parametrize("method", ["prepare", "start", "settled"])
-def test_one_that_raises_for_everything_stops_no_other_workspace(
+def test_processor_that_fails_for_all_batches_delays_no_landing(
     api: ApiClient, other_workspace: Workspace, new_client: Callable[..., ApiClient], recorder: Recorder, method: str
 ) -> None:
     recorder.breaks, recorder.everything = method, True
@@ -193,7 +195,7 @@ def test_one_that_raises_for_everything_stops_no_other_workspace(
 
 
 @pytest.mark.parametrize("method", ["start", "settled"])
-def test_the_sweeper_waits_longer_each_time(
+def test_sweeper_waits_longer_after_each_failure_of_a_processor(
     api: ApiClient, recorder: Recorder, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     monkeypatch.setattr(retry_policy, "PROCESSORS", RetryPolicy(first=100, longest=1000))
@@ -210,7 +212,7 @@ def test_the_sweeper_waits_longer_each_time(
     for _ in range(5):
         run = ProcessorRun.objects.get(processor="recorder")
         assert run.next_attempt_at is not None
-        waits.append(round((run.next_attempt_at - timezone.now()).total_seconds(), -1))
+        waits.append(round((run.next_attempt_at - timezone.now()).total_seconds(), -2))
         for _ in range(3):
             sweep_later()
         assert len(calls) == len(waits)
@@ -219,7 +221,7 @@ def test_the_sweeper_waits_longer_each_time(
     assert waits == [100, 200, 400, 800, 1000]
 
 
-def test_a_wait_further_ahead_than_any_comes_from_a_wrong_clock(api: ApiClient, recorder: Recorder) -> None:
+def test_wait_of_a_processor_beyond_the_longest_one_ends_at_once(api: ApiClient, recorder: Recorder) -> None:
     recorder.breaks, recorder.everything = "start", True
     send_and_land(api, record())
     ProcessorRun.objects.update(next_attempt_at=timezone.now() + timedelta(days=300))
@@ -228,11 +230,13 @@ def test_a_wait_further_ahead_than_any_comes_from_a_wrong_clock(api: ApiClient, 
     assert Batch.objects.get().status == "COMPLETE"
 
 
-def test_a_batch_that_kills_its_worker_is_not_started_again_at_once(api: ApiClient, recorder: Recorder) -> None:
-    """What is noted before the call is what the next worker finds."""
+def test_batch_that_killed_its_worker_in_a_processor_is_not_started_again_at_once(
+    api: ApiClient, recorder: Recorder
+) -> None:
+    """The call is stored before it is made, so the next worker finds it."""
 
     class Killed(BaseException):
-        """Nothing handles it, as nothing handles SIGKILL."""
+        """Like SIGKILL, not handled by anything."""
 
     def kill(ids: Sequence[int], wake: WakeUp) -> None:
         raise Killed
@@ -252,7 +256,7 @@ def test_a_batch_that_kills_its_worker_is_not_started_again_at_once(api: ApiClie
     assert ProcessorRun.objects.get(processor="recorder").attempts == 2
 
 
-def test_one_that_failed_before_is_started_alone(api: ApiClient, recorder: Recorder) -> None:
+def test_batch_whose_processor_failed_is_started_alone_next_time(api: ApiClient, recorder: Recorder) -> None:
     recorder.breaks, recorder.everything = "start", True
     for _ in range(3):
         api.post(record())
@@ -266,7 +270,7 @@ def test_one_that_failed_before_is_started_alone(api: ApiClient, recorder: Recor
 
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
-    """Wake-ups that were published: task and batch numbers."""
+    """Published wake-ups: task and batch numbers."""
     found: list[tuple[str, list[int]]] = []
 
     def publish(task: str, batch_ids: list[int]) -> bool:
@@ -277,7 +281,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
     return found
 
 
-def test_its_own_wake_up_is_given_to_it(api: ApiClient, recorder: Recorder, sent: list[tuple[str, list[int]]]) -> None:
+def test_processor_is_given_a_function_that_publishes_its_own_task(
+    api: ApiClient, recorder: Recorder, sent: list[tuple[str, list[int]]]
+) -> None:
     recorder.task, recorder.on_start = "acme.count", lambda ids, wake: wake(2)
     send_and_land(api, record())
     assert sent.count(("acme.count", [])) == 2
@@ -285,7 +291,7 @@ def test_its_own_wake_up_is_given_to_it(api: ApiClient, recorder: Recorder, sent
     assert sent[-1] == ("ingest.advance_batches", [1, 3])
 
 
-def test_a_retry_calls_at_once_what_waits(
+def test_retry_of_a_batch_calls_its_waiting_processors_at_once(
     api: ApiClient, recorder: Recorder, sent: list[tuple[str, list[int]]]
 ) -> None:
     recorder.breaks, recorder.everything = "start", True
@@ -298,10 +304,10 @@ def test_a_retry_calls_at_once_what_waits(
     assert api.batch(batch_id)["status"] == "COMPLETE"
 
 
-def test_where_the_built_in_one_cannot_prepare_the_batch_does_not_land(
+def test_batch_does_not_land_if_the_built_in_processor_cannot_prepare(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its ledger is part of a landed batch: the contract says so."""
+    """By the contract, a landed batch has its ledger of attachments."""
     with monkeypatch.context() as patch:
         patch.setattr("attachments.queue.registration.register", lambda batches: 1 / 0)
         batch_id = send_and_land(api, record())
@@ -312,7 +318,7 @@ def test_where_the_built_in_one_cannot_prepare_the_batch_does_not_land(
 
 
 class Named(Recorder):
-    """With a name of its own, as a deployment adds it."""
+    """Has a name of its own, like a deployment's processor."""
 
     def __init__(self) -> None:
         super().__init__("named")
@@ -334,7 +340,7 @@ HERE = "tests.ingest.test_processors"
 BUILT_IN = "attachments.processor.AttachmentDownloads"
 
 
-def test_the_setting_adds_to_the_built_in_one(settings: Any) -> None:
+def test_setting_adds_processors_to_the_built_in_one(settings: Any) -> None:
     assert settings.EVERMUSE_PROCESSORS[0] == BUILT_IN
     with override_settings(EVERMUSE_PROCESSORS=[BUILT_IN, f"{HERE}.Named"]):
         assert [one.name for one in processors.load()] == ["attachments", "named"]
@@ -350,7 +356,7 @@ def test_the_setting_adds_to_the_built_in_one(settings: Any) -> None:
         (f"{HERE}.HERE", "cannot be loaded"),
     ],
 )
-def test_a_wrong_processor_is_refused_by_name(added: str, fault: str) -> None:
+def test_invalid_processor_is_rejected_with_its_path_and_fault(added: str, fault: str) -> None:
     with override_settings(EVERMUSE_PROCESSORS=[BUILT_IN, added]):
         with pytest.raises(processors.WrongProcessor, match=fault):
             processors.load()
@@ -359,8 +365,8 @@ def test_a_wrong_processor_is_refused_by_name(added: str, fault: str) -> None:
     assert fault in found.msg
 
 
-def test_a_stored_state_says_what_its_row_says(workspace: Workspace) -> None:
-    """Nothing is lost between a row and what the pipeline reads of it."""
+def test_stored_state_of_a_processor_is_read_as_written(workspace: Workspace) -> None:
+    """The pipeline reads exactly the fields of the row."""
     ProcessorRun.objects.create(
         batch_id=7, processor="p", is_prepared=False, started_at=None, attempts=3,
         next_attempt_at=timezone.now() + timedelta(minutes=1), error="x",

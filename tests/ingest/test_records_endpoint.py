@@ -1,7 +1,6 @@
-"""Reading the lake back: filters, pages, streams."""
+"""Reading records back: filters, pages and streams."""
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,7 +38,7 @@ def products(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("name", EVERY_FILTER)
-def test_each_filter_finds_its_record_and_no_other(api: ApiClient, products: None, name: str) -> None:
+def test_each_filter_of_records_finds_its_record_and_no_other(api: ApiClient, products: None, name: str) -> None:
     changes, query = EVERY_FILTER[name]
     send_and_land(api, record())
     batch_id = send_and_land(api, record(**changes))
@@ -49,13 +48,13 @@ def test_each_filter_finds_its_record_and_no_other(api: ApiClient, products: Non
     assert [json.loads(line)["batchId"] for line in streamed] == [batch_id]
 
 
-def test_filters_apply_together(api: ApiClient) -> None:
+def test_filters_of_records_are_combined_with_and(api: ApiClient) -> None:
     both = send_and_land(api, record(tags=["x"], thread_id="t"))
     send_and_land(api, record(tags=["x"]))
     assert [r["batchId"] for r in api.get(RECORDS, "tag=x&thread_id=t").json()["records"]] == [both]
 
 
-def test_changed_since_gives_what_was_written_since(api: ApiClient) -> None:
+def test_changed_since_lists_records_written_since_then(api: ApiClient) -> None:
     send_and_land(api, record())
     (found,) = api.get(RECORDS).json()["records"]
     assert api.get(RECORDS, "changed_since=2026-01-01").json()["records"] == [found]
@@ -67,12 +66,12 @@ def test_changed_since_gives_what_was_written_since(api: ApiClient) -> None:
     ["type=nope", "type=", "vendor_id=nocolon", "event_since=x", "changed_since=2026-01-01T00:00:00%2B02:00", "limit=101",
      "unknown=1", "tag=a&tag=b", "cursor=zzz", "event_since="],
 )  # fmt: skip
-def test_unknown_and_malformed_filters_are_refused(api: ApiClient, query: str) -> None:
+def test_unknown_or_malformed_filter_of_records_gets_a_400(api: ApiClient, query: str) -> None:
     answer = api.get(RECORDS, query)
     assert (answer.status_code, answer.json()["error"]) == (400, "INVALID_BODY")
 
 
-def test_pages_hold_every_record_once(api: ApiClient) -> None:
+def test_pages_of_records_list_every_record_once(api: ApiClient) -> None:
     send_and_land(api, [record() for _ in range(45)])
     seen: list[str] = []
     query = "limit=20"
@@ -85,20 +84,20 @@ def test_pages_hold_every_record_once(api: ApiClient) -> None:
     assert (sizes, len(set(seen))) == ([20, 20, 5], 45)
 
 
-def test_a_cursor_serves_the_same_filters_alone(api: ApiClient) -> None:
+def test_cursor_is_valid_for_the_same_filters_only(api: ApiClient) -> None:
     send_and_land(api, [record(tags=["x"]) for _ in range(3)])
     cursor = api.get(RECORDS, "limit=1&tag=x").json()["nextCursor"]
     assert api.get(RECORDS, f"limit=1&tag=x&cursor={cursor}").status_code == 200
     assert api.get(RECORDS, f"limit=1&cursor={cursor}").status_code == 400
 
 
-def test_a_stream_gives_all_matches(api: ApiClient) -> None:
+def test_stream_of_records_returns_all_matches(api: ApiClient) -> None:
     for _ in range(2):
         send_and_land(api, [record() for _ in range(400)])
     assert len({json.loads(line)["recordId"] for line in lines(api.get(RECORDS, accept=NDJSON))}) == 800
 
 
-def test_a_record_has_exactly_the_contracts_fields(api: ApiClient) -> None:
+def test_record_has_exactly_the_fields_of_the_contract(api: ApiClient) -> None:
     send_and_land(api, record())
     (found,) = api.get(RECORDS).json()["records"]
     assert set(found) == {"recordId", "batchId", "firstAcceptedAt", "updatedAt", "version", "storageUri", "record"}
@@ -106,24 +105,12 @@ def test_a_record_has_exactly_the_contracts_fields(api: ApiClient) -> None:
     assert found["storageUri"].startswith("s3://evermuse-lake/workspace=")
 
 
-def test_another_workspaces_records_do_not_exist(
-    api: ApiClient, new_client: Callable[..., ApiClient], other_workspace: Workspace
-) -> None:
-    foreign = new_client(of=other_workspace)
-    send_and_land(foreign, record(tags=["x"], vendor_ids={"a": "1"}))
-    (found,) = foreign.get(RECORDS).json()["records"]
-    assert api.get(f"{RECORDS}/{found['recordId']}").status_code == 404
-    for query in ("", "tag=x", "vendor_id=a:1", "project_id=proj-123", "type=message", "product_id=prod-abc"):
-        assert api.get(RECORDS, query).json() == {"records": [], "nextCursor": None}
-        assert lines(api.get(RECORDS, query, accept=NDJSON)) == []
-
-
-def test_events_since_an_instant_come_in_the_order_of_change_those_to_come_among_them(api: ApiClient) -> None:
+def test_future_and_past_events_are_listed_in_the_order_of_change(api: ApiClient) -> None:
     past, to_come = "2026-06-01T00:00:00Z", "2999-01-01T00:00:00Z"
     instants = [past, to_come, past, to_come, past, "2020-01-01T00:00:00Z"]
     batches = [send_and_land(api, record(event_at=instant)) for instant in instants]
     for minute, batch_id in enumerate(batches):
-        # A test is one transaction, and that has one time.
+        # All statements of a test run in one transaction and would have the same time.
         changed_at = datetime(2026, 7, 1, 12, minute, tzinfo=UTC)
         Record.objects.filter(batch_id=int(batch_id.removeprefix("batch_"))).update(updated_at=changed_at)
     seen: list[str] = []
@@ -136,7 +123,7 @@ def test_events_since_an_instant_come_in_the_order_of_change_those_to_come_among
     assert seen == batches[:5]
 
 
-def test_a_record_that_changes_its_product_is_found_under_the_new_one_alone(api: ApiClient, products: None) -> None:
+def test_record_that_moves_to_another_product_is_found_under_the_new_one_only(api: ApiClient, products: None) -> None:
     send_and_land(api, record(vendor_ids={"id": "same"}))
     moved = send_and_land(api, record(vendor_ids={"id": "same"}, product_id="prod-xyz", project_ids=["proj-xyz"]))
     assert [r["batchId"] for r in api.get(RECORDS, "product_id=prod-xyz").json()["records"]] == [moved]
@@ -144,5 +131,5 @@ def test_a_record_that_changes_its_product_is_found_under_the_new_one_alone(api:
 
 
 @pytest.mark.parametrize("record_id", ["x", "rec_", "rec_" + "0" * 32, "rec_" + "G" * 32])
-def test_an_unknown_record_is_404(api: ApiClient, record_id: str) -> None:
+def test_unknown_record_id_gets_a_404(api: ApiClient, record_id: str) -> None:
     assert api.get(f"{RECORDS}/{record_id}").status_code == 404

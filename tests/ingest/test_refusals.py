@@ -1,4 +1,4 @@
-"""Who is let in, what is refused first, and the one shape of every refusal."""
+"""Authentication, the order in which requests are rejected, and the common shape of all rejections."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -17,7 +17,7 @@ BATCHES = f"{INGEST}/batches"
 
 
 def refused(answer: Any) -> tuple[int, str]:
-    """Status and code, with the shape checked."""
+    """Checks the shape of an error answer and returns its status and code."""
     body = answer.json()
     assert set(body) - {"details", "retryAfter"} == {"error", "message"}
     assert answer["Content-Type"].startswith("application/json")
@@ -27,7 +27,7 @@ def refused(answer: Any) -> tuple[int, str]:
     return answer.status_code, body["error"]
 
 
-def test_missing_malformed_unknown_revoked_and_expired_keys_get_one_answer(
+def test_missing_malformed_unknown_revoked_and_expired_keys_get_the_same_answer(
     api: ApiClient, workspace: Workspace
 ) -> None:
     revoked = api_keys.create(workspace=workspace, label="revoked")
@@ -40,13 +40,13 @@ def test_missing_malformed_unknown_revoked_and_expired_keys_get_one_answer(
     assert len({answer.content for answer in answers}) == 1
 
 
-def test_a_revoked_key_is_refused_from_the_next_request_on(api: ApiClient) -> None:
+def test_revoked_key_is_rejected_from_the_next_request_on(api: ApiClient) -> None:
     assert api.get(BATCHES).status_code == 200
     api_keys.revoke(ApiKey.objects.get(digest=api_keys.digest(api.key)))
     assert refused(api.get(BATCHES)) == (401, "UNAUTHORIZED")
 
 
-def test_keys_are_stored_hashed_and_noted_when_used(api: ApiClient) -> None:
+def test_key_is_stored_as_a_hash_with_the_time_of_its_last_use(api: ApiClient) -> None:
     api.get(BATCHES)
     key = ApiKey.objects.get(digest=api_keys.digest(api.key))
     assert key.last_used_at is not None
@@ -59,14 +59,14 @@ def test_keys_are_stored_hashed_and_noted_when_used(api: ApiClient) -> None:
     ("permissions", "reads", "writes"),
     [(["api:read"], 200, 403), (["api:write"], 200, 202), (["mcp:read", "mcp:write"], 403, 403), ([], 403, 403)],
 )
-def test_permissions_decide(
+def test_permissions_of_a_key_decide_what_it_may_do(
     new_client: Callable[..., ApiClient], permissions: list[str], reads: int, writes: int
 ) -> None:
     client = new_client(permissions=permissions)
     assert (client.get(BATCHES).status_code, client.post(record()).status_code) == (reads, writes)
 
 
-def test_a_workspace_has_at_most_ten_live_keys(workspace: Workspace) -> None:
+def test_workspace_may_have_ten_live_keys(workspace: Workspace) -> None:
     made = [api_keys.create(workspace=workspace, label=f"k{n}") for n in range(10)]
     with pytest.raises(Exception, match="10 live keys"):
         api_keys.create(workspace=workspace, label="one more")
@@ -75,7 +75,7 @@ def test_a_workspace_has_at_most_ten_live_keys(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/api/v1/nothing", "/api/v1/ingest/batches/x/y/z", "/api/v1/ingest//"])
-def test_an_unknown_path_is_404_whoever_asks(api: ApiClient, path: str) -> None:
+def test_unknown_path_gets_a_404_without_authentication(api: ApiClient, path: str) -> None:
     assert refused(api.client.get(path)) == (404, "NOT_FOUND")
 
 
@@ -90,14 +90,14 @@ def test_an_unknown_path_is_404_whoever_asks(api: ApiClient, path: str) -> None:
         ("TRACE", INGEST),
     ],
 )
-def test_the_wrong_verb_is_405_before_the_key_is_asked_for(api: ApiClient, method: str, path: str) -> None:
+def test_wrong_method_gets_a_405_before_authentication(api: ApiClient, method: str, path: str) -> None:
     answer = api.client.generic(method, path)
     assert refused(answer) == (405, "METHOD_NOT_ALLOWED")
     assert answer["Allow"]
 
 
-def test_refusals_come_in_the_contracts_order(new_client: Callable[..., ApiClient]) -> None:
-    """Each step mends the fault that the step before was refused for."""
+def test_requests_are_rejected_in_the_order_of_the_contract(new_client: Callable[..., ApiClient]) -> None:
+    """Each step corrects the fault for which the previous request was rejected."""
     reader = new_client(permissions=["api:read"])
     writer = new_client()
     huge = b"{" * (6 * 1024 * 1024)
@@ -119,7 +119,7 @@ def test_refusals_come_in_the_contracts_order(new_client: Callable[..., ApiClien
     assert refused(writer.post([record(type="email"), record(project_ids=["nope"])])) == (400, "MIXED_BATCH")
 
 
-def test_over_the_rate_comes_before_the_permission(new_client: Callable[..., ApiClient]) -> None:
+def test_rate_limit_is_checked_before_the_permission(new_client: Callable[..., ApiClient]) -> None:
     client = new_client(permissions=[], rate_limit=1)
     answers = [client.get(BATCHES) for _ in range(2)]
     assert [refused(answer) for answer in answers] == [(403, "FORBIDDEN"), (429, "RATE_LIMITED")]
@@ -127,7 +127,9 @@ def test_over_the_rate_comes_before_the_permission(new_client: Callable[..., Api
     assert isinstance(answers[1].json()["retryAfter"], int)
 
 
-def test_a_database_that_is_away_is_503_in_the_contracts_shape(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unavailable_database_gets_a_503_in_the_shape_of_the_contract(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def away(*args: object, **options: object) -> None:
         raise OperationalError("connection refused")
 
@@ -135,7 +137,7 @@ def test_a_database_that_is_away_is_503_in_the_contracts_shape(api: ApiClient, m
     assert refused(api.post(record())) == (503, "UNAVAILABLE")
 
 
-def test_a_fault_of_ours_shows_no_trace(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_internal_error_gets_a_500_without_details(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
 
     def broken(*args: object, **options: object) -> None:
@@ -149,6 +151,6 @@ def test_a_fault_of_ours_shows_no_trace(api: ApiClient, monkeypatch: pytest.Monk
     assert b"secret" not in answer.content
 
 
-def test_an_unknown_host_is_refused_as_json(api: ApiClient) -> None:
+def test_unknown_host_gets_a_400_in_json(api: ApiClient) -> None:
     answer = api.client.get("/admin/login/", headers={"host": "evil.example"})
     assert refused(answer)[0] == 400

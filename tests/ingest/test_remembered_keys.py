@@ -1,4 +1,4 @@
-"""A batch is accepted by what is remembered of its key; whatever changed since counts all the same."""
+"""A batch is accepted with a cached key; a change of the key since then takes effect at once all the same."""
 
 import gc
 import json
@@ -30,7 +30,7 @@ from tests.records import record
 
 
 class Lookups:
-    """How often a key was looked up."""
+    """Counts the lookups of keys."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.count = 0
@@ -44,8 +44,8 @@ class Lookups:
 
 @pytest.fixture
 def known(api: ApiClient) -> Iterator[ApiClient]:
-    """A client whose key the process remembers."""
-    for _ in range(2):  # the first request notes that the key was used, which is a change
+    """A client whose key is in the cache."""
+    for _ in range(2):  # the first request stores when the key was used, which changes the key
         assert api.post(record()).status_code == 202
     yield api
     authentication._cache.clear()
@@ -60,7 +60,7 @@ def key_of(client: ApiClient) -> ApiKey:
     return ApiKey.objects.get(digest=api_keys.digest(client.key))
 
 
-def test_a_remembered_key_is_not_looked_up_to_accept_a_batch(known: ApiClient, lookups: Lookups) -> None:
+def test_batch_is_accepted_with_a_cached_key_without_a_lookup(known: ApiClient, lookups: Lookups) -> None:
     answers = [known.post(record()) for _ in range(3)]
     assert [answer.status_code for answer in answers] == [202] * 3
     assert lookups.count == 0
@@ -71,7 +71,9 @@ def test_a_remembered_key_is_not_looked_up_to_accept_a_batch(known: ApiClient, l
 @pytest.mark.parametrize(
     "change", [{"revoked_at": timezone.now()}, {"expires_at": timezone.now() - timedelta(seconds=1)}, None]
 )
-def test_a_key_that_ended_is_refused_at_once(known: ApiClient, change: dict[str, Any] | None) -> None:
+def test_revoked_expired_or_deleted_key_is_rejected_despite_the_cache(
+    known: ApiClient, change: dict[str, Any] | None
+) -> None:
     mine = ApiKey.objects.filter(pk=key_of(known).pk)
     before = Batch.objects.count()
     if change is None:
@@ -95,30 +97,26 @@ def test_a_key_that_ended_is_refused_at_once(known: ApiClient, change: dict[str,
         (record(), {"Idempotency-Key": "k" * 257}),
     ],
 )
-def test_whatever_is_wrong_with_it_a_revoked_keys_request_is_unauthorized(
-    known: ApiClient, body: Any, headers: dict[str, str]
-) -> None:
+def test_invalid_request_with_a_revoked_key_gets_a_401(known: ApiClient, body: Any, headers: dict[str, str]) -> None:
     ApiKey.objects.filter(pk=key_of(known).pk).update(revoked_at=timezone.now())
     before = Batch.objects.count()
     assert known.post(body, **headers).status_code == 401
     assert Batch.objects.count() == before
 
 
-def test_a_revoked_key_over_its_rate_is_unauthorized_not_rate_limited(
-    known: ApiClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_revoked_key_over_its_rate_limit_gets_a_401(known: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttles.limiter, "wait", lambda key, limit: 1)
     assert known.post(record()).status_code == 429
     ApiKey.objects.filter(pk=key_of(known).pk).update(revoked_at=timezone.now())
     assert known.post(record()).status_code == 401
 
 
-def test_a_permission_that_was_taken_away_counts_at_once(known: ApiClient) -> None:
+def test_removed_permission_takes_effect_at_once(known: ApiClient) -> None:
     ApiKey.objects.filter(pk=key_of(known).pk).update(permissions=[READ])
     assert known.post(record()).status_code == 403
 
 
-def test_products_and_projects_count_as_they_are_now(known: ApiClient, workspace: Workspace) -> None:
+def test_added_and_removed_projects_take_effect_at_once(known: ApiClient, workspace: Workspace) -> None:
     assert known.post(record(project_ids=["proj-new"])).status_code == 400
     product = Product.objects.get(workspace=workspace)
     added = Project.objects.create(workspace=workspace, product=product, project_id="proj-new")
@@ -128,13 +126,13 @@ def test_products_and_projects_count_as_they_are_now(known: ApiClient, workspace
     assert known.post(record()).status_code == 202
 
 
-def test_another_source_counts_from_the_next_batch_on(known: ApiClient) -> None:
+def test_changed_source_of_a_key_applies_to_the_next_batch(known: ApiClient) -> None:
     ApiKey.objects.filter(pk=key_of(known).pk).update(source="crm")
     batch_id = known.post(record()).json()["batchId"]
     assert known.batch(batch_id)["source"] == "crm"
 
 
-def test_a_request_that_begins_again_is_counted_and_stored_once(
+def test_request_that_is_repeated_with_a_lookup_is_counted_and_stored_once(
     known: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
@@ -154,14 +152,14 @@ def test_a_request_that_begins_again_is_counted_and_stored_once(
     assert Batch.objects.count() - before == 3
 
 
-def test_a_key_is_noted_as_used_again_after_a_while(known: ApiClient, lookups: Lookups) -> None:
+def test_last_use_of_a_cached_key_is_updated_after_a_while(known: ApiClient, lookups: Lookups) -> None:
     long_ago = timezone.now() - timedelta(hours=1)
     ApiKey.objects.filter(pk=key_of(known).pk).update(last_used_at=long_ago)
     assert known.post(record()).status_code == 202
     assert key_of(known).last_used_at > long_ago  # type: ignore[operator]
 
 
-def test_memory_is_bounded(
+def test_cache_of_keys_is_bounded(
     known: ApiClient, new_client: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(authentication, "CACHED_KEYS", 3)
@@ -172,12 +170,12 @@ def test_memory_is_bounded(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_connection_that_died_is_opened_again_before_a_batch_is_stored(known: ApiClient) -> None:
+def test_closed_database_connection_is_reopened_before_a_batch_is_stored(known: ApiClient) -> None:
     mine = connection.connection.info.backend_pid
     before = Batch.objects.count()
 
     def end_it() -> None:
-        with connection.cursor() as cursor:  # this thread's own
+        with connection.cursor() as cursor:  # a connection of this thread
             cursor.execute("SELECT pg_terminate_backend(%s, 10000)", [mine])
         connection.close()
 
@@ -190,7 +188,7 @@ def test_a_connection_that_died_is_opened_again_before_a_batch_is_stored(known: 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_outside_of_a_transaction_the_key_is_compared_too(known: ApiClient, lookups: Lookups) -> None:
+def test_cached_key_is_compared_outside_of_a_transaction_too(known: ApiClient, lookups: Lookups) -> None:
     assert known.post(record(data={"text": "ä\u0000", "n": [1] * 40_000})).status_code == 202
     assert lookups.count == 0
     ApiKey.objects.filter(pk=key_of(known).pk).update(revoked_at=timezone.now())
@@ -198,15 +196,15 @@ def test_outside_of_a_transaction_the_key_is_compared_too(known: ApiClient, look
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_transaction_that_was_rolled_back_costs_the_next_batch_nothing(known: ApiClient) -> None:
-    """psycopg has the server forget every prepared statement then."""
+def test_batches_are_accepted_after_a_transaction_was_rolled_back(known: ApiClient) -> None:
+    """After a rollback, psycopg makes the server forget all prepared statements."""
     assert known.post([record(), record(type="call")], **{"Idempotency-Key": "k"}).status_code == 400
     assert [known.post(record()).status_code for _ in range(3)] == [202] * 3
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_server_that_dies_in_the_middle_is_told_as_unavailable(known: ApiClient) -> None:
-    """Held by a lock while its connection is cut; what is asked next finds another one."""
+def test_connection_cut_during_the_insert_gets_a_503_and_the_next_requests_succeed(known: ApiClient) -> None:
+    """The insert waits for a lock while its connection is terminated."""
     mine, told = connection.connection.info.backend_pid, threading.Event()
     parameters = connection.get_connection_params() | {"autocommit": True}
 
@@ -226,7 +224,7 @@ def test_a_server_that_dies_in_the_middle_is_told_as_unavailable(known: ApiClien
     assert [known.post(record()).status_code for _ in range(2)] == [202, 202]
 
 
-def test_a_lost_connection_without_a_word_is_operational(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_closed_without_an_error_message_raises_operational_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Result:
         status = pq.ExecStatus.FATAL_ERROR
 
@@ -240,20 +238,20 @@ def test_a_lost_connection_without_a_word_is_operational(monkeypatch: pytest.Mon
         prepared._checked(Result(), pq.ExecStatus.TUPLES_OK)  # type: ignore[arg-type]
 
 
-def test_whatever_goes_wrong_a_revoked_key_is_unauthorized(known: ApiClient) -> None:
+def test_query_with_too_many_parameters_and_a_revoked_key_gets_a_401(known: ApiClient) -> None:
     many = "&".join(f"a={n}" for n in range(1100))
     assert known.post(record(), query=many).json()["error"] == "INVALID_BODY"
     ApiKey.objects.filter(pk=key_of(known).pk).update(revoked_at=timezone.now())
     assert known.post(record(), query=many).status_code == 401
 
 
-def test_a_batch_that_is_taken_in_part_needs_no_lookup(known: ApiClient, lookups: Lookups) -> None:
+def test_partly_accepted_batch_needs_no_lookup(known: ApiClient, lookups: Lookups) -> None:
     answer = known.post([record(), {}])
     assert (answer.status_code, answer.json()["acceptedCount"], lookups.count) == (202, 1, 0)
     assert len(known.rows(answer.json()["batchId"], "errors")) == 1
 
 
-def test_a_batch_is_stored_once_where_no_thread_can_publish_its_wake_up(
+def test_batch_is_stored_once_even_if_no_thread_can_publish_its_wake_up(
     known: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publisher, before = wake.Publisher(wake.LAND), Batch.objects.count()
@@ -270,7 +268,7 @@ def test_a_batch_is_stored_once_where_no_thread_can_publish_its_wake_up(
     assert Batch.objects.count() == before + 1
 
 
-def test_a_request_is_freed_without_the_collector(known: ApiClient) -> None:
+def test_request_is_freed_without_the_garbage_collector(known: ApiClient) -> None:
     gc.collect()
     gc.disable()
     try:
@@ -286,8 +284,8 @@ def test_a_request_is_freed_without_the_collector(known: ApiClient) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_batch_accepted_with_a_cached_key_is_stored_like_one_accepted_after_a_lookup(known: ApiClient) -> None:
-    """The cached way runs through libpq and compares the key; the plain way looks the key up and runs in a transaction."""
+def test_batch_accepted_with_a_cached_key_is_stored_like_one_accepted_after_a_lookup(known: ApiClient) -> None:
+    """The fast path uses libpq and compares the key; the plain one looks the key up and runs in a transaction."""
 
     def stored() -> dict[str, Any]:
         batch = Batch.objects.select_related("payload").order_by("-id").values(*fields).first()
@@ -314,7 +312,7 @@ def test_a_batch_accepted_with_a_cached_key_is_stored_like_one_accepted_after_a_
         assert fast == plain
 
 
-def test_a_body_without_an_acceptable_record_is_examined_once(
+def test_body_without_a_valid_record_is_examined_once(
     known: ApiClient, lookups: Lookups, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     examined: list[int] = []
@@ -328,6 +326,6 @@ def test_a_body_without_an_acceptable_record_is_examined_once(
     answer = known.post([{}, record(event_at="x")])
     assert (answer.status_code, answer.json()["details"]["rejectedCount"]) == (400, 2)
     assert (examined, lookups.count) == ([2], 1)
-    # What the workspace knows is asked again.
+    # The products and projects of the workspace are read again.
     assert known.post(record(product_id="new")).status_code == 400
     assert (examined, lookups.count) == ([2, 1, 1], 2)

@@ -1,4 +1,4 @@
-"""Reprocessing from the archive: lost and damaged rows come back, later versions stay, a damaged archive changes nothing."""
+"""Reprocessing from the archive restores lost and damaged rows, keeps later versions, and ignores a damaged archive."""
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -18,7 +18,7 @@ def number(batch_id: str) -> int:
     return int(batch_id[6:])
 
 
-def test_rows_that_are_lost_or_damaged_come_back(api: ApiClient) -> None:
+def test_lost_and_damaged_rows_are_restored(api: ApiClient) -> None:
     sent = [record(vendor_ids={"id": str(n)}, data={"n": n, "text": "a\nb"}) for n in range(5)]
     batch_id = send_and_land(api, [{"bad": 1}, *sent])
     before = {row.pk: (row.version, row.digest, row.terms, data_of(row)) for row in Record.objects.all()}
@@ -31,15 +31,15 @@ def test_rows_that_are_lost_or_damaged_come_back(api: ApiClient) -> None:
     assert outcomes(api, batch_id) == ["rejected", *["created"] * 5]
 
 
-def test_the_order_of_a_rows_terms_is_no_damage(api: ApiClient) -> None:
+def test_row_whose_terms_are_in_another_order_is_not_damaged(api: ApiClient) -> None:
     batch_id = send_and_land(api, [record()])
     row = Record.objects.get()
     Record.objects.update(terms=row.terms[::-1])
     assert reprocess(number(batch_id)) == Reprocessed(checked=1, restored=0)
 
 
-def test_a_row_of_very_many_terms_is_compared_before_postgresql_loses_its_patience(api: ApiClient) -> None:
-    """Looking at every pair of them takes longer than a statement may."""
+def test_row_of_150000_terms_is_compared_within_the_statement_timeout(api: ApiClient) -> None:
+    """Comparing every pair of terms would take longer than a statement may."""
     batch_id = send_and_land(api, [record(vendor_ids={f"id{n}": "m" for n in range(150_000)})])
     assert reprocess(number(batch_id)) == Reprocessed(checked=1, restored=0)
     terms = Record.objects.get().terms
@@ -48,7 +48,7 @@ def test_a_row_of_very_many_terms_is_compared_before_postgresql_loses_its_patien
     assert Record.objects.get().terms == terms
 
 
-def test_a_later_version_stays_and_only_its_own_batch_brings_it_back(api: ApiClient) -> None:
+def test_later_version_is_kept_and_only_its_own_batch_restores_it(api: ApiClient) -> None:
     first = send_and_land(api, [versions("1")])
     second = send_and_land(api, [versions("2")])
     assert reprocess(number(first)).restored == 0
@@ -64,7 +64,7 @@ def test_a_later_version_stays_and_only_its_own_batch_brings_it_back(api: ApiCli
 
 
 @pytest.mark.parametrize("content", [b"another object", None])
-def test_a_damaged_or_missing_object_changes_nothing_and_says_so(api: ApiClient, content: bytes | None) -> None:
+def test_damaged_or_missing_object_changes_nothing_and_is_reported(api: ApiClient, content: bytes | None) -> None:
     batch_id = send_and_land(api, [record()])
     key = Segment.objects.get().key
     if content is None:
@@ -79,7 +79,7 @@ def test_a_damaged_or_missing_object_changes_nothing_and_says_so(api: ApiClient,
     assert not Record.objects.exists()
 
 
-def test_an_operator_is_told_what_came_of_it(api: ApiClient, client: Client) -> None:
+def test_admin_reports_how_many_rows_were_restored(api: ApiClient, client: Client) -> None:
     batch_id = send_and_land(api, [record()])
     Record.objects.all().delete()
     client.force_login(get_user_model().objects.create_superuser("admin"))

@@ -1,4 +1,4 @@
-"""Probes, metrics, the OpenAPI document, the admin's pages, the commands."""
+"""Probes, metrics, the OpenAPI document, pages of the admin, and management commands."""
 
 import io
 import json
@@ -20,27 +20,27 @@ from tests.records import record
 
 
 def run(name: str, *words: str) -> Any:
-    """A command's JSON."""
+    """Runs a command and returns its JSON."""
     out = io.StringIO()
     call_command(name, *words, stdout=out)
     return json.loads(out.getvalue())
 
 
-def test_the_probes_tell_what_answers(db: None, client: Client) -> None:
+def test_probes_report_each_dependency(db: None, client: Client) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
     ready = client.get("/readyz")
     assert (ready.status_code, ready.json()["status"]) == (200, "ok")
     assert ready.json()["checks"] == {"database": "ok", "broker": "ok", "redis": "ok", "objectStore": "ok"}
 
 
-def test_readiness_says_that_migrations_are_missing(db: None, client: Client) -> None:
+def test_readiness_reports_missing_migrations(db: None, client: Client) -> None:
     name = ("attachments", "9999_not_applied")
     with patch("ingest.activity.health._last_migrations", return_value=frozenset({name})):
         ready = client.get("/readyz")
     assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "not migrated")
 
 
-def test_readiness_says_that_the_version_of_postgresql_is_not_supported(db: None, client: Client) -> None:
+def test_readiness_reports_an_unsupported_version_of_postgresql(db: None, client: Client) -> None:
     with patch(
         "ingest.activity.health._is_migrated", side_effect=NotSupportedError("PostgreSQL 16 or later is required")
     ):
@@ -58,7 +58,7 @@ def test_readiness_of_a_role_depends_on_the_servers_that_it_needs(
     assert ready.json()["checks"]["objectStore"] == "away"
 
 
-def test_readiness_refuses_an_unknown_role(db: None, client: Client) -> None:
+def test_readiness_of_an_unknown_role_gets_a_400(db: None, client: Client) -> None:
     refused = client.get("/readyz", {"role": "cook"})
     assert (refused.status_code, refused.json()["message"]) == (
         400,
@@ -66,7 +66,7 @@ def test_readiness_refuses_an_unknown_role(db: None, client: Client) -> None:
     )
 
 
-def test_metrics_are_for_this_host_alone(api: ApiClient, client: Client) -> None:
+def test_metrics_are_served_to_the_local_host_only(api: ApiClient, client: Client) -> None:
     send_and_land(api, record())
     answer = client.get("/metrics")
     assert b'evermuse_batches{status="COMPLETE"} 1.0' in answer.content
@@ -78,7 +78,7 @@ def test_metrics_are_for_this_host_alone(api: ApiClient, client: Client) -> None
 LISTS = ("/api/v1/records", *(f"{INGEST}/batches/{{batch_id}}/{name}" for name in ("errors", "records", "attachments")))
 
 
-def test_openapi_describes_streams_and_pages_that_end_by_bytes(client: Client) -> None:
+def test_openapi_describes_streams_and_pages_limited_by_bytes(client: Client) -> None:
     paths = client.get("/api/v1/openapi.json").json()["paths"]
     for path in LISTS:
         operation = paths[path]["get"]
@@ -89,7 +89,7 @@ def test_openapi_describes_streams_and_pages_that_end_by_bytes(client: Client) -
     assert "stream" not in paths[f"{INGEST}/batches"]["get"]["responses"]["429"]["description"]
 
 
-def test_openapi_describes_each_error_and_when_to_send_again(client: Client) -> None:
+def test_openapi_describes_each_error_and_its_retry_after_header(client: Client) -> None:
     paths = client.get("/api/v1/openapi.json").json()["paths"]
     upload = paths["/api/v1/uploads"]["post"]["responses"]
     assert "UPLOAD_QUOTA" in upload["429"]["description"]
@@ -102,7 +102,7 @@ def test_openapi_describes_each_error_and_when_to_send_again(client: Client) -> 
                     assert ("Retry-After" in answer.get("headers", {})) == (status in {"409", "429", "503"})
 
 
-def test_openapi_names_every_endpoint_with_its_filters(client: Client) -> None:
+def test_openapi_lists_every_endpoint_with_its_filters(client: Client) -> None:
     document = client.get("/api/v1/openapi.json").json()
     paths = document["paths"]
     assert set(paths) >= {
@@ -132,7 +132,7 @@ def test_openapi_names_every_endpoint_with_its_filters(client: Client) -> None:
     assert document["components"]["securitySchemes"]["apiKey"]["name"] == "x-api-key"
 
 
-def test_the_documentation_page_needs_no_other_host(client: Client) -> None:
+def test_page_of_the_openapi_document_loads_nothing_from_other_hosts(client: Client) -> None:
     content = client.get("/api/v1/docs").content.decode()
     assert "swagger" in content
     assert "https://" not in content
@@ -150,7 +150,7 @@ def admin_client(db: None, client: Client) -> Client:
     ["ingest_workspace", "ingest_product", "ingest_project", "ingest_apikey", "ingest_batch", "lake_record",
      "lake_rejectedrecord", "attachments_attachment"],
 )  # fmt: skip
-def test_operators_list_and_search_every_kind_of_row(admin_client: Client, api: ApiClient, model: str) -> None:
+def test_admin_lists_searches_and_opens_every_kind_of_row(admin_client: Client, api: ApiClient, model: str) -> None:
     send_and_land(api, [record(attachments=[{"type": "file", "vendor_url": "http://127.0.0.1:9/x"}]), {"bad": 1}])
     url = reverse(f"admin:{model}_changelist")
     assert admin_client.get(url).status_code == 200
@@ -162,15 +162,15 @@ def test_operators_list_and_search_every_kind_of_row(admin_client: Client, api: 
 
 
 @pytest.mark.parametrize("model", ["ingest_batch", "lake_record", "lake_rejectedrecord", "attachments_attachment"])
-def test_rows_of_the_pipeline_cannot_be_changed(admin_client: Client, model: str) -> None:
+def test_rows_of_the_pipeline_cannot_be_added_in_the_admin(admin_client: Client, model: str) -> None:
     assert admin_client.get(reverse(f"admin:{model}_add")).status_code == 403
 
 
-def test_the_admin_asks_for_a_login(db: None, client: Client) -> None:
+def test_admin_redirects_to_a_login(db: None, client: Client) -> None:
     assert client.get("/admin/").status_code == 302
 
 
-def test_the_commands_make_workspace_and_key_and_revoke_it(db: None) -> None:
+def test_commands_make_a_workspace_and_a_key_and_revoke_the_key(db: None) -> None:
     words = ["acme", "--product", "p", "--project", "q", "--project", "r", "--product", "s"]
     made = {
         "workspace": "acme",
@@ -197,13 +197,13 @@ def test_the_commands_make_workspace_and_key_and_revoke_it(db: None) -> None:
         (["createworkspace", "acme", "--project", "q"], "name its --product"),
     ],
 )
-def test_a_command_says_what_is_wrong(db: None, words: list[str], message: str) -> None:
+def test_command_reports_invalid_arguments(db: None, words: list[str], message: str) -> None:
     run("createworkspace", "acme")
     with pytest.raises(CommandError, match=message):
         call_command(*words)
 
 
-def test_a_dry_run_gives_all_errors_and_stores_nothing(api: ApiClient) -> None:
+def test_dry_run_returns_all_errors_and_stores_nothing(api: ApiClient) -> None:
     good, bad = record(), [record(tags=[1, 2]), record(event_at="yesterday", surprise=1)]
     answer = api.post([bad[0], good, bad[1]], path="/api/v1/ingest/validate")
     assert answer.status_code == 200
@@ -220,12 +220,12 @@ def test_a_dry_run_gives_all_errors_and_stores_nothing(api: ApiClient) -> None:
     ("body", "status", "code"),
     [(b"{", 400, "INVALID_JSON"), (b"[]", 400, "EMPTY_BATCH"), (b" " * 5_300_000, 413, "PAYLOAD_TOO_LARGE")],
 )
-def test_a_dry_run_has_the_limits_of_a_batch(api: ApiClient, body: bytes, status: int, code: str) -> None:
+def test_dry_run_has_the_same_limits_as_a_batch(api: ApiClient, body: bytes, status: int, code: str) -> None:
     answer = api.post(body, path="/api/v1/ingest/validate")
     assert (answer.status_code, answer.json()["error"]) == (status, code)
 
 
-def test_the_record_schema_accepts_what_the_validator_accepts(client: Client) -> None:
+def test_record_schema_accepts_and_rejects_what_the_validator_does(client: Client) -> None:
     answer = client.get("/api/v1/schemas/record.json")
     assert answer["Content-Type"] == "application/schema+json"
     schema = jsonschema.Draft202012Validator(answer.json())

@@ -1,4 +1,4 @@
-"""The places of a key's streams, on a real Redis."""
+"""The slots for a key's streams, in a real Redis."""
 
 import secrets
 import time
@@ -13,13 +13,13 @@ from ingest.refusals import Refusal
 from ingest.streams import FULL, MOST_WAITING, OPENED, WAITING, StreamSlots
 
 LIMIT = 4
-# Long enough ago that requests which arrived earlier are known.
+# Requests older than this have certainly been announced by every process.
 KNOWN = 0.5
 
 
 @pytest.fixture
 def slots(servers: Servers) -> StreamSlots:
-    """What one process knows."""
+    """The view of one process."""
     return StreamSlots(settings.REDIS_URL)
 
 
@@ -31,7 +31,7 @@ def key() -> str:
 
 @pytest.fixture
 def ask(slots: StreamSlots, key: str) -> Iterator[Callable[..., int]]:
-    """``ask("a", ago=0.3)``: asks for a place for a request that arrived so many seconds ago."""
+    """``ask("a", ago=0.3)`` asks for a slot for a request that arrived that many seconds ago."""
     tokens = set()
 
     def asked(token: str, *, ago: float = 0.0, may_wait: bool = True) -> int:
@@ -44,29 +44,29 @@ def ask(slots: StreamSlots, key: str) -> Iterator[Callable[..., int]]:
 
 
 def fill(ask: Callable[..., int], count: int) -> list[str]:
-    """Open so many streams."""
+    """Opens this many streams."""
     tokens = [f"open {number}" for number in range(count)]
     assert [ask(token, ago=KNOWN) for token in tokens] == [OPENED] * count
     return tokens
 
 
-def test_a_key_with_free_places_does_not_wait(ask: Callable[..., int]) -> None:
+def test_stream_opens_at_once_while_its_key_has_free_slots(ask: Callable[..., int]) -> None:
     assert (ask("a"), ask("b")) == (OPENED, OPENED)
 
 
-def test_the_last_places_go_to_the_requests_that_arrived_first(ask: Callable[..., int]) -> None:
+def test_last_slots_go_to_the_requests_that_arrived_first(ask: Callable[..., int]) -> None:
     fill(ask, LIMIT // 2)
     assert (ask("later"), ask("latest")) == (WAITING, WAITING)
     assert (ask("second", ago=0.7), ask("first", ago=0.8)) == (OPENED, OPENED)
     assert (ask("later", may_wait=False), ask("latest", may_wait=False)) == (FULL, FULL)
 
 
-def test_a_request_that_cannot_wait_is_opened_or_refused_at_once(ask: Callable[..., int]) -> None:
+def test_request_that_may_not_wait_is_opened_or_rejected_at_once(ask: Callable[..., int]) -> None:
     answers = [ask(f"at once {number}", may_wait=False) for number in range(LIMIT + 1)]
     assert answers == [OPENED] * LIMIT + [FULL]
 
 
-def test_a_place_that_is_given_back_goes_to_the_request_that_waits_longest(
+def test_released_slot_goes_to_the_request_that_has_waited_longest(
     ask: Callable[..., int], slots: StreamSlots, key: str
 ) -> None:
     first, *_ = fill(ask, LIMIT)
@@ -75,7 +75,7 @@ def test_a_place_that_is_given_back_goes_to_the_request_that_waits_longest(
     assert (ask("later"), ask("earlier"), ask("later", may_wait=False)) == (WAITING, OPENED, FULL)
 
 
-def test_a_request_that_stops_waiting_is_in_nobodys_way(ask: Callable[..., int], slots: StreamSlots, key: str) -> None:
+def test_request_that_stops_waiting_delays_no_other(ask: Callable[..., int], slots: StreamSlots, key: str) -> None:
     first, *_ = fill(ask, LIMIT)
     assert (ask("gone", ago=0.7), ask("later", ago=0.6)) == (WAITING, WAITING)
     slots.release(key, "gone")
@@ -83,7 +83,7 @@ def test_a_request_that_stops_waiting_is_in_nobodys_way(ask: Callable[..., int],
     assert ask("later") == OPENED
 
 
-def test_a_killed_process_holds_neither_places_nor_turns_for_long(ask: Callable[..., int], key: str) -> None:
+def test_slots_and_turns_of_a_killed_process_expire(ask: Callable[..., int], key: str) -> None:
     now = time.time()
     store = redis.Redis.from_url(settings.REDIS_URL)
     store.zadd(f"evermuse:streams:{key}", {f"killed {number}": int(now) - 1 for number in range(LIMIT)})
@@ -91,7 +91,7 @@ def test_a_killed_process_holds_neither_places_nor_turns_for_long(ask: Callable[
     assert fill(ask, LIMIT)
 
 
-def test_a_key_has_only_so_many_requests_that_wait(ask: Callable[..., int]) -> None:
+def test_key_has_a_limited_number_of_waiting_requests(ask: Callable[..., int]) -> None:
     fill(ask, LIMIT)
     waiting = [ask(f"waiting {number}") for number in range(MOST_WAITING)]
     assert waiting == [WAITING] * MOST_WAITING
@@ -99,7 +99,7 @@ def test_a_key_has_only_so_many_requests_that_wait(ask: Callable[..., int]) -> N
 
 
 @pytest.mark.parametrize(("ago", "sound"), [(3600.0, 0.6), (-3600.0, -0.1)])
-def test_an_arrival_by_a_clock_that_is_off_is_corrected(
+def test_arrival_time_of_a_wrong_clock_is_corrected(
     ask: Callable[..., int], slots: StreamSlots, key: str, ago: float, sound: float
 ) -> None:
     first, *_ = fill(ask, LIMIT)
@@ -108,7 +108,7 @@ def test_an_arrival_by_a_clock_that_is_off_is_corrected(
     assert (ask("sound"), ask("off", may_wait=False)) == (WAITING, OPENED)
 
 
-def test_without_redis_each_process_counts_its_own(key: str) -> None:
+def test_each_process_counts_its_own_streams_without_redis(key: str) -> None:
     alone = StreamSlots("redis://127.0.0.1:1/0")
     places = [alone.place(key, None) for _ in range(LIMIT + 1)]
     assert all(place.is_open() for place in places[:LIMIT])

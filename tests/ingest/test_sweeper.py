@@ -1,4 +1,4 @@
-"""The sweeper walks on: no number of batches that wait for their files hides one that nobody completed."""
+"""The sweeper covers all batches, however many of them wait for their files."""
 
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -12,7 +12,7 @@ from lake.processors import Processor, WakeUp
 
 
 class Waiting(Processor):
-    """A processor that is not done with these batches, as the files of a paused host are not."""
+    """A processor that has not settled some batches, like the files of a paused host."""
 
     name = "waiting"
 
@@ -21,7 +21,7 @@ class Waiting(Processor):
         self.asked: list[int] = []
 
     def start(self, batch_ids: Sequence[int], wake: WakeUp) -> None:
-        """Nothing is to be done."""
+        """Does nothing."""
 
     def settled(self, batch_ids: Sequence[int]) -> set[int]:
         self.asked += batch_ids
@@ -37,7 +37,7 @@ def processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waiting]:
 
 
 def left_behind(workspace: Workspace, status: str, count: int) -> list[int]:
-    """Batches that stand in a state since a minute."""
+    """Makes batches that have been in this status for a minute."""
     ago = timezone.now() - timedelta(minutes=1)
     made = Batch.objects.bulk_create(
         Batch(
@@ -50,7 +50,7 @@ def left_behind(workspace: Workspace, status: str, count: int) -> list[int]:
 
 
 @pytest.mark.parametrize("status", ["LANDED", "PROCESSING"])
-def test_a_batch_behind_a_paused_hosts_thousands_is_completed(
+def test_abandoned_batch_behind_thousands_of_waiting_ones_is_completed(
     workspace: Workspace, processor: Waiting, status: str
 ) -> None:
     processor.unsettled = set(left_behind(workspace, "PROCESSING", 2500))
@@ -60,7 +60,7 @@ def test_a_batch_behind_a_paused_hosts_thousands_is_completed(
     assert Batch.objects.filter(status="PROCESSING").count() == 2500
 
 
-def test_rounds_go_on_where_the_last_one_ended_and_begin_again(
+def test_each_round_continues_where_the_last_one_ended_and_the_next_starts_again(
     workspace: Workspace, processor: Waiting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sweeper, "MAX_BATCHES", 10)

@@ -1,4 +1,4 @@
-"""The rate limit: exact over processes, sliding, and open while Redis is away."""
+"""The rate limit is exact over all processes, has a sliding window, and is off while Redis is unavailable."""
 
 import multiprocessing
 import socket
@@ -26,13 +26,13 @@ def key(servers: Servers) -> str:
 
 @pytest.fixture
 def window(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Sets the window, in microseconds, to one that no test outlives. A slow machine must not pass for an absent Redis."""
+    """Sets the window (microseconds) and a long timeout, so that a slow machine does not count as an absent Redis."""
     monkeypatch.setattr(throttles, "TIMEOUT_SECONDS", 30.0)
     return lambda microseconds: monkeypatch.setattr(throttles, "WINDOW_MICROSECONDS", microseconds)
 
 
 def is_an_hour(wait: int) -> bool:
-    """What is left of an hour in a test, however slow the machine."""
+    """Whether a wait is an hour minus the time that the test may have taken."""
     return 3000 < wait <= 3600
 
 
@@ -42,7 +42,7 @@ def _ask(url: str, key: str, times: int, start: Any, passed: Any) -> None:
     passed.put(sum(limiter.wait(key, 37) == 0 for _ in range(times)))
 
 
-def test_the_limit_is_exact_over_processes(key: str, window: Callable[[int], None]) -> None:
+def test_rate_limit_is_exact_over_several_processes(key: str, window: Callable[[int], None]) -> None:
     window(HOUR)
     context = multiprocessing.get_context("fork")
     start, passed = context.Event(), context.Queue()
@@ -55,7 +55,7 @@ def test_the_limit_is_exact_over_processes(key: str, window: Callable[[int], Non
         process.join()
 
 
-def test_refused_requests_do_not_count(key: str, window: Callable[[int], None]) -> None:
+def test_rejected_requests_do_not_count_against_the_rate_limit(key: str, window: Callable[[int], None]) -> None:
     window(HOUR)
     limiter = RateLimiter(settings.REDIS_URL)
     assert [limiter.wait(key, 2) for _ in range(2)] == [0, 0]
@@ -64,7 +64,7 @@ def test_refused_requests_do_not_count(key: str, window: Callable[[int], None]) 
     assert redis.Redis.from_url(settings.REDIS_URL).zcard(f"evermuse:rate:{key}") == 2
 
 
-def test_a_request_passes_when_the_oldest_has_left_the_window(key: str, window: Callable[[int], None]) -> None:
+def test_request_passes_once_the_oldest_one_has_left_the_window(key: str, window: Callable[[int], None]) -> None:
     window(HOUR)
     limiter = RateLimiter(settings.REDIS_URL)
     limiter.wait(key, 1)
@@ -76,27 +76,28 @@ def test_a_request_passes_when_the_oldest_has_left_the_window(key: str, window: 
     assert limiter.wait(key, 1) == 0
 
 
-def test_keys_do_not_share_a_limit(key: str, window: Callable[[int], None]) -> None:
+def test_keys_have_separate_rate_limits(key: str, window: Callable[[int], None]) -> None:
     window(HOUR)
     limiter = RateLimiter(settings.REDIS_URL)
     assert [limiter.wait(f"{key}{name}", 1) for name in "abc"] == [0, 0, 0]
     assert all(is_an_hour(limiter.wait(f"{key}{name}", 1)) for name in "ab")
 
 
-def test_the_wait_is_a_whole_number_of_at_least_one_second(key: str) -> None:
+def test_wait_is_a_whole_number_of_at_least_one_second(key: str, window: Callable[[int], None]) -> None:
+    window(1_000_000)
     limiter = RateLimiter(settings.REDIS_URL)
     waits = {limiter.wait(key, 1) for _ in range(5)}
     assert waits == {0, 1}
 
 
-def test_without_redis_requests_pass_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+def test_requests_pass_without_redis_and_one_warning_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         limiter = RateLimiter(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         assert [limiter.wait("k", 1) for _ in range(5)] == [0] * 5
     assert [entry.msg["event"] for entry in caplog.records] == ["rate_limit.redis_away"]  # type: ignore[index]
 
 
-def test_a_connection_that_died_lets_nobody_through(key: str, window: Callable[[int], None]) -> None:
+def test_rate_limit_holds_after_a_redis_connection_died(key: str, window: Callable[[int], None]) -> None:
     window(HOUR)
     limiter = RateLimiter(settings.REDIS_URL)
     assert limiter.wait(key, 1) == 0
@@ -106,7 +107,7 @@ def test_a_connection_that_died_lets_nobody_through(key: str, window: Callable[[
     assert is_an_hour(limiter.wait(key, 1))
 
 
-def test_threads_that_come_and_go_do_not_use_the_limit_up(key: str, window: Callable[[int], None]) -> None:
+def test_many_short_threads_do_not_use_up_the_rate_limit(key: str, window: Callable[[int], None]) -> None:
     window(HOUR)
     limiter = RateLimiter(settings.REDIS_URL)
     waits: list[int] = []
@@ -118,7 +119,8 @@ def test_threads_that_come_and_go_do_not_use_the_limit_up(key: str, window: Call
     assert all(is_an_hour(wait) for wait in waits[1:])
 
 
-def test_redis_is_asked_again_after_a_pause(key: str) -> None:
+def test_redis_is_used_again_after_a_pause(key: str, window: Callable[[int], None]) -> None:
+    window(HOUR)
     limiter = RateLimiter(settings.REDIS_URL)
     limiter._asks_again_at = time.monotonic() + 1000
     assert [limiter.wait(key, 1) for _ in range(3)] == [0, 0, 0]

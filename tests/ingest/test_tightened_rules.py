@@ -1,4 +1,4 @@
-"""A rule that is tightened after a record landed makes it neither unreadable nor unprocessable."""
+"""A record that landed before a rule was tightened can still be read and reprocessed."""
 
 import json
 
@@ -18,7 +18,7 @@ from tests.records import record
 
 @pytest.fixture
 def retired(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The batch of two records, one of a type that was valid when it landed and is no more."""
+    """A batch of one record whose type was valid when it landed and is not any more; another record lands after it."""
     with monkeypatch.context() as then:
         then.setattr(envelope, "RECORD_TYPES", envelope.RECORD_TYPES | {"fax"})
         batch_id = send_and_land(api, record(type="FAX", project_ids=None, project_id="proj-123", data={"n": 1.0}))
@@ -27,7 +27,7 @@ def retired(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> str:
     return batch_id
 
 
-def test_pages_streams_and_single_records_give_what_was_stored(api: ApiClient, retired: str) -> None:
+def test_record_of_a_retired_type_is_read_in_pages_streams_and_alone(api: ApiClient, retired: str) -> None:
     page = api.get("/api/v1/records").json()["records"]
     found = {one["record"]["_type"]: one for one in page}
     assert set(found) == {"fax", "message"}
@@ -39,7 +39,7 @@ def test_pages_streams_and_single_records_give_what_was_stored(api: ApiClient, r
     assert b'"data":{"n": 1.0}' in single.content
 
 
-def test_the_operators_page_shows_it(api: ApiClient, client: Client, retired: str) -> None:
+def test_admin_shows_a_record_of_a_retired_type(api: ApiClient, client: Client, retired: str) -> None:
     client.force_login(get_user_model().objects.create_superuser("op", password=None))
     stored = Record.objects.get(type="fax")
     page = client.get(reverse("admin:lake_record_change", args=[stored.pk]))
@@ -47,7 +47,7 @@ def test_the_operators_page_shows_it(api: ApiClient, client: Client, retired: st
     assert "&quot;_type&quot;: &quot;fax&quot;" in page.content.decode()
 
 
-def test_its_row_is_put_back(api: ApiClient, retired: str) -> None:
+def test_lost_row_of_a_retired_type_is_restored(api: ApiClient, retired: str) -> None:
     Record.objects.filter(type="fax").delete()
     assert reprocess(int(retired[6:])) == Reprocessed(checked=1, restored=1)
     assert Record.objects.filter(type="fax").exists()

@@ -1,4 +1,4 @@
-"""Workspaces take turns: nobody's backlog, locked row or open claim makes another's batches wait."""
+"""Workspaces take turns: one's backlog, locked row or open claim never delays another's batches."""
 
 import json
 from collections import Counter
@@ -16,7 +16,8 @@ from ingest.pipeline import landing as pipeline
 from lake.models import Record
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land, versions
-from tests.ingest.test_changed_since import another_session, landing_that_waits, locked
+from tests.ingest.sessions import another_session, locked
+from tests.ingest.test_changed_since import landing_that_waits
 from tests.records import record
 
 
@@ -27,7 +28,7 @@ def foreign(new_client: Callable[..., ApiClient], other_workspace: Workspace) ->
 
 @pytest.fixture(autouse=True)
 def first_turn(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The workspace that was made first is served first."""
+    """Serves the workspace that was made first at first."""
     turn = claims._Turn()
     turn.last = 0
     monkeypatch.setattr(claims, "_turn", turn)
@@ -38,7 +39,7 @@ def owners(claimed: list[claims.Claim]) -> set[int]:
     return set(Batch.objects.filter(id__in=[c.batch_id for c in claimed]).values_list("workspace_id", flat=True))
 
 
-def test_a_claim_holds_batches_of_one_workspace_alone(api: ApiClient, foreign: ApiClient) -> None:
+def test_claim_takes_batches_of_one_workspace_only(api: ApiClient, foreign: ApiClient) -> None:
     for _ in range(3):
         api.post(record()), foreign.post(record())
     found = [claims.claim() for _ in range(3)]
@@ -47,7 +48,7 @@ def test_a_claim_holds_batches_of_one_workspace_alone(api: ApiClient, foreign: A
     assert all(claim.workspace_id in owners(claimed) for claimed in found for claim in claimed)
 
 
-def test_a_lone_batch_waits_for_one_claim_of_a_backlog_at_most(
+def test_lone_batch_waits_for_at_most_one_claim_of_another_workspaces_backlog(
     api: ApiClient, foreign: ApiClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "CLAIM_BATCHES", 2)
@@ -58,7 +59,7 @@ def test_a_lone_batch_waits_for_one_claim_of_a_backlog_at_most(
     assert [c.batch_id for c in claims.claim()] == [lone]
 
 
-def test_all_are_served_in_turn_whichever_process_begins_where(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+def test_workspaces_are_served_in_turn_from_any_starting_point(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
     monkeypatch.setattr(claims, "CLAIM_BATCHES", 1)
     numbers = [workspaces.ensure(name=f"turn-{n}", products=[("p", ["q"])]).pk for n in range(4)]
     for number in numbers:
@@ -71,21 +72,21 @@ def test_all_are_served_in_turn_whichever_process_begins_where(monkeypatch: pyte
     assert served[1] == served[2] == numbers
 
 
-def test_a_process_begins_anywhere(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
-    """One that dies of the first workspace's batches must not come back to them each time."""
+def test_each_process_starts_with_a_random_workspace(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    """Otherwise a process that dies of the first workspace's batches would start with them every time."""
     for n in range(10):
         workspaces.ensure(name=f"turn-{n}", products=[("p", ["q"])])
     assert len({claims._Turn().last for _ in range(100)}) > 1
 
 
-def test_what_a_crash_made_suspect_delays_its_own_workspace_alone(api: ApiClient, foreign: ApiClient) -> None:
+def test_suspect_batches_of_one_workspace_delay_no_other_workspace(api: ApiClient, foreign: ApiClient) -> None:
     api.post(record()), api.post(record())
     Batch.objects.update(crashes=1)
     foreign.post(record()), foreign.post(record())
     assert [len(claims.claim()) for _ in range(3)] == [1, 2, 1]
 
 
-def test_a_given_up_batch_does_not_end_the_round(api: ApiClient, foreign: ApiClient) -> None:
+def test_batch_that_is_given_up_does_not_end_the_round(api: ApiClient, foreign: ApiClient) -> None:
     poison = int(api.post(record()).json()["batchId"][6:])
     Batch.objects.update(lone_crashes=claims.MAX_LONE_CRASHES)
     sound = int(foreign.post(record()).json()["batchId"][6:])
@@ -94,7 +95,7 @@ def test_a_given_up_batch_does_not_end_the_round(api: ApiClient, foreign: ApiCli
 
 
 @pytest.mark.django_db(transaction=True)
-def test_batches_that_another_worker_is_claiming_are_passed_over(api: ApiClient, foreign: ApiClient) -> None:
+def test_batches_locked_by_another_worker_are_skipped(api: ApiClient, foreign: ApiClient) -> None:
     first = int(api.post(record()).json()["batchId"][6:])
     second = int(foreign.post(record()).json()["batchId"][6:])
     with another_session() as other:
@@ -105,7 +106,7 @@ def test_batches_that_another_worker_is_claiming_are_passed_over(api: ApiClient,
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_locked_row_of_one_workspace_keeps_no_other_workspaces_batches(api: ApiClient, foreign: ApiClient) -> None:
+def test_landing_blocked_in_one_workspace_delays_no_other_workspace(api: ApiClient, foreign: ApiClient) -> None:
     send_and_land(api, versions("1"))
     row = Record.objects.get()
     api.post(versions("2"))
@@ -120,7 +121,7 @@ def test_a_locked_row_of_one_workspace_keeps_no_other_workspaces_batches(api: Ap
 
 
 def fill(workspace_id: int, count: int) -> None:
-    """Waiting batches without payloads."""
+    """Inserts waiting batches without payloads."""
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO ingest_batch (workspace_id, source, type, status, created_at, record_count, accepted_count, "
@@ -132,7 +133,7 @@ def fill(workspace_id: int, count: int) -> None:
 
 
 def rows_read(plan: dict[str, Any]) -> Counter[str]:
-    """Rows that each kind of node gave, over a whole plan."""
+    """Counts the rows that each kind of node of a plan returned."""
     found = Counter({plan["Node Type"]: int(plan["Actual Rows"] * plan["Actual Loops"])})
     found["removed"] = int(plan.get("Rows Removed by Filter", 0) * plan["Actual Loops"])
     for part in plan.get("Plans", ()):
@@ -141,7 +142,7 @@ def rows_read(plan: dict[str, Any]) -> Counter[str]:
 
 
 @pytest.mark.parametrize(("many_workspaces", "many_batches"), [(500, 1), (1, 5000), (100, 100)])
-def test_what_a_claim_reads_does_not_grow_with_what_waits(
+def test_claim_reads_a_bounded_number_of_rows_however_many_batches_wait(
     workspace: Workspace, many_workspaces: int, many_batches: int
 ) -> None:
     for n in range(many_workspaces):
@@ -154,5 +155,5 @@ def test_what_a_claim_reads_does_not_grow_with_what_waits(
     [explained] = answer if isinstance(answer, list) else json.loads(answer)
     read = rows_read(explained["Plan"])
     scans = ("Index Scan", "Index Only Scan", "Bitmap Heap Scan", "Seq Scan", "removed")
-    # Each batch of the claim with its payload, and the look for the workspace.
+    # Each batch of the claim with its payload, and the search for the workspace.
     assert sum(read[node] for node in scans) <= 2 * 64 + 2, read

@@ -1,4 +1,4 @@
-"""All errors of a dry run reach the client, however many they are, and the process does not hold them."""
+"""A dry run returns all errors, however many, without holding them in memory."""
 
 import json
 
@@ -13,7 +13,7 @@ from tests.records import record
 VALIDATE = f"{INGEST}/validate"
 
 
-def test_every_error_of_a_large_answer_is_told(api: ApiClient) -> None:
+def test_large_answer_of_a_dry_run_has_every_error(api: ApiClient) -> None:
     bad = [{**record(), **{f"{'unknown' * 5}{n}": 1 for n in range(100)}} for _ in range(60)]
     answer = api.post([record(), *bad], path=VALIDATE)
     content = b"".join(answer.streaming_content)
@@ -26,7 +26,7 @@ def test_every_error_of_a_large_answer_is_told(api: ApiClient) -> None:
     ]
 
 
-def test_a_small_and_a_large_answer_are_the_same_but_for_where_they_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_answer_of_a_dry_run_equals_the_same_answer_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     def verdict() -> Verdict:
         errors = [FieldError("VALIDATION_ERROR", f"/a{n}", f"a{n}: is no field") for n in range(50)]
         return Verdict(record_count=3, rejected=[Rejected(index, b"{}", errors) for index in (0, 2)])
@@ -40,7 +40,7 @@ def test_a_small_and_a_large_answer_are_the_same_but_for_where_they_wait(monkeyp
     large.file_to_stream.close()  # type: ignore[attr-defined]
 
 
-def test_an_answer_without_errors_is_whole() -> None:
+def test_answer_of_a_dry_run_without_errors_has_an_empty_list() -> None:
     assert json.loads(b"".join(validation.answer(Verdict(record_count=1)))) == {
         "acceptedCount": 0,
         "rejectedCount": 0,
