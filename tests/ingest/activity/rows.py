@@ -1,4 +1,4 @@
-"""Rows that figures are counted from, at times of the test's choosing."""
+"""Inserts rows from which figures are counted, with times that the test chooses."""
 
 import json
 from datetime import datetime, timedelta
@@ -16,12 +16,12 @@ from lake.models import RejectedRecord
 
 
 def ago(**units: float) -> datetime:
-    """A time in the past; of ``minutes=3`` the middle of that minute."""
+    """Returns a time in the past; ``minutes=3`` gives the middle of that minute."""
     return (timezone.now() - timedelta(**units)).replace(second=30, microsecond=0)
 
 
 def batch(workspace: Workspace, at: datetime, *, status: str = "COMPLETE", accepted: int = 3, rejected: int = 0, **more: Any) -> Batch:  # fmt: skip
-    """A batch that was accepted (oldest first, as ids are given; and, unless it waits, landed) at a time."""
+    """A batch accepted at a time and, unless it waits, landed then too. Ids ascend, so make older batches first."""
     settled = {} if status == "LANDING" else {"landed_at": at, "completed_at": at}
     fields = {
         "source": "crm", "type": "call", "status": status, "created_at": at, "record_count": accepted + rejected,
@@ -31,13 +31,13 @@ def batch(workspace: Workspace, at: datetime, *, status: str = "COMPLETE", accep
 
 
 def reject(of: Batch, index: int, *errors: tuple[str, str]) -> None:
-    """A rejected record with (code, pointer) errors."""
+    """Adds a rejected record with these (code, pointer) errors."""
     found = [{"code": code, "pointer": pointer, "message": f"{pointer}: no"} for code, pointer in errors]
     RejectedRecord.objects.create(batch=of, index=index, errors=json.dumps(found), payload=b"{}", is_json=True)
 
 
 def file(of: Batch, host: str, *, position: int = 0, state: str = "COMPLETE", **more: Any) -> Attachment:
-    """An attachment of a batch."""
+    """Adds an attachment to a batch."""
     fields = {"created_at": of.created_at, "origin": b"", "record_index": 0, "record_id": uuid4(), "type": "audio"}
     made = Attachment.objects.create(
         workspace=of.workspace, batch=of, host=host, position=position, state=state, **(fields | more)
@@ -48,21 +48,21 @@ def file(of: Batch, host: str, *, position: int = 0, state: str = "COMPLETE", **
 
 
 def attempt(of: Attachment, at: datetime, code: str, token: int = 1) -> None:
-    """An attempt that ended at a time."""
+    """Adds an attempt that ended at a time."""
     DownloadAttempt.objects.create(attachment=of, token=token, started_at=at, finished_at=at, code=code)
 
 
 def roll_up() -> None:
-    """Rounds until everything is counted."""
+    """Runs rounds until everything is counted."""
     for _ in range(40):
         rollup.roll_up()
         if RollupState.objects.get().closed_through >= timezone.now() - timedelta(minutes=3):
             return
-    raise AssertionError("not counted through")
+    raise AssertionError("the rollup did not catch up")
 
 
 def values(resolution: str, **filters: Any) -> dict[str, int]:
-    """Rollup rows as {"metric label": sum}."""
+    """Returns rollup rows as {"metric label": sum}."""
     found: dict[str, int] = {}
     for row in Rollup.objects.filter(resolution=resolution, value__gt=0, **filters):
         name = f"{row.metric} {row.label}".strip()

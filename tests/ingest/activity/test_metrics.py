@@ -1,4 +1,4 @@
-"""/metrics: the overview's figures under names with units."""
+"""/metrics has the figures of the overview, under names with units."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ from tests.ingest.activity.rows import ago, attempt, batch, file, reject, roll_u
 
 
 def scrape(client: Client) -> dict[str, float]:
-    """Samples as {'name{label="value"}': value}."""
+    """Returns the samples as {'name{label="value"}': value}."""
     answer = client.get("/metrics")
     assert answer.status_code == 200
     found = {}
@@ -24,7 +24,7 @@ def scrape(client: Client) -> dict[str, float]:
     return found
 
 
-def test_everything_on_the_overview_has_a_metric(client: Client, workspace: Workspace) -> None:
+def test_every_figure_of_the_overview_has_a_metric(client: Client, workspace: Workspace) -> None:
     sent = batch(workspace, ago(minutes=10), accepted=6, rejected=2)
     reject(sent, 0, ("VALIDATION_ERROR", "/_type"), ("VALIDATION_ERROR", "/_tags/0"))
     batch(workspace, ago(minutes=9), accepted=0, rejected=1, status="FAILED")
@@ -56,9 +56,7 @@ def test_everything_on_the_overview_has_a_metric(client: Client, workspace: Work
     assert 'evermuse_queue_length_messages{queue="landing"}' in found
 
 
-def test_a_scrape_is_exact_before_the_next_rollup_and_counters_do_not_fall_with_it(
-    client: Client, workspace: Workspace
-) -> None:
+def test_scrape_is_exact_before_the_next_rollup_and_counters_never_fall(client: Client, workspace: Workspace) -> None:
     name = f'evermuse_records_accepted_total{{workspace="{workspace.name}"}}'
     batch(workspace, ago(minutes=3), accepted=5)
     before = scrape(client)[name]
@@ -70,14 +68,16 @@ def test_a_scrape_is_exact_before_the_next_rollup_and_counters_do_not_fall_with_
     assert [*seen, scrape(client)[name]] == [5, 7, 7]
 
 
-def test_an_unknown_queue_length_is_left_out(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_queue_lengths_are_left_out_while_the_broker_is_unavailable(
+    client: Client, db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
     found = scrape(client)
     assert found['evermuse_server_up{server="broker"}'] == 0
     assert not [name for name in found if name.startswith(("evermuse_queue", "evermuse_workers"))]
 
 
-def test_names_say_their_unit(client: Client, db: None) -> None:
+def test_metric_names_end_with_their_unit(client: Client, db: None) -> None:
     text = client.get("/metrics").content.decode()
     kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.M))
     assert all(name.endswith("_total") for name, kind in kinds.items() if kind == "counter")

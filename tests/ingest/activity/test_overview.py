@@ -1,4 +1,4 @@
-"""The admin's index and the JSON it refreshes itself from."""
+"""The admin's index page, and the JSON with which it refreshes itself."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,7 +24,7 @@ def boss(db: None, client: Client) -> Client:
 
 @pytest.fixture
 def filled(workspace: Workspace, other_workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
-    """30 hours ago 100 records; 3 hours ago 50 records; lately 8 records, 2 of them rejected, and files; elsewhere 1000."""
+    """Records: 100 sent 30 hours ago, 50 sent 3 hours ago, 8 recent ones with 2 rejected and files; 1000 elsewhere."""
     monkeypatch.setattr(rollup, "KEEP_MINUTES", timedelta(hours=1))
     batch(workspace, ago(hours=30), accepted=100)
     batch(workspace, ago(hours=3), accepted=50)
@@ -50,7 +50,7 @@ def figures(client: Client, **query: str | int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("period", "records", "steps"), [("1h", 12, 60), ("24h", 62, 24), ("7d", 162, 168)])
-def test_each_period_of_a_workspace_has_its_figures(
+def test_overview_of_a_workspace_covers_the_chosen_period(
     boss: Client, filled: Workspace, period: str, records: int, steps: int
 ) -> None:
     found = figures(boss, period=period, workspace=filled.pk)
@@ -61,7 +61,7 @@ def test_each_period_of_a_workspace_has_its_figures(
     assert sum(sum(one["values"]) for one in chart["series"]) == records
 
 
-def test_all_workspaces_together(boss: Client, filled: Workspace) -> None:
+def test_overview_without_a_workspace_sums_all_workspaces(boss: Client, filled: Workspace) -> None:
     found = figures(boss)["figures"]
     assert (found["records"], found["records_accepted"], found["batches"]) == (1012, 1010, 4)
     assert found["batches_by_status"] == {"LANDING": 1, "LANDED": 0, "PROCESSING": 0, "COMPLETE": 4, "FAILED": 1}
@@ -71,7 +71,7 @@ def test_all_workspaces_together(boss: Client, filled: Workspace) -> None:
     assert (found["files"], found["file_bytes"], found["download_failures"]) == (1, 3 * 1024**2, 1)
 
 
-def test_what_waits_elsewhere_is_not_shown_for_a_workspace(
+def test_overview_of_a_workspace_shows_nothing_that_waits_in_another(
     boss: Client, filled: Workspace, other_workspace: Workspace
 ) -> None:
     found = figures(boss, workspace=other_workspace.pk)["figures"]
@@ -80,7 +80,7 @@ def test_what_waits_elsewhere_is_not_shown_for_a_workspace(
     assert (found["records"], found["files"]) == (1000, 0)
 
 
-def test_servers_queues_and_workers_are_in_the_refreshed_part(boss: Client) -> None:
+def test_refreshed_part_of_the_overview_has_servers_queues_and_workers(boss: Client) -> None:
     found = figures(boss)
     assert found["figures"]["servers"] == {"database": "ok", "broker": "ok", "redis": "ok", "objectStore": "ok"}
     assert set(found["figures"]["queues"]) == {"landing", "attachments", "maintenance"}
@@ -88,7 +88,9 @@ def test_servers_queues_and_workers_are_in_the_refreshed_part(boss: Client) -> N
     assert "No landing worker is seen." in found["parts"]["notices"]
 
 
-def test_a_broker_that_is_away_is_said_and_holds_nothing(boss: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_overview_reports_an_unavailable_broker_without_waiting_for_it(
+    boss: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
     found = figures(boss)
     assert found["figures"]["servers"]["broker"] == "away"
@@ -96,7 +98,7 @@ def test_a_broker_that_is_away_is_said_and_holds_nothing(boss: Client, monkeypat
     assert "unknown" in found["parts"]["surroundings"]
 
 
-def test_the_page_shows_figures_reasons_hosts_and_links_to_lists(boss: Client, filled: Workspace) -> None:
+def test_overview_shows_figures_reasons_hosts_and_links_to_lists(boss: Client, filled: Workspace) -> None:
     page = boss.get(reverse("admin:index"), {"workspace": filled.pk}).content.decode()
     of = f"workspace__id__exact={filled.pk}"
     for text in (
@@ -109,13 +111,13 @@ def test_the_page_shows_figures_reasons_hosts_and_links_to_lists(boss: Client, f
     assert boss.get(f"{reverse('admin:ingest_batch_changelist')}?status__exact=FAILED&{of}").status_code == 200
 
 
-def test_every_chart_has_its_figures_as_text(boss: Client, filled: Workspace) -> None:
+def test_every_chart_of_the_overview_has_its_figures_as_text(boss: Client, filled: Workspace) -> None:
     page = boss.get(reverse("admin:index")).content.decode()
     assert 'aria-label="Records in the last hour: 1,010 accepted, 2 rejected."' in page
     assert page.count('role="img"') == page.count("as a table</summary>") == 4
 
 
-def test_period_and_workspace_stay_in_links_and_need_no_script(boss: Client, filled: Workspace) -> None:
+def test_links_of_the_overview_keep_period_and_workspace_without_a_script(boss: Client, filled: Workspace) -> None:
     page = boss.get(f"{reverse('admin:index')}?period=24h&workspace={filled.pk}").content.decode()
     assert f'href="?period=7d&amp;workspace={filled.pk}"' in page
     assert f'<option value="{filled.pk}" selected>' in page
@@ -125,24 +127,24 @@ def test_period_and_workspace_stay_in_links_and_need_no_script(boss: Client, fil
 @pytest.mark.parametrize(
     "query", ["period=never", "workspace=x", "workspace=99999999", "workspace=²", "period=1h&period=x"]
 )
-def test_what_cannot_be_chosen_shows_the_usual_page(boss: Client, query: str) -> None:
+def test_invalid_choice_on_the_overview_shows_the_default_page(boss: Client, query: str) -> None:
     assert boss.get(f"{reverse('admin:index')}?{query}").status_code == 200
     assert boss.get(f"{reverse('overview')}?{query}").status_code == 200
 
 
-def test_an_empty_deployment_says_what_to_do_next(boss: Client, workspace: Workspace) -> None:
+def test_overview_of_an_empty_deployment_says_what_to_do_next(boss: Client, workspace: Workspace) -> None:
     assert "Nothing has been sent yet" in boss.get(reverse("admin:index")).content.decode()
     batch(workspace, ago(minutes=1))
     assert "Nothing has been sent yet" not in boss.get(reverse("admin:index")).content.decode()
 
 
-def test_the_overview_asks_for_a_login(db: None, client: Client) -> None:
+def test_overview_requires_a_login(db: None, client: Client) -> None:
     for path in (reverse("admin:index"), reverse("overview")):
         answer = client.get(path)
         assert (answer.status_code, answer["Location"].split("?")[0]) == (302, reverse("admin:login"))
 
 
-def test_a_login_sees_links_to_what_it_may_look_at(db: None, client: Client, workspace: Workspace) -> None:
+def test_overview_links_only_to_lists_that_the_user_may_see(db: None, client: Client, workspace: Workspace) -> None:
     user = get_user_model().objects.create_user("eve", is_staff=True)
     user.user_permissions.add(Permission.objects.get(codename="view_batch"))
     client.force_login(user)
@@ -153,14 +155,14 @@ def test_a_login_sees_links_to_what_it_may_look_at(db: None, client: Client, wor
         assert f'href="{reverse(f"admin:{other}_changelist")}' not in page
 
 
-def test_the_page_costs_few_queries_however_much_there_is(
+def test_overview_takes_a_bounded_number_of_queries(
     boss: Client, filled: Workspace, django_assert_max_num_queries: Callable[[int], Any]
 ) -> None:
     with django_assert_max_num_queries(19):
         boss.get(reverse("admin:index"), {"period": "7d"})
 
 
-def test_names_that_clients_choose_are_escaped(boss: Client, workspace: Workspace) -> None:
+def test_names_chosen_by_clients_are_escaped_on_the_overview(boss: Client, workspace: Workspace) -> None:
     sent = batch(workspace, ago(minutes=5), rejected=1)
     reject(sent, 0, ("VALIDATION_ERROR", "/<img src=x onerror=alert(1)>"))
     file(sent, "<script>alert(1)</script>", completed_at=ago(minutes=5), size=1)

@@ -1,4 +1,4 @@
-"""PostgreSQL's plans over tables of some size: rollups, states and ages read by indexes, never whole tables."""
+"""PostgreSQL's plans on tables of some size: rollups, states and ages use indexes and never scan a large table."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from tests.ingest.activity.rows import ago, batch, roll_up
 
 LARGE = ("ingest_batch", "lake_rejectedrecord", "attachments_attachment", "attachments_downloadattempt")
 
-# A day and a half of batches, every hundredth with a file and a rejected record; one in 10,000 waits and one fails.
+# A day and a half of batches, each with a file and a rejected record; one in 10,000 waits and one has failed.
 FILL = """
 INSERT INTO ingest_batch (workspace_id, source, type, status, created_at, record_count, accepted_count, rejected_count,
   error_count, first_errors, claim_token, claimed_by, claimed_alone, attempts, crashes, lone_crashes, failure, landed_at, completed_at)
@@ -41,7 +41,7 @@ def full(workspace: Workspace) -> Workspace:
         cursor.execute(FILL, {"workspace": workspace.pk, "n": 60_000})
         for index in ("batch_created", "batch_landed", "batch_completed", "attachment_completed", "attempt_finished"):
             cursor.execute("SELECT brin_summarize_new_values(%s)", [f"{index}_brin"])
-        # Without the statistics that autovacuum gathers sooner or later, the planner guesses.
+        # Autovacuum gathers these statistics sooner or later; without them the planner would guess.
         for table in ("ingest_batch", "attachments_attachment", "attachments_downloadattempt"):
             cursor.execute(f"ANALYZE {table}")
     return workspace
@@ -49,7 +49,7 @@ def full(workspace: Workspace) -> Workspace:
 
 @contextmanager
 def plans() -> Iterator[list[str]]:
-    """The plan of every SELECT that runs meanwhile."""
+    """Collects the plan of every SELECT within the block."""
     found: list[str] = []
 
     def explain(execute, sql, params, many, context):  # type: ignore[no-untyped-def]
@@ -70,19 +70,19 @@ def assert_no_large_scan(found: list[str]) -> None:
             assert f"Seq Scan on {table}" not in plan, plan
 
 
-def test_a_minute_is_counted_by_indexes(full: Workspace) -> None:
+def test_counting_a_minute_uses_indexes(full: Workspace) -> None:
     with plans() as found:
         counted = measures.count(Stretch(Rollup.Resolution.MINUTE, floor(ago(minutes=90), MINUTE)))
     assert counted[full.pk, "batches", ""] == counted[full.pk, "rejected_reason", "VALIDATION_ERROR /_type"] == 30
     assert_no_large_scan(found)
 
 
-def test_changes_are_noticed_by_indexes(full: Workspace) -> None:
+def test_search_for_changed_minutes_uses_indexes(full: Workspace) -> None:
     rollup._begin()
     with plans() as found:
         rollup._begin()
     assert_no_large_scan(found)
-    # Which of them is the cheapest depends on how much was counted before.
+    # Which plan is cheapest depends on how much was counted before.
     (noticing,) = [plan for plan in found if "activity_staleminute" in plan]
     assert "batch_by_time" in noticing or ("batch_landed_brin" in noticing and "batch_completed_brin" in noticing), (
         noticing
@@ -90,7 +90,7 @@ def test_changes_are_noticed_by_indexes(full: Workspace) -> None:
 
 
 @pytest.mark.parametrize("is_one_workspace", [True, False])
-def test_states_and_ages_are_read_by_partial_indexes(full: Workspace, is_one_workspace: bool) -> None:
+def test_states_and_ages_are_read_from_partial_indexes(full: Workspace, is_one_workspace: bool) -> None:
     workspace_id = full.pk if is_one_workspace else None
     with plans() as found:
         standing = selectors.standing({}, workspace_id)
@@ -101,8 +101,8 @@ def test_states_and_ages_are_read_by_partial_indexes(full: Workspace, is_one_wor
         assert index in text
 
 
-def test_page_json_and_metrics_scan_no_large_table(full: Workspace, admin_client: Client) -> None:
-    # A day and a half of minutes would take the test a while: most of it is taken as counted.
+def test_overview_and_metrics_scan_no_large_table(full: Workspace, admin_client: Client) -> None:
+    # Counting a day and a half of minutes would take long, so most of it is marked as counted.
     rollup._begin()
     RollupState.objects.update(closed_through=floor(ago(minutes=5), MINUTE))
     batch(full, ago(minutes=0))

@@ -1,4 +1,4 @@
-"""Rollups: exact, whenever rows change, whatever round was missed, run twice or run at once."""
+"""Rollups are exact whenever rows change, also if a round is missed, repeated or run twice at once."""
 
 import itertools
 import time
@@ -22,11 +22,11 @@ from tests.records import record
 
 
 def know_later(workspace: Workspace) -> None:
-    """From now on the workspace knows the project `later`."""
+    """Adds the project `later` to the workspace."""
     workspace.projects.create(product=workspace.products.get(), project_id="later")
 
 
-def test_a_minute_holds_what_was_accepted_in_it(workspace: Workspace, other_workspace: Workspace) -> None:
+def test_figures_of_a_minute_count_what_was_accepted_in_it(workspace: Workspace, other_workspace: Workspace) -> None:
     at = ago(minutes=7)
     batch(workspace, at - MINUTE, accepted=1)
     batch(workspace, at, accepted=3, rejected=2)
@@ -51,7 +51,7 @@ def test_hours_and_counters_are_the_sums_of_minutes(workspace: Workspace) -> Non
     assert set(Rollup.objects.filter(resolution="hour").values_list("at", flat=True)) == hours
 
 
-def test_a_repeated_round_changes_nothing(workspace: Workspace) -> None:
+def test_repeated_rollup_changes_nothing(workspace: Workspace) -> None:
     for minutes in (4, 3, 2, 1, 0):
         reject(batch(workspace, ago(minutes=minutes), rejected=1), 0, ("VALIDATION_ERROR", "/_type"))
     roll_up()
@@ -62,7 +62,7 @@ def test_a_repeated_round_changes_nothing(workspace: Workspace) -> None:
     assert list(Rollup.objects.order_by("id").values()) == before
 
 
-def test_a_batch_that_lands_after_its_minute_was_closed_is_counted_again(api: ApiClient, workspace: Workspace) -> None:
+def test_batch_that_lands_after_its_minute_was_counted_is_counted_again(api: ApiClient, workspace: Workspace) -> None:
     api.post([record(), record(project_ids=["later"])])
     at = ago(minutes=20)
     Batch.objects.update(created_at=at)
@@ -82,7 +82,9 @@ def test_a_batch_that_lands_after_its_minute_was_closed_is_counted_again(api: Ap
     assert not StaleMinute.objects.exists()
 
 
-def test_a_counter_never_falls(api: ApiClient, workspace: Workspace) -> None:
+def test_counter_never_falls_when_records_change_from_rejected_to_accepted(
+    api: ApiClient, workspace: Workspace
+) -> None:
     api.post([record(), record(project_ids=["later"])])
     roll_up()
     know_later(workspace)
@@ -93,10 +95,8 @@ def test_a_counter_never_falls(api: ApiClient, workspace: Workspace) -> None:
     assert values("ever")["records_accepted"] == 3
 
 
-def test_after_a_downtime_rounds_catch_up_by_minutes_and_by_hours(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A clock by which each look takes a second, so that a round has time for a few stretches.
+def test_rollup_catches_up_after_a_downtime(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    # With this clock each look takes a second, so a round has time for only a few intervals.
     monkeypatch.setattr(rollup, "time", SimpleNamespace(monotonic=itertools.count().__next__))
     monkeypatch.setattr(rollup, "KEEP_MINUTES", timedelta(hours=3))
     long_ago, lately = ago(hours=60), ago(hours=2)
@@ -113,7 +113,7 @@ def test_after_a_downtime_rounds_catch_up_by_minutes_and_by_hours(
     assert not Rollup.objects.filter(resolution="minute", at__lt=rollup.minutes_kept_from(timezone.now())).exists()
 
 
-def test_a_batch_that_lands_beyond_the_minutes_changes_its_hour(
+def test_batch_that_lands_after_its_minutes_were_removed_changes_its_hour(
     api: ApiClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rollup, "KEEP_MINUTES", timedelta(hours=1))
@@ -129,7 +129,7 @@ def test_a_batch_that_lands_beyond_the_minutes_changes_its_hour(
     assert "records_rejected" not in values("hour", at=floor(at, HOUR))
 
 
-def test_old_minutes_and_hours_are_forgotten_and_the_counters_keep_them(workspace: Workspace) -> None:
+def test_counters_keep_what_old_minutes_and_hours_counted(workspace: Workspace) -> None:
     batch(workspace, ago(days=91), accepted=5)
     RollupState.objects.create(
         closed_through=floor(ago(days=91), HOUR), changes_through=timezone.now(), ran_at=timezone.now()
@@ -140,7 +140,7 @@ def test_old_minutes_and_hours_are_forgotten_and_the_counters_keep_them(workspac
     assert (values("hour"), values("ever")["records"]) == ({}, 5)
 
 
-def test_reasons_count_each_record_once_for_each_of_its_errors_wherever_in_a_list(workspace: Workspace) -> None:
+def test_reasons_count_a_record_once_for_each_of_its_distinct_errors(workspace: Workspace) -> None:
     sent = batch(workspace, ago(minutes=4), rejected=3)
     reject(sent, 0, ("VALIDATION_ERROR", "/_participants/0/email"), ("VALIDATION_ERROR", "/_participants/17/email"))
     reject(sent, 1, ("VALIDATION_ERROR", "/_participants/3/email"), ("UNKNOWN_PRODUCT", "/_product_id"))
@@ -155,7 +155,7 @@ def test_reasons_count_each_record_once_for_each_of_its_errors_wherever_in_a_lis
     assert values("ever")["rejected_reason VALIDATION_ERROR"] == 3
 
 
-def test_labels_that_clients_make_up_are_bounded(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_chosen_by_clients_are_limited_in_number(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measures, "MAX_LABELS", 2)
     monkeypatch.setattr(rollup, "MAX_COUNTER_LABELS", 3)
     instants = {4: ago(minutes=4), 3: ago(minutes=3)}
@@ -190,7 +190,7 @@ def test_downloads_are_counted_by_host_when_they_end(workspace: Workspace) -> No
     }  # fmt: skip
 
 
-def test_two_rounds_at_once_do_no_harm(workspace: Workspace) -> None:
+def test_rollup_skips_its_round_while_another_one_runs(workspace: Workspace) -> None:
     batch(workspace, ago(minutes=4))
     parameters = connection.get_connection_params()
     other = psycopg.connect(**{k: parameters[k] for k in ("host", "port", "user", "password", "dbname")})
@@ -202,7 +202,7 @@ def test_two_rounds_at_once_do_no_harm(workspace: Workspace) -> None:
     assert values("ever")["batches"] == 1
 
 
-def test_totals_are_exact_before_the_rollup_ran_and_after(workspace: Workspace) -> None:
+def test_totals_are_exact_before_and_after_a_rollup(workspace: Workspace) -> None:
     batch(workspace, ago(minutes=4), accepted=5)
     batch(workspace, ago(minutes=0), accepted=2, rejected=1)
     expected = {

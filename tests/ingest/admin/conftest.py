@@ -1,4 +1,4 @@
-"""Logins of each role."""
+"""Users of each role."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from evermuse import roles
 
 @pytest.fixture
 def login(db: None) -> Callable[[str], Client]:
-    """A browser of somebody with a role; "" is staff without one, "superuser" needs none."""
+    """Returns a browser of a user with a role: "" is staff without a role, "superuser" needs none."""
 
     def make(role: str) -> Client:
         roles.ensure()

@@ -1,4 +1,4 @@
-"""Rows with a secret in every column that holds what a customer said, and all addresses of the admin for them."""
+"""Rows with a secret in every column that can hold a customer's words, and all addresses of the admin for them."""
 
 import json
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from tests.ingest.landing import send_and_land
 from tests.records import record
 
 SECRET = "zqsecretzq"
-# Columns that hold it, with one that a URL may not look into either way.
+# Columns that hold the secret, and one column by which a URL may not filter either.
 CONFIDENTIAL = {
     Batch: ("failure", "first_errors"),
     Attachment: (
@@ -38,7 +38,7 @@ CONFIDENTIAL = {
 
 
 def plant(api: ApiClient) -> None:
-    """A landed batch, a failed one, files, a group with a job: with the secret wherever a client can put it."""
+    """Makes a landed batch, a failed one, files, and a problem with a job, with the secret wherever a client can put it."""
     said: dict[str, Any] = {
         "data": {"text": SECRET},
         "participants": [{"id": SECRET, "role": "external", "name": SECRET, "email": f"{SECRET}@x.example"}],
@@ -84,7 +84,7 @@ def plant(api: ApiClient) -> None:
 
 
 def addresses() -> Iterator[tuple[str, str]]:
-    """Every URL of the admin by its name, with a real row where it takes one; from the URL resolver, so that none is missed."""
+    """Yields every URL of the admin by name, with a real row where it needs one. Uses the URL resolver to miss none."""
     for name, pattern in _named(admin.site.urls[0]):
         model = _model_of(name)
         converters = pattern.pattern.converters

@@ -1,4 +1,4 @@
-"""The audit log's page, and logins that stand in it."""
+"""The audit log's page, and users who appear in the audit log."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,9 @@ from ingest.models import ApiKey, Workspace
 LIST = reverse("admin:admin_logentry_changelist")
 
 
-def test_an_act_is_found_with_who_and_what(login: Callable[[str], Client], workspace: Workspace) -> None:
+def test_audit_log_is_searched_and_filtered_by_user_and_object(
+    login: Callable[[str], Client], workspace: Workspace
+) -> None:
     key = api_keys.create(workspace=workspace, label="crm").api_key
     administrator = login("administrator")
     administrator.post(reverse("admin:ingest_apikey_revoke"), {"key": [key.pk]})
@@ -34,7 +36,7 @@ def test_an_act_is_found_with_who_and_what(login: Callable[[str], Client], works
         assert (answer.status_code, "Key revoked" in answer.content.decode()) == (200, found), query
 
 
-def test_nobody_changes_the_log(login: Callable[[str], Client], workspace: Workspace) -> None:
+def test_audit_log_cannot_be_changed(login: Callable[[str], Client], workspace: Workspace) -> None:
     boss = login("superuser")
     boss.post(reverse("admin:ingest_workspace_add"), {"name": "new one"})
     entry = LogEntry.objects.get()
@@ -47,7 +49,7 @@ def test_nobody_changes_the_log(login: Callable[[str], Client], workspace: Works
     assert LogEntry.objects.get().object_repr == "new one"
 
 
-def test_who_stands_in_the_log_is_not_deleted(login: Callable[[str], Client], workspace: Workspace) -> None:
+def test_user_in_the_audit_log_cannot_be_deleted(login: Callable[[str], Client], workspace: Workspace) -> None:
     api_keys.create(workspace=workspace, label="crm")
     login("administrator").post(reverse("admin:ingest_apikey_revoke"), {"key": [ApiKey.objects.get().pk]})
     user = LogEntry.objects.get().user
@@ -64,7 +66,7 @@ def test_who_stands_in_the_log_is_not_deleted(login: Callable[[str], Client], wo
     assert not User.objects.filter(pk=spare.pk).exists()
 
 
-def test_a_login_is_made_with_a_role(login: Callable[[str], Client]) -> None:
+def test_administrator_makes_a_user_with_a_role(login: Callable[[str], Client]) -> None:
     administrator = login("administrator")
     role = User.objects.get().groups.get()
     form = {

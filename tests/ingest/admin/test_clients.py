@@ -1,4 +1,4 @@
-"""A workspace's page, and what may not be deleted."""
+"""A workspace's page in the admin, and which workspaces, products and projects may be deleted."""
 
 import html
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from tests.ingest.landing import send_and_land
 from tests.records import record
 
 
-def test_a_workspaces_page_shows_all_that_is_its_own(login: Callable[[str], Client], workspace: Workspace) -> None:
+def test_page_of_a_workspace_shows_its_keys_and_projects(login: Callable[[str], Client], workspace: Workspace) -> None:
     for label in ("a", "b", "c"):
         api_keys.create(workspace=workspace, label=label)
     api_keys.revoke(api_keys.create(workspace=workspace, label="gone").api_key)
@@ -25,7 +25,7 @@ def test_a_workspaces_page_shows_all_that_is_its_own(login: Callable[[str], Clie
     assert "3 of 10" in login("viewer").get(reverse("admin:ingest_workspace_changelist")).content.decode()
 
 
-def test_what_something_was_sent_for_stays(
+def test_workspace_product_or_project_with_data_cannot_be_deleted(
     login: Callable[[str], Client], workspace: Workspace, api: ApiClient
 ) -> None:
     send_and_land(api, record())
@@ -45,7 +45,7 @@ def test_what_something_was_sent_for_stays(
         assert b"delete_selected" not in listed
 
 
-def test_what_nothing_was_sent_for_is_deleted(
+def test_workspace_or_project_without_data_can_be_deleted(
     login: Callable[[str], Client], workspace: Workspace, api: ApiClient
 ) -> None:
     client = login("administrator")
@@ -56,7 +56,7 @@ def test_what_nothing_was_sent_for_is_deleted(
     assert (Workspace.objects.count(), ApiKey.objects.count()) == (0, 0)
 
 
-def test_a_project_of_another_workspaces_product_is_refused(
+def test_project_with_a_product_of_another_workspace_is_rejected(
     login: Callable[[str], Client], workspace: Workspace, other_workspace: Workspace
 ) -> None:
     foreign = Product.objects.get(workspace=other_workspace)
@@ -65,7 +65,9 @@ def test_a_project_of_another_workspaces_product_is_refused(
     assert "another workspace" in str(answer.context["adminform"].form.errors["product"])
 
 
-def test_names_stay_as_they_were_given(login: Callable[[str], Client], workspace: Workspace) -> None:
+def test_names_of_workspaces_products_and_projects_cannot_be_changed(
+    login: Callable[[str], Client], workspace: Workspace
+) -> None:
     client, product = login("superuser"), Product.objects.get()
     project, name = Project.objects.get(project_id="proj-123"), workspace.name
     for target, fields in (

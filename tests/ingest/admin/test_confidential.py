@@ -1,4 +1,4 @@
-"""What customers said reaches no login that may not see it: not by a page, a filter, a search, an order or a download."""
+"""Users without the permission never see a customer's words: on no page, by no filter, search, order or download."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -24,10 +24,10 @@ from tests.http_client import ApiClient
 from tests.ingest.admin.planted import CONFIDENTIAL, SECRET, addresses, plant
 
 Login = Callable[[str], Client]
-# Lists of who works here: closed to viewers altogether.
+# Lists of staff and their actions, which viewers may not see at all.
 STAFF = ("/logentry/", "/user/", "/group/")
 FOR_PEOPLE = {"login", "logout", "password_change", "password_change_done"}
-# What an operator is shown by pages and by search; that viewers are not is what this module is about.
+# Lookups of a filter. Operators may see what these find; this module tests that viewers may not.
 OPERATIONS = ("exact", "iexact", "contains", "startswith", "regex", "gt", "lt", "in", "isnull", "range")
 
 
@@ -53,17 +53,17 @@ def lists() -> Iterator[tuple[type[Model], str]]:
 
 
 def unrendered() -> AbstractContextManager[Any]:
-    """Within the block views run with all of their queries, but no template is rendered: that takes most of the time."""
+    """Runs views with all of their queries but without rendering templates, which takes most of the time."""
     return mock.patch.object(SimpleTemplateResponse, "rendered_content", "")
 
 
 def counted(answer: Any) -> Any:
-    """How many rows a list found; its status where it shows none."""
+    """Returns how many rows a list found, or its status if it shows none."""
     shown = getattr(answer, "context_data", None) or {}
     return shown["cl"].result_count if answer.status_code == 200 and "cl" in shown else answer.status_code
 
 
-def test_no_address_of_the_admin_shows_a_viewer_what_was_said(planted: ApiClient, login: Login) -> None:
+def test_no_page_of_the_admin_shows_confidential_data_to_a_viewer(planted: ApiClient, login: Login) -> None:
     viewer, seen = login("viewer"), set()
     for name, path in addresses():
         answer = get(viewer, path)
@@ -75,7 +75,7 @@ def test_no_address_of_the_admin_shows_a_viewer_what_was_said(planted: ApiClient
     assert not LogEntry.objects.exists()
 
 
-def test_an_operator_is_shown_it(planted: ApiClient, login: Login) -> None:
+def test_pages_of_the_admin_show_confidential_data_to_an_operator(planted: ApiClient, login: Login) -> None:
     operator = login("operator")
     told = {name for name, path in addresses() if "term" not in path and SECRET in read(get(operator, path))}
     assert told >= {
@@ -86,7 +86,7 @@ def test_an_operator_is_shown_it(planted: ApiClient, login: Login) -> None:
 
 
 @pytest.mark.parametrize("who", ["", "anonymous"])
-def test_without_a_role_there_is_nothing(planted: ApiClient, login: Login, who: str) -> None:
+def test_admin_shows_nothing_to_users_without_a_role(planted: ApiClient, login: Login, who: str) -> None:
     client = Client() if who else login("")
     for name, path in addresses():
         if name in FOR_PEOPLE:
@@ -97,7 +97,7 @@ def test_without_a_role_there_is_nothing(planted: ApiClient, login: Login, who: 
 
 
 def columns(model: type[Model]) -> Iterator[str]:
-    """Names of columns, and of the columns of related rows."""
+    """Yields the names of columns, and of the columns of related rows."""
     for column in model._meta.get_fields():
         if not getattr(column, "concrete", False):
             yield getattr(column, "related_name", None) or column.name
@@ -107,7 +107,7 @@ def columns(model: type[Model]) -> Iterator[str]:
             yield from (f"{column.name}__{other.name}" for other in column.related_model._meta.concrete_fields)
 
 
-# By which a viewer's URL may narrow a list; nothing in them was said by a customer.
+# Columns by which a viewer's URL may filter a list; none of them holds a customer's words.
 OPEN = {
     "ingest.Batch": {"status__exact", "workspace__id__exact"},
     "ingest.Product": {"workspace__id__exact"}, "ingest.Project": {"workspace__id__exact"},
@@ -124,7 +124,9 @@ OPEN = {
 }  # fmt: skip
 
 
-def test_a_viewers_url_filters_by_open_columns_alone(planted: ApiClient, login: Login, rf: RequestFactory) -> None:
+def test_viewer_can_filter_lists_by_non_confidential_columns_only(
+    planted: ApiClient, login: Login, rf: RequestFactory
+) -> None:
     viewer = login("viewer")
     request = rf.get("/")
     request.user = User.objects.get(groups__name="viewer")
@@ -139,7 +141,7 @@ def test_a_viewers_url_filters_by_open_columns_alone(planted: ApiClient, login: 
                     assert get(viewer, path, **{name: SECRET}).status_code == 400, (path, name)
 
 
-def test_a_filter_of_an_operator_and_an_administrator_is_listed_too(planted: ApiClient, login: Login) -> None:
+def test_administrator_cannot_filter_lists_by_unlisted_columns(planted: ApiClient, login: Login) -> None:
     administrator = login("administrator")
     for path, name in (
         (reverse("admin:auth_user_changelist"), "password__startswith"),
@@ -151,7 +153,7 @@ def test_a_filter_of_an_operator_and_an_administrator_is_listed_too(planted: Api
         assert get(administrator, path, **{name: "x"}).status_code == 400, (path, name)
 
 
-def test_a_viewers_search_finds_nothing_by_what_was_said(planted: ApiClient, login: Login) -> None:
+def test_search_of_a_viewer_finds_nothing_by_confidential_data(planted: ApiClient, login: Login) -> None:
     viewer, operator = login("viewer"), login("operator")
     found: dict[str, int] = {}
     words = [SECRET, f"{SECRET}:{SECRET}", f"{SECRET}@x.example"]
@@ -159,7 +161,7 @@ def test_a_viewers_search_finds_nothing_by_what_was_said(planted: ApiClient, log
         if get(viewer, path).status_code == 403:
             continue
         state = {"state": "all"} if model is Problem else {}
-        # All rows where a list has no search.
+        # A list without a search shows all rows.
         with unrendered():
             nothing = counted(get(viewer, path, q="never-said-by-anybody", **state))
             for word in words:
@@ -169,7 +171,7 @@ def test_a_viewers_search_finds_nothing_by_what_was_said(planted: ApiClient, log
     assert {label for label, n in found.items() if n} >= {"lake.Record", "lake.RejectedRecord", "problems.Problem"}
 
 
-def test_a_viewer_orders_by_no_hidden_column(planted: ApiClient, login: Login) -> None:
+def test_viewer_cannot_order_a_list_by_a_confidential_column(planted: ApiClient, login: Login) -> None:
     viewer = login("viewer")
     for model, path in lists():
         hidden = set(CONFIDENTIAL.get(model, ()))
@@ -181,7 +183,7 @@ def test_a_viewer_orders_by_no_hidden_column(planted: ApiClient, login: Login) -
                 assert not by & hidden, (path, column)
 
 
-def test_what_is_read_is_in_the_audit_log_once(planted: ApiClient, login: Login) -> None:
+def test_each_read_of_confidential_data_is_in_the_audit_log_once(planted: ApiClient, login: Login) -> None:
     operator, batch = login("operator"), Batch.objects.get()
     reader = User.objects.get(groups__name="operator")
     read(get(operator, reverse("admin:ingest_batch_payload", args=[batch.pk])))
@@ -204,7 +206,7 @@ def test_what_is_read_is_in_the_audit_log_once(planted: ApiClient, login: Login)
     ])  # fmt: skip
 
 
-def test_a_viewer_downloads_nothing_and_leaves_no_trace(planted: ApiClient, login: Login) -> None:
+def test_viewer_cannot_download_confidential_data(planted: ApiClient, login: Login) -> None:
     viewer, batch, file = login("viewer"), Batch.objects.get(), Attachment.objects.get()
     for name in ("payload", "rejected", "archive"):
         assert get(viewer, reverse(f"admin:ingest_batch_{name}", args=[batch.pk])).status_code == 403
@@ -221,7 +223,7 @@ OWN = ("q", "o", "p", "e", "all", "_popup", "_to_field", "_facets", "_changelist
        "key", "next", "_selected_action")  # fmt: skip
 
 
-def test_no_value_in_a_list_s_url_ends_in_a_fault(planted: ApiClient, login: Login) -> None:
+def test_no_value_in_the_url_of_a_list_causes_a_server_error(planted: ApiClient, login: Login) -> None:
     boss = login("superuser")
     for model, path in lists():
         registered = admin.site._registry[model]
@@ -235,13 +237,13 @@ def test_no_value_in_a_list_s_url_ends_in_a_fault(planted: ApiClient, login: Log
             assert get(boss, path, **{name: "x"}).status_code < 500, (path, name)
 
 
-def test_no_value_in_a_form_s_url_ends_in_a_fault(planted: ApiClient, login: Login) -> None:
+def test_no_value_in_the_url_of_a_form_causes_a_server_error(planted: ApiClient, login: Login) -> None:
     boss = login("superuser")
-    # Where a row cannot be added, that is decided before the URL's values are looked at.
+    # If a row cannot be added, that is decided before the URL's values are read.
     forms = [(model, path) for model, path in lists() if get(boss, f"{path}add/").status_code != 403]
     assert {"ingest.Workspace", "ingest.ApiKey", "auth.User"} <= {model._meta.label for model, _ in forms}
     for model, path in forms:
-        # The form's first values: a fault of any one of them is the page's.
+        # All initial values at once: a fault caused by any one of them would fail the page.
         columns_of_form = [column for column in columns(model) if "__" not in column]
         assert get(boss, f"{path}add/", **dict.fromkeys(columns_of_form, "x")).status_code < 500, path
         for name in (*OWN, "digest", "pk", "__"):
@@ -249,7 +251,7 @@ def test_no_value_in_a_form_s_url_ends_in_a_fault(planted: ApiClient, login: Log
 
 
 class NotedQuery(QueryDict):
-    """A request's query that notes which names it is asked for."""
+    """A request's query that records the names that a view asks for."""
 
     asked: ClassVar[set[str]] = set()
 
@@ -267,7 +269,7 @@ class NotedQuery(QueryDict):
 
 
 def names_asked(client: Client, path: str) -> set[str]:
-    """Names of parameters that a page looks for. Another name beside these changes nothing."""
+    """Returns the names of the parameters that a page reads. Any other parameter changes nothing."""
     NotedQuery.asked = set()
     noted = property(lambda request: NotedQuery(request.META.get("QUERY_STRING", "")))
     with mock.patch.object(WSGIRequest, "GET", noted):
@@ -275,7 +277,7 @@ def names_asked(client: Client, path: str) -> set[str]:
     return NotedQuery.asked
 
 
-def test_no_value_in_another_page_s_url_ends_in_a_fault(planted: ApiClient, login: Login) -> None:
+def test_no_value_in_the_url_of_another_page_causes_a_server_error(planted: ApiClient, login: Login) -> None:
     boss = login("superuser")
     asked = set()
     for path in (reverse("admin:index"), reverse("overview"), reverse("admin:autocomplete"), reverse("admin:search")):
@@ -292,11 +294,11 @@ PAGES = ("change/", "delete/", "history/", "", "act/", "payload/", "rejected.ndj
 ROWS = ("x", "-1", "9" * 25, "a%00b", "_00", "%ff", "0")
 
 
-def test_no_row_that_a_url_names_ends_in_a_fault(planted: ApiClient, login: Login) -> None:
+def test_no_row_id_in_a_url_causes_a_server_error(planted: ApiClient, login: Login) -> None:
     boss, found = login("superuser"), set()
     for _, path in lists():
         for page in PAGES:
-            # Django leads everything else to the same redirect.
+            # Django answers every other path with the same redirect.
             exists = resolve(f"{path}1/{page}").url_name is not None or not page
             found |= {page} if exists else set()
             for odd in ROWS if exists else ROWS[:1]:
@@ -304,7 +306,7 @@ def test_no_row_that_a_url_names_ends_in_a_fault(planted: ApiClient, login: Logi
     assert found == set(PAGES)
 
 
-def test_no_action_on_an_odd_selection_ends_in_a_fault(planted: ApiClient, login: Login) -> None:
+def test_no_selection_for_an_action_causes_a_server_error(planted: ApiClient, login: Login) -> None:
     boss = login("superuser")
     boss.raise_request_exception = False
     for model, path in lists():

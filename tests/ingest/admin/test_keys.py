@@ -1,4 +1,4 @@
-"""Keys in the admin: made and shown once, listed with their state, revoked after a question."""
+"""API keys in the admin: shown once when they are made, listed with their state, and revoked after a confirmation."""
 
 import re
 from collections.abc import Callable
@@ -22,7 +22,7 @@ LIST, ADD, REVOKE = (reverse(f"admin:ingest_apikey_{name}") for name in ("change
 
 @pytest.fixture
 def administrator(login: Callable[[str], Client]) -> Client:
-    """Somebody who may make keys."""
+    """A browser of a user who may make keys."""
     return login("administrator")
 
 
@@ -33,7 +33,7 @@ def form(workspace: Workspace, **changes: object) -> dict[str, object]:
     } | changes  # fmt: skip
 
 
-def test_a_key_is_shown_in_one_answer_and_nowhere_else(administrator: Client, workspace: Workspace) -> None:
+def test_new_key_is_shown_in_one_answer_and_nowhere_else(administrator: Client, workspace: Workspace) -> None:
     answer = administrator.post(ADD, form(workspace))
     assert (answer.status_code, "no-store" in answer["Cache-Control"]) == (200, True)
     [secret] = set(re.findall(r"em_sk_[\w-]{43}", answer.content.decode()))
@@ -48,14 +48,14 @@ def test_a_key_is_shown_in_one_answer_and_nowhere_else(administrator: Client, wo
     assert ApiClient(Client(), secret).post(record()).status_code == 202
 
 
-def test_a_reload_of_that_answer_makes_no_second_key(administrator: Client, workspace: Workspace) -> None:
+def test_reload_of_the_page_with_a_new_key_makes_no_second_key(administrator: Client, workspace: Workspace) -> None:
     administrator.post(ADD, form(workspace))
     again = administrator.post(ADD, form(workspace))
     assert "has the label" in again.context["adminform"].form.errors["label"][0]
     assert ApiKey.objects.count() == 1
 
 
-def test_what_is_wrong_stands_at_its_field(administrator: Client, workspace: Workspace) -> None:
+def test_error_in_the_form_for_a_key_is_shown_at_its_field(administrator: Client, workspace: Workspace) -> None:
     for number in range(10):
         api_keys.create(workspace=workspace, label=f"k{number}")
     for changes, field, text in (
@@ -71,7 +71,7 @@ def test_what_is_wrong_stands_at_its_field(administrator: Client, workspace: Wor
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_at_once_one_makes_the_key_and_the_other_is_told(login: Callable[[str], Client]) -> None:
+def test_simultaneous_requests_for_the_same_key_make_one_key(login: Callable[[str], Client]) -> None:
     workspace = workspaces.ensure(name="raced", products=[])
     browsers = [login("administrator"), login("administrator")]
 
@@ -88,7 +88,7 @@ def test_of_two_at_once_one_makes_the_key_and_the_other_is_told(login: Callable[
     assert ApiKey.objects.count() == 1
 
 
-def test_the_list_tells_live_expired_and_revoked(administrator: Client, workspace: Workspace) -> None:
+def test_list_of_keys_filters_by_live_expired_and_revoked(administrator: Client, workspace: Workspace) -> None:
     api_keys.create(workspace=workspace, label="one-that-lives", rate_limit=25)
     api_keys.create(workspace=workspace, label="one-past-its-day", expires_at=timezone.now() - timedelta(hours=1))
     api_keys.revoke(api_keys.create(workspace=workspace, label="one-taken-back").api_key)
@@ -98,7 +98,7 @@ def test_the_list_tells_live_expired_and_revoked(administrator: Client, workspac
     assert "25 a second" in administrator.get(LIST).content.decode()
 
 
-def test_a_key_is_revoked_from_the_list_after_a_question(
+def test_key_is_revoked_from_the_list_after_a_confirmation(
     administrator: Client, workspace: Workspace, api: ApiClient
 ) -> None:
     key = ApiKey.objects.get()
@@ -112,7 +112,7 @@ def test_a_key_is_revoked_from_the_list_after_a_question(
     assert [entry.change_message for entry in LogEntry.objects.all()] == ["Key revoked"]
 
 
-def test_a_keys_page_leads_to_the_question_while_it_lives(
+def test_page_of_a_live_key_links_to_its_revocation(
     administrator: Client, login: Callable[[str], Client], api: ApiClient
 ) -> None:
     key = ApiKey.objects.get()
@@ -128,5 +128,5 @@ def test_a_keys_page_leads_to_the_question_while_it_lives(
     assert button not in administrator.get(page).content.decode()
 
 
-def test_numbers_that_are_none_are_let_be(administrator: Client) -> None:
+def test_malformed_key_ids_for_a_revocation_are_ignored(administrator: Client) -> None:
     assert administrator.get(REVOKE, {"key": ["x", "9" * 30]}).status_code == 302

@@ -29,7 +29,7 @@ STAFF = {"user", "group", "logentry"}
 
 @pytest.fixture
 def rows(api: ApiClient) -> ApiClient:
-    """A landed batch with an attachment and a rejected record, a group of problems, a vendor's host."""
+    """A landed batch with an attachment and a rejected record, a problem, and a paused host."""
     url = f"http://vendor.example/{VENDOR_PATH}?token=1"
     good = record(data={"text": SAID}, participants=[{"id": SAID, "role": "external"}], attachments=[file(url)])
     send_and_land(api, [good, record(event_at="x", data={"text": SAID})])
@@ -39,7 +39,7 @@ def rows(api: ApiClient) -> ApiClient:
 
 
 def pages() -> list[tuple[str, str]]:
-    """Each registered model's name with its list, and with the page of its latest row."""
+    """Returns the name of each registered model with its list, and with the page of its latest row."""
     found = []
     for model in admin.site._registry:
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
@@ -50,7 +50,7 @@ def pages() -> list[tuple[str, str]]:
     return found
 
 
-def test_bootstrap_makes_the_roles_and_sets_them_right_again(db: None) -> None:
+def test_bootstrap_makes_the_roles_and_restores_their_permissions(db: None) -> None:
     roles.ensure()
     viewer = Group.objects.get(name="viewer")
     viewer.permissions.clear()
@@ -64,9 +64,7 @@ def test_bootstrap_makes_the_roles_and_sets_them_right_again(db: None) -> None:
     assert "change_group" not in names["administrator"]
 
 
-def test_a_viewer_opens_every_page_and_sees_nothing_that_was_said(
-    rows: ApiClient, login: Callable[[str], Client]
-) -> None:
+def test_viewer_opens_every_page_and_sees_no_customer_data(rows: ApiClient, login: Callable[[str], Client]) -> None:
     viewer = login("viewer")
     seen = 0
     for name, path in pages():
@@ -80,7 +78,7 @@ def test_a_viewer_opens_every_page_and_sees_nothing_that_was_said(
     assert seen >= 20
 
 
-def test_an_operator_opens_every_page_and_sees_what_was_said(rows: ApiClient, login: Callable[[str], Client]) -> None:
+def test_operator_opens_every_page_and_sees_customer_data(rows: ApiClient, login: Callable[[str], Client]) -> None:
     operator = login("operator")
     told: dict[str, str] = {}
     for name, path in pages():
@@ -93,7 +91,7 @@ def test_an_operator_opens_every_page_and_sees_what_was_said(rows: ApiClient, lo
     assert rows.key not in "".join(told.values())
 
 
-def test_staff_without_a_role_sees_nothing(rows: ApiClient, login: Callable[[str], Client]) -> None:
+def test_staff_without_a_role_gets_a_403_on_every_page(rows: ApiClient, login: Callable[[str], Client]) -> None:
     nobody = login("")
     assert {nobody.get(path).status_code for _, path in pages()} == {403}
 
@@ -102,7 +100,7 @@ def act(client: Client, name: str, action: str, pk: Any) -> None:
     client.post(reverse(f"admin:{name}_changelist"), {"action": action, "_selected_action": [pk]})
 
 
-def test_only_who_may_act_acts(rows: ApiClient, login: Callable[[str], Client]) -> None:
+def test_viewer_cannot_run_actions_and_an_operator_can(rows: ApiClient, login: Callable[[str], Client]) -> None:
     failed = Batch.objects.create(
         workspace=Workspace.objects.get(), status="FAILED", created_at="2026-01-01T00:00:00Z", record_count=1,
         accepted_count=0, rejected_count=1, error_count=1,
@@ -121,7 +119,7 @@ def test_only_who_may_act_acts(rows: ApiClient, login: Callable[[str], Client]) 
         assert sorted(e.change_message for e in LogEntry.objects.all()) == entries
 
 
-def test_only_an_administrator_makes_clients_keys_and_logins(rows: ApiClient, login: Callable[[str], Client]) -> None:
+def test_only_an_administrator_makes_workspaces_keys_and_users(rows: ApiClient, login: Callable[[str], Client]) -> None:
     key = ApiKey.objects.get()
     for role, status in (("viewer", 403), ("operator", 403), ("administrator", 200)):
         client = login(role)
@@ -130,7 +128,7 @@ def test_only_an_administrator_makes_clients_keys_and_logins(rows: ApiClient, lo
         assert client.get(reverse("admin:ingest_apikey_revoke"), {"key": key.pk}).status_code == status
 
 
-def test_an_administrator_makes_nobody_a_superuser_and_touches_none(db: None, login: Callable[[str], Client]) -> None:
+def test_administrator_can_neither_make_nor_change_a_superuser(db: None, login: Callable[[str], Client]) -> None:
     client = login("administrator")
     boss = User.objects.create_superuser("boss", "", "secret")
     other = User.objects.create_user("other")

@@ -1,4 +1,4 @@
-"""Receivers of alerts on real sockets: a webhook over HTTP, and a mail server that speaks as much SMTP as is needed."""
+"""Receivers of alerts on real sockets: a webhook over HTTP, and a mail server with the part of SMTP that is needed."""
 
 import contextlib
 import socketserver
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass
 class Webhook:
-    """What came in; ``status`` is the answer."""
+    """The received requests; ``status`` is the answer to each."""
 
     port: int = 0
     status: int = 200
@@ -22,7 +22,7 @@ class Webhook:
 
 @contextlib.contextmanager
 def webhook() -> Iterator[Webhook]:
-    """A webhook at ``http://127.0.0.1:{port}``."""
+    """Runs a webhook at ``http://127.0.0.1:{port}``."""
     received = Webhook()
 
     class Handler(BaseHTTPRequestHandler):
@@ -34,7 +34,7 @@ def webhook() -> Iterator[Webhook]:
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Quiet."""
+            """Logs nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         received.port = server.server_port
@@ -44,7 +44,7 @@ def webhook() -> Iterator[Webhook]:
 
 @dataclass
 class MailServer:
-    """What came in; ``refuses``: every recipient."""
+    """The received mails; ``refuses`` rejects every recipient."""
 
     port: int = 0
     refuses: bool = False
@@ -53,7 +53,7 @@ class MailServer:
 
 @contextlib.contextmanager
 def mail_server() -> Iterator[MailServer]:
-    """An SMTP server on 127.0.0.1."""
+    """Runs an SMTP server on 127.0.0.1."""
     received = MailServer()
 
     class Handler(socketserver.StreamRequestHandler):

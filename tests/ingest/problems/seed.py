@@ -1,4 +1,4 @@
-"""Failures by the hundred thousand, written by SQL as the pipeline would have left them."""
+"""Inserts many thousand failures by SQL, as the pipeline would have left them."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ FROM attachments_attachment WHERE batch_id = ANY(%(ids)s) GROUP BY batch_id
 
 
 def fill(workspace_id: int, *, batches: int, each: int, fields: int = 49) -> list[int]:
-    """Batches with ``each`` rejected records and attachments (four in five FAILED); their ids."""
+    """Makes batches with ``each`` rejected records and attachments (four in five FAILED); returns their ids."""
     with connection.cursor() as cursor:
         cursor.execute(_BATCHES, {"workspace": workspace_id, "batches": batches})
         ids: list[int] = [row[0] for row in cursor.fetchall()]

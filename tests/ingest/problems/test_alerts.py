@@ -1,4 +1,4 @@
-"""Alerts: what is told, once, by webhook and by e-mail, and again until it is taken."""
+"""Alerts are sent once, by webhook and by e-mail, and are retried until the receiver accepts them."""
 
 import hashlib
 import hmac
@@ -14,6 +14,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from evermuse import retry_policy
+from evermuse.retry_policy import RetryPolicy
 from ingest.models import Batch
 from ingest.pipeline import landing as pipeline
 from ingest.problems import alerts, checks, collector, delivery, sweeper
@@ -43,7 +44,7 @@ def mail(settings: Any) -> Iterator[MailServer]:
 
 
 def fail(api: ApiClient, *names: str) -> None:
-    """Rejected records, one group for each name of an unknown field."""
+    """Sends rejected records, which make one problem for each name of an unknown field."""
     for name in names:
         api.post({**record(data={"text": "said in confidence"}), name: "its value"})
     collector.collect()
@@ -53,7 +54,7 @@ def told(hook: Webhook) -> list[dict[str, Any]]:
     return [json.loads(body) for _, _, body in hook.requests]
 
 
-def test_many_new_groups_in_one_round_are_one_message(api: ApiClient, hook: Webhook, settings: Any) -> None:
+def test_new_problems_of_one_round_are_sent_in_one_message(api: ApiClient, hook: Webhook, settings: Any) -> None:
     settings.EVERMUSE_PUBLIC_URL = "https://ingest.example"
     fail(api, "a", "b", "c")
     assert alerts.tell_new_problems() == 3
@@ -67,7 +68,7 @@ def test_many_new_groups_in_one_round_are_one_message(api: ApiClient, hook: Webh
     assert (alerts.tell_new_problems(), delivery.send_due()) == (0, 0)
 
 
-def test_an_alert_tells_nothing_of_what_was_sent(api: ApiClient, hook: Webhook, mail: MailServer) -> None:
+def test_alert_contains_nothing_that_a_client_sent(api: ApiClient, hook: Webhook, mail: MailServer) -> None:
     fail(api, "jane@example.com")
     alerts.tell_new_problems()
     assert delivery.send_due() == 2
@@ -76,7 +77,7 @@ def test_an_alert_tells_nothing_of_what_was_sent(api: ApiClient, hook: Webhook, 
         assert secret not in everything
 
 
-def test_a_signature_proves_the_sender(api: ApiClient, hook: Webhook, settings: Any) -> None:
+def test_webhook_request_has_a_signature_with_the_shared_secret(api: ApiClient, hook: Webhook, settings: Any) -> None:
     settings.EVERMUSE_ALERT_WEBHOOK_SECRET = "shared"
     fail(api, "a")
     alerts.tell_new_problems()
@@ -85,7 +86,7 @@ def test_a_signature_proves_the_sender(api: ApiClient, hook: Webhook, settings: 
     assert headers["x-evermuse-signature"] == "sha256=" + hmac.new(b"shared", body, hashlib.sha256).hexdigest()
 
 
-def test_a_mail_names_the_group_and_where_to_look(api: ApiClient, mail: MailServer, settings: Any) -> None:
+def test_mail_names_the_problem_and_links_to_it(api: ApiClient, mail: MailServer, settings: Any) -> None:
     settings.EVERMUSE_PUBLIC_URL = "https://ingest.example"
     fail(api, "_event")
     alerts.tell_new_problems()
@@ -99,7 +100,10 @@ def test_a_mail_names_the_group_and_where_to_look(api: ApiClient, mail: MailServ
     assert b"https://ingest.example/admin/problems/problem/" in text
 
 
-def test_what_is_not_taken_is_sent_again_and_the_waits_grow(api: ApiClient, hook: Webhook) -> None:
+def test_rejected_alert_is_sent_again_after_growing_waits(
+    api: ApiClient, hook: Webhook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retry_policy, "ALERTS", RetryPolicy(first=100.0, longest=1000.0))
     hook.status = 503
     fail(api, "a")
     alerts.tell_new_problems()
@@ -109,10 +113,10 @@ def test_what_is_not_taken_is_sent_again_and_the_waits_grow(api: ApiClient, hook
         assert delivery.send_due() == 0
         alert = Alert.objects.get()
         assert alert.next_attempt_at
-        waits.append(round((alert.next_attempt_at - before).total_seconds(), -1))
-        assert delivery.send_due() == 0  # not yet
+        waits.append(round((alert.next_attempt_at - before).total_seconds(), -2))
+        assert delivery.send_due() == 0  # the wait is not over
         Alert.objects.update(next_attempt_at=timezone.now())
-    assert waits == [10, 20, 40]
+    assert waits == [100, 200, 400]
     assert (alert.attempts, alert.last_error) == (3, "NotTaken: the webhook answered HTTP 503")
     hook.status = 204
     assert delivery.send_due() == 1
@@ -121,7 +125,7 @@ def test_what_is_not_taken_is_sent_again_and_the_waits_grow(api: ApiClient, hook
     assert len({message["id"] for message in told(hook)}) == 1
 
 
-def test_one_channel_that_fails_does_not_hold_up_the_other(api: ApiClient, hook: Webhook, mail: MailServer) -> None:
+def test_failing_channel_does_not_delay_the_other(api: ApiClient, hook: Webhook, mail: MailServer) -> None:
     mail.refuses = True
     fail(api, "a")
     alerts.tell_new_problems()
@@ -130,7 +134,7 @@ def test_one_channel_that_fails_does_not_hold_up_the_other(api: ApiClient, hook:
     assert "no such box" in Alert.objects.get(channel="EMAIL").last_error
 
 
-def test_a_receiver_that_is_away_is_a_failure_not_an_error(api: ApiClient, hook: Webhook, settings: Any) -> None:
+def test_unreachable_webhook_counts_as_a_failed_attempt(api: ApiClient, hook: Webhook, settings: Any) -> None:
     fail(api, "a")
     alerts.tell_new_problems()
     settings.EVERMUSE_ALERT_WEBHOOK_URL = "http://127.0.0.1:9/"
@@ -138,7 +142,7 @@ def test_a_receiver_that_is_away_is_a_failure_not_an_error(api: ApiClient, hook:
     assert "ConnectionRefusedError" in Alert.objects.get().last_error
 
 
-def test_a_channel_that_is_away_is_tried_once_a_round(
+def test_unreachable_channel_is_tried_once_a_round(
     api: ApiClient, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.EVERMUSE_ALERT_WEBHOOK_URL = "http://127.0.0.1:9/"
@@ -156,7 +160,7 @@ def test_a_channel_that_is_away_is_tried_once_a_round(
     assert [alert.attempts for alert in Alert.objects.all()] == [1, 1, 1]
 
 
-def test_the_command_says_what_became_of_a_test(
+def test_testalert_reports_the_result_for_each_channel(
     db: None, hook: Webhook, mail: MailServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     mail.refuses = True
@@ -169,19 +173,19 @@ def test_the_command_says_what_became_of_a_test(
     assert "Test: alerts arrive here" in mail.mails[-1][1]["Subject"]
 
 
-def test_the_command_says_when_there_is_no_channel(db: None) -> None:
+def test_testalert_reports_that_no_channel_is_configured(db: None) -> None:
     with pytest.raises(CommandError, match="EVERMUSE_ALERT_WEBHOOK_URL"):
         call_command("testalert")
 
 
-def test_a_redirect_is_not_followed(api: ApiClient, hook: Webhook) -> None:
+def test_redirect_of_a_webhook_is_not_followed(api: ApiClient, hook: Webhook) -> None:
     hook.status = 302
     fail(api, "a")
     alerts.tell_new_problems()
     assert (delivery.send_due(), len(hook.requests)) == (0, 1)
 
 
-def test_after_the_last_attempt_an_alert_is_given_up(
+def test_alert_is_given_up_after_the_last_attempt(
     api: ApiClient, hook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retry_policy, "ALERTS", replace(retry_policy.ALERTS, max_attempts=1))
@@ -193,7 +197,7 @@ def test_after_the_last_attempt_an_alert_is_given_up(
     assert (alert.sent_at, alert.next_attempt_at) == (None, None)
 
 
-def test_a_flood_of_new_groups_is_at_most_one_message_a_minute(api: ApiClient, hook: Webhook) -> None:
+def test_new_problems_are_sent_at_most_once_a_minute(api: ApiClient, hook: Webhook) -> None:
     fail(api, "a")
     assert alerts.tell_new_problems() == 1
     fail(api, "b", "c")
@@ -202,7 +206,7 @@ def test_a_flood_of_new_groups_is_at_most_one_message_a_minute(api: ApiClient, h
     assert alerts.tell_new_problems() == 2
 
 
-def test_a_group_alerts_again_after_it_was_resolved_and_not_while_it_is_muted(api: ApiClient, hook: Webhook) -> None:
+def test_resolved_problem_alerts_again_and_a_muted_one_does_not(api: ApiClient, hook: Webhook) -> None:
     fail(api, "a")
     alerts.tell_new_problems()
     for state, told_again in (("OPEN", 0), ("MUTED", 0), ("RESOLVED", 1)):
@@ -212,7 +216,7 @@ def test_a_group_alerts_again_after_it_was_resolved_and_not_while_it_is_muted(ap
         assert alerts.tell_new_problems() == told_again
 
 
-def test_with_no_channel_nothing_is_kept_for_later(api: ApiClient, settings: Any) -> None:
+def test_alert_without_a_channel_is_not_kept_for_later(api: ApiClient, settings: Any) -> None:
     fail(api, "a")
     assert alerts.tell_new_problems() == 1
     settings.EVERMUSE_ALERT_WEBHOOK_URL = "http://127.0.0.1:9/"
@@ -220,19 +224,19 @@ def test_with_no_channel_nothing_is_kept_for_later(api: ApiClient, settings: Any
 
 
 def later() -> None:
-    """The backlog is over its threshold for a while now."""
+    """Makes the backlog have been over its threshold for a while."""
     BacklogWatch.objects.update(over_since=timezone.now() - timedelta(minutes=1))
 
 
-def test_an_old_backlog_is_told_once_and_once_more_when_it_has_recovered(api: ApiClient, hook: Webhook) -> None:
+def test_old_backlog_alerts_once_and_once_more_when_it_has_recovered(api: ApiClient, hook: Webhook) -> None:
     api.post(record())
     alerts.watch_backlogs()
     later()
     alerts.watch_backlogs()
-    assert not Alert.objects.exists()  # young
+    assert not Alert.objects.exists()  # the batch is young
     Batch.objects.update(created_at=timezone.now() - timedelta(minutes=6))
     alerts.watch_backlogs()
-    assert not Alert.objects.exists()  # it may be a batch that somebody opened again
+    assert not Alert.objects.exists()  # it may be an old batch that was retried just now
     later()
     for _ in range(3):
         alerts.watch_backlogs()
@@ -247,7 +251,7 @@ def test_an_old_backlog_is_told_once_and_once_more_when_it_has_recovered(api: Ap
     assert told(hook)[0]["oldestSeconds"] >= 360
 
 
-def test_a_threshold_of_zero_switches_the_backlog_alert_off(api: ApiClient, hook: Webhook, settings: Any) -> None:
+def test_threshold_of_zero_turns_the_backlog_alert_off(api: ApiClient, hook: Webhook, settings: Any) -> None:
     settings.EVERMUSE_ALERT_BACKLOG_SECONDS = 0
     api.post(record())
     Batch.objects.update(created_at=timezone.now() - timedelta(hours=6))
@@ -267,19 +271,19 @@ def test_a_threshold_of_zero_switches_the_backlog_alert_off(api: ApiClient, hook
         ("https://hooks.example:port/secret", False),
     ],
 )
-def test_a_malformed_webhook_is_told_by_the_checks_without_its_secret(settings: Any, url: str, is_good: bool) -> None:
+def test_check_reports_a_malformed_webhook_url_without_its_secret(settings: Any, url: str, is_good: bool) -> None:
     settings.EVERMUSE_ALERT_WEBHOOK_URL = url
     found = checks.problems_of_settings()
     assert [error.id for error in found] == ([] if is_good else ["problems.E001"])
     assert not any("secret" in str(error) for error in found)
 
 
-def test_a_malformed_address_is_told_by_the_checks(settings: Any) -> None:
+def test_check_reports_a_malformed_e_mail_address(settings: Any) -> None:
     settings.EVERMUSE_ALERT_EMAILS = ["ops@example.com", "nobody"]
     assert [error.id for error in checks.problems_of_settings()] == ["problems.E003"]
 
 
-def test_a_round_that_cannot_count_still_tells_of_a_backlog(
+def test_backlog_alerts_even_if_counting_problems_fails(
     api: ApiClient, hook: Webhook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.post(record())
@@ -292,7 +296,9 @@ def test_a_round_that_cannot_count_still_tells_of_a_backlog(
     assert [alert.event for alert in Alert.objects.all()] == ["BACKLOG"]
 
 
-def test_a_webhook_that_drips_is_cut_off(api: ApiClient, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_webhook_that_answers_too_slowly_is_a_failed_attempt(
+    api: ApiClient, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(delivery, "DEADLINE_SECONDS", 0.3)
     fail(api, "a")
 

@@ -1,4 +1,4 @@
-"""Every failure is counted once, in its group."""
+"""Every failure is counted once, in its problem."""
 
 import threading
 from collections.abc import Callable
@@ -27,11 +27,11 @@ BAD = {"id": "p", "role": "internal", "email": "no address"}
 
 
 def groups() -> set[tuple[str, str, str, int]]:
-    """What the inbox holds."""
+    """Returns all problems of the inbox."""
     return {(p.kind, p.code, p.field, p.count) for p in Problem.objects.all()}
 
 
-def test_fields_are_made_general() -> None:
+def test_pointers_are_generalised_and_shortened() -> None:
     assert pointers.generalise("/_participants/0/email") == "/_participants/*/email"
     assert pointers.generalise("/_vendor_ids/any key/x") == "/_vendor_ids/*/*"
     assert pointers.generalise("/_event_at") == "/_event_at"
@@ -42,12 +42,12 @@ def test_fields_are_made_general() -> None:
     assert pointers.in_words("/_participants/*/email") == "_participants[].email"
 
 
-def test_an_unknown_fields_name_is_not_told_outside() -> None:
+def test_unknown_field_names_are_left_out_of_alerts() -> None:
     assert pointers.without_client_names("/_participants/*/email") == "/_participants/*/email"
     assert pointers.without_client_names("/jane@example.com") == "/*"
 
 
-def test_rejected_records_are_grouped_by_code_and_field_and_counted_once_each(api: ApiClient) -> None:
+def test_rejected_records_are_grouped_by_code_and_field_and_counted_once(api: ApiClient) -> None:
     send_and_land(api, [record(), record(participants=[BAD, BAD]), record(participants=[BAD]), record(event_at="x")])
     collector.collect()
     assert groups() == {
@@ -61,7 +61,7 @@ def test_rejected_records_are_grouped_by_code_and_field_and_counted_once_each(ap
     assert sum(h.count for h in ProblemHour.objects.filter(problem=problem)) == 2
 
 
-def test_what_the_worker_has_not_judged_yet_is_not_counted_before(api: ApiClient) -> None:
+def test_rejected_records_are_counted_after_their_batch_has_landed(api: ApiClient) -> None:
     api.post([record(), record(event_at="x")])
     assert (collector.collect(), RejectedRecord.objects.count()) == (0, 1)
     pipeline.land_waiting()
@@ -69,13 +69,13 @@ def test_what_the_worker_has_not_judged_yet_is_not_counted_before(api: ApiClient
     assert groups() == {("RECORDS", "VALIDATION_ERROR", "/_event_at", 1)}
 
 
-def test_a_batch_of_rejected_records_alone_is_counted_at_once(api: ApiClient) -> None:
+def test_batch_without_accepted_records_is_counted_at_once(api: ApiClient) -> None:
     api.post(record(product_id="unheard-of"))
     collector.collect()
     assert groups() == {("RECORDS", "UNKNOWN_PRODUCT", "/_product_id", 1)}
 
 
-def test_landed_again_and_rejected_again_is_seen_again(api: ApiClient) -> None:
+def test_record_rejected_again_after_a_retry_is_counted_again(api: ApiClient) -> None:
     batch_id = int(api.post(record(product_id="unheard-of")).json()["details"]["batchId"][6:])
     collector.collect()
     assert transitions.reopen(batch_id)
@@ -85,7 +85,7 @@ def test_landed_again_and_rejected_again_is_seen_again(api: ApiClient) -> None:
     assert ProblemBatch.objects.get().count == 2
 
 
-def test_groups_are_kept_apart_by_workspace_and_source(
+def test_problems_are_separate_for_each_workspace_and_source(
     new_client: Callable[..., ApiClient], other_workspace: object
 ) -> None:
     for options in ({"source": "crm"}, {"source": "mail"}, {"of": other_workspace, "source": "crm"}):
@@ -94,7 +94,9 @@ def test_groups_are_kept_apart_by_workspace_and_source(
     assert sorted((p.party, p.count) for p in Problem.objects.all()) == [("crm", 1), ("crm", 1), ("mail", 1)]
 
 
-def test_a_client_cannot_fill_the_inbox_with_names_of_its_own(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_of_problems_with_names_chosen_by_a_client_is_limited(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(sightings, "MAX_GROUPS_OF_A_CLIENT", 3)
     for name in "abcde":
         api.post({**record(), name: 1})
@@ -102,14 +104,14 @@ def test_a_client_cannot_fill_the_inbox_with_names_of_its_own(api: ApiClient, mo
     assert {(p.field, p.count) for p in Problem.objects.all()} == {("/a", 1), ("/b", 1), ("/c", 1), ("/*", 2)}
 
 
-def test_a_nul_in_a_name_is_no_hindrance(api: ApiClient) -> None:
+def test_field_name_with_nul_is_counted(api: ApiClient) -> None:
     api.post(b'{"a\\u0000b": 1}')
     collector.collect()
     assert Problem.objects.filter(field="/a\ufffdb").exists()
 
 
 def failed_file(api: ApiClient, *, code: str = "HTTP_404", host: str = "files.example:443") -> Attachment:
-    """A file that ended FAILED."""
+    """A file that has failed."""
     send_and_land(api, record(attachments=[{"type": "audio", "vendor_url": f"https://{host}/x"}]))
     Attachment.objects.filter(state="PENDING").update(
         state="FAILED", error_code=code, error_message="HTTP 404", host=host, claim_token=1, completed_at=timezone.now()
@@ -131,7 +133,7 @@ def test_failed_files_are_grouped_by_code_and_host_and_counted_at_each_failure(a
     assert Problem.objects.get().count == 2
 
 
-def test_a_batch_that_is_given_up_is_a_problem_and_one_that_only_held_rejected_records_is_none(api: ApiClient) -> None:
+def test_batch_that_was_given_up_becomes_a_problem(api: ApiClient) -> None:
     poison = int(api.post(record()).json()["batchId"][6:])
     Batch.objects.update(lone_crashes=9, crashes=9, claimed_alone=True, claimed_until=timezone.now() - timedelta(1))
     claims.claim()
@@ -141,11 +143,11 @@ def test_a_batch_that_is_given_up_is_a_problem_and_one_that_only_held_rejected_r
     assert "given up" in problem.sample_message
 
 
-def test_what_stands_still_opens_a_group_that_resolves_itself(api: ApiClient) -> None:
+def test_stuck_batches_open_a_problem_that_resolves_itself(api: ApiClient) -> None:
     api.post(record())
     Batch.objects.update(created_at=timezone.now() - timedelta(hours=1))
     collector.measure()
-    assert not Problem.objects.exists()  # it waits, and nothing went wrong
+    assert not Problem.objects.exists()  # the batch waits, and nothing has failed
     Batch.objects.update(failure="object store: connection refused", failure_code="STORE_UNAVAILABLE")
     collector.measure()
     collector.measure()
@@ -157,7 +159,7 @@ def test_what_stands_still_opens_a_group_that_resolves_itself(api: ApiClient) ->
     assert (problem.count, problem.state, problem.is_alert_due) == (0, "RESOLVED", False)
 
 
-def test_a_rollup_under_way_does_not_keep_it_from_being_measured(api: ApiClient) -> None:
+def test_stuck_batches_are_counted_while_a_rollup_runs(api: ApiClient) -> None:
     api.post(record())
     Batch.objects.update(created_at=timezone.now() - timedelta(hours=1), failure_code="STORE_UNAVAILABLE")
     parameters = connection.get_connection_params()
@@ -168,7 +170,7 @@ def test_a_rollup_under_way_does_not_keep_it_from_being_measured(api: ApiClient)
     assert Problem.objects.get().count == 1
 
 
-def test_files_behind_a_paused_host_stand_still(api: ApiClient) -> None:
+def test_files_behind_a_paused_host_become_a_problem(api: ApiClient) -> None:
     send_and_land(api, record(attachments=[{"type": "audio", "vendor_url": "https://files.example/x"}]))
     collector.measure()
     assert not Problem.objects.exists()
@@ -182,7 +184,7 @@ def test_files_behind_a_paused_host_stand_still(api: ApiClient) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_collectors_at_once_count_every_failure_once(
+def test_simultaneous_collectors_count_every_failure_once(
     new_client: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(collector, "SLICE", 7)
@@ -215,7 +217,7 @@ def test_two_collectors_at_once_count_every_failure_once(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_collector_that_dies_in_the_middle_has_counted_nothing(
+def test_failed_collector_counts_nothing_and_the_next_one_counts_everything(
     new_client: Callable[..., ApiClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new_client().post(record(event_at="x"))

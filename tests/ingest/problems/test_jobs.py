@@ -1,4 +1,4 @@
-"""Retry all in a group: exact, resumable after a kill, and it says what it skipped and why."""
+"""A job retries all failures of a problem exactly once, resumes after a kill, and reports what it skipped and why."""
 
 from datetime import timedelta
 from typing import Any
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Wake-ups, noted instead of published: no worker listens here."""
+    """Wake-ups, recorded instead of published because no worker listens here."""
     noted: list[str] = []
 
     def publish(task: str, ids: list[int]) -> bool:
@@ -60,13 +60,13 @@ def assert_tallies_are_exact() -> None:
 
 @pytest.fixture
 def files(workspace: Workspace) -> Problem:
-    """The greatest group of failed files of many."""
+    """The largest problem of failed files."""
     seed.fill(workspace.pk, batches=30, each=20)
     collector.collect()
     return Problem.objects.filter(kind="FILES").order_by("-count", "id")[0]
 
 
-def test_failed_files_of_the_group_and_no_others_are_set_going_again(files: Problem, woken: list[str]) -> None:
+def test_job_retries_exactly_the_failed_files_of_its_problem(files: Problem, woken: list[str]) -> None:
     others = states()["FAILED"] - files.count
     job = request(files)
     jobs.run_waiting()
@@ -79,7 +79,7 @@ def test_failed_files_of_the_group_and_no_others_are_set_going_again(files: Prob
     assert "attachments.download" in woken
 
 
-def test_a_job_goes_on_where_a_killed_worker_left_it(files: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_of_a_killed_worker_resumes_at_its_last_commit(files: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "SLICE_FILES", 7)
     job = request(files)
     first = jobs.claim()
@@ -87,9 +87,9 @@ def test_a_job_goes_on_where_a_killed_worker_left_it(files: Problem, monkeypatch
     jobs.run_slice(*first)
     job.refresh_from_db()
     assert (job.state, job.done) == ("RUNNING", 7)
-    assert jobs.claim() is None  # somebody is at it
+    assert jobs.claim() is None  # another worker has claimed the job
     with monkeypatch.context() as patch:
-        # the worker dies after it changed the files and before the commit
+        # The worker dies after it has changed the files, before the commit.
         patch.setattr(Job, "save", lambda self: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             jobs.run_slice(*first)
@@ -103,7 +103,7 @@ def test_a_job_goes_on_where_a_killed_worker_left_it(files: Problem, monkeypatch
         jobs.run_slice(*first)
 
 
-def test_a_stale_worker_that_wakes_up_changes_nothing(files: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_whose_lease_expired_retries_nothing(files: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retries, "SLICE_FILES", 7)
     request(files)
     stale = jobs.claim()
@@ -116,7 +116,7 @@ def test_a_stale_worker_that_wakes_up_changes_nothing(files: Problem, monkeypatc
     assert jobs.run_slice(*fresh) is False
 
 
-def test_a_job_that_kills_its_workers_is_given_up(files: Problem) -> None:
+def test_job_is_given_up_after_it_killed_several_workers(files: Problem) -> None:
     job = request(files)
     for _ in range(jobs.MAX_FAULTS):
         assert jobs.claim()
@@ -128,7 +128,7 @@ def test_a_job_that_kills_its_workers_is_given_up(files: Problem) -> None:
     assert jobs.request(files, user_id=None)[1]
 
 
-def test_a_fault_of_ours_is_noted_and_tried_again(files: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_is_tried_again_after_an_unexpected_error(files: Problem, monkeypatch: pytest.MonkeyPatch) -> None:
     job = request(files)
     with monkeypatch.context() as patch:
         patch.setattr(retries, "next_slice", lambda job: 1 / 0)
@@ -141,7 +141,7 @@ def test_a_fault_of_ours_is_noted_and_tried_again(files: Problem, monkeypatch: p
     assert (job.state, job.error) == ("DONE", "")
 
 
-def test_files_that_fail_again_while_the_job_runs_are_not_its_own(
+def test_files_that_fail_again_during_a_job_are_not_retried_twice(
     files: Problem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retries, "SLICE_FILES", 7)
@@ -150,7 +150,7 @@ def test_files_that_fail_again_while_the_job_runs_are_not_its_own(
     assert claim
     for _ in range(files.count):
         is_done = jobs.run_slice(*claim)
-        # at once the vendor refuses all of them again
+        # The vendor rejects all of them again immediately.
         Attachment.objects.filter(host=files.party, state="PENDING").update(state="FAILED", error_code=files.code)
         if is_done:
             break
@@ -158,7 +158,7 @@ def test_files_that_fail_again_while_the_job_runs_are_not_its_own(
     assert (job.state, job.done) == ("DONE", files.count)
 
 
-def test_waiting_files_that_failed_alike_need_not_wait_any_longer(files: Problem) -> None:
+def test_job_also_retries_waiting_files_with_the_same_error(files: Problem) -> None:
     later = timezone.now() + timedelta(minutes=2)
     ids = list(Attachment.objects.filter(host=files.party, state="FAILED").values_list("id", flat=True)[:3])
     Attachment.objects.filter(id__in=ids).update(state="PENDING", next_attempt_at=later)
@@ -169,7 +169,7 @@ def test_waiting_files_that_failed_alike_need_not_wait_any_longer(files: Problem
     assert not Attachment.objects.filter(next_attempt_at__gte=later).exists()
 
 
-def test_rejected_batches_are_landed_again_and_others_are_skipped_with_the_reason(api: ApiClient) -> None:
+def test_job_lands_rejected_batches_again_and_skips_others_with_a_reason(api: ApiClient) -> None:
     rejected = int(api.post(record(project_ids=["late"])).json()["details"]["batchId"][6:])
     landed = send_and_land(api, [record(), record(project_ids=["late"])])
     assert api.batch(landed)["rejectedCount"] == 1
@@ -183,7 +183,7 @@ def test_rejected_batches_are_landed_again_and_others_are_skipped_with_the_reaso
     assert Batch.objects.get(pk=rejected).status == "LANDING"
 
 
-def test_a_batch_that_was_given_up_lands_after_a_retry(api: ApiClient, woken: list[str]) -> None:
+def test_batch_that_was_given_up_lands_after_a_retry(api: ApiClient, woken: list[str]) -> None:
     poison = int(api.post(record()).json()["batchId"][6:])
     Batch.objects.update(lone_crashes=9, crashes=9, claimed_alone=True, claimed_until=timezone.now() - timedelta(1))
     claims.claim()
@@ -195,7 +195,7 @@ def test_a_batch_that_was_given_up_lands_after_a_retry(api: ApiClient, woken: li
     assert Batch.objects.get(pk=poison).status == "COMPLETE"
 
 
-def test_batches_that_stand_still_are_tried_at_once(api: ApiClient) -> None:
+def test_job_retries_stuck_batches_at_once(api: ApiClient) -> None:
     for _ in range(2):
         api.post(record())
     Batch.objects.update(
@@ -213,7 +213,7 @@ def test_batches_that_stand_still_are_tried_at_once(api: ApiClient) -> None:
     assert len(claims.claim()) == 1
 
 
-def test_a_held_host_is_released_and_a_paused_one_is_left_to_the_operator(api: ApiClient) -> None:
+def test_job_releases_a_held_host_and_leaves_a_paused_one_to_the_operator(api: ApiClient) -> None:
     send_and_land(api, record(attachments=[{"type": "audio", "vendor_url": "https://files.example/x"}]))
     Attachment.objects.update(next_attempt_at=timezone.now() - timedelta(hours=1))
     with connection.cursor() as cursor:
@@ -234,14 +234,14 @@ def test_a_held_host_is_released_and_a_paused_one_is_left_to_the_operator(api: A
     assert groups.oldest_due_seconds() == 0
 
 
-def test_one_job_at_a_time_for_a_group(files: Problem) -> None:
+def test_problem_has_one_job_at_a_time(files: Problem) -> None:
     user = User.objects.create_user("op")
     first, is_new = jobs.request(files, user_id=user.pk)
     second, is_second_new = jobs.request(files, user_id=user.pk)
     assert (is_new, is_second_new, second.pk, first.requested_by) == (True, False, first.pk, user)
 
 
-def test_the_sweeper_wakes_a_worker_for_a_job_that_was_left(files: Problem, woken: list[str]) -> None:
+def test_sweeper_wakes_a_worker_for_an_abandoned_job(files: Problem, woken: list[str]) -> None:
     assert not jobs.is_any_waiting()
     request(files)
     assert jobs.is_any_waiting()

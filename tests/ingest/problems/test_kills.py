@@ -1,4 +1,4 @@
-"""A worker that is killed (-9) in the middle of a transaction: nothing is lost, nothing happens twice."""
+"""A worker killed (-9) in the middle of a transaction loses nothing and does nothing twice."""
 
 import os
 import subprocess
@@ -50,7 +50,7 @@ jobs.run_waiting()
 
 
 def kill_in_the_middle_of(program: str) -> None:
-    """Run a program against this test's database, and kill it when it says where it is."""
+    """Runs a program on this test's database, and kills it when it reports that it is in the middle."""
     database = connection.settings_dict
     url = "postgresql://{USER}:{PASSWORD}@{HOST}:{PORT}/{NAME}".format(**database)
     with subprocess.Popen(
@@ -64,11 +64,11 @@ def kill_in_the_middle_of(program: str) -> None:
             assert any("in the middle" in line for line in process.stdout)
         finally:
             process.kill()
-    until(lambda: not open_transactions(), "PostgreSQL has noticed that the worker is gone, and let go of its locks")
+    until(lambda: not open_transactions(), "PostgreSQL notices the worker's death and releases its locks")
 
 
 def open_transactions() -> int:
-    """Transactions of others in this test's database."""
+    """Counts the open transactions of other sessions in this test's database."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() "
@@ -78,7 +78,7 @@ def open_transactions() -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_a_killed_collector_has_counted_nothing_and_the_next_counts_everything_once(workspace: Workspace) -> None:
+def test_killed_collector_counts_nothing_and_the_next_counts_everything_once(workspace: Workspace) -> None:
     seed.fill(workspace.pk, batches=20, each=10)
     kill_in_the_middle_of(COLLECTOR)
     assert not Problem.objects.exists()
@@ -88,7 +88,9 @@ def test_a_killed_collector_has_counted_nothing_and_the_next_counts_everything_o
     assert sum(hour.count for hour in ProblemHour.objects.all()) == 360
 
 
-def test_a_killed_workers_job_goes_on_at_its_last_commit(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_job_of_a_killed_process_resumes_at_its_last_commit(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("evermuse.wake.publish", lambda task, ids: True)
     seed.fill(workspace.pk, batches=70, each=10)
     collector.collect()
@@ -99,7 +101,7 @@ def test_a_killed_workers_job_goes_on_at_its_last_commit(workspace: Workspace, m
     job.refresh_from_db()
     assert (job.state, job.done) == ("RUNNING", 7)
     assert Attachment.objects.filter(state="PENDING").count() == 7
-    assert jobs.run_waiting() == 0  # its lease stands
+    assert jobs.run_waiting() == 0  # its lease has not expired
     Job.objects.update(claimed_until=timezone.now() - timedelta(seconds=1))
     jobs.run_waiting()
     job.refresh_from_db()

@@ -1,4 +1,4 @@
-"""The inbox in the admin: who may do what, what is shown, how much it costs with 100,000 failures."""
+"""The problem inbox in the admin: who may do what, what is shown, and what 100,000 failures cost."""
 
 import re
 from collections.abc import Callable
@@ -23,7 +23,7 @@ LIST = "/admin/problems/problem/"
 
 @pytest.fixture
 def login(db: None) -> Callable[..., Client]:
-    """A browser of somebody on the staff who may see the inbox, and has these permissions beside."""
+    """Returns a browser of a staff user who may see the inbox and has these additional permissions."""
 
     def make(*permissions: str) -> Client:
         user = User.objects.create_user(f"u{User.objects.count()}", is_staff=True)
@@ -39,7 +39,7 @@ def login(db: None) -> Callable[..., Client]:
 
 @pytest.fixture
 def problem(api: ApiClient) -> Problem:
-    """A group of one rejected record."""
+    """The problem of one rejected record."""
     api.post(record(event_at="x", data={"text": "said in confidence"}))
     collector.collect()
     return Problem.objects.get()
@@ -49,7 +49,7 @@ def page(problem: Problem) -> str:
     return f"{LIST}{problem.pk}/change/"
 
 
-def test_the_list_shows_what_is_open_and_finds_by_text(login: Callable[..., Client], problem: Problem) -> None:
+def test_list_shows_open_problems_and_searches_by_text(login: Callable[..., Client], problem: Problem) -> None:
     viewer = login()
     assert b"A field breaks its rule" in viewer.get(LIST).content
     assert b"_event_at" in viewer.get(LIST, {"q": "event_at"}).content
@@ -59,22 +59,20 @@ def test_the_list_shows_what_is_open_and_finds_by_text(login: Callable[..., Clie
     assert b"A field breaks its rule" in viewer.get(LIST, {"state": "all"}).content
 
 
-def test_a_viewer_sees_the_group_and_neither_payloads_nor_buttons(
-    login: Callable[..., Client], problem: Problem
-) -> None:
+def test_viewer_sees_a_problem_without_payloads_and_buttons(login: Callable[..., Client], problem: Problem) -> None:
     seen = login().get(page(problem)).content
     assert b"What to do" in seen
     assert b"said in confidence" not in seen
     assert b'name="act"' not in seen
 
 
-def test_an_operator_sees_payloads_and_buttons(login: Callable[..., Client], problem: Problem) -> None:
+def test_operator_sees_payloads_and_buttons_of_a_problem(login: Callable[..., Client], problem: Problem) -> None:
     seen = login("operate", "see_payloads").get(page(problem)).content
     assert b"said in confidence" in seen
     assert b'value="retry"' in seen
 
 
-def test_a_viewer_cannot_act(login: Callable[..., Client], problem: Problem) -> None:
+def test_viewer_cannot_change_a_problem(login: Callable[..., Client], problem: Problem) -> None:
     viewer = login()
     for act in ("mute", "resolve", "reopen", "retry"):
         assert viewer.post(f"{LIST}{problem.pk}/act/", {"act": act}).status_code == 403
@@ -83,7 +81,7 @@ def test_a_viewer_cannot_act(login: Callable[..., Client], problem: Problem) -> 
     assert (problem.state, Job.objects.count(), LogEntry.objects.count()) == ("OPEN", 0, 0)
 
 
-def test_who_may_not_see_the_inbox_sees_nothing_of_it(problem: Problem) -> None:
+def test_staff_without_permission_sees_nothing_of_the_inbox(problem: Problem) -> None:
     client = Client()
     client.force_login(User.objects.create_user("nobody", is_staff=True))
     for path in (LIST, page(problem), f"{LIST}{problem.pk}/progress/"):
@@ -91,7 +89,9 @@ def test_who_may_not_see_the_inbox_sees_nothing_of_it(problem: Problem) -> None:
     assert Client().get(f"{LIST}{problem.pk}/progress/").status_code == 302
 
 
-def test_acts_change_the_state_and_are_noted(login: Callable[..., Client], problem: Problem) -> None:
+def test_operator_changes_the_state_of_a_problem_and_each_change_is_logged(
+    login: Callable[..., Client], problem: Problem
+) -> None:
     operator = login("operate")
     for act, state in (("mute", "MUTED"), ("resolve", "RESOLVED"), ("reopen", "OPEN")):
         assert operator.post(f"{LIST}{problem.pk}/act/", {"act": act}).status_code == 302
@@ -102,7 +102,7 @@ def test_acts_change_the_state_and_are_noted(login: Callable[..., Client], probl
     assert LogEntry.objects.count() == 3
 
 
-def test_an_act_needs_a_post_with_the_token(login: Callable[..., Client], problem: Problem) -> None:
+def test_change_of_a_problem_needs_a_post_with_a_csrf_token(login: Callable[..., Client], problem: Problem) -> None:
     operator = login("operate")
     assert operator.get(f"{LIST}{problem.pk}/act/", {"act": "mute"}).status_code == 405
     careful = Client(enforce_csrf_checks=True)
@@ -112,13 +112,15 @@ def test_an_act_needs_a_post_with_the_token(login: Callable[..., Client], proble
     assert problem.state == "OPEN"
 
 
-def test_many_groups_are_settled_from_the_list(login: Callable[..., Client], problem: Problem) -> None:
+def test_selected_problems_are_muted_from_the_list(login: Callable[..., Client], problem: Problem) -> None:
     login("operate").post(LIST, {"action": "mute", "_selected_action": [problem.pk]})
     problem.refresh_from_db()
     assert (problem.state, LogEntry.objects.count()) == ("MUTED", 1)
 
 
-def test_a_retry_is_asked_for_once_and_its_progress_can_be_read(login: Callable[..., Client], problem: Problem) -> None:
+def test_retry_of_a_problem_makes_one_job_whose_progress_is_shown(
+    login: Callable[..., Client], problem: Problem
+) -> None:
     operator = login("operate")
     for _ in range(2):
         operator.post(f"{LIST}{problem.pk}/act/", {"act": "retry"})
@@ -131,9 +133,7 @@ def test_a_retry_is_asked_for_once_and_its_progress_can_be_read(login: Callable[
     assert operator.get(f"/admin/problems/job/{job.pk}/change/").status_code == 200
 
 
-def test_a_resolved_group_that_is_seen_again_is_open_and_a_muted_one_stays_muted(
-    api: ApiClient, problem: Problem
-) -> None:
+def test_new_failure_reopens_a_resolved_problem_and_leaves_a_muted_one_muted(api: ApiClient, problem: Problem) -> None:
     for state, after, alert in (("RESOLVED", "OPEN", True), ("MUTED", "MUTED", False)):
         Problem.objects.update(state=state, is_alert_due=False)
         api.post(record(event_at="x"))
@@ -143,26 +143,26 @@ def test_a_resolved_group_that_is_seen_again_is_open_and_a_muted_one_stays_muted
     assert problem.count == 3
 
 
-def test_the_badge_counts_what_is_open(problem: Problem) -> None:
+def test_badge_counts_open_problems(problem: Problem) -> None:
     request = HttpRequest()
     assert selectors.open_count(request) == "1"
     Problem.objects.update(state="MUTED")
     assert selectors.open_count(request) == ""
 
 
-def test_pages_carry_no_inline_script(login: Callable[..., Client], problem: Problem) -> None:
+def test_page_of_a_problem_has_no_inline_script(login: Callable[..., Client], problem: Problem) -> None:
     content = login("operate").get(page(problem)).content.decode()
     main = content[content.index('id="content-main"') :]
     assert not re.search(r"<script(?![^>]*src)[^>]*>|\son\w+=", main[: main.index("</section>")])
 
 
-def test_a_trend_is_told_in_words_too() -> None:
+def test_sparkline_has_its_figures_as_text() -> None:
     drawn = sparkline.draw([0] * 22 + [10, 5])
     assert 'aria-label="15 in the last 24 hours, 5 in this hour, 10 at most in an hour"' in drawn
     assert drawn.count("<rect") == 2
 
 
-def test_a_hundred_thousand_failures_cost_few_queries_and_no_walk_through_a_table(
+def test_pages_of_a_hundred_thousand_failures_take_few_queries_and_no_table_scan(
     login: Callable[..., Client], workspace: Workspace
 ) -> None:
     seed.fill(workspace.pk, batches=1200, each=49)

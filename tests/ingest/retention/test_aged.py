@@ -1,16 +1,15 @@
-"""Records and files that a workspace removes by the age of their event: what goes, what stays, and who learns of it."""
+"""Records and files are removed by the age of their event, if their workspace says so; readers can list removals."""
 
 import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 from uuid import UUID
 
-import psycopg
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.core.management import call_command
@@ -34,6 +33,7 @@ from tests.attachments.vendor import Vendor, running
 from tests.http_client import NDJSON, ApiClient, lines
 from tests.ingest.admin.conftest import login
 from tests.ingest.landing import send_and_land
+from tests.ingest.sessions import another_session
 from tests.journeys.stack import until
 from tests.records import record
 
@@ -62,14 +62,14 @@ def removed(api: ApiClient, query: str = "limit=100") -> list[dict[str, Any]]:
     return found
 
 
-def test_records_are_kept_for_ever_unless_the_workspace_says_otherwise(api: ApiClient) -> None:
+def test_records_are_kept_for_ever_by_default(api: ApiClient) -> None:
     send_and_land(api, [record(event_at=OLD)])
     remove()
     assert len(ids(api)) == 1
     assert removed(api) == []
 
 
-def test_a_record_of_an_old_event_goes_and_readers_learn_of_it(api: ApiClient, workspace: Workspace) -> None:
+def test_record_of_an_old_event_is_removed_and_listed_as_removed(api: ApiClient, workspace: Workspace) -> None:
     batch_id = send_and_land(api, [record(event_at=OLD), record(event_at=NEW)])
     old = api.rows(batch_id, "records")[0]["recordId"]
     keep(workspace, record_retention_days=365)
@@ -79,11 +79,11 @@ def test_a_record_of_an_old_event_goes_and_readers_learn_of_it(api: ApiClient, w
     assert api.get(f"/api/v1/records/{old}").status_code == 404
     [told] = removed(api)
     assert (set(told), told["recordId"], told["reason"]) == ({"recordId", "removedAt", "reason"}, old, "retention")
-    assert before - 1000 < told["removedAt"] < before + 60_000
+    assert before - 60_000 < told["removedAt"] <= timezone.now().timestamp() * 1000 + 1
     assert api.batch(batch_id)["acceptedCount"] == 2
 
 
-def test_earlier_versions_go_with_their_record(api: ApiClient, workspace: Workspace) -> None:
+def test_earlier_versions_are_removed_with_their_record(api: ApiClient, workspace: Workspace) -> None:
     one = record(event_at=OLD)
     for text in ("a", "b", "c"):
         send_and_land(api, [one | {"data": {"v": text}}])
@@ -93,9 +93,7 @@ def test_earlier_versions_go_with_their_record(api: ApiClient, workspace: Worksp
     assert not RecordVersion.objects.exists()
 
 
-def test_a_removed_record_that_is_sent_again_is_a_new_one_and_later_than_its_removal(
-    api: ApiClient, workspace: Workspace
-) -> None:
+def test_removed_record_that_is_sent_again_is_created_after_its_removal(api: ApiClient, workspace: Workspace) -> None:
     one = record(event_at=OLD)
     send_and_land(api, [one])
     keep(workspace, record_retention_days=1)
@@ -107,7 +105,7 @@ def test_a_removed_record_that_is_sent_again_is_a_new_one_and_later_than_its_rem
     assert again["updatedAt"] > removed(api)[0]["removedAt"]
 
 
-def test_the_segment_counts_the_lines_of_removed_records(api: ApiClient, workspace: Workspace) -> None:
+def test_segment_counts_the_lines_of_removed_records_as_dead(api: ApiClient, workspace: Workspace) -> None:
     one = record(event_at=OLD)
     send_and_land(api, [one, record(event_at=NEW)])
     send_and_land(api, [one | {"data": {"v": 2}}])
@@ -116,7 +114,7 @@ def test_the_segment_counts_the_lines_of_removed_records(api: ApiClient, workspa
     assert list(Segment.objects.order_by("id").values_list("line_count", "dead_count")) == [(2, 1), (1, 1)]
 
 
-def test_another_workspace_keeps_its_own_and_learns_nothing(
+def test_records_of_other_workspaces_are_not_removed(
     api: ApiClient, workspace: Workspace, new_client: Callable[..., ApiClient], other_workspace: Workspace
 ) -> None:
     other = new_client(of=other_workspace)
@@ -128,7 +126,7 @@ def test_another_workspace_keeps_its_own_and_learns_nothing(
     assert removed(other) == []
 
 
-def test_a_dry_run_lists_exactly_the_records_and_files_that_go(api: ApiClient, workspace: Workspace) -> None:
+def test_dry_run_lists_exactly_the_records_and_files_to_be_removed(api: ApiClient, workspace: Workspace) -> None:
     batch_id = send_and_land(api, [record(event_at=OLD), record(event_at=NEW)])
     keep(workspace, record_retention_days=30)
     out = StringIO()
@@ -141,7 +139,7 @@ def test_a_dry_run_lists_exactly_the_records_and_files_that_go(api: ApiClient, w
 # -- Legal hold --
 
 
-def test_nothing_passes_a_legal_hold(api: ApiClient, workspace: Workspace) -> None:
+def test_legal_hold_keeps_everything_until_it_ends(api: ApiClient, workspace: Workspace) -> None:
     one = record(event_at=OLD)
     for text in ("a", "b"):
         batch_id = send_and_land(api, [one | {"data": {"v": text}}, record(event_at="x")])
@@ -159,7 +157,7 @@ def test_nothing_passes_a_legal_hold(api: ApiClient, workspace: Workspace) -> No
     assert ids(api) == []
 
 
-def test_only_administrators_change_retention_and_the_audit_log_says_how(
+def test_only_an_administrator_changes_retention_and_the_change_is_logged(
     login: Callable[[str], Client], workspace: Workspace
 ) -> None:
     page = reverse("admin:ingest_workspace_change", args=[workspace.pk])
@@ -175,14 +173,18 @@ def test_only_administrators_change_retention_and_the_audit_log_says_how(
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "36501", "x"])
-def test_days_that_make_no_sense_are_refused(login: Callable[[str], Client], workspace: Workspace, days: str) -> None:
+def test_invalid_number_of_retention_days_is_rejected(
+    login: Callable[[str], Client], workspace: Workspace, days: str
+) -> None:
     page = reverse("admin:ingest_workspace_change", args=[workspace.pk])
     answer = login("administrator").post(page, {"record_retention_days": days})
     assert answer.context["adminform"].form.errors["record_retention_days"]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_hold_is_set_only_when_no_removal_runs(workspace: Workspace, locked_elsewhere: Callable[[], Any]) -> None:
+def test_legal_hold_is_set_only_after_a_running_removal_has_ended(
+    workspace: Workspace, locked_elsewhere: Callable[[], Any]
+) -> None:
     is_set = threading.Event()
 
     def hold() -> None:
@@ -193,7 +195,7 @@ def test_a_hold_is_set_only_when_no_removal_runs(workspace: Workspace, locked_el
     with ThreadPoolExecutor(1) as pool:
         with locked_elsewhere():
             setting = pool.submit(hold)
-            until(_waits_for_a_lock, "it waits for the removal")
+            until(_waits_for_a_lock, "the hold waits for the removal")
             assert not is_set.is_set()
         setting.result(30)
     assert is_set.is_set()
@@ -208,7 +210,7 @@ def _waits_for_a_lock() -> bool:
 # -- The list --
 
 
-def test_the_list_goes_on_from_the_greatest_removal_by_pages_and_as_a_stream(
+def test_list_of_removals_continues_from_the_latest_one_in_pages_and_as_a_stream(
     api: ApiClient, workspace: Workspace
 ) -> None:
     keep(workspace, record_retention_days=1)
@@ -236,7 +238,7 @@ def test_the_list_goes_on_from_the_greatest_removal_by_pages_and_as_a_stream(
     )
 
 
-def test_an_instant_before_what_is_kept_is_410_and_wrong_queries_are_400(api: ApiClient) -> None:
+def test_removals_before_90_days_ago_get_a_410_and_invalid_queries_a_400(api: ApiClient) -> None:
     long_ago = f"{timezone.now() - timedelta(days=91):%Y-%m-%d}"
     for accept in ("application/json", NDJSON):
         answer = api.get(REMOVED, f"since={long_ago}", accept=accept)
@@ -247,7 +249,7 @@ def test_an_instant_before_what_is_kept_is_410_and_wrong_queries_are_400(api: Ap
         assert api.get(REMOVED, query).status_code == 400, query
 
 
-def test_the_list_forgets_removals_after_90_days(api: ApiClient, workspace: Workspace) -> None:
+def test_list_of_removals_forgets_them_after_90_days(api: ApiClient, workspace: Workspace) -> None:
     send_and_land(api, [record(event_at=OLD)])
     keep(workspace, record_retention_days=1)
     remove()
@@ -257,10 +259,10 @@ def test_the_list_forgets_removals_after_90_days(api: ApiClient, workspace: Work
     assert not RemovedRecord.objects.exists()
 
 
-def test_records_are_not_removed_while_a_landing_of_the_workspace_is_open(
+def test_records_are_not_removed_while_a_landing_of_their_workspace_is_open(
     api: ApiClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would commit an older instant than the removal's for a record that it brings back."""
+    """For a record that it brings back, the landing would commit an earlier time than the removal's."""
     monkeypatch.setattr("lake.removal.LONGEST_WAIT_SECONDS", 0.05)
     one = record(event_at=OLD)
     send_and_land(api, [one])
@@ -274,7 +276,7 @@ def test_records_are_not_removed_while_a_landing_of_the_workspace_is_open(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_record_that_lands_at_this_moment_stays_for_the_next_run(api: ApiClient, workspace: Workspace) -> None:
+def test_record_locked_by_a_landing_is_removed_in_the_next_run(api: ApiClient, workspace: Workspace) -> None:
     send_and_land(api, [record(event_at=OLD), record(event_at=OLD)])
     keep(workspace, record_retention_days=1)
     first = Record.objects.order_by("id")[0].pk
@@ -285,14 +287,7 @@ def test_a_record_that_lands_at_this_moment_stays_for_the_next_run(api: ApiClien
     assert remove()["records"] == 1
 
 
-@contextmanager
-def another_session() -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as other:
-        yield other
-        other.rollback()
-
-
-def test_reprocessing_does_not_bring_a_removed_record_back(api: ApiClient, workspace: Workspace) -> None:
+def test_reprocessing_does_not_restore_a_removed_record(api: ApiClient, workspace: Workspace) -> None:
     batch_id = send_and_land(api, [record(event_at=OLD), record(event_at=NEW)])
     keep(workspace, record_retention_days=365)
     remove()
@@ -312,7 +307,7 @@ def vendor() -> Iterator[Vendor]:
 
 
 def send_file(api: ApiClient, vendor: Vendor, *, event_at: str = OLD, **more: Any) -> str:
-    """A batch of one record with one stored file."""
+    """Sends a record with one file that is fetched; returns the batch's id."""
     batch_id = send_and_land(api, [record(event_at=event_at, attachments=[file(vendor.url("/same"))], **more)])
     assert run(api, batch_id)["attachmentDownloadStatus"] == "COMPLETE"
     return batch_id
@@ -326,15 +321,13 @@ def exists(uri: str) -> bool:
     return True
 
 
-def test_a_records_files_go_with_it_their_rows_before_their_object(
-    api: ApiClient, workspace: Workspace, vendor: Vendor
-) -> None:
+def test_files_of_a_record_are_removed_with_it_rows_first(api: ApiClient, workspace: Workspace, vendor: Vendor) -> None:
     batch_id = send_file(api, vendor)
     uri = Attachment.objects.get().storage_uri
     keep(workspace, record_retention_days=1)
     assert remove()["records"] == 1
     assert not Attachment.objects.exists() and not StoredFile.objects.exists() and not DownloadAttempt.objects.exists()
-    assert exists(uri), "the object goes after its row"
+    assert exists(uri), "the object is deleted after its row"
     assert files.delete_objects() == 1
     assert not exists(uri)
     assert not RemovedObject.objects.exists()
@@ -342,7 +335,7 @@ def test_a_records_files_go_with_it_their_rows_before_their_object(
     assert api.batch(batch_id)["attachmentDownloadComplete"] == 1
 
 
-def test_a_content_goes_with_its_last_holder(api: ApiClient, workspace: Workspace, vendor: Vendor) -> None:
+def test_stored_content_is_deleted_with_its_last_file(api: ApiClient, workspace: Workspace, vendor: Vendor) -> None:
     send_file(api, vendor)
     send_file(api, vendor, event_at=NEW)
     uri = StoredFile.objects.get().storage_uri
@@ -356,7 +349,7 @@ def test_a_content_goes_with_its_last_holder(api: ApiClient, workspace: Workspac
     assert not exists(uri)
 
 
-def test_files_can_go_earlier_than_their_record(api: ApiClient, workspace: Workspace, vendor: Vendor) -> None:
+def test_files_can_be_removed_earlier_than_their_record(api: ApiClient, workspace: Workspace, vendor: Vendor) -> None:
     batch_id = send_file(api, vendor)
     send_file(api, vendor, event_at=NEW)
     keep(workspace, attachment_retention_days=30)
@@ -366,9 +359,7 @@ def test_files_can_go_earlier_than_their_record(api: ApiClient, workspace: Works
     assert api.rows(batch_id, "attachments") == []
 
 
-def test_a_file_that_is_still_to_be_fetched_keeps_its_record(
-    api: ApiClient, workspace: Workspace, vendor: Vendor
-) -> None:
+def test_record_is_kept_until_its_files_have_been_fetched(api: ApiClient, workspace: Workspace, vendor: Vendor) -> None:
     batch_id = send_and_land(api, [record(event_at=OLD, attachments=[file(vendor.url("/same"))])])
     keep(workspace, record_retention_days=1, attachment_retention_days=1)
     assert remove() == {"records": 0, "attachments": 0}
@@ -376,14 +367,14 @@ def test_a_file_that_is_still_to_be_fetched_keeps_its_record(
     assert remove()["records"] == 1
 
 
-def test_a_record_that_names_a_removed_file_again_fetches_it_again(
+def test_removed_file_is_fetched_again_when_its_record_is_sent_again(
     api: ApiClient, workspace: Workspace, vendor: Vendor
 ) -> None:
     one = record(event_at=OLD, attachments=[file(vendor.url("/same"))])
     first = send_and_land(api, [one])
     run(api, first)
     second = send_and_land(api, [one])
-    assert [row["state"] for row in api.rows(second, "attachments")] == ["COMPLETE"], "without a request"
+    assert [row["state"] for row in api.rows(second, "attachments")] == ["COMPLETE"], "no request was made"
     keep(workspace, attachment_retention_days=1)
     remove()
     files.delete_objects()
@@ -394,7 +385,7 @@ def test_a_record_that_names_a_removed_file_again_fetches_it_again(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_registration_waits_for_a_removal_and_takes_no_content_that_is_gone(
+def test_registration_waits_for_a_removal_and_does_not_use_removed_content(
     api: ApiClient, workspace: Workspace, vendor: Vendor
 ) -> None:
     one = record(event_at=OLD, attachments=[file(vendor.url("/same"))])
@@ -416,7 +407,7 @@ def test_registration_waits_for_a_removal_and_takes_no_content_that_is_gone(
     assert (row["state"], row["storageUri"]) == ("PENDING", None)
 
 
-def test_an_object_that_has_a_row_again_is_not_deleted(workspace: Workspace) -> None:
+def test_object_that_is_in_use_again_is_not_deleted(workspace: Workspace) -> None:
     uri = "s3://evermuse-lake/kept"
     RemovedObject.objects.create(storage_uri=uri, since=timezone.now() - timedelta(seconds=1))
     StoredFile.objects.create(workspace=workspace, sha256=b"x" * 32, storage_uri=uri, size=1, created_at=timezone.now())
@@ -424,6 +415,6 @@ def test_an_object_that_has_a_row_again_is_not_deleted(workspace: Workspace) -> 
     assert not RemovedObject.objects.exists()
 
 
-def test_ids_are_not_taken_for_removed_ones(api: ApiClient) -> None:
+def test_path_of_removed_records_is_not_read_as_a_record_id(api: ApiClient) -> None:
     assert api.get(f"/api/v1/records/rec_{UUID(int=1).hex}").status_code == 404
     assert api.get("/api/v1/records/removed/").status_code == 200

@@ -1,4 +1,4 @@
-"""Detail of batches that has expired: what goes, what stays, and what the API answers."""
+"""Expired detail of batches: what is removed, what is kept, and what the API answers."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -27,12 +27,12 @@ IN_91_DAYS = timedelta(days=91)
 
 
 def expire(after: timedelta = IN_91_DAYS) -> dict[str, int]:
-    """One run of retention, some time from now."""
+    """Runs retention as if at a later time."""
     return retention.remove_expired(now=timezone.now() + after, seconds=60)
 
 
 def answers(api: ApiClient, batch_id: str) -> dict[str, int]:
-    """The status of the answer to each list of a batch's detail."""
+    """Returns the status of the answer for each list of a batch's detail."""
     return {name: api.get(f"{BATCHES}/{batch_id}/{name}").status_code for name in ("errors", "records", "attachments")}
 
 
@@ -44,7 +44,7 @@ def settle(batch_id: str) -> None:
     Batch.objects.filter(id=number(batch_id)).update(status="COMPLETE", completed_at=timezone.now())
 
 
-def test_detail_that_has_expired_answers_410_and_the_batch_stays(api: ApiClient) -> None:
+def test_expired_detail_gets_a_410_while_the_batch_is_kept(api: ApiClient) -> None:
     batch_id = send_and_land(api, [record(), record(event_at="x")])
     settle(batch_id)
     before = api.batch(batch_id)
@@ -58,7 +58,7 @@ def test_detail_that_has_expired_answers_410_and_the_batch_stays(api: ApiClient)
     assert (before["acceptedCount"], before["rejectedCount"]) == (1, 1)
 
 
-def test_detail_is_kept_until_its_time_has_come(api: ApiClient) -> None:
+def test_detail_is_kept_until_it_expires(api: ApiClient) -> None:
     batch_id = send_and_land(api, [record(), record(event_at="x")])
     settle(batch_id)
     expire(timedelta(days=89))
@@ -66,7 +66,7 @@ def test_detail_is_kept_until_its_time_has_come(api: ApiClient) -> None:
     assert len(api.rows(batch_id, "errors")) == 1
 
 
-def test_each_kind_has_a_setting_of_its_own(api: ApiClient, settings: Any) -> None:
+def test_each_kind_of_detail_expires_by_its_own_setting(api: ApiClient, settings: Any) -> None:
     settings.EVERMUSE_OUTCOME_RETENTION_DAYS = 7
     batch_id = send_and_land(api, [record(), record(event_at="x")])
     settle(batch_id)
@@ -74,7 +74,7 @@ def test_each_kind_has_a_setting_of_its_own(api: ApiClient, settings: Any) -> No
     assert answers(api, batch_id) == {"errors": 200, "records": 410, "attachments": 200}
 
 
-def test_a_batch_whose_records_were_all_rejected_expires_too(api: ApiClient) -> None:
+def test_detail_of_a_rejected_batch_expires_too(api: ApiClient) -> None:
     answer = api.post([record(event_at="x")])
     batch_id = answer.json()["details"]["batchId"]
     assert answers(api, batch_id) == {"errors": 200, "records": 200, "attachments": 200}
@@ -83,7 +83,7 @@ def test_a_batch_whose_records_were_all_rejected_expires_too(api: ApiClient) -> 
     assert api.batch(batch_id)["rejectedCount"] == 1
 
 
-def test_batches_that_wait_or_were_given_up_keep_their_detail_however_old(api: ApiClient) -> None:
+def test_detail_of_waiting_or_given_up_batches_never_expires(api: ApiClient) -> None:
     waiting = api.post([record(), record(event_at="x")]).json()["batchId"]
     given_up = api.post([record(), record(event_at="x")]).json()["batchId"]
     Batch.objects.filter(id=number(given_up)).update(
@@ -95,14 +95,14 @@ def test_batches_that_wait_or_were_given_up_keep_their_detail_however_old(api: A
         assert [row["outcome"] for row in api.rows(batch_id, "records")] == ["pending", "rejected"]
 
 
-def test_a_batch_without_rejected_records_has_an_empty_list_for_ever(api: ApiClient) -> None:
+def test_batch_without_rejected_records_always_has_an_empty_list(api: ApiClient) -> None:
     batch_id = send_and_land(api, [record()])
     settle(batch_id)
     expire()
     assert api.rows(batch_id, "errors") == []
 
 
-def test_a_batch_that_is_retried_after_its_errors_expired_has_them_again(api: ApiClient, settings: Any) -> None:
+def test_retry_restores_expired_errors_of_a_batch(api: ApiClient, settings: Any) -> None:
     settings.EVERMUSE_PAYLOAD_RETENTION_DAYS = 1000
     batch_id = api.post([record(event_at="x")]).json()["details"]["batchId"]
     expire()
@@ -112,7 +112,7 @@ def test_a_batch_that_is_retried_after_its_errors_expired_has_them_again(api: Ap
     assert [row["outcome"] for row in api.rows(batch_id, "records")] == ["rejected"]
 
 
-def test_a_stream_that_meets_the_removal_is_cut_off(api: ApiClient) -> None:
+def test_stream_whose_rows_expire_meanwhile_is_aborted(api: ApiClient) -> None:
     batch_id = send_and_land(api, [record(), *[record(event_at="x") for _ in range(600)]])
     settle(batch_id)
     answer = api.get(f"{BATCHES}/{batch_id}/errors", accept=NDJSON)
@@ -123,14 +123,14 @@ def test_a_stream_that_meets_the_removal_is_cut_off(api: ApiClient) -> None:
         list(chunks)
 
 
-def test_a_stream_before_the_removal_is_whole(api: ApiClient) -> None:
+def test_stream_of_errors_before_their_removal_is_complete(api: ApiClient) -> None:
     batch_id = send_and_land(api, [record(), *[record(event_at="x") for _ in range(600)]])
     assert len(lines(api.get(f"{BATCHES}/{batch_id}/errors", accept=NDJSON))) == 600
 
 
 @pytest.fixture
 def ledger(api: ApiClient, workspace: Workspace) -> str:
-    """A settled batch with one stored and one failed file, an attempt each."""
+    """A settled batch with one stored and one failed file, with one attempt each."""
     batch_id = send_and_land(api, [record()])
     settle(batch_id)
     batch = Batch.objects.get()
@@ -141,7 +141,7 @@ def ledger(api: ApiClient, workspace: Workspace) -> str:
     return batch_id
 
 
-def test_a_ledger_expires_with_its_attempts(api: ApiClient, ledger: str) -> None:
+def test_ledger_expires_with_its_attempts(api: ApiClient, ledger: str) -> None:
     assert len(api.rows(ledger, "attachments")) == 2
     assert expire()["download-attempts"] == 2
     assert answers(api, ledger)["attachments"] == 410
@@ -151,12 +151,12 @@ def test_a_ledger_expires_with_its_attempts(api: ApiClient, ledger: str) -> None
     assert Attachment.objects.count() == 2
 
 
-def test_a_ledger_is_there_again_once_a_file_of_it_is_set_going(api: ApiClient, ledger: str) -> None:
+def test_expired_ledger_is_available_again_after_a_retry(api: ApiClient, ledger: str) -> None:
     expire()
     assert api.post(b"", path=f"{BATCHES}/{ledger}/retry").status_code == 202
     rows = api.rows(ledger, "attachments")
     assert [row["state"] for row in rows] == ["COMPLETE", "PENDING"]
-    assert expire()["download-attempts"] == 0, "a file is still to be fetched"
+    assert expire()["download-attempts"] == 0, "a file has still to be fetched"
 
 
 @pytest.mark.parametrize(
@@ -164,13 +164,15 @@ def test_a_ledger_is_there_again_once_a_file_of_it_is_set_going(api: ApiClient, 
     [{"finished_at": None}, {"leftovers": True}, {"finished_at": timezone.now() + timedelta(days=10)}],
     ids=["runs", "leftovers", "recent"],
 )
-def test_an_attempt_that_is_still_needed_keeps_the_ledger(api: ApiClient, ledger: str, change: dict[str, Any]) -> None:
+def test_ledger_is_kept_while_one_of_its_attempts_is_needed(
+    api: ApiClient, ledger: str, change: dict[str, Any]
+) -> None:
     DownloadAttempt.objects.filter(code="OK").update(**change)
     assert expire()["download-attempts"] == 0
     assert answers(api, ledger)["attachments"] == 200
 
 
-def test_removal_goes_in_steps_and_on_where_it_stopped(
+def test_removal_proceeds_in_steps_and_resumes_where_it_stopped(
     api: ApiClient, monkeypatch: pytest.MonkeyPatch, django_assert_max_num_queries: Any
 ) -> None:
     monkeypatch.setattr("evermuse.retention.STEP_ROWS", 2)
@@ -186,7 +188,7 @@ def test_removal_goes_in_steps_and_on_where_it_stopped(
     assert {answers(api, one)["errors"] for one in ids} == {410}
 
 
-def test_the_batchs_page_says_what_has_expired(api: ApiClient, client: Client) -> None:
+def test_page_of_a_batch_lists_what_has_expired(api: ApiClient, client: Client) -> None:
     batch_id = send_and_land(api, [record(), record(event_at="x")])
     settle(batch_id)
     expire()
@@ -211,7 +213,7 @@ def test_reprocessing_without_outcomes_changes_nothing_and_says_why(
     assert "the outcomes of the batch&#x27;s records have expired" in page
 
 
-def test_another_process_that_removes_makes_a_run_stop(api: ApiClient, locked_elsewhere: Callable[[], Any]) -> None:
+def test_retention_stops_while_another_process_runs_it(api: ApiClient, locked_elsewhere: Callable[[], Any]) -> None:
     api.post([record(event_at="x")])
     with locked_elsewhere():
         assert expire()["rejected-records"] == 0

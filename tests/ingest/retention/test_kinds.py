@@ -1,4 +1,4 @@
-"""Every kind of row that expires: its setting, its line on the overview, and a dry run that lists exactly what goes."""
+"""Every kind of row that expires has a setting, a line on the overview, and a dry run that lists exactly its rows."""
 
 import json
 from datetime import datetime, timedelta
@@ -41,7 +41,7 @@ def problem(workspace: Workspace, code: str, seen: datetime) -> Problem:
 
 @pytest.fixture
 def old_and_new(workspace: Workspace, api: ApiClient) -> dict[str, set[str]]:
-    """One row of every kind that has expired, one that has not; by kind, what a dry run calls the former."""
+    """One expired row of every kind and one that has not expired; returns the dry run's names of the expired ones by kind."""
     boss = User.objects.create_superuser("boss", "", "secret")
     gone: dict[str, set[str]] = {}
     for days in (100, 10):
@@ -97,7 +97,7 @@ def told(*kinds: str) -> dict[str, Any]:
     return {one["kind"]: one for one in answer["kinds"]}
 
 
-def test_a_dry_run_lists_exactly_what_goes_and_removes_nothing(old_and_new: dict[str, set[str]]) -> None:
+def test_dry_run_lists_exactly_what_is_removed_later(old_and_new: dict[str, set[str]]) -> None:
     first = told()
     assert {name: one["expired"] for name, one in told().items()} == {
         name: one["expired"] for name, one in first.items()
@@ -107,10 +107,10 @@ def test_a_dry_run_lists_exactly_what_goes_and_removes_nothing(old_and_new: dict
     removed = retention.remove_expired(seconds=60)
     for kind, one in first.items():
         assert removed[kind] == one["rows"], kind
-    assert all(one["rows"] == 0 for one in told().values()), "a second run would find nothing"
+    assert all(one["rows"] == 0 for one in told().values()), "a second run finds nothing"
 
 
-def test_what_is_younger_stays(old_and_new: dict[str, set[str]], workspace: Workspace) -> None:
+def test_rows_that_have_not_expired_are_kept(old_and_new: dict[str, set[str]], workspace: Workspace) -> None:
     retention.remove_expired(seconds=60)
     assert set(Problem.objects.values_list("code", flat=True)) == {"CODE10", "STILL"}
     assert ProblemBatch.objects.count() == Job.objects.count() == Alert.objects.count() == 1
@@ -120,7 +120,7 @@ def test_what_is_younger_stays(old_and_new: dict[str, set[str]], workspace: Work
     assert IdempotencyKey.objects.count() == 1
 
 
-def test_every_kind_has_a_setting_of_days_and_a_name_of_its_own() -> None:
+def test_every_kind_has_a_unique_name_and_a_setting_of_days() -> None:
     assert len({kind.name for kind in retention.KINDS}) == len(retention.KINDS)
     chosen_by_workspaces = {kind.name for kind in retention.KINDS if kind.setting is None}
     assert chosen_by_workspaces == {"records", "attachments"}
@@ -131,17 +131,17 @@ def test_every_kind_has_a_setting_of_days_and_a_name_of_its_own() -> None:
         assert kind.days == getattr(product_settings, kind.setting)
 
 
-def test_very_many_days_keep_for_ever(old_and_new: dict[str, set[str]], settings: Any) -> None:
+def test_huge_number_of_days_keeps_rows_for_ever(old_and_new: dict[str, set[str]], settings: Any) -> None:
     settings.EVERMUSE_ALERT_RETENTION_DAYS = 10**9
     assert told("alerts")["alerts"]["expired"] == []
 
 
-def test_an_unknown_kind_is_refused_with_the_known_ones() -> None:
+def test_unknown_kind_is_rejected_with_a_list_of_the_known_ones() -> None:
     with pytest.raises(CommandError, match=r"unknown: nonsense; there are .*rejected-records"):
         call_command("removeexpired", "nonsense")
 
 
-def test_the_command_removes_the_kinds_that_it_is_asked_for(old_and_new: dict[str, set[str]]) -> None:
+def test_removeexpired_removes_only_the_given_kinds(old_and_new: dict[str, set[str]]) -> None:
     out = StringIO()
     call_command("removeexpired", "jobs", stdout=out)
     assert json.loads(out.getvalue()) == {"dryRun": False, "removed": {"jobs": 1}}
@@ -157,10 +157,10 @@ def test_the_command_removes_the_kinds_that_it_is_asked_for(old_and_new: dict[st
     ],
     ids=["an alert that is still to be sent", "a job that runs", "an upload whose object is there"],
 )
-def test_what_is_still_needed_stays_however_old(
+def test_rows_that_are_still_needed_never_expire(
     old_and_new: dict[str, set[str]], model: type[Model], change: dict[str, Any]
 ) -> None:
-    Job.objects.filter(created_at__gt=ago(50)).delete()  # of a group one at a time may run
+    Job.objects.filter(created_at__gt=ago(50)).delete()  # only one job of a problem may run at a time
     rows = model._default_manager
     rows.update(**change)
     before = rows.count()
@@ -168,7 +168,7 @@ def test_what_is_still_needed_stays_however_old(
     assert before == rows.count() > 0
 
 
-def test_a_kind_that_fails_does_not_keep_the_others_from_their_turn(
+def test_failure_of_one_kind_does_not_stop_the_others(
     old_and_new: dict[str, set[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lake.retention.RejectedRecord", None)
@@ -177,7 +177,7 @@ def test_a_kind_that_fails_does_not_keep_the_others_from_their_turn(
     assert removed["alerts"] == 1
 
 
-def test_the_overview_has_a_line_for_each_kind(old_and_new: dict[str, set[str]], client: Client) -> None:
+def test_overview_has_a_line_for_each_kind(old_and_new: dict[str, set[str]], client: Client) -> None:
     client.force_login(get_user_model().objects.get(username="boss"))
     assert "Retention has not run yet" in client.get("/admin/").content.decode()
     retention.remove_expired(seconds=60)

@@ -1,12 +1,9 @@
-"""Payloads in partitions: an old partition goes as a whole, what must stay moves on, and no request waits for it."""
+"""Payloads in partitions: an expired partition is dropped whole, needed payloads move on, and no request waits."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from datetime import timedelta
-from typing import Any
 
-import psycopg
 import pytest
 from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
@@ -21,6 +18,7 @@ from lake.models import Payload, PayloadKept, PayloadPart
 from lake.payload_partitions import WIDTH, PayloadPartition
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
+from tests.ingest.sessions import another_session
 from tests.journeys.stack import until
 from tests.records import record
 
@@ -29,7 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def full(api: ApiClient) -> PayloadPartition:
-    """The next partition; batches that a test sends get into it, until `go_on`."""
+    """The next partition. The batches that a test sends go into it, until `go_on`."""
     payload_partitions.make_ahead(Batch.objects.order_by("-id").values_list("id", flat=True).first() or 0)
     with connection.cursor() as cursor:
         cursor.execute("SELECT nextval('ingest_batch_id_seq')")
@@ -41,14 +39,14 @@ def full(api: ApiClient) -> PayloadPartition:
 
 
 def go_on(api: ApiClient, partition: PayloadPartition) -> str:
-    """The next batch gets into the partition behind; its id."""
+    """Sends a batch that goes into the partition after; returns its id."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT setval('ingest_batch_id_seq', %s)", [partition.end])
     return str(api.post([record()]).json()["batchId"])
 
 
 def settle(days: float = 9) -> None:
-    """All batches so far were accepted, and those that have landed completed, days ago."""
+    """Makes all batches accepted, and the landed ones completed, this many days ago."""
     at = timezone.now() - timedelta(days=days)
     Batch.objects.update(created_at=at)
     Batch.objects.filter(status__in=["COMPLETE", "FAILED"]).update(completed_at=at)
@@ -66,7 +64,7 @@ def number(batch_id: str) -> int:
     return int(batch_id[6:])
 
 
-def test_a_partition_of_expired_payloads_is_dropped_and_records_read_back_the_same(
+def test_partition_of_expired_payloads_is_dropped_and_records_read_back_the_same(
     api: ApiClient, full: PayloadPartition
 ) -> None:
     for n in range(3):
@@ -81,16 +79,16 @@ def test_a_partition_of_expired_payloads_is_dropped_and_records_read_back_the_sa
     assert Payload.objects.count() == 1
 
 
-def test_a_partition_stays_while_a_payload_in_it_is_younger(api: ApiClient, full: PayloadPartition) -> None:
+def test_partition_is_kept_while_one_of_its_payloads_is_younger(api: ApiClient, full: PayloadPartition) -> None:
     send_and_land(api, [record()])
     settle()
     send_and_land(api, [record()])
     go_on(api, full)
-    assert remove() == 1, "the days between them make the partition one whose payloads go row by row"
+    assert remove() == 1, "the partition spans too many days, so its payloads are removed row by row"
     assert full.name in names()
 
 
-def test_payloads_of_a_quick_partition_wait_for_it(api: ApiClient, full: PayloadPartition) -> None:
+def test_payloads_of_a_short_partition_are_removed_together(api: ApiClient, full: PayloadPartition) -> None:
     send_and_land(api, [record()])
     send_and_land(api, [record()])
     settle(6.9)
@@ -107,7 +105,9 @@ def test_payloads_of_a_quick_partition_wait_for_it(api: ApiClient, full: Payload
     assert full.name not in names()
 
 
-def test_what_must_stay_moves_on_and_lands_later(api: ApiClient, full: PayloadPartition, workspace: Workspace) -> None:
+def test_payloads_still_needed_move_out_of_a_dropped_partition_and_land_later(
+    api: ApiClient, full: PayloadPartition, workspace: Workspace
+) -> None:
     gone = send_and_land(api, [record()])
     waiting, lost = (str(api.post([record()]).json()["batchId"]) for _ in range(2))
     Batch.objects.filter(id=number(lost)).update(
@@ -137,10 +137,10 @@ def test_payloads_under_a_legal_hold_outlive_their_partition(
     assert Payload.objects.filter(batch_id=number(batch_id)).exists()
 
 
-def test_what_changes_after_the_check_is_found_before_the_table_is_dropped(
+def test_batch_reopened_after_detaching_is_found_before_the_table_is_dropped(
     api: ApiClient, full: PayloadPartition
 ) -> None:
-    """A crash after the detaching left the table, and a batch in it was opened again meanwhile."""
+    """After a crash the detached table remains, and a batch in it has been opened again."""
     batch_id = str(api.post([record(event_at="x")]).json()["details"]["batchId"])
     settle()
     go_on(api, full)
@@ -152,7 +152,7 @@ def test_what_changes_after_the_check_is_found_before_the_table_is_dropped(
     assert [one.batch_id for one in PayloadKept.objects.all()] == [number(batch_id)]
 
 
-def test_too_many_payloads_that_must_stay_keep_the_partition(
+def test_partition_with_too_many_needed_payloads_is_kept(
     api: ApiClient, full: PayloadPartition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(partitions, "MOST_KEPT", 1)
@@ -173,23 +173,16 @@ def test_no_request_waits_while_a_partition_is_detached(api: ApiClient, full: Pa
         with closing(connection):
             return remove()
 
-    with reader() as other, ThreadPoolExecutor(1) as pool:
+    with another_session() as other, ThreadPoolExecutor(1) as pool:
         other.execute("SELECT count(*) FROM lake_payloadpart")
         removing = pool.submit(maintain)
-        until(_detaching_waits, "the detaching waits for the reader")
+        until(_detaching_waits, "detaching waits for the reader")
         assert api.post([record()]).status_code == 202
         pipeline.land_waiting()
         assert not removing.done()
         other.rollback()
         assert removing.result(60) == 1
     assert full.name not in names()
-
-
-@contextmanager
-def reader() -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(**connection.get_connection_params() | {"cursor_factory": psycopg.Cursor}) as other:
-        yield other
-        other.rollback()
 
 
 def _detaching_waits() -> bool:
@@ -201,7 +194,7 @@ def _detaching_waits() -> bool:
         return bool(cursor.fetchone()[0])
 
 
-def test_partitions_are_made_ahead_and_the_name_of_earlier_versions_takes_payloads(
+def test_partitions_are_made_ahead_and_older_versions_can_still_insert_payloads(
     api: ApiClient, full: PayloadPartition
 ) -> None:
     ends = [one.end for one in payload_partitions.partitions()]

@@ -1,4 +1,4 @@
-"""Payloads: which ones go after their time, which stay however old, and what works without them."""
+"""Payloads: which ones are removed after their time, which ones are kept, and what works without them."""
 
 from datetime import timedelta
 from typing import Any
@@ -26,7 +26,7 @@ BATCHES = f"{INGEST}/batches"
 
 
 def expire(days: float = 8) -> int:
-    """The payloads that a run of retention removes, some days from now."""
+    """Runs retention as if some days from now; returns the number of removed payloads."""
     now = timezone.now() + timedelta(days=days)
     return retention.remove_expired(now=now, kinds=(detail.PAYLOADS,), seconds=60)["payloads"]
 
@@ -49,7 +49,7 @@ def given_up(api: ApiClient) -> str:
     return batch_id
 
 
-def test_records_read_back_the_same_without_the_payload(api: ApiClient) -> None:
+def test_records_read_back_the_same_without_their_payload(api: ApiClient) -> None:
     batch_id = landed(api, data={"a": 1.0, "b": "é", "c": [1, {"d": None}]})
     [row] = api.rows(batch_id, "records")
     before = api.get(f"/api/v1/records/{row['recordId']}").content
@@ -62,7 +62,7 @@ def test_records_read_back_the_same_without_the_payload(api: ApiClient) -> None:
     assert api.batch(batch_id)["acceptedCount"] == 1
 
 
-def test_an_updated_record_and_its_versions_read_back_without_payloads(api: ApiClient) -> None:
+def test_updated_record_and_its_versions_read_back_without_payloads(api: ApiClient) -> None:
     one = record()
     for text in ("a", "b"):
         send_and_land(api, [one | {"data": {"v": text}}])
@@ -70,11 +70,11 @@ def test_an_updated_record_and_its_versions_read_back_without_payloads(api: ApiC
     [again] = api.get("/api/v1/records").json()["records"]
     assert (again["version"], again["record"]["data"]) == (2, {"v": "b"})
     send_and_land(api, [one | {"data": {"v": "b"}}])
-    assert api.get("/api/v1/records").json()["records"][0]["version"] == 2, "an identical re-send is still known as one"
+    assert api.get("/api/v1/records").json()["records"][0]["version"] == 2, "an identical record is still recognized"
 
 
 @pytest.mark.parametrize("change", [{"layout": 0}, {"state": "I"}, {"state": "R"}, None], ids=str)
-def test_a_payload_stays_until_a_live_segment_holds_the_records(api: ApiClient, change: dict[str, Any] | None) -> None:
+def test_payload_is_kept_until_a_live_segment_holds_its_records(api: ApiClient, change: dict[str, Any] | None) -> None:
     landed(api)
     if change is None:
         SegmentBatch.objects.all().delete()
@@ -84,7 +84,7 @@ def test_a_payload_stays_until_a_live_segment_holds_the_records(api: ApiClient, 
     assert Payload.objects.count() == 1
 
 
-def test_batches_that_have_not_landed_or_were_given_up_keep_theirs_however_old(api: ApiClient) -> None:
+def test_payloads_of_waiting_or_given_up_batches_are_kept_for_ever(api: ApiClient) -> None:
     waiting = str(api.post([record()]).json()["batchId"])
     lost = given_up(api)
     assert expire(1000) == 0
@@ -94,24 +94,24 @@ def test_batches_that_have_not_landed_or_were_given_up_keep_theirs_however_old(a
     assert expire(1000) == 2
 
 
-def test_a_batch_whose_files_are_still_to_be_fetched_keeps_its_payload(api: ApiClient) -> None:
+def test_payload_is_kept_while_files_of_its_batch_have_to_be_fetched(api: ApiClient) -> None:
     attachment = {"type": "audio", "vendor_url": "http://127.0.0.1:9/never"}
     send_and_land(api, [record(attachments=[attachment])])
     assert expire(1000) == 0
 
 
-def test_a_legal_hold_keeps_payloads(api: ApiClient, workspace: Workspace) -> None:
+def test_legal_hold_keeps_payloads(api: ApiClient, workspace: Workspace) -> None:
     landed(api)
     Workspace.objects.filter(pk=workspace.pk).update(legal_hold=True)
     assert expire(1000) == 0
 
 
-def test_a_payload_without_accepted_records_goes_too(api: ApiClient) -> None:
+def test_payload_without_accepted_records_is_removed_too(api: ApiClient) -> None:
     api.post([record(event_at="x")])
     assert expire() == 1
 
 
-def test_a_retry_without_the_payload_answers_202_and_changes_nothing(api: ApiClient) -> None:
+def test_retry_without_the_payload_gets_a_202_and_changes_nothing(api: ApiClient) -> None:
     batch_id = str(api.post([record(event_at="x")]).json()["details"]["batchId"])
     expire()
     before = api.batch(batch_id)
@@ -120,7 +120,7 @@ def test_a_retry_without_the_payload_answers_202_and_changes_nothing(api: ApiCli
     assert claims.claim() == []
 
 
-def test_the_admin_says_why_nothing_changed_without_the_payload(api: ApiClient, login: Any) -> None:
+def test_admin_says_why_nothing_changed_without_the_payload(api: ApiClient, login: Any) -> None:
     failed = str(api.post([record(event_at="x")]).json()["details"]["batchId"])
     complete = landed(api)
     expire()
@@ -139,12 +139,12 @@ def test_the_admin_says_why_nothing_changed_without_the_payload(api: ApiClient, 
     assert Record.objects.count() == 1
 
 
-def test_a_retry_of_a_batch_with_its_payload_opens_it_again(api: ApiClient) -> None:
+def test_given_up_batch_with_its_payload_can_be_retried(api: ApiClient) -> None:
     assert transitions.reopen(number(given_up(api)))
     assert not transitions.reopen(number(landed(api)))
 
 
-def test_the_overview_and_an_alert_tell_of_payloads_that_are_kept_beyond_their_time(
+def test_overview_and_an_alert_report_payloads_kept_beyond_their_time(
     api: ApiClient, login: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.EVERMUSE_ALERT_WEBHOOK_URL = "http://127.0.0.1:9/hook"

@@ -1,6 +1,6 @@
-"""A simulated year under a steady load: the size of PostgreSQL follows what is kept.
+"""A simulated year under a steady load: the size of PostgreSQL depends on what is kept.
 
-EVERMUSE_YEAR_BATCHES batches every fourth day, 10 by default; with ``-s`` the table is printed.
+EVERMUSE_YEAR_BATCHES batches arrive every fourth day (10 by default). With ``-s`` the test prints a table.
 """
 
 import os
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 BATCHES = int(os.environ.get("EVERMUSE_YEAR_BATCHES") or 10)
 DAYS, EVERY, STEP = 360, 4, 40
 MEASURED = (40, 120, 240, 360)
-# A batch and what says where its records are stay: its status and counts, and the archive in the bucket.
+# A batch and the location of its records are kept: its status and counts, and its place in the archive.
 STAYS = ("ingest_batch", "lake_segmentbatch", "lake_segment", "attachments_attachmenttally")
 GOES = (
     "lake_payloadpart", "lake_payloadkept", "lake_record", "lake_recordversion", "lake_removedrecord", "lake_rejectedrecord",
@@ -95,7 +95,7 @@ INSERT INTO django_admin_log (action_time, user_id, object_repr, action_flag, ch
 
 @pytest.fixture
 def small_partitions(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Partitions of one day's batches in place of those of two millions."""
+    """Makes partitions for one day's batches instead of two million."""
     width = payload_partitions.WIDTH
     monkeypatch.setattr(payload_partitions, "WIDTH", BATCHES)
     monkeypatch.setattr(payload_partitions, "AHEAD", 10 * BATCHES)
@@ -117,7 +117,7 @@ def _replace_partitions(width: int) -> None:
 
 
 def _size(table: str) -> tuple[int, int]:
-    """Rows, and bytes with indexes; a partitioned table's are those of its partitions."""
+    """Returns the number of rows, and the bytes with indexes; for a partitioned table, of all of its partitions."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT coalesce(sum(pg_total_relation_size(relid)), 0) FROM pg_partition_tree(%s)", [table])
         size = int(cursor.fetchone()[0])
@@ -128,7 +128,7 @@ def _size(table: str) -> tuple[int, int]:
         return int(cursor.fetchone()[0]), size
 
 
-def test_the_size_of_postgresql_follows_what_is_kept(
+def test_size_of_postgresql_stays_the_same_after_the_retention_period(
     workspace: Workspace, django_user_model: type, small_partitions: None
 ) -> None:
     Workspace.objects.filter(pk=workspace.pk).update(record_retention_days=100)
@@ -145,7 +145,7 @@ def test_the_size_of_postgresql_follows_what_is_kept(
         found: dict[int, dict[str, tuple[int, int]]] = {}
         for day in range(EVERY, DAYS + 1, EVERY):
             at = began + timedelta(days=day)
-            # Retention makes partitions ahead each minute.
+            # In production, retention makes partitions ahead each minute.
             payload_partitions.make_ahead(Batch.objects.order_by("-id").values_list("id", flat=True).first() or 0)
             cursor.execute(_A_DAY, {**given, "at": at, "day": day})
             if day % STEP == 0:
@@ -153,7 +153,7 @@ def test_the_size_of_postgresql_follows_what_is_kept(
                 retention.remove_expired(now=at, seconds=600)
                 cursor.execute("UPDATE lake_removedrecord SET removed_at = %s WHERE removed_at >= %s", [at, real])
                 files.delete_objects()
-                cursor.execute(f"VACUUM {', '.join(GOES)}")  # PostgreSQL does so by itself in real time
+                cursor.execute(f"VACUUM {', '.join(GOES)}")  # autovacuum does this in real time
             if day in MEASURED:
                 found[day] = {table: _size(table) for table in (*GOES, *STAYS)}
                 found[day]["(partitions)"] = len(payload_partitions.partitions()), 0
@@ -167,7 +167,7 @@ def test_the_size_of_postgresql_follows_what_is_kept(
         assert late[1] <= early[1] * 1.25 + 65_536, (
             f"{table} grows: {early[1]} bytes after 240 days, {late[1]} after 360"
         )
-    # Seven days of payloads and those that were made ahead.
+    # Seven days of payloads, and the partitions that were made ahead.
     assert found[360]["lake_payloadpart"][0] <= 3 * BATCHES
     assert found[360]["(partitions)"][0] <= 3 + 14
 
