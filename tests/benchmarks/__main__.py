@@ -1,4 +1,4 @@
-"""`make bench`: every row (or ROW="name name …") in one run, a table on the screen, bench.json under EVERMUSE_HOME."""
+"""`make bench`: measures every row (or ROW="name name …") in one run, and prints and writes a table (bench.json)."""
 
 import json
 import logging
@@ -40,7 +40,7 @@ ROWS: dict[str, Callable[[BenchStack], list[Row]]] = {
 
 
 def main() -> int:
-    """The exit code: 0 when every row could be measured, whatever it came to; 1 when one failed; 2 for a wrong name."""
+    """Returns the exit code: 0 if every row could be measured, 1 if one failed, 2 for an unknown name."""
     given = [name for word in sys.argv[1:] for name in word.split(",") if name]
     chosen = {name: _groups(name) for name in given}
     if unknown := [name for name, groups in chosen.items() if not groups]:
@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def _groups(name: str) -> list[str]:
-    """What a name asks for: the rows that are measured together under it, a family ("growth"), or one row's own group."""
+    """Returns the rows for a name: one row, a family ("growth"), or the group in which a row is measured."""
     if name in ROWS:
         return [name]
     if family := [key for key in ROWS if key.startswith(f"{name}-")]:
@@ -78,7 +78,7 @@ def _groups(name: str) -> list[str]:
 
 
 def _measured(name: str, stack: BenchStack) -> list[Row]:
-    """The rows of a group; one that cannot be measured says why, and the others go on."""
+    """Measures the rows of a group; if that fails, returns a row with the reason."""
     try:
         return ROWS[name](stack)
     except Exception as error:
@@ -87,7 +87,7 @@ def _measured(name: str, stack: BenchStack) -> list[Row]:
 
 
 def _write(target: Path, rows: Sequence[Row]) -> None:
-    """After every group, so that a run that is interrupted keeps what it has."""
+    """Writes the rows after every group, so that an interrupted run keeps its results."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_suffix(".json.new")
     draft.write_text(json.dumps({"rows": [row.as_json() for row in rows]}, indent=2))

@@ -1,4 +1,4 @@
-"""The limit beside which accepting is measured: the same front and threads, and a view that only inserts the body."""
+"""The limit with which accepting is compared: the same server and threads, and a view that only inserts the body."""
 
 from evermuse.settings import *  # noqa: F403
 

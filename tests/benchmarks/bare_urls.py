@@ -1,4 +1,4 @@
-"""One view: compress the body and INSERT it."""
+"""A single view that compresses the body and inserts it."""
 
 import zstandard
 from django.db import connection
@@ -7,7 +7,7 @@ from django.urls import path
 
 
 def insert(request: HttpRequest) -> HttpResponse:
-    """What a 202 costs at the least: the body, durable."""
+    """Does the minimum for a 202: stores the body durably."""
     body = request.META["wsgi.input"].read()
     with connection.cursor() as cursor:
         cursor.execute(

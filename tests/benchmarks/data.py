@@ -1,4 +1,4 @@
-"""Dialogues of about 1.6 KB, each with vendor ids of its own, that compress about as well as real ones: some six times."""
+"""Dialogues of about 1.6 KB with unique vendor ids, which compress about sixfold, like real ones."""
 
 import itertools
 import json
@@ -35,7 +35,7 @@ def _say(kind: tuple[str, ...]) -> str:
 
 
 def _place() -> str:
-    """A name that is in no dictionary, as most names are."""
+    """A name that is in no dictionary, like most names."""
     return "".join(_choices.choices(_SYLLABLES, k=6)).title()
 
 
@@ -64,21 +64,21 @@ def _dialogue() -> str:
     return json.dumps(envelope, separators=(",", ":"))
 
 
-# As many texts as a large batch has records, so that none stands twice in it.
+# As many texts as a large batch has records, so that no text occurs twice in a batch.
 _DIALOGUES = itertools.cycle([_dialogue() for _ in range(1000)])
 
 
 def record() -> bytes:
-    """One record's JSON."""
+    """Returns the JSON of one record."""
     return next(_DIALOGUES).replace("ID", f"r{next(_numbers):012d}").encode()
 
 
 def ndjson(count: int) -> bytes:
-    """A body of records, a line each."""
+    """Returns a body with one record per line."""
     return b"\n".join(record() for _ in range(count))
 
 
 def with_file(url: str) -> bytes:
-    """A record with one attachment."""
+    """Returns a record with one attachment."""
     entry = json.dumps([{"type": "file", "vendor_url": url}])
     return record().replace(b'"data":', b'"_attachments":' + entry.encode() + b',"data":', 1)

@@ -19,7 +19,7 @@ SMALL_RECORDS = 10_000
 RECORDS_PER_BATCH = 10
 SLICE = 250_000
 WORKSPACES = 100
-# Per workspace: the large one has as much of each as all others together, or more.
+# Per workspace. The large one has at least as many of each as all others together.
 LARGE = {"project": 505, "thread": 10_100, "tag": 200, "participant": 5_000}
 OTHERS = {"project": 5, "thread": 100, "tag": 20, "participant": 50}
 RARE_TAG = "rare"
@@ -29,7 +29,7 @@ VOCABULARY = """
 CREATE UNLOGGED TABLE bench_term (workspace_id bigint, kind text, number int, name text, term bigint,
   PRIMARY KEY (workspace_id, kind, number))
 """
-# One statement a slice: (first, last) batch of n; a year in all, the last one just now.
+# One statement per slice, with its first and last batch; the batches spread over a year that ends now.
 BATCHES = """
 INSERT INTO ingest_batch (id, workspace_id, source, type, status, created_at, record_count, accepted_count,
   rejected_count, error_count, first_errors, claim_token, claimed_by, claimed_alone, attempts, crashes, lone_crashes,
@@ -48,7 +48,7 @@ FROM (
   FROM generate_series(%s::bigint, %s::bigint) b
 ) AS made
 """
-# What was sent is the same for every batch: PostgreSQL cannot make zstd frames, and reading them costs the same.
+# Every batch has the same content: PostgreSQL cannot write zstd frames, and reading them costs the same.
 PAYLOADS = """
 INSERT INTO lake_payloadpart (batch_id, media_type, query, size, frames, content)
 SELECT b, 'application/x-ndjson', '', %(size)s, '{{}}', %(content)s FROM generate_series(%(first)s::bigint, %(last)s::bigint) b
@@ -100,7 +100,7 @@ FILLED = ("ingest_batch", "lake_record", "lake_payloadpart")
 
 @dataclass(frozen=True)
 class Grown:
-    """A filled database. ``seconds``: what filling took, indexes and vacuum included."""
+    """A filled database. ``seconds``: the time for filling it, including indexes and vacuum."""
 
     dsn: str
     records: int
@@ -108,31 +108,31 @@ class Grown:
 
     @property
     def batches(self) -> int:
-        """Ten records each."""
+        """The number of batches; each has ten records."""
         return self.records // RECORDS_PER_BATCH
 
 
 def records_wanted() -> int:
-    """The full size: EVERMUSE_BENCH_RECORDS."""
+    """Returns the full size: EVERMUSE_BENCH_RECORDS."""
     return int(os.environ.get("EVERMUSE_BENCH_RECORDS") or 10_000_000)
 
 
 def name_of(kind: str, number: int) -> str:
-    """The name of a project, thread, tag or participant."""
+    """Returns the name of a project, thread, tag or participant."""
     return f"{kind}-{number}"
 
 
 def grow(stack: BenchStack, name: str, records: int) -> Grown:
-    """A new database on the benchmark's server, migrated and filled."""
+    """Makes a new database on the benchmark's server, migrates it and fills it."""
     stack.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
     stack.execute(f"CREATE DATABASE {name}")
     dsn = stack.dsn.rsplit("/", 1)[0] + f"/{name}"
     stack.manage("migrate", "--noinput", "--verbosity", "0", DATABASE_URL=dsn)
     began = time.perf_counter()
     with psycopg.connect(dsn, autocommit=True) as connection:
-        # Loading only: no foreign keys to look up, no wait for the disk at each slice, room for building indexes.
+        # For loading only: no checks of foreign keys, no wait for the disk after each slice, memory for building indexes.
         connection.execute("SET session_replication_role = replica")
-        # Each slice is planned by its own bounds: a plan for any bounds walks row by row.
+        # Each slice is planned with its own bounds; a generic plan would go row by row.
         connection.prepare_threshold = None
         connection.execute("SET synchronous_commit = off")
         connection.execute("SET maintenance_work_mem = '512MB'")
@@ -140,7 +140,7 @@ def grow(stack: BenchStack, name: str, records: int) -> Grown:
         _vocabulary(connection)
         rebuild = _drop_indexes(connection)
         _in_slices(connection, BATCHES, records // RECORDS_PER_BATCH, records)
-        # The records' joins are planned by what stands there now.
+        # The joins for the records need current statistics.
         connection.execute("ANALYZE ingest_batch")
         _in_slices(connection, RECORDS, records, records)
         _payloads(connection, records // RECORDS_PER_BATCH)
@@ -172,7 +172,7 @@ def _vocabulary(connection: psycopg.Connection) -> None:
 
 
 def _drop_indexes(connection: psycopg.Connection) -> list[str]:
-    """The statements that make them again. The batches' primary key stays: others refer to it, and it grows in order."""
+    """Drops indexes; returns the statements that make them again. Keeps the batches' primary key, which others refer to."""
     rows = connection.execute(
         "SELECT indexname, indexdef FROM pg_indexes WHERE tablename = ANY(%s) AND indexname NOT LIKE %s",
         [list(FILLED), r"%\_pkey"],

@@ -1,4 +1,4 @@
-"""A small load generator: keep-alive connections in one event loop, each sending its next request when answered."""
+"""A small load generator: each of its keep-alive connections sends the next request when the last one is answered."""
 
 import asyncio
 import time
@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Outcome:
-    """What a load came to. ``latencies``: seconds, one a request."""
+    """The result of a load. ``latencies``: seconds for each request."""
 
     rate: float
     latencies: list[float] = field(default_factory=list)
 
     @property
     def p99(self) -> float:
-        """Seconds within which 99 of 100 requests were answered."""
+        """Returns the seconds within which 99 of 100 requests were answered."""
         return sorted(self.latencies)[int(len(self.latencies) * 0.99)]
 
 
@@ -89,7 +89,7 @@ def send(
 
 
 def post(path: str, body: bytes, key: str, content_type: str) -> bytes:
-    """A whole request."""
+    """Returns a whole request."""
     head = (
         f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nx-api-key: {key}\r\nContent-Type: {content_type}\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"

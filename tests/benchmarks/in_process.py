@@ -1,4 +1,4 @@
-"""The index called in this process, on the benchmark's database."""
+"""The index, called in this process on the benchmark's database."""
 
 from datetime import UTC, datetime
 
@@ -22,13 +22,13 @@ _decode = msgspec.json.Decoder(Envelope).decode
 
 
 class Index:
-    """Prepared batches of new records, and their upsert in one commit each."""
+    """Prepares batches of new records, and upserts each in one commit."""
 
     def __init__(self, stack: BenchStack) -> None:
         self._workspace, _ = Workspace.objects.get_or_create(name="bench-index")
 
     def prepared(self, batches: int) -> list[tuple[int, list[LandedRecord]]]:
-        """Batches of 1,000 records, with the rows that they belong to."""
+        """Prepares batches of 1,000 records, with the rows that they refer to."""
         made = []
         for _ in range(batches):
             batch = Batch.objects.create(
@@ -42,7 +42,7 @@ class Index:
         return made
 
     def upsert_all(self, batches: list[tuple[int, list[LandedRecord]]]) -> None:
-        """A commit each."""
+        """Upserts batches with one commit each."""
         for sequence, records in batches:
             self._upsert(sequence, records)
 
@@ -53,7 +53,7 @@ class Index:
         assert set(batch.outcomes.values()) == {index.CREATED}
 
     def count_of(self, batches: list[tuple[int, list[LandedRecord]]]) -> int:
-        """How many records of these batches stand in the table."""
+        """Counts the records of these batches in the table."""
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM lake_record WHERE batch_id = ANY(%s)", [[b for b, _ in batches]])
             return int(cursor.fetchone()[0])

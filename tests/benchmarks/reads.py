@@ -1,4 +1,4 @@
-"""The product's reads called in this process, on one or the other of two databases, and the plans of their statements."""
+"""The product's reads, called in this process on one of two databases, and the plans of their statements."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -44,7 +44,7 @@ _decode = msgspec.json.Decoder(Envelope).decode
 
 @dataclass
 class Place:
-    """A database with a client of its large workspace, an operator, and records that were landed for real."""
+    """A database with a client of its large workspace, an operator, and records that have really landed."""
 
     grown: Grown
     client: Client
@@ -57,13 +57,13 @@ class Place:
 
 
 def use(dsn: str) -> None:
-    """Have Django's connection speak to a database."""
+    """Connects Django to a database."""
     connection.close()
     connection.settings_dict["NAME"] = dsn.rsplit("/", 1)[1]
 
 
 def open_place(grown: Grown) -> Place:
-    """Make a key, an operator, and a batch of 1,000 records with known vendor ids, now."""
+    """Makes a key, an operator, and a new batch of 1,000 records with known vendor ids."""
     use(grown.dsn)
     workspace = Workspace.objects.get(name="grown-1")
     key = api_keys.create(workspace=workspace, label="bench", rate_limit=0).secret
@@ -75,7 +75,7 @@ def open_place(grown: Grown) -> Place:
 
 
 def upsert(batches: int, again: Sequence[LandedRecord] | None) -> list[list[LandedRecord]]:
-    """Land batches of 1,000 records, new ones or the same again, a commit each; time is not taken here."""
+    """Lands batches of 1,000 records, new or repeated, with one commit each, without measuring."""
     made = [prepare_batch(again) for _ in range(batches)]
     for one in made:
         commit(one)
@@ -83,7 +83,7 @@ def upsert(batches: int, again: Sequence[LandedRecord] | None) -> list[list[Land
 
 
 def prepare_batch(again: Sequence[LandedRecord] | None = None) -> index.IndexedBatch:
-    """A batch of 1,000 records of the large workspace, ready for the index."""
+    """Prepares a batch of 1,000 records of the large workspace for the index."""
     workspace = Workspace.objects.get(name="grown-1")
     batch = Batch.objects.create(
         workspace=workspace, source="api", type="conversation", created_at=datetime.now(UTC), status="COMPLETE",
@@ -93,7 +93,7 @@ def prepare_batch(again: Sequence[LandedRecord] | None = None) -> index.IndexedB
 
 
 def _sent(batch: Batch) -> list[LandedRecord]:
-    """A thousand new records, and the payload that they stand in."""
+    """Makes a thousand new records and their payload."""
     body = data.ndjson(1000)
     content, ends = frames.pack(body)
     Payload.objects.create(batch=batch, media_type=Payload.Media.NDJSON, size=len(body), frames=ends, content=content)
@@ -103,26 +103,26 @@ def _sent(batch: Batch) -> list[LandedRecord]:
 
 
 def commit(batch: index.IndexedBatch) -> None:
-    """One batch's upsert, durable."""
+    """Upserts one batch durably."""
     with transaction.atomic():
         index.upsert([batch])
 
 
 def roll_up() -> None:
-    """Rounds of the rollup until it has caught up with the present."""
+    """Runs rollups until they have caught up with the present."""
     while rollup.roll_up() and RollupState.objects.get().closed_through < datetime.now(UTC) - timedelta(minutes=5):
         pass
 
 
 def forget(batch_ids: Sequence[int]) -> None:
-    """Take records away again, so that the small database stays small."""
+    """Deletes records, so that the small database stays small."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM lake_record WHERE batch_id = ANY(%s)", [list(batch_ids)])
         cursor.execute("VACUUM lake_record")
 
 
 def get(client: Client, path: str) -> bytes:
-    """The content of an answer, which must be 200."""
+    """Returns the content of an answer, which must have status 200."""
     answer = client.get(path)
     content = b"".join(answer.streaming_content) if answer.streaming else answer.content  # type: ignore[attr-defined]
     if answer.status_code != 200:
@@ -131,7 +131,7 @@ def get(client: Client, path: str) -> bytes:
 
 
 def rate(work: Callable[[], object]) -> float:
-    """How often in a second; the first two calls, which open the connection and load what stays, do not count."""
+    """Returns runs per second. The first two do not count: they open the connection and fill caches."""
     work(), work()
     began, count = time.perf_counter(), 0
     while count < REQUESTS and time.perf_counter() - began < SECONDS:
@@ -142,7 +142,7 @@ def rate(work: Callable[[], object]) -> float:
 
 @contextmanager
 def plans(found: list[str]) -> Iterator[None]:
-    """Add the plan of every statement of the block, as it ran, to a list."""
+    """Adds the plan of every statement in the block to a list."""
     connection.ensure_connection()
     raw: psycopg.Connection[tuple[object, ...]] = connection.connection
 
@@ -163,12 +163,12 @@ def plans(found: list[str]) -> Iterator[None]:
 
 
 def an_hour_before_the_end() -> str:
-    """An instant near the end of what was loaded."""
+    """Returns a time near the end of the loaded data."""
     return _text(datetime.now(UTC) - timedelta(hours=3))
 
 
 def the_middle() -> str:
-    """An instant amid what was loaded."""
+    """Returns a time in the middle of the loaded data."""
     return _text(datetime.now(UTC) - timedelta(days=180))
 
 
@@ -177,10 +177,10 @@ def _text(instant: datetime) -> str:
 
 
 def any_record() -> str:
-    """The id of a loaded record of the large workspace."""
+    """Returns the id of a loaded record of the large workspace."""
     return Record.objects.filter(workspace__name="grown-1")[1000].public_id
 
 
 def any_batch() -> str:
-    """The id of a loaded batch of the large workspace."""
+    """Returns the id of a loaded batch of the large workspace."""
     return Batch.objects.filter(workspace__name="grown-1")[500].public_id

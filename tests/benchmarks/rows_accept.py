@@ -1,4 +1,4 @@
-"""Rows of accepting, validating and storing."""
+"""Rows for accepting, validating and storing."""
 
 import gc
 import os
@@ -19,7 +19,7 @@ INGEST, NDJSON = "/api/v1/ingest", "application/x-ndjson"
 
 
 def accept_single(stack: BenchStack) -> list[Row]:
-    """One record a request, and the 99th percentile beside it."""
+    """One record per request, and the 99th percentile of its latency."""
     row = Row("accept-single", "requests/s", 0.6)
     tail = Row("accept-single-p99", "1/s (inverse of the 99th percentile)", 1 / 3)
     row.note = "limit: a bare view that INSERTs the compressed body, same front, same threads"
@@ -27,7 +27,7 @@ def accept_single(stack: BenchStack) -> list[Row]:
 
 
 def accept_batch(stack: BenchStack) -> list[Row]:
-    """A thousand records a request."""
+    """A thousand records per request."""
     row = Row("accept-1000", "records/s", 0.5)
     return _accept(stack, row, None, lambda: data.ndjson(1000), requests=40, records=1000)
 
@@ -65,8 +65,8 @@ def _accept(
 
 
 def validate(stack: BenchStack) -> list[Row]:
-    """Every rule and message of the contract, beside a plain decode into the same structs."""
-    # As in every process that validates; without it the collector's rounds fall on one of the two by chance.
+    """Every rule and message of the contract, compared with a plain decode into the same structs."""
+    # As in every process that validates. Otherwise the collector would run in one of the two by chance.
     garbage_collection.relax()
     raws = [data.record() for _ in range(20_000)]
     rounds = 5
@@ -78,7 +78,7 @@ def validate(stack: BenchStack) -> list[Row]:
     def ours() -> float:
         def work() -> None:
             for start in [*range(0, len(raws), 1000)] * rounds:
-                # As below, nothing of a batch is kept while the next one is read.
+                # As below, keep nothing of a batch while the next one is read.
                 assert len(examine(raws[start : start + 1000], lookup).accepted) == 1000  # type: ignore[arg-type]
 
         return per_second(len(raws) * rounds, work)
@@ -112,7 +112,7 @@ ON CONFLICT (id) DO UPDATE SET sequence = EXCLUDED.sequence, data = EXCLUDED.dat
 
 
 def store(stack: BenchStack) -> list[Row]:
-    """The index's upsert beside a plain `unnest` upsert of the same bytes, 1,000 rows a commit, one connection."""
+    """The index's upsert, compared with a plain `unnest` upsert of the same bytes: 1,000 rows per commit, one connection."""
     os.environ.update(stack.environment)
     from tests.benchmarks.in_process import Index
 

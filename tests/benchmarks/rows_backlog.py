@@ -1,4 +1,4 @@
-"""Rows of a backlog that drains, and of the landing workers' memory."""
+"""Rows for draining a backlog, and for the landing workers' memory."""
 
 import time
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.benchmarks.rows_pipeline import IS_UNSETTLED
 from tests.benchmarks.stack import WEB_PORT, BenchStack
 
 WAITING_BATCHES, EMPTY_BATCHES, PACED_REQUESTS = 10_000, 1000, 400
-# Batches settled per second, between the first that landed and the last that was done, of those with a greater id.
+# Batches per second among those after an id, from the first landing to the last completion.
 RATE = """
 SELECT (count(*) / extract(epoch FROM max(completed_at) - min({begin})))::float8
 FROM ingest_batch WHERE id > %s AND id <= %s AND status = 'COMPLETE'
@@ -24,7 +24,7 @@ WORKER = ("worker-landing", "beat")
 
 
 def backlog(stack: BenchStack) -> list[Row]:
-    """10,000 waiting batches of one record: the rate at which they drain, and how fast a batch is accepted meanwhile."""
+    """The rate at which 10,000 waiting batches of one record drain, and the speed of accepting a batch meanwhile."""
     drain = Row("backlog-drain", "batches/s", 1.0)
     drain.note = (
         f"limit: {EMPTY_BATCHES} batches sent to an empty system, from the first POST until the last is COMPLETE"
@@ -38,7 +38,7 @@ def backlog(stack: BenchStack) -> list[Row]:
                 empty, idle = _empty_rate(stack, key), _paced(key)
                 stack.until(IS_UNSETTLED, False)
             draining, busy = _drain(stack, key)
-            if turn:  # the first one warms up
+            if turn:  # the first turn is a warm-up
                 drain.runs.append({"limit": empty, "ours": draining})
                 tail.runs.append({"limit": 1 / idle.p99, "ours": 1 / busy.p99})
     return [conclude(drain), conclude(tail)]
@@ -52,7 +52,7 @@ def _empty_rate(stack: BenchStack, key: str) -> float:
 
 
 def _drain(stack: BenchStack, key: str) -> tuple[float, Outcome]:
-    """Accept while nobody lands, then land while a few more are accepted."""
+    """Accepts batches while no worker runs, then lands them while a few more are accepted."""
     before = stack.value(LAST)
     _send(key, WAITING_BATCHES)
     last = stack.value(LAST)
@@ -61,7 +61,7 @@ def _drain(stack: BenchStack, key: str) -> tuple[float, Outcome]:
         while stack.value(WAITING) > WAITING_BATCHES - 100:
             time.sleep(0.01)
         busy = _paced(key)
-        # What was measured was a backlog until the end.
+        # There must have been a backlog until the end of the measurement.
         assert stack.value(f"{WAITING} AND id <= {last}") > 0, "the backlog was gone before its requests were"
         stack.until(IS_UNSETTLED, False)
     return float(stack.value(RATE.format(begin="landed_at"), before, last)), busy
@@ -78,7 +78,7 @@ def _paced(key: str) -> Outcome:
 
 
 def worker_memory(stack: BenchStack) -> list[Row]:
-    """What the landing worker's processes hold after a fifth of 1,000 batches of 1,000 records, and after all."""
+    """The memory of the landing worker's processes after a fifth of 1,000 batches of 1,000 records, and after all."""
     batches = max(10, min(1000, records_wanted() // 1000))
     row = Row("worker-memory", "1/GB (inverse of the processes' memory)", 0.95)
     row.note = f"PSS of the landing children: limit after {batches // 5}, ours after {batches} batches of 1,000 records"
@@ -89,7 +89,7 @@ def worker_memory(stack: BenchStack) -> list[Row]:
             for start in range(0, count, 20):
                 bodies = [post(INGEST, data.ndjson(1000), key, NDJSON) for _ in range(min(20, count - start))]
                 send(WEB_PORT, bodies.pop, total=len(bodies), connections=4, status=202)
-                # Records are made here as fast as they land: a backlog would measure something else.
+                # Records land as fast as they are made here, because a backlog would measure something else.
                 stack.until(IS_UNSETTLED, False)
             sizes.append(_memory(children["worker-landing"]))
     row.runs.append({"limit": 1024 / sizes[0], "ours": 1024 / sizes[1]})
@@ -98,7 +98,7 @@ def worker_memory(stack: BenchStack) -> list[Row]:
 
 
 def _memory(worker: Child) -> float:
-    """Megabytes of a worker's children: each page counted once, shared ones in parts."""
+    """Returns megabytes of a worker's children; shared pages count in proportion."""
     assert worker.pid is not None
     children = Path(f"/proc/{worker.pid}/task/{worker.pid}/children").read_text().split()
     assert children, "the worker has no children"

@@ -1,4 +1,4 @@
-"""Rows of reads whose payloads are gone, beside the same reads while PostgreSQL has them."""
+"""Rows for reads after the payloads are deleted, compared with the same reads while PostgreSQL has them."""
 
 import json
 import random
@@ -17,12 +17,12 @@ from tests.benchmarks.stack import WEB_PORT, BenchStack
 RECORDS = 100_000
 PAGES, RUNS = 200, 3
 RECORDS_URL = f"http://127.0.0.1:{WEB_PORT}/api/v1/records"
-# A second workspace's payloads stay: what is read hot and cold in turn.
+# The second workspace keeps its payloads, so hot and cold reads alternate.
 DROP = "DELETE FROM lake_payloadpart p USING ingest_batch b WHERE b.id = p.batch_id AND b.workspace_id = {}"
 
 
 def read_cold(stack: BenchStack) -> list[Row]:
-    """Two workspaces with the same number of records: one hot, one cold. Each run starts a web process anew."""
+    """Reads from a hot and a cold workspace with the same number of records. Each run starts a new web process."""
     page = Row("read-cold-page", "1/s (inverse of the 95th percentile)", 1 / 3, note="limit: the same page, hot")
     export = Row("read-cold-export", "records/s", 0.5, note="limit: the same export, hot")
     with stack.running("web", "worker-landing", "beat"):
@@ -52,7 +52,7 @@ def read_cold(stack: BenchStack) -> list[Row]:
 
 
 def _cursors(key: str) -> list[str]:
-    """Where pages begin, all over the workspace."""
+    """Returns the cursors of pages all over the workspace."""
     found: list[str] = []
     cursor: str | None = None
     with requests.Session() as session:

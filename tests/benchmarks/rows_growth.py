@@ -1,4 +1,4 @@
-"""Rows of growth: what reads and dedup take at 10,000 records beside what they take at full size (a ratio of times)."""
+"""Rows for growth: reads and deduplication at 10,000 records compared with the full size (a ratio of times)."""
 
 import json
 import os
@@ -23,7 +23,7 @@ _places: list["Place"] = []
 
 
 def _both(stack: BenchStack) -> tuple["Place", "Place"]:
-    """The small database and the full one, filled when the first row asks."""
+    """Returns the small database and the full one; the first call fills them."""
     if not _places:
         os.environ.update(stack.environment)
         from tests.benchmarks import reads
@@ -37,7 +37,7 @@ def _both(stack: BenchStack) -> tuple["Place", "Place"]:
 
 
 def _compare(stack: BenchStack, row: Row, make: Callable[["Place"], Callable[[], object]]) -> Row:
-    """Measure one piece of work at both sizes by turns, then keep its plans at full size."""
+    """Measures one piece of work alternately at both sizes, then stores its plans at full size."""
     from tests.benchmarks import reads
 
     small, full = _both(stack)
@@ -58,7 +58,7 @@ def _compare(stack: BenchStack, row: Row, make: Callable[["Place"], Callable[[],
 
 
 def _worst(name: str, rows: list[Row]) -> list[Row]:
-    """The rows, and first the worst of them under the group's name."""
+    """Returns the rows, after the worst of them under the group's name."""
     worst = min(rows, key=lambda row: row.ratio)
     first = Row(name, worst.unit, worst.aim, worst.ours, worst.limit, worst.ratio, worst.runs)
     first.note = f"the worst of {len(rows)}: {worst.name}"
@@ -66,7 +66,7 @@ def _worst(name: str, rows: list[Row]) -> list[Row]:
 
 
 def _page(path: str, query: str) -> Callable[["Place"], Callable[[], object]]:
-    """A page; beside it, where that page holds fewer entries at the small size, one of as many without the filter."""
+    """Reads a page. If it has fewer entries at the small size, an unfiltered page of the same length is read there."""
 
     def make(place: "Place") -> Callable[[], object]:
         from tests.benchmarks import reads
@@ -88,7 +88,7 @@ def _page(path: str, query: str) -> Callable[["Place"], Callable[[], object]]:
 
 
 def _next_page(path: str, query: str) -> Callable[["Place"], Callable[[], object]]:
-    """The page after the first one."""
+    """Reads the page after the first one."""
 
     def make(place: "Place") -> Callable[[], object]:
         from tests.benchmarks import reads
@@ -101,7 +101,7 @@ def _next_page(path: str, query: str) -> Callable[["Place"], Callable[[], object
 
 
 def batch_list(stack: BenchStack) -> list[Row]:
-    """GET /batches with each filter, frequent and rare values."""
+    """GET /batches with each filter, for frequent and rare values."""
     _both(stack)
     from tests.benchmarks import reads
 
@@ -143,7 +143,7 @@ def batch_status(stack: BenchStack) -> list[Row]:
 
 
 def read_back(stack: BenchStack) -> list[Row]:
-    """GET /records with each filter, frequent and rare values."""
+    """GET /records with each filter, for frequent and rare values."""
     _both(stack)
     from tests.benchmarks import reads
 
@@ -202,7 +202,7 @@ def record(stack: BenchStack) -> list[Row]:
 
 
 def overview(stack: BenchStack) -> list[Row]:
-    """GET /admin/ as an operator, with the rollups caught up as they are in a running deployment."""
+    """GET /admin/ as an operator, with up-to-date rollups, as in a running deployment."""
     from tests.benchmarks import reads
 
     for place in _both(stack):
@@ -216,7 +216,7 @@ def overview(stack: BenchStack) -> list[Row]:
 
 
 def dedup(stack: BenchStack) -> list[Row]:
-    """The index's upsert, 1,000 records a commit: new ones, and the same again."""
+    """The index's upsert of 1,000 records per commit, new and repeated."""
     from tests.benchmarks.measure import per_second
 
     small, full = _both(stack)

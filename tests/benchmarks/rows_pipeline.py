@@ -1,4 +1,4 @@
-"""Rows from POST to COMPLETE, and of attachments."""
+"""Rows from POST to COMPLETE, and for attachments."""
 
 import io
 import os
@@ -20,7 +20,7 @@ from tests.benchmarks.measure import Row, by_turns, per_second
 from tests.benchmarks.rows_accept import INGEST, NDJSON
 from tests.benchmarks.stack import WEB_PORT, BenchStack
 
-# By its partial indexes: counting all batches fifty times a second would take a good part of a core from what is measured.
+# Uses partial indexes: counting all batches fifty times a second would take much of a core from what is measured.
 IS_UNSETTLED = """
 SELECT EXISTS (SELECT FROM ingest_batch WHERE status = 'LANDING')
   OR EXISTS (SELECT FROM ingest_batch WHERE status IN ('LANDED', 'PROCESSING'))
@@ -30,7 +30,7 @@ COPY_TABLE = "CREATE TABLE IF NOT EXISTS bench_copied (id text PRIMARY KEY, line
 
 
 def end_to_end(stack: BenchStack) -> list[Row]:
-    """Batches of 1,000, from the first POST until the last is COMPLETE; first load, and the same sent again."""
+    """Batches of 1,000 from the first POST until the last is COMPLETE, sent for the first time and sent again."""
     first = Row("end-to-end-1000", "records/s", 0.65)
     again = Row("end-to-end-1000-again", "records/s", 0.65)
     first.note = again.note = "limit: COPY into a temporary table + INSERT … ON CONFLICT DO UPDATE of the same lines"
@@ -83,7 +83,7 @@ def _copy_and_upsert(stack: BenchStack, bodies: list[bytes]) -> None:
 
 
 def end_to_end_single(stack: BenchStack) -> list[Row]:
-    """One record a batch, beside what the object store takes of small objects."""
+    """One record per batch, compared with how many small objects the store accepts."""
     row = Row("end-to-end-single", "batches/s", 0.8, note="limit: put_object of small objects, 16 threads")
     count = 2000
     with stack.running("web", "worker-landing", "beat"):
@@ -115,14 +115,14 @@ def _put_small(stack: BenchStack, count: int, content: bytes) -> float:
 
 
 class _Vendor(BaseHTTPRequestHandler):
-    """Serves as many bytes as the path says, and keeps connections open, as vendors' servers do."""
+    """Serves as many bytes as the path says, and keeps connections open like vendors' servers."""
 
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     chunk = bytes(range(256)) * 4096
 
     def do_HEAD(self) -> None:
-        """What rclone asks first."""
+        """Answers rclone's first request."""
         self._begin()
 
     def _begin(self) -> tuple[int, str]:
@@ -133,7 +133,7 @@ class _Vendor(BaseHTTPRequestHandler):
         return int(size), name
 
     def do_GET(self) -> None:
-        """Each path has content of its own."""
+        """Serves different content for each path."""
         left, name = self._begin()
         opening = name.encode()[:left]
         self.wfile.write(opening)
@@ -144,7 +144,7 @@ class _Vendor(BaseHTTPRequestHandler):
             left -= len(part)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the table is the output."""
+        """Logs nothing, because the table is the output."""
 
 
 class _Server(ThreadingHTTPServer):
@@ -155,8 +155,8 @@ class _Server(ThreadingHTTPServer):
 def _attachments(
     stack: BenchStack, row: Row, *, size: int, count: int, runs: int, peers: Sequence[Row] = ()
 ) -> list[Row]:
-    """``peers``: the same beside a plain download and upload of the same URLs, without any check or row, by what the row's
-    name ends in: requests, or rclone where it is installed."""
+    """Downloads files and stores them. ``peers``: rows with the same work as a plain download and upload without any check;
+    the end of a row's name selects requests, or rclone if it is installed."""
     server = _Server(("127.0.0.1", 0), _Vendor)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     base = f"http://127.0.0.1:{server.server_port}"

@@ -1,4 +1,4 @@
-"""The stack of the benchmarks: the embedded servers, and the product's processes started and stopped as a row needs."""
+"""The stack for benchmarks: the embedded servers, and processes of the product that each row starts and stops."""
 
 import json
 import os
@@ -26,7 +26,7 @@ WEB_PORT, BARE_PORT, FLOWER_PORT = (free_port() for _ in range(3))
 
 
 class BenchStack:
-    """Processes on running servers; every check reads PostgreSQL or the object store itself."""
+    """Processes on running servers. Every check reads PostgreSQL or the object store directly."""
 
     def __init__(self, servers: Servers, root: Path) -> None:
         self.dsn = servers.environment["DATABASE_URL"]
@@ -52,14 +52,14 @@ class BenchStack:
             given["MINIO_SECRET_KEY"],
             secure=False,
             region="us-east-1",
-            # minio's own has ten connections: sixteen threads would open new ones all the time.
+            # minio's default pool has ten connections, so sixteen threads would open new ones all the time.
             http_client=urllib3.PoolManager(maxsize=32),
         )
         if not self.store.bucket_exists(BUCKET):
             self.store.make_bucket(BUCKET)
 
     def manage(self, *words: str, **changes: str) -> Any:
-        """A manage.py command; its JSON, where it prints some. ``changes``: of the environment."""
+        """Runs a manage.py command; returns its JSON, if it prints any. ``changes``: changes of the environment."""
         done = subprocess.run(
             [sys.executable, str(ROOT / "manage.py"), *words],
             env={**self.environment, **changes}, capture_output=True, text=True, check=False,
@@ -70,8 +70,8 @@ class BenchStack:
 
     @contextmanager
     def running(self, *names: str, settle: float = 4, **changes: str) -> Iterator[dict[str, Child]]:
-        """Processes for the length of the block; ``bare`` is the view that only inserts. ``settle``: seconds that workers
-        get to start; ``changes``: of the environment."""
+        """Runs processes during the block; ``bare`` is the view that only inserts. ``settle``: seconds for workers to start;
+        ``changes``: changes of the environment."""
         children = []
         for name in names:
             words, environment = self._words["web" if name == "bare" else name], {**self.environment, **changes}
@@ -99,27 +99,27 @@ class BenchStack:
                     child.kill()
 
     def new_key(self, *, rate_limit: str = "none") -> str:
-        """A key of a new workspace that knows ``prod-abc`` and ``proj-123``."""
+        """Returns a key of a new workspace with ``prod-abc`` and ``proj-123``."""
         name = f"bench-{get_random_string(8)}"
         self.manage("createworkspace", name, "--product", "prod-abc", "--project", "proj-123")
         key: str = self.manage("createapikey", name, "--rate-limit", rate_limit)["apiKey"]
         return key
 
     def value(self, statement: str, *parameters: object) -> Any:
-        """One value of PostgreSQL's."""
+        """Returns one value from PostgreSQL."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             row = connection.execute(statement.encode(), parameters).fetchone()
             return row[0] if row else None
 
     def execute(self, statement: str) -> None:
-        """A statement without a result."""
+        """Executes a statement without a result."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute(statement.encode())
 
     def until(self, statement: str, expected: object, *parameters: object, seconds: float = 600) -> None:
-        """Wait until a query gives a value."""
+        """Waits until a query returns a value."""
         ends_at = time.monotonic() + seconds
-        # One connection for all the asking: opening them would take a quarter of a core from what is measured.
+        # Uses one connection: opening new ones would take a quarter of a core from what is measured.
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             while (found := connection.execute(statement.encode(), parameters).fetchone()) != (expected,):
                 if time.monotonic() > ends_at:

@@ -1,4 +1,4 @@
-"""`make faults`: every fault, several rounds, and the table. ROUNDS, SEED and FAULT (a part of a name) narrow it."""
+"""`make faults`: every fault in several rounds, and a table. ROUNDS, SEED and FAULT (part of a name) select them."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ from tests.journeys.trial import Trial
 
 
 def main() -> int:
-    """The exit code: 0 when every cell that must be zero is."""
+    """Returns the exit code: 0 if every cell that must be zero is zero."""
     logging.disable(logging.WARNING)
     rounds, seed = int(os.environ.get("ROUNDS", "2")), int(os.environ.get("SEED", "1"))
     wanted = [name for name in FAULTS if os.environ.get("FAULT", "") in name]

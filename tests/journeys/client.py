@@ -1,4 +1,4 @@
-"""The API over real HTTP, as clients call it; and raw sockets for the requests that no library would send."""
+"""The API over real HTTP, as clients use it; and raw sockets for requests that no library would send."""
 
 import json
 import socket
@@ -28,7 +28,7 @@ class HttpClient:
         timeout: float = 10.0,
         **headers: str,
     ) -> requests.Response:
-        """POST bytes (or an iterable of bytes: chunked) as they are, anything else as JSON."""
+        """Posts bytes as they are (an iterable of bytes as chunks), and anything else as JSON."""
         content = json.dumps(body) if isinstance(body, dict | list) else body
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return requests.post(
@@ -39,24 +39,24 @@ class HttpClient:
         )
 
     def get(self, path: str, **query: Any) -> requests.Response:
-        """GET with the key."""
+        """Sends a GET request with the key."""
         return requests.get(f"{self.url}{path}", params=query, headers=self.headers, timeout=10)
 
     def send(self, body: Any, **options: Any) -> str:
-        """POST what must be accepted; the batch's id."""
+        """Posts a batch that must be accepted; returns its id."""
         answer = self.post(body, **options)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["batchId"])
 
     def batch(self, batch_id: str) -> dict[str, Any]:
-        """A batch's status."""
+        """Returns the status of a batch."""
         answer = self.get(f"{INGEST}/batches/{batch_id}")
         assert answer.status_code == 200, answer.text
         status: dict[str, Any] = answer.json()
         return status
 
     def settled(self, batch_id: str, *, seconds: float = 90.0) -> dict[str, Any]:
-        """Poll a batch until it is COMPLETE or FAILED."""
+        """Waits until a batch is COMPLETE or FAILED; returns its status."""
         ends_at = time.monotonic() + seconds
         while (batch := self.batch(batch_id))["status"] not in SETTLED:
             assert time.monotonic() < ends_at, batch
@@ -64,7 +64,7 @@ class HttpClient:
         return batch
 
     def pages(self, path: str, name: str, **query: Any) -> list[dict[str, Any]]:
-        """All rows of a list, over its pages."""
+        """Returns all rows of a list, from all pages."""
         found: list[dict[str, Any]] = []
         cursor: dict[str, str] = {}
         while True:
@@ -77,19 +77,19 @@ class HttpClient:
             cursor = {"cursor": page["nextCursor"]}
 
     def batch_ids(self) -> list[str]:
-        """Every batch of the workspace, newest first."""
+        """Returns the ids of all batches of the workspace, newest first."""
         return [row["batchId"] for row in self.pages(f"{INGEST}/batches", "batches")]
 
     def records(self, **filters: Any) -> list[dict[str, Any]]:
-        """The workspace's records, as the API gives them."""
+        """Returns the workspace's records as the API lists them."""
         return self.pages("/api/v1/records", "records", **filters)
 
     def outcomes(self, batch_id: str) -> list[str]:
-        """The outcome of each record that a batch sent."""
+        """Returns the outcome of each record of a batch."""
         return [row["outcome"] for row in self.pages(f"{INGEST}/batches/{batch_id}/records", "records")]
 
     def opening(self, *lines: str, content_type: str = "application/json") -> bytes:
-        """The head of a POST, for `raw`."""
+        """Returns the head of a POST, for `raw`."""
         head = [
             f"POST {INGEST} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", f"x-api-key: {self.key}",
             f"Content-Type: {content_type}", *lines,
@@ -97,12 +97,12 @@ class HttpClient:
         return ("\r\n".join(head) + "\r\n\r\n").encode()
 
     def raw(self) -> socket.socket:
-        """A connection to say anything on."""
+        """Opens a connection for raw bytes."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=30)
 
 
 def answer_of(connection: socket.socket) -> bytes:
-    """What a server says until it closes, or until its announced length is there."""
+    """Returns what a server sends until it closes the connection, or until the announced length is complete."""
     got = b""
     while True:
         head, separator, body = got.partition(b"\r\n\r\n")

@@ -1,4 +1,4 @@
-"""What a journey has beside the stack: a client, and a vendor."""
+"""Fixtures of the journeys: a client and a vendor."""
 
 from collections.abc import Iterator
 
@@ -11,9 +11,9 @@ from tests.journeys.stack import Stack, until
 
 @pytest.fixture
 def client(stack: Stack) -> HttpClient:
-    """A client without a rate limit, in a workspace of its own; workers are done with what an earlier test sent."""
+    """A client without a rate limit in a new workspace, once the workers have landed all batches of earlier tests."""
     landing = "SELECT count(*) FROM ingest_batch WHERE status = 'LANDING'"
-    until(lambda: stack.rows(landing) == [(0,)], "every batch of the tests before has landed")
+    until(lambda: stack.rows(landing) == [(0,)], "every batch of earlier tests has landed")
     return stack.new_client()
 
 

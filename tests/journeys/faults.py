@@ -1,4 +1,4 @@
-"""Faults by name. Each one is a block: broken inside, healed behind it."""
+"""Faults by name. Each is a context manager that breaks something at its start and heals it at its end."""
 
 import signal
 import subprocess
@@ -60,7 +60,7 @@ for _point, (_table, _mode) in POINTS.items():
     @_fault(f"worker-landing: kill -9 {_point}")
     def _(stack: Stack, table: str = _table, mode: str = _mode) -> Iterator[None]:
         with stack.table_locked(table, mode):
-            until(lambda: stack.waits_for_lock(table), f"somebody stands before {table}", seconds=20)
+            until(lambda: stack.waits_for_lock(table), f"a worker waits for {table}", seconds=20)
             stack.kill("worker-landing")
         yield
 
@@ -68,7 +68,7 @@ for _point, (_table, _mode) in POINTS.items():
 @_fault("worker-landing: overtaken, then wakes up before the index")
 def _(stack: Stack) -> Iterator[None]:
     with stack.table_locked("lake_record"):
-        until(lambda: stack.waits_for_lock("lake_record"), "a worker stands before the index", seconds=20)
+        until(lambda: stack.waits_for_lock("lake_record"), "a worker waits before the index", seconds=20)
         time.sleep(LEASE_SECONDS + 1)
     yield
 
@@ -87,7 +87,7 @@ def _(stack: Stack) -> Iterator[None]:
 def _(stack: Stack) -> Iterator[None]:
     for number in range(3):
         running = stack.manage_later("compactsegments", "--include-today")
-        # From before its first read to after its last write.
+        # A compaction merges from before its first read until after its last write.
         _until_it_merges(stack, running)
         time.sleep(0.02 * number)
         running.kill()
@@ -99,14 +99,14 @@ def _(stack: Stack) -> Iterator[None]:
 def _(stack: Stack) -> Iterator[None]:
     running = stack.manage_later("compactsegments", "--include-today")
     _until_it_merges(stack, running)
-    # Stopped, so that it does not get there before the lock.
+    # Stopped, so that it cannot move pointers before the table is locked.
     running.send_signal(signal.SIGSTOP)
     with stack.table_locked("lake_segmentbatch"):
         running.send_signal(signal.SIGCONT)
         moves = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
         until(
             lambda: running.poll() is not None or stack.rows(moves, "%UPDATE lake_segmentbatch%") == [(True,)],
-            "it moves pointers",
+            "the compaction moves pointers",
             seconds=20,
         )
         running.kill()
@@ -123,7 +123,7 @@ def _(stack: Stack) -> Iterator[None]:
 
 
 def _until_it_merges(stack: Stack, running: subprocess.Popen[bytes]) -> None:
-    """Claims on segments are a compaction's alone."""
+    """Waits for a claim on a segment; only a compaction claims segments."""
     merges = "SELECT count(*) > 0 FROM lake_segment WHERE state = 'L' AND claimed_until > now()"
     until(lambda: running.poll() is not None or stack.rows(merges) == [(True,)], "segments are merged", seconds=40)
 
@@ -211,7 +211,7 @@ def _(stack: Stack) -> Iterator[None]:
 
 @_fault("clock: set back by an hour while claims stand")
 def _(stack: Stack) -> Iterator[None]:
-    # To the rows it is the same whether the clock went back or their times went forth.
+    # For the rows it makes no difference whether the clock goes back or their times go forward.
     with psycopg.connect(stack.dsn, autocommit=True) as connection:
         for _ in range(10):
             connection.execute(

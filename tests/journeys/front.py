@@ -1,4 +1,4 @@
-"""A web process with settings of its own, beside the stack and on its database."""
+"""A web process with its own settings, beside the stack and on its database."""
 
 import contextlib
 import json
@@ -28,20 +28,20 @@ class Front:
         until(self.answers, "the web process answers")
 
     def answers(self) -> bool:
-        """Whether it serves."""
+        """Whether it answers requests."""
         try:
             return requests.get(f"{self.url}/healthz", timeout=2).status_code == 200
         except requests.RequestException:
             return False
 
     def pid(self) -> int:
-        """Its first process."""
+        """Returns its first process."""
         until(lambda: self.child.pid is not None, "the web process runs")
         assert self.child.pid is not None
         return self.child.pid
 
     def workers(self) -> list[int]:
-        """The processes that serve, where it has several."""
+        """Returns its worker processes."""
         found = []
         for child in psutil.Process(self.pid()).children():
             with contextlib.suppress(psutil.Error):
@@ -50,16 +50,16 @@ class Front:
         return found
 
     def connections(self, client_port: int) -> list[object]:
-        """Its open connections to a port of a client's."""
+        """Returns its open connections to a port of a client."""
         found = psutil.Process(self.pid()).net_connections("tcp4")
         return [one for one in found if one.raddr and one.raddr.port == client_port and one.status == "ESTABLISHED"]
 
     def client(self, of: HttpClient) -> HttpClient:
-        """The same key, here."""
+        """Returns a client with the same key for this web process."""
         return HttpClient(self.url, of.key, of.workspace)
 
     def raw(self, *, source: str = "127.0.0.1", receive_buffer: int | None = None) -> socket.socket:
-        """A connection to say anything on."""
+        """Opens a connection for raw bytes."""
         connection = socket.socket()
         connection.settimeout(30)
         if receive_buffer is not None:
@@ -69,14 +69,14 @@ class Front:
         return connection
 
     def close(self) -> None:
-        """End it at once: it would wait 10 seconds for connections that the test left open."""
+        """Kills it, because on SIGTERM it would wait 10 seconds for connections that the test left open."""
         self.child.kill()
         self.child.wait(25)
 
 
 @pytest.fixture
 def new_front(stack: Stack) -> Iterator[Callable[..., Front]]:
-    """Makes web processes: ``new_front(EVERMUSE_…="value")``."""
+    """Starts web processes: ``new_front(EVERMUSE_…="value")``."""
     made: list[Front] = []
 
     def make(**settings: str) -> Front:
@@ -89,18 +89,18 @@ def new_front(stack: Stack) -> Iterator[Callable[..., Front]]:
 
 
 def head(method: str, path: str, *lines: str) -> bytes:
-    """The head of a request."""
+    """Returns the head of a request."""
     return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: 127.0.0.1", *lines, "", ""]).encode()
 
 
 def status_and_body(connection: socket.socket) -> tuple[int, dict[str, Any]]:
-    """An answer that has a Content-Length."""
+    """Returns status and body of an answer with a Content-Length."""
     top, _, body = answer_of(connection).partition(b"\r\n\r\n")
     return int(top.split(b" ")[1]), json.loads(body)
 
 
 def to_the_end(connection: socket.socket) -> bytes:
-    """All that comes until a chunked body ends or the connection does."""
+    """Returns all bytes until a chunked body ends or the connection closes."""
     parts: list[bytes] = []
     while not b"".join(parts[-2:]).endswith(b"\r\n0\r\n\r\n"):
         try:

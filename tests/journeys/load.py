@@ -1,4 +1,4 @@
-"""Clients under faults: they send overlapping and unique records, log each acknowledgement, retry honestly.
+"""Clients under faults: they send overlapping and unique records, log each acknowledgement, and retry as documented.
 
 A time-out is a *maybe*: the batch may be there or not. With an Idempotency-Key the same request is sent again until it
 is answered; without one a maybe stays a maybe.
@@ -22,7 +22,7 @@ TIMEOUT_SECONDS = 1.5
 
 @dataclass
 class Sent:
-    """One logical send. ``marker`` is in every record's data, so that it is found again in the payload."""
+    """One logical request. ``marker`` is in the data of every record, to find the batch by its payload."""
 
     marker: str
     count: int
@@ -32,7 +32,7 @@ class Sent:
 
 @dataclass
 class Load:
-    """Several clients that send until they are told to stop."""
+    """Several clients that send until they are stopped."""
 
     client: HttpClient
     seed: int
@@ -44,14 +44,14 @@ class Load:
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        """Begin."""
+        """Starts the clients."""
         for number in range(self.clients):
             thread = threading.Thread(target=self._run, args=(number,), daemon=True)
             self._threads.append(thread)
             thread.start()
 
     def stop(self) -> None:
-        """Send nothing new; what is unanswered is sent again for a while (the faults are healed by now)."""
+        """Stops new requests; unanswered ones are repeated for a while, because the faults are healed by now."""
         self._stop.set()
         ends_at = time.monotonic() + 60
         for thread in self._threads:
@@ -61,7 +61,7 @@ class Load:
             thread.join(TIMEOUT_SECONDS * 2)
 
     def acknowledged(self) -> list[Sent]:
-        """What was answered with a 202."""
+        """Returns the requests that got a 202."""
         return [one for one in self.sent if one.fate == ACKNOWLEDGED]
 
     def _run(self, number: int) -> None:
@@ -71,7 +71,7 @@ class Load:
             turn += 1
             sent = Sent(f"{number}-{turn}", rng.randint(1, 12))
             self.sent.append(sent)
-            # Names that all clients share for a while: each one's last version is settled at another moment.
+            # Names that all clients share for a while, so that the last version of each is decided at a different time.
             shared = [f"shared-{turn // 4}-{number}" for number in range(SHARED_NAMES)]
             body = [self._record(rng, sent.marker, position, shared) for position in range(sent.count)]
             self._send(sent, body, f"key-{sent.marker}" if rng.random() < 0.7 else None)
@@ -98,7 +98,7 @@ class Load:
             except (requests.RequestException, ValueError):
                 status = 0
             if key is None:
-                # A 503 promises that nothing was stored; a broken connection promises nothing.
+                # A 503 promises that nothing was stored; a broken connection leaves it open.
                 sent.fate = REFUSED if status == 503 else MAYBE
                 return
             if self._give_up.is_set():

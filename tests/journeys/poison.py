@@ -1,4 +1,4 @@
-"""What a worker of the journeys does with a file or record that is named for it: it hangs, dies, or takes all memory.
+"""Makes a journey's worker hang, crash or run out of memory when it meets a file or record with a certain name.
 
 An application of `tests.journeys.poisoned_settings`, so that every process of the worker has it, those of suspects too.
 """
@@ -9,16 +9,16 @@ from typing import Any
 
 from django.apps import AppConfig
 
-# Called through PyDLL, a C function keeps the interpreter's lock, as a regular expression does that backtracks.
+# A C function called through PyDLL keeps the interpreter's lock, like a regular expression that backtracks.
 _c = ctypes.PyDLL(None)
 
 
 def harm(how: str) -> None:
-    """Do what a poisonous file or record would do."""
+    """Does what a poisonous file or record would do."""
     if how == "hang":
         _c.sleep(600)
     elif how == "crash":
-        ctypes.string_at(0)  # a signal could be taken by another thread, some time later
+        ctypes.string_at(0)  # unlike a signal, this crashes the calling thread at once
     elif how == "memory":
         eaten = []
         while True:

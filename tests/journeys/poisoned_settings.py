@@ -1,4 +1,4 @@
-"""The product's settings, with an application that can be made to hang and crash."""
+"""The product's settings with an additional app that makes workers hang and crash."""
 
 from evermuse.settings import *  # noqa: F403
 from evermuse.settings import INSTALLED_APPS

@@ -1,17 +1,17 @@
-"""A proxy before the object store that can pass, lose answers, answer 503, swallow everything, or refuse connections."""
+"""A proxy before the object store that passes data, loses answers, answers 503, swallows requests, or refuses connections."""
 
 import contextlib
 import socket
 import threading
 
 PASS, BUSY, SILENT, CLOSED = "pass", "answers 503", "swallows everything", "closes at once"
-# The store takes what is sent; nobody hears of it.
+# The store receives the requests, but its answers are lost.
 DEAF = "loses its answers"
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
 class StoreProxy:
-    """Forwards TCP; its behaviour is switched while it runs, for connections that are open too."""
+    """Forwards TCP connections. Its mode can be switched at any time, also for open connections."""
 
     def __init__(self, target: str) -> None:
         host, _, port = target.rpartition(":")
@@ -23,14 +23,14 @@ class StoreProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def switch(self, mode: str) -> None:
-        """Behave otherwise; connections of the old behaviour are cut."""
+        """Switches the mode and cuts open connections."""
         self.mode = mode
         for connection in list(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End."""
+        """Stops the proxy."""
         self._listener.close()
         self.switch(CLOSED)
 

@@ -1,4 +1,4 @@
-"""One stack for all journeys: each test uses a workspace of its own and leaves the stack whole."""
+"""One stack for all journeys. Each test uses a new workspace and leaves the stack working."""
 
 from collections.abc import Iterator
 
@@ -12,8 +12,8 @@ from tests.servers import ROOT
 
 @pytest.fixture(scope="session")
 def running_stack(servers: Servers) -> Iterator[Stack]:
-    """The stack, started once."""
-    docs.build()  # web reads the list of its pages when it starts
+    """The stack, started once per run."""
+    docs.build()  # web reads the list of pages at its start
     stack = Stack(servers, ROOT / "journeys")
     stack.start(*NAMES)
     until(stack.is_up, "the stack is up")
@@ -23,7 +23,7 @@ def running_stack(servers: Servers) -> Iterator[Stack]:
 
 @pytest.fixture
 def stack(running_stack: Stack) -> Iterator[Stack]:
-    """The stack with all of its processes; what a test stopped is started again."""
+    """The stack with all of its processes; those that a test stopped are started again."""
     yield running_stack
     running_stack.start(*(name for name in NAMES if name not in running_stack.children))
     until(running_stack.is_up, "the stack is up again")

@@ -1,4 +1,4 @@
-"""The real stack for journeys: web, workers and beat as processes of their own, killed with real signals."""
+"""The real stack for journeys: web, workers and beat as separate processes, killed with real signals."""
 
 import json
 import os
@@ -32,12 +32,12 @@ NAMES = ("web", "worker-landing", "worker-attachments", "beat")
 BEAT_2 = "beat-2"
 BROKER_NUMBER, REDIS_NUMBER = 4, 5
 LEASE_SECONDS = 3
-# How long a test waits before it calls a thing lost. Nothing here takes this long on a sound stack.
+# How long a test waits before it fails. On a working stack nothing takes this long.
 PATIENCE_SECONDS = 90.0
 
 
 class Stack:
-    """The product's processes on the test run's servers, with a database, broker and bucket of their own."""
+    """The product's processes on the test run's servers, with a separate database, broker and bucket."""
 
     def __init__(self, servers: Servers, root: Path) -> None:
         self.servers, self.root = servers, root
@@ -93,7 +93,7 @@ class Stack:
         self._ready_clients: list[HttpClient] = []
 
     def start(self, *names: str) -> None:
-        """Start processes by name and keep them running."""
+        """Starts processes by name and keeps them running."""
         for name in names:
             child = Child(
                 name,
@@ -105,7 +105,7 @@ class Stack:
             child.start()
 
     def stop(self, *names: str) -> None:
-        """SIGTERM, and wait until they are gone."""
+        """Sends SIGTERM and waits until the processes have ended."""
         stopping = [self.children.pop(name) for name in names]
         for child in stopping:
             child.stop()
@@ -116,7 +116,7 @@ class Stack:
                 raise AssertionError(f"{child.name} did not end on SIGTERM")
 
     def stop_all(self) -> None:
-        """End everything."""
+        """Ends everything."""
         for child in self.children.values():
             child.stop()
         for child in self.children.values():
@@ -127,30 +127,30 @@ class Stack:
         self.log.close()
 
     def pid(self, name: str) -> int:
-        """The process of a name, once it runs."""
+        """Returns the process id of a name, once it runs."""
         until(lambda: self.children[name].pid is not None, f"{name} runs")
         pid = self.children[name].pid
         assert pid is not None
         return pid
 
     def signal(self, name: str, number: signal.Signals) -> None:
-        """To a process and everything that it started."""
+        """Sends a signal to a process and all of its children."""
         os.killpg(self.pid(name), number)
 
     def kill(self, name: str) -> None:
-        """`kill -9` of a process with its children; it is started again."""
+        """Kills a process (-9) with its children; it is started again."""
         pid = self.pid(name)
         os.killpg(pid, signal.SIGKILL)
         until(lambda: self.children[name].pid not in (pid, None), f"{name} is back")
 
     def kill_children(self, name: str) -> None:
-        """`kill -9` of the children of a process alone."""
+        """Kills (-9) only the children of a process."""
         for child in psutil.Process(self.pid(name)).children():
             child.kill()
 
     @contextmanager
     def frozen(self, *names: str) -> Iterator[None]:
-        """SIGSTOP for the length of the block: the product's processes, or the servers postgres, valkey, seaweedfs."""
+        """Stops (SIGSTOP) processes of the product, or the servers postgres, valkey, seaweedfs, during the block."""
         pids = [
             pid for name in names if (pid := self.servers.pid(name) if name not in self.children else self.pid(name))
         ]
@@ -163,7 +163,7 @@ class Stack:
                 os.killpg(pid, signal.SIGCONT)
 
     def manage(self, *words: str) -> Any:
-        """A manage.py command; its JSON, where it prints some."""
+        """Runs a manage.py command; returns its JSON, if it prints any."""
         printed = self._manage(*words)
         return json.loads(printed.splitlines()[-1]) if printed.strip() else None
 
@@ -179,14 +179,14 @@ class Stack:
         return done.stdout
 
     def manage_later(self, *words: str) -> subprocess.Popen[bytes]:
-        """A manage.py command in the background, to be waited for or killed."""
+        """Starts a manage.py command in the background, to be awaited or killed."""
         quiet = subprocess.DEVNULL
         return subprocess.Popen(
             [sys.executable, str(ROOT / "manage.py"), *words], env=self.environment, stdout=quiet, stderr=quiet
         )
 
     def new_client(self, *, rate_limit: str = "none") -> HttpClient:
-        """A client with a key of a workspace of its own, which knows ``prod-abc`` and ``proj-123``."""
+        """Returns a client with a key of a new workspace with ``prod-abc`` and ``proj-123``."""
         if rate_limit == "none" and self._ready_clients:
             return self._ready_clients.pop()
         names = [f"w-{get_random_string(8)}" for _ in range(16 if rate_limit == "none" else 1)]
@@ -200,55 +200,55 @@ class Stack:
         return self._ready_clients.pop()
 
     def rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """What a query on the stack's database gives."""
+        """Returns the rows of a query on the stack's database."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             return connection.execute(statement.encode(), parameters).fetchall()
 
     @contextmanager
     def table_locked(self, table: str, mode: str = "EXCLUSIVE") -> Iterator[psycopg.Connection[Any]]:
-        """Hold whoever writes to a table at just that point, for the length of the block."""
+        """Locks a table during the block, so that its writers wait."""
         with psycopg.connect(self.dsn) as connection:
             connection.execute(f"LOCK TABLE {table} IN {mode} MODE".encode())
             yield connection
             connection.rollback()
 
     def waits_for_lock(self, table: str) -> bool:
-        """Whether somebody stands before a lock of `table_locked`."""
+        """Whether a session waits for a lock on a table."""
         found = self.rows("SELECT count(*) FROM pg_locks WHERE relation = %s::regclass AND NOT granted", table)
         return bool(found[0][0])
 
     def cut_connections(self) -> None:
-        """End every session of the stack's database but this one."""
+        """Terminates every other session of the stack's database."""
         self.rows(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
 
     def set_read_only(self, value: bool) -> None:
-        """Let the database refuse every write, as one with a full disk does; or take writes again."""
+        """Makes the database reject writes, as with a full disk; or accept them again."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             connection.execute("SET default_transaction_read_only = off")
             connection.execute(f"ALTER DATABASE {DATABASE} SET default_transaction_read_only = {value}".encode())
         self.cut_connections()
 
     def is_up(self) -> bool:
-        """Whether web answers and both kinds of workers are there."""
+        """Whether web answers and can reach all servers."""
         try:
             return requests.get(f"{self.url}/readyz", timeout=3).status_code == 200
         except requests.RequestException:
             return False
 
     def broker(self) -> "redis.Redis":
-        """The broker as a client sees it."""
+        """Returns a client of the broker."""
         return redis.Redis.from_url(self.redis_url, socket_timeout=5)
 
     def rates(self) -> "redis.Redis":
-        """The Redis of the rate limits, as a client sees it."""
+        """Returns a client of the Redis with the rate limits."""
         return redis.Redis.from_url(self.environment["REDIS_URL"], socket_timeout=5)
 
 
 def until(condition: Callable[[], object], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
-    """Wait for a condition; fails with ``what`` when patience ends."""
+    """Waits for a condition; fails with ``what`` after ``seconds``."""
     ends_at = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < ends_at, f"waited in vain: {what}"
@@ -256,7 +256,7 @@ def until(condition: Callable[[], object], what: str, *, seconds: float = PATIEN
 
 
 def lives(pid: int) -> bool:
-    """Whether a process runs; one that ended and waits to be reaped does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
@@ -264,7 +264,7 @@ def lives(pid: int) -> bool:
 
 
 def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
-    """Run calls in threads that begin together; their results, in order. An exception of one is raised."""
+    """Runs calls in threads that start together; returns their results in order. Raises the first exception."""
     results: list[Any] = [None] * len(calls)
     barrier = threading.Barrier(len(calls))
 
@@ -287,8 +287,8 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
-    # Below the kernel's range for outgoing connections: a restarted process must get it again.
+    """Returns a port on which no process listens."""
+    # Below the kernel's range for outgoing connections, so that a restarted process gets the same port again.
     return next(
         port for port in iter(lambda: 30_000 + int.from_bytes(os.urandom(2), "big") % 2_000, 0) if is_free(port)
     )

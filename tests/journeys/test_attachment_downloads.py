@@ -1,4 +1,4 @@
-"""From a record's URL to a stored object by the real workers, through kills and silences."""
+"""From a record's URL to a stored object by the real workers, despite kills and hangs."""
 
 import hashlib
 import threading
@@ -30,7 +30,7 @@ def stored(stack: Stack, uri: str) -> bytes:
 
 
 def nothing_left_over(stack: Stack) -> bool:
-    """No upload is open, and every object under attachments/ is one that a row points to."""
+    """Whether no upload is open, and every object under attachments/ belongs to a row."""
     uploads = stack.store._list_multipart_uploads(BUCKET, prefix="attachments/").uploads
     objects = {
         f"s3://{BUCKET}/{found.object_name}"
@@ -127,10 +127,10 @@ def test_downloads_wait_for_an_object_store_that_hangs(client: HttpClient, stack
     assert sent.wait(60)
     with stack.frozen("seaweedfs"):
         go_on.set()
-        until(lambda: len(vendor.requests) == 1 and vendor.busy == 0, "the file has come")
+        until(lambda: len(vendor.requests) == 1 and vendor.busy == 0, "the vendor has sent the file")
         assert client.batch(batch_id)["attachmentDownloadStatus"] == "IN_PROGRESS"
     assert client.settled(batch_id)["attachmentDownloadStatus"] == "COMPLETE"
-    until(lambda: nothing_left_over(stack), "nothing is left over")
+    until(lambda: nothing_left_over(stack), "no upload and no object is left over")
 
 
 def test_slow_vendor_delays_neither_other_vendors_nor_landing(client: HttpClient, stack: Stack, vendor: Vendor) -> None:

@@ -1,4 +1,4 @@
-"""The promise behind every 202, shown by breaking things: a short profile (`make faults` runs all of it, longer)."""
+"""No fault breaks the promise of a 202. This is a short selection; `make faults` runs all faults for longer."""
 
 import os
 

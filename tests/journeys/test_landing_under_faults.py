@@ -1,4 +1,4 @@
-"""Kills, silence and loss on the way from a 202 to COMPLETE: every batch arrives, once, in the order of acceptance."""
+"""Kills, hangs and losses between a 202 and COMPLETE: every batch lands once, in the order of acceptance."""
 
 import base64
 import json
@@ -48,7 +48,7 @@ def test_overlapping_batches_land_in_parallel_without_a_deadlock(client: HttpCli
 
 
 def test_landing_worker_reuses_its_database_connection(client: HttpClient, stack: Stack) -> None:
-    """Each batch is a wake-up of its own here; Celery by itself would sign in anew for each."""
+    """Each batch causes its own wake-up here, and Celery alone would open a new connection for each."""
     sessions = "SELECT sessions::int FROM pg_stat_database WHERE datname = current_database()"
     [(before,)] = stack.rows(sessions)
     for number in range(40):
@@ -58,7 +58,7 @@ def test_landing_worker_reuses_its_database_connection(client: HttpClient, stack
 
 
 def status_of(stack: Stack, batch_id: str) -> str:
-    """Read past the API, which looks at tables that a test may have locked."""
+    """Reads the status past the API, which would wait for tables that a test has locked."""
     number = public_ids.batch_number(batch_id)
     return str(stack.rows("SELECT status FROM ingest_batch WHERE id = %s", number)[0][0])
 
@@ -80,7 +80,7 @@ def test_batch_of_a_killed_landing_worker_is_landed_by_another(
         lock = stack.table_locked(POINTS[point])
         lock.__enter__()
     try:
-        until(lambda: stack.waits_for_lock(POINTS[point]), f"a worker stands {point}")
+        until(lambda: stack.waits_for_lock(POINTS[point]), f"a worker waits {point}")
         if whom == "child":
             stack.kill_children("worker-landing")
         else:
@@ -95,12 +95,12 @@ def test_batch_of_a_killed_landing_worker_is_landed_by_another(
 def test_sweeper_completes_a_batch_whose_worker_was_killed_after_landing(client: HttpClient, stack: Stack) -> None:
     with stack.frozen("worker-landing", "beat"):
         batch_id = client.send(record())
-        # Read only after the landing's transaction, by the processor.
+        # Only the processor reads this table, after the landing's transaction.
         lock = stack.table_locked("attachments_attachmenttally", "ACCESS EXCLUSIVE")
         lock.__enter__()
     try:
         until(lambda: status_of(stack, batch_id) == "PROCESSING", "the batch has landed")
-        until(lambda: stack.waits_for_lock("attachments_attachmenttally"), "its worker stands before the processors")
+        until(lambda: stack.waits_for_lock("attachments_attachmenttally"), "its worker waits before the processors")
         stack.kill("worker-landing")
         assert status_of(stack, batch_id) == "PROCESSING"
     finally:
@@ -115,7 +115,7 @@ def test_worker_that_resumes_after_its_lease_writes_nothing(client: HttpClient, 
         lock.__enter__()
     lease_ended = "SELECT status, claimed_until < clock_timestamp() FROM ingest_batch WHERE id = %s"
     try:
-        until(lambda: stack.waits_for_lock("lake_record"), "a worker stands before the index")
+        until(lambda: stack.waits_for_lock("lake_record"), "a worker waits before the index")
         with stack.frozen("worker-landing"):
             until(lambda: stack.rows(lease_ended, number) == [("LANDING", True)], "the lease ends")
     finally:
@@ -183,7 +183,7 @@ def test_batch_survives_postgresql_being_killed_during_landing(client: HttpClien
 
 def test_broker_messages_carry_ids_and_no_eta(client: HttpClient, stack: Stack) -> None:
     with stack.frozen("worker-landing", "beat"):
-        for _ in range(10):  # The stopped worker still holds a pop open, which takes the first one.
+        for _ in range(10):  # the stopped worker still has an open pop, which takes the first message
             client.send(record())
         with stack.broker() as broker:
             until(lambda: broker.llen("landing"), "the wake-up waits in the broker")
@@ -215,14 +215,14 @@ def test_web_process_ended_under_load_keeps_every_accepted_batch(client: HttpCli
         try:
             answer = client.post(record())
         except OSError:
-            return ""  # No answer: it may or may not be there.
+            return ""  # no answer: the batch may or may not be stored
         return str(answer.json()["batchId"]) if answer.status_code == 202 else ""
 
     for _ in range(3):
         stack.kill_children("web")
         accepted = [batch_id for batch_id in at_once([send] * 12) if batch_id]
-        until(stack.is_up, "web is back")
+        until(stack.is_up, "web answers again")
         complete(client, accepted)
     stack.kill("web")
-    until(stack.is_up, "web is back")
+    until(stack.is_up, "web answers again")
     complete(client, [client.send(record())])

@@ -1,4 +1,4 @@
-"""One workspace's slow, failing or poisonous files and records, and another workspace's beside them."""
+"""Slow, failing or poisonous files and records of one workspace do not harm those of another."""
 
 import threading
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ WORKERS = ("worker-landing", "worker-attachments")
 
 @pytest.fixture
 def poisoned(stack: Stack) -> Iterator[Stack]:
-    """The workers hang and crash where a URL or a record says so; they notice a hang after three seconds."""
+    """Workers that hang and crash when a URL or a record says so, and that notice a hang after three seconds."""
     before = dict(stack.environment)
     stack.environment |= {
         "DJANGO_SETTINGS_MODULE": "tests.journeys.poisoned_settings",
         "EVERMUSE_HANG_SECONDS": "3",
-        "EVERMUSE_LEASE_SECONDS": "6",  # so that the process that hung is noticed before its lease runs out
+        "EVERMUSE_LEASE_SECONDS": "6",  # the hung process must be noticed before its lease expires
         "EVERMUSE_ATTACHMENT_ALONE_BYTES": str(512 << 20),
     }
     stack.stop(*WORKERS)
@@ -66,7 +66,7 @@ def test_record_that_hangs_landing_fails_its_batch_while_others_land(client: Htt
 
 
 def test_trickling_downloads_delay_no_other_workspace(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
-    # Of several hosts: no limit of one host keeps the slots free.
+    # From several hosts, so that no host's limit keeps slots free.
     slow, dripping = [Vendor() for _ in range(4)], threading.Event()
 
     def drip(exchange: Exchange) -> None:

@@ -1,4 +1,4 @@
-"""Requests that race over real processes: one key, one batch; and a rate that is exact."""
+"""Simultaneous requests to several processes: one idempotency key makes one batch, and the rate limit is exact."""
 
 from tests.journeys.client import INGEST, HttpClient
 from tests.journeys.stack import Stack, at_once
@@ -35,7 +35,7 @@ def test_rate_limit_is_shared_by_all_processes_and_endpoints(stack: Stack) -> No
     answers = at_once([calls[number % 3] for number in range(90)])
     refused = [answer for answer in answers if answer.status_code == 429]
     with stack.rates() as rates:
-        # The instants of admitted requests, as the limiter keeps them: at most ten in any second.
+        # The times of admitted requests, as the limiter stores them: at most ten in any second.
         key = next(key for key in rates.scan_iter("evermuse:rate:*") if not key.endswith(b":n"))
         instants = [score for _, score in rates.zrange(key, 0, -1, withscores=True)]
     assert len(instants) <= 10

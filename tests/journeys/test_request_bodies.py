@@ -1,4 +1,4 @@
-"""Bodies over real sockets: only what is whole is taken, and nobody who stalls holds up others."""
+"""Bodies over real sockets: only complete ones are accepted, and a stalled client delays no other."""
 
 import gzip
 import json
@@ -70,7 +70,7 @@ def test_chunked_body_over_the_limit_is_rejected_before_its_end(client: HttpClie
                 if sent > 20 * MIB:
                     break
         except ConnectionError:
-            pass  # It was hung up on, with the answer on its way.
+            pass  # the server closed the connection; its answer may still arrive
         got = answer_of(connection)
     assert not got or (b" 413 " in got.split(b"\r\n")[0] and b"PAYLOAD_TOO_LARGE" in got)
     assert client.batch_ids() == []

@@ -1,4 +1,4 @@
-"""What the head of a request decides, over real sockets: refusals before the body, connections, header names."""
+"""The head of a request, over real sockets: rejections before the body, connections, and header names."""
 
 import contextlib
 import json
@@ -139,7 +139,7 @@ def test_pipelined_requests_are_answered_in_order(client: HttpClient) -> None:
 
 
 def statuses(connection: socket.socket) -> list[bytes]:
-    """The statuses of all answers until the connection ends."""
+    """Returns the statuses of all answers until the connection ends."""
     got = b""
     while part := connection.recv(65536):
         got += part
@@ -289,7 +289,7 @@ def test_malformed_or_oversized_head_is_rejected_in_the_documented_shape(client:
         try:
             connection.sendall(sent)
         except ConnectionError:
-            return  # It was hung up on.
+            return  # the server closed the connection
         got = answer_of(connection)
     assert not got or (got.startswith(b"HTTP/1.1 4") and json.loads(got.partition(b"\r\n\r\n")[2])["error"])
 
@@ -313,7 +313,7 @@ def test_idle_connection_is_closed_after_the_configured_time(new_front: Callable
 
 def test_connection_limit_applies_to_each_client_address(new_front: Callable[..., Front]) -> None:
     front = new_front(EVERMUSE_CONNECTIONS_PER_ADDRESS="3")
-    until(lambda: front.answers(), "earlier connections are gone")
+    until(lambda: front.answers(), "earlier connections are closed")
     held = [front.raw() for _ in range(3)]
     with front.raw() as fourth:
         status, body = status_and_body(fourth)
@@ -323,7 +323,7 @@ def test_connection_limit_applies_to_each_client_address(new_front: Callable[...
         assert status_and_body(neighbour)[0] == 200
     for connection in held:
         connection.close()
-    until(front.answers, "there is room again")
+    until(front.answers, "there is room for a connection again")
 
 
 def test_clients_behind_a_proxy_are_distinguished_by_its_last_forwarded_address(
@@ -357,6 +357,6 @@ def test_killed_web_worker_is_replaced_and_a_killed_parent_leaves_no_worker(new_
     os.kill(first[0], signal.SIGKILL)
     until(lambda: len(front.workers()) == 2 and first[0] not in front.workers(), "the killed worker is replaced")
     left, parent = front.workers(), front.pid()
-    front.child._stopping.set()  # so that nothing but the workers themselves can end them
+    front.child._stopping.set()  # so that only the workers themselves can end
     os.kill(parent, signal.SIGKILL)
     until(lambda: not any(lives(pid) for pid in left), "the workers end with their parent")

@@ -1,4 +1,4 @@
-"""Stored files from the web process itself, over real sockets."""
+"""Stored files served by the web process over real sockets."""
 
 import http.client
 import secrets
@@ -17,13 +17,13 @@ from tests.journeys.stack import Stack, until
 from tests.records import record
 
 __all__ = ["new_front"]
-# More than the kernel buffers of a connection on loopback take.
+# More than the kernel buffers for a loopback connection.
 SIZE = 16 * 1024 * 1024
 
 
 @pytest.fixture
 def stored(client: HttpClient, vendor: Vendor) -> tuple[str, bytes]:
-    """The download URL of a stored file, and its bytes."""
+    """The download URL of a stored file, and its content."""
     body = secrets.token_bytes(SIZE)
     url = vendor.on("/f", lambda exchange: exchange.answer(body))
     batch_id = client.send(record(attachments=[{"type": "file", "vendor_url": url, "filename": "größe.bin"}]))
@@ -67,7 +67,7 @@ def _paused(front: Front, url: str) -> socket.socket:
 def test_paused_file_downloads_delay_no_other_request_and_resume(
     client: HttpClient, stored: tuple[str, bytes], new_front: Callable[..., Front]
 ) -> None:
-    # More than there are threads for files, or room for their pieces.
+    # More downloads than there are threads for files or room for their pieces.
     front = new_front(EVERMUSE_ANSWER_BUDGET_BYTES=str(8 * 1024 * 1024))
     url, body = stored
     paused = [_paused(front, url) for _ in range(12)]
@@ -83,7 +83,7 @@ def test_paused_file_downloads_delay_no_other_request_and_resume(
 
 
 def _whole(connection: socket.socket) -> bytes:
-    """The content of an answer whose first 12 bytes were read."""
+    """Returns the content of an answer whose first 12 bytes have been read."""
     parts: list[bytes] = []
     while True:
         part = connection.recv(1 << 20)

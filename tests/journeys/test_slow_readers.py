@@ -1,4 +1,4 @@
-"""Readers that pause, over real sockets: they cost others nothing, go on where they were, and are cut off visibly."""
+"""Readers that pause, over real sockets: they delay no other reader, can resume, and are visibly cut off in the end."""
 
 import contextlib
 import json
@@ -14,7 +14,7 @@ from tests.records import record
 
 __all__ = ["new_front"]
 RECORDS = "/api/v1/records"
-# More than the kernel buffers of a connection on loopback take.
+# More than the kernel buffers for a loopback connection.
 COUNT, SIZE = 16, 1_000_000
 LAST_CHUNK = b"\r\n0\r\n\r\n"
 
@@ -32,7 +32,7 @@ def filled(client: HttpClient) -> HttpClient:
 
 
 def paused(front: Front, client: HttpClient, path: str = RECORDS, *lines: str) -> socket.socket:
-    """A reader that asked for a stream and reads nothing but its first bytes."""
+    """Opens a stream and reads only its first bytes."""
     connection = front.raw(receive_buffer=4096)
     wanted = lines or ("Accept: application/x-ndjson",)
     connection.sendall(head("GET", path, f"x-api-key: {client.key}", *wanted))
@@ -41,7 +41,7 @@ def paused(front: Front, client: HttpClient, path: str = RECORDS, *lines: str) -
 
 
 def test_paused_readers_delay_no_other_request_and_resume(filled: HttpClient, new_front: Callable[..., Front]) -> None:
-    # Two threads for reads, and room for one answer: a reader that held either would stop the next.
+    # Two threads for reads and room for one answer: a reader that occupied either would block the next one.
     front = new_front(
         EVERMUSE_WEB_THREADS="1", EVERMUSE_WEB_READ_THREADS="1", EVERMUSE_ANSWER_BUDGET_BYTES=str(8 * 1024 * 1024)
     )
@@ -59,8 +59,8 @@ def test_paused_readers_delay_no_other_request_and_resume(filled: HttpClient, ne
     readers[4].close()
 
 
-# More answers of 50 kB than a connection's buffers take, by fewer than MAX_PIPELINED: the requests that are left over
-# could be read at once.
+# More answers of 50 kB than a connection's buffers hold, but fewer than MAX_PIPELINED, so that every request could be
+# read at once.
 UNREAD = 60
 
 
@@ -68,7 +68,7 @@ def test_clients_that_read_no_answers_do_not_block_other_readers(
     stack: Stack, client: HttpClient, new_front: Callable[..., Front]
 ) -> None:
     front = new_front(EVERMUSE_WEB_READ_THREADS="1", EVERMUSE_ANSWER_BUDGET_BYTES=str(8 * 1024 * 1024))
-    # An answer that is too small to be put in a file.
+    # The answer is too small to be put in a file.
     client.settled(client.send(record(data={"t": "z" * 50_000})))
     request = head("GET", f"{RECORDS}?limit=1", f"x-api-key: {client.key}")
     unread = [front.raw(receive_buffer=2048) for _ in range(4)]
@@ -131,7 +131,7 @@ def test_stream_of_a_reader_that_pauses_too_long_ends_without_its_last_chunk(
 ) -> None:
     front = new_front(EVERMUSE_READER_PAUSE_SECONDS="1")
     reader = paused(front, filled)
-    until(lambda: not _streams(stack), "the stream is over")
+    until(lambda: not _streams(stack), "the stream has ended")
     got = to_the_end(reader)
     assert not got.endswith(LAST_CHUNK)
     reader.close()
@@ -145,21 +145,21 @@ def test_http_1_0_stream_that_is_cut_off_ends_with_a_reset(
     with front.raw(receive_buffer=4096) as reader:
         reader.sendall(asked.replace(b"HTTP/1.1", b"HTTP/1.0"))
         assert reader.recv(12) == b"HTTP/1.1 200"
-        until(lambda: not _streams(stack), "the stream is over")
+        until(lambda: not _streams(stack), "the stream has ended")
         with pytest.raises(ConnectionResetError):
             while reader.recv(65536):
                 pass
 
 
 def _streams(stack: Stack) -> object:
-    """What Redis holds of open streams."""
+    """Returns Redis's keys of open streams."""
     return stack.rates().keys("evermuse:streams:*")
 
 
 def test_stream_ends_at_its_deadline(stack: Stack, filled: HttpClient, new_front: Callable[..., Front]) -> None:
     front = new_front(EVERMUSE_STREAM_SECONDS="1")
     reader = paused(front, filled)
-    until(lambda: not _streams(stack), "the stream is over")
+    until(lambda: not _streams(stack), "the stream has ended")
     assert not to_the_end(reader).endswith(LAST_CHUNK)
     reader.close()
 
@@ -193,7 +193,7 @@ def test_exactly_four_of_many_simultaneous_streams_are_opened(
     opened = [number for number in range(16) if readers[number].recv(12, socket.MSG_PEEK) == b"HTTP/1.1 200"]
     answers = [status_and_body(readers[number]) for number in range(16) if number not in opened]
     assert [(status, body["error"], body["retryAfter"]) for status, body in answers] == [(429, "RATE_LIMITED", 5)] * 12
-    # Two web processes read the requests, so which four come first is theirs to say.
+    # Two web processes read the requests, so any four of them may be the first.
     assert len(opened) == 4
     for number in opened:
         assert to_the_end(readers[number]).endswith(LAST_CHUNK)
@@ -228,7 +228,7 @@ def test_client_that_disconnects_while_its_stream_waits_uses_no_slot(
     for reader in readers:
         reader.close()
     until(lambda: not _streams(stack), "no stream is open")
-    until(lambda: not stack.rates().keys("evermuse:waiting-streams:*"), "none waits")
+    until(lambda: not stack.rates().keys("evermuse:waiting-streams:*"), "no request waits for a stream")
 
 
 def test_unfinished_bodies_are_dropped_for_the_body_of_another_client(
@@ -243,7 +243,7 @@ def test_unfinished_bodies_are_dropped_for_the_body_of_another_client(
                                 "Content-Length: 4000000"))  # fmt: skip
         connection.sendall(b" " * 3_900_000)
         stalled.append(connection)
-    # Two of them fit; the others are refused, or were given up for these.
+    # Two of the bodies fit; the others are rejected or are dropped for these.
     refused = [connection for connection in stalled if _is_refused(connection)]
     assert len(refused) == 2
     body = json.dumps(record(data={"t": "x" * 3_000_000})).encode()

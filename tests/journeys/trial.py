@@ -1,4 +1,4 @@
-"""One trial: load, a fault in the midst of it, healing, draining, the verdict."""
+"""One trial: load, a fault meanwhile, healing, draining, and the verdict."""
 
 import random
 import time
@@ -14,14 +14,14 @@ UNSETTLED = """
 SELECT count(*) FROM ingest_batch b JOIN ingest_workspace w ON w.id = b.workspace_id
 WHERE w.name = %s AND b.status NOT IN ('COMPLETE', 'FAILED')
 """
-# Faults that last long leave more behind than a busy machine works off in a minute.
+# After a long fault, a busy machine needs more than a minute for the backlog.
 DRAIN_SECONDS = 300.0
 LEFTOVERS = "SELECT count(*) FROM attachments_downloadattempt WHERE leftovers AND finished_at IS NOT NULL"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What a fault did. ``drain_seconds``: from its healing until everything is settled."""
+    """The result of a fault. ``drain_seconds``: from its healing until everything is settled."""
 
     fault: str
     seed: int
@@ -31,7 +31,7 @@ class Trial:
 
 
 def run(stack: Stack, fault: str, seed: int) -> Trial:
-    """One trial in a workspace of its own. The seed decides what is sent and when the fault strikes."""
+    """Runs one trial in a new workspace. The seed decides what is sent and when the fault begins."""
     rng = random.Random(f"{seed} {fault}")
     vendor = Vendor()
     files = tuple(
@@ -55,7 +55,7 @@ def run(stack: Stack, fault: str, seed: int) -> Trial:
         seconds=DRAIN_SECONDS,
     )
     drained = time.monotonic() - healed_at
-    until(lambda: stack.rows(LEFTOVERS) == [(0,)], f"leftovers are swept away after {fault}")
+    until(lambda: stack.rows(LEFTOVERS) == [(0,)], f"leftovers are deleted after {fault}")
     verdict = judge(stack, load)
     vendor.close()
     return Trial(fault, seed, len(load.sent), verdict, drained)

@@ -1,4 +1,4 @@
-"""What was acknowledged against what is there, after the faults are healed and the backlog has drained."""
+"""Compares what was acknowledged with what is stored, after the faults are healed and the backlog has drained."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ SELECT count(*) FROM attachments_attachmenttally t JOIN ingest_batch b ON b.id =
 AND (t.total, t.complete, t.failed) <> (SELECT count(*), count(*) FILTER (WHERE state = 'COMPLETE'),
   count(*) FILTER (WHERE state = 'FAILED') FROM attachments_attachment a WHERE a.batch_id = t.batch_id)
 """
-# Those that the sweeper has not come to yet.
+# Segments that the sweeper has not deleted yet.
 UNSWEPT = "SELECT count(*) FROM lake_segment WHERE workspace_id = %s AND (state = 'I' OR (state = 'A' AND sweeps = 0))"
 DELETION_SECONDS = 15
 
@@ -30,7 +30,7 @@ WHERE r.workspace_id = %s
 
 @dataclass
 class Verdict:
-    """Numbers that must all be zero, but for the first."""
+    """Counts that must all be zero, except for the first."""
 
     acknowledged: int = 0
     lost: int = 0
@@ -42,17 +42,17 @@ class Verdict:
 
     @property
     def is_clean(self) -> bool:
-        """Whether the promise was kept."""
+        """Whether nothing acknowledged was lost, doubled or miscounted."""
         return not (self.lost or self.doubled or self.wrong_version or self.wrong_counts or self.orphans)
 
     def tell(self, what: str) -> int:
-        """Note a finding; 1, to be added to its number."""
+        """Records a finding; returns 1, to be added to its count."""
         self.told.append(what)
         return 1
 
 
 def judge(stack: Stack, load: Load) -> Verdict:
-    """Compare. The payloads in PostgreSQL say which maybes happened; the API says what became of all of them."""
+    """Judges a trial. Payloads in PostgreSQL show which unanswered requests were stored; the API shows what became of all."""
     verdict = Verdict(acknowledged=len(load.acknowledged()))
     [(workspace_id,)] = stack.rows("SELECT id FROM ingest_workspace WHERE name = %s", load.client.workspace)
     payloads = _payloads(stack, workspace_id)
@@ -78,7 +78,7 @@ def _payloads(stack: Stack, workspace_id: int) -> dict[str, list[dict[str, Any]]
 
 
 def _check_sends(verdict: Verdict, load: Load, payloads: dict[str, list[dict[str, Any]]]) -> None:
-    """Each acknowledged send is one batch, each maybe at most one, each refused one none."""
+    """Each acknowledged request is one batch, each unanswered one at most one, and each rejected one none."""
     found = Counter(records[0]["data"]["marker"] for records in payloads.values())
     for sent in load.sent:
         count = found[sent.marker]
@@ -102,14 +102,14 @@ def _check_records(verdict: Verdict, load: Load, payloads: dict[str, list[dict[s
         name = row["record"]["_vendor_ids"]["id"]
         stored[name] += 1
         if name in last and (row["batchId"], row["record"]["data"]) != last[name]:
-            verdict.wrong_version += verdict.tell(f"{name}: {row['batchId']} stands, {last[name]} came last")
+            verdict.wrong_version += verdict.tell(f"{name}: {row['batchId']} is stored, {last[name]} was accepted last")
     for name in last.keys() - stored.keys():
         verdict.lost += verdict.tell(f"record {name} is not in the lake")
-    verdict.doubled += sum(verdict.tell(f"record {name} stands {n} times") for name, n in stored.items() if n > 1)
+    verdict.doubled += sum(verdict.tell(f"record {name} is stored {n} times") for name, n in stored.items() if n > 1)
 
 
 def _check_batches(verdict: Verdict, load: Load, payloads: dict[str, list[dict[str, Any]]]) -> None:
-    """Every batch is terminal, and its numbers are those of its outcomes."""
+    """Every batch is terminal, and its counts are those of its outcomes."""
     statuses = {row["batchId"]: row for row in load.client.pages("/api/v1/ingest/batches", "batches")}
     for batch_id, records in payloads.items():
         outcomes = Counter(load.client.outcomes(batch_id))
@@ -125,7 +125,7 @@ def _check_batches(verdict: Verdict, load: Load, payloads: dict[str, list[dict[s
 
 
 def _check_lines(verdict: Verdict, stack: Stack, workspace_id: int) -> None:
-    """Each current version's line is in the segment that its batch points to, and no line is in two live segments."""
+    """The line of each current version is in its batch's segment, and no line is in two live segments."""
     places: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     live = "SELECT id, key FROM lake_segment WHERE workspace_id = %s AND state = 'L'"
     for segment_id, key in stack.rows(live, workspace_id):
@@ -143,13 +143,13 @@ def _check_lines(verdict: Verdict, stack: Stack, workspace_id: int) -> None:
 
 
 def _check_objects(verdict: Verdict, stack: Stack, workspace: str, workspace_id: int) -> None:
-    """Every object is one that a row names, every row's object is there, no upload is open.
+    """Every object has a row, every row has its object, and no upload is open.
 
-    Segments that a killed worker intended are deleted once their grace time is over.
+    The segments of a killed worker are deleted after their grace time.
     """
     until(
         lambda: stack.rows(UNSWEPT, workspace_id) == [(0,)],
-        "segments that do not count are swept",
+        "segments that are not live are deleted",
         seconds=LEASE_SECONDS + STORE_SECONDS + 30,
     )
     for prefix, statement in (
@@ -168,12 +168,12 @@ def _check_objects(verdict: Verdict, stack: Stack, workspace: str, workspace_id:
                 lambda prefix=prefix, statement=statement: (  # type: ignore[misc]
                     _objects(stack, prefix) <= _named(stack, statement, workspace_id)
                 ),
-                "objects that no row names are deleted",
+                "objects without a row are deleted",
                 seconds=DELETION_SECONDS,
             )
         there, named = _objects(stack, prefix), _named(stack, statement, workspace_id)
-        verdict.orphans += sum(verdict.tell(f"{uri} is nobody's") for uri in there - named)
-        verdict.lost += sum(verdict.tell(f"{uri} is not there") for uri in named - there)
+        verdict.orphans += sum(verdict.tell(f"{uri} has no row") for uri in there - named)
+        verdict.lost += sum(verdict.tell(f"{uri} does not exist") for uri in named - there)
     uploads = stack.store._list_multipart_uploads(BUCKET, prefix=f"attachments/workspace={workspace}/").uploads
     verdict.orphans += sum(verdict.tell(f"{one.object_name} is still open") for one in uploads)
 
