@@ -1,1 +1,1 @@
-"""Tests: they start their own servers on free ports, and stop them."""
+"""The tests. They start their own servers on free ports, and stop them."""

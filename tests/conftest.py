@@ -12,13 +12,13 @@ from ingest.models import Workspace
 from tests.http_client import ApiClient
 from tests.journeys.running import running_stack, stack
 
-# One stack of processes for all journeys, those of the browser among them: it owns its database.
+# All journeys, including those in the browser, share one stack of processes with its own database.
 __all__ = ["running_stack", "stack"]
 
 
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(servers: Servers) -> None:
-    """pytest-django's hook: the database's server must run first."""
+    """Makes pytest-django start the database server first."""
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def workspace(db: None) -> Workspace:
 
 @pytest.fixture
 def new_client(workspace: Workspace) -> Callable[..., ApiClient]:
-    """Makes clients with a key of their own: ``new_client(permissions=…, source=…, rate_limit=…)``."""
+    """Makes clients with a new key each: ``new_client(permissions=…, source=…, rate_limit=…)``."""
 
     def make(*, of: Workspace = workspace, **options: object) -> ApiClient:
         options = {"label": get_random_string(8), "rate_limit": 0} | options

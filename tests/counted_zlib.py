@@ -1,10 +1,10 @@
-"""zlib that counts what it is given: work that grows with the square of the input shows without a clock."""
+"""A zlib that counts its input, so that quadratic work is noticed without a clock."""
 
 import zlib
 
 
 class CountedZlib:
-    """Stands in for the module `zlib` where only ``decompressobj`` and ``error`` are used."""
+    """Replaces the module `zlib` where only ``decompressobj`` and ``error`` are used."""
 
     error = zlib.error
 

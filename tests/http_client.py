@@ -1,4 +1,4 @@
-"""The API as a client calls it, in-process: Django's test client with a key."""
+"""The API as a client uses it, in the test's process: Django's test client with a key."""
 
 import gzip
 import json
@@ -19,13 +19,13 @@ class ApiClient:
         client.raise_request_exception = False
 
     def get(self, path: str, query: str = "", **headers: str) -> Any:
-        """GET with the key."""
+        """Sends a GET request with the key."""
         return self.client.get(f"{path}?{query}" if query else path, headers={"x-api-key": self.key, **headers})
 
     def post(
         self, body: bytes | object, *, path: str = INGEST, query: str = "", content_type: str = JSON, **headers: str
     ) -> Any:
-        """POST bytes as they are, or anything else as JSON."""
+        """Posts bytes as they are, and anything else as JSON."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.client.post(
             f"{path}?{query}" if query else path,
@@ -33,7 +33,7 @@ class ApiClient:
             content_type=content_type,
             headers={
                 "x-api-key": self.key,
-                # With an empty body Django's client leaves these two out, unless they are given as headers.
+                # With an empty body, Django's client omits these two unless they are given as headers.
                 "content-type": content_type,
                 "content-length": str(len(content)),
                 **{name.replace("_", "-"): value for name, value in headers.items()},
@@ -41,12 +41,12 @@ class ApiClient:
         )
 
     def batch(self, batch_id: str) -> dict[str, Any]:
-        """A batch's status."""
+        """Returns the status of a batch."""
         answer: dict[str, Any] = self.get(f"{INGEST}/batches/{batch_id}").json()
         return answer
 
     def rows(self, batch_id: str, what: str) -> list[dict[str, Any]]:
-        """All rows of one of a batch's lists, over its pages."""
+        """Returns all rows of one of a batch's lists, from all pages."""
         path = f"{INGEST}/batches/{batch_id}/{what}"
         found: list[dict[str, Any]] = []
         query = "limit=100"
@@ -59,11 +59,11 @@ class ApiClient:
 
 
 def lines(response: HttpResponse) -> list[bytes]:
-    """The lines of a streamed answer."""
+    """Returns the lines of a streamed answer."""
     content = b"".join(response.streaming_content)  # type: ignore[attr-defined]
     return content.split(b"\n")[:-1]
 
 
 def gzipped(content: bytes) -> bytes:
-    """One gzip member."""
+    """Compresses bytes into one gzip member."""
     return gzip.compress(content, mtime=0)

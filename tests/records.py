@@ -1,4 +1,4 @@
-"""Records to send."""
+"""Records for the tests to send."""
 
 import itertools
 from typing import Any
@@ -7,7 +7,7 @@ _numbers = itertools.count(1)
 
 
 def record(**changes: Any) -> dict[str, Any]:
-    """A valid record with vendor ids of its own; ``changes`` overwrite fields (``type`` for ``_type``), None drops one."""
+    """A valid, unique record. ``changes`` replace fields (``type`` for ``_type``); None removes one."""
     made: dict[str, Any] = {
         "_type": "message",
         "_schema_version": "1.0.0",

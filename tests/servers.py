@@ -1,4 +1,4 @@
-"""A pytest plugin, loaded before Django's settings: PostgreSQL, Valkey and SeaweedFS of this test run's own.
+"""A pytest plugin, loaded before Django's settings: PostgreSQL, Valkey and SeaweedFS for this test run.
 
 Ports and passwords are chosen at once, so that the settings can name them; the servers start when the first test asks.
 """
@@ -16,7 +16,7 @@ from tests.guard import Guard
 
 ROOT = Path(tempfile.mkdtemp(prefix="evermuse-tests-"))
 _guard = Guard(ROOT)
-# The processes of one run (xdist names them gw0, gw1, …) choose at once: each has ports that no other may take.
+# The processes of one run (xdist names them gw0, gw1, …) choose ports at the same time, so each has its own share.
 _number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _servers = Servers(ROOT / "servers", accept=lambda port: port % _processes == _number)
@@ -48,6 +48,6 @@ def servers() -> Iterator[Servers]:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave nothing behind."""
+    """Stops everything."""
     _servers.stop_all()
     _guard.close()

@@ -1,4 +1,4 @@
-"""Migrations as files: they run for years, so they contain what they need instead of importing the product."""
+"""Migrations stay in use for years, so they contain what they need instead of importing the product."""
 
 import ast
 import json
@@ -17,7 +17,7 @@ JSON, NDJSON = "application/json", "application/x-ndjson"
 
 
 def imported(source: str) -> set[str]:
-    """The packages that a module imports, wherever in it."""
+    """Returns the packages that a module imports anywhere."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -46,7 +46,7 @@ def test_no_migration_imports_the_product() -> None:
         (NDJSON, b'\xef\xbb\xbf{"a": 1}\r\n\n  {"b": "\xe2\x80\xa8"}  \n \n{"c": 3'),
     ],
 )
-def test_the_places_of_old_records_are_those_that_the_parser_finds(media_type: str, body: bytes) -> None:
+def test_migration_finds_the_same_places_of_records_as_the_parser(media_type: str, body: bytes) -> None:
     migration = import_module("ingest.migrations.0004_find_places")
     find = migration.lines if media_type == NDJSON else migration.records_of_json
     split = parsers.split(body, media_type)
@@ -57,7 +57,7 @@ def test_the_places_of_old_records_are_those_that_the_parser_finds(media_type: s
 @pytest.mark.parametrize(
     "data", ['"\\ud800"', "[" * 3000 + "]" * 3000, '{"_vendor_ids": {"b:c": "other"}}', '"\\"}, {"']
 )
-def test_the_vendor_ids_of_old_records_are_those_that_the_validator_finds(data: str) -> None:
+def test_migration_finds_the_same_vendor_ids_as_the_validator(data: str) -> None:
     migration = import_module("lake.migrations.0008_vendor_keys")
     raw = (
         json.dumps(record(vendor_ids={"a:b%": "1,}", "ä": "]"}, data=0))

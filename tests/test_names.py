@@ -1,4 +1,4 @@
-"""One name, one thing: classes that the product's modules share by import have different names."""
+"""Public classes of the product have different names, so that an import is never ambiguous."""
 
 import ast
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""SQL keeps to the layers of imports: a statement names tables of its own layer or of lower ones."""
+"""SQL keeps to the layers of the import contract: a statement names tables of its own layer or of lower ones."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ import pytest
 from django.apps import apps
 
 ROOT = Path(__file__).resolve().parent.parent
-# From the top, as in the import contract of pyproject.toml. A module belongs to the longest name that begins its own.
+# From top to bottom, as in the import contract of pyproject.toml. The longest matching prefix decides a module's layer.
 LAYERS = [
     ("ingest.admin", "ingest.api"),
     ("ingest.problems",),
@@ -24,13 +24,13 @@ _IS_SQL = re.compile(r"\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|LOCK TABLE|JOIN|
 
 
 def height(module: str) -> int:
-    """The height of a module's layer; a higher layer has a greater one."""
+    """Returns the height of a module's layer; higher layers have greater numbers."""
     names = [name for name in _HEIGHTS if module == name or module.startswith(f"{name}.")]
     return _HEIGHTS[max(names, key=len)]
 
 
 def tables() -> dict[str, int]:
-    """The height of each table of the product, by the module of its model."""
+    """Returns the height of each table of the product, by the module of its model."""
     return {
         model._meta.db_table: height(model.__module__)
         for model in apps.get_models(include_auto_created=True)
@@ -39,7 +39,7 @@ def tables() -> dict[str, int]:
 
 
 def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
-    """The strings of a module that look like SQL, each with its line. Docstrings are left out."""
+    """Yields the strings of a module that look like SQL, with their lines. Docstrings are left out."""
     docstrings = {
         id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
     }
@@ -50,7 +50,7 @@ def texts(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def violations(module: str, source: str) -> list[str]:
-    """Each statement of a module that names a table of a higher layer."""
+    """Returns each statement of a module that names a table of a higher layer."""
     known = tables()
     mine = height(module)
     return [
@@ -62,7 +62,7 @@ def violations(module: str, source: str) -> list[str]:
 
 
 def modules() -> list[tuple[str, Path]]:
-    """The product's modules and their files. Migrations name the tables of any app."""
+    """Returns the product's modules and their files, without migrations, which may name any table."""
     files = [
         path for app in ("ingest", "attachments", "lake", "evermuse") for path in sorted((ROOT / app).rglob("*.py"))
     ]
@@ -90,13 +90,13 @@ def test_no_statement_names_a_table_of_a_higher_layer() -> None:
         ("evermuse.heartbeat", "lake_record"),
     ],
 )
-def test_a_statement_that_names_a_table_of_a_higher_layer_is_found(module: str, table: str) -> None:
+def test_statement_that_names_a_table_of_a_higher_layer_is_reported(module: str, table: str) -> None:
     for statement in (f"SELECT 1 FROM {table} WHERE true", f"DELETE FROM x USING {table} AS t"):
         assert violations(module, f'"""About {table}."""\nQ = """{statement}"""') == [f"{module}:2 names {table}"]
     assert violations(module, f'F = f"SELECT {{1}} FROM {table}"') == [f"{module}:1 names {table}"]
 
 
-def test_a_statement_may_name_tables_of_its_own_and_of_lower_layers() -> None:
+def test_statement_may_name_tables_of_its_own_and_of_lower_layers() -> None:
     assert (
         violations("ingest.problems.sql", 'Q = "SELECT 1 FROM ingest_batch JOIN problems_problem JOIN lake_record"')
         == []

@@ -1,4 +1,4 @@
-"""A real browser on the real stack, logged in; what it asks for and complains of is noted."""
+"""A real browser on the real stack, logged in, which records its requests to other hosts and its errors."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ USERNAME, PASSWORD = "operations", "a-password-of-the-journeys"
 
 @dataclass
 class Visit:
-    """A page that is logged in, and what went wrong on it."""
+    """A page with a logged-in user, and what went wrong on it."""
 
     page: Page
     url: str
@@ -28,7 +28,7 @@ class Visit:
     complaints: list[str] = field(default_factory=list)
 
     def watch(self) -> None:
-        """Note requests that go elsewhere, and errors."""
+        """Records requests to other hosts, and errors."""
         self.page.on("request", self._note_request)
         self.page.on("console", self._note_console)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -43,19 +43,19 @@ class Visit:
             self.complaints.append(f"{message.text} {message.location.get('url', '')}")
 
     def open(self, path: str) -> Page:
-        """Go to a path of the stack."""
+        """Opens a path of the stack."""
         self.page.goto(f"{self.url}{path}")
         return self.page
 
     def leave(self, by: Callable[[], object]) -> None:
-        """Do what leads to another page, and wait until that has loaded: the next `open` would be interrupted by it."""
+        """Performs an action that leads to another page, and waits for it to load; otherwise it would interrupt `open`."""
         with self.page.expect_navigation():
             by()
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Chromium of the system. For one module: while it is open, its event loop is the thread's, and others cannot run theirs."""
+    """The system's Chromium, for one module: while it is open, its event loop blocks any other one of the thread."""
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not there: install the chromium package to run the browser's journeys")
     with sync_playwright() as playwright:
@@ -66,7 +66,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def operator(running_stack: Stack) -> None:
-    """Somebody who may see everything."""
+    """A user who may see everything."""
     login = (
         "from django.contrib.auth.models import User; "
         f"User.objects.create_superuser(username={USERNAME!r}, password={PASSWORD!r})"
@@ -76,7 +76,7 @@ def operator(running_stack: Stack) -> None:
 
 @pytest.fixture
 def visit(browser: Browser, stack: Stack, operator: None) -> Iterator[Callable[..., Visit]]:
-    """Logs in: ``visit(scheme="dark")``."""
+    """Logs in and returns a visit: ``visit(scheme="dark")``."""
     contexts = []
 
     def make(scheme: str = "light", *, bypass_csp: bool = False) -> Visit:

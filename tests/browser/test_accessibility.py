@@ -1,4 +1,4 @@
-"""Every page of the admin passes axe-core without a serious finding, in both colour schemes and at three widths."""
+"""Every page of the admin passes axe-core without a serious violation, in both colour schemes and at three widths."""
 
 import importlib.metadata
 from collections.abc import Callable
@@ -19,12 +19,12 @@ from tests.records import record
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 RUN = "rules => axe.run(document, {runOnly: {type: 'tag', values: rules}})"
-# Lists whose first row leads to a page of its own kind.
+# Lists whose first row links to a different kind of page.
 LISTS = (
     "/admin/ingest/batch/", "/admin/ingest/workspace/", "/admin/ingest/apikey/", "/admin/lake/record/",
     "/admin/lake/rejectedrecord/", "/admin/auth/user/",
 )  # fmt: skip
-# Ours of the theme's templates, and what differs in each: the landmark.
+# The templates of the theme that we override, and their only difference: the landmark.
 OVERRIDES = {
     "admin/base.html": ('<div id="main"', '<main id="main"'),
     "unfold/layouts/unauthenticated.html": ('<div class="w-full sm:w-96">', '<main class="w-full sm:w-96">'),
@@ -32,14 +32,14 @@ OVERRIDES = {
 
 
 def filled(stack: Stack) -> HttpClient:
-    """A client whose data gives every list a row."""
+    """Returns a client whose data gives every list a row."""
     client = stack.new_client()
     client.settled(client.send([record(), record(project_ids=["proj-unknown"])]))
     return client
 
 
 def serious(visited: Visit) -> list[tuple[str, str]]:
-    """Rule and element of each serious or critical finding on the open page."""
+    """Returns rule and element of each serious or critical violation on the open page."""
     visited.page.evaluate(AXE)
     found: dict[str, Any] = visited.page.evaluate(RUN, RULES)
     return [

@@ -1,4 +1,4 @@
-"""What an operator does in the admin, from the login to the end, in a browser."""
+"""Tasks of an operator in the admin, from login to completion, in a browser."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""A stored file on its admin page, served by the web process under the page's policy."""
+"""Previews of stored files on their admin page, served by the web process under the page's policy."""
 
 import base64
 from collections.abc import Callable, Iterator
@@ -11,7 +11,7 @@ from tests.browser.conftest import Visit
 from tests.journeys.stack import Stack
 from tests.records import record
 
-# One pixel.
+# An image of one pixel.
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg=="
 )
@@ -30,7 +30,7 @@ def vendor() -> Iterator[Vendor]:
 
 
 def page_of(stack: Stack, vendor: Vendor, name: str, body: bytes, mime_type: str) -> str:
-    """The path of a stored file's page."""
+    """Returns the path of a stored file's page."""
     client = stack.new_client()
     url = vendor.on(f"/{name}", lambda exchange: exchange.answer(body, Content_Type=mime_type))
     batch_id = client.send(record(attachments=[{"type": "file", "vendor_url": url, "mime_type": mime_type}]))
@@ -39,7 +39,7 @@ def page_of(stack: Stack, vendor: Vendor, name: str, body: bytes, mime_type: str
     return f"/admin/attachments/attachment/{number}/change/"
 
 
-def test_an_image_is_shown(visit: Callable[..., Visit], stack: Stack, vendor: Vendor) -> None:
+def test_stored_image_is_shown_on_its_admin_page(visit: Callable[..., Visit], stack: Stack, vendor: Vendor) -> None:
     visited = visit()
     page = visited.open(page_of(stack, vendor, "a.png", PNG, "image/png"))
     image = page.locator("img.file-preview")
@@ -49,7 +49,7 @@ def test_an_image_is_shown(visit: Callable[..., Visit], stack: Stack, vendor: Ve
     assert (visited.strangers, visited.complaints) == ([], [])
 
 
-def test_the_page_may_frame_a_pdf(visit: Callable[..., Visit], stack: Stack, vendor: Vendor) -> None:
+def test_stored_pdf_is_framed_on_its_admin_page(visit: Callable[..., Visit], stack: Stack, vendor: Vendor) -> None:
     visited = visit()
     page = visited.page
     with page.expect_response(lambda answer: "/files?ticket=" in answer.url) as answered:

@@ -1,4 +1,4 @@
-"""Run in a copy of the repository to which all recipes were applied (`tests/deploy/test_recipes.py`): each does its work."""
+"""Runs in a copy of the repository with all recipes applied (`tests/deploy/test_recipes.py`): each recipe works."""
 
 import json
 from datetime import timedelta
@@ -31,7 +31,9 @@ def normalized(**fields: Any) -> Any:
     return normalize(envelope)
 
 
-def test_a_processor(api: ApiClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_added_processor_runs_beside_the_built_in_one(
+    api: ApiClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     with override_settings(EVERMUSE_PROCESSORS=["attachments.processor.AttachmentDownloads", "acme.landed.LogLanded"]):
         both = tuple(processors.load())
     monkeypatch.setattr(processors, "installed", lambda: both)
@@ -40,7 +42,7 @@ def test_a_processor(api: ApiClient, monkeypatch: pytest.MonkeyPatch, caplog: py
     assert "acme.landed" in caplog.text
 
 
-def test_a_field_of_the_envelope(api: ApiClient) -> None:
+def test_added_field_of_the_envelope_is_validated_stored_and_described(api: ApiClient) -> None:
     wrong = api.post([record(), record(acme_dialect="de\n"), record(acme_rank=10)]).json()["errors"]
     assert [one["message"] for one in wrong] == [
         r"_acme_dialect: must match the pattern ^[a-z]{2}(?![\s\S])",
@@ -54,8 +56,8 @@ def test_a_field_of_the_envelope(api: ApiClient) -> None:
     assert json_schema.envelope()["properties"]["_acme_dialect"]["pattern"] == r"^[a-z]{2}(?![\s\S])"
 
 
-def test_a_repeated_key_is_found_beside_a_number_that_is_written_longer_than_it_was_sent() -> None:
-    """``1`` becomes ``1.0``: two characters, as many as a key and a value that are given twice would be short of."""
+def test_repeated_key_is_found_beside_a_number_that_is_written_longer_than_sent() -> None:
+    """``1`` is written as ``1.0``; the two extra characters must not make up for those of a repeated key."""
     text = json.dumps(record(), separators=(",", ":"))
     for number in ("1", "1e0", "2", "2e0", "9.0e0", "0.000001"):
         for twice in (
@@ -70,7 +72,7 @@ def test_a_repeated_key_is_found_beside_a_number_that_is_written_longer_than_it_
         assert isinstance(check_schema((text[:-1] + f',"_acme_rank":{number}}}').encode()), Envelope)
 
 
-def test_a_default_changes_no_digest_and_no_document() -> None:
+def test_field_with_its_default_changes_neither_digest_nor_document() -> None:
     assert normalized().digest.hex() == STORED[1][1]
     assert normalized(_acme_rank=1).digest.hex() == normalized(_acme_rank=1.0).digest.hex() == STORED[1][1]
     assert normalized(_acme_rank=2).digest.hex() != STORED[1][1]
@@ -82,12 +84,12 @@ def test_a_default_changes_no_digest_and_no_document() -> None:
     assert b"_acme_rank" not in normalized().document
 
 
-def test_a_record_that_is_sent_again_with_the_default_is_identical(api: ApiClient) -> None:
+def test_record_resent_with_the_default_of_a_field_is_identical(api: ApiClient) -> None:
     send_and_land(api, record(vendor_ids={"id": "1"}))
     assert outcomes(api, send_and_land(api, record(vendor_ids={"id": "1"}, acme_rank=1))) == ["identical"]
 
 
-def test_a_filter_of_the_records(api: ApiClient) -> None:
+def test_added_filter_finds_older_records_after_the_backfill(api: ApiClient) -> None:
     send_and_land(api, [record(nature="context", data={"n": 1}), record()])
     Record.objects.update(terms=[])
     assert api.get("/api/v1/records?acme_nature=context").json()["records"] == []
@@ -102,7 +104,7 @@ def test_a_filter_of_the_records(api: ApiClient) -> None:
     )
 
 
-def test_a_retry_policy(api: ApiClient) -> None:
+def test_changed_retry_policy_applies_to_waits_during_landing(api: ApiClient) -> None:
     assert retry_policy.furthest(*retry_policy.LANDING) == 3600
     api.post(record())
     for _ in range(3):

@@ -1,4 +1,4 @@
-"""The recipes of the contributing guide: patches, as they stand there, applied to a copy of the repository."""
+"""The recipes of the contributing guide: its patches, applied to a copy of the repository."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ _PATCH = re.compile(
 
 @dataclass(frozen=True)
 class Recipe:
-    """A patch of one file. ``path``: of the file."""
+    """A patch of the file at ``path``."""
 
     title: str
     path: str
@@ -25,7 +25,7 @@ class Recipe:
     lines: list[str]
 
     def apply(self, root: Path) -> None:
-        """Change the file. Raises ValueError where what the patch names does not stand there once."""
+        """Changes the file. Raises ValueError unless the text that the patch replaces occurs exactly once."""
         target = root / self.path
         new = "".join(f"{line[1:]}\n" for line in self.lines if line[:1] in "+ ")
         if self.is_new:
@@ -40,7 +40,7 @@ class Recipe:
 
 
 def recipes() -> list[Recipe]:
-    """All recipes of the guide, in their order."""
+    """Returns all recipes of the guide in order."""
     found: list[Recipe] = []
     for match in _PATCH.finditer(GUIDE.read_text()):
         first, *lines = match["lines"].splitlines()
@@ -50,7 +50,7 @@ def recipes() -> list[Recipe]:
 
 
 def copy(to: Path) -> None:
-    """A copy of the repository's code: all of its packages, added ones too."""
+    """Copies the repository's code, with all packages, including added ones."""
     for name in packages(ROOT):
         shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__", "_site"))
     for name in COPIED_FILES:

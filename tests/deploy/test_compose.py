@@ -1,4 +1,4 @@
-"""compose.yaml and the Dockerfile say the same as `make run`."""
+"""compose.yaml and the Dockerfile run the same processes as `make run`."""
 
 import os
 import re

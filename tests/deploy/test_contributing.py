@@ -1,4 +1,4 @@
-"""What contributors are told to run is what CI runs."""
+"""The commands in the guides are those that CI runs."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def target(name: str) -> list[str]:
-    """The commands of a target of the Makefile."""
+    """Returns the commands of a target of the Makefile."""
     text = (ROOT / "Makefile").read_text()
     [recipe] = re.findall(rf"^{name}:.*\n((?:\t.*\n)+)", text, re.MULTILINE)
     return [line.strip().replace("$(BIN)/", ".venv/bin/") for line in recipe.splitlines()]

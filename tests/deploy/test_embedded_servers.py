@@ -1,4 +1,4 @@
-"""The embedded servers guard what they hold: from local users and pages, from each other's clients, and in their logs."""
+"""The embedded servers protect their data from local users, from web pages, and from each other's clients."""
 
 import io
 import json
@@ -66,7 +66,7 @@ def test_inner_ports_of_the_store_answer_nothing_without_a_certificate(
                 answer = pool.request(method, f"{scheme}://127.0.0.1:{port}{path}", body=body)
             except urllib3.exceptions.HTTPError:
                 continue
-            # Go's word to somebody who speaks no TLS.
+            # Go's answer to a client that does not use TLS.
             assert (scheme, answer.status) == ("http", 400), path
             assert b"HTTPS server" in answer.data
 
@@ -181,7 +181,7 @@ def test_database_of_an_earlier_version_is_handed_over_to_the_new_role(servers: 
             connection.execute("ALTER TABLE parted DETACH PARTITION parted_1; DROP TABLE parted_1")
     finally:
         with psycopg.connect(server.superuser_url("postgres"), autocommit=True) as connection:
-            connection.execute("ALTER ROLE evermuse_app CREATEDB")  # The other tests make databases of their own.
+            connection.execute("ALTER ROLE evermuse_app CREATEDB")  # other tests make their own databases
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)".encode())
 
 

@@ -1,4 +1,4 @@
-"""The example of a processor: languages and words of records, in a table of its own."""
+"""The example processor stores the language and the number of words of each record in its own table."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ GERMAN = "Das Wetter wird schlechter, wir sollten morgen früher aufbrechen."
 
 @pytest.fixture(autouse=True)
 def languages(monkeypatch: pytest.MonkeyPatch) -> Iterator[Languages]:
-    """The example beside the built-in processor."""
+    """The example processor beside the built-in one."""
     made = Languages()
     monkeypatch.setattr(processors, "installed", lambda: (AttachmentDownloads(), made))
     yield made
@@ -71,17 +71,17 @@ def test_example_processor_waits_for_an_unavailable_store_and_resumes(
     assert (api.batch(batch_id)["status"], rows(batch_id)) == ("COMPLETE", [(0, "en", 11)])
 
 
-def test_example_processor_finishes_a_batch_of_which_no_record_is_kept(
+def test_example_processor_finishes_a_batch_without_any_kept_record(
     api: ApiClient, languages: Languages, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Compaction may have left out each of a batch's records before a processor that was added later sees the batch."""
+    """Compaction may have removed all of a batch's records before a processor that was added later sees the batch."""
     monkeypatch.setattr("deploy.examples.languages.processor.records_of", lambda batch_id: iter(()))
     batch_id = send_and_land(api, record(data={"text": ENGLISH}))
     assert (api.batch(batch_id)["status"], rows(batch_id)) == ("COMPLETE", [])
     assert languages.settled([int(batch_id[6:]), 10**9]) == {int(batch_id[6:])}
 
 
-def test_example_processor_settles_no_batch_of_which_the_rows_could_not_be_stored(
+def test_example_processor_does_not_settle_a_batch_whose_rows_were_not_stored(
     languages: Languages, monkeypatch: pytest.MonkeyPatch, db: None
 ) -> None:
     def half(batch_id: int) -> Iterator[None]:
@@ -95,7 +95,7 @@ def test_example_processor_settles_no_batch_of_which_the_rows_could_not_be_store
 
 
 @pytest.mark.django_db(transaction=True)
-def test_example_processor_keeps_batches_finished_that_it_finished_before_it_noted_them() -> None:
+def test_migration_of_the_example_processor_keeps_finished_batches_finished() -> None:
     call_command("migrate", "languages", "0001", verbosity=0)
     try:
         with connection.cursor() as cursor:
@@ -126,7 +126,7 @@ def test_example_processor_has_no_missing_migration(db: None) -> None:
 
 
 def check_with(**settings: str) -> subprocess.CompletedProcess[str]:
-    """``manage.py check`` in a deployment with these settings."""
+    """Runs ``manage.py check`` in a deployment with these settings."""
     return subprocess.run(
         [sys.executable, "-W", "ignore", "manage.py", "check"],
         cwd=ROOT,
@@ -138,7 +138,7 @@ def check_with(**settings: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_check_names_the_setting_of_apps_when_the_app_of_a_processor_is_forgotten() -> None:
+def test_check_names_the_setting_for_the_missing_app_of_a_processor() -> None:
     done = check_with(EVERMUSE_APPS="", EVERMUSE_PROCESSORS="deploy.examples.languages.processor.Languages")
     assert done.returncode == 1
     assert "evermuse.E002" in done.stderr
@@ -146,7 +146,7 @@ def test_check_names_the_setting_of_apps_when_the_app_of_a_processor_is_forgotte
     assert "The app of a processor with tables must be in EVERMUSE_APPS." in done.stderr
 
 
-def test_a_misspelt_app_is_named_with_its_setting_and_without_a_traceback() -> None:
+def test_misspelt_app_is_reported_with_its_setting_and_without_a_traceback() -> None:
     done = check_with(EVERMUSE_APPS="deploy.examples.langages")
     expected = "EVERMUSE_APPS: 'deploy.examples.langages' cannot be found; write import paths, separated by commas"
     assert (done.returncode, done.stderr.strip()) == (1, f"evermuse: {expected}")

@@ -1,4 +1,4 @@
-"""HTTP to our own servers, whatever proxies the environment names."""
+"""HTTP requests to our own servers, whatever proxies the environment names."""
 
 from collections.abc import Iterator
 

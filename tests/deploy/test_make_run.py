@@ -1,4 +1,4 @@
-"""`make run` as a stranger uses it: started, killed in parts, stopped, started again."""
+"""`make run` as a newcomer uses it: it is started, partly killed, stopped and started again."""
 
 import json
 import os
@@ -83,11 +83,11 @@ class Run:
         return self.process.wait(timeout=60)
 
     def to_the_end(self) -> tuple[int, str]:
-        """The exit code and all output of a start that must fail."""
+        """Returns the exit code and all output of a start that must fail."""
         self.start()
         assert self.process
         code = self.process.wait(timeout=120)
-        until(lambda: self.lines, "it says why")
+        until(lambda: self.lines, "the error is printed")
         return code, "\n".join(self.lines)
 
     def services(self) -> dict[str, Any]:
@@ -101,7 +101,7 @@ class Run:
         return {one["name"]: one["pid"] for one in self.services()["processes"]}
 
     def alive(self) -> list[int]:
-        """Everything that belongs to this home, PostgreSQL's children (which hide their environment) with it."""
+        """Returns all processes of this home, including PostgreSQL's children, which hide their environment."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -124,14 +124,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 @pytest.fixture
 def stack(run: Run) -> Run:
-    """The stack, running."""
+    """The running stack."""
     if run.process is None or run.ended():
         run.started()
     return run
 
 
 def curl(run: Run) -> Any:
-    """Run the printed line as it stands, with a small client in curl's place; refusals for the rate are asked again."""
+    """Sends the printed curl line by a small client; requests over the rate limit are repeated."""
     words = shlex.split(run.told("curl -sS"))
     headers = dict(words[i + 1].split(": ", 1) for i, word in enumerate(words) if word == "-H")
 
@@ -147,7 +147,7 @@ def curl(run: Run) -> Any:
 
 
 def completes(run: Run, batch_id: str) -> None:
-    """Wait until a batch of the demo's key is COMPLETE; refusals for the rate are asked again."""
+    """Waits until a batch of the demo's key is COMPLETE."""
     key = (run.home / "demo-api-key").read_text().strip()
     url = f"{run.services()['web']}/api/v1/ingest/batches/{batch_id}"
     until(
@@ -238,7 +238,7 @@ def test_killed_process_of_the_stack_is_restarted_and_batches_complete(stack: Ru
         except requests.RequestException:
             return False
 
-    until(is_whole, "the stack is whole again")
+    until(is_whole, "every server of the stack answers")
     answer = curl(stack)
     completes(stack, answer["batchId"])
 

@@ -1,4 +1,4 @@
-"""deploy/prometheus and deploy/grafana: well-formed, and about metrics that there are."""
+"""deploy/prometheus and deploy/grafana are well-formed and use existing metrics."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The recipes of the contributing guide, followed in a copy of the repository as a newcomer would."""
+"""The recipes of the contributing guide work in a copy of the repository, as a newcomer would apply them."""
 
 import os
 import subprocess
@@ -17,7 +17,7 @@ ROOT = recipes.ROOT
 
 @pytest.fixture(scope="module")
 def copied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """One copy of the repository, with all recipes applied."""
+    """A copy of the repository with all recipes applied."""
     root = tmp_path_factory.mktemp("recipes")
     recipes.copy(root)
     for recipe in recipes.recipes():
@@ -39,12 +39,12 @@ def run(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_guide_has_four_recipes_of_a_few_lines() -> None:
+def test_guide_has_four_recipes_of_a_few_lines() -> None:
     assert [recipe.title for recipe in recipes.recipes()] == TITLES
     assert all(len(recipe.lines) <= 12 for recipe in recipes.recipes())
 
 
-def test_a_recipe_that_names_what_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_recipe_whose_original_text_is_missing_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "x.py").write_text("a = 1\n")
     Recipe("x", "x.py", False, ["-a = 1", "+a = 2"]).apply(tmp_path)
     assert (tmp_path / "x.py").read_text() == "a = 2\n"
@@ -52,7 +52,7 @@ def test_a_recipe_that_names_what_is_not_there_is_refused(tmp_path: Path) -> Non
         Recipe("x", "x.py", False, ["-a = 1", "+a = 2"]).apply(tmp_path)
 
 
-def test_each_recipe_does_its_work(copied: Path) -> None:
+def test_each_recipe_passes_its_checks(copied: Path) -> None:
     done = run(copied, "-m", "pytest", "tests/deploy/recipe_checks.py", "-q", "-p", "no:cacheprovider", "-n0")
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     assert " passed" in done.stdout
@@ -63,7 +63,7 @@ def test_no_recipe_needs_a_migration(copied: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_what_the_recipes_write_has_sound_types(copied: Path) -> None:
+def test_code_of_the_recipes_passes_mypy(copied: Path) -> None:
     changed = sorted({recipe.path for recipe in recipes.recipes()})
     done = run(copied, "-m", "mypy", "--cache-dir", str(ROOT / ".mypy_cache" / "recipes"), *changed)
     assert done.returncode == 0, done.stdout + done.stderr

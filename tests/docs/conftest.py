@@ -1,4 +1,4 @@
-"""The built site."""
+"""The documentation as it is built."""
 
 from pathlib import Path
 

@@ -21,12 +21,12 @@ from deploy.docs import SOURCES
 from tests.journeys.stack import ROOT, Stack, until
 
 LANGUAGES = ("sh", "python")
-# What the documents call the stack of `make run`.
+# The address of `make run` that the documents use.
 DOCUMENTED_URL = "http://127.0.0.1:8000"
 _BLOCK = re.compile(
     r"^(?:<!-- (?P<note>.*?) -->\n)?```(?P<language>[^\n`]*)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE
 )
-# Values that say what happened: they must be the same in the real answer.
+# Values that describe the result: they must be the same in the real answer.
 _EXACT = {"error", "code", "status", "outcome", "state", "pointer", "method", "acceptedCount", "rejectedCount"}
 _MARK = "=== block "
 
@@ -43,17 +43,17 @@ class Block:
 
     @property
     def is_run(self) -> bool:
-        """Whether the runner executes it."""
+        """Whether the test runs the block."""
         return self.language in LANGUAGES and not self.reason
 
     @property
     def reason(self) -> str:
-        """Why the block is not run; empty when it is."""
+        """Why the block is not run; empty if it is run."""
         return self.note.removeprefix("not run:").strip() if self.note.startswith("not run:") else ""
 
     @property
     def is_answer(self) -> bool:
-        """Whether it shows what the block before prints."""
+        """Whether it shows the output of the block before."""
         return self.note == "answer"
 
     def __str__(self) -> str:
@@ -61,12 +61,12 @@ class Block:
 
 
 def source(page: str) -> Path:
-    """The file of a page; README stands outside of the documents."""
+    """Returns the file of a page; the README is not among the documents."""
     return ROOT / "README.md" if page == "README" else SOURCES / f"{page}.md"
 
 
 def blocks(page: str) -> list[Block]:
-    """The fenced blocks of a page, in order."""
+    """Returns the fenced blocks of a page in order."""
     text = source(page).read_text()
     return [
         Block(page, text.count("\n", 0, found.start()) + 1, found["language"], found["code"], found["note"] or "")
@@ -75,7 +75,7 @@ def blocks(page: str) -> list[Block]:
 
 
 def run(page: str, stack: Stack, directory: Path) -> dict[int, str]:
-    """Run the blocks of a page in one shell, in order; what each one printed, by its place. Fails with the output."""
+    """Runs the blocks of a page in one shell, in order; returns the output of each by its number. Fails with the output."""
     until(lambda: requests.get(f"{stack.url}/readyz", timeout=10).json()["status"] == "ok", "every server answers")
     _furnish(directory, stack.new_client().key)
     script = ["set -euo pipefail"]
@@ -104,7 +104,7 @@ def run(page: str, stack: Stack, directory: Path) -> dict[int, str]:
 
 
 def _furnish(directory: Path, key: str) -> None:
-    """A directory that looks like a checkout beside a running stack."""
+    """Makes a directory look like a checkout beside a running stack."""
     (directory / "var").mkdir()
     (directory / "var" / "demo-api-key").write_text(key + "\n")
     (directory / ".venv" / "bin").mkdir(parents=True)
@@ -115,7 +115,7 @@ def _furnish(directory: Path, key: str) -> None:
 
 
 def same_shape(documented: Any, real: Any, path: str = "") -> list[str]:
-    """Where a real answer differs from the documented one: other keys, other types, or another verdict."""
+    """Lists where a real answer differs from the documented one: in keys, in types, or in a value that must be equal."""
     if isinstance(documented, dict) and isinstance(real, dict):
         if documented.keys() != real.keys():
             return [f"{path or '/'}: {sorted(documented)} in the document, {sorted(real)} in the answer"]
@@ -137,7 +137,7 @@ def same_shape(documented: Any, real: Any, path: str = "") -> list[str]:
 
 
 def last_json(text: str) -> Any:
-    """The last JSON value of an output: whole, or on its last line."""
+    """Returns the last JSON value of an output: all of it, or its last line."""
     try:
         return json.loads(text)
     except ValueError:

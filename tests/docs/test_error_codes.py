@@ -1,4 +1,4 @@
-"""The page on errors names every code that the product can answer with, and no other."""
+"""The page on errors names every code that the product can send, and no other."""
 
 import ast
 import re
@@ -9,10 +9,10 @@ from ingest.problems import explanations
 from lake import envelope
 
 ROOT = SOURCES.parent.parent
-# Where a code stands among the arguments of what makes an error.
+# The position of the code among the arguments of each function that makes an error.
 MAKERS = {"Refusal": 1, "refuse": 1, "final": 0, "transient": 0, "DownloadFailure": 0, "FieldError": 0, "_refused": 1}
 CODE = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
-# Put together while the product runs: `HTTP_{status}`, and the mismatch of each declared checksum.
+# Codes that are composed at run time: `HTTP_{status}`, and the mismatch of each declared checksum.
 COMPOSED = {"SHA1_MISMATCH", "MD5_MISMATCH"}
 
 
@@ -25,7 +25,7 @@ def made_by_the_code() -> Iterator[str]:
                     place = MAKERS.get(name, -1)
                     if 0 <= place < len(node.args):
                         yield from _constant(node.args[place])
-                # Statements that fail a file, and answers that are written out where Django is not yet there.
+                # SQL statements that fail a file, and answers written out where Django is not available.
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     yield from re.findall(r"error_code = '([A-Z_]+)'", node.value)
                 if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
@@ -38,7 +38,7 @@ def _constant(node: ast.expr) -> Iterator[str]:
 
 
 def documented() -> set[str]:
-    """The codes in the first columns of the tables."""
+    """Returns the codes in the first columns of the tables."""
     found: set[str] = set()
     for line in (SOURCES / "errors.md").read_text().splitlines():
         if line.startswith("| "):
@@ -61,7 +61,7 @@ def test_error_page_lists_every_code_of_the_product() -> None:
 
 
 def explained() -> set[str]:
-    """The inbox explains codes of earlier versions too: their rows are still there."""
+    """Returns the codes that the inbox explains. It includes those of earlier versions, because their rows remain."""
     return set(explanations._RECORDS) | set(explanations._FILES)
 
 

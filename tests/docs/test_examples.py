@@ -1,4 +1,4 @@
-"""Every example of the documents works as it is written, against the real stack."""
+"""Every example of the documents works as written, on the real stack."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def all_blocks() -> list[Block]:
 
 def test_code_block_that_is_not_run_gives_a_reason() -> None:
     for block in all_blocks():
-        assert block.language, f"{block}: name the language of the block; text where it is none"
+        assert block.language, f"{block}: name the language of the block, or text"
         assert not block.note or block.is_answer or len(block.reason) > 10, f"{block}: {block.note!r}"
         assert not block.reason or block.language in LANGUAGES, block
 

@@ -1,4 +1,4 @@
-"""The table of settings is the one that the readers of the environment describe, and it is complete."""
+"""The table of settings is complete and is generated from the code that reads the environment."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ from deploy import docs, docs_settings
 from evermuse import env
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# Of the object store's own server.
+# A setting of the object store's own server.
 NOT_OURS = {"MINIO_API_CORS_ALLOW_ORIGIN"}
 READERS = {"text", "flag", "integer", "words", "networks", "choice", "read", "is_set"}
 OURS = re.compile(r"(EVERMUSE|MINIO|DATABASE|REDIS|CELERY)_[A-Z_]+")
@@ -20,7 +20,7 @@ def described() -> set[str]:
 
 
 def read_by_the_code() -> Iterator[str]:
-    """The names that calls of the readers give, directly or by a constant of the module."""
+    """Yields the names of settings that the code reads."""
     for package in ("evermuse", "ingest", "lake", "attachments"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
@@ -49,7 +49,7 @@ def test_every_setting_that_compose_hands_to_the_product_is_described() -> None:
 
 
 def test_every_setting_that_the_documents_name_exists() -> None:
-    # Of the client's examples, of secrets in files, of the benchmarks.
+    # Settings of the client's examples, of secrets in files, and of the benchmarks.
     others = {"EVERMUSE_URL", "EVERMUSE_API_KEY", "EVERMUSE_SECRET_KEY_FILE", "EVERMUSE_BENCH_RECORDS"}
     for page in docs.SOURCES.glob("*.md"):
         named = {found[0] for found in OURS.finditer(page.read_text())}

@@ -1,4 +1,4 @@
-"""The site as it is built and served: without a login, with every asset of its own, and as Markdown."""
+"""The documentation as it is built and served: without a login, with local assets only, and also as Markdown."""
 
 import os
 import re
@@ -67,7 +67,7 @@ def test_unknown_documentation_path_gets_the_usual_404(site: Path, client: Clien
 
 
 class _Asked(HTMLParser):
-    """What a browser asks for by itself when it shows a page, and the scripts that stand in the page."""
+    """The assets that a browser loads with a page, and the number of inline scripts."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -179,5 +179,5 @@ def test_image_copies_every_file_that_the_documentation_needs(tmp_path: Path) ->
 
 
 def test_unchanged_documentation_is_not_rebuilt(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docs, "build_main", lambda argv: pytest.fail("it was built again"))
+    monkeypatch.setattr(docs, "build_main", lambda argv: pytest.fail("the documentation was built again"))
     assert docs.build() is False

@@ -1,4 +1,4 @@
-"""Reading a body in the event loop: whole or not at all."""
+"""A body is read in the event loop: completely or not at all."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from evermuse.web.bodies import BodyBudget, Holding
 
 
 def read(messages: Sequence[Message], *, limit: int = 10, seconds: float = 30.0) -> tuple[bytes, str, int]:
-    """What `read_body` gives, and how many messages it left unread."""
+    """Returns the result of `read_body`, and how many messages it left unread."""
     waiting = list(messages)
 
     async def receive() -> Message:

@@ -1,4 +1,4 @@
-"""An array that is encoded here means to PostgreSQL what a plain list means."""
+"""PostgreSQL reads an array that we encode like the equivalent plain list."""
 
 import uuid
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Commands that print JSON print it alone on standard output; whatever else there is to say goes to standard error."""
+"""Commands that print JSON print nothing else on standard output; everything else goes to standard error."""
 
 import json
 import os
@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def run(*words: str) -> tuple[Any, str]:
-    """A command as a process of its own on the tests' database: its JSON, and its standard error."""
+    """Runs a command on the tests' database; returns its JSON and its standard error."""
     url, _, _ = os.environ["DATABASE_URL"].rpartition("/")
     environment = {
         **os.environ, "DATABASE_URL": f"{url}/{connection.settings_dict['NAME']}", "EVERMUSE_LOG_LEVEL": "DEBUG",

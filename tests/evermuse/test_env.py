@@ -1,4 +1,4 @@
-"""Readers of the environment: what they take, and what they say about what they do not take."""
+"""The readers of the environment: the values that they accept, and their errors for all others."""
 
 import ipaddress
 import json
@@ -223,7 +223,7 @@ def test_broker_certificate_is_verified_unless_the_url_disables_it(url: str, key
     assert server_urls.broker("redis://h/0") == ("redis://h/0", None)
     given = Connection("rediss://h/0?ssl_cert_reqs=none", ssl=tls)
     assert isinstance(given.ssl, dict)
-    assert given.ssl["ssl_cert_reqs"] == ssl.CERT_NONE  # kombu lets the URL's own parameter win
+    assert given.ssl["ssl_cert_reqs"] == ssl.CERT_NONE  # in kombu, the URL's own parameter wins
 
 
 def test_mail_server_url_becomes_django_settings(monkeypatch: pytest.MonkeyPatch) -> None:

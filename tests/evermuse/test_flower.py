@@ -1,4 +1,4 @@
-"""Flower: logins of its own, and headers that forbid framing on every answer."""
+"""Flower has its own logins, and headers on every answer that forbid framing."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The watchdog that a hung interpreter cannot block, in processes of its own."""
+"""The watchdog of a process works although its interpreter hangs."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ django.setup()
 from evermuse import heartbeat
 """
 STARTS = "heartbeat.start(); time.sleep(0.5); "
-# Called through PyDLL, a C function keeps the interpreter's lock: no Python thread runs meanwhile.
+# A C function called through PyDLL keeps the interpreter's lock, so no Python thread runs meanwhile.
 HANGS = "ctypes.PyDLL(None).sleep(600)"
 
 

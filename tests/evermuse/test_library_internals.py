@@ -1,4 +1,4 @@
-"""Internals of libraries are used by few modules, each of which names the version that it was written for."""
+"""Only few modules use internals of libraries, and each names the version for which it was written."""
 
 import ast
 import importlib.metadata
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# Documented, in spite of their names: Django's model options and managers, named tuples, DRF's request, logging, os.
+# Documented despite their names: Django's model options and managers, named tuples, DRF's request, logging, os.
 DOCUMENTED = {"_meta", "_default_manager", "_replace", "_asdict", "_fields", "_request", "_srcfile", "_exit"}
 OWN = {"self", "cls"}
 
@@ -41,7 +41,7 @@ VERSIONS = sorted({pair for found in ADAPTERS.values() for pair in found.items()
 
 
 def _foreign_internals(module: ast.Module) -> list[str]:
-    """Attributes with an underscore of anything but the module's own objects."""
+    """Returns attributes that begin with an underscore and do not belong to the module's own objects."""
     own = {node.attr for node in ast.walk(module) if isinstance(node, ast.Attribute) and _is_own(node.value)}
     own |= {node.name for node in ast.walk(module) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
     found = []
@@ -61,7 +61,7 @@ def _is_own(value: ast.expr) -> bool:
 
 @pytest.mark.parametrize(("library", "version"), VERSIONS)
 def test_adapter_of_library_internals_matches_the_installed_and_locked_version(library: str, version: str) -> None:
-    """After an update of the library: read what changed in the internals that the adapter uses, then raise the version."""
+    """After an update of the library, read what changed in the internals that the adapter uses, then raise its version."""
     assert importlib.metadata.version(library) == version
     locked = re.findall(rf"^{library}==(\S+)", (ROOT / "deploy/requirements/run.txt").read_text(), re.MULTILINE)
     assert locked == [version]

@@ -1,4 +1,4 @@
-"""Logins of the admin: closed after too many failures, for who failed; sessions end; weak passwords are refused."""
+"""Logins of the admin: locked after too many failures, limited in time, and without weak passwords."""
 
 import logging
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Events: of a batch's way, with ids bound; as JSON one line each, exceptions included."""
+"""Log events for the transitions of a batch, with bound ids; as JSON, one line each, including exceptions."""
 
 import json
 import logging
@@ -145,7 +145,7 @@ def test_log_lines_of_libraries_hold_no_url_query_password_or_key(as_json: str) 
     )
     said = done.stdout + done.stderr
     assert [word for word in ("SECRET", "PASSWORD", "said by") if word in said] == [], said
-    # What helps stays: the host, the path, the kind of error.
+    # Useful details remain: the host, the path, the kind of error.
     assert all(
         word in said
         for word in (

@@ -1,4 +1,4 @@
-"""No pattern of the product can backtrack without bound: strangers choose the bytes that it is held against."""
+"""No regular expression of the product can backtrack without bound, because clients choose the bytes that it matches."""
 
 import importlib
 import pkgutil
@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-# The standard library's own parser of patterns, which has no public name.
+# The standard library's own parser of regular expressions, which has no public name.
 _parser: Any = importlib.import_module("re._parser")
 _constants: Any = importlib.import_module("re._constants")
 PACKAGES = ("evermuse", "ingest", "lake", "attachments")
-# Run when they are imported.
+# Modules that run when they are imported.
 COMMANDS = ("celery", "asgi", "wsgi", "flowerconfig", "management", "migrations", "__main__")
 
 
@@ -34,7 +34,7 @@ def patterns() -> dict[str, "re.Pattern[Any]"]:
 
 
 def is_nested(parsed: Any, *, is_inside: bool = False) -> bool:
-    """Whether a repeat without upper bound lies in another one, and both may give back what they took."""
+    """Whether an unbounded repeat is nested in another one, and both can backtrack."""
     repeats = {_constants.MAX_REPEAT, _constants.MIN_REPEAT}
     for operation, argument in parsed:
         is_open = operation in repeats and argument[1] is _constants.MAXREPEAT

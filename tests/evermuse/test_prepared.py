@@ -1,4 +1,4 @@
-"""The fast ways to run a statement return what the plain way returns."""
+"""The fast paths for a statement return what the plain one returns."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""Workers give way to the web process."""
+"""Workers run at a lower priority than the web process."""
 
 import os
 import shutil
@@ -25,13 +25,13 @@ def given(*, own_session: bool) -> list[str]:
 
 
 def test_session_leader_lowers_the_priority_of_its_whole_group() -> None:
-    """The group only where this kernel has one for each session."""
+    """The group has a priority only if the kernel makes a group for each session."""
     of_group = [str(NICENESS)] if Path("/proc/self/autogroup").exists() else []
     assert given(own_session=True) == [str(min(os.nice(0) + NICENESS, 19)), *of_group]
 
 
 def test_process_in_the_session_of_others_leaves_their_priority_alone() -> None:
-    """That of init is in no group, and its file is empty."""
+    """The session of init has no group, so its file is empty."""
     group = Path("/proc/self/autogroup")
     before = group.read_text() if group.exists() else ""
     assert given(own_session=False) == [str(min(os.nice(0) + NICENESS, 19)), *before.split()[-1:]]
@@ -39,7 +39,7 @@ def test_process_in_the_session_of_others_leaves_their_priority_alone() -> None:
 
 
 def test_lowered_priority_changes_no_signal_handling() -> None:
-    """Python ignores SIGPIPE, and what a process ignores it ignores past exec."""
+    """Python ignores SIGPIPE, and ignored signals stay ignored after exec."""
     cat = [shutil.which("cat") or "/bin/cat", "/proc/self/status"]
     alone, giving = (subprocess.check_output(command, text=True) for command in (cat, with_lower_priority(cat)))
     ignored = [line for line in alone.splitlines() if line.startswith("SigIgn")]

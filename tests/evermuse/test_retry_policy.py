@@ -1,4 +1,4 @@
-"""Retry policies: how long they wait, and which are refused."""
+"""Retry policies: their waits, and which policies are rejected."""
 
 import itertools
 
@@ -33,7 +33,7 @@ def test_no_policy_waits_longer_than_the_furthest_time() -> None:
     assert retry_policy.furthest(policy, RetryPolicy(first=1, longest=45)) == 45
 
 
-def test_the_span_of_a_policy_is_the_sum_of_its_longest_waits() -> None:
+def test_span_of_a_policy_is_the_sum_of_its_longest_waits() -> None:
     policy = RetryPolicy(first=1, longest=20, factor=3, jitter=0.5, max_attempts=5)
     assert policy.span == (1 + 3 + 9 + 20) * 1.5
     assert RetryPolicy(first=1, longest=20, max_attempts=1).span == 0

@@ -1,4 +1,4 @@
-"""Headers, Django's deploy checks, and what must never stand in a log."""
+"""Security headers, Django's deploy checks, and secrets that must never be logged."""
 
 import logging
 import os

@@ -1,4 +1,4 @@
-"""What must be set before anything serves, and what commands do without it."""
+"""Which settings a serving process requires, and what commands do without them."""
 
 import json
 import os
@@ -21,10 +21,10 @@ STRONG = "a-real-secret-with-many-different-letters-0123456789!"
 
 
 def run(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """A process with the environment of the tests, changed."""
+    """Runs a process with the environment of the tests and these changes."""
     whole = {**os.environ, **environment}
     return subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=whole, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, *words], cwd=ROOT, env=whole, capture_output=True, text=True, check=False, timeout=180
     )
 
 
@@ -129,7 +129,7 @@ def test_no_setting_turns_on_debug_pages() -> None:
 
 
 class TestBootstrap:
-    """The admin's login: made once, never put back."""
+    """The admin's login is made once and never reset unasked."""
 
     @pytest.fixture(autouse=True)
     def _password(self, monkeypatch: pytest.MonkeyPatch, servers: Servers) -> None:
@@ -169,7 +169,7 @@ PROXIED = ("X-Forwarded-For", "Forwarded", "Via", "X-Real-IP", "X-Forwarded-Prot
 
 
 class TestMetrics:
-    """`/metrics` behind a proxy on the same host is not open to whoever the proxy serves."""
+    """Behind a proxy on the same host, `/metrics` is not open to the proxy's clients."""
 
     @pytest.mark.parametrize("header", PROXIED)
     def test_metrics_are_refused_to_a_request_through_a_proxy(self, db: None, client: Client, header: str) -> None:

@@ -1,4 +1,4 @@
-"""Settings of which one must be greater than another: a check names both and the fix."""
+"""If one setting must be greater than another and is not, a check names both and the fix."""
 
 import subprocess
 import sys

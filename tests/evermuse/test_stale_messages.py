@@ -1,4 +1,4 @@
-"""Messages that piled up while no worker ran: a starting worker replaces them by the periodic tasks."""
+"""A starting worker replaces the messages that piled up while no worker ran by the periodic tasks."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What a task finds of its process's database connection."""
+"""Each task gets a working database connection of its process."""
 
 import threading
 

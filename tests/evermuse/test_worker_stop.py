@@ -1,4 +1,4 @@
-"""How long a landing process waits, when it ends, for a parent that reads no results any more."""
+"""How long a stopping landing process waits for a parent that no longer reads results."""
 
 from types import SimpleNamespace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A package that is added to the repository needs no edit of the tests."""
+"""The tests run with a package that is added to the repository, without being edited."""
 
 from pathlib import Path
 
@@ -18,6 +18,6 @@ def test_apps_of_added_packages_are_found(tmp_path: Path) -> None:
     assert added_apps(tmp_path) == ["acme.counts", "acme.more.deep"]
 
 
-def test_the_apps_of_this_repository_are_those_of_the_examples() -> None:
+def test_examples_are_the_added_apps_of_this_repository() -> None:
     assert "deploy.examples.languages" in added_apps(ROOT)
     assert not [one for one in added_apps(ROOT) if one.startswith(("lake", "ingest", "attachments", "evermuse"))]

@@ -1,4 +1,4 @@
-"""A test run that is killed leaves no process and no directory behind."""
+"""A killed test run leaves no process and no directory behind."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ from tests.guard import MARK
 from tests.journeys.stack import lives, until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-# It starts the servers as a test run does, and a process that hides its environment in a session of a server's.
+# Starts the servers as a test run does.
 RUN = """
 import time
 from tests import servers
@@ -31,7 +31,7 @@ time.sleep(600)
 
 @contextmanager
 def run() -> Iterator[tuple["subprocess.Popen[str]", Path, list[int]]]:
-    """A run in a process group of its own, its directory, and the processes of its servers."""
+    """Yields a run in its own process group, its directory, and the processes of its servers."""
     environment = {name: value for name, value in os.environ.items() if name != MARK}
     with subprocess.Popen(
         [sys.executable, "-c", RUN],
@@ -56,7 +56,7 @@ def test_killed_test_run_leaves_no_server_and_no_directory(servers: Servers, how
         assert len(pids) > 6
         os.killpg(process.pid, how)
         process.wait()
-        until(lambda: not any(lives(pid) for pid in pids), "the servers are gone")
-        until(lambda: not directory.exists(), "the directory is gone")
-    # The servers of another run, this one, are spared.
+        until(lambda: not any(lives(pid) for pid in pids), "the servers have ended")
+        until(lambda: not directory.exists(), "the directory is removed")
+    # The servers of this run, which is another one, still run.
     assert all(servers.pid(name) for name in ("seaweedfs", "postgres", "valkey"))

@@ -1,4 +1,4 @@
-"""Who a request comes from, behind proxies and without."""
+"""The client address of a request, with and without proxies."""
 
 from collections.abc import Iterator
 from ipaddress import ip_network

@@ -1,4 +1,4 @@
-"""Sending large answers: a client that pauses keeps nothing of them in memory, and gets them whole in the end."""
+"""Large answers: a client that pauses keeps no part of them in memory, and receives them completely in the end."""
 
 import asyncio
 import tracemalloc
@@ -13,7 +13,7 @@ SIZE = 5_000_000
 
 
 class Reader:
-    """An exchange whose client reads when it is told to."""
+    """A connection whose client reads when the test says so."""
 
     disconnected = False
 
@@ -49,7 +49,7 @@ def test_answer_that_a_paused_client_has_not_read_is_not_kept_in_memory() -> Non
 
         tracemalloc.start()
         sending = asyncio.create_task(send())
-        # The next answer has the room as soon as the rest of this one is in its file.
+        # The next answer gets the room as soon as the rest of this one is in its file.
         await budget.room("a")
         await asyncio.sleep(0.05)
         held, _ = tracemalloc.get_traced_memory()
@@ -94,7 +94,7 @@ def test_nothing_is_sent_to_a_client_that_disconnected() -> None:
 
 
 class Trickle(Reader):
-    """A client that reads on and on, but a piece takes it a while."""
+    """A client that keeps reading, but slowly."""
 
     asked: int = 0
 

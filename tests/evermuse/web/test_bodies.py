@@ -1,4 +1,4 @@
-"""The budget for bodies: shared by need, and never by one owner alone."""
+"""The budget for bodies is shared by need, and no owner can take all of it while another waits."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -86,7 +86,7 @@ def test_body_that_is_being_processed_is_not_dropped(monkeypatch: pytest.MonkeyP
 
 
 class Clock:
-    """Goes on when it is told to."""
+    """Advances when the test says so."""
 
     now = 100.0
 

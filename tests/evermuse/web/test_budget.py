@@ -1,4 +1,4 @@
-"""The budget for answers: requests in their order, owners in turns."""
+"""The budget for answers serves each owner's requests in order, and owners in turn."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -14,7 +14,7 @@ def run(work: Callable[[AnswerBudget], Awaitable[None]], *, limit: int = 4) -> N
 
 
 class Asker:
-    """Asks for rooms and keeps the order in which they were given."""
+    """Requests rooms and records the order in which they are given."""
 
     def __init__(self, budget: AnswerBudget) -> None:
         self._budget = budget
@@ -96,7 +96,7 @@ def test_owner_holds_at_most_half_of_the_budget_while_another_waits() -> None:
         await asker.ask("b", size=2)
         rooms[0].release()
         await turn()
-        assert asker.given == []  # a would hold 4 of 4 again
+        assert asker.given == []  # otherwise a would hold 4 of 4 again
         rooms[1].release()
         await turn()
         assert asker.given == ["b"]
@@ -120,7 +120,7 @@ def test_cancelled_request_leaves_the_queue_and_releases_its_room() -> None:
         gone, given, last = [await asker.ask(owner, size=4) for owner in ("b", "c", "d")]
         gone.cancel()
         await turn()
-        room.release()  # c is given it, and cancelled before it can run
+        room.release()  # c gets the room, and is cancelled before it can run
         given.cancel()
         await asyncio.wait_for(last, 5)
         assert asker.given == ["d"]

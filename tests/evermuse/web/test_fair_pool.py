@@ -1,4 +1,4 @@
-"""Threads that owners share: the one who sends most never holds up the others."""
+"""Owners share a pool of threads: one that submits much never delays the others."""
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -11,7 +11,7 @@ from evermuse.web.fair_pool import FairPool
 
 @pytest.fixture
 def gate() -> Iterator[Event]:
-    """What slow work waits for."""
+    """An event for which slow work waits."""
     event = Event()
     yield event
     event.set()

@@ -1,4 +1,4 @@
-"""Request lines that the parser refuses, put into a form that it takes."""
+"""Request lines that the parser would reject are rewritten into a form that it accepts."""
 
 import pytest
 
