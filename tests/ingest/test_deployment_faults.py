@@ -71,7 +71,7 @@ def test_pause_grows_with_each_fault_and_a_landed_batch_ends_it(api: ApiClient, 
     assert pause.lengthen() == 1
 
 
-def test_batch_with_such_a_fault_is_given_up_only_while_others_land(
+def test_batch_with_a_deployment_fault_is_given_up_only_while_others_land(
     api: ApiClient, pause: Pause, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     poison = int(api.post(record()).json()["batchId"][6:])
@@ -91,7 +91,7 @@ def test_batch_with_such_a_fault_is_given_up_only_while_others_land(
     assert (row.status, row.failure_code) == ("FAILED", "GIVEN_UP")
 
 
-def test_fault_of_the_deployment_alerts_once_and_tells_when_it_is_over(
+def test_deployment_fault_alerts_once_and_once_more_when_it_is_over(
     api: ApiClient, pause: Pause, settings: Settings
 ) -> None:
     settings.EVERMUSE_ALERT_WEBHOOK_URL = "https://alerts.example/hook"

@@ -85,7 +85,7 @@ def test_migrate_repeats_a_migration_whose_first_index_is_there_already(dsn: str
     assert "is_cleared" in definition
 
 
-def test_server_below_the_supported_versions_is_refused_by_every_process_and_migrate(
+def test_postgresql_below_the_supported_version_is_rejected_by_every_process_and_migrate(
     dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The newest version that we could name is taken for the minimum, so that the server at hand is too old."""

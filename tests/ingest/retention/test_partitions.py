@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import IntegrityError, connection, transaction
@@ -221,7 +222,7 @@ def next_id(batch_id: int) -> None:
     [{}, {"idempotency_key": "k"}, {"is_mixed": True}],
     ids=["plain", "with an idempotency key", "with a rejected record"],
 )
-def test_a_batch_whose_id_has_no_partition_is_accepted_and_lands(api: ApiClient, options: dict[str, Any]) -> None:
+def test_batch_whose_id_has_no_partition_is_accepted_and_lands(api: ApiClient, options: dict[str, Any]) -> None:
     api.post([record()])
     beyond = payload_partitions.partitions()[-1].end
     next_id(beyond)
@@ -244,14 +245,14 @@ def test_one_partition_covers_the_ids_that_a_leap_skipped(api: ApiClient) -> Non
     assert api.post([record()]).status_code == 202
 
 
-def test_the_sweeper_makes_partitions_although_retention_does_not_run(api: ApiClient) -> None:
+def test_sweeper_makes_partitions_even_if_retention_does_not_run(api: ApiClient) -> None:
     next_id(payload_partitions.partitions()[-1].end - 10)
     assert room.ids_left() < 20
     sweeper.sweep()
     assert room.ids_left() >= payload_partitions.AHEAD - 20
 
 
-def test_other_integrity_errors_are_not_taken_for_missing_partitions(workspace: Workspace) -> None:
+def test_other_integrity_errors_are_not_mistaken_for_a_missing_partition(workspace: Workspace) -> None:
     with pytest.raises(IntegrityError) as found, transaction.atomic():
         Workspace.objects.create(name=workspace.name)
     assert not payload_partitions.is_missing(found.value)

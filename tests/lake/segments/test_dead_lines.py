@@ -40,7 +40,7 @@ def waits_for_a_row() -> bool:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_record_removed_after_its_line_was_copied_is_counted_on_the_new_segment(
+def test_removed_record_whose_line_was_copied_is_counted_on_the_new_segment(
     api: ApiClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_and_land(api, [record(event_at=OLD), record(), record()]), send_and_land(api, [record()])
@@ -62,7 +62,7 @@ def test_a_record_removed_after_its_line_was_copied_is_counted_on_the_new_segmen
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_removal_that_waits_for_compaction_counts_on_the_new_segment(
+def test_removal_that_waits_for_compaction_counts_on_the_new_segment(
     api: ApiClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     send_and_land(api, [record(event_at=OLD), record(), record()]), send_and_land(api, [record()])
@@ -85,9 +85,7 @@ def test_a_removal_that_waits_for_compaction_counts_on_the_new_segment(
     assert {one.dead_count for one in Segment.objects.filter(state="R")} == {0}
 
 
-def test_lines_that_were_dead_before_compaction_began_are_left_out_and_not_counted(
-    api: ApiClient, workspace: Workspace
-) -> None:
+def test_lines_dead_before_compaction_are_left_out_and_not_counted(api: ApiClient, workspace: Workspace) -> None:
     send_and_land(api, [record(event_at=OLD), record()]), send_and_land(api, [record()])
     keep_a_year(workspace)
     assert retention.remove_expired(kinds=aged.KINDS, seconds=60)["records"] == 1
