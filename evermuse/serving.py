@@ -4,6 +4,7 @@ Commands such as ``check`` or ``makemigrations`` run without them. Web, workers 
 """
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 from django.db import DatabaseError, InterfaceError, NotSupportedError, connection
 
@@ -42,6 +43,12 @@ def require_settings() -> None:
 
 def refuse_old_database() -> None:
     """Raise ConfigurationError if PostgreSQL answers and is too old. A server that is away may come back: it is accepted."""
+    # In a thread, because Django opens no connection where an event loop runs, and uvicorn imports web inside of one.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(_refuse_old_database).result()
+
+
+def _refuse_old_database() -> None:
     probe = connection.copy()
     try:
         probe.ensure_connection()

@@ -57,6 +57,12 @@ def test_no_serving_process_starts_without_a_strong_secret_key(entry: str, key: 
     assert not key or key not in done.stderr
 
 
+def test_web_process_starts_in_an_event_loop(servers: Servers) -> None:
+    """uvicorn imports the application while its event loop runs."""
+    done = run("-c", "import asyncio\nasync def start(): import evermuse.asgi\nasyncio.run(start())")
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize("name", serving.NEEDED)
 def test_serving_process_requires_settings_that_have_placeholders(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(name)
