@@ -9,6 +9,7 @@ from evermuse import prepared
 from evermuse.binary_arrays import BinaryArray, byteas, int4s, int8s, int8s_of_bytes, timestamps, uuids
 from lake.filters import Terms
 from lake.landing import LandedRecord
+from lake.normalization import DIGEST_BYTES
 
 # Rows are written in the order of their keys, so that two workers cannot deadlock. Values that all records of a batch
 # share are sent once for each batch: ``b`` is the number of a row's batch, and ``lo`` and ``hi`` select its terms from
@@ -46,18 +47,18 @@ WITH incoming AS ({_INCOMING}), known AS (
 ), written AS (
   UPDATE lake_record AS r SET
     sequence = (%(sequence)b::bigint[])[i.b],
-    batch_id = CASE WHEN k.digest = i.digest THEN r.batch_id ELSE (%(sequence)b::bigint[])[i.b] END,
-    version = CASE WHEN k.digest = i.digest THEN r.version ELSE r.version + 1 END,
-    updated_at = CASE WHEN k.digest = i.digest THEN r.updated_at
+    batch_id = CASE WHEN substring(k.digest, 1, 16) = i.digest THEN r.batch_id ELSE (%(sequence)b::bigint[])[i.b] END,
+    version = CASE WHEN substring(k.digest, 1, 16) = i.digest THEN r.version ELSE r.version + 1 END,
+    updated_at = CASE WHEN substring(k.digest, 1, 16) = i.digest THEN r.updated_at
       ELSE greatest(r.updated_at, (%(changed_at)b::timestamptz[])[i.b]) END,
     product_id = (%(product_id)b::text[])[i.b],
-    terms = CASE WHEN k.digest = i.digest THEN r.terms ELSE (%(terms)b::bigint[])[i.lo:i.hi] END,
-    body_offset = CASE WHEN k.digest = i.digest THEN r.body_offset ELSE i.body_offset END,
-    body_size = CASE WHEN k.digest = i.digest THEN r.body_size ELSE i.body_size END,
+    terms = CASE WHEN substring(k.digest, 1, 16) = i.digest THEN r.terms ELSE (%(terms)b::bigint[])[i.lo:i.hi] END,
+    body_offset = CASE WHEN substring(k.digest, 1, 16) = i.digest THEN r.body_offset ELSE i.body_offset END,
+    body_size = CASE WHEN substring(k.digest, 1, 16) = i.digest THEN r.body_size ELSE i.body_size END,
     digest = i.digest
   FROM incoming i JOIN known k ON k.id = i.id
   WHERE r.id = i.id AND k.sequence < (%(sequence)b::bigint[])[i.b]
-  RETURNING r.id, r.batch_id, CASE WHEN k.digest = i.digest THEN 'i' ELSE 'u' END AS outcome,
+  RETURNING r.id, r.batch_id, CASE WHEN substring(k.digest, 1, 16) = i.digest THEN 'i' ELSE 'u' END AS outcome,
     k.version AS old_version, k.batch_id AS old_batch_id, k.body_offset AS old_offset, k.body_size AS old_size,
     k.digest AS old_digest
 ), replaced AS (
@@ -159,7 +160,7 @@ def of_rows(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> dict[str, 
         "event_at": timestamps([record.normalized.event_seconds for record in records]),
         "lo": int4s([1, *(end + 1 for end in ends[:-1])]),
         "hi": int4s(ends),
-        "digest": byteas([record.digest for record in records]),
+        "digest": byteas([record.digest[:DIGEST_BYTES] for record in records]),
         "body_offset": int4s([record.place.offset for record in records]),
         "body_size": int4s([record.place.size for record in records]),
         "terms": int8s_of_bytes(list(itertools.chain.from_iterable(terms))),

@@ -3,9 +3,10 @@
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
-from django.contrib.postgres.indexes import BrinIndex, GinIndex, HashIndex
+from django.contrib.postgres.indexes import BrinIndex, GinIndex
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Substr
 
 from evermuse import public_ids
 from lake.frames import Place
@@ -174,16 +175,24 @@ class Record(models.Model):
     # Filters search for these hashes of "name=value" (`lake.terms`). A text column could not hold every string of a
     # client.
     terms = ArrayField(models.BigIntegerField())
-    digest = models.BinaryField(max_length=32, help_text="SHA-256 of the normalized envelope and the bytes of data.")
+    digest = models.BinaryField(
+        max_length=32,
+        help_text="The first 16 bytes of SHA-256 of the normalized envelope and the bytes of data. Rows of earlier versions "
+        "have all 32.",
+    )
     # The record as it was sent is in the payload of the batch that wrote this version (`lake.frames`).
     body_offset = models.PositiveIntegerField(help_text="Where it begins in the body of its batch, in bytes.")
     body_size = models.PositiveIntegerField(help_text="Bytes of it as it was sent.")
 
     class Meta:
         indexes: ClassVar = [
-            models.Index(fields=["workspace", "updated_at", "id"], name="record_by_change"),
-            GinIndex("terms", name="record_terms"),
-            HashIndex(fields=["digest"], name="record_by_digest"),
+            # Lists are in the order of `updated_at` and `id`. PostgreSQL sorts the rows of one landing, at most a few
+            # thousand, when it reads them: without ids this index takes 7 bytes a record in place of 50.
+            models.Index(fields=["workspace", "updated_at"], name="record_by_instant"),
+            # Every filter reads the entries that wait in the list, and the index keeps the pages of a list that was long.
+            GinIndex("terms", name="record_terms", gin_pending_list_limit=512),
+            # With its length, seven bytes take what the smallest entry of a B-tree has room for.
+            models.Index(Substr("digest", 1, 7), name="record_by_digest_start"),
             # Retention by the age of the event: a few bytes for each thousand rows.
             BrinIndex(fields=["event_at"], name="record_event_brin", pages_per_range=32, autosummarize=True),
             # For events in the future, nearly always empty. It lets a filter by the event's time skip older records
@@ -282,7 +291,7 @@ class RecordVersion(models.Model):
     class Meta:
         indexes: ClassVar = [
             models.Index(fields=["replaced_at"], name="version_by_age"),
-            HashIndex(fields=["digest"], name="version_by_digest"),
+            models.Index(Substr("digest", 1, 7), name="version_by_digest_start"),
         ]
 
 

@@ -57,7 +57,7 @@ class RecordAdmin(PipelineAdmin):
         "Record id; for who may see payloads also vendor id (key:value, with %3A for a colon in the key), thread, "
         "participant, tag, project"
     )
-    # The index `record_by_change` begins with the workspace. With the same order no page has to sort all records.
+    # The index `record_by_instant` has the same order, so that no page has to sort all records.
     ordering: ClassVar = ["-workspace_id", "-updated_at", "-id"]
     fields = (
         "public_id", "workspace", "type", "product_id", "event_at", "version", "written_by", "last_sent_by",

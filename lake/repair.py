@@ -46,7 +46,7 @@ ON CONFLICT (id) DO UPDATE SET
   digest = EXCLUDED.digest, body_offset = EXCLUDED.body_offset, body_size = EXCLUDED.body_size,
   updated_at = EXCLUDED.updated_at
 WHERE r.batch_id = EXCLUDED.batch_id AND NOT (
-  (r.type, r.product_id, r.event_at, r.digest, r.body_offset, r.body_size) IS NOT DISTINCT FROM
+  (r.type, r.product_id, r.event_at, substring(r.digest, 1, 16), r.body_offset, r.body_size) IS NOT DISTINCT FROM
   (EXCLUDED.type, EXCLUDED.product_id, EXCLUDED.event_at, EXCLUDED.digest, EXCLUDED.body_offset, EXCLUDED.body_size)
   AND ARRAY(SELECT DISTINCT unnest(r.terms) ORDER BY 1) = ARRAY(SELECT DISTINCT unnest(EXCLUDED.terms) ORDER BY 1))
 """

@@ -75,7 +75,7 @@ SELECT gen_random_uuid(), r.w, r.b, r.b, 1, r.type, 'prod-abc', date_trunc('seco
   r.at, r.at + interval '1 second',
   array_remove(ARRAY[project.term, thread.term, tag.term, participant.term, hashint8extended(r.n, 9), rare.term,
     type.term, product.term], NULL),
-  sha256(int8send(r.n)), (r.n - 1) %% {per_batch} * {line}, {line} - 1
+  substring(sha256(int8send(r.n)), 1, 16), (r.n - 1) %% {per_batch} * {line}, {line} - 1
 FROM (
   SELECT n, b.id AS b, b.workspace_id AS w, b.created_at AS at, (hashint8extended(n, 2) & 1048575) / 1048576.0 AS u,
     ((hashint8extended(n, 3) & 1048575) / 1048576.0) ^ 2 AS skewed, ((hashint8extended(n, 4) & 1048575) / 1048576.0) ^ 2

@@ -10,7 +10,6 @@ from ingest.models import Workspace
 from lake.models import Record, RecordVersion
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
-from tests.records import record
 
 KNOWN = "/api/v1/records/known"
 
@@ -64,11 +63,24 @@ def test_versions_of_another_workspace_are_unknown(
     assert known(other, digest(), digest(data=b'{"v":2}')) == ["replaced", "current"]
 
 
-def test_digests_of_stored_rows_are_known(api: ApiClient) -> None:
+def test_rows_store_first_16_bytes_of_digest(api: ApiClient) -> None:
     for version in (1, 2):
-        send_and_land(api, [record(vendor_ids={"id": "x"}, data={"v": version}, project_ids=["proj-456", "proj-123"])])
-    rows = [Record.objects.get().digest, RecordVersion.objects.get().digest]
-    assert known(api, *(bytes(row).hex() for row in rows if row)) == ["current", "replaced"]
+        send_and_land(api, sent(version))
+    rows = [RecordVersion.objects.get().digest, Record.objects.get().digest]
+    assert [bytes(row or b"").hex() for row in rows] == [digest()[:32], digest(data=b'{"v":2}')[:32]]
+
+
+def test_versions_with_whole_digests_in_their_rows_are_known(api: ApiClient) -> None:
+    for version in (1, 2):
+        send_and_land(api, sent(version))
+    RecordVersion.objects.update(digest=bytes.fromhex(digest()))
+    Record.objects.update(digest=bytes.fromhex(digest(data=b'{"v":2}')))
+    assert known(api, digest(), digest(data=b'{"v":2}')) == ["replaced", "current"]
+
+
+def test_digests_that_share_only_a_prefix_are_unknown(api: ApiClient) -> None:
+    send_and_land(api, sent(1))
+    assert known(api, digest()[:30] + "0" * 34, digest()[:14] + "0" * 50) == ["unknown", "unknown"]
 
 
 @pytest.mark.parametrize("permissions", [["api:read"], ["api:write"]])

@@ -1,9 +1,11 @@
 """The two statements of the index, and what happens to rows that are removed between them."""
 
+import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from evermuse import prepared
 from ingest.pipeline import landing as pipeline
@@ -21,6 +23,23 @@ def test_new_identical_and_updated_records_of_one_batch_get_their_outcomes(api: 
     assert outcomes(api, batch_id) == ["created", "identical", "updated", "created"]
     (past,) = RecordVersion.objects.all()
     assert (past.version, past.batch_id, past.replaced_by_id) == (1, int(first[6:]), int(batch_id[6:]))
+
+
+def test_record_is_identical_to_row_with_whole_digest(api: ApiClient) -> None:
+    send_and_land(api, versions("1"))
+    whole = hashlib.sha256(b"whole").digest()
+    short = bytes(Record.objects.get().digest)
+    Record.objects.update(digest=short + whole[16:])
+    assert outcomes(api, send_and_land(api, versions("1"))) == ["identical"]
+    assert bytes(Record.objects.get().digest) == short
+
+
+@pytest.mark.django_db
+def test_new_installation_has_no_dropped_columns_in_lake_record() -> None:
+    # Each row would need a bitmap for them.
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_attribute WHERE attrelid = 'lake_record'::regclass AND attisdropped")
+        assert cursor.fetchone() == (0,)
 
 
 def test_record_removed_between_the_two_statements_is_inserted_again(

@@ -51,7 +51,7 @@ WITH segment AS (
 ), record AS (
   INSERT INTO lake_record (id, workspace_id, batch_id, sequence, version, type, product_id, event_at, first_accepted_at,
     updated_at, terms, digest, body_offset, body_size)
-  SELECT record_id, %(workspace)s, id, id, 2, 'call', 'p', %(at)s, %(at)s, %(at)s, ARRAY[n], sha256(record_id::text::bytea), 0, 1500
+  SELECT record_id, %(workspace)s, id, id, 2, 'call', 'p', %(at)s, %(at)s, %(at)s, ARRAY[n], substring(sha256(record_id::text::bytea), 1, 16), 0, 1500
   FROM numbered
 ), version AS (
   INSERT INTO lake_recordversion (record_id, version, batch_id, body_offset, body_size, replaced_by_id, replaced_at)
