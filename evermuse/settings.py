@@ -9,6 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+# Tasks are sent by the default application, which importing `evermuse.celery` sets.
+from evermuse import celery as celery
 from evermuse import env, logs, server_urls
 from evermuse.configuration import commands as commands
 from evermuse.configuration.downloads import *  # noqa: F403

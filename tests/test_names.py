@@ -1,4 +1,7 @@
-"""Public classes of the product have different names, so that an import is never ambiguous."""
+"""Public classes of the product have different names, so that an import is never ambiguous.
+
+The client is a package of its own, and names the server's things by the server's words.
+"""
 
 import ast
 from collections import defaultdict
@@ -8,18 +11,25 @@ ROOT = Path(__file__).resolve().parent.parent
 APPS = ("ingest", "attachments", "lake", "evermuse")
 # Django finds each command by this name.
 CONVENTIONS = {"Command"}
+CLIENT = ROOT / "evermuse" / "client"
 # Still to be renamed.
 KNOWN = {"Place", "Span"}
 
 
-def test_no_two_public_classes_have_the_same_name() -> None:
+def repeated(paths: list[Path]) -> dict[str, list[str]]:
     modules: dict[str, list[str]] = defaultdict(list)
-    for app in APPS:
-        for path in sorted((ROOT / app).rglob("*.py")):
-            if "migrations" in path.parts:
-                continue
-            for node in ast.parse(path.read_text()).body:
-                if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                    modules[node.name].append(str(path.relative_to(ROOT)))
+    for path in sorted(paths):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                modules[node.name].append(str(path.relative_to(ROOT)))
     assert "Batch" in modules
-    assert {name: found for name, found in modules.items() if len(found) > 1 and name not in CONVENTIONS | KNOWN} == {}
+    return {name: found for name, found in modules.items() if len(found) > 1 and name not in CONVENTIONS | KNOWN}
+
+
+def test_no_two_public_classes_of_the_server_have_the_same_name() -> None:
+    paths = [path for app in APPS for path in (ROOT / app).rglob("*.py")]
+    assert repeated([path for path in paths if "migrations" not in path.parts and CLIENT not in path.parents]) == {}
+
+
+def test_no_two_public_classes_of_the_client_have_the_same_name() -> None:
+    assert repeated(list(CLIENT.rglob("*.py"))) == {}

@@ -1,0 +1,61 @@
+"""How often and how long a call is repeated. It decides only; the clients sleep."""
+
+import random
+import time
+from dataclasses import dataclass, field
+
+from evermuse.client.errors import ApiError, EvermuseError
+
+IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
+# Answers after which the same request may succeed.
+_TRANSIENT = frozenset({429, 500, 502, 503, 504})
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """Repeat until ``patience`` seconds after the first failure, with waits that double from ``first`` to ``longest``.
+
+    A wait that the server names (``retryAfter``) is kept instead. Being over the rate is no failure of the server, so it
+    is bounded by ``refusals`` attempts and not by time.
+    """
+
+    patience: float = 60.0
+    first: float = 0.2
+    longest: float = 10.0
+    refusals: int = 200
+
+
+def is_transient(error: EvermuseError) -> bool:
+    """Whether the same request may succeed later."""
+    if not isinstance(error, ApiError):
+        return True
+    return error.status in _TRANSIENT or error.code == IN_PROGRESS
+
+
+@dataclass(slots=True)
+class Attempts:
+    """The failures of one call."""
+
+    retries: Retries
+    _ends_at: float | None = None
+    _failures: int = 0
+    _refusals: int = 0
+    _random: random.Random = field(default_factory=random.Random)
+
+    def wait(self, error: EvermuseError) -> float:
+        """Seconds until the next attempt. Raises the error if there is to be none."""
+        if not is_transient(error):
+            raise error
+        if error.code == "RATE_LIMITED":
+            self._refusals += 1
+            if self._refusals > self.retries.refusals:
+                raise error
+            return error.retry_after or 1.0
+        now = time.monotonic()
+        self._ends_at = self._ends_at or now + self.retries.patience
+        backoff = min(self.retries.first * 2**self._failures, self.retries.longest)
+        self._failures += 1
+        wait = self._random.uniform(backoff / 2, backoff) if error.retry_after is None else error.retry_after
+        if now + wait > self._ends_at:
+            raise error
+        return wait
