@@ -22,6 +22,7 @@ from kombu import Exchange, Queue
 from structlog import contextvars
 
 from evermuse import (
+    alive,
     env,
     garbage_collection,
     heartbeat,
@@ -159,6 +160,12 @@ app.autodiscover_tasks()
 def _require_settings(**_: Any) -> None:
     """Exit the process. Celery only logs other exceptions of a signal's receiver."""
     serving.require_settings_or_exit()
+
+
+@worker_init.connect
+@beat_init.connect
+def _show_life(**_: Any) -> None:
+    alive.start()
 
 
 @worker_init.connect

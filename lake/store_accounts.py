@@ -1,6 +1,7 @@
 """The product's users of a MinIO server: one for the bucket, and one that may only put under ``uploads/``.
 
-Other stores have no common interface for users. There an administrator creates them with the same rights.
+Other stores have no common interface for users. There an administrator creates them with the same rights, as
+``deploy/seaweedfs/start.sh`` does for SeaweedFS.
 """
 
 from typing import Any
@@ -18,7 +19,10 @@ OBJECT_ACTIONS = [
 
 
 def ensure(*, root_user: str, root_password: str) -> None:
-    """Create bucket, users and policies as MinIO's root. May be repeated. A changed secret takes effect."""
+    """Create the bucket as the store's root, and on MinIO the users and policies too. May be repeated.
+
+    A changed secret takes effect on MinIO. Other stores read their users from a file of their own.
+    """
     root = Minio(
         settings.MINIO_ENDPOINT,
         access_key=root_user,
@@ -29,6 +33,8 @@ def ensure(*, root_user: str, root_password: str) -> None:
     )
     if not root.bucket_exists(settings.MINIO_BUCKET):
         root.make_bucket(settings.MINIO_BUCKET)
+    if not _is_minio():
+        return
     admin = MinioAdmin(
         endpoint=settings.MINIO_ENDPOINT,
         credentials=StaticProvider(root_user, root_password),
@@ -39,6 +45,12 @@ def ensure(*, root_user: str, root_password: str) -> None:
     if settings.MINIO_UPLOAD_ACCESS_KEY:
         policy = upload_policy(settings.MINIO_BUCKET)
         _ensure_user(admin, settings.MINIO_UPLOAD_ACCESS_KEY, settings.MINIO_UPLOAD_SECRET_KEY, policy)
+
+
+def _is_minio() -> bool:
+    scheme = "https" if settings.MINIO_SECURE else "http"
+    answer = object_store.new_pool().request("GET", f"{scheme}://{settings.MINIO_ENDPOINT}/minio/health/live")
+    return answer.status == 200
 
 
 def _ensure_user(admin: MinioAdmin, access_key: str, secret_key: str, policy: dict[str, Any]) -> None:

@@ -3,10 +3,12 @@
 import os
 import re
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -48,7 +50,10 @@ def test_compose_runs_each_process_with_the_command_line_of_make_run(
 
 
 def test_compose_has_the_servers_and_every_process(services: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert set(services) == {"postgres", "database", "redis", "minio", "migrate", *local_commands(monkeypatch)}
+    servers = {"postgres", "database", "redis", "seaweedfs", "migrate"}
+    added = {name for name, service in services.items() if "profiles" in service}
+    assert set(services) - added == servers | set(local_commands(monkeypatch))
+    assert added == {"proxy", "prometheus", "grafana"}
 
 
 def test_only_bootstrap_gets_administrative_credentials_in_compose(
@@ -60,14 +65,15 @@ def test_only_bootstrap_gets_administrative_credentials_in_compose(
         assert "POSTGRES_PASSWORD" not in given["DATABASE_URL"]
         assert given["DATABASE_URL"].startswith(f"postgresql://{APPLICATION}:")
         assert "ROOT" not in given["MINIO_SECRET_KEY"] + given["MINIO_UPLOAD_SECRET_KEY"]
-        assert given["MINIO_ACCESS_KEY"] != services["minio"]["environment"]["MINIO_ROOT_USER"]
-    assert services["migrate"]["environment"]["MINIO_ROOT_USER"] == services["minio"]["environment"]["MINIO_ROOT_USER"]
+        assert given["MINIO_ACCESS_KEY"] != "evermuse-root"
+    assert services["migrate"]["environment"]["MINIO_ROOT_USER"] == "evermuse-root"
     assert services["database"]["volumes"] == [f"./postgres/{APPLICATION_SQL.name}:/application.sql:ro"]
     assert APPLICATION_SQL.parent == DEPLOY / "postgres"
 
 
-def test_compose_publishes_no_port_beyond_localhost(services: dict[str, Any]) -> None:
-    ports = [port for service in services.values() for port in service.get("ports", [])]
+def test_compose_publishes_no_port_beyond_localhost_but_those_of_the_proxy(services: dict[str, Any]) -> None:
+    assert services["proxy"]["ports"] == ["0.0.0.0:80:80", "0.0.0.0:443:443"]
+    ports = [port for name, service in services.items() if name != "proxy" for port in service.get("ports", [])]
     assert len(ports) >= 3
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
@@ -109,5 +115,45 @@ def test_image_sets_the_same_allocator_options_as_make_run() -> None:
     assert dict(word.split("=") for word in words) == ALLOCATOR
 
 
-def test_postgresql_of_compose_logs_no_statements(services: dict[str, Any]) -> None:
-    assert {"log_min_error_statement=panic", "log_error_verbosity=terse"} <= set(services["postgres"]["command"])
+def test_postgresql_of_compose_logs_no_statements_and_follows_the_memory_of_its_container(tmp_path: Path) -> None:
+    printed = subprocess.run(
+        ["sh", str(DEPLOY / "postgres" / "start.sh")],
+        env={**os.environ, "POSTGRES_ENTRYPOINT": "echo", "POSTGRES_OPTIONS": "-c work_mem=1MB"},
+        capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    given = [word for word in printed if "=" in word]
+    assert {"log_min_error_statement=panic", "log_error_verbosity=terse", "log_statement=none"} <= set(given)
+    assert given[-1] == "work_mem=1MB"
+    [shared] = [int(word[15:-2]) for word in given if word.startswith("shared_buffers=")]
+    memory = psutil.virtual_memory().total // 2**20
+    assert 0 < shared <= memory // 4
+
+
+def test_every_setting_can_be_given_to_compose(services: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In settings.env, except for those that compose.yaml derives from a variable of the same name or fixes itself."""
+    fixed = {
+        "DATABASE_URL", "CELERY_BROKER_URL", "REDIS_URL", "MINIO_ENDPOINT", "MINIO_ACCESS_KEY",
+        "MINIO_UPLOAD_ACCESS_KEY", "MINIO_BUCKET", "EVERMUSE_OWN_SERVERS",
+    }  # fmt: skip
+    for name in local_commands(monkeypatch):
+        assert services[name]["env_file"] == [{"path": "settings.env", "required": False}], name
+        for variable, value in services[name]["environment"].items():
+            assert variable in fixed or value.startswith(f"${{{variable}:"), variable
+
+
+def test_every_process_has_limits_a_health_check_and_rotated_logs(services: dict[str, Any]) -> None:
+    for name, service in services.items():
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}, name
+        if service.get("restart") == "always":
+            assert set(service["deploy"]["resources"]) == {"limits", "reservations"}, name
+            assert "healthcheck" in service or name in {"prometheus", "grafana"}, name
+
+
+def test_processes_of_the_product_run_without_privileges(
+    services: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in local_commands(monkeypatch):
+        assert services[name]["read_only"] is True
+        assert services[name]["cap_drop"] == ["ALL"]
+        assert services[name]["security_opt"] == ["no-new-privileges:true"]
+    assert "\nUSER 10001:10001\n" in (DEPLOY / "Dockerfile").read_text()

@@ -22,14 +22,19 @@ class FakeMinio(BaseHTTPRequestHandler):
     """Records all requests; has no bucket yet."""
 
     asked: list[tuple[str, str, dict[str, str], bytes]]
+    is_minio = True
 
     def _answer(self) -> None:
         parts = urlsplit(self.path)
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        assert f"Credential={ROOT}/" in self.headers["Authorization"]
-        self.asked.append((self.command, parts.path, query, body))
-        self.send_response(404 if self.command == "HEAD" else 200)
+        is_known = True
+        if parts.path == "/minio/health/live":
+            is_known = self.is_minio
+        else:
+            assert f"Credential={ROOT}/" in self.headers["Authorization"]
+            self.asked.append((self.command, parts.path, query, body))
+        self.send_response(200 if is_known and self.command != "HEAD" else 404)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -104,3 +109,11 @@ def test_check_reports_missing_upload_keys_without_their_values(
     told = [one for one in check_settings() if "MINIO_UPLOAD_ACCESS_KEY" in f"{one.msg} {one.hint}"]
     assert [one.id for one in told] == ([found] if found else [])
     assert all("own" not in one.msg.split() for one in told)
+
+
+def test_on_another_store_bootstrap_creates_the_bucket_and_no_users(
+    asked: list[tuple[str, str, dict[str, str], bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeMinio, "is_minio", False)
+    store_accounts.ensure(root_user=ROOT, root_password=PASSWORD)
+    assert [(method, path) for method, path, _, _ in asked] == [("HEAD", "/lake"), ("PUT", "/lake")]

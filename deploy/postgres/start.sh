@@ -1,0 +1,22 @@
+#!/bin/sh
+# Starts PostgreSQL with memory settings that follow the container's limit. POSTGRES_OPTIONS is added last and wins.
+set -eu
+
+limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || echo max)
+total=$(awk '/^MemTotal:/ {print $2}' /proc/meminfo)
+case $limit in
+  *[!0-9]* | '') megabytes=$((total / 1024)) ;;
+  *)
+    # Without a limit the older interface says a number beyond all memory.
+    megabytes=$(awk -v limit="$limit" -v total="$total" 'BEGIN {m = limit / 1048576; t = total / 1024; print int(m < t ? m : t)}')
+    ;;
+esac
+
+# Errors are logged without their statements, which hold URLs and payloads.
+# shellcheck disable=SC2086
+exec ${POSTGRES_ENTRYPOINT-docker-entrypoint.sh} postgres \
+  -c shared_buffers="$((megabytes / 4))MB" -c effective_cache_size="$((megabytes * 6 / 10))MB" \
+  -c maintenance_work_mem="$((megabytes / 16))MB" -c work_mem=16MB -c max_connections="${POSTGRES_MAX_CONNECTIONS:-200}" \
+  -c wal_compression=lz4 -c max_wal_size=4GB -c checkpoint_timeout=15min -c random_page_cost=1.1 \
+  -c log_min_error_statement=panic -c log_error_verbosity=terse -c log_statement=none -c log_min_duration_statement=-1 \
+  -c log_parameter_max_length=0 -c log_parameter_max_length_on_error=0 ${POSTGRES_OPTIONS:-}
