@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -93,7 +94,7 @@ def test_store_of_compose_listens_beyond_its_container_with_the_gateway_alone(en
     ).stdout.split()  # fmt: skip
     assert [word for word in words if "0.0.0.0" in word] == ["-s3.ip.bind=0.0.0.0"]
     assert "-ip.bind=127.0.0.1" in words
-    sockets = [one for one in psutil.net_connections("tcp") if one.status == "LISTEN" and one.laddr]
+    sockets: list[Any] = [one for one in psutil.net_connections("tcp") if one.status == "LISTEN" and one.laddr]
     [owner] = [one.pid for one in sockets if one.laddr[1] == int(endpoint.partition(":")[2])]
     listening = [one.laddr for one in sockets if one.pid == owner]
     assert len(listening) >= 7
