@@ -32,4 +32,4 @@ EMAIL_PATTERN = rf"^(?:{_pattern('')}){END}"
 
 def is_email(text: str) -> bool:
     """Whether a text is an e-mail address. The domain needs no dot. Takes linear time."""
-    return _EMAIL.fullmatch(text) is not None
+    return "@" in text and _EMAIL.fullmatch(text) is not None

@@ -72,7 +72,7 @@ def explain(raw: bytes, *, is_json: bool = False) -> Explained:
     if isinstance(text, list):
         return Explained(errors=text)
     head, data = _parted(text)
-    if data is not None and (envelope := decode_quickly([head])[0]) is not None:
+    if data is not None and not _is_readable(text) and (envelope := decode_quickly([head])[0]) is not None:
         envelope.data = Raw(data)
         return Explained(envelope=envelope)
     found = Explained()
@@ -119,6 +119,15 @@ def _parted(text: bytes) -> tuple[bytes, bytes | None]:
     if place is None or text[place[0]] != _BRACE:
         return text, None
     return _replaced(text, *place, b"{}"), text[slice(*place)]
+
+
+def _is_readable(text: bytes) -> bool:
+    """Whether decoders take the whole record for JSON, so that they refused it for another reason than its data."""
+    try:
+        json_syntax.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return False
+    return True
 
 
 def _replaced(text: bytes, start: int, end: int, by: bytes) -> bytes:

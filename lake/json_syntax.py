@@ -3,16 +3,19 @@
 RFC 8259 with any nesting depth, any number and lone surrogate escapes. NaN, control characters in strings, leading
 zeros and trailing commas are refused. The text must be valid UTF-8.
 
-msgspec decides in nearly all cases. It gives up beyond Python's recursion limit, and its errors do not give the
-position as ours do. Those texts are read here in pieces by one regular expression that never backtracks, and brackets
-are matched by replacing bytes. No step runs in Python for each token, so 5 MB take a fraction of a second for any
-content.
+msgspec decides in nearly all cases. It gives up beyond Python's recursion limit; then yyjson decides. Their errors do
+not give the position as ours do. Texts that are not JSON are read here in pieces by one regular expression that never
+backtracks, and brackets are matched by replacing bytes. No step runs in Python for each token, so 5 MB take a fraction
+of a second for any content.
 """
 
 import re
 from functools import cache
 
 import msgspec
+from yyjson import Document, ReaderFlags
+
+from lake import deep_containers
 
 SPACE = rb"[ \t\n\r]*+"
 STRING = rb'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
@@ -33,7 +36,9 @@ _RUNS = re.compile(rb"[\[(]++|[\]}]++|[,;]")
 _ALL_CLOSING = bytes.maketrans(b"(,;}", b"[]]]")
 _OPENING_OF = bytes.maketrans(b"]}", b"[(")
 
-_decode = msgspec.json.Decoder(msgspec.Raw).decode
+# Reads a whole text, whatever it holds. Raises msgspec.MsgspecError and RecursionError.
+decode = msgspec.json.Decoder(msgspec.Raw).decode
+_ERROR_BYTE = re.compile(r"\(byte ([0-9]+)\)")
 
 
 class JsonSyntaxError(ValueError):
@@ -51,14 +56,44 @@ def without_surrogates(text: bytes) -> bytes:
 
 def check(text: bytes) -> None:
     """Raise JsonSyntaxError unless the text is one JSON value without surrounding white space."""
+    plain = without_surrogates(text)
     try:
-        _decode(without_surrogates(text))
-    except (msgspec.MsgspecError, RecursionError):
-        _check_in_pieces(text)
+        decode(plain)
+    except msgspec.MsgspecError as error:
+        _check_in_pieces(text, *_sound_prefix(plain, str(error)))
+    except RecursionError:
+        if not _is_deep_json(plain):
+            _check_in_pieces(text)
 
 
-def _check_in_pieces(text: bytes) -> None:
-    at, stack = 0, bytearray()
+def _is_deep_json(text: bytes) -> bool:
+    """Whether yyjson, which does not recurse, takes a text for JSON."""
+    try:
+        Document(text, flags=ReaderFlags.NUMBERS_AS_RAW)
+    except ValueError:
+        return False
+    return True
+
+
+def _sound_prefix(text: bytes, error: str) -> tuple[int, bytes]:
+    """The position of a comma before msgspec's error, and the containers that are open there. 0 if none is found soon."""
+    told = _ERROR_BYTE.search(error)
+    before = deep_containers.without_escapes(text[: int(told[1])] if told else text)
+    end = len(before)
+    for _ in range(4):
+        at = before.rfind(b",", 0, end)
+        if at < 0:
+            break
+        if before.count(b'"', 0, at) % 2 == 0:
+            stack = bytearray()
+            return (at, bytes(stack)) if _nests(stack, _structure(before[:at])) else (0, b"")
+        end = before.rfind(b'"', 0, at)  # the comma is in a string
+    return 0, b""
+
+
+def _check_in_pieces(text: bytes, at: int = 0, open_containers: bytes = b"") -> None:
+    """Raise JsonSyntaxError unless the text is JSON. It is known to be sound up to a comma ``at``."""
+    stack = bytearray(open_containers)
     for steps in _STEPS:
         piece = _pieces(steps)
         while at < len(text):
@@ -82,7 +117,7 @@ def _pieces(steps: int) -> re.Pattern[bytes]:
     flat = rb"\{%b(?:%b(?:,%b(?!\})|(?=\})))*+\}" % (SPACE, member, SPACE)
     leaf = rb"(?:%b|%b|%b)" % (scalar, array, flat)
     more = rb"(?:%b,%b%b(?!%b:)){0,256}+" % (SPACE, SPACE, leaf, SPACE)
-    opening = rb"(?:\[(?!%b\])){1,256}+|\{%b%b%b:" % (SPACE, SPACE, STRING, SPACE)
+    opening = rb"(?:%b(?:\[(?!%b\])|\{%b%b%b:)){1,256}+" % (SPACE, SPACE, SPACE, STRING, SPACE)
     value = rb"(?:(?<=[\[,:])|(?<![\s\S]))%b(?:%b%b|%b)" % (SPACE, leaf, more, opening)
     ended = rb"(?<![\[,:])%b(?:[\]}]{1,256}+|,(?:%b%b%b:)?+)" % (SPACE, SPACE, STRING, SPACE)
     return re.compile(rb"(?:%b|%b){1,%d}+" % (value, ended, steps))
@@ -90,7 +125,8 @@ def _pieces(steps: int) -> re.Pattern[bytes]:
 
 def _structure(piece: bytes) -> bytes:
     """The brackets and commas of a piece: an object's as ``(``, ``}`` and ``;``. Empty containers are left out."""
-    found = _ANY_STRING.sub(b"", piece) if b'"' in piece else piece
+    # Without escapes, every other quote begins a string.
+    found = _ANY_STRING.sub(b"", piece) if b"\\" in piece else b"".join(piece.split(b'"')[::2])
     found = found.translate(None, _NO_STRUCTURE)
     return found.replace(b",:", b";").replace(b"{:", b"(").replace(b"{}", b"").replace(b"[]", b"")
 

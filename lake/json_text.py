@@ -6,13 +6,11 @@ times at most.
 
 import json
 import re
-from array import array
 from collections.abc import Iterator
-from functools import cache
-from itertools import accumulate
 
 import msgspec
 
+from lake import deep_containers
 from lake.json_syntax import ANY_STRING, SCALAR, SPACE, without_surrogates
 
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
@@ -22,22 +20,12 @@ _SIMPLE = rb"%b|%b|\[[^\[\]{}\"]*+\]|\{(?:[^\[\]{}\"]++|%b)*+\}" % (ANY_STRING, 
 _VALUE = re.compile(_SIMPLE, re.DOTALL)
 _MEMBER = re.compile(rb"[{, \t\n\r]*+(%b)%b:%b(%b)?+" % (ANY_STRING, SPACE, SPACE, _SIMPLE), re.DOTALL)
 _ELEMENT = re.compile(rb"[, \t\n\r]*+(?:(%b)|(?=[\[{]))" % _SIMPLE, re.DOTALL)
+# Deeper values are not built as trees, because that takes long. No field of the envelope nests half as deep.
+DEEPEST = 16
 # Python converts no longer texts into integers (sys.get_int_max_str_digits).
 MAX_DIGITS = 4300
 # With more digits in the exponent, no number of digits in a body could make up for it.
 _LONGEST_POWER = 12
-
-# A container that msgspec cannot skip is read in pieces. Each piece is twice as long as the previous one, so little is
-# read beyond the container's end.
-_PIECES = [
-    re.compile(rb"(?:[^\"\[\]{}]++|%b|[\[\]{}]{1,4}+){1,%d}+" % (ANY_STRING, 64 << n), re.DOTALL) for n in range(7)
-]
-_STRINGS = re.compile(ANY_STRING, re.DOTALL)
-_NO_BRACKETS = bytes(sorted(set(range(256)) - set(b"[]{}")))
-# 1 and -1 as signed bytes.
-_STEP = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-
-_RUNS = re.compile(rb"(\x01*+)(\xff*+)")
 
 _decode = msgspec.json.Decoder(msgspec.Raw).decode
 _TRAILING = re.compile(r"trailing characters \(byte ([0-9]+)\)")
@@ -46,13 +34,14 @@ _TRAILING = re.compile(r"trailing characters \(byte ([0-9]+)\)")
 class JsonText:
     """A text that is JSON. Offsets are in bytes."""
 
-    __slots__ = ("_ends", "_plain", "raw")
+    __slots__ = ("_ends", "_plain", "_unescaped", "raw")
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
         # The ends of containers that took long to find, by their beginnings.
         self._ends: dict[int, int] = {}
         self._plain = memoryview(without_surrogates(raw))
+        self._unescaped: bytes | None = None
 
     def skip(self, at: int) -> int:
         """The end of the value that begins at ``at``."""
@@ -77,21 +66,17 @@ class JsonText:
         return len(self.raw)
 
     def _skip_deep(self, at: int) -> int:
-        end = self._ends[at] = _skip_deep(self.raw, at)
+        end = self._ends[at] = deep_containers.end_of(self._without_escapes(), at)
         return end
 
+    def _without_escapes(self) -> bytes:
+        if self._unescaped is None:
+            self._unescaped = deep_containers.without_escapes(self.raw)
+        return self._unescaped
+
     def is_deep(self, start: int, end: int) -> bool:
-        """Whether the value between ``start`` and ``end`` nests deeper than decoders support."""
-        if start in self._ends:
-            return True
-        slice = self._plain[start:end]
-        try:
-            _decode(slice)
-        except RecursionError:
-            return True
-        except msgspec.MsgspecError:
-            pass
-        return False
+        """Whether the value between ``start`` and ``end`` nests deeper than any valid part of an envelope."""
+        return start in self._ends or deep_containers.is_deeper(self._without_escapes()[start:end], DEEPEST)
 
     def members(self, at: int) -> Iterator[tuple[bytes, int, int]]:
         """The members of the object at ``at``: the key as a slice with its quotes, and the value's beginning and end."""
@@ -113,57 +98,6 @@ class JsonText:
                 start = found.end()
                 at = self._skip_container(start)
             yield start, at
-
-
-@cache
-def _brackets(count: int) -> re.Pattern[bytes]:
-    return re.compile(rb"(?:(?:[^\"\[\]{}]++|%b)*+[\[\]{}]){%d}+" % (ANY_STRING, count), re.DOTALL)
-
-
-def _past_brackets(raw: bytes, at: int, count: int) -> int:
-    """The end of this many brackets outside strings, counted in powers of two."""
-    # Often they are adjacent.
-    if not raw[at : at + count].translate(None, b"[]{}"):
-        return at + count
-    while count:
-        step = min(1 << (count.bit_length() - 1), 4096)
-        found = _brackets(step).match(raw, at)
-        assert found is not None
-        at = found.end()
-        count -= step
-    return at
-
-
-def _skip_deep(raw: bytes, at: int) -> int:
-    """The end of a container, by the depth after each piece of it."""
-    depth, count = 0, 0
-    while found := _PIECES[min(count, len(_PIECES) - 1)].match(raw, at):
-        content = found[0]
-        content = _STRINGS.sub(b"", content) if b'"' in content else content
-        brackets = content.translate(_STEP, _NO_BRACKETS)
-        closing = brackets.count(b"\xff")
-        if closing >= depth and (closed := _closed_after(brackets, depth)):
-            return _past_brackets(raw, at, closed)
-        depth += len(brackets) - 2 * closing
-        at = found.end()
-        count += 1
-    raise ValueError("the text is not JSON")
-
-
-def _closed_after(steps: bytes, depth: int) -> int:
-    """The number of steps after which the depth is 0, or 0 if it never is. ``steps``: 1 and -1 as signed bytes."""
-    if steps.count(b"\xff\x01") * 16 > len(steps):
-        depths = list(accumulate(array("b", steps), initial=depth))[1:]
-        return depths.index(0) + 1 if 0 in depths else 0
-    # Long runs are counted at once.
-    at = 0
-    for opened, closed in _RUNS.findall(steps):
-        depth += len(opened)
-        if len(closed) >= depth:
-            return at + len(opened) + depth
-        depth -= len(closed)
-        at += len(opened) + len(closed)
-    return 0
 
 
 def decode_string(slice: bytes) -> str:

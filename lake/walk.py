@@ -6,7 +6,7 @@ for a value that its rule's test proves to be sound.
 
 import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,14 +18,14 @@ from lake.envelope import FORMATS, MAX_ERRORS, VALIDATION_ERROR, FieldError
 from lake.error_texts import place
 from lake.json_text import MAX_DIGITS
 from lake.walk_nodes import ValueSpan, opening
-from lake.walk_rules import Rule, format_of, struct_rules
+from lake.walk_rules import Rule, StructRules, format_of, struct_rules
 
 MAX_MESSAGE = 2048
 # Longer arrays are not counted completely.
 LONGEST_COUNT = 10_000
 
-# Checks members of an object all at once, given the keys before them.
-GroupTest = Callable[[tuple[tuple[str, Any], ...], set[str]], bool]
+# Checks members of an object all at once.
+GroupTest = Callable[[dict[str, Any]], bool]
 
 _PLAIN_INTEGER = re.compile(r"-?[0-9]+")
 
@@ -48,57 +48,80 @@ class Walk:
 
     def fail(self, pointer: str, path: str, rule: str) -> None:
         """Add an error, unless its pointer has one."""
-        if pointer not in self.errors and len(self.errors) < MAX_ERRORS:
+        errors = self.errors
+        if pointer not in errors and len(errors) < MAX_ERRORS:
             message = f"{path}: {rule}" if path else rule
-            self.errors[pointer] = FieldError(VALIDATION_ERROR, error_texts.shown(pointer), message[:MAX_MESSAGE])
+            is_short = len(pointer) <= error_texts.SHOWN and pointer.isascii()
+            errors[pointer] = FieldError(
+                VALIDATION_ERROR, pointer if is_short else error_texts.shown(pointer), message[:MAX_MESSAGE]
+            )
 
     def struct(self, node: Any, kind: type[msgspec.Struct], pointer: str = "", path: str = "") -> None:
-        """Check an object with named fields."""
+        """Check an object with named fields. Returns once there are MAX_ERRORS."""
         struct = struct_rules(kind)
-        fields = struct.fields
+        fields, errors = struct.fields, self.errors
         present: set[str] = set()
-        for key, member in self._once(node, pointer, path, present):
-            rule = fields.get(key)
-            if rule is None:
-                wrong = "is no field of the envelope" if struct.is_envelope else "is no field here"
-                self.fail(*place(key, pointer, path), wrong)
-            elif not rule.is_sound(member):
-                self.value(member, rule, f"{pointer}/{key}", f"{path}.{key}" if path else key)
-        for key in struct.required:
-            if key not in present:
-                self.fail(f"{pointer}/{key}", f"{path}.{key}" if path else key, "is required")
+        if node.__class__ is tuple and len(found := dict(node)) == len(node) and fields.keys() >= found.keys():
+            present.update(found)
+            groups: Iterable[Iterable[tuple[str, Any]]] = (node,)
+        else:
+            groups = self._once(node, pointer, path, present)
+        for group in groups:
+            for key, member in group:
+                rule = fields.get(key)
+                if rule is None:
+                    self._unknown(key, pointer, path, struct)
+                elif not rule.is_sound(member):
+                    self.value(member, rule, f"{pointer}/{key}", f"{path}.{key}" if path else key)
+                if len(errors) >= MAX_ERRORS:
+                    return
+        if not present.issuperset(struct.required):
+            for key in struct.required:
+                if key not in present:
+                    self.fail(f"{pointer}/{key}", f"{path}.{key}" if path else key, "is required")
         if struct.is_envelope and not present & {"_project_ids", "_project_id"}:
             self.fail("/_project_ids", "_project_ids", "one of _project_ids and _project_id is required")
 
+    def _unknown(self, key: str, pointer: str, path: str, struct: StructRules) -> None:
+        self.fail(*place(key, pointer, path), f"is no field {'of the envelope' if struct.is_envelope else 'here'}")
+
     def _once(
         self, node: Any, pointer: str, path: str, seen: set[str], is_sound: GroupTest | None = None
-    ) -> Iterator[tuple[str, Any]]:
-        """An object's members without repeated and unencodable keys, which are errors.
+    ) -> Iterator[Iterable[tuple[str, Any]]]:
+        """An object's members in groups, without repeated and unencodable keys, which are errors.
 
-        ``seen``: collects the keys. ``is_sound``: whether a group of members needs no check, given ``seen``.
+        ``seen``: collects the keys. ``is_sound``: whether members with new keys need no check.
         """
         repeated: set[str] = set()
-        errors = self.errors
         for group in walk_nodes.member_groups(node):
-            if is_sound is not None and is_sound(group, seen):
-                continue
-            for key, member in group:
-                if key in seen:
-                    if key not in repeated:
-                        repeated.add(key)
-                        self.fail(*place(key, pointer, path), "is given more than once")
-                elif len(errors) >= MAX_ERRORS:
-                    return
-                elif not key.isascii() and json_text.has_lone_surrogate(key):
-                    self.fail(*place(key, pointer, path), "the name holds a lone surrogate")
-                else:
-                    seen.add(key)
-                    yield key, member
+            found = dict(group)
+            if len(found) == len(group) and seen.isdisjoint(found) and "".join(found).isascii():
+                seen.update(found)
+                if is_sound is None or not is_sound(found):
+                    yield group
+            else:
+                yield self._doubtful_members(group, pointer, path, seen, repeated)
+
+    def _doubtful_members(
+        self, group: tuple[tuple[str, Any], ...], pointer: str, path: str, seen: set[str], repeated: set[str]
+    ) -> Iterator[tuple[str, Any]]:
+        """The members of a group that `_once` gives. ``repeated``: collects the repeated keys."""
+        for key, member in group:
+            if key in seen:
+                if key not in repeated:
+                    repeated.add(key)
+                    self.fail(*place(key, pointer, path), "is given more than once")
+            elif not key.isascii() and json_text.has_lone_surrogate(key):
+                self.fail(*place(key, pointer, path), "the name holds a lone surrogate")
+            else:
+                seen.add(key)
+                yield key, member
+            if len(self.errors) >= MAX_ERRORS:
+                return
 
     def value(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
         """Check a value against its type."""
-        if len(self.errors) < MAX_ERRORS:
-            _CHECKS[rule.type.__class__](self, node, rule, pointer, path)
+        _CHECKS[rule.type.__class__](self, node, rule, pointer, path)
 
     def _is(self, wanted: bytes, what: str, node: Any, pointer: str, path: str) -> bool:
         found = opening(node)
@@ -127,9 +150,13 @@ class Walk:
         is_sound = rule.inner.is_sound
         are_sound = _are_sound_strings if rule.inner.type == inspect.StrType() else None
         seen: set[str] = set()
-        for key, member in self._once(node, pointer, path, seen, are_sound):
-            if not is_sound(member):
-                self.value(member, rule.inner, *place(key, pointer, path))
+        errors = self.errors
+        for group in self._once(node, pointer, path, seen, are_sound):
+            for key, member in group:
+                if not is_sound(member):
+                    self.value(member, rule.inner, *place(key, pointer, path))
+                    if len(errors) >= MAX_ERRORS:
+                        return
         # Members whose names are wrong count as well.
         few = len(seen) < (rule.type.min_length or 0)
         length = sum(1 for _ in walk_nodes.members(node)) if few else len(seen)
@@ -192,9 +219,10 @@ class Walk:
     def _format(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
         """Check a string's format, which the types cannot state."""
         assert isinstance(rule.type, inspect.Metadata) and rule.inner is not None
-        self._string(node, rule.inner, pointer, path)
-        if pointer in self.errors or node.__class__ is not str:
-            return
+        if not rule.inner.is_sound(node):
+            self._string(node, rule.inner, pointer, path)
+            if pointer in self.errors or node.__class__ is not str:
+                return
         holds, wrong = FORMATS[str(format_of(rule.type))]
         if not holds(node):
             self.fail(pointer, path, wrong)
@@ -256,15 +284,9 @@ _CHECKS: dict[type, Callable[[Walk, Any, Rule, str, str], None]] = {
 }
 
 
-def _are_sound_strings(group: tuple[tuple[str, Any], ...], seen: set[str]) -> bool:
-    """Whether members are sound strings with new keys. Adds the keys to those seen. Runs in native code."""
-    found = dict(group)
-    if len(found) != len(group) or set(map(type, found.values())) != {str} or not seen.isdisjoint(found):
-        return False
-    if not ("".join(found).isascii() and "".join(found.values()).isascii()):
-        return False
-    seen.update(found)
-    return True
+def _are_sound_strings(members: dict[str, Any]) -> bool:
+    """Whether the values are sound strings. Runs in native code."""
+    return set(map(type, members.values())) == {str} and "".join(members.values()).isascii()
 
 
 def _doubtful(node: Any, type: inspect.Type) -> Iterator[tuple[int, Any]]:

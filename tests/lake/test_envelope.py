@@ -182,7 +182,7 @@ def test_error_message_stays_within_its_maximum_length() -> None:
 scalars = st.sampled_from([None, True, 0, -1, 1.5, "", "x", "y" * 300, [], {}, ["a"], {"a": "b"}])
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.dictionaries(st.sampled_from([*record(), "_thread_id", "_tags", "_pii", "_nature", "_project_id", "x"]), scalars)
 )

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lake import json_syntax, json_text
+from lake import deep_containers, json_syntax, walk_nodes
 from lake.json_syntax import JsonSyntaxError
 from lake.json_text import JsonText
 from tests.lake import plain_scanner
@@ -83,7 +83,7 @@ def test_fast_scanner_finds_the_same_end_of_a_value_as_the_simple_one(text: byte
     native = JsonText(whole)
     assert native.skip(4) == 4 + len(text)
     if text[:1] in (b"[", b"{"):
-        assert json_text._skip_deep(whole, 4) == 4 + len(text)
+        assert deep_containers.end_of(deep_containers.without_escapes(whole), 4) == 4 + len(text)
         if text[:1] == b"{":
             assert list(native.members(4)) == plain_scanner.members(whole, 4)
         else:
@@ -107,3 +107,34 @@ def test_deep_json_is_accepted_and_its_errors_are_located(text: bytes) -> None:
     for broken in (text[:-1], text + b"]", text[:-1] + b"}", text[:-2] + b"," + text[-2:], text[:middle] + b"?" + text[middle:],
                    text.replace(b"]", b"}", 1), text[:200] + b"}" + text[200:]):  # fmt: skip
         assert verdict(json_syntax.check, broken) == verdict(plainly, broken)
+
+
+def test_deep_json_is_not_read_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_syntax, "_check_in_pieces", lambda *_: pytest.fail("the slow reading was used"))
+
+    for text in DEEP:
+        json_syntax.check(text)
+
+
+@pytest.mark.parametrize("end", [b"x]", b"1", b"01]", b'"a,\\",b]', b'{"a":[1,{"b":}]'])
+def test_search_for_an_error_starts_near_it(monkeypatch: pytest.MonkeyPatch, end: bytes) -> None:
+    starts: list[int] = []
+    search = json_syntax._check_in_pieces
+
+    def noted(text: bytes, at: int = 0, open_containers: bytes = b"") -> None:
+        starts.append(at)
+        search(text, at, open_containers)
+
+    monkeypatch.setattr(json_syntax, "_check_in_pieces", noted)
+    text = b"[" + b'{"a":[1,"x,y"]},' * 1000 + end
+
+    assert verdict(json_syntax.check, text) == verdict(plainly, text)
+    assert starts[0] > len(text) - 40
+
+
+def test_values_too_deep_for_an_envelope_are_not_built_as_trees() -> None:
+    deep = b'{"a":' * 20 + b"1" + b"}" * 20
+
+    node = walk_nodes.node_of(JsonText(deep), 0, len(deep))
+
+    assert isinstance(node, walk_nodes.ValueSpan)
