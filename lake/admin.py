@@ -20,7 +20,7 @@ class RejectedRecordAdmin(PipelineAdmin):
     list_select_related = ("batch",)
     search_fields = ("=batch__id",)
     confidential_search = ("errors",)
-    search_help_text = "Batch number, or a part of the errors for who may see them"
+    search_help_text = "Batch number. With permission to see payloads also a part of the errors"
     lookups = ("batch__id__exact",)
     ordering: ClassVar = ["-batch_id", "index"]
     fields = ("batch", "index", "codes", "reasons", "as_sent")

@@ -1,4 +1,4 @@
-"""The archive of a batch: its accepted records, each a line, as the bucket holds them."""
+"""The archive of a batch: its accepted records as lines in the bucket."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ from lake.models import ArchivedObject, Segment, SegmentBatch
 from lake.segments import reader
 
 LEVEL = 1
-# Far more than a body that is accepted can become.
+# Far more than an accepted body can grow to.
 MAX_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Archive:
-    """Where a batch's lines are. ``start``, ``length``: bytes of the object that hold them; other batches' too.
+    """Where a batch's lines are. ``start``, ``length``: the bytes of the object that hold them, perhaps with other batches' lines.
 
-    ``is_listed``: False for an object of a version before segments, which holds one batch and no listing.
+    ``is_listed``: False for an object of a version before segments. It holds one batch and has no listing.
     """
 
     batch_id: int
@@ -36,7 +36,7 @@ class Archive:
 
 
 def of(batch_id: int) -> Archive | None:
-    """A batch's archive; None for one of which nothing has landed."""
+    """A batch's archive, or None if none of its records has landed."""
     found = SegmentBatch.objects.filter(batch_id=batch_id).select_related("segment").first()
     if found is not None:
         is_listed = found.segment.layout == Segment.Layout.LISTED
@@ -57,12 +57,12 @@ def uris(batch_ids: set[int]) -> dict[int, str]:
 
 
 def lines(archive: Archive) -> list[bytes]:
-    """The batch's lines: none when compaction left them all out. Raises StoreUnavailable, ArchiveDamaged."""
+    """The batch's lines. Empty if compaction has removed all of them. Raises StoreUnavailable, ArchiveDamaged."""
     return [line for _, line in _read(archive)]
 
 
 def by_index(archive: Archive, accepted: Sequence[int]) -> list[tuple[int, bytes]]:
-    """The batch's lines, each with the index of its record; those that compaction left out are missing.
+    """The batch's lines, each with the index of its record. Lines that compaction removed are missing.
 
     ``accepted``: the indexes of all accepted records. Raises StoreUnavailable, ArchiveDamaged.
     """

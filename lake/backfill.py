@@ -49,11 +49,11 @@ def step(one: Filter, *, after: UUID | None) -> BackfillStep:
     sent = places.read(record.place for record in found)
     missing: list[tuple[UUID, bytes, int]] = []
     for record in found:
-        # One that was removed or overwritten meanwhile needs nothing.
+        # Skip a record that was removed or overwritten meanwhile.
         if record.place not in sent:
             continue
         normalized = stored(sent[record.place])
-        # A record that no type of today describes has no values.
+        # A stored record that today's types cannot describe has no values.
         if isinstance(normalized, NormalizedRecord):
             wanted = {term(record.workspace_id, one.term, value) for value in one.values(normalized)}
             missing += [(record.id, bytes(record.digest), number) for number in sorted(wanted - set(record.terms))]

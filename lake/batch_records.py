@@ -1,4 +1,4 @@
-"""The accepted records of a landed batch, for processors. Where their bytes are stored is this module's business alone."""
+"""The accepted records of a landed batch, for processors. It hides where their bytes are stored."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ class StoredBatchRecord:
 
 
 def records_of(batch_id: int) -> Iterator[StoredBatchRecord]:
-    """The accepted records of a batch as it sent them, by index; superseded ones too. None before it has landed.
+    """The accepted records of a batch as it sent them, by index, including superseded ones. Empty before the batch has landed.
 
-    Once the batch's date is past, compaction may have left out superseded ones that no version of a record needs, so there
-    may be fewer, or none. A batch has at most 1,000 records and 5 MB. Raises StoreUnavailable and ArchiveDamaged: let them pass, and the pipeline tries the
-    batch again.
+    After the batch's date is over, compaction may remove superseded records that no version needs, so there may be fewer or
+    none. A batch has at most 1,000 records and 5 MB. Raises StoreUnavailable and ArchiveDamaged. Do not catch them: the
+    pipeline tries the batch again.
     """
     outcomes = BatchOutcomes.objects.filter(batch_id=batch_id).first()
     archived = archive.of(batch_id)
@@ -41,5 +41,5 @@ def records_of(batch_id: int) -> Iterator[StoredBatchRecord]:
     for index, line in archive.by_index(archived, indexes):
         record = reading.relaxed(line)
         if record is None:
-            raise ArchiveDamaged(f"record {index} has not the fields of an envelope")
+            raise ArchiveDamaged(f"record {index} does not have the fields of an envelope")
         yield StoredBatchRecord(index, UUID(bytes=ids[index * 16 : index * 16 + 16]), record.envelope)

@@ -1,4 +1,4 @@
-"""E-mail addresses as they are in use: in any script, with quoted names, and without length limits that no carrier
+"""E-mail addresses as they are used: in any script, with quoted names, and without length limits that no carrier
 enforces.
 
 Source: the HTTP contract, "E-mail". Symbols in domains are accepted, because such domains exist.

@@ -1,7 +1,8 @@
-"""What a field of the envelope may be. Its line in `lake.envelope` is all there is to it: everything else follows from the type.
+"""Checks the fields of the envelope when `lake.envelope` is imported.
 
-A type or default that the validator, the walk over errors and normalization do not all understand is refused when the module
-is imported, so that no record is ever judged by half of a rule.
+A field is one line there, and everything else follows from its type. Three modules interpret the type: the validator, the
+walk that finds all errors, and normalization. A type or default that one of them does not support raises WrongField, because
+records would otherwise be judged by only a part of the rule.
 """
 
 import re
@@ -11,26 +12,26 @@ from typing import Any
 import msgspec
 from msgspec import NODEFAULT, UNSET, inspect
 
-# What ends a pattern in Python and in JSON Schema alike: no character follows.
+# Ends a pattern in Python and in JSON Schema: no character follows.
 END = r"(?![\s\S])"
-# Pairs of a backslash and a character, and sets of characters. A `$` in them is a plain one.
+# Escapes and character sets. A `$` in them is an ordinary character.
 _ESCAPED = re.compile(r"\\[^AZz]|\[\^?\]?(?:\\[\s\S]|[^\]\\])*+\]")
 
-# A test for a value of a field; the value is what the decoder made of it.
+# Tests a decoded value of a field.
 Test = Callable[[Any], bool]
 
 
 class WrongField(TypeError):
-    """A field that records cannot have: which one, and why."""
+    """A field of the envelope that is not supported. The message names the field and the rule."""
 
 
 def demand(kind: type[msgspec.Struct], *, formats: Collection[str]) -> None:
-    """Raise WrongField unless every field is of a type that works everywhere. ``formats``: the known ones."""
+    """Raise WrongField unless every field has a supported type. ``formats``: the names of known formats."""
     for one in _fields(kind):
         place = f"{kind.__name__}.{one.name}"
         if isinstance(one.type, inspect.RawType):
             if one.encode_name != "data":
-                raise WrongField(f"{place}: only data may be any JSON (Raw)")
+                raise WrongField(f"{place}: only data may have the type Raw (any JSON)")
             continue
         _demand_type(one.type, place, formats, seen=(kind,))
         _demand_default(one, place)
@@ -44,25 +45,27 @@ def _demand_type(type: inspect.Type, place: str, formats: Collection[str], seen:
             return
         case inspect.LiteralType(values=values):
             if not all(isinstance(value, str) for value in values):
-                raise WrongField(f"{place}: a Literal may hold strings alone")
+                raise WrongField(f"{place}: a Literal may contain only strings")
         case inspect.Metadata():
             more = type.extra_json_schema or {}
             _demand_pattern(more.get("pattern"), place)
             name = more.get("format")
             if name is not None and (name not in formats or not isinstance(type.type, inspect.StrType)):
-                raise WrongField(f"{place}: the format {name!r} is none of {', '.join(sorted(formats))}, for strings")
+                raise WrongField(
+                    f"{place}: the format {name!r} is unknown; a string may have one of {', '.join(sorted(formats))}"
+                )
             _demand_type(type.type, place, formats, seen)
         case inspect.ListType(item_type=item):
             _demand_type(item, f"{place}[]", formats, seen)
         case inspect.DictType(key_type=key, value_type=value):
             if key != inspect.StrType():
-                raise WrongField(f"{place}: the keys of a dict may be plain str alone")
+                raise WrongField(f"{place}: the keys of a dict must be plain str")
             _demand_type(value, f"{place}[]", formats, seen)
         case inspect.StructType(cls=kind):
             _demand_struct(type, place, formats, (*seen, kind))
         case _:
             raise WrongField(
-                f"{place}: {_named(type)} is not understood; use str, bool, int, float, Literal of strings, list, "
+                f"{place}: {_named(type)} is not supported; use str, bool, int, float, Literal of strings, list, "
                 "dict[str, …] or a Struct, and UnsetType for a field that may be absent"
             )
 
@@ -77,7 +80,7 @@ def _demand_pattern(pattern: str | None, place: str) -> None:
 
 def _demand_struct(type: inspect.StructType, place: str, formats: Collection[str], seen: tuple[Any, ...]) -> None:
     if type.cls in seen[:-1]:
-        raise WrongField(f"{place}: {type.cls.__name__} holds itself")
+        raise WrongField(f"{place}: {type.cls.__name__} contains itself")
     if not type.forbid_unknown_fields or type.array_like or type.tag is not None:
         raise WrongField(
             f"{place}: {type.cls.__name__} must have forbid_unknown_fields, and neither array_like nor a tag"
@@ -86,16 +89,16 @@ def _demand_struct(type: inspect.StructType, place: str, formats: Collection[str
         inner = f"{place}.{one.name}"
         _demand_type(one.type, inner, formats, seen)
         if not one.required and (absent(one) is not UNSET or one.default_factory is not NODEFAULT):
-            raise WrongField(f"{inner}: only UNSET may be the default of a field in a field")
+            raise WrongField(f"{inner}: the default of a nested field must be UNSET")
 
 
 def _demand_default(one: inspect.Field, place: str) -> None:
     if one.default_factory is not NODEFAULT:
-        raise WrongField(f"{place}: a default must be a value, not made by a function")
+        raise WrongField(f"{place}: a default must be a value, not a factory")
     if one.required or absent(one) is UNSET:
         return
     if not isinstance(one.default, str | bool | int | float):
-        raise WrongField(f"{place}: a default may be a str, bool, int or float, and UNSET where a field may be absent")
+        raise WrongField(f"{place}: a default must be a str, bool, int or float, or UNSET if the field may be absent")
 
 
 def _named(type: inspect.Type) -> str:
@@ -113,7 +116,7 @@ def _fields(kind: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
 
 
 def parts(type: inspect.Type) -> Iterator[inspect.Type]:
-    """A type and all that it is made of."""
+    """A type and all types that it contains."""
     yield type
     match type:
         case inspect.Metadata():
@@ -128,19 +131,19 @@ def parts(type: inspect.Type) -> Iterator[inspect.Type]:
 
 
 def fields_with(kind: type[msgspec.Struct], part: type[inspect.Type]) -> list[inspect.Field]:
-    """The fields in which a type occurs."""
+    """The fields whose type contains ``part``."""
     return [one for one in _fields(kind) if any(isinstance(found, part) for found in parts(one.type))]
 
 
 def absent(one: inspect.Field) -> Any:
-    """What the decoder gives for a field that was not sent: the very object. NODEFAULT where it is required."""
+    """The object that the decoder returns for a field that was not sent. NODEFAULT if the field is required."""
     return UNSET if not one.required and one.default is NODEFAULT else one.default
 
 
 def format_tests(
     kind: type[msgspec.Struct], formats: Mapping[str, Test], *, but: Collection[tuple[str, ...]]
 ) -> list[tuple[str, Test]]:
-    """For each field in which a format occurs, its name and a test of its value. ``but``: places that are tested elsewhere."""
+    """A test of the value for each field that contains a format, with the field's name. ``but``: paths that are tested elsewhere."""
     tests = [(one.name, _format_test(one.type, formats, (one.name,), but)) for one in _fields(kind)]
     return [(name, test) for name, test in tests if test is not None]
 

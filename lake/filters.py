@@ -32,11 +32,12 @@ def _vendor_ids(record: NormalizedRecord) -> Iterable[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """``GET /api/v1/records?parameter=value`` gives the records of which ``values`` yields the value.
+    """``GET /api/v1/records?parameter=value`` returns the records for which ``values`` yields the value.
 
-    ``term``: the name under which values are hashed; never change it for a filter that is in use. ``parse``: the value that
-    a client's text means; raises ValueError with the rule that is broken, such as "must be key:value". ``choices``: the only
-    values that it takes. ``values_repeat``: whether most records have values that others had; these are hashed once.
+    ``term``: the name under which values are hashed. Never change it for a filter that is in use.
+    ``parse``: converts a client's text to a value. Raises ValueError with the broken rule, such as "must be key:value".
+    ``choices``: the only values that are accepted, if any.
+    ``values_repeat``: most records have the same values as others. Such values are hashed once.
     """
 
     parameter: str
@@ -120,7 +121,7 @@ def _hashing(beginning: str) -> Callable[[str], bytes]:
 
 
 class _Hashed(dict[str, bytes]):
-    """The terms of values of one name; values that repeat are hashed once."""
+    """The terms of one name's values. A repeated value is hashed once."""
 
     def __init__(self, beginning: str) -> None:
         self._hash = _hashing(beginning)
@@ -139,7 +140,7 @@ class Terms:
         self._others = [(one.values, _hashing(start)) for one, start in named if not one.values_repeat]
 
     def of(self, records: Iterable[NormalizedRecord]) -> list[list[bytes]]:
-        """All terms of each record, each once: the numbers' eight bytes, as PostgreSQL sends a bigint."""
+        """The distinct terms of each record, each as the eight bytes of a PostgreSQL bigint."""
         records = list(records)
         found: list[list[bytes]] = [[] for _ in records]
         for values, hashed in self._repeating:

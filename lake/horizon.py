@@ -77,7 +77,7 @@ SELECT (SELECT min(at) FROM lake_openlanding WHERE workspace_id = %(workspace)s:
   (SELECT at FROM lake_changeclock WHERE workspace_id = %(workspace)s::bigint)
 """
 
-# The number of old landings that one round looks at.
+# The number of old landings that one round checks.
 MOST_LOOKED_AT = 1000
 _NONE_OPEN = datetime(9999, 12, 31, tzinfo=UTC)
 
@@ -93,7 +93,7 @@ def begin(workspace_id: int, batch_ids: Sequence[int]) -> datetime:
 
 
 def claimed_several(workspace_id: int, *, within: float) -> bool:
-    """Whether the workspace's last claim held more than one batch, and is no older than this, in seconds."""
+    """Whether the workspace's last claim had more than one batch and is at most ``within`` seconds old."""
     found = prepared.rows(CLAIMED_SEVERAL, [within, within, workspace_id])
     return bool(found and found[0][0])
 

@@ -1,5 +1,5 @@
-"""The number of keys in a JSON text, counted by native code. It proves that a decoder, which keeps one of each, dropped
-none.
+"""Counts the keys in a JSON text by native code. A decoder keeps one of several equal keys; an equal count proves that it
+dropped none.
 """
 
 import re

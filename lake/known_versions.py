@@ -1,4 +1,4 @@
-"""Which versions of records a workspace holds, asked by the digest that identifies a version (`lake.normalization`)."""
+"""Finds which versions of records a workspace holds, by the digest of a version (`lake.normalization`)."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from lake.normalization import DIGEST_BYTES
 
 CURRENT, REPLACED, UNKNOWN = "current", "replaced", "unknown"
 
-# By the indexes on the first bytes of digests. A version that was written once more after others is current.
+# Uses the indexes on the first bytes of digests. A version that was replaced and later sent again is current.
 FIND = f"""
 SELECT g.n::int, CASE
   WHEN EXISTS (
@@ -24,6 +24,6 @@ FROM unnest(%(digests)s::bytea[]) WITH ORDINALITY AS g (digest, n) ORDER BY g.n
 
 
 def of(workspace_id: int, digests: Sequence[bytes]) -> list[str]:
-    """What the workspace holds of each version: ``current``, ``replaced`` or ``unknown``, in the order of the digests."""
+    """The state of each version: ``current``, ``replaced`` or ``unknown``, in the order of the digests."""
     wanted = [digest[:DIGEST_BYTES] for digest in digests]
     return [known for _, known in prepared.rows(FIND, {"workspace": workspace_id, "digests": wanted})]

@@ -105,7 +105,7 @@ def examine(
     if valid:
         verdict.has_used_catalog = True
         _sort_out(verdict, valid, raws, lookup(products, projects), products, projects)
-    # If no record is accepted, what the client meant to send.
+    # If no record is accepted, the first type that a record names.
     verdict.type = verdict.accepted[0][1].type.lower() if verdict.accepted else _first_type(told, valid)
     return verdict
 

@@ -23,7 +23,10 @@ class _Body(models.Model):
     query = models.CharField(max_length=64, default="", blank=True)
     size = models.PositiveIntegerField(help_text="Bytes before compression.")
     frames = ArrayField(
-        models.IntegerField(), default=list, db_default=[], help_text="Where each zstd frame ends; empty: it is one."
+        models.IntegerField(),
+        default=list,
+        db_default=[],
+        help_text="Where each zstd frame ends. Empty if there is one frame.",
     )
     content = models.BinaryField()
 
@@ -32,9 +35,9 @@ class _Body(models.Model):
 
 
 class Payload(_Body):
-    """The body of a batch while it is kept: the worker lands it, and records of the index point into it.
+    """The body of a batch, until retention removes it. The worker lands it, and rows of the index point into it.
 
-    A view over the two tables below, for whoever reads.
+    This is a view over the two tables below, for reading.
     """
 
     # No constraint in the database: one statement inserts both rows, and each check would lock the batch's row again.
@@ -44,7 +47,7 @@ class Payload(_Body):
 
 
 class PayloadPart(_Body):
-    """Payloads in partitions by range of batch id, so that old ones go by dropping a partition (`ingest.pipeline.partitions`)."""
+    """Payloads in partitions by batch id. Old payloads are removed by dropping a partition (`ingest.pipeline.partitions`)."""
 
     batch = models.OneToOneField(
         "ingest.Batch", models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False
@@ -60,14 +63,14 @@ class PayloadKept(_Body):
 
 
 class Segment(models.Model):
-    """An object of the bucket that holds accepted records as lines (`lake.segments`): its key, and whether it counts.
+    """An object of the bucket that holds accepted records as lines (`lake.segments`). Only the object of a LIVE row is read.
 
-    A row is committed before its object is written, so that every object has a row that names it:
+    A row is committed before its object is written, so that every object has a row with its key:
 
         INTENDED ─▶ LIVE (the transaction that points to its lines) ─▶ REPLACED (compaction moved its lines)
             └─▶ ABANDONED (its worker died or lost its claim)
 
-    The sweeper deletes the objects of all but LIVE ones when ``expires_at`` is over.
+    The sweeper deletes the objects of all other rows after ``expires_at``.
     """
 
     class State(models.TextChoices):
@@ -77,8 +80,8 @@ class Segment(models.Model):
         ABANDONED = "A"
 
     class Layout(models.IntegerChoices):
-        PLAIN = 0, "one batch, one zstd frame, no listing: written by versions before segments"
-        LISTED = 1, "blocks with listings (lake.segments.layout)"
+        PLAIN = 0, "One batch without a listing (before segments)"
+        LISTED = 1, "Blocks with listings"
 
     workspace = models.ForeignKey(
         "ingest.Workspace", models.PROTECT, related_name="+", db_index=False, db_constraint=False
@@ -86,17 +89,19 @@ class Segment(models.Model):
     source = models.CharField(max_length=64)
     type = models.CharField(max_length=32)
     day = models.DateField(help_text="The UTC date on which its records were accepted.")
-    key = models.TextField(help_text="In the bucket; a part of it is random.")
+    key = models.TextField(help_text="The object's key in the bucket. A part of it is random.")
     layout = models.PositiveSmallIntegerField(choices=Layout.choices, default=Layout.LISTED)
     state = models.CharField(max_length=1, choices=State.choices)
     size = models.BigIntegerField(help_text="Bytes in the object store, compressed.")
     line_count = models.PositiveIntegerField()
     dead_count = models.PositiveIntegerField(default=0, db_default=0, help_text="Lines whose record was removed.")
     created_at = models.DateTimeField()
-    expires_at = models.DateTimeField(null=True, help_text="When the sweeper deletes the object, unless it is live.")
+    expires_at = models.DateTimeField(
+        null=True, help_text="When the sweeper deletes the object, unless the segment is live."
+    )
     sweeps = models.PositiveSmallIntegerField(default=0, db_default=0, help_text="How often its object was deleted.")
     claim_token = models.BigIntegerField(default=0, db_default=0)
-    claimed_until = models.DateTimeField(null=True, help_text="A compaction reads it.")
+    claimed_until = models.DateTimeField(null=True, help_text="When the lease of the compaction that reads it expires.")
 
     class Meta:
         indexes: ClassVar = [
@@ -116,8 +121,8 @@ class Segment(models.Model):
 class SegmentBatch(models.Model):
     """Where the lines of a batch are: a segment, and a range of its bytes.
 
-    A row of the index needs only its `Place`. The batch leads to the range, whose listings say which line has the
-    record.
+    A row of the index stores only its `Place`. Its batch leads to the range of bytes, and the listings there say which line
+    has the record.
     """
 
     batch = models.OneToOneField(
@@ -126,20 +131,20 @@ class SegmentBatch(models.Model):
     segment = models.ForeignKey(Segment, models.PROTECT, related_name="+", db_index=False, db_constraint=False)
     line_count = models.IntegerField()
     start = models.IntegerField(help_text="Where its first block begins in the object, in bytes.")
-    length = models.IntegerField(help_text="Bytes of its blocks together.")
+    length = models.IntegerField(help_text="Total bytes of its blocks.")
     # NULL if the lines are in one block, as in nearly all small batches.
-    ends = ArrayField(models.IntegerField(), null=True, help_text="Where each block ends, from `start`.")
+    ends = ArrayField(models.IntegerField(), null=True, help_text="Where each block ends, in bytes from `start`.")
     firsts = ArrayField(models.IntegerField(), null=True, help_text="The offset of each block's first line.")
 
 
 class ArchivedObject(models.Model):
-    """The object of one batch, as versions before segments wrote it. Compaction adopts these rows as segments."""
+    """The object of one batch, written by a version before segments. The sweeper turns these rows into segments."""
 
     batch = models.OneToOneField("ingest.Batch", models.CASCADE, primary_key=True, related_name="archived_object")
     uri = models.TextField()
     record_count = models.PositiveIntegerField()
     size = models.PositiveIntegerField(help_text="Bytes in the object store, compressed.")
-    sha256 = models.CharField(max_length=64, help_text="Of the stored (compressed) bytes, hex.")
+    sha256 = models.CharField(max_length=64, help_text="SHA-256 of the stored, compressed bytes, in hex.")
     created_at = models.DateTimeField()
 
 
@@ -163,7 +168,7 @@ class Record(models.Model):
         related_name="+",
         db_index=False,
         db_constraint=False,
-        help_text="Wrote this version.",
+        help_text="The batch that wrote this version.",
     )
     sequence = models.BigIntegerField(help_text="The last batch that sent it, whether or not it changed anything.")
     version = models.PositiveIntegerField()
@@ -182,7 +187,7 @@ class Record(models.Model):
     )
     # The record as it was sent is in the payload of the batch that wrote this version (`lake.frames`).
     body_offset = models.PositiveIntegerField(help_text="Where it begins in the body of its batch, in bytes.")
-    body_size = models.PositiveIntegerField(help_text="Bytes of it as it was sent.")
+    body_size = models.PositiveIntegerField(help_text="Its length in the body of its batch, in bytes.")
 
     class Meta:
         indexes: ClassVar = [
@@ -225,7 +230,9 @@ class ChangeClock(models.Model):
         "ingest.Workspace", models.CASCADE, primary_key=True, related_name="+", db_constraint=False
     )
     at = models.DateTimeField()
-    claimed = models.IntegerField(default=0, db_default=0, help_text="Batches of the claim that drew it.")
+    claimed = models.IntegerField(
+        default=0, db_default=0, help_text="The number of batches in the claim that drew the instant."
+    )
 
 
 class OpenLanding(models.Model):
@@ -240,12 +247,12 @@ class OpenLanding(models.Model):
     )
     at = models.DateTimeField()
     batch_ids = ArrayField(
-        models.BigIntegerField(), help_text="Its batches that have not landed or been given back yet."
+        models.BigIntegerField(), help_text="Its batches that have neither landed nor been released yet."
     )
 
 
 class RemovedRecord(models.Model):
-    """A record that was removed, for readers that keep a copy (`lake.removal`)."""
+    """A removed record, listed for readers that keep a copy of the lake (`lake.removal`)."""
 
     class Reason(models.TextChoices):
         RETENTION = "retention"
@@ -276,7 +283,12 @@ class RecordVersion(models.Model):
     record_id = models.UUIDField()
     version = models.PositiveIntegerField()
     batch = models.ForeignKey(
-        "ingest.Batch", models.PROTECT, related_name="+", db_index=False, db_constraint=False, help_text="Wrote it."
+        "ingest.Batch",
+        models.PROTECT,
+        related_name="+",
+        db_index=False,
+        db_constraint=False,
+        help_text="The batch that wrote this version.",
     )
     body_offset = models.PositiveIntegerField()
     body_size = models.PositiveIntegerField()
@@ -285,7 +297,7 @@ class RecordVersion(models.Model):
     )
     replaced_at = models.DateTimeField()
     digest = models.BinaryField(
-        max_length=32, null=True, help_text="The record's while this version was the current one."
+        max_length=32, null=True, help_text="The record's digest while this version was the current one."
     )
 
     class Meta:
@@ -302,9 +314,11 @@ class RejectedRecord(models.Model):
     index = models.PositiveIntegerField()
     errors = models.TextField(help_text='ASCII JSON: [{"code", "pointer", "message"}].')
     payload = models.BinaryField()
-    is_json = models.BooleanField(help_text="False: a line that does not parse.")
+    is_json = models.BooleanField(help_text="Whether the payload is JSON. False for a line that does not parse.")
     awaits_collection = models.BooleanField(
-        default=True, db_default=True, help_text="The verdict stands, and the problem inbox has not counted it yet."
+        default=True,
+        db_default=True,
+        help_text="Whether the verdict is final and the problem inbox has not counted it yet.",
     )
 
     class Meta:

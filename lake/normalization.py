@@ -69,7 +69,7 @@ class NormalizedRecord:
 
     @property
     def digest(self) -> bytes:
-        """SHA-256 that is equal for equal envelopes (project ids and vendor ids as sets) with byte-equal ``data``.
+        """A SHA-256 that is equal for equal envelopes (project ids and vendor ids as sets) with byte-equal ``data``.
 
         It covers the head, with unordered parts sorted, a line break, and ``data``. The head contains no line break, so
         head and data cannot be confused.
@@ -83,7 +83,7 @@ class NormalizedRecord:
 
 
 def normalize(envelope: Envelope) -> NormalizedRecord:
-    """Normalize a valid envelope, which is changed."""
+    """Normalize a valid envelope. Changes the envelope."""
     envelope.type = envelope.type.lower()
     envelope.event_at = f"{envelope.event_at[:19]}Z"
     project_ids = envelope.project_ids = envelope.all_project_ids
@@ -92,15 +92,15 @@ def normalize(envelope: Envelope) -> NormalizedRecord:
         envelope.nature = DEFAULT_NATURE
     for name, default in _defaults(type(envelope)) if _HAS_DEFAULTS else ():
         if getattr(envelope, name) == default:
-            setattr(envelope, name, default)  # the very object, which is not written
+            setattr(envelope, name, default)  # the identical object, because the encoder omits only that
     return NormalizedRecord(envelope, project_ids)
 
 
 @cache
 def _defaults(kind: type[Envelope]) -> list[tuple[str, Any]]:
-    """Fields with a default, and it. Not written, so that the digests of records stay that were stored before the field was.
+    """Fields with their defaults. A default is not written, so that a new field does not change the digests of stored records.
 
-    ``_nature`` is none of them: it has always been written.
+    ``_nature`` is not one of them, because it has always been written.
     """
     fields = msgspec.structs.fields(kind)
     return [(one.name, one.default) for one in fields if one.default not in (UNSET, msgspec.NODEFAULT)]

@@ -106,7 +106,7 @@ def is_missing(error: IntegrityError) -> bool:
 
 
 def detach(partition: PayloadPartition) -> None:
-    """Take a partition out, outside of transactions. Waits for statements that may still see it; nothing waits for it."""
+    """Detach a partition, outside of transactions. Waits for statements that may still see it, and blocks no other statement."""
     name = _checked(partition.name)
     with connection.cursor() as cursor:
         how = "FINALIZE" if partition.is_leaving else "CONCURRENTLY"
@@ -121,7 +121,7 @@ def detached() -> list[str]:
 
 
 def drop(name: str) -> int:
-    """Drop a detached partition, in the caller's transaction; how many payloads it had."""
+    """Drop a detached partition in the caller's transaction. Returns the number of its payloads."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM {_checked(name)}")  # noqa: S608  (checked)
         count = int(cursor.fetchone()[0])

@@ -1,4 +1,4 @@
-"""Processors: what is done with a batch beside landing it. Attachment download is the built-in one.
+"""Processors: further steps after a batch has landed. Attachment download is the built-in one.
 
 A deployment adds its own with ``EVERMUSE_PROCESSORS``. The pipeline (`ingest.pipeline.processing`) calls each processor by
 this protocol and knows nothing else about it. How to write one: `evermuse/docs/extend.md`.
@@ -21,11 +21,11 @@ MAX_NAME = 64
 
 
 class BatchRecord(Protocol):
-    """An accepted record of a batch. It says nothing about where its bytes are stored."""
+    """An accepted record of a batch, without where its bytes are stored."""
 
     @property
     def index(self) -> int:
-        """Its place among the records that were sent, from 0."""
+        """Its position among the records that were sent, from 0."""
 
     @property
     def id(self) -> UUID:
@@ -42,7 +42,7 @@ class BatchRecord(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class LandingBatch:
-    """A batch at the moment when it lands, with its accepted records."""
+    """A batch that is being landed, with its accepted records."""
 
     id: int
     workspace_id: int
@@ -50,28 +50,31 @@ class LandingBatch:
 
 
 class WakeUp(Protocol):
-    """Sends wake-ups to a processor's own workers: messages of its ``task``. Never raises; a message may be lost."""
+    """Sends messages of the processor's ``task`` to its own workers. Never raises. A message may be lost."""
 
     def __call__(self, times: int = 1) -> None: ...
 
 
 class Processor(Protocol):
-    """One step beside landing. A batch is COMPLETE when every processor calls it settled.
+    """One further step for landed batches. A batch is COMPLETE when every processor reports it as settled.
 
-    Whatever a method raises is logged, noted on the batch's page, and tried again after a growing wait, for the batches
-    that raised alone (`evermuse.retry_policy.PROCESSORS`). Other processors, batches and workspaces go on.
+    If a method raises, the error is logged and shown on the batch's page, and the method is called again after a growing wait
+    (`evermuse.retry_policy.PROCESSORS`). Only the batches that raised wait. Other processors, batches and workspaces continue.
     """
 
-    # Unique, and stable: the state of batches is stored under it. At most `MAX_NAME` characters.
+    # Unique. Never change it, because the state of batches is stored under it. At most `MAX_NAME` characters.
     name: str
-    # The Celery task of its own workers, which `start` may wake. Empty: it has none.
+    # The Celery task of its own workers, which `start` may wake. Empty if it has none.
     task: str = ""
-    # True: where `prepare` raises, the batch does not land. False: the batch lands, and `prepare` is called again later.
+    # What happens if `prepare` raises. True: the batch does not land. False: it lands, and `prepare` is called again later.
     must_prepare: bool = False
 
     def prepare(self, batches: Sequence[LandingBatch]) -> None:
-        """Write what must be atomic with the landing. Called inside the transaction that lands the batches, so it must be
-        quick, and must not wait for the network. It may be called again for a batch that landed without it."""
+        """Write what must be atomic with the landing.
+
+        It runs inside the transaction that lands the batches, so it must be quick and must not wait for the network. It may be
+        called again for a batch that landed without it.
+        """
         return None
 
     def start(self, batch_ids: Sequence[int], wake: WakeUp) -> None:
@@ -79,18 +82,21 @@ class Processor(Protocol):
         error; then never again for that batch. A worker may die in between, so it must be idempotent."""
 
     def settled(self, batch_ids: Sequence[int]) -> set[int]:
-        """Those of the started batches that are finished; a part that failed for good counts as done. Note what you have
-        finished: a batch may have given no record (`lake.batch_records`)."""
+        """Return the started batches that are finished. A part that failed for good counts as finished.
+
+        Store which batches you have finished. Do not derive it from records, because a batch may have none
+        (`lake.batch_records`).
+        """
 
 
 def look_again(batch_ids: Sequence[int]) -> None:
-    """Ask the pipeline to look at batches soon, because a processor has settled them. A lost message costs some seconds."""
+    """Ask the pipeline to check soon whether batches have settled. If the message is lost, it checks some seconds later."""
     if batch_ids:
         wake.publish(wake.ADVANCE, sorted(batch_ids))
 
 
 class WrongProcessor(Exception):
-    """A processor of EVERMUSE_PROCESSORS cannot be used: which one, and why."""
+    """A processor of EVERMUSE_PROCESSORS that cannot be used. The message names it and the reason."""
 
 
 @cache
@@ -105,7 +111,7 @@ def load() -> list[Processor]:
     for path in settings.EVERMUSE_PROCESSORS:
         try:
             processor: Processor = import_string(path)()
-        except Exception as error:  # a module of somebody else
+        except Exception as error:  # somebody else's module may raise anything
             raise WrongProcessor(f"{path!r} cannot be loaded: {type(error).__name__}: {error}") from error
         if fault := _fault(processor, [one.name for one in found]):
             raise WrongProcessor(f"{path!r} {fault}")
@@ -114,13 +120,13 @@ def load() -> list[Processor]:
 
 
 def check(**_: object) -> list[CheckMessage]:
-    """For ``django.core.checks.register``: the processors can be used."""
+    """Check that the processors can be used, for ``django.core.checks.register``."""
     try:
         load()
     except WrongProcessor as error:
         hint = (
             "Write module.Class, comma-separated. The app of a processor with tables must be in EVERMUSE_APPS. "
-            "/docs/extend.html says what a processor needs."
+            "See /docs/extend.html for what a processor needs."
         )
         return [Error(f"EVERMUSE_PROCESSORS: {error}.", hint=hint, id="evermuse.E002")]
     return []

@@ -1,4 +1,4 @@
-"""Reads stored records: normalizes the bytes that were sent, without checking any rule.
+"""Reads stored records: normalizes the bytes that were sent, without validating them.
 
 Landing judged each record for good. If a rule is tightened later, stored records must stay readable, so nothing is
 refused here. For records that today's rules allow, the result equals that of `lake.normalization` byte for byte.
@@ -44,7 +44,7 @@ def _relaxed(of: type[msgspec.Struct]) -> type[msgspec.Struct]:
 
 
 def _default(one: inspect.Field) -> Any:
-    """What a field is that was not sent. Integers are read as they are spelled."""
+    """The value of a field that was not sent. Integers are kept as they were spelled."""
     absent = field_rules.absent(one)
     is_integer = isinstance(absent, int) and not isinstance(absent, bool)
     return Raw(_encode(absent)) if is_integer else absent
@@ -75,7 +75,7 @@ _WITH_INTEGERS = [(one.name, one.type) for one in field_rules.fields_with(Envelo
 
 @dataclass(frozen=True, slots=True)
 class StoredRecord:
-    """A record that no type of today describes, normalized as far as possible."""
+    """A record that today's types cannot describe, normalized as far as possible."""
 
     document: bytes
     head: bytes
@@ -205,7 +205,7 @@ def _projects(found: dict[str, bytes]) -> list[str] | None:
 
 
 def _string(slice: bytes | None) -> str | None:
-    """The value as a string, or None if it is no string that UTF-8 can encode."""
+    """The value as a string, or None if it is not a string that UTF-8 can encode."""
     if slice is None or slice[0] != _STRING:
         return None
     value = json_text.decode_string(slice)

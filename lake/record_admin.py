@@ -54,16 +54,16 @@ class RecordAdmin(PipelineAdmin):
     list_select_related = ("workspace",)
     search_fields = ("id",)
     search_help_text = (
-        "Record id; for who may see payloads also vendor id (key:value, with %3A for a colon in the key), thread, "
+        "Record id. With permission to see payloads also vendor id (key:value, with %3A for a colon in the key), thread, "
         "participant, tag, project"
     )
     # The index `record_by_instant` has the same order, so that no page has to sort all records.
     ordering: ClassVar = ["-workspace_id", "-updated_at", "-id"]
     fields = (
         "public_id", "workspace", "type", "product_id", "event_at", "version", "written_by", "last_sent_by",
-        "first_accepted_at", "updated_at", "lineage", "as_it_came", "envelope", "stored_data",
+        "first_accepted_at", "updated_at", "lineage", "as_sent", "envelope", "stored_data",
     )  # fmt: skip
-    confidential = ("as_it_came", "envelope", "stored_data", "vendor_ids", "thread", "participants", "words")
+    confidential = ("as_sent", "envelope", "stored_data", "vendor_ids", "thread", "participants", "words")
     reading = "Record seen"
 
     def get_search_results(
@@ -140,7 +140,7 @@ class RecordAdmin(PipelineAdmin):
             ((one.version, _batch(one.batch_id), _batch(one.replaced_by_id), _moment(one.replaced_at)) for one in past),
         )
         if not rows:
-            return "None: it was written once."
+            return "None. The record was written once."
         heads = mark_safe(
             '<thead><tr><th scope="col">Version</th><th scope="col">Written by</th><th scope="col">Replaced by</th>'
             '<th scope="col">At</th></tr></thead>'
@@ -149,12 +149,12 @@ class RecordAdmin(PipelineAdmin):
             '<table class="w-full text-left" style="overflow-wrap:anywhere">{}<tbody>{}</tbody></table>', heads, rows
         )
 
-    @admin.display(description="As it came")
-    def as_it_came(self, obj: Record) -> SafeString:
+    @admin.display(description="As sent")
+    def as_sent(self, obj: Record) -> SafeString:
         if (sent := frames.read([obj.place]).get(obj.place)) is not None:
             return _folded("The bytes of the request", block(sent))
         stored = _sent(obj)
-        return AWAY if stored is None else _folded("Normalized, as the bucket holds it", block(stored))
+        return AWAY if stored is None else _folded("Normalized, as stored in the bucket", block(stored))
 
     @admin.display(description="Envelope, normalized")
     def envelope(self, obj: Record) -> SafeString:
@@ -168,7 +168,7 @@ class RecordAdmin(PipelineAdmin):
 
 
 def _sent(record: Record) -> bytes | None:
-    """The record as it came, or normalized from the bucket; None while it cannot be read."""
+    """The record as it was sent, or normalized from the bucket. None if it cannot be read at the moment."""
     try:
         return places.read([record.place]).get(record.place)
     except (StoreUnavailable, ArchiveDamaged) as error:

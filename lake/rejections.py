@@ -1,6 +1,6 @@
 """Rejected records: all their errors, and the bytes that were sent.
 
-Written once, when a batch is accepted. Landing writes only where its verdict differs, because the rules have changed since.
+They are written once, when a batch is accepted. Landing writes only records whose verdict has changed since.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from evermuse.binary_arrays import byteas, int4s
 from lake.landing import Rejected, Verdict
 from lake.models import RejectedRecord
 
-# What one statement inserts. One record may be larger.
+# The bytes that one statement inserts. A single record may be larger.
 PART_BYTES = 1024 * 1024
 
 STORE = """
@@ -45,7 +45,7 @@ def store(verdicts: Mapping[int, Verdict], *, is_final: bool) -> None:
 
 
 def _parts(rejected: Sequence[Rejected]) -> Iterator[list[tuple[Rejected, bytes]]]:
-    """Records with their errors as JSON, about PART_BYTES at a time: all of a batch's would take ten times its body."""
+    """Records with their errors as JSON, about PART_BYTES at a time. A whole batch could take ten times the bytes of its body."""
     part: list[tuple[Rejected, bytes]] = []
     size = 0
     for record in rejected:

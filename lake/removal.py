@@ -1,8 +1,9 @@
-"""Records that are removed, and the list that tells readers of them.
+"""Removes records, and lists removed records for readers.
 
-A removal draws an instant from the workspace's clock and keeps the clock locked until it commits, so removals commit in the order
-of their instants: a reader that goes on from the greatest ``removedAt`` misses none. It draws while no landing of the workspace
-is open. What lands later has a later instant, so that a reader of both lists sees which of the two came last.
+A removal draws an instant from the workspace's clock and keeps the clock locked until it commits. So removals commit in the
+order of their instants, and a reader that continues from the greatest ``removedAt`` misses none. It draws its instant while
+no landing of the workspace is open, and later landings get later instants. So a reader of both lists can tell whether a
+record was removed or landed last.
 """
 
 import json
@@ -20,12 +21,12 @@ from evermuse.instants import milliseconds
 from lake import horizon
 from lake.models import OpenLanding, RemovedRecord
 
-# By the small index on the age of events, in no order: what was found is removed, and the next look finds others.
+# Uses the small index on the age of events, and needs no order: the next query finds what is left.
 EXPIRED = """
 SELECT id FROM lake_record WHERE workspace_id = %(workspace)s AND event_at < %(before)s LIMIT %(limit)s
 """
 ALL_EXPIRED = "SELECT id FROM lake_record WHERE workspace_id = %(workspace)s AND event_at < %(before)s"
-# What is locked lands at this moment: it waits for the next run.
+# A locked record is being landed. The next run removes it.
 LOCK_EXPIRED = """
 SELECT id FROM lake_record
 WHERE id = ANY(%(ids)s::uuid[]) AND workspace_id = %(workspace)s AND event_at < %(before)s
@@ -40,7 +41,7 @@ LOCK_SEGMENTS = """
 SELECT id FROM lake_segment WHERE id = ANY(%(segments)s::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 SEGMENTS = f"SELECT DISTINCT segment_id FROM lake_segmentbatch WHERE batch_id IN ({_LINES}) ORDER BY segment_id"  # noqa: S608
-# Compaction leaves the lines out of segments once many of a segment's are dead.
+# Counts dead lines. Compaction removes them once a segment has many.
 DELETE = """
 WITH versions AS (
   DELETE FROM lake_recordversion WHERE record_id = ANY(%(ids)s::uuid[]) RETURNING batch_id
@@ -62,16 +63,16 @@ LONGEST_WAIT_SECONDS = 1.0
 
 
 class LandingOpen(Exception):
-    """A landing of the workspace is open: nothing can be removed right now."""
+    """A landing of the workspace is open, so nothing can be removed at the moment."""
 
 
 def expired(workspace_id: int, before: datetime, *, limit: int) -> list[UUID]:
-    """Some of a workspace's records of earlier events."""
+    """Up to ``limit`` of a workspace's records whose event is older than ``before``."""
     return _ids(EXPIRED, workspace=workspace_id, before=before, limit=limit)
 
 
 def all_expired(workspace_id: int, before: datetime, *, limit: int) -> Iterator[UUID]:
-    """All of them, read in a transaction of its own. ``limit``: at once."""
+    """All of a workspace's records whose event is older than ``before``, read in one transaction, ``limit`` at a time."""
     with transaction.atomic(), connection.cursor() as settings:
         settings.execute("SET LOCAL statement_timeout = 0")
         with connection.connection.cursor(name="expired_records") as cursor:
@@ -81,9 +82,10 @@ def all_expired(workspace_id: int, before: datetime, *, limit: int) -> Iterator[
 
 
 def draw(workspace_id: int) -> datetime:
-    """The instant of a removal, in the caller's transaction. Claims of the workspace wait until that ends: keep it short.
+    """Draw the instant of a removal. Claims of the workspace wait until the caller's transaction ends, so keep it short.
 
-    Waits a moment for landings that are open; no other one opens meanwhile. Raises LandingOpen: end the transaction then.
+    Waits a moment for open landings. No other landing opens meanwhile. Raises LandingOpen; the caller must then end the
+    transaction.
     """
     at = horizon.draw(workspace_id)
     ends_at = time.monotonic() + LONGEST_WAIT_SECONDS
@@ -95,12 +97,12 @@ def draw(workspace_id: int) -> datetime:
 
 
 def lock_expired(workspace_id: int, before: datetime, ids: Sequence[UUID]) -> list[UUID]:
-    """Those of the records that have still expired, locked until the caller's transaction ends."""
+    """The records that are still expired, locked until the caller's transaction ends."""
     return _ids(LOCK_EXPIRED, workspace=workspace_id, before=before, ids=list(ids))
 
 
 def remove(workspace_id: int, ids: Sequence[UUID], *, at: datetime, reason: RemovedRecord.Reason) -> int:
-    """Remove locked records with their earlier versions, and tell readers; how many. ``at``: from `draw`."""
+    """Remove locked records with their earlier versions, and list them for readers. Returns their number. ``at``: from `draw`."""
     _hold_segments(ids)
     with connection.cursor() as cursor:
         cursor.execute(DELETE, {"workspace": workspace_id, "ids": list(ids), "at": at, "reason": str(reason)})
@@ -119,7 +121,7 @@ def _hold_segments(ids: Sequence[UUID]) -> None:
 
 
 def removed_after(record_ids: Sequence[UUID], instant: datetime) -> set[UUID]:
-    """Those of the records that were removed after an instant."""
+    """The records that were removed after an instant."""
     rows = RemovedRecord.objects.filter(record_id__in=record_ids, removed_at__gt=instant)
     return set(rows.values_list("record_id", flat=True))
 
@@ -127,7 +129,7 @@ def removed_after(record_ids: Sequence[UUID], instant: datetime) -> set[UUID]:
 def page(
     workspace_id: int, *, since: datetime, after: Sequence[Any] | None, limit: int
 ) -> tuple[list[bytes], list[Any] | None]:
-    """Removed records in the order of their removal, as JSON, and the place where the next page begins."""
+    """Removed records in the order of their removal, as JSON, and the cursor of the next page."""
     rows = RemovedRecord.objects.filter(workspace_id=workspace_id, removed_at__gte=since)
     if after is not None:
         instant, last = datetime.fromisoformat(after[0]), UUID(after[1])

@@ -1,8 +1,7 @@
-"""Repair: rows of the index put back for the batch that wrote them, without breaking "last accepted wins".
+"""Repair: restores rows of the index for the batch that wrote them, without breaking "last accepted wins".
 
-A row is put back where it is missing and no later version is known, or where the batch's own row differs. Rows that another
-batch wrote stay as they are, and so do counts and outcomes. A restored row counts as changed, so that incremental readers
-get it again.
+A row is restored if it is missing and no later version is known, or if the batch's own row differs. Rows of other batches,
+counts and outcomes do not change. A restored row counts as changed, so that incremental readers get it again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,13 +12,13 @@ import psycopg
 from evermuse.raw_connection import raw_connection
 from lake.index import CREATED, UPDATED, IndexedBatch, of_batches, of_rows
 
-# Batch ids in, the instants at which these batches were accepted out. Batches belong to a layer above this one.
+# Takes batch ids and returns when these batches were accepted. Batches belong to a layer above this one.
 AcceptedAt = Callable[[Sequence[int]], Mapping[int, datetime]]
 
 EARLIER_WRITERS = "SELECT DISTINCT batch_id FROM lake_recordversion WHERE record_id = ANY(%(id)b::uuid[])"
 
-# A version number that was lost with its row is counted again from the earlier versions. Terms are sorted before they are
-# compared: a record may have a hundred thousand of them, and the operators @> and <@ look at every pair.
+# A version number that was lost with its row is computed from the earlier versions. Terms are sorted before they are
+# compared, because a record may have a hundred thousand of them, and the operators @> and <@ compare every pair.
 REPAIR = """
 WITH past AS (
   SELECT v.record_id, max(v.version) AS version, min(a.accepted_at) AS accepted_at
@@ -53,9 +52,9 @@ WHERE r.batch_id = EXCLUDED.batch_id AND NOT (
 
 
 def restore(batch: IndexedBatch, letters: str, accepted_at: AcceptedAt) -> int:
-    """Put back missing or damaged rows in the caller's transaction. Return the number of rows written. Idempotent.
+    """Restore missing or damaged rows in the caller's transaction. Returns the number of rows written. Idempotent.
 
-    ``letters``: the outcomes of the batch's landing. Only records that it created or updated are put back.
+    ``letters``: the outcomes of the batch's landing. Only records that it created or updated are restored.
     """
     last = {record.key: record for record in batch.records if letters[record.index] in (CREATED, UPDATED)}
     if not last:

@@ -47,7 +47,7 @@ def payloads_of(after: int, until: int, limit: int) -> list[tuple[int, int]]:
 
 
 def in_segments(batch_ids: Sequence[int]) -> list[int]:
-    """Those of the batches whose accepted records a live segment holds, all of them, with a listing to read them by.
+    """The batches whose accepted records are all in a live segment with listings.
 
     Compaction moves none of them until the caller's transaction ends.
     """
@@ -81,7 +81,7 @@ def remove_outcomes(batch_ids: Sequence[int]) -> int:
 
 
 def versions(held: Callable[[], list[int]]) -> Kind:
-    """Versions that a later one replaced. ``held``: workspaces under a legal hold, asked for each step."""
+    """Versions that a later one replaced. ``held``: returns the workspaces under a legal hold, and is called for each step."""
 
     def due(before: datetime) -> Iterator[Due]:
         place: list[Any] = ["-infinity", "00000000-0000-0000-0000-000000000000", 0]

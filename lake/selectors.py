@@ -125,7 +125,7 @@ def encode(found: Sequence[Record], *, single_line: bool = False) -> list[bytes]
 
 
 def _still_there(found: Sequence[Record], sent: Mapping[Place, bytes]) -> list[Record]:
-    """Without records that were removed after they were found. Raises ArchiveDamaged for one that still exists."""
+    """Drop records that were removed after the query. Raises ArchiveDamaged if a record exists but cannot be read."""
     missing = {record.id for record in found if record.place not in sent}
     if lost := Record.objects.filter(id__in=missing).order_by("id").first():
         raise ArchiveDamaged(f"neither a payload nor a segment holds {lost.public_id}")

@@ -1,7 +1,7 @@
-"""minio's client, with uploads in parts and with content whose SHA-256 is known. Only this module uses minio's internals.
+"""minio's client, with multipart uploads and with content whose SHA-256 is known. Only this module uses minio's internals.
 
-minio's public upload in parts leaks threads when a part fails, and it cannot be resumed. Its signature reads the whole content
-again, although the caller has taken the SHA-256 while the content passed.
+minio's public multipart upload leaks threads when a part fails, and it cannot be resumed. Its signature reads the whole content
+again, although the caller has already computed the SHA-256.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from minio.credentials.credentials import Credentials
 from minio.datatypes import Part
 from minio.error import InvalidResponseError, S3Error, ServerError
 
-# The internals used here were read in this version; a test fails at another one.
+# The internals used here are those of this version. A test fails with any other one.
 WRITTEN_FOR = {"minio": "7.2.20"}
 
 _CONTENT_SHA256 = "x-amz-content-sha256"
@@ -37,7 +37,7 @@ class StoreClient(Minio):
         return Part(number, self._upload_part(bucket, key, content, None, upload_id, number))  # type: ignore[arg-type]
 
     def complete_upload(self, bucket: str, key: str, upload_id: str, parts: Sequence[Part]) -> None:
-        """Make the object from its parts."""
+        """Complete an upload: make the object from its parts."""
         self._complete_multipart_upload(bucket, key, upload_id, list(parts))
 
     def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:

@@ -30,11 +30,11 @@ def vendor_id_of(text: str) -> str:
     if not colon:
         raise ValueError("must be key:value")
     if _MALFORMED_ESCAPE.search(key):
-        raise ValueError("has a % in its key that begins no escape: % is written %25, and a colon %3A")
+        raise ValueError("has a % in its key that does not begin an escape: write % as %25, and a colon as %3A")
     try:
         return vendor_id(unquote(key, errors="strict"), value)
     except UnicodeDecodeError:
-        raise ValueError("has escapes in its key that are no UTF-8") from None
+        raise ValueError("has escapes in its key that are not UTF-8") from None
 
 
 def _escaped(key: str) -> str:

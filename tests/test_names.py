@@ -12,8 +12,6 @@ APPS = ("ingest", "attachments", "lake", "evermuse")
 # Django finds each command by this name.
 CONVENTIONS = {"Command"}
 CLIENT = ROOT / "evermuse" / "client"
-# Still to be renamed.
-KNOWN = {"Place", "Span"}
 
 
 def repeated(paths: list[Path]) -> dict[str, list[str]]:
@@ -23,7 +21,7 @@ def repeated(paths: list[Path]) -> dict[str, list[str]]:
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 modules[node.name].append(str(path.relative_to(ROOT)))
     assert "Batch" in modules
-    return {name: found for name, found in modules.items() if len(found) > 1 and name not in CONVENTIONS | KNOWN}
+    return {name: found for name, found in modules.items() if len(found) > 1 and name not in CONVENTIONS}
 
 
 def test_no_two_public_classes_of_the_server_have_the_same_name() -> None:

@@ -1,4 +1,4 @@
-"""Blocks that were read lately, up to so many bytes a process."""
+"""A cache of recently read blocks, with a limit in bytes for each process."""
 
 import threading
 from collections import OrderedDict
@@ -12,7 +12,7 @@ BlockKey = tuple[int, int]
 
 
 class BlockCache:
-    """The blocks used last. ``limit``: bytes of memory, roughly; 0 keeps nothing."""
+    """The most recently used blocks. ``limit``: approximate bytes of memory. 0 turns the cache off."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -21,7 +21,7 @@ class BlockCache:
         self.size = 0
 
     def get(self, key: BlockKey) -> Block | None:
-        """A block, if it is kept."""
+        """A block, or None if it is not cached."""
         with self._lock:
             found = self._blocks.get(key)
             if found is not None:
@@ -29,7 +29,7 @@ class BlockCache:
             return found
 
     def put(self, key: BlockKey, block: Block) -> None:
-        """Keep a block, in place of those that nobody used for longest."""
+        """Add a block, and evict the least recently used ones if there is no room."""
         if block.cost > self._limit // 4:
             return
         with self._lock:

@@ -1,4 +1,4 @@
-"""Cold reads: records whose payload is gone, from their segments by ranged reads, several at a time."""
+"""Cold reads: reads records from segments after their payload was removed, by several ranged requests at a time."""
 
 from bisect import bisect_right
 from collections import defaultdict
@@ -16,9 +16,9 @@ from lake.segments.reader import Block
 
 log = logs.get(__name__)
 
-# Blocks in memory at once, of some 64 KiB each, unless a record is larger.
+# Blocks that are in memory at once. A block has about 64 KiB, or more if a record is larger.
 BLOCKS_AT_ONCE = 64
-# Blocks with no more than this between them are read by one request, up to so many bytes: requests cost more than bytes.
+# Blocks at most GAP_BYTES apart are read by one request of up to RANGE_BYTES, because a request costs more than some bytes.
 GAP_BYTES, RANGE_BYTES = 128 * 1024, 1024 * 1024
 _readers = ThreadPoolExecutor(16, thread_name_prefix="cold")
 
@@ -34,7 +34,7 @@ class _Where:
 
 
 def read(places: Iterable[Place]) -> dict[Place, bytes]:
-    """Records from their segments, normalized. One whose batch has no segment is missing.
+    """Records from their segments, normalized. A record whose batch has no segment is missing.
 
     Raises StoreUnavailable, ArchiveDamaged.
     """
@@ -42,7 +42,7 @@ def read(places: Iterable[Place]) -> dict[Place, bytes]:
     try:
         return _read(wanted)
     except _SegmentGone:
-        # Compaction moved the lines between the look at PostgreSQL and the read of the object.
+        # Compaction moved the lines after the query and before the read.
         try:
             return _read(wanted)
         except _SegmentGone as error:
@@ -50,7 +50,7 @@ def read(places: Iterable[Place]) -> dict[Place, bytes]:
 
 
 class _SegmentGone(Exception):
-    """There is no such object."""
+    """The object of a segment does not exist."""
 
 
 def _read(places: Sequence[Place]) -> dict[Place, bytes]:
@@ -86,7 +86,7 @@ class _Batch:
     def block_of(self, place: Place) -> _Where:
         """The block that holds a record of the batch."""
         if self.layout != Segment.Layout.LISTED:
-            raise ArchiveDamaged("the payload is gone before its records were written to a segment")
+            raise ArchiveDamaged("the payload was removed before its records were written to a segment")
         if not self.ends or not self.firsts:
             return _Where(self.segment_id, self.start, self.start + self.length, self.key)
         nth = max(bisect_right(self.firsts, place.offset) - 1, 0)
@@ -100,7 +100,7 @@ def _batches(ids: set[int]) -> dict[int, _Batch]:
 
 
 def _blocks(wanted: Sequence[_Where]) -> Iterator[tuple[_Where, Block]]:
-    """These blocks, from the cache or else from the bucket, in no certain order."""
+    """These blocks, from the cache or else from the bucket, in any order."""
     missing: list[_Where] = []
     for where in wanted:
         block = cache.blocks.get((where.segment_id, where.start))
@@ -117,7 +117,7 @@ def _blocks(wanted: Sequence[_Where]) -> Iterator[tuple[_Where, Block]]:
 
 
 def _ranges(blocks: Sequence[_Where]) -> Iterator[list[_Where]]:
-    """Those that are near to each other together. ``blocks``: in the order of their objects."""
+    """Groups of blocks that are close together in an object. ``blocks`` must be in the order of their objects."""
     together: list[_Where] = []
     for where in blocks:
         if together and (

@@ -1,11 +1,11 @@
-"""Compaction: small segments of a date that is closed become one of some 128 MiB.
+"""Compaction: merges the small segments of a closed date into segments of about 128 MiB.
 
     claim the segments ▸ commit the key of the new one ▸ stream their needed lines into it ▸ one transaction: the batches
     point to the new segment, which is live, and the old ones are replaced
 
-A kill before the transaction leaves a segment that the sweeper deletes, and claims that end with their lease. After it the
-old objects stay for an hour, for reads that are under way. Two workers never merge the same segment: the transaction holds
-all of them by their claims' tokens, in the order of their ids.
+If the process is killed before the transaction, the sweeper deletes the new segment, and the claims expire with their lease.
+After the transaction the old objects stay for an hour, for reads in progress. Two workers never merge the same segment: the
+transaction locks all segments in the order of their ids and checks the tokens of their claims.
 """
 
 import time
@@ -29,19 +29,19 @@ from lake.segments.writer import SegmentWriter
 
 log = logs.get(__name__)
 
-# Replaced segments stay for reads that began before.
+# Replaced segments stay this long for reads that began earlier.
 KEPT_SECONDS = 3600
 # Batches of yesterday may still land in the first hour of a date.
 CLOSED_AFTER = timedelta(hours=1)
 MOST_SOURCES, MOST_LINES = 5000, 400_000
-# So many pointers are moved by a statement.
+# The number of pointers that one statement moves.
 MOVED_AT_ONCE = 5000
 DAMAGED_SECONDS = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class MergeGroup:
-    """Segments that may be merged, by what they have in common."""
+    """What segments must have in common to be merged."""
 
     day: date
     workspace_id: int
@@ -51,7 +51,7 @@ class MergeGroup:
 
 @dataclass(slots=True)
 class Result:
-    """Segments that were merged, those that they became, and the bytes of both."""
+    """Counts of segments merged and written, and their bytes."""
 
     merged: int = 0
     written: int = 0
@@ -60,14 +60,14 @@ class Result:
 
 
 def closed_before() -> date:
-    """Dates before this one are closed: all but the last batches accepted on them have landed."""
+    """Dates before this one are closed. Nearly all batches accepted on them have landed."""
     return (datetime.now(UTC) - CLOSED_AFTER).date()
 
 
 def compact(*, seconds: float, before: date | None = None) -> Result:
-    """Merge what can be merged now, for some seconds; what was begun is ended. ``before``: dates that are taken for closed.
+    """Merge segments for about ``seconds``. A merge that has begun is finished. ``before``: earlier dates count as closed.
 
-    Segments that are written meanwhile are the next round's: otherwise a round beside landing would not end, and would write
+    Segments written meanwhile are left to the next round. Otherwise a round during landing would never end, and would write
     the same lines again and again.
     """
     result = Result()
@@ -88,7 +88,7 @@ def compact(*, seconds: float, before: date | None = None) -> Result:
 
 
 def _compact(group: MergeGroup, until: int, result: Result) -> bool:
-    """One new segment; False when there is nothing to merge."""
+    """Write one new segment. False if there is nothing to merge."""
     segments = _claim(group, until)
     if not segments:
         return False
@@ -115,7 +115,7 @@ def _compact(group: MergeGroup, until: int, result: Result) -> bool:
 
 
 def _claim(group: MergeGroup, until: int) -> list[tuple[Source, Segment]]:
-    """Segments of a group that nobody else merges, as many as make one; none when one stands there alone for good."""
+    """Claim segments of a group that no other worker merges, as many as fill one. Empty if there is nothing to gain."""
     parameters = {**asdict(group), "until": until, "limit": MOST_SOURCES}
     chosen: list[int] = []
     size = lines = 0
@@ -135,21 +135,21 @@ def _claim(group: MergeGroup, until: int) -> list[tuple[Source, Segment]]:
 
 
 def _is_worth_it(segment: Segment) -> bool:
-    """Whether a segment is written anew although there is no other to merge it with."""
+    """Whether a segment is rewritten although there is no other to merge it with."""
     is_old = segment.created_at < datetime.now(UTC) - timedelta(days=sql.REWRITE_DAYS)
     has_dead_lines = segment.dead_count * 3 > segment.line_count or (segment.dead_count > 0 and is_old)
     return segment.layout == Segment.Layout.PLAIN or has_dead_lines
 
 
 class _Claims:
-    """The claims on segments that are merged, and the intended segment that they become."""
+    """The claims on the segments being merged, and the intended segment that replaces them."""
 
     def __init__(self, sources: Sequence[Source], target: int) -> None:
         self._sources, self._target = sources, target
         self._renewed_at = time.monotonic()
 
     def keep(self) -> None:
-        """Renew them when a third of the lease is over. Raises LeaseLost when one is not ours any more."""
+        """Renew the claims after a third of the lease. Raises LeaseLost if another worker has taken one over."""
         if time.monotonic() < self._renewed_at + settings.EVERMUSE_LEASE_SECONDS / 3:
             return
         parameters = {
@@ -166,7 +166,7 @@ class _Claims:
         prepared.rows(sql.SET_ASIDE, [DAMAGED_SECONDS, segment_id])
 
     def release(self) -> None:
-        """Give back those that were not replaced."""
+        """Release the claims on segments that were not replaced."""
         tokens = _tokens(self._sources)
         prepared.rows(sql.RELEASE_SOURCES, [tokens["ids"], tokens["tokens"]])
 
@@ -176,7 +176,7 @@ def _tokens(sources: Sequence[Source]) -> dict[str, list[int]]:
 
 
 def _merge(segments: Sequence[tuple[Source, Segment]], draft: Draft, claims: _Claims) -> tuple[list[Merged], int]:
-    """Write the new segment and point to it; what was merged, and its bytes."""
+    """Write the new segment and point the batches to it. Returns what was merged, and the new segment's bytes."""
     of = draft.partition
     writer = SegmentWriter(workspace_id=of.workspace_id, workspace=of.workspace, type=of.type)
     with PartedUpload(draft.key, "application/zstd") as upload:
@@ -189,12 +189,12 @@ def _merge(segments: Sequence[tuple[Source, Segment]], draft: Draft, claims: _Cl
     with transaction.atomic():
         dead_count = _swap(draft.id, merged, writer)
         if not prepared.rows(sql.PUBLISH_TARGET, [upload.size, writer.line_count, dead_count, draft.id]):
-            raise LeaseLost("the sweeper has given the new segment up")
+            raise LeaseLost("the sweeper has abandoned the new segment")
     return merged, upload.size
 
 
 def _swap(target: int, merged: Sequence[Merged], writer: SegmentWriter) -> int:
-    """Let the batches point to the new segment, in the caller's transaction; how many of its lines are dead, at most.
+    """Point the batches to the new segment, in the caller's transaction. Returns an upper limit of its dead lines.
 
     Records that were removed since the claim may have been copied before. A line that was left out after all costs one more
     rewriting; a dead line that nobody counts would stay for good. Raises LeaseLost.
@@ -202,7 +202,7 @@ def _swap(target: int, merged: Sequence[Merged], writer: SegmentWriter) -> int:
     sources = [one.source for one in merged]
     held = dict(prepared.rows(sql.HOLD_SOURCES, {**_tokens(sources), "target": target}))
     if len(held) != len(sources) + 1:
-        raise LeaseLost("another worker merges a segment of this claim, or the sweeper has given the new one up")
+        raise LeaseLost("another worker merges a segment of this claim, or the sweeper has abandoned the new one")
     moved = sorted((batch, one.source.id) for one in merged for batch in one.kept)
     emptied = sorted((batch, one.source.id) for one in merged for batch in one.emptied)
     for at in range(0, len(moved), MOVED_AT_ONCE):

@@ -1,12 +1,12 @@
 """The bytes of a segment: zstd frames of lines, each followed by its listing, and a seek table at the end.
 
-    block 1   data frame    some 64 KiB of NDJSON, compressed; ends with a line
-              listing       a skippable frame: which batch, position and record each line is
+    block 1   data frame    about 64 KiB of NDJSON, compressed, whole lines
+              listing       a skippable frame: the batch, position and record of each line
     block 2   …
     seek table              a skippable frame: the size of every frame before it
 
-`zstd -d` passes over skippable frames, so that it gives the NDJSON. A block can be read without any other. Sources: RFC 8878
-(frames), the zstd seekable format 0.1.0 (seek table). The layout for readers outside is in ``evermuse/docs/segments.md``.
+`zstd -d` skips skippable frames, so it prints the NDJSON. A block can be read without any other. Sources: RFC 8878 (frames),
+the zstd seekable format 0.1.0 (seek table). ``evermuse/docs/segments.md`` describes the layout for other programs.
 """
 
 import re
@@ -19,15 +19,15 @@ import zstandard
 
 from evermuse.errors import ArchiveDamaged
 
-# A frame holds at most this many bytes of lines, or one line that is longer.
+# A frame holds at most this many bytes of lines, or one longer line.
 FRAME_BYTES = 64 * 1024
-# No line is longer: it comes from a body of 5 MB.
+# No line is longer, because it comes from a body of 5 MB.
 MAX_FRAME_BYTES = 64 * 1024 * 1024
 
 LISTING_MAGIC = 0x184D2A5A
 SEEK_TABLE_MAGIC = 0x184D2A5E
 SEEKABLE_MAGIC = 0x8F92EAB1
-# Tells our listing from another program's skippable frame, and this version from a later one.
+# Distinguishes our listing from other programs' skippable frames, and this version from a later one.
 LISTING_MARK = b"EVS1"
 
 _HEADER = struct.Struct("<II")  # of a skippable frame: magic, bytes that follow
@@ -45,7 +45,7 @@ class Owner(msgspec.Struct, frozen=True):
 
 
 class BatchPart(msgspec.Struct, frozen=True, rename="camel"):
-    """The lines of one batch in a frame. ``number``: its place in the order of acceptance. ``accepted_at``: µs since 1970."""
+    """The lines of one batch in a frame. ``number``: its position in the order of acceptance. ``accepted_at``: µs since 1970."""
 
     batch_id: str
     number: int
@@ -55,14 +55,14 @@ class BatchPart(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Breaks(msgspec.Struct, omit_defaults=True):
-    """Where a line has a space in place of a line break, each as the distance from the one before."""
+    """Where a line has a space in place of a line break, each as the distance from the previous one."""
 
     lf: list[int] = []
     cr: list[int] = []
 
 
 class Listing(msgspec.Struct, rename="camel", omit_defaults=True, kw_only=True):
-    """What the lines of a frame are, in their order. ``offset`` and ``size``: of the record in the body as it was sent."""
+    """Describes the lines of a frame, in order. ``offset`` and ``size``: of the record in the body as it was sent."""
 
     workspace: Owner
     type: str
@@ -116,7 +116,7 @@ def split_listing(content: bytes) -> tuple[bytes, bytes]:
 
 
 def split_block(block: bytes) -> tuple[bytes, bytes]:
-    """A block's lines, decompressed, and what follows its data frame: the listing. Raises ArchiveDamaged."""
+    """A block's decompressed lines, and the bytes after its data frame, which begin with the listing. Raises ArchiveDamaged."""
     try:
         size = zstandard.get_frame_parameters(block).content_size
         if not 0 < size <= MAX_FRAME_BYTES:
@@ -132,7 +132,7 @@ def split_block(block: bytes) -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True, slots=True)
 class BlockSize:
-    """A block by the seek table, in bytes. ``data``: of the compressed data frame. ``lines``: of its decompressed content."""
+    """A block's sizes in the seek table, in bytes. ``data``: the compressed data frame. ``lines``: its decompressed content."""
 
     data: int
     listing: int
@@ -144,14 +144,14 @@ class BlockSize:
 
 
 def seek_table(blocks: Sequence[BlockSize]) -> bytes:
-    """The skippable frame that ends a segment. Listings have entries too: they hold no bytes when decompressed."""
+    """The skippable frame that ends a segment. Listings have entries too, with a decompressed size of 0."""
     entries = b"".join(_ENTRY.pack(one.data, one.lines) + _ENTRY.pack(one.listing, 0) for one in blocks)
     content = entries + _FOOTER.pack(2 * len(blocks), 0, SEEKABLE_MAGIC)
     return _HEADER.pack(SEEK_TABLE_MAGIC, len(content)) + content
 
 
 def seek_table_size(tail: bytes) -> int:
-    """How many bytes at a segment's end are its seek table. ``tail``: at least the last 9. Raises ArchiveDamaged."""
+    """The size of a segment's seek table in bytes. ``tail``: at least the segment's last 9 bytes. Raises ArchiveDamaged."""
     try:
         count, descriptor, magic = _FOOTER.unpack_from(tail, len(tail) - _FOOTER.size)
     except struct.error:
@@ -162,7 +162,7 @@ def seek_table_size(tail: bytes) -> int:
 
 
 def blocks_of(table: bytes) -> list[BlockSize]:
-    """The blocks that a seek table, the whole skippable frame, names. Raises ArchiveDamaged."""
+    """The blocks of a seek table. ``table``: the whole skippable frame. Raises ArchiveDamaged."""
     size = seek_table_size(table)
     if len(table) != size or _HEADER.unpack_from(table) != (SEEK_TABLE_MAGIC, size - _HEADER.size):
         raise ArchiveDamaged("the segment's seek table is damaged")
@@ -173,7 +173,7 @@ def blocks_of(table: bytes) -> list[BlockSize]:
 
 
 def breaks_in(document: bytes) -> Breaks | None:
-    """Where a document has line breaks; None where it has none."""
+    """The line breaks of a document, or None if it has none."""
     if b"\n" not in document and b"\r" not in document:
         return None
     places = [found.start() for found in _BREAKS.finditer(document)]
@@ -185,7 +185,7 @@ def breaks_in(document: bytes) -> Breaks | None:
 
 def breaks_of(documents: Sequence[bytes]) -> dict[int, Breaks]:
     """The line breaks of each document that has any, by its number."""
-    # Usually none has any, and one search in all of them together is faster than one in each.
+    # Usually no document has any. One search in all of them together is faster than one in each.
     together = b"".join(documents)
     if b"\n" not in together and b"\r" not in together:
         return {}
@@ -193,7 +193,7 @@ def breaks_of(documents: Sequence[bytes]) -> dict[int, Breaks]:
 
 
 def with_breaks(line: bytes, breaks: Breaks | None) -> bytes:
-    """The document that a line was, with its line breaks."""
+    """A line's document, with its line breaks restored."""
     if breaks is None:
         return line
     document = bytearray(line)
@@ -202,7 +202,7 @@ def with_breaks(line: bytes, breaks: Breaks | None) -> bytes:
         for distance in distances:
             at += distance
             if not 0 <= at < len(document):
-                raise ArchiveDamaged("a listing of the segment names a place outside of its line")
+                raise ArchiveDamaged("a listing of the segment names a position outside of its line")
             document[at] = character
     return bytes(document)
 

@@ -1,4 +1,4 @@
-"""Merges segments into one, as a stream: full blocks are copied as they are, other lines are packed into new ones."""
+"""Merges segments into one, as a stream. Full blocks are copied unchanged, and other lines are packed into new blocks."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from lake.segments.writer import SegmentWriter
 
 log = logs.get(__name__)
 
-# The lines of so many blocks are looked up in the index by one query.
+# One query looks up the lines of this many blocks in the index.
 BLOCKS_AT_ONCE = 32
-# A fuller block is not worth packing again.
+# A block with at least this many bytes is not packed again.
 FULL_BYTES = layout.FRAME_BYTES // 2
-# The segment ends with the source that reaches one of these.
+# The segment ends with the source that reaches one of these limits.
 TARGET_BYTES = 128 * 1024 * 1024
 MOST_BATCHES = 100_000
 
@@ -33,7 +33,7 @@ class SourceDamaged(ArchiveDamaged):
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What became of a source: its batches with lines in the new segment, and those of which nothing is left."""
+    """A merged source. ``kept``: its batches with lines in the new segment. ``emptied``: its batches without lines there."""
 
     source: Source
     kept: list[int]
@@ -46,9 +46,9 @@ def merge(
     upload: PartedUpload,
     keep_claims: Callable[[], None],
 ) -> list[Merged]:
-    """Write the needed lines of the first of these segments that fill one. The caller ends the writer and the upload.
+    """Write the needed lines of as many of these segments as fill one. The caller finishes the writer and the upload.
 
-    ``keep_claims`` is called between reads, and may raise. A segment that cannot be merged is passed over.
+    ``keep_claims`` is called between reads, and may raise. A segment that cannot be merged is skipped.
     Raises StoreUnavailable, SourceDamaged.
     """
     merged: list[Merged] = []
@@ -59,7 +59,7 @@ def merge(
         except ArchiveDamaged as error:
             raise SourceDamaged(source.id, str(error)) from None
         if one is None:
-            log.warning("compaction.passed_over", segment=source.id, reason="payload or rows of the index are missing")
+            log.warning("compaction.skipped", segment=source.id, reason="payload or rows of the index are missing")
             continue
         merged.append(one)
         if writer.size >= TARGET_BYTES or len(writer.spans) >= MOST_BATCHES:
@@ -70,7 +70,7 @@ def merge(
 def _copied(
     source: Source, segment: Segment, writer: SegmentWriter, upload: PartedUpload, keep_claims: Callable[[], None]
 ) -> Merged | None:
-    """Write a segment's needed lines; None, and nothing written, when they cannot be told."""
+    """Write a segment's needed lines. Returns None and writes nothing if it is unknown which lines are needed."""
     if source.layout == Segment.Layout.LISTED:
         return _listed(source, writer, upload, keep_claims)
     plain = sources.plain_lines(source, segment)
@@ -103,7 +103,7 @@ def _listed(source: Source, writer: SegmentWriter, upload: PartedUpload, keep_cl
 
 
 def _needed(segment_id: int, group: Sequence[RawBlock]) -> list[set[int]]:
-    """For each block the numbers of its lines that are kept."""
+    """The numbers of the lines to keep, for each block."""
     keys: list[bytes] = []
     batches: list[int] = []
     offsets: list[int] = []

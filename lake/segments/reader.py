@@ -1,4 +1,4 @@
-"""The one reader of segments: blocks of an object into lines, each with what its listing says of it."""
+"""The only reader of segments: turns blocks of an object into lines, each with its entry of the listing."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from lake.segments import layout
 from lake.segments.layout import BlockSize, Listing
 from lake.segments.writer import Line, LineBatch
 
-# Around the text of each line, roughly: what Python needs for its place.
+# The approximate memory that Python needs for a line besides its text.
 _LINE_COST = 300
 
 
 @dataclass(slots=True)
 class Block:
-    """A block as it was read: its lines without their line ends, and their listing."""
+    """A block: its lines without line ends, and their listing."""
 
     listing: Listing
     lines: list[bytes]
@@ -25,15 +25,15 @@ class Block:
 
     @property
     def cost(self) -> int:
-        """Bytes of memory, roughly."""
+        """Approximate bytes of memory."""
         return sum(map(len, self.lines)) + _LINE_COST * len(self.lines)
 
     def document(self, number: int) -> bytes:
-        """A line's record, normalized, with the line breaks that it had."""
+        """A line's normalized record, with its line breaks restored."""
         return layout.with_breaks(self.lines[number], self.listing.breaks.get(number))
 
     def find(self, batch: int, offset: int) -> bytes | None:
-        """The document of the record at ``offset`` of a batch's body; None when the block has no such line."""
+        """The document of the record at ``offset`` of a batch's body, or None if the block has no such line."""
         number = self.numbers.get((batch, offset))
         return None if number is None else self.document(number)
 
@@ -99,7 +99,7 @@ def key_of(record_id: str) -> bytes:
     """The 16 bytes of an identity. Raises ArchiveDamaged."""
     found: UUID | None = public_ids.record_uuid(record_id)
     if found is None:
-        raise ArchiveDamaged("a listing of the segment names no record id")
+        raise ArchiveDamaged("a listing of the segment contains an invalid record id")
     return found.bytes
 
 

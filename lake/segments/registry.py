@@ -1,4 +1,4 @@
-"""Segments in PostgreSQL: intended before their object is written, published in the transaction that points to their lines."""
+"""Rows of segments: committed before the object is written, and published in the transaction that points to their lines."""
 
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +13,7 @@ from lake import object_store
 from lake.segments import sql
 from lake.segments.writer import Line, SegmentWriter, Span
 
-# No write of an object takes longer, in seconds: see `lake.object_store`.
+# The longest time that writing an object takes, in seconds (`lake.object_store`).
 STORE_SECONDS = 15
 
 
@@ -28,7 +28,7 @@ class Partition:
     day: date
 
     def new_key(self) -> str:
-        """A key that nobody else has or can guess."""
+        """A new key that cannot be guessed."""
         part = object_store.partition
         return (
             f"workspace={part(self.workspace)}/source={part(self.source)}/type={part(self.type)}/date={self.day:%Y-%m-%d}"
@@ -38,7 +38,7 @@ class Partition:
 
 @dataclass(slots=True)
 class Draft:
-    """A segment whose bytes are ready. ``id``: of its row, once it is intended. ``spans``: by batch number."""
+    """A segment whose bytes are ready. ``id``: its row's, after `intend`. ``spans``: by batch number."""
 
     partition: Partition
     key: str
@@ -58,7 +58,7 @@ def draft(partition: Partition, lines: Iterable[Line]) -> Draft:
 
 
 def grace_seconds() -> int:
-    """An intended segment that is not published by then never will be."""
+    """An intended segment that is not published within this time never will be."""
     return settings.EVERMUSE_LEASE_SECONDS + STORE_SECONDS
 
 
@@ -84,18 +84,18 @@ def intend(drafts: Sequence[Draft]) -> None:
 
 
 def publish(ids: Sequence[int]) -> set[int]:
-    """Inside the transaction that points to them: make intended segments live; those that could be."""
+    """Make intended segments live, in the transaction that points to them. Returns those that the sweeper had not abandoned."""
     return {row[0] for row in prepared.rows(sql.PUBLISH, [list(ids)])} if ids else set()
 
 
 def point(spans: Sequence[tuple[int, int, Span]]) -> None:
-    """Inside the transaction that publishes: (batch, segment, span) of batches whose lines stand there now."""
+    """Point batches to their lines, in the transaction that publishes. ``spans``: (batch, segment, span)."""
     if spans:
         prepared.rows(sql.POINT, parameters_of(spans))
 
 
 def parameters_of(spans: Sequence[tuple[int, int, Span]]) -> dict[str, object]:
-    """Spans as parameters of a statement: blocks that follow one another in two arrays, unless a span is one block."""
+    """Spans as parameters of a statement. All spans' blocks share two arrays. A span of one block needs none."""
     ends: list[int] = []
     firsts: list[int] = []
     lo: list[int] = []
@@ -119,6 +119,6 @@ def parameters_of(spans: Sequence[tuple[int, int, Span]]) -> dict[str, object]:
 
 
 def give_up(ids: Sequence[int]) -> None:
-    """These segments are not published: the sweeper deletes their objects. Repeatable."""
+    """Abandon segments that will not be published. The sweeper deletes their objects. Idempotent."""
     if ids:
         prepared.rows(sql.GIVE_UP, [list(ids)])

@@ -1,4 +1,4 @@
-"""What compaction reads: the blocks of a segment, a few megabytes at a time, and the lines of objects without listings."""
+"""Reads segments for compaction: blocks, a few megabytes at a time, and the lines of objects without listings."""
 
 import re
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ TAIL_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A segment that is being merged. ``token``: of the claim on it. ``dead_count``: when it was claimed."""
+    """A segment that is being merged. ``token``: its claim's. ``dead_count``: its value when it was claimed."""
 
     id: int
     token: int
@@ -38,7 +38,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class RawBlock:
-    """A block as its bytes; ``listing`` says what is in it, so that it need not be decompressed to be copied."""
+    """A block as bytes. Its listing describes its lines, so it can be copied without decompression."""
 
     content: bytes
     size: BlockSize
@@ -85,10 +85,10 @@ def _range(source: Source, start: int, length: int) -> bytes:
 
 
 def plain_lines(source: Source, segment: Segment) -> tuple[int, list[Line]] | None:
-    """The batch and the needed lines of an object that a version before segments wrote; None when that cannot be told.
+    """The batch and the needed lines of an object from a version before segments. None if they are unknown.
 
-    Such an object has no listing, and its key names the batch. The index says which of its records are needed and where they
-    are in the payload, which retention keeps until the lines are in a listed segment.
+    Such an object has no listing, and its key contains the batch. The index tells which of its records are needed, and where
+    they are in the payload. Retention keeps the payload until the lines are in a listed segment.
     """
     named = _BATCH.search(source.key)
     number = public_ids.batch_number(named[1]) if named else None

@@ -1,6 +1,6 @@
 """Raw SQL of segments."""
 
-# Before the objects are written: each has a row that names it from then on.
+# Runs before the objects are written, so that every object has a row with its key.
 INTEND = """
 INSERT INTO lake_segment (workspace_id, source, type, day, key, layout, state, size, line_count, dead_count, created_at,
   expires_at, sweeps, claim_token)
@@ -11,12 +11,12 @@ FROM unnest(%(workspace_id)s::bigint[], %(source)s::text[], %(type)s::text[], %(
 RETURNING id, key
 """
 
-# A segment that the sweeper has given up meanwhile does not come back: its object may be gone.
+# Skips a segment that the sweeper has abandoned meanwhile, because its object may be deleted.
 PUBLISH = """
 UPDATE lake_segment SET state = 'L', expires_at = NULL WHERE id = ANY(%s::bigint[]) AND state = 'I' RETURNING id
 """
 
-# The blocks of a batch come as parts of two long arrays. Of a batch that is landed again the row is replaced.
+# Each batch's blocks are a slice of two long arrays. If a batch lands again, its row is replaced.
 POINT = """
 INSERT INTO lake_segmentbatch (batch_id, segment_id, line_count, start, length, ends, firsts)
 SELECT n.batch_id, n.segment_id, n.lines, n.start, n.length,
@@ -28,14 +28,14 @@ ON CONFLICT (batch_id) DO UPDATE SET segment_id = EXCLUDED.segment_id, line_coun
 RETURNING batch_id
 """
 
-# Also one that the sweeper has given up already: an object that was written since is deleted too.
+# Includes segments that the sweeper has abandoned already, so that an object written since then is deleted too.
 GIVE_UP = """
 UPDATE lake_segment SET state = 'A', expires_at = statement_timestamp() WHERE id = ANY(%s::bigint[]) AND state IN ('I', 'A')
 RETURNING id
 """
 
-# Once the row is changed, the transaction that would publish the segment cannot commit. The next deletion comes after twice
-# the time of the one before: a worker that was stopped while it wrote may finish its object hours later.
+# After this change the segment can no longer be published. The object is deleted again after growing waits, because a worker
+# that was suspended while it wrote may finish its object hours later.
 TAKE_EXPIRED = """
 UPDATE lake_segment SET
   state = CASE state WHEN 'I' THEN 'A' ELSE state END, sweeps = least(sweeps + 1, 30),
@@ -47,7 +47,7 @@ WHERE id IN (
 RETURNING id, key, state, sweeps
 """
 
-# The store did not delete them: their turn comes again soon.
+# The store did not delete these objects. They are tried again soon.
 PUT_BACK = """
 UPDATE lake_segment SET sweeps = greatest(sweeps - 1, 0), expires_at = statement_timestamp() + make_interval(secs => %s)
 WHERE id = ANY(%s::bigint[]) AND state <> 'L' RETURNING id
@@ -63,8 +63,8 @@ WHERE b.batch_id = ANY(%s::bigint[]) AND b.line_count > 0
 
 # -- Compaction --
 
-# Lines of removed records are worth writing a segment anew when they are a third of it, or when it is a month old: no line of
-# a removed record stays for good.
+# A segment is rewritten when a third of its lines belong to removed records. After a month one such line is enough, so that no
+# removed record stays in the bucket.
 REWRITE_DAYS = 30
 _HAS_DEAD_LINES = f"""(dead_count * 3 > line_count
   OR (dead_count > 0 AND created_at < statement_timestamp() - interval '{REWRITE_DAYS} days'))"""
@@ -73,7 +73,7 @@ LAST_SEGMENT = "SELECT coalesce(max(id), 0) FROM lake_segment"
 
 _IS_FREE = "(claimed_until IS NULL OR claimed_until < statement_timestamp())"
 
-# The next group after one, where merging is of use. ``before``: dates that are closed.
+# The next group that is worth merging. ``before``: earlier dates are closed.
 NEXT_GROUP = f"""
 SELECT day, workspace_id, source, type FROM (
   SELECT day, workspace_id, source, type FROM lake_segment
@@ -88,7 +88,7 @@ WHERE day < %(before)s AND (day, workspace_id, source, type) > (%(day)s, %(works
 ORDER BY day, workspace_id, source, type LIMIT 1
 """
 
-# In the order of their batches, as far as ids follow it.
+# By id, which is roughly the order of their batches.
 SOURCES = f"""
 SELECT id, size, line_count FROM lake_segment
 WHERE workspace_id = %(workspace_id)s AND source = %(source)s AND type = %(type)s AND day = %(day)s AND state = 'L'
@@ -106,7 +106,7 @@ WHERE id IN (
 RETURNING id, claim_token, key, layout::int, size, created_at, dead_count
 """
 
-# The intended segment lives on with its sources' claims.
+# Extends the intended segment's time together with its sources' claims.
 RENEW_SOURCES = """
 WITH target AS (
   UPDATE lake_segment SET expires_at = statement_timestamp() + make_interval(secs => %(grace)s)
@@ -136,9 +136,8 @@ WHERE (id = %(target)s AND state = 'I')
 ORDER BY id FOR UPDATE
 """
 
-# Lines that are kept, by their number in the parameters: those to which the current version of a record points or one that
-# it replaced. A line whose record has no row at all and was not removed stays: the row may have been lost, and a repair needs
-# the line.
+# The numbers of the lines to keep: those that the current or a replaced version of a record points to. A line also stays if its
+# record has no row and was not removed. The row may have been lost, and a repair needs the line.
 NEEDED = """
 SELECT n.number::int FROM unnest(%(id)b::uuid[], %(batch)b::bigint[], %(place)b::int[]) WITH ORDINALITY
   AS n (id, batch, place, number)
@@ -150,14 +149,14 @@ WHERE EXISTS (SELECT FROM lake_segmentbatch b WHERE b.batch_id = n.batch AND b.s
 )
 """
 
-# Records without any row: the row may have been lost.
+# Records that have no row although they were not removed. The row may have been lost.
 UNKNOWN_RECORDS = """
 SELECT n.id FROM unnest(%(ids)b::uuid[]) AS n (id)
 WHERE %(batch)s::bigint > 0 AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = n.id)
   AND NOT EXISTS (SELECT FROM lake_removedrecord d WHERE d.record_id = n.id) LIMIT 1
 """
 
-# What the index knows of an old object's batch: it has no listing.
+# The index's rows of a batch whose object has no listing.
 PLACES_OF_BATCH = """
 SELECT r.id, r.body_offset, r.body_size FROM lake_record r
 WHERE r.id = ANY(%(ids)b::uuid[]) AND r.batch_id = %(batch)s::bigint
@@ -166,7 +165,7 @@ SELECT v.record_id, v.body_offset, v.body_size FROM lake_recordversion v
 WHERE v.record_id = ANY(%(ids)b::uuid[]) AND v.batch_id = %(batch)s::bigint
 """
 
-# A pointer that is not what was read any more stays as it is.
+# Leaves a pointer alone that has changed since it was read.
 MOVE = """
 UPDATE lake_segmentbatch b SET segment_id = n.segment_id, line_count = n.lines, start = n.start, length = n.length,
   ends = CASE WHEN n.lo < n.hi THEN (%(ends)b::int[])[n.lo:n.hi] END,
@@ -177,7 +176,7 @@ WHERE b.batch_id = n.batch_id AND b.segment_id = n.source
 RETURNING b.batch_id
 """
 
-# Whatever else pointed there has no lines that are needed.
+# For batches of the sources that have no needed lines.
 EMPTY = """
 UPDATE lake_segmentbatch b SET segment_id = %(target)s::bigint, line_count = 0, start = 0, length = 0, ends = NULL,
   firsts = NULL

@@ -1,4 +1,4 @@
-"""Writes segments to the bucket: the keys committed first, then the objects, several at a time."""
+"""Writes segments to the bucket. Commits their keys first, then writes several objects at a time."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -16,12 +16,12 @@ _uploads = ThreadPoolExecutor(16, thread_name_prefix="segment")
 
 
 def store(parts: Mapping[Partition, Sequence[Line]]) -> dict[Partition, Draft | StoreUnavailable]:
-    """A segment for each partition, not yet published; or why the store did not take it."""
+    """Write a segment for each partition. Returns the unpublished segment, or the error of the store."""
     drafts = [registry.draft(partition, lines) for partition, lines in parts.items()]
     if not drafts:
         return {}
     registry.intend(drafts)
-    # A write that began later could end when the sweeper has given the segment up.
+    # A write that began later could end after the sweeper has abandoned the segment.
     ends_at = time.monotonic() + settings.EVERMUSE_LEASE_SECONDS
     if len(drafts) == 1:
         return {drafts[0].partition: _put(drafts[0], ends_at)}

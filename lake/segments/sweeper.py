@@ -1,4 +1,4 @@
-"""Deletes objects that do not count: intended ones whose worker died, and those that compaction replaced."""
+"""Deletes objects that are no longer needed: those whose worker died before publishing them, and those that compaction replaced."""
 
 from evermuse import logs, prepared
 from evermuse.errors import StoreUnavailable
@@ -10,12 +10,12 @@ log = logs.get(__name__)
 
 AT_ONCE = 500
 AGAIN_SECONDS = 5
-# After this many deletions, over some 34 hours, no stopped worker is expected to write the object any more.
+# After this many deletions, over about 34 hours, no suspended worker is expected to write the object any more.
 LAST_SWEEP = 12
 
 
 def sweep() -> int:
-    """One round; the number of objects that were deleted. Two sweepers at once do no harm."""
+    """Delete expired objects once. Returns their number. Several sweepers may run at once."""
     found = prepared.rows(sql.TAKE_EXPIRED, [AT_ONCE])
     if not found:
         return 0

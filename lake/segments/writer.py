@@ -1,7 +1,7 @@
-"""The one writer of segments: lines in, the object's bytes out, and where each batch's lines stand in it.
+"""The only writer of segments. It turns lines into the object's bytes, and records where each batch's lines are.
 
-Landing writes small segments in memory. Compaction streams: it takes the bytes as they come (`take`), and copies whole
-blocks as they are (`copy`).
+Landing writes small segments in memory. Compaction streams: it takes bytes while it writes (`take`), and copies whole blocks
+unchanged (`copy`).
 """
 
 import itertools
@@ -32,10 +32,10 @@ class LineBatch:
 
 
 class Line(msgspec.Struct, gc=False):
-    """A record on its way into a segment.
+    """A record to be written to a segment.
 
-    ``key``: the 16 bytes of its identity. ``index``: among the records sent. ``offset``, ``size``: in the body as it was sent.
-    ``document``: the record normalized; its line breaks become spaces, and the listing remembers them.
+    ``key``: the 16 bytes of its identity. ``index``: its position among the records sent. ``offset``, ``size``: in the body as
+    it was sent. ``document``: the normalized record. Its line breaks become spaces, and the listing stores their positions.
     """
 
     batch: LineBatch
@@ -48,7 +48,7 @@ class Line(msgspec.Struct, gc=False):
 
 @dataclass(slots=True)
 class Span:
-    """Where a batch's lines stand: bytes of the object, and in which block each line is.
+    """Where a batch's lines are: the bytes of the object, and the block of each line.
 
     ``ends``: the end of each block, counted from ``start``. ``firsts``: the offset of each block's first line of the batch.
     """
@@ -71,27 +71,27 @@ def _part(first: Line, lines: int) -> BatchPart:
 
 
 def _parts(lines: Sequence[Line]) -> list[BatchPart]:
-    """The batches of a block's lines. Lines of a batch come together, so most blocks hold one batch's alone."""
+    """The batches of a block's lines. A batch's lines are adjacent, so most blocks hold only one batch."""
     if lines[0].batch.number == lines[-1].batch.number:
         return [_part(lines[0], len(lines))]
     batches = [list(members) for _, members in itertools.groupby(lines, key=lambda line: line.batch.number)]
     return [_part(members[0], len(members)) for members in batches]
 
 
-class _Kept(threading.local):
+class _ThreadCompressor(threading.local):
     """A thread's own compressor: making one takes longer than compressing a small frame."""
 
     def __init__(self) -> None:
         self.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
 
 
-_kept = _Kept()
+_mine = _ThreadCompressor()
 
 
 class SegmentWriter:
-    """A segment of one workspace and type. Lines of a batch come together, by their index.
+    """A segment of one workspace and type. A batch's lines must be added together, by index.
 
-    ``spans``: where the lines of each batch stand, by the batch's number; whole after `finish`.
+    ``spans``: where each batch's lines are, by the batch's number. Complete after `finish`.
     """
 
     def __init__(self, *, workspace_id: int, workspace: str, type: str) -> None:
@@ -106,7 +106,7 @@ class SegmentWriter:
 
     @property
     def size(self) -> int:
-        """Bytes of the blocks that are written."""
+        """Bytes of the blocks written so far."""
         return self._at
 
     def add(self, line: Line) -> None:
@@ -118,18 +118,18 @@ class SegmentWriter:
         self._bytes += size
 
     def copy(self, block: bytes, size: BlockSize, listing: Listing) -> None:
-        """Append a block as another segment has it; ``listing``: what it holds."""
+        """Append a block of another segment unchanged."""
         self._flush()
         self._append([block], size, listing)
 
     def take(self) -> bytes:
-        """What was written since the last time."""
+        """The bytes written since the last call."""
         content = b"".join(self._out)
         self._out.clear()
         return content
 
     def finish(self) -> bytes:
-        """The rest of the object, to its end."""
+        """Finish the object and return the rest of its bytes."""
         self._flush()
         self._out.append(layout.seek_table(self._blocks))
         return self.take()
@@ -141,9 +141,9 @@ class SegmentWriter:
         breaks = layout.breaks_of(documents)
         for number in breaks:
             documents[number] = one_line(documents[number])
-        data = _kept.compressor.compress(b"\n".join([*documents, b""]))
+        data = _mine.compressor.compress(b"\n".join([*documents, b""]))
         listing = self._listing(breaks)
-        frame = layout.listing_frame(listing, _kept.compressor)
+        frame = layout.listing_frame(listing, _mine.compressor)
         self._append([data, frame], BlockSize(len(data), len(frame), self._bytes), listing)
         self._lines, self._bytes = [], 0
 

@@ -126,18 +126,21 @@ class Looping(msgspec.Struct, forbid_unknown_fields=True):
     [
         (str | None, "a union of str and None"),
         (str | int, "a union of"),
-        (Literal[1, 2], "a Literal may hold strings alone"),
-        (dict[int, str], "the keys of a dict may be plain str alone"),
-        (tuple[str, ...], "vartuple is not understood"),
-        (set[str], "set is not understood"),
-        (bytes, "bytes is not understood"),
-        (Any, "any is not understood"),
-        (Raw, "only data may be any JSON"),
-        (list[Raw], "raw is not understood"),
+        (Literal[1, 2], "a Literal may contain only strings"),
+        (dict[int, str], "the keys of a dict must be plain str"),
+        (tuple[str, ...], "vartuple is not supported"),
+        (set[str], "set is not supported"),
+        (bytes, "bytes is not supported"),
+        (Any, "any is not supported"),
+        (Raw, "only data may have the type Raw"),
+        (list[Raw], "raw is not supported"),
         (Open, "must have forbid_unknown_fields"),
-        (list[Inner], r"v\[\]\.a: only UNSET may be the default"),
-        (Looping, "Looping holds itself"),
-        (Annotated[str, Meta(extra_json_schema={"format": "colour"})], "the format 'colour' is none of email, instant"),
+        (list[Inner], r"v\[\]\.a: the default of a nested field must be UNSET"),
+        (Looping, "Looping contains itself"),
+        (
+            Annotated[str, Meta(extra_json_schema={"format": "colour"})],
+            "the format 'colour' is unknown; a string may have one of email, instant",
+        ),
         (list[Annotated[int, Meta(extra_json_schema={"format": "uri"})]], r"v\[\]: the format 'uri'"),
     ],
 )
@@ -172,7 +175,7 @@ def test_pattern_may_contain_a_literal_dollar_sign(pattern: str) -> None:
 
 def test_default_of_a_field_must_be_a_plain_value() -> None:
     field_rules.demand(msgspec.defstruct("Envelope", [("v", str, "low"), ("w", int, 3)]), formats=FORMATS)
-    with pytest.raises(field_rules.WrongField, match=r"Envelope.v: a default must be a value, not made by a function"):
+    with pytest.raises(field_rules.WrongField, match=r"Envelope.v: a default must be a value, not a factory"):
         field_rules.demand(msgspec.defstruct("Envelope", [("v", list[str], [])]), formats=FORMATS)
 
 

@@ -1,4 +1,4 @@
-"""manage.py fillfilter: have a filter of the records find those, too, that landed before it was added."""
+"""manage.py fillfilter: lets a filter find records that landed before the filter was added."""
 
 import json
 from typing import Any
@@ -14,11 +14,11 @@ log = logs.get(__name__)
 
 
 class Command(BaseCommand):
-    help = "Add the terms of the filter PARAMETER to records that landed before it. Can be repeated and stopped at any time."
+    help = "Add the terms of the filter PARAMETER to records that landed before it. May be stopped and repeated."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("parameter", choices=[one.parameter for one in FILTERS])
-        parser.add_argument("--after", metavar="RECORD_ID", help="go on after the record that the log named last")
+        parser.add_argument("--after", metavar="RECORD_ID", help="continue after this record, the last one in the log")
 
     def handle(self, *args: Any, **options: Any) -> None:
         (one,) = [found for found in FILTERS if found.parameter == options["parameter"]]
@@ -36,5 +36,5 @@ def _after(text: str | None) -> UUID | None:
     if text is None:
         return None
     if (found := public_ids.record_uuid(text)) is None:
-        raise CommandError(f"--after: {text!r} is no record id")
+        raise CommandError(f"--after: {text!r} is not a record id")
     return found
