@@ -1,0 +1,69 @@
+"""Bytes as text, when the declared character set is missing, unknown or wrong."""
+
+import codecs
+import re
+from functools import lru_cache
+
+# Names that are in use beside the registered ones, and sets for which a superset is safer: writers declare the smaller
+# one and use the characters of the larger one. The WHATWG encoding standard has the same supersets.
+_ALIASES = {
+    "ansi-x3.4-1968": "ascii", "ascii": "ascii", "us-ascii": "ascii", "iso-8859-1": "cp1252", "iso8859-1": "cp1252",
+    "latin1": "cp1252", "latin-1": "cp1252", "iso-8859-1-windows-3.1-latin-1": "cp1252", "iso-8859-9": "cp1254",
+    "iso-8859-11": "cp874", "tis-620": "cp874", "windows-874": "cp874", "gb2312": "gb18030", "gbk": "gb18030",
+    "x-gbk": "gb18030", "gb-2312-80": "gb18030", "gb2312-charset": "gb18030", "chinesebig5": "big5hkscs",
+    "big5": "big5hkscs", "x-x-big5": "big5hkscs", "ks-c-5601-1987": "cp949", "ks-c-5601": "cp949", "euc-kr": "cp949",
+    "ksc5601": "cp949", "shift-jis": "cp932", "x-sjis": "cp932", "sjis": "cp932", "ms-kanji": "cp932",
+    "iso-8859-8-i": "iso8859-8", "iso-8859-8-e": "iso8859-8", "unicode-1-1-utf-7": "utf-7", "unicode-1-1-utf-8": "utf-8",
+    "x-mac-roman": "mac-roman", "macintosh": "mac-roman", "x-mac-cyrillic": "mac-cyrillic", "unicode": "utf-16",
+    "ucs-2": "utf-16", "utf8mb4": "utf-8", "x-utf-8": "utf-8", "cp-850": "cp850",
+}  # fmt: skip
+# Codecs that are no character sets of texts, or that take more than linear time.
+_REFUSED = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"})
+# A valid multi-byte sequence of UTF-8 makes no sense in these, so the bytes tell more than the declaration.
+_LATIN = frozenset({"ascii", "cp1252", "cp1254", "iso8859-15", "mac-roman"})
+_SPLIT = re.compile(r"[\s\"'();,*]+")
+
+
+def decoded(raw: bytes, charset: str | None = None) -> str:
+    """The text of bytes. Never fails: what has no meaning becomes U+FFFD. A leading byte order mark is removed.
+
+    Order: a byte order mark, the declared set (UTF-8 where a Latin set was declared and UTF-8 fits), UTF-8, Windows-1252.
+    """
+    if raw.isascii() and (
+        not charset or b"\x1b" not in raw and b"\x00" not in raw and b"+" not in raw and b"~" not in raw
+    ):
+        return raw.decode("ascii")
+    if raw.startswith(codecs.BOM_UTF8):
+        raw, charset = raw[3:], "utf-8"
+    elif raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        charset = "utf-16"
+    name = known_codec(charset) if charset else None
+    for codec in _candidates(name):
+        try:
+            return raw.decode(codec).removeprefix("\ufeff")
+        except (UnicodeDecodeError, ValueError):
+            continue
+    if name is not None and name not in _LATIN and name != "utf-8":
+        return raw.decode(name, "replace")
+    # Windows-1252 has five holes.
+    return raw.decode("cp1252", "replace")
+
+
+def _candidates(name: str | None) -> list[str]:
+    if name is None or name in _LATIN:
+        return ["utf-8", *([name] if name else [])]
+    return [name, "utf-8"]
+
+
+@lru_cache(256)
+def known_codec(charset: str) -> str | None:
+    """Python's name of a character set, or None if it has no such set."""
+    words = _SPLIT.split(charset.strip(" \t\"'").lower()[:60])
+    plain = words[0].split("$")[0].replace("_", "-") if words else ""
+    name = _ALIASES.get(plain, plain)
+    try:
+        codec = codecs.lookup(name).name
+        b"".decode(codec)
+    except (LookupError, ValueError, TypeError):
+        return None
+    return None if codec.replace("_", "-") in _REFUSED else codec

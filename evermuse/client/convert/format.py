@@ -1,0 +1,46 @@
+"""What a converter is given, and what it gives back."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from evermuse.client.convert.rejects import RejectWriter
+
+
+class UsageError(Exception):
+    """The command cannot run as it was given: a path that does not exist, a mapping that is wrong."""
+
+
+class NotConvertible(Exception):
+    """One item of the source cannot become a record. The text is the reason."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvertOptions:
+    """The settings of a run. They are the same for every item.
+
+    ``attachments``: the directory for files that the source holds; without it they are only described. ``event_at``: an
+    instant in UTC for sources that know none. ``mapping``: a file, see `csv_mapping`. ``item_seconds``: the longest time
+    for one mail.
+    """
+
+    product_id: str
+    project_ids: tuple[str, ...]
+    internal_domains: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    attachments: Path | None = None
+    event_at: str | None = None
+    mapping: Path | None = None
+    processes: int | None = None
+    item_seconds: float = 60.0
+
+
+class Format(Protocol):
+    """A source format. ``summary``: one line for the help."""
+
+    summary: str
+
+    def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
+        """One record as a JSON line after another, without the line break. Raises UsageError."""
+        ...

@@ -1,0 +1,84 @@
+"""The files that a run reads: paths walked in a fixed order, compressed ones unpacked into a temporary file."""
+
+import bz2
+import gzip
+import lzma
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import IO, BinaryIO
+
+import zstandard
+
+from evermuse.client.convert.format import UsageError
+
+STANDARD_INPUT = Path("-")
+_COPY_BYTES = 1024 * 1024
+
+
+def demand(paths: Sequence[Path]) -> None:
+    """Raise UsageError for a path that does not exist or cannot be read."""
+    for path in paths:
+        if path != STANDARD_INPUT and not path.exists():
+            raise UsageError(f"{path}: there is no such file or directory")
+        if path != STANDARD_INPUT and not os.access(path, os.R_OK):
+            raise UsageError(f"{path}: may not be read")
+
+
+def files_under(path: Path, *, suffixes: Sequence[str] = ()) -> Iterator[Path]:
+    """The files under a path, or the path itself if it is a file, ordered by name. Hidden ones are left out.
+
+    ``suffixes``: only these, in lower case; a file that is named itself is taken in any case.
+    """
+    if path == STANDARD_INPUT or not path.is_dir():
+        yield path
+        return
+    for directory, names, files in os.walk(path):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for name in sorted(files):
+            if not name.startswith(".") and (not suffixes or name.lower().endswith(tuple(suffixes))):
+                yield Path(directory, name)
+
+
+def unpacked(path: Path, scratch: Path) -> Path:
+    """The path, or if it is compressed or the standard input, a file in the scratch directory with its content.
+
+    Unpacks once, however often it is called. Raises UsageError if it cannot be unpacked.
+    """
+    if path == STANDARD_INPUT:
+        target = scratch / "standard-input"
+        if not target.exists():
+            with target.open("wb") as spool:
+                shutil.copyfileobj(sys.stdin.buffer, spool, _COPY_BYTES)
+        return unpacked(target, scratch)
+    with path.open("rb") as file:
+        stream = _decompressed(file)
+        if stream is None:
+            return path
+        target = scratch / blake2b(os.fsencode(path), digest_size=16).hexdigest()
+        if target.exists():
+            return target
+        with target.open("wb") as spool:
+            try:
+                shutil.copyfileobj(stream, spool, _COPY_BYTES)
+            except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
+                raise UsageError(f"{path}: cannot be unpacked: {error}") from error
+        return target
+
+
+def _decompressed(file: BinaryIO) -> IO[bytes] | None:
+    """A stream of the content, if the file begins like a compressed one."""
+    head = file.read(6)
+    file.seek(0)
+    if head.startswith(b"\x1f\x8b"):
+        return gzip.GzipFile(fileobj=file)
+    if head.startswith(b"BZh"):
+        return bz2.BZ2File(file)
+    if head.startswith(b"\xfd7zXZ\x00"):
+        return lzma.LZMAFile(file)
+    if head.startswith(b"\x28\xb5\x2f\xfd"):
+        return zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+    return None

@@ -1,0 +1,107 @@
+"""The formats mbox, maildir and eml: two passes over the mails, the first for the threads, the second in processes."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from evermuse.client.convert import inputs
+from evermuse.client.convert.format import ConvertOptions, NotConvertible
+from evermuse.client.convert.mail import message, pieces
+from evermuse.client.convert.mail.copies import Copies
+from evermuse.client.convert.mail.headers import header_of, unix_lines
+from evermuse.client.convert.mail.pieces import Piece
+from evermuse.client.convert.mail.threads import ThreadIndex, Threads
+from evermuse.client.convert.pool import Failed, Pool
+from evermuse.client.convert.rejects import RejectWriter
+
+# Longer headers are rare, and their ids stand at the beginning.
+HEADER_BYTES = 64 * 1024
+
+
+class MailFormat:
+    """Converts mails that a walk finds."""
+
+    def __init__(self, name: str, summary: str) -> None:
+        self.name, self.summary = name, summary
+
+    def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
+        """One record for each mail, in the order of the source. Copies of one mail are converted once."""
+        inputs.demand(paths)
+        with tempfile.TemporaryDirectory(prefix="evermuse-convert-") as folder:
+            scratch = Path(folder)
+            files = scratch / "unpacked"
+            files.mkdir()
+            walk = pieces.FORMATS[self.name]
+            # The list is short, since paths are few; the mails of the first pass are not kept.
+            index = ThreadIndex(scratch / "threads")
+            for piece in walk(paths, files):
+                _index(index, piece)
+            index.finish()
+            yield from _converted(walk(paths, files), options, rejects, scratch)
+
+
+def _index(index: ThreadIndex, piece: Piece) -> None:
+    try:
+        raw = unix_lines(pieces.read(piece, HEADER_BYTES).raw)
+    except OSError:
+        # The second pass reports it.
+        return
+    index.add(header_of(raw, is_message=True))
+
+
+def _converted(
+    mails: Iterator[Piece], options: ConvertOptions, rejects: RejectWriter, scratch: Path
+) -> Iterator[bytes]:
+    pool = Pool(
+        prepare,
+        (options, scratch / "threads"),
+        processes=options.processes or os.cpu_count() or 1,
+        item_seconds=options.item_seconds,
+        size_of=_size,
+    )
+    copies = Copies(scratch / "copies")
+    for piece, result in pool.map(mails):
+        rejects.read += 1
+        if isinstance(result, Failed | str):
+            reason = result.reason if isinstance(result, Failed) else result
+            rejects.reject(file=piece.file, offset=piece.offset, length=piece.length, reason=reason)
+            continue
+        if (first := copies.first(result, piece)) is not None and first.digest != result.digest:
+            # Senders that use a Message-ID twice, and lists that add a footer to one of two copies.
+            result = message.told_apart(result)
+            first = copies.first(result, piece)
+        if first is not None:
+            rejects.duplicate(file=piece.file, offset=piece.offset, first_file=first.file, first_offset=first.offset)
+            continue
+        for text, count in result.notes.items():
+            rejects.note(text, count)
+        rejects.converted += 1
+        yield result.line
+    copies.close()
+
+
+def _size(piece: Piece) -> int:
+    return min(piece.length, pieces.MAX_MAIL_BYTES)
+
+
+def prepare(options: ConvertOptions, threads_path: Path) -> Callable[[Piece], message.Converted | str]:
+    """The function for one mail, in a process of its own. It returns the record, or the reason why there is none."""
+    threads = Threads(threads_path)
+
+    def convert(piece: Piece) -> message.Converted | str:
+        try:
+            return message.convert(pieces.read(piece), options, threads)
+        except NotConvertible as error:
+            return str(error)
+        except Exception as error:  # a fault of ours costs one mail
+            return f"{type(error).__name__}: {error}"
+
+    return convert
+
+
+MAIL_FORMATS = {
+    "mbox": MailFormat("mbox", "Mailboxes with many mails in one file (mboxo, mboxrd, mboxcl; Gmail, Thunderbird)"),
+    "maildir": MailFormat("maildir", "Directories with one file for each mail, with their subfolders"),
+    "eml": MailFormat("eml", "Files of one mail each (.eml, .emlx), or directories of them"),
+}

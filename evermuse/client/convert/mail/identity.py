@@ -1,0 +1,79 @@
+"""What identifies a mail, and the mails that it answers."""
+
+import re
+from hashlib import sha256
+
+from evermuse.client.convert.decoding import decoded
+from evermuse.client.convert.mail.headers import Header
+from evermuse.client.convert.mail.words import plain
+
+_ANGLED = re.compile(r"<([^<>]{1,998})>")
+_BARE = re.compile(r"[^\s<>\"(),;:@]+@[^\s<>\"(),;:@]+")
+_BLANKS = re.compile(r"\s+")
+_BLANK_BYTES = re.compile(rb"\s+")
+# Reply prefixes of common mailers, also "Re[2]:" and "RE :"; tags of mailing lists stay.
+_REPLY = re.compile(
+    r"\s*(?:re|aw|antw|sv|vs|odp|ref|rif|res|r|ynt|回复|回覆|答复|答覆)\s*(?:[\[(]\d+[\])])?\s*[:：]\s*", re.IGNORECASE
+)
+_FORWARD = re.compile(r"\s*(?:fwd?|wg|tr|rv|enc|vb|转发|轉寄)\s*[:：]\s*", re.IGNORECASE)
+_STABLE = ("date", "from", "to", "cc", "subject")
+_ESCAPED_FROM = re.compile(rb"^>+(?=From )", re.MULTILINE)
+
+
+def message_id(header: Header) -> str:
+    """The Message-ID with its brackets, without blanks; empty if there is none."""
+    text = header.text("message-id")
+    found = _ANGLED.search(text)
+    inner = _BLANKS.sub("", found[1] if found else text.strip("<> "))
+    return f"<{inner[:998]}>" if inner else ""
+
+
+def content_digest(raw: bytes, header: Header) -> str:
+    """Identifies a mail's content by what no export changes: its main fields and its body.
+
+    Line ends, blank lines at the end, and the escapes of an mbox are left out.
+    """
+    digest = sha256()
+    for name in _STABLE:
+        digest.update(_BLANK_BYTES.sub(b" ", header.raw(name)) + b"\n")
+    body = raw[header.body :].replace(b"\r", b"").rstrip(b"\n")
+    digest.update(_ESCAPED_FROM.sub(b"", body) if b">From " in body else body)
+    return digest.hexdigest()
+
+
+def ids_in(text: str) -> list[str]:
+    """The message ids in References or In-Reply-To, in their order, each once."""
+    found = [f"<{inner}>" for one in _ANGLED.findall(text) if (inner := _BLANKS.sub("", one))]
+    if not found:
+        found = [f"<{one}>" for one in _BARE.findall(text)] if len(text) < 2000 else []
+    return list(dict.fromkeys(found))
+
+
+def parent_of(header: Header) -> str:
+    """The oldest mail that this one names: the first of References, else In-Reply-To; empty if there is none.
+
+    Old mailers write the sender's address into In-Reply-To, before the id.
+    """
+    own = message_id(header)
+    references = [one for one in ids_in(header.text("references")) if one != own]
+    if references:
+        return references[0]
+    answered = [one for one in ids_in(header.text("in-reply-to")) if one != own and "@" in one]
+    return answered[-1] if answered else ""
+
+
+def subject_of(header: Header) -> str:
+    """The subject as text."""
+    return _BLANKS.sub(" ", plain(decoded(header.raw("subject")))).strip()
+
+
+def bare_subject(subject: str) -> tuple[str, bool]:
+    """The subject without prefixes of replies and forwards, folded for comparison, and whether it was a reply's."""
+    text, is_reply = subject[:1000], False
+    for _ in range(20):
+        if (found := _REPLY.match(text)) is not None:
+            is_reply = True
+        elif (found := _FORWARD.match(text)) is None:
+            break
+        text = text[found.end() :]
+    return _BLANKS.sub(" ", text).strip().casefold(), is_reply

@@ -1,0 +1,177 @@
+"""The MIME structure of a mail: a tree of parts, each with its place in the bytes of the mail.
+
+Nothing is copied or decoded before somebody asks for a part's content. Depth and number are bounded; what lies beyond the
+bounds stays inside the last part.
+"""
+
+import binascii
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from evermuse.client.convert.mail.headers import Header, header_of
+from evermuse.client.convert.mail.parameters import with_parameters
+from evermuse.client.convert.mail.words import plain, unpadded_base64
+
+MAX_DEPTH, MAX_PARTS = 40, 2000
+_TYPE = re.compile(r"[!-.0-~]+/[!-.0-~]+")
+# In a multipart whose boundary is not declared.
+_ANY_BOUNDARY = re.compile(rb"^--([!-~](?:[ -~]{0,68}[!-~])?)[ \t]*\r*\n[A-Za-z-]+[ \t]*:", re.MULTILINE)
+_NEWLINE = re.compile(rb"\r*\n")
+
+
+@dataclass(slots=True)
+class Part:
+    """A part. ``start``, ``end``: its body in ``raw``. ``number``: as in IMAP, "1.2"."""
+
+    raw: bytes
+    header: Header
+    type: str
+    parameters: dict[str, str]
+    disposition: str
+    filename: str
+    start: int
+    end: int
+    number: str
+    children: list["Part"] = field(default_factory=list)
+
+    @property
+    def is_multipart(self) -> bool:
+        return bool(self.children)
+
+    def content(self) -> bytes:
+        """The content, with its transfer encoding undone."""
+        raw = self.raw[self.start : self.end]
+        encoding = self.header.text("content-transfer-encoding").lower().strip(" \"';")
+        if encoding == "base64":
+            return _base64(raw)
+        if encoding == "quoted-printable":
+            return binascii.a2b_qp(raw)
+        if encoding in {"x-uuencode", "uuencode", "x-uue", "uue"}:
+            return _uudecoded(raw)
+        return raw
+
+
+@dataclass(slots=True)
+class Structure:
+    """A mail's root part and what is wrong with it."""
+
+    root: Part
+    defects: list[str] = field(default_factory=list)
+    count: int = 0
+
+
+def structure_of(raw: bytes) -> Structure:
+    """The structure of a mail."""
+    header = header_of(raw, is_message=True)
+    structure = Structure(_part(raw, header, len(raw), "", "text/plain"), list(header.defects))
+    _divide(structure, structure.root, 0)
+    return structure
+
+
+def _part(raw: bytes, header: Header, end: int, number: str, default_type: str) -> Part:
+    value = plain(header.text("content-type"))
+    type, parameters = with_parameters(value) if value else (default_type, {})
+    if _TYPE.fullmatch(type) is None:
+        # Some write "text" alone. RFC 2045 asks to treat what cannot be read as plain text.
+        type = "text/plain"
+    disposition, more = with_parameters(header.text("content-disposition"))
+    filename = more.get("filename") or parameters.get("name") or ""
+    return Part(raw, header, type, parameters, disposition, filename, header.body, end, number)
+
+
+def _divide(structure: Structure, part: Part, depth: int) -> None:
+    if not part.type.startswith("multipart/"):
+        return
+    if depth >= MAX_DEPTH:
+        structure.defects.append(f"more than {MAX_DEPTH} nested parts")
+        part.type = "application/octet-stream"
+        return
+    boundary = part.parameters.get("boundary", "").rstrip().encode("utf-8", "surrogateescape")
+    if not boundary:
+        structure.defects.append(f"part {part.number or '0'}: no boundary")
+        if (guess := _ANY_BOUNDARY.search(part.raw, part.start, part.end)) is not None:
+            boundary = guess[1]
+    spans = _spans(part, boundary) if boundary else []
+    if not spans:
+        structure.defects.append(f"part {part.number or '0'}: its boundary is not found")
+        part.type = "text/plain"
+        return
+    default = "message/rfc822" if part.type == "multipart/digest" else "text/plain"
+    for index, (start, end) in enumerate(spans, 1):
+        if structure.count >= MAX_PARTS:
+            structure.defects.append(f"more than {MAX_PARTS} parts")
+            part.children[-1].end = part.end
+            return
+        structure.count += 1
+        number = f"{part.number}.{index}" if part.number else str(index)
+        header = header_of(part.raw, start, end)
+        child = _part(part.raw, header, end, number, default)
+        part.children.append(child)
+        _divide(structure, child, depth + 1)
+
+
+def _spans(part: Part, boundary: bytes) -> list[tuple[int, int]]:
+    """Where each child starts and ends. The line break before a boundary belongs to the boundary."""
+    raw = part.raw
+    mark = re.compile(rb"^--" + re.escape(boundary) + rb"(--)?[ \t]*\r*$", re.MULTILINE)
+    spans: list[tuple[int, int]] = []
+    start = -1
+    for found in mark.finditer(raw, part.start, part.end):
+        if start >= 0:
+            spans.append((start, _before_newline(raw, start, found.start())))
+        if found[1]:
+            return spans
+        newline = _NEWLINE.match(raw, found.end(), part.end)
+        start = newline.end() if newline else part.end
+    if 0 <= start < part.end:
+        # The closing boundary is missing: the mail was cut off.
+        spans.append((start, part.end))
+    return spans
+
+
+def _before_newline(raw: bytes, start: int, end: int) -> int:
+    if end > start and raw[end - 1] == 10:
+        end -= 1
+        if end > start and raw[end - 1] == 13:
+            end -= 1
+    return end
+
+
+def _base64(raw: bytes) -> bytes:
+    try:
+        return binascii.a2b_base64(raw)
+    except binascii.Error:
+        return unpadded_base64(raw)
+
+
+def _uudecoded(raw: bytes) -> bytes:
+    lines = raw.splitlines()
+    begin = next((index for index, line in enumerate(lines) if line.startswith(b"begin ")), -1)
+    pieces: list[bytes] = []
+    for line in lines[begin + 1 :]:
+        if line.strip() in (b"end", b"`", b""):
+            break
+        try:
+            pieces.append(binascii.a2b_uu(line))
+        except binascii.Error:
+            # Writers that miscount the padding: keep as many bytes as the line says.
+            wanted = ((line[0] - 32) & 63) * 4 // 3 + 5
+            try:
+                pieces.append(binascii.a2b_uu(line[:wanted]))
+            except binascii.Error:
+                return raw
+    return b"".join(pieces) if pieces else raw
+
+
+def leaves(part: Part) -> list[Part]:
+    """The parts that hold content, in their order."""
+    found: list[Part] = []
+    pending: list[Any] = [part]
+    while pending:
+        one = pending.pop()
+        if one.children:
+            pending.extend(reversed(one.children))
+        else:
+            found.append(one)
+    return found

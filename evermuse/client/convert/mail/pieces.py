@@ -1,0 +1,108 @@
+"""Where each mail of a run stands, and the reading of one."""
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pathlib import Path
+
+from evermuse.client.convert import inputs, instants
+from evermuse.client.convert.format import NotConvertible
+from evermuse.client.convert.mail import mbox
+from evermuse.client.convert.mail.message import Mail
+
+# No record could hold the text of a longer mail, and its files would take the memory of several.
+MAX_MAIL_BYTES = 64 * 1024 * 1024
+# Files of servers and clients beside the mails of a maildir.
+_NO_MAILS = re.compile(r"dovecot.*|maildir.*|courier.*|subscriptions|cyrus\..*|shared-.*|uidvalidity.*", re.IGNORECASE)
+_DELIVERED = re.compile(r"(\d{9,10})\.")
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A mail's place. ``file``: what rejects name; ``path``: where its bytes are, which differs if it was compressed."""
+
+    file: str
+    path: str
+    offset: int
+    length: int
+    is_mbox: bool = False
+    is_counted: bool = False
+
+
+Walk = Callable[[Sequence[Path], Path], Iterator[Piece]]
+
+
+def in_mboxes(paths: Sequence[Path], scratch: Path) -> Iterator[Piece]:
+    """The mails of mbox files; a directory is searched for files."""
+    for path in paths:
+        for file in inputs.files_under(path):
+            source = inputs.unpacked(file, scratch)
+            with source.open("rb") as stream:
+                for span in mbox.spans(stream):
+                    yield Piece(str(file), str(source), span.offset, span.length, True, span.is_counted)
+
+
+def in_maildirs(paths: Sequence[Path], scratch: Path) -> Iterator[Piece]:
+    """The mails of maildirs with their subfolders, and of plain directories that hold one file for each mail."""
+    for path in paths:
+        for file in sorted(_mail_files(path)) if path.is_dir() else [path]:
+            yield _whole(file, scratch)
+
+
+def in_files(paths: Sequence[Path], scratch: Path) -> Iterator[Piece]:
+    """Files of one mail each; a directory is searched for them."""
+    for path in paths:
+        for file in inputs.files_under(path):
+            yield _whole(file, scratch)
+
+
+def _mail_files(path: Path) -> Iterator[Path]:
+    """Files that are mails. In a maildir, those in new and cur; elsewhere, all that are not hidden."""
+    names = {entry.name for entry in path.iterdir() if entry.is_dir()}
+    is_maildir = "cur" in names or "new" in names
+    for entry in path.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            # Subfolders of a maildir begin with a dot.
+            if not (is_maildir and entry.name == "tmp") and (is_maildir or not entry.name.startswith(".")):
+                yield from _mail_files(entry)
+        elif entry.is_file() and not is_maildir and not entry.name.startswith("."):
+            yield entry
+        elif entry.is_file() and not entry.name.startswith(".") and _NO_MAILS.fullmatch(entry.name) is None:
+            yield entry
+
+
+def _whole(file: Path, scratch: Path) -> Piece:
+    source = inputs.unpacked(file, scratch)
+    return Piece(str(file), str(source), 0, source.stat().st_size)
+
+
+def read(piece: Piece, limit: int | None = None) -> Mail:
+    """The mail. ``limit``: read no more bytes than that, which is enough for its header. Raises NotConvertible."""
+    if limit is None and piece.length > MAX_MAIL_BYTES:
+        raise NotConvertible(f"the mail has {piece.length:,} bytes; at most {MAX_MAIL_BYTES:,} can be converted")
+    with Path(piece.path).open("rb") as file:
+        file.seek(piece.offset)
+        raw = file.read(piece.length if limit is None else min(limit, piece.length))
+    if piece.is_mbox:
+        raw, date = mbox.mail_in(raw, is_counted=piece.is_counted)
+        return Mail(raw, date, "From line")
+    if piece.file.lower().endswith((".emlx", ".partial.emlx")):
+        raw = _without_property_list(raw)
+    return Mail(raw, _delivered_at(piece.file), "file name")
+
+
+def _without_property_list(raw: bytes) -> bytes:
+    """The mail in a file of Apple Mail: a line with its length stands before it, a property list after it."""
+    count, _, rest = raw.partition(b"\n")
+    return rest[: int(count)] if count.strip().isdigit() else raw
+
+
+def _delivered_at(file: str) -> datetime | None:
+    """The time at the beginning of a name in a maildir."""
+    found = _DELIVERED.match(Path(file).name)
+    return instants.from_epoch(int(found[1])) if found else None
+
+
+FORMATS: dict[str, Walk] = {"mbox": in_mboxes, "maildir": in_maildirs, "eml": in_files}

@@ -1,0 +1,91 @@
+"""The items that could not be converted, each as one JSON line, and the counts of a run."""
+
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
+MAX_REASON = 2000
+
+
+class RejectWriter:
+    """Writes rejects to a file, which is created at the first one, and counts what went in and out.
+
+    ``read``: items found in the source. ``rejected``: lines in the file; ``duplicates`` of them are second copies of an
+    item that was converted. ``read == converted + rejected`` at the end of a run. ``notes``: what was left out of records
+    that were converted.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.read = 0
+        self.converted = 0
+        self.rejected = 0
+        self.duplicates = 0
+        self.notes: Counter[str] = Counter()
+        self._file: BinaryIO | None = None
+        if path is not None:
+            # Lines of an earlier run would be taken for this run's.
+            path.unlink(missing_ok=True)
+
+    def reject(self, *, file: str, offset: int, reason: str, length: int | None = None) -> None:
+        """Write one item that cannot be converted. ``offset``, ``length``: bytes in the file, uncompressed."""
+        self._write({"file": file, "offset": offset, "length": length, "reason": reason[:MAX_REASON]})
+
+    def duplicate(self, *, file: str, offset: int, first_file: str, first_offset: int) -> None:
+        """Write an item that was converted already, from another place."""
+        self.duplicates += 1
+        reason = "duplicate: the same item was converted from another place"
+        self._write(
+            {
+                "file": file,
+                "offset": offset,
+                "reason": reason,
+                "duplicateOf": {"file": first_file, "offset": first_offset},
+            }
+        )
+
+    def note(self, text: str, count: int = 1) -> None:
+        """Count something that the summary mentions."""
+        self.notes[text] += count
+
+    @property
+    def failed(self) -> int:
+        """The number of items that are in no record."""
+        return self.rejected - self.duplicates
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def __enter__(self) -> "RejectWriter":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, line: dict[str, object]) -> None:
+        self.rejected += 1
+        if self.path is None:
+            return
+        if self._file is None:
+            self._file = self.path.open("wb")
+        shown = {key: sound_text(value) if isinstance(value, str) else value for key, value in line.items()}
+        self._file.write(_encode({key: value for key, value in shown.items() if value is not None}) + b"\n")
+        self._file.flush()
+
+
+def sound_text(text: str) -> str:
+    """The text without lone surrogates, which UTF-8 cannot hold. File names that are no UTF-8 contain them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text

@@ -1,0 +1,17 @@
+"""The server's own validator, as the converters use it."""
+
+from lake.email_addresses import is_email
+from lake.envelope import decode_quickly
+from lake.envelope_errors import explain
+
+__all__ = ["is_email", "why_invalid"]
+
+
+def why_invalid(line: bytes) -> str | None:
+    """What is wrong with a record by the rules of the envelope, or None."""
+    if decode_quickly([line])[0] is not None:
+        return None
+    explained = explain(line)
+    if explained.envelope is not None:
+        return None
+    return "; ".join(error.message for error in explained.errors[:5])
