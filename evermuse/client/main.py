@@ -1,6 +1,8 @@
 """The command `evermuse`."""
 
-from evermuse.client.commands import app
+from evermuse.client.commands import app, convert
+
+__all__ = ["convert", "main"]
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from evermuse.client.commands import app
 from evermuse.client.convert import FORMATS, ConvertOptions, RejectWriter, UsageError
 from evermuse.client.convert.pool import PoolError
 
@@ -30,6 +31,7 @@ Exit code: 0 everything was converted, 1 some items were rejected, 2 wrong usage
 """
 
 
+@app.command(help=_HELP)
 def convert(
     format: Annotated[str, typer.Argument(metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.")],
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or directories; - is the input.")],
@@ -75,9 +77,6 @@ def convert(
         _fail(str(error), FAILED)
     _report(writer, target, as_json=as_json)
     raise typer.Exit(code or (SOME_REJECTED if writer.failed else ALL_CONVERTED))
-
-
-convert.__doc__ = _HELP
 
 
 def _run(lines: Iterable[bytes]) -> int:

@@ -30,7 +30,7 @@ def decoded(raw: bytes, charset: str | None = None) -> str:
     Order: a byte order mark, the declared set (UTF-8 where a Latin set was declared and UTF-8 fits), UTF-8, Windows-1252.
     """
     if raw.isascii() and (
-        not charset or b"\x1b" not in raw and b"\x00" not in raw and b"+" not in raw and b"~" not in raw
+        not charset or (b"\x1b" not in raw and b"\x00" not in raw and b"+" not in raw and b"~" not in raw)
     ):
         return raw.decode("ascii")
     if raw.startswith(codecs.BOM_UTF8):

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import BinaryIO, Protocol
 
 import zstandard
 
@@ -63,13 +63,18 @@ def unpacked(path: Path, scratch: Path) -> Path:
             return target
         with target.open("wb") as spool:
             try:
-                shutil.copyfileobj(stream, spool, _COPY_BYTES)
+                while block := stream.read(_COPY_BYTES):
+                    spool.write(block)
             except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
                 raise UsageError(f"{path}: cannot be unpacked: {error}") from error
         return target
 
 
-def _decompressed(file: BinaryIO) -> IO[bytes] | None:
+class _Stream(Protocol):
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+def _decompressed(file: BinaryIO) -> _Stream | None:
     """A stream of the content, if the file begins like a compressed one."""
     head = file.read(6)
     file.seek(0)

@@ -1,10 +1,10 @@
 """The server's own validator, as the converters use it."""
 
 from lake.email_addresses import is_email
-from lake.envelope import decode_quickly
+from lake.envelope import decode_quickly, is_uri
 from lake.envelope_errors import explain
 
-__all__ = ["is_email", "why_invalid"]
+__all__ = ["is_email", "is_uri", "why_invalid"]
 
 
 def why_invalid(line: bytes) -> str | None:

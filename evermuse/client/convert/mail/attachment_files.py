@@ -1,6 +1,5 @@
 """The files of a mail under names that are safe on every system, and the writing of them."""
 
-import os
 import re
 import uuid
 from collections.abc import Mapping
@@ -27,7 +26,8 @@ def safe_name(filename: str, *, mime_type: str, sha1: str) -> str:
     """
     base = filename.replace("\\", "/").rstrip("/").rpartition("/")[2]
     base = _UNSAFE.sub("_", base).strip(" ._")
-    stem, extension = os.path.splitext(base)
+    stem, dot, extension = base.rpartition(".")
+    stem, extension = (stem, dot + extension) if stem else (base, "")
     if _EXTENSION.fullmatch(extension) is None:
         stem, extension = base, EXTENSIONS.get(mime_type, "") if not extension else ""
     stem = stem.encode("utf-8", "replace")[:MAX_STEM_BYTES].decode("utf-8", "ignore").strip(" ._") or "attachment"

@@ -67,17 +67,18 @@ def _converted(
             reason = result.reason if isinstance(result, Failed) else result
             rejects.reject(file=piece.file, offset=piece.offset, length=piece.length, reason=reason)
             continue
-        if (first := copies.first(result, piece)) is not None and first.digest != result.digest:
+        mail, first = result, copies.first(result, piece)
+        if first is not None and first.digest != mail.digest:
             # Senders that use a Message-ID twice, and lists that add a footer to one of two copies.
-            result = message.told_apart(result)
-            first = copies.first(result, piece)
+            mail = message.told_apart(mail)
+            first = copies.first(mail, piece)
         if first is not None:
             rejects.duplicate(file=piece.file, offset=piece.offset, first_file=first.file, first_offset=first.offset)
             continue
-        for text, count in result.notes.items():
+        for text, count in mail.notes.items():
             rejects.note(text, count)
         rejects.converted += 1
-        yield result.line
+        yield mail.line
     copies.close()
 
 

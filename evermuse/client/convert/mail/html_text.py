@@ -19,11 +19,9 @@ _EMPTY_LINES = re.compile(r"\n(?:[ \t]*+\n){2,}")
 
 def text_of(markup: str) -> str:
     """The text between the tags, with line breaks where blocks end."""
-    if markup.count("<!--") + markup.lower().count("<s") > 2000:
-        # Each unclosed one could be searched for to the end of the document.
-        text = markup
-    else:
-        text = _HIDDEN.sub(" ", markup)
+    # Each unclosed one is searched for to the end of the document.
+    is_hostile = markup.count("<!--") + markup.lower().count("<s") > 2000
+    text = markup if is_hostile else _HIDDEN.sub(" ", markup)
     text = text.replace("\r\n", "\n").replace("\n", " ")
     text = _CELL.sub("\t", _BREAK.sub("\n", text))
     text = html.unescape(_TAG.sub("", text))

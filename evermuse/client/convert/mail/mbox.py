@@ -53,7 +53,7 @@ class Span:
 def spans(file: BinaryIO) -> Iterator[Span]:
     """The mails of an mbox in their order. Together they cover the file, but for blank lines at its beginning."""
     window = _Window(file)
-    start = _LEADING.match(window.at(0)).end()  # type: ignore[union-attr] - it matches nothing as well
+    start = _matched(_LEADING, window.at(0))
     while start < window.size:
         counted = _counted_end(window, start)
         end = counted or _next_start(window, start + 1)
@@ -148,7 +148,7 @@ def _counted_end(window: _Window, start: int) -> int | None:
         return None
     saved = window.base, window.buffer
     following = window.at(end)[:MAX_LINE]
-    gap = _BLANK_LINES.match(following).end()  # type: ignore[union-attr] - it matches nothing as well
+    gap = _matched(_BLANK_LINES, following)
     if gap <= LOOK_BEHIND and end + gap == window.size:
         return window.size
     if gap <= LOOK_BEHIND and following.startswith(b"From ", gap):
@@ -157,6 +157,11 @@ def _counted_end(window: _Window, start: int) -> int | None:
             return end + gap
     window.base, window.buffer = saved
     return None
+
+
+def _matched(pattern: re.Pattern[bytes], raw: bytes) -> int:
+    found = pattern.match(raw)
+    return found.end() if found else 0
 
 
 def mail_in(raw: bytes, *, is_counted: bool) -> tuple[bytes, datetime | None]:

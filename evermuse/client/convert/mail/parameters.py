@@ -53,7 +53,8 @@ def _extended(values: list[tuple[str, bool]]) -> str:
         if not is_encoded:
             raw += value.encode("utf-8", "replace")
             continue
-        if index == 0 and value.count("'") >= 2:
-            charset, _, value = value.split("'", 2)
-        raw += unquote_to_bytes(value)
+        pieces = value.split("'", 2) if index == 0 else []
+        if len(pieces) == 3:
+            charset = pieces[0]
+        raw += unquote_to_bytes(pieces[2] if len(pieces) == 3 else value)
     return decoded(raw, charset or None)

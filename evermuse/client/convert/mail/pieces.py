@@ -4,7 +4,6 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-
 from pathlib import Path
 
 from evermuse.client.convert import inputs, instants
@@ -14,7 +13,6 @@ from evermuse.client.convert.mail.message import Mail
 
 # No record could hold the text of a longer mail, and its files would take the memory of several.
 MAX_MAIL_BYTES = 64 * 1024 * 1024
-# Files of servers and clients beside the mails of a maildir.
 _NO_MAILS = re.compile(r"dovecot.*|maildir.*|courier.*|subscriptions|cyrus\..*|shared-.*|uidvalidity.*", re.IGNORECASE)
 _DELIVERED = re.compile(r"(\d{9,10})\.")
 
@@ -63,13 +61,14 @@ def _mail_files(path: Path) -> Iterator[Path]:
     names = {entry.name for entry in path.iterdir() if entry.is_dir()}
     is_maildir = "cur" in names or "new" in names
     for entry in path.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            # Subfolders of a maildir begin with a dot.
-            if not (is_maildir and entry.name == "tmp") and (is_maildir or not entry.name.startswith(".")):
-                yield from _mail_files(entry)
-        elif entry.is_file() and not is_maildir and not entry.name.startswith("."):
-            yield entry
-        elif entry.is_file() and not entry.name.startswith(".") and _NO_MAILS.fullmatch(entry.name) is None:
+        # Subfolders of a maildir begin with a dot. In tmp are mails that were never delivered.
+        is_passed_over = entry.name == "tmp" if is_maildir else entry.name.startswith(".")
+        if entry.is_dir() and not entry.is_symlink() and not is_passed_over:
+            yield from _mail_files(entry)
+            continue
+        # Beside the folders of a maildir are the files of servers and clients.
+        is_control = is_maildir and _NO_MAILS.fullmatch(entry.name) is not None
+        if entry.is_file() and not entry.name.startswith(".") and not is_control:
             yield entry
 
 

@@ -1,0 +1,132 @@
+"""The cues of WebVTT and SRT, as tools write them: without hours, with comma or point, with blank lines in the text.
+
+Every line with times starts a cue, whatever stands before it, so one broken cue costs no other.
+"""
+
+import html
+import re
+from dataclasses import dataclass, field
+
+_TIME = r"(?:(\d{1,4}):)?(\d{1,3}):(\d{1,2})(?:[.,:](\d{1,6}))?"
+_TIMES = re.compile(rf"\s*{_TIME}\s*-{{1,3}}>\s*{_TIME}(.*)")
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]{1,256})>")
+_TAG = re.compile(r"</?[A-Za-z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
+_BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")
+_PREFIX = re.compile(r"(?:>>+\s*|-\s+)?\[?([^\W\d_][^:<>\[\]\n]{0,59}?)\]?:(?:\s+|$)")
+_WORD = re.compile(r"[^\W_]")
+# Words that stand before a colon without being anybody's name.
+_NO_NAMES = frozenset({"note", "question", "answer", "example", "warning", "http", "https", "kind", "language", "ps"})
+
+
+@dataclass(slots=True)
+class Cue:
+    """``start``, ``end``: seconds. ``line``: the number of its line of times, from 1."""
+
+    start: float
+    end: float
+    text: str
+    line: int
+    id: str = ""
+    speaker: str = ""
+    settings: str = ""
+
+
+@dataclass(slots=True)
+class Transcript:
+    """The cues in the order of the file, notes, metadata of the header, and what was wrong."""
+
+    format: str
+    cues: list[Cue] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    header: str = ""
+    defects: list[str] = field(default_factory=list)
+
+    @property
+    def speakers(self) -> list[str]:
+        """Each speaker once, in the order of the first cue."""
+        return list(dict.fromkeys(cue.speaker for cue in self.cues if cue.speaker))
+
+
+def parsed(text: str) -> Transcript:
+    """The transcript in a text with line feeds."""
+    lines = text.split("\n")
+    transcript = Transcript("vtt" if lines[0].startswith("WEBVTT") else "srt")
+    times = [(index, found) for index, line in enumerate(lines) if "->" in line and (found := _TIMES.match(line))]
+    starts = [_first_line(lines, index) for index, _ in times]
+    if times:
+        _take_between(transcript, lines[: starts[0]], 0)
+    for number, (index, found) in enumerate(times):
+        stop = max(starts[number + 1], index + 1) if number + 1 < len(times) else len(lines)
+        id = lines[index - 1].strip() if starts[number] < index else ""
+        _take_cue(transcript, found, id, lines[index + 1 : stop], index + 1)
+    for index, line in enumerate(lines, 1):
+        if "-->" in line and _TIMES.match(line) is None:
+            transcript.defects.append(f"line {index}: times that cannot be read")
+    _name_speakers(transcript)
+    return transcript
+
+
+def _first_line(lines: list[str], index: int) -> int:
+    """The line of a cue's identifier, or its line of times if it has none."""
+    before = lines[index - 1].strip() if index else ""
+    if not before or _TIMES.match(before) or before.startswith("WEBVTT"):
+        return index
+    stands_alone = index < 2 or not lines[index - 2].strip()
+    return index - 1 if before.isdigit() or (stands_alone and not _BLOCK.match(before)) else index
+
+
+def _take_cue(transcript: Transcript, times: re.Match[str], id: str, lines: list[str], number: int) -> None:
+    start, end = _seconds(times.groups()[:4]), _seconds(times.groups()[4:8])
+    body = lines
+    if transcript.format == "vtt":
+        # A blank line ends the text; notes and styles may follow.
+        stop = next((index for index, line in enumerate(lines) if not line.strip()), len(lines))
+        body = lines[:stop]
+        _take_between(transcript, lines[stop:], number + stop)
+    if end < start:
+        transcript.defects.append(f"line {number}: the cue ends before it starts")
+    markup = "\n".join(body).strip()
+    pieces = _VOICE.split(markup)
+    if not markup:
+        transcript.defects.append(f"line {number}: the cue has no text")
+    # Before the first voice, then each voice with its words.
+    for speaker, words in [("", pieces[0]), *zip(pieces[1::2], pieces[2::2], strict=True)]:
+        shown = html.unescape(_TAG.sub("", words)).strip()
+        if shown or (not speaker and len(pieces) == 1):
+            name = html.unescape(speaker).strip()
+            transcript.cues.append(Cue(start, end, shown, number, id, name, times[9].strip()))
+
+
+def _take_between(transcript: Transcript, lines: list[str], number: int) -> None:
+    """The header, notes, styles, and texts that belong to no cue."""
+    for block in "\n".join(lines).split("\n\n"):
+        text = block.strip()
+        if text.startswith("WEBVTT"):
+            transcript.header = text
+        elif text.startswith("NOTE"):
+            transcript.notes.append(text[4:].strip())
+        elif text and not _BLOCK.match(text):
+            transcript.defects.append(f"near line {number + 1}: text that belongs to no cue")
+
+
+def _seconds(parts: tuple[str | None, ...]) -> float:
+    hours, minutes, seconds, fraction = parts
+    whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
+    return round(whole + float(f"0.{fraction or 0}"), 3)
+
+
+def _name_speakers(transcript: Transcript) -> None:
+    """Take names before a colon for speakers, if they have several words, or come more than once, or are in capitals."""
+    found = [(cue, match) for cue in transcript.cues if not cue.speaker and (match := _PREFIX.match(cue.text))]
+    counts: dict[str, int] = {}
+    for _, match in found:
+        counts[match[1]] = counts.get(match[1], 0) + 1
+    for cue, match in found:
+        name = match[1].strip()
+        words = name.split()
+        is_named = all(word[0].isupper() or not _WORD.match(word) or len(word) <= 3 for word in words) and (
+            name[0].isupper() or (name[0].isalpha() and not name[0].islower())
+        )
+        is_likely = len(words) >= 2 or counts[match[1]] >= 2 or name.isupper()
+        if len(words) <= 5 and is_named and is_likely and name.lower() not in _NO_NAMES:
+            cue.speaker, cue.text = name, cue.text[match.end() :].strip()

@@ -1,0 +1,134 @@
+"""Intercom conversations, from the answers of its API: lists, searches, single conversations, NDJSON."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from evermuse.client.convert import instants
+from evermuse.client.convert.format import ConvertOptions, NotConvertible
+from evermuse.client.convert.people import People
+from evermuse.client.convert.records import MAX_ATTACHMENTS, record_line
+from evermuse.client.convert.tickets import Item, TicketFormat, attachment, text_of
+
+_PERSONS = frozenset({"contact", "user", "lead", "admin", "teammate", "visitor", "contact.reference"})
+_INTERNAL, _EXTERNAL = frozenset({"admin", "teammate", "team"}), frozenset({"user", "lead", "contact", "visitor"})
+
+
+class Intercom(TicketFormat):
+    """Converts conversations."""
+
+    summary = "Intercom conversations, as its API gives them (JSON or NDJSON)"
+    arrays = ("conversations", "data", "contacts", "users", "admins")
+    wrappers = ("conversation", "item")
+
+    def kind_of(self, key: str, value: Mapping[str, Any]) -> str:
+        kind = text_of(value.get("type"))
+        if (
+            kind == "conversation"
+            or "conversation_parts" in value
+            or "conversation_message" in value
+            or (key in {"conversations", "conversation"})
+        ):
+            return "item"
+        if kind == "conversation_part":
+            return "part"
+        return "person" if kind in _PERSONS or key in {"contacts", "users", "admins"} else "other"
+
+    def owner_of(self, part: Mapping[str, Any]) -> str:
+        return text_of(part.get("conversation_id"))
+
+    def line(self, item: Item, people: Mapping[str, Mapping[str, Any]], options: ConvertOptions) -> bytes:
+        talk = item.value
+        id = text_of(talk.get("id"))
+        if not id:
+            raise NotConvertible("the conversation has no id")
+        event_at = _instant(talk.get("created_at"))
+        if event_at is None:
+            raise NotConvertible("the conversation has no created_at, or it is no time")
+        data: dict[str, Any] = {"conversation": msgspec.Raw(item.raw)}
+        if item.parts:
+            data["conversation_parts"] = [msgspec.Raw(raw) for raw in item.parts]
+        messages = [*_messages(talk), *item.part_values]
+        return record_line(
+            options,
+            type="conversation",
+            event_at=event_at,
+            vendor_ids={"intercom_conversation_id": id},
+            thread_id=f"intercom:{id}",
+            participants=_participants(talk, messages, people, options).entries,
+            attachments=_attachments(messages),
+            tags=[text_of(tag.get("name")) for tag in _listed(talk.get("tags"), "tags")],
+            data=data,
+        )
+
+
+def _instant(value: Any) -> Any:
+    """Times are Unix seconds; some exports have milliseconds, or ISO 8601."""
+    if isinstance(value, str) and not value.isdigit():
+        return instants.from_iso(value)
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        return None
+    return instants.from_epoch(seconds / 1000 if seconds > 1e11 else seconds) if seconds == seconds else None
+
+
+def _listed(value: Any, name: str) -> list[Mapping[str, Any]]:
+    """The objects of a list, which the API wraps into an object."""
+    inner = value.get(name) if isinstance(value, dict) else value
+    return [one for one in inner if isinstance(one, dict)] if isinstance(inner, list) else []
+
+
+def _messages(talk: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The first message and the parts."""
+    first = talk.get("source") or talk.get("conversation_message")
+    return [
+        *([first] if isinstance(first, dict) else []),
+        *_listed(talk.get("conversation_parts"), "conversation_parts"),
+    ]
+
+
+def _participants(
+    talk: Mapping[str, Any],
+    messages: list[Mapping[str, Any]],
+    known: Mapping[str, Mapping[str, Any]],
+    options: ConvertOptions,
+) -> People:
+    people = People(options.internal_domains)
+    found: list[tuple[Mapping[str, Any], str]] = [
+        (author, "") for one in messages if isinstance(author := one.get("author"), dict)
+    ]
+    found += [(one, "contact") for one in _listed(talk.get("contacts"), "contacts")]
+    found += [(one, "admin") for one in _listed(talk.get("teammates"), "teammates")]
+    found += [(one, "admin") for one in _listed(talk.get("teammates"), "admins")]
+    if isinstance(user := talk.get("user"), dict):
+        found.append((user, "user"))
+    for person, default in found:
+        id = text_of(person.get("id"))
+        kind = (text_of(person.get("type")) or default).partition(".")[0]
+        more = known.get(id, {})
+        people.add(
+            id=id,
+            name=text_of(person.get("name")) or text_of(more.get("name")),
+            email=text_of(person.get("email")) or text_of(more.get("email")),
+            role="internal" if kind in _INTERNAL or kind == "bot" else "external" if kind in _EXTERNAL else "",
+            type="bot"
+            if kind == "bot"
+            else "workspace_member"
+            if kind in _INTERNAL
+            else "contact"
+            if kind in _EXTERNAL
+            else "",
+        )
+    return people
+
+
+def _attachments(messages: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    found = [
+        attachment(filename=one.get("name"), url=one.get("url"), size=one.get("filesize"), mime=one.get("content_type"))
+        for message in messages
+        for one in message.get("attachments") or []
+        if isinstance(one, dict)
+    ]
+    return found[:MAX_ATTACHMENTS]

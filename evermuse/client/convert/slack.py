@@ -1,0 +1,147 @@
+"""Slack exports: a directory or a zip file. One record for each thread; a message without replies is a thread of one."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from evermuse.client.convert import inputs, instants
+from evermuse.client.convert.format import ConvertOptions, NotConvertible, UsageError
+from evermuse.client.convert.people import People
+from evermuse.client.convert.records import MAX_ATTACHMENTS, record_line
+from evermuse.client.convert.rejects import RejectWriter
+from evermuse.client.convert.slack_export import Channel, Export, Message, opened
+from evermuse.client.convert.slack_threads import ThreadStore
+from evermuse.client.convert.tickets import attachment, text_of
+
+MORE_FILES = "files beyond the tenth of a thread: in data, but not in _attachments"
+_decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class Slack:
+    """Converts exports."""
+
+    summary = "Slack exports: channels, groups and direct messages (a directory or a zip file)"
+
+    def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
+        """One record for each thread, channel by channel. A message that cannot be read is rejected by itself."""
+        inputs.demand(paths)
+        for path in paths:
+            with opened(path) as export, tempfile.TemporaryDirectory(prefix="evermuse-convert-") as folder:
+                if not export.channels and not export.days:
+                    raise UsageError(f"{path}: no Slack export: no channels.json and no directory of messages")
+                for number, channel in enumerate(export.channels):
+                    store = ThreadStore(Path(folder, f"channel-{number}"))
+                    _gather(export, channel, store, rejects)
+                    for thread, messages in store.threads():
+                        rejects.read += 1
+                        try:
+                            line = _line(export, channel, thread, messages, options, rejects)
+                        except NotConvertible as error:
+                            first = messages[0]
+                            rejects.reject(file=first.file, offset=first.offset, reason=str(error))
+                            continue
+                        rejects.converted += 1
+                        yield line
+                    store.close()
+
+
+def _gather(export: Export, channel: Channel, store: ThreadStore, rejects: RejectWriter) -> None:
+    """Put the channel's messages into the store. Files and messages that cannot be read are rejected."""
+    for name in export.days.get(channel.folder, ()):
+        file = f"{export.path}/{name}"
+        try:
+            content = export.read(name)
+            raws = _decode_list(content)
+        except (msgspec.MsgspecError, OSError, ValueError, RecursionError) as error:
+            rejects.read += 1
+            rejects.reject(file=file, offset=0, reason=f"the file is no list of messages: {error}")
+            continue
+        at = 0
+        for raw in map(bytes, raws):
+            at = content.find(raw, at)
+            reason = store.add(Message(raw, file, at))
+            if reason:
+                rejects.read += 1
+                rejects.reject(file=file, offset=at, length=len(raw), reason=reason)
+            at += len(raw)
+
+
+def _line(
+    export: Export,
+    channel: Channel,
+    thread: str,
+    messages: Sequence[Message],
+    options: ConvertOptions,
+    rejects: RejectWriter,
+) -> bytes:
+    event_at = instants.from_epoch(float(thread))
+    if event_at is None or not instants.is_plausible(event_at):
+        raise NotConvertible(f"the time of the thread is no time: {thread}")
+    contents = [json.loads(message.raw) for message in messages]
+    files = [found for content in contents for found in _files(content)]
+    if len(files) > MAX_ATTACHMENTS:
+        rejects.note(MORE_FILES, len(files) - MAX_ATTACHMENTS)
+    people = People(options.internal_domains)
+    for content in contents:
+        _add_authors(people, content, export.users)
+    return record_line(
+        options,
+        type="conversation",
+        event_at=event_at,
+        vendor_ids={"slack_channel_id": channel.id, "slack_thread_ts": thread},
+        thread_id=f"slack:{channel.id}:{thread}",
+        participants=people.entries,
+        attachments=files[:MAX_ATTACHMENTS],
+        data={
+            "channel": {"id": channel.id, "name": channel.name, "kind": channel.kind},
+            "users": {one["id"]: one.get("name", "") for one in people.entries},
+            "messages": [msgspec.Raw(message.raw) for message in messages],
+        },
+    )
+
+
+def _files(content: Mapping[str, Any]) -> list[dict[str, Any]]:
+    given = content.get("files")
+    listed = given if isinstance(given, list) else [content.get("file")]
+    return [
+        attachment(
+            filename=one.get("name") or one.get("title"),
+            url=one.get("url_private_download") or one.get("url_private"),
+            size=one.get("size"),
+            mime=one.get("mimetype"),
+        )
+        for one in listed
+        if isinstance(one, dict)
+    ]
+
+
+def _add_authors(people: People, content: Mapping[str, Any], users: Mapping[str, Mapping[str, Any]]) -> None:
+    """The author of a message, of the message in a change, and who edited it."""
+    for one in (content, content.get("message"), content.get("previous_message")):
+        if not isinstance(one, dict):
+            continue
+        if user := text_of(one.get("user")):
+            _add_user(people, user, one, users)
+        elif bot := text_of(one.get("bot_id")):
+            profile = one.get("bot_profile")
+            name = text_of(one.get("username")) or (text_of(profile.get("name")) if isinstance(profile, dict) else "")
+            people.add(id=bot, name=name, type="bot")
+        elif name := text_of(one.get("username")):
+            people.add(name=name, type="bot")
+        if isinstance(edited := one.get("edited"), dict) and (user := text_of(edited.get("user"))):
+            _add_user(people, user, {}, users)
+
+
+def _add_user(people: People, id: str, message: Mapping[str, Any], users: Mapping[str, Mapping[str, Any]]) -> None:
+    user = users.get(id, {})
+    profile = user.get("profile") or message.get("user_profile") or {}
+    if not isinstance(profile, dict):
+        profile = {}
+    names = (profile.get("real_name"), user.get("real_name"), profile.get("display_name"), user.get("name"))
+    name = next((text for one in names if (text := text_of(one))), "")
+    is_bot = bool(user.get("is_bot")) or id == "USLACKBOT"
+    people.add(id=id, name=name, email=text_of(profile.get("email")), type="bot" if is_bot else "user")

@@ -1,0 +1,227 @@
+"""What Zendesk and Intercom have in common: items with parts and people, which may stand in different files.
+
+Two passes: the first one remembers where each part and each person stands, the second one writes the items. So a file may
+be larger than the memory, as long as one item with its parts fits.
+"""
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import msgspec
+
+from evermuse.client.convert import inputs
+from evermuse.client.convert.format import ConvertOptions, NotConvertible
+from evermuse.client.convert.json_values import MAX_OBJECT_BYTES, Value, objects_in
+from evermuse.client.convert.rejects import RejectWriter
+from evermuse.client.convert.validation import is_uri
+
+
+@dataclass(slots=True)
+class Item:
+    """A ticket or conversation: its own JSON, and that of its parts that stand elsewhere."""
+
+    raw: bytes
+    value: dict[str, Any]
+    parts: list[bytes] = field(default_factory=list)
+    part_values: list[Mapping[str, Any]] = field(default_factory=list)
+
+
+class TicketFormat:
+    """The two passes. Subclasses say what an object is and write the record."""
+
+    summary: ClassVar[str] = ""
+    # Arrays of list answers, and names that hold one object.
+    arrays: ClassVar[Sequence[str]] = ()
+    wrappers: ClassVar[Sequence[str]] = ()
+
+    def kind_of(self, key: str, value: Mapping[str, Any]) -> str:
+        """item, part, person or other. ``key``: the array that holds the object."""
+        raise NotImplementedError
+
+    def owner_of(self, part: Mapping[str, Any]) -> str:
+        """The id of the item that a part belongs to; empty if it does not say."""
+        raise NotImplementedError
+
+    def line(self, item: Item, people: Mapping[str, Mapping[str, Any]], options: ConvertOptions) -> bytes:
+        """The record. Raises NotConvertible."""
+        raise NotImplementedError
+
+    def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
+        """One record for each item. Parts whose item is nowhere, and objects of another kind, are rejected."""
+        inputs.demand(paths)
+        with tempfile.TemporaryDirectory(prefix="evermuse-convert-") as folder:
+            sources = [
+                (file, inputs.unpacked(file, Path(folder)))
+                for path in paths
+                for file in inputs.files_under(path, suffixes=(".json", ".ndjson", ".jsonl", ".gz", ".zst"))
+            ]
+            store = _Store(Path(folder, "parts"))
+            self._remember(sources, store)
+            yield from self._items(sources, store, options, rejects)
+            for file, offset, length in store.orphans():
+                rejects.read += 1
+                rejects.reject(
+                    file=file, offset=offset, length=length, reason="a part whose item is in none of the files"
+                )
+            store.close()
+
+    def _remember(self, sources: Sequence[tuple[Path, Path]], store: "_Store") -> None:
+        for file, source in sources:
+            for value in objects_in(source, self.arrays):
+                parsed = self._parsed(value)
+                if isinstance(parsed, str):
+                    continue
+                kind, raw, content = parsed
+                if kind == "part":
+                    owner = self.owner_of(content) or _ticket_in_name(file)
+                    store.add_part(owner, text_of(content.get("id")), raw, str(file), value.offset)
+                elif kind == "person":
+                    store.add_person(text_of(content.get("id")), raw)
+                elif kind == "item":
+                    store.add_item(text_of(content.get("id")))
+
+    def _items(
+        self, sources: Sequence[tuple[Path, Path]], store: "_Store", options: ConvertOptions, rejects: RejectWriter
+    ) -> Iterator[bytes]:
+        for file, source in sources:
+            for value in objects_in(source, self.arrays):
+                parsed = self._parsed(value)
+                kind = "broken" if isinstance(parsed, str) else parsed[0]
+                if kind in {"part", "person"}:
+                    continue
+                rejects.read += 1
+                place = {"file": str(file), "offset": value.offset, "length": len(value.raw)}
+                if isinstance(parsed, str):
+                    rejects.reject(**place, reason=parsed)  # type: ignore[arg-type]
+                    continue
+                if kind == "other":
+                    rejects.reject(**place, reason="the object is none that this format knows")  # type: ignore[arg-type]
+                    continue
+                item = Item(parsed[1], parsed[2])
+                id = text_of(item.value.get("id"))
+                if (first := store.first_copy(id, item.raw, str(file), value.offset)) is not None:
+                    rejects.duplicate(file=str(file), offset=value.offset, first_file=first[0], first_offset=first[1])
+                    continue
+                for raw in store.parts_of(id):
+                    item.parts.append(raw)
+                    item.part_values.append(json.loads(raw))
+                try:
+                    line = self.line(item, store, options)
+                except NotConvertible as error:
+                    rejects.reject(**place, reason=str(error))  # type: ignore[arg-type]
+                    continue
+                rejects.converted += 1
+                yield line
+
+    def _parsed(self, value: Value) -> tuple[str, bytes, dict[str, Any]] | str:
+        """The kind, the bytes and the content of an object; a wrapper is taken off. Or the reason why it cannot be read."""
+        if not value.is_whole:
+            return "the JSON is cut off or broken"
+        if len(value.raw) > MAX_OBJECT_BYTES:
+            return f"the object has {len(value.raw):,} bytes; at most {MAX_OBJECT_BYTES:,} can be converted"
+        try:
+            content = json.loads(value.raw)
+        except (ValueError, RecursionError) as error:
+            return f"not JSON: {error}"
+        raw, key = value.raw, value.key
+        if len(content) <= 4 and (name := next((n for n in self.wrappers if isinstance(content.get(n), dict)), None)):
+            raw = bytes(msgspec.json.decode(value.raw, type=dict[str, msgspec.Raw])[name])
+            content, key = content[name], name
+        return self.kind_of(key, content), raw, content
+
+
+class _Store(Mapping[str, Mapping[str, Any]]):
+    """Parts and people in a SQLite file. As a mapping: people by id."""
+
+    def __init__(self, path: Path) -> None:
+        self._database = sqlite3.connect(path)
+        self._database.executescript("""
+            PRAGMA journal_mode = OFF;
+            PRAGMA synchronous = OFF;
+            CREATE TABLE part (owner TEXT, id TEXT, position INTEGER PRIMARY KEY, raw BLOB, file TEXT, offset INTEGER);
+            CREATE INDEX part_owner ON part (owner);
+            CREATE UNIQUE INDEX part_id ON part (owner, id) WHERE id <> '';
+            CREATE TABLE person (id TEXT PRIMARY KEY, raw BLOB);
+            CREATE TABLE item (id TEXT PRIMARY KEY, raw BLOB, file TEXT, offset INTEGER);
+        """)
+
+    def add_part(self, owner: str, id: str, raw: bytes, file: str, offset: int) -> None:
+        self._database.execute(
+            "INSERT OR IGNORE INTO part (owner, id, raw, file, offset) VALUES (?, ?, ?, ?, ?)",
+            (owner, id, raw, file, offset),
+        )
+
+    def add_person(self, id: str, raw: bytes) -> None:
+        self._database.execute("INSERT OR REPLACE INTO person VALUES (?, ?)", (id, raw))
+
+    def add_item(self, id: str) -> None:
+        self._database.execute("INSERT OR IGNORE INTO item (id) VALUES (?)", (id,))
+
+    def first_copy(self, id: str, raw: bytes, file: str, offset: int) -> tuple[str, int] | None:
+        """Where the same bytes were converted first. An item that changed between two files is given again."""
+        row = self._database.execute("SELECT raw, file, offset FROM item WHERE id = ?", (id,)).fetchone()
+        if row is not None and row[0] == raw:
+            return str(row[1]), int(row[2])
+        self._database.execute(
+            "INSERT OR REPLACE INTO item (id, raw, file, offset) VALUES (?, ?, ?, ?)", (id, raw, file, offset)
+        )
+        return None
+
+    def parts_of(self, id: str) -> list[bytes]:
+        rows = self._database.execute("SELECT raw FROM part WHERE owner = ? ORDER BY position", (id,))
+        return [bytes(row[0]) for row in rows]
+
+    def orphans(self) -> list[tuple[str, int, int]]:
+        return self._database.execute(
+            "SELECT file, offset, length(raw) FROM part WHERE owner NOT IN (SELECT id FROM item) ORDER BY position"
+        ).fetchall()
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __getitem__(self, id: str) -> Mapping[str, Any]:
+        row = self._database.execute("SELECT raw FROM person WHERE id = ?", (id,)).fetchone()
+        if row is None:
+            raise KeyError(id)
+        found: dict[str, Any] = json.loads(row[0])
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return (row[0] for row in self._database.execute("SELECT id FROM person"))
+
+    def __len__(self) -> int:
+        return int(self._database.execute("SELECT count(*) FROM person").fetchone()[0])
+
+
+def text_of(value: Any) -> str:
+    """A string or number of JSON as text; empty for anything else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    return str(value)
+
+
+def _ticket_in_name(file: Path) -> str:
+    """The number in a file's name: answers for comments do not say which ticket they belong to."""
+    digits = [part for part in file.stem.replace("-", "_").split("_") if part.isdigit()]
+    return digits[0] if digits else ""
+
+
+def attachment(*, filename: Any, url: Any, size: Any, mime: Any) -> dict[str, Any]:
+    """The envelope's entry of a file that the vendor holds. What the envelope would refuse is left out."""
+    mime_type = text_of(mime)
+    main = mime_type.partition("/")[0]
+    found: dict[str, Any] = {"type": main if main in {"audio", "video", "image", "text"} else "file"}
+    if name := text_of(filename):
+        found["filename"] = name[:512]
+    if isinstance(size, int) and not isinstance(size, bool) and size >= 0:
+        found["size"] = size
+    if mime_type:
+        found["mime_type"] = mime_type[:256]
+    if (link := text_of(url)) and len(link) <= 2048 and is_uri(link):
+        found["vendor_url"] = link
+    return found

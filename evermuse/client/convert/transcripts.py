@@ -1,0 +1,103 @@
+"""WebVTT and SRT: one record for each file.
+
+When it happened: ``--event-at``, else the date in the file's name, else the time of the file's last change, which a copy
+may have changed; the summary counts those. A time without zone is in UTC.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from evermuse.client.convert import cues, inputs, instants
+from evermuse.client.convert.decoding import decoded
+from evermuse.client.convert.format import ConvertOptions, NotConvertible, UsageError
+from evermuse.client.convert.people import People
+from evermuse.client.convert.records import MAX_RECORD_BYTES, record_line
+from evermuse.client.convert.rejects import RejectWriter
+
+BY_FILE_TIME = "transcripts without a date in the name: the time of the file's last change was taken"
+BROKEN_CUES = "broken cues and stray texts: listed in defects; the whole source is in data"
+_IN_NAME = re.compile(
+    r"(?<!\d)((?:19|20)\d{2})[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
+    r"(?:[T _.-]{0,3}([01]\d|2[0-3])[-_.:hH]?([0-5]\d)(?:[-_.:mM]?([0-5]\d))?)?(?!\d)"
+)
+
+
+class Transcripts:
+    """Converts transcripts. The kind is seen from the content, not from the name."""
+
+    def __init__(self, suffix: str, summary: str) -> None:
+        self._suffix, self.summary = suffix, summary
+
+    def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
+        """One record for each file. A file without cues is rejected."""
+        inputs.demand(paths)
+        given = instants.from_iso(options.event_at) if options.event_at else None
+        if options.event_at and given is None:
+            raise UsageError(f"--event-at: {options.event_at} is no instant such as 2026-01-31T12:00:00Z")
+        for path in paths:
+            for file in inputs.files_under(path, suffixes=(self._suffix,)):
+                rejects.read += 1
+                name = file.relative_to(path).as_posix() if path.is_dir() else file.name
+                try:
+                    line = _line(file, name, given, options, rejects)
+                except (NotConvertible, OSError) as error:
+                    rejects.reject(file=str(file), offset=0, reason=str(error))
+                    continue
+                rejects.converted += 1
+                yield line
+
+
+def _line(file: Path, name: str, given: datetime | None, options: ConvertOptions, rejects: RejectWriter) -> bytes:
+    size = file.stat().st_size
+    if size > MAX_RECORD_BYTES:
+        raise NotConvertible(f"the file has {size:,} bytes; a record holds at most {MAX_RECORD_BYTES:,}")
+    source = decoded(file.read_bytes())
+    transcript = cues.parsed(source.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd"))
+    if not transcript.cues:
+        raise NotConvertible("no cue: no line with times such as 00:00:01.000 --> 00:00:02.000")
+    event_at, event_at_from = _event_at(file, given)
+    if event_at_from == "file time":
+        rejects.note(BY_FILE_TIME)
+    if transcript.defects:
+        rejects.note(BROKEN_CUES, len(transcript.defects))
+    people = People(options.internal_domains)
+    for speaker in transcript.speakers:
+        people.add(id=speaker, name=speaker)
+    data: dict[str, Any] = {
+        "format": transcript.format,
+        "event_at_from": event_at_from,
+        "duration": max(cue.end for cue in transcript.cues),
+        "speakers": transcript.speakers,
+        "cues": [_shown(cue) for cue in transcript.cues],
+        "notes": transcript.notes,
+        "defects": transcript.defects,
+        "source": source,
+    }
+    return record_line(
+        options,
+        type="call_transcription",
+        event_at=event_at,
+        vendor_ids={"transcript_file": name},
+        participants=people.entries,
+        data={key: value for key, value in data.items() if value not in ("", [])},
+    )
+
+
+def _shown(cue: cues.Cue) -> dict[str, Any]:
+    shown = {"id": cue.id, "start": cue.start, "end": cue.end, "speaker": cue.speaker, "text": cue.text}
+    return {key: value for key, value in {**shown, "settings": cue.settings}.items() if value != "" or key == "text"}
+
+
+def _event_at(file: Path, given: datetime | None) -> tuple[datetime, str]:
+    if given is not None:
+        return given, "option"
+    if (found := _IN_NAME.search(file.name)) is not None:
+        year, month, day, hour, minute, second = (int(part or 0) for part in found.groups())
+        try:
+            return datetime(year, month, day, hour, minute, second, tzinfo=UTC), "file name"
+        except ValueError:
+            pass
+    return datetime.fromtimestamp(file.stat().st_mtime, UTC), "file time"

@@ -1,0 +1,109 @@
+"""Zendesk tickets with their comments, from the answers of its API: lists, incremental exports, single tickets, NDJSON.
+
+A ticket's comments stand in it (``comments``), or in answers of ``/tickets/ID/comments`` beside it, where each comment has
+the ticket's id. Users come from ``users``, which the API loads beside tickets.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from evermuse.client.convert import instants
+from evermuse.client.convert.format import ConvertOptions, NotConvertible
+from evermuse.client.convert.people import People
+from evermuse.client.convert.records import MAX_ATTACHMENTS, record_line
+from evermuse.client.convert.tickets import Item, TicketFormat, attachment, text_of
+
+_END_USER, _STAFF = "end-user", frozenset({"agent", "admin"})
+_KINDS = {"tickets": "item", "ticket": "item", "results": "item", "comments": "part", "users": "person"}
+
+
+class Zendesk(TicketFormat):
+    """Converts tickets."""
+
+    summary = "Zendesk tickets with comments, as its API gives them (JSON or NDJSON)"
+    arrays = ("tickets", "comments", "users", "results")
+    wrappers = ("ticket", "comment", "user")
+
+    def kind_of(self, key: str, value: Mapping[str, Any]) -> str:
+        if key in _KINDS and "requester_id" not in value and "subject" not in value:
+            return _KINDS[key] if key != "results" else "other"
+        if "requester_id" in value or "subject" in value or ("status" in value and "description" in value):
+            return "item"
+        if "author_id" in value and ("body" in value or "html_body" in value or "plain_body" in value):
+            return "part"
+        return "person" if "email" in value and "name" in value and "role" in value else "other"
+
+    def owner_of(self, part: Mapping[str, Any]) -> str:
+        return text_of(part.get("ticket_id"))
+
+    def line(self, item: Item, people: Mapping[str, Mapping[str, Any]], options: ConvertOptions) -> bytes:
+        ticket = item.value
+        id = text_of(ticket.get("id"))
+        if not id:
+            raise NotConvertible("the ticket has no id")
+        event_at = instants.from_iso(text_of(ticket.get("created_at")))
+        if event_at is None:
+            raise NotConvertible("the ticket has no created_at, or it is no date")
+        comments = [one for one in ticket.get("comments") or [] if isinstance(one, dict)] + item.part_values
+        data: dict[str, Any] = {"ticket": msgspec.Raw(item.raw)}
+        if item.parts:
+            data["comments"] = [msgspec.Raw(raw) for raw in item.parts]
+        return record_line(
+            options,
+            type="conversation",
+            event_at=event_at,
+            vendor_ids={"zendesk_ticket_id": id},
+            thread_id=f"zendesk:{id}",
+            participants=_participants(ticket, comments, people, options).entries,
+            attachments=_attachments(comments),
+            tags=[text_of(tag) for tag in ticket.get("tags") or []],
+            data=data,
+        )
+
+
+def _participants(
+    ticket: Mapping[str, Any],
+    comments: list[Mapping[str, Any]],
+    users: Mapping[str, Mapping[str, Any]],
+    options: ConvertOptions,
+) -> People:
+    people = People(options.internal_domains)
+    names = ("requester_id", "submitter_id", "assignee_id")
+    ids = [text_of(ticket.get(name)) for name in names]
+    ids += [text_of(one) for one in ticket.get("collaborator_ids") or []]
+    ids += [text_of(one) for one in ticket.get("follower_ids") or []]
+    ids += [text_of(one.get("author_id")) for one in comments]
+    for id in dict.fromkeys(ids):
+        if not id or id == "-1":
+            # -1 is Zendesk itself.
+            continue
+        user = users.get(id, {})
+        role = text_of(user.get("role"))
+        people.add(
+            id=id,
+            name=text_of(user.get("name")),
+            email=text_of(user.get("email")),
+            role="external" if role == _END_USER else "internal" if role in _STAFF else "",
+            type="contact" if role == _END_USER else "workspace_member" if role in _STAFF else "",
+        )
+    for name in ("requester", "assignee"):
+        if isinstance(one := ticket.get(name), dict):
+            people.add(id=text_of(one.get("id")), name=text_of(one.get("name")), email=text_of(one.get("email")))
+    return people
+
+
+def _attachments(comments: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    found = [
+        attachment(
+            filename=one.get("file_name"),
+            url=one.get("content_url"),
+            size=one.get("size"),
+            mime=one.get("content_type"),
+        )
+        for comment in comments
+        for one in comment.get("attachments") or []
+        if isinstance(one, dict)
+    ]
+    return found[:MAX_ATTACHMENTS]
