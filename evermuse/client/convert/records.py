@@ -48,7 +48,8 @@ def record_line(
     if all_tags := _tags([*options.tags, *tags]):
         record["_tags"] = all_tags
     record["data"] = data
-    return checked(_encoded(record))
+    # Strings of JSON contain no line breaks; between the tokens of a source's own JSON they mean nothing.
+    return checked(_encoded(record).replace(b"\n", b" ").replace(b"\r", b" "))
 
 
 def checked(line: bytes) -> bytes:

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import msgspec
 
@@ -34,10 +34,10 @@ class Item:
 class TicketFormat:
     """The two passes. Subclasses say what an object is and write the record."""
 
-    summary: ClassVar[str] = ""
+    summary = ""
     # Arrays of list answers, and names that hold one object.
-    arrays: ClassVar[Sequence[str]] = ()
-    wrappers: ClassVar[Sequence[str]] = ()
+    arrays: tuple[str, ...] = ()
+    wrappers: tuple[str, ...] = ()
 
     def kind_of(self, key: str, value: Mapping[str, Any]) -> str:
         """item, part, person or other. ``key``: the array that holds the object."""

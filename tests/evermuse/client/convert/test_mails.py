@@ -1,0 +1,329 @@
+"""Mails as they are found on disk, each as a file, a mailbox or a maildir."""
+
+import email
+import email.encoders
+import email.mime.multipart
+import gzip
+import json
+from collections.abc import Callable
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evermuse.client.convert.mail.parts import leaves, structure_of
+from tests.evermuse.client.convert.running import run
+
+HEAD = "Date: Mon, 1 Jan 2024 10:00:00 +0100\nMessage-ID: <1@acme.example>\nFrom: Ann <ann@acme.example>\n"
+Convert = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def mail(tmp_path: Path) -> Convert:
+    """Converts one mail to its record."""
+
+    def convert(raw: bytes | str, **options: Any) -> dict[str, Any]:
+        file = tmp_path / "mail.eml"
+        file.write_bytes(raw.encode() if isinstance(raw, str) else raw)
+        done = run("eml", file, folder=tmp_path, **options)
+        assert not done.rejects
+        return done.records[0]
+
+    return convert
+
+
+def test_a_mail_becomes_a_record_with_ids_time_and_people(mail: Convert) -> None:
+    record = mail(
+        HEAD + "To: bob@x.example, (c) Carl <carl@sub.acme.example>\nSubject: Hi\n\nHello\n",
+        internal_domains=("acme.example",),
+    )
+    assert record["_event_at"] == "2024-01-01T09:00:00Z"
+    assert record["_vendor_ids"] == {"message_id": "<1@acme.example>"}
+    assert record["_thread_id"] == "<1@acme.example>"
+    assert {(one["email"], one["role"]) for one in record["_participants"]} == {
+        ("ann@acme.example", "internal"), ("bob@x.example", "external"), ("carl@sub.acme.example", "internal"),
+    }  # fmt: skip
+    assert (record["data"]["subject"], record["data"]["text"]) == ("Hi", "Hello\n")
+
+
+@pytest.mark.parametrize(
+    ("header", "subject"),
+    [
+        ("=?utf-8?q?J=C3=BCrgen?=", "Jürgen"),
+        ("=?utf-8?q?J=C3?=\n =?utf-8?q?=BCrgen?=", "Jürgen"),
+        ("=?utf-8?B?SsO8cm\n dlbg==?= x", "Jürgen x"),
+        ("=?iso-8859-1?q?J=FCrgen?= und =?x-unknown?q?Ann?=", "Jürgen und Ann"),
+        ("=?utf-8?q?what?? ja?=", "what?? ja"),
+        ("=?utf-8?q?broken", "=?utf-8?q?broken"),
+        ("=?idna?q?abc?=", "abc"),
+        ("=?utf-8?B?SsO8cmdlbg?=", "Jürgen"),
+    ],
+)
+def test_encoded_words_are_decoded_also_when_they_are_broken(mail: Convert, header: str, subject: str) -> None:
+    assert mail(f"{HEAD}Subject: {header}\n\nx\n")["data"]["subject"] == subject
+
+
+@pytest.mark.parametrize(
+    ("charset", "raw"),
+    [
+        ("utf-8", "Größe".encode()),
+        ("utf-8", "Größe".encode("latin-1")),
+        ("iso-8859-1", "Größe".encode()),
+        ("us-ascii", "Größe".encode()),
+        ("us-ascii", "Größe".encode("cp1252")),
+        ("x-unknown", "Größe".encode()),
+        ("", "Größe".encode("cp1252")),
+        ('"utf-8', "Größe".encode()),
+        ("unicode-1-1-utf-7", b"Gr+APYA3w-e"),
+    ],
+)
+def test_text_is_decoded_when_its_charset_is_missing_unknown_or_wrong(mail: Convert, charset: str, raw: bytes) -> None:
+    head = f"{HEAD}Content-Type: text/plain; charset={charset}\n\n".encode()
+    assert mail(head + raw)["data"]["text"] == "Größe"
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "no-at-sign",
+        "a b@x.example@y",
+        "ann@",
+        "@x",
+        "<>",
+        "undisclosed-recipients:;",
+        '"unclosed <a@b.example>',
+        "(" * 2000,
+        '\\"' * 5000,
+    ],
+)
+def test_an_address_that_the_contract_refuses_costs_no_record(mail: Convert, address: str) -> None:
+    record = mail(f"{HEAD}To: {address}, bob@x.example\n\nx\n")
+    assert record["data"]["text"] == "x\n"
+
+
+def test_obscured_and_old_style_addresses_are_understood(mail: Convert) -> None:
+    record = mail(
+        "Date: 1 Jan 2024 10:00 GMT\nFrom: guido at python.example (Guido van R)\nTo: b@x.example (Bob)\n\nx\n"
+    )
+    assert [(one["name"], one["email"]) for one in record["_participants"]] == [
+        ("Guido van R", "guido@python.example"), ("Bob", "b@x.example"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("headers", "at", "source"),
+    [
+        ("Date: garbage\nReceived: by x; Mon, 1 Jan 2024 12:00:00 +0000\n", "2024-01-01T12:00:00Z", "Received"),
+        (
+            "Date: Fri, 31 Feb 2024 12:00:00 +0000\nReceived: by x; 2 Jan 2024 00:00:00 GMT\n",
+            "2024-01-02T00:00:00Z",
+            "Received",
+        ),
+        ("Date: Mon, 1 Jan 1904 00:00:00 +0000\n", "1904-01-01T00:00:00Z", "Date"),
+        ("Date: 2024-01-01 10:00:00 +0100\n", "2024-01-01T09:00:00Z", "Date"),
+        ("Date: Mon, 1 Jan 2024 23:59:60 -9999\n", "2024-01-01T23:59:59Z", "Date"),
+    ],
+)
+def test_broken_dates_fall_back_to_the_servers(mail: Convert, headers: str, at: str, source: str) -> None:
+    record = mail(f"{headers}From: a@b.example\n\nx\n")
+    assert (record["_event_at"], record["data"]["date_source"]) == (at, source)
+
+
+def test_a_mail_without_any_date_takes_that_of_its_from_line_or_is_rejected(tmp_path: Path) -> None:
+    file = tmp_path / "in.mbox"
+    file.write_bytes(b"From a Mon Jan  1 10:00:00 2024\nSubject: a\n\nx\n\nFrom \nSubject: b\n\nx\n")
+    done = run("mbox", file, folder=tmp_path)
+    assert [one["_event_at"] for one in done.records] == ["2024-01-01T10:00:00Z"]
+    assert done.rejects[0]["offset"] == 47 and "no date" in done.reasons[0]
+
+
+def test_attachments_are_written_under_safe_names_and_named_in_the_record(mail: Convert, tmp_path: Path) -> None:
+    names = ["../../etc/passwd", "CON.txt", "a/b\\c:d?.pdf", "", "ä" * 300 + ".pdf", "a.pdf", "a.pdf", "\u202ecod.exe"]
+    message = EmailMessage()
+    message["Date"], message["From"] = "Mon, 1 Jan 2024 10:00:00 +0000", "a@b.example"
+    message.set_content("hello")
+    for number, name in enumerate(names):
+        message.add_attachment(b"%d" % number, maintype="application", subtype="pdf", filename=name or None)
+    target = tmp_path / "files"
+    record = mail(message.as_bytes(), attachments=target)
+    entries = record["_attachments"]
+    assert sorted(entry["filename"] for entry in entries) == sorted(file.name for file in target.iterdir())
+    assert [(target / entry["filename"]).read_bytes() for entry in entries] == [b"%d" % i for i in range(len(names))]
+    assert not any(
+        set(entry["filename"]) & set('/\\:*?"<>|\u202e') or entry["filename"].startswith(("con.", "CON.", "."))
+        for entry in entries
+    )
+    assert [one.get("filename", "") for one in record["data"]["attachments"]][1] == "CON.txt"
+
+
+def test_more_than_ten_attachments_are_all_written_and_counted(tmp_path: Path) -> None:
+    message = EmailMessage()
+    message["Date"] = "Mon, 1 Jan 2024 10:00:00 +0000"
+    message.set_content("hello")
+    for number in range(13):
+        message.add_attachment(b"%d" % number, maintype="image", subtype="png", filename=f"{number}.png")
+    file = tmp_path / "m.eml"
+    file.write_bytes(message.as_bytes())
+    done = run("eml", file, folder=tmp_path, attachments=tmp_path / "files")
+    assert len(done.records[0]["_attachments"]) == 10
+    assert len(done.records[0]["data"]["attachments"]) == len(list((tmp_path / "files").iterdir())) == 13
+    assert sum(done.writer.notes.values()) == 3
+
+
+def test_html_alone_gives_readable_text_and_keeps_the_html(mail: Convert) -> None:
+    markup = "<html><style>p {}</style><p>Hello&nbsp;<b>you</b></p><script>x()</script><div>bye</div></html>"
+    data = mail(f"{HEAD}Content-Type: text/html\n\n{markup}")["data"]
+    assert (data["text"].split(), data["html"], data["text_from"]) == (["Hello", "you", "bye"], markup, "html")
+
+
+def test_mails_inside_of_mails_are_read_and_kept_as_files(mail: Convert, tmp_path: Path) -> None:
+    inner = "From: x@y.example\nSubject: inner\n\nwithin\n"
+    raw = f"{HEAD}Content-Type: multipart/mixed; boundary=b\n\n--b\n\nouter\n--b\nContent-Type: message/rfc822\n\n{inner}\n--b--\n"
+    record = mail(raw, attachments=tmp_path / "files")
+    assert record["data"]["messages"][0]["subject"] == "inner"
+    assert record["data"]["messages"][0]["text"] == "within\n"
+    assert (tmp_path / "files" / record["_attachments"][0]["filename"]).read_text() == inner
+
+
+def test_quotations_are_kept_and_marked(mail: Convert) -> None:
+    text = "Yes.\n\nOn Mon, Bob wrote:\n> really?\n>\n> sure\n\nAnn\n-- \nAnn A.\n"
+    data = mail(f"{HEAD}\n{text}")["data"]
+    assert data["text"] == text
+    kinds = [(one["kind"], text[one["start"] : one["end"]]) for one in data["quotes"]]
+    assert kinds == [("quote", "On Mon, Bob wrote:\n> really?\n>\n> sure\n"), ("signature", "-- \nAnn A.\n")]
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        HEAD + "Content-Type: multipart/mixed; boundary=b\n\nno part\n",
+        HEAD + "Content-Type: multipart/mixed\n\n--x\nContent-Type: text/plain\n\nhello\n--x--\n",
+        HEAD + "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nhello",
+        HEAD + "Content-Type: text\n\nhello",
+        HEAD + "Content-Transfer-Encoding: base64\n\n!!!",
+        HEAD + "Content-Transfer-Encoding: x-uuencode\n\nbegin 644 x\nnonsense\n",
+        HEAD + "Subject: x\nbroken line\nTo: b@x.example\n\nhello\x00",
+        HEAD + "X: " + "y" * 200_000 + "\n\nhello",
+        "\ufeff\n" + HEAD + "\nhello",
+        (HEAD + "\nhello\n").replace("\n", "\r"),
+        (HEAD + "\nhello\n").replace("\n", "\r\r\n"),
+        HEAD,
+    ],
+)
+def test_malformed_mails_become_records(mail: Convert, raw: str) -> None:
+    assert mail(raw)["_vendor_ids"] == {"message_id": "<1@acme.example>"}
+
+
+def test_deep_and_wide_structures_end(mail: Convert) -> None:
+    deep = "".join(f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(3000))
+    assert any("nested" in defect for defect in mail(HEAD + deep + "\nend")["data"]["defects"])
+    wide = "Content-Type: multipart/mixed; boundary=b\n\n" + "--b\n\nx\n" * 10_000
+    assert any("more than" in defect for defect in mail(HEAD + wide)["data"]["defects"])
+
+
+def test_copies_are_converted_once_and_other_mails_with_the_same_id_are_kept(tmp_path: Path) -> None:
+    box = tmp_path / "box"
+    for folder, body in (("cur", "one"), (".Sent/cur", "one"), (".List/cur", "two"), ("new", "two")):
+        (box / folder).mkdir(parents=True, exist_ok=True)
+        (box / folder / "1.host:2,S").write_text(f"{HEAD}\n{body}\n")
+    (box / "dovecot.index").write_bytes(b"x")
+    (box / "tmp").mkdir()
+    (box / "tmp" / "2.host").write_text("unfinished")
+    done = run("maildir", box, folder=tmp_path)
+    assert done.lines == run("maildir", box, folder=tmp_path).lines
+    assert sorted(one["data"]["text"] for one in done.records) == ["one\n", "two\n"]
+    assert len({json.dumps(one["_vendor_ids"]) for one in done.records}) == 2
+    assert (done.writer.duplicates, done.writer.failed) == (2, 0)
+
+
+def test_a_mail_without_id_has_the_same_digest_in_every_container(tmp_path: Path) -> None:
+    raw = "Date: Mon, 1 Jan 2024 10:00:00 +0000\nFrom: a@b.example\nSubject: s\n\nFrom me\n\nbye\n"
+    (tmp_path / "a.eml").write_bytes(raw.replace("\n", "\r\n").encode())
+    (tmp_path / "a.mbox").write_text(
+        "From x Mon Jan  1 10:00:00 2024\nX-Status: R\n" + raw.replace("\nFrom me", "\n>From me") + "\n"
+    )
+    ids = [run(kind, tmp_path / f"a.{kind}", folder=tmp_path).records[0]["_vendor_ids"] for kind in ("eml", "mbox")]
+    assert ids[0] == ids[1] and list(ids[0]) == ["content_sha256"]
+
+
+def test_threads_follow_references_then_replies_then_subjects_in_any_order(tmp_path: Path) -> None:
+    def raw(id: str, subject: str, day: int, more: str = "") -> str:
+        return f"Message-ID: <{id}>\nDate: {day} Jan 2024 10:00:00 +0000\nSubject: {subject}\n{more}\nx\n"
+
+    mails = {
+        "a": raw("a@x", "Plan", 1),
+        "b": raw("b@x", "Re: Plan", 2, "In-Reply-To: <a@x>\n"),
+        "c": raw("c@x", "Re: Plan", 3, "In-Reply-To: Bob's message <bob@x.example> of Monday <b@x>\n"),
+        "d": raw("d@x", "Other", 4, "References: <a@x>\n <b@x>\n"),
+        "e": raw("e@x", "AW: RE: plan", 5),
+        "f": raw("f@x", "Re: Plan", 6, "In-Reply-To: <e@x>\n"),
+        "g": raw("g@x", "Plan", 7),
+        "h": raw("h@x", "Re: x", 8, "References: <i@x>\n"),
+        "i": raw("i@x", "Re: x", 8, "References: <h@x>\n"),
+    }
+    found = []
+    for names in (sorted(mails), sorted(mails, reverse=True)):
+        file = tmp_path / "t.mbox"
+        file.write_text("".join(f"From x Mon Jan  1 10:00:00 2024\n{mails[name]}\n" for name in names))
+        found.append(
+            {one["data"]["message_id"][1]: one["_thread_id"] for one in run("mbox", file, folder=tmp_path).records}
+        )
+    assert found[0] == found[1]
+    assert {found[0][name] for name in "abcdef"} == {"<a@x>"}
+    assert (found[0]["g"], found[0]["h"]) == ("<g@x>", found[0]["i"])
+
+
+def test_compressed_mailboxes_and_plain_directories_are_read(tmp_path: Path) -> None:
+    (tmp_path / "m.mbox.gz").write_bytes(gzip.compress(b"From x Mon Jan  1 10:00:00 2024\n" + HEAD.encode() + b"\nx\n"))
+    (tmp_path / "enron" / "allen-p" / "inbox").mkdir(parents=True)
+    (tmp_path / "enron" / "allen-p" / "inbox" / "1.").write_text(HEAD + "\nx\n")
+    assert len(run("mbox", tmp_path / "m.mbox.gz", folder=tmp_path).records) == 1
+    assert len(run("maildir", tmp_path / "enron", folder=tmp_path).records) == 1
+
+
+def test_a_record_that_is_too_large_is_rejected_with_its_size(tmp_path: Path) -> None:
+    file = tmp_path / "big.eml"
+    file.write_text(HEAD + "\n" + "x" * 5_300_000)
+    assert "bytes; a batch holds at most" in run("eml", file, folder=tmp_path).reasons[0]
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=60)
+LEAF = st.tuples(st.just("leaf"), TEXT, st.sampled_from(["7bit", "base64", "quoted-printable"]))
+TREE = st.recursive(
+    LEAF, lambda children: st.tuples(st.just("multi"), st.lists(children, min_size=1, max_size=3)), max_leaves=8
+)
+
+
+def built(tree: Any) -> email.message.Message:
+    if tree[0] == "leaf":
+        leaf = email.message.Message()
+        leaf["Content-Type"] = "text/plain; charset=utf-8"
+        leaf.set_payload(tree[1].encode())
+        if tree[2] == "base64":
+            email.encoders.encode_base64(leaf)
+        elif tree[2] == "quoted-printable":
+            email.encoders.encode_quopri(leaf)
+        return leaf
+    multi = email.mime.multipart.MIMEMultipart("mixed")
+    for child in tree[1]:
+        multi.attach(built(child))
+    return multi
+
+
+@given(TREE, st.sampled_from([b"\n", b"\r\n"]))
+@settings(max_examples=150, deadline=None)
+def test_the_structure_is_that_of_the_standard_librarys_parser(tree: Any, end: bytes) -> None:
+    raw = built(tree).as_bytes().replace(b"\n", end)
+    parsed = email.message_from_bytes(raw)
+    expected = [part.get_payload(decode=True) for part in parsed.walk() if not part.is_multipart()]
+    assert [leaf.content() for leaf in leaves(structure_of(raw).root)] == expected
+
+
+@given(st.binary(max_size=400))
+@settings(max_examples=200, deadline=None)
+def test_any_bytes_have_a_structure(raw: bytes) -> None:
+    for leaf in leaves(structure_of(raw).root):
+        leaf.content()
