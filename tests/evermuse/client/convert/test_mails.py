@@ -5,7 +5,7 @@ import email.encoders
 import email.mime.multipart
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,33 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evermuse.client.convert import ConvertOptions
+from evermuse.client.convert.mail import message
+from evermuse.client.convert.mail.message import Mail
 from evermuse.client.convert.mail.parts import leaves, structure_of
-from tests.evermuse.client.convert.running import run
+from evermuse.client.convert.mail.threads import ThreadIndex, Threads
+from lake.landing import examine
+from tests.evermuse.client.convert.running import CATALOG, run
 
 HEAD = "Date: Mon, 1 Jan 2024 10:00:00 +0100\nMessage-ID: <1@acme.example>\nFrom: Ann <ann@acme.example>\n"
 Convert = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def mail(tmp_path: Path) -> Convert:
-    """Converts one mail to its record."""
+def mail(tmp_path: Path) -> Iterator[Convert]:
+    """Converts one mail to its record, in this process."""
+    index = ThreadIndex(tmp_path / "threads")
+    index.finish()
+    threads = Threads(tmp_path / "threads")
 
     def convert(raw: bytes | str, **options: Any) -> dict[str, Any]:
-        file = tmp_path / "mail.eml"
-        file.write_bytes(raw.encode() if isinstance(raw, str) else raw)
-        done = run("eml", file, folder=tmp_path, **options)
-        assert not done.rejects
-        return done.records[0]
+        given = Mail(raw.encode() if isinstance(raw, str) else raw)
+        line = message.convert(given, ConvertOptions(product_id="prod", project_ids=("proj",), **options), threads).line
+        assert not examine([line], lambda products, projects: CATALOG).rejected
+        return dict(json.loads(line))
 
-    return convert
+    yield convert
+    threads.close()
 
 
 def test_a_mail_becomes_a_record_with_ids_time_and_people(mail: Convert) -> None:
@@ -142,13 +150,13 @@ def test_a_mail_without_any_date_takes_that_of_its_from_line_or_is_rejected(tmp_
 
 def test_attachments_are_written_under_safe_names_and_named_in_the_record(mail: Convert, tmp_path: Path) -> None:
     names = ["../../etc/passwd", "CON.txt", "a/b\\c:d?.pdf", "", "ä" * 300 + ".pdf", "a.pdf", "a.pdf", "\u202ecod.exe"]
-    message = EmailMessage()
-    message["Date"], message["From"] = "Mon, 1 Jan 2024 10:00:00 +0000", "a@b.example"
-    message.set_content("hello")
+    letter = EmailMessage()
+    letter["Date"], letter["From"] = "Mon, 1 Jan 2024 10:00:00 +0000", "a@b.example"
+    letter.set_content("hello")
     for number, name in enumerate(names):
-        message.add_attachment(b"%d" % number, maintype="application", subtype="pdf", filename=name or None)
+        letter.add_attachment(b"%d" % number, maintype="application", subtype="pdf", filename=name or None)
     target = tmp_path / "files"
-    record = mail(message.as_bytes(), attachments=target)
+    record = mail(letter.as_bytes(), attachments=target)
     entries = record["_attachments"]
     assert sorted(entry["filename"] for entry in entries) == sorted(file.name for file in target.iterdir())
     assert [(target / entry["filename"]).read_bytes() for entry in entries] == [b"%d" % i for i in range(len(names))]
@@ -160,13 +168,13 @@ def test_attachments_are_written_under_safe_names_and_named_in_the_record(mail: 
 
 
 def test_more_than_ten_attachments_are_all_written_and_counted(tmp_path: Path) -> None:
-    message = EmailMessage()
-    message["Date"] = "Mon, 1 Jan 2024 10:00:00 +0000"
-    message.set_content("hello")
+    letter = EmailMessage()
+    letter["Date"] = "Mon, 1 Jan 2024 10:00:00 +0000"
+    letter.set_content("hello")
     for number in range(13):
-        message.add_attachment(b"%d" % number, maintype="image", subtype="png", filename=f"{number}.png")
+        letter.add_attachment(b"%d" % number, maintype="image", subtype="png", filename=f"{number}.png")
     file = tmp_path / "m.eml"
-    file.write_bytes(message.as_bytes())
+    file.write_bytes(letter.as_bytes())
     done = run("eml", file, folder=tmp_path, attachments=tmp_path / "files")
     assert len(done.records[0]["_attachments"]) == 10
     assert len(done.records[0]["data"]["attachments"]) == len(list((tmp_path / "files").iterdir())) == 13

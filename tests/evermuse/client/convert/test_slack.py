@@ -1,0 +1,142 @@
+"""Slack exports in a directory or zip file."""
+
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from evermuse.client.convert import UsageError
+from tests.evermuse.client.convert.running import run
+
+USERS = [
+    {"id": "U1", "name": "ann", "profile": {"real_name": "Ann A", "email": "ann@acme.example"}},
+    {"id": "U2", "name": "bob", "profile": {"email": "bob at nowhere"}},
+    {"id": "U3", "name": "robot", "is_bot": True, "profile": {}},
+]
+
+
+def message(text: str, ts: str, user: str = "U1", **more: Any) -> dict[str, Any]:
+    return {"type": "message", "user": user, "text": text, "ts": ts, **more}
+
+
+def export(folder: Path, days: dict[str, Any]) -> Path:
+    lists: dict[str, Any] = {
+        "users.json": USERS,
+        "channels.json": [{"id": "C1", "name": "general"}],
+        "dms.json": [{"id": "D1", "members": ["U1", "U2"]}],
+        "groups.json": [{"id": "G1", "name": "private"}],
+        "mpims.json": [{"id": "M1", "name": "mpdm-ann--bob-1"}],
+        "integration_logs.json": [{"a": 1}],
+    }
+    for name, content in {**lists, **days}.items():
+        target = folder / "export" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(content if isinstance(content, str) else json.dumps(content, indent=2))
+    return folder / "export"
+
+
+def test_a_thread_over_several_days_is_one_record_with_edits_and_deletions(tmp_path: Path) -> None:
+    root = message("plan?", "1700000000.000100", thread_ts="1700000000.000100", reply_count=2)
+    path = export(
+        tmp_path,
+        {
+            "general/2023-11-14.json": [root, message("alone", "1700000100.0")],
+            "general/2023-11-16.json": [
+                message(
+                    "yes",
+                    "1700170000.1",
+                    "U2",
+                    thread_ts="1700000000.000100",
+                    edited={"user": "U1", "ts": "1700170001.0"},
+                ),
+                {"type": "message", "subtype": "message_deleted", "ts": "1700170002.0", "deleted_ts": "1700000100.0"},
+                {"type": "message", "subtype": "message_changed", "ts": "1700170003.0", "message": root},
+                {
+                    "type": "message",
+                    "subtype": "bot_message",
+                    "bot_id": "B9",
+                    "username": "CI",
+                    "text": "ok",
+                    "ts": "1700170004.0",
+                },
+            ],
+        },
+    )
+    records = run("slack", path, folder=tmp_path, internal_domains=("acme.example",)).records
+    assert [len(one["data"]["messages"]) for one in records] == [3, 2, 1]
+    assert records[0]["_vendor_ids"] == {"slack_channel_id": "C1", "slack_thread_ts": "1700000000.000100"}
+    assert records[0]["data"]["messages"][0] == root
+    assert {(one["id"], one["role"], one["type"]) for one in records[0]["_participants"]} == {
+        ("U1", "internal", "user"), ("U2", "unknown", "user"),
+    }  # fmt: skip
+    assert records[2]["_participants"] == [{"id": "B9", "role": "unknown", "name": "CI", "type": "bot"}]
+
+
+def test_every_kind_of_channel_is_read_from_a_zip_file_with_a_folder(tmp_path: Path) -> None:
+    days = {
+        f"{name}/2023-11-14.json": [message("x", "1700000000.1")]
+        for name in ("general", "D1", "private", "mpdm-ann--bob-1", "unlisted")
+    }
+    path = export(tmp_path, days)
+    archive = tmp_path / "export.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        for file in sorted(path.rglob("*.json")):
+            target.write(file, f"My export/{file.relative_to(path)}")
+    done = run("slack", archive, folder=tmp_path)
+    assert {one["data"]["channel"]["kind"] for one in done.records} == {"channel", "dm", "group", "mpim"}
+    assert sorted(one["_vendor_ids"]["slack_channel_id"] for one in done.records) == [
+        "C1",
+        "D1",
+        "G1",
+        "M1",
+        "unlisted",
+    ]
+    assert done.lines == run("slack", path, folder=tmp_path).lines
+
+
+def test_messages_and_files_that_cannot_be_read_are_rejected_by_themselves(tmp_path: Path) -> None:
+    path = export(
+        tmp_path,
+        {
+            "general/2023-11-14.json": [message("x", "1700000000.1"), {"text": "no ts"}, 7, message("y", "1e400")],
+            "general/2023-11-15.json": "[{",
+            "general/2023-11-16.json": {"no": "list"},
+        },
+    )
+    done = run("slack", path, folder=tmp_path)
+    assert (len(done.records), len(done.rejects)) == (1, 5)
+    content = (path / "general/2023-11-14.json").read_bytes()
+    assert (
+        content[done.rejects[0]["offset"] :].startswith(b"{") and b"no ts" in content[done.rejects[0]["offset"] :][:40]
+    )
+
+
+def test_files_are_named_with_their_url_and_those_without_one_are_described(tmp_path: Path) -> None:
+    files = [
+        {"id": "F1", "name": "a.png", "mimetype": "image/png", "size": 9, "url_private": "https://files.example/a.png"},
+        {"id": "F2", "mode": "tombstone"},
+        {"id": "F3", "name": "b", "url_private": "not a url"},
+    ]
+    path = export(tmp_path, {"general/2023-11-14.json": [message("x", "1700000000.1", files=files)]})
+    assert run("slack", path, folder=tmp_path).records[0]["_attachments"] == [
+        {
+            "type": "image",
+            "filename": "a.png",
+            "size": 9,
+            "mime_type": "image/png",
+            "vendor_url": "https://files.example/a.png",
+        },
+        {"type": "file"},
+        {"type": "file", "filename": "b"},
+    ]
+
+
+def test_what_is_no_export_is_refused_as_a_whole(tmp_path: Path) -> None:
+    (tmp_path / "x.zip").write_bytes(b"PK nonsense")
+    with pytest.raises(UsageError, match="neither a directory nor a zip file"):
+        run("slack", tmp_path / "x.zip", folder=tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no Slack export"):
+        run("slack", tmp_path / "empty", folder=tmp_path)

@@ -1,0 +1,122 @@
+"""WebVTT and SRT as recorders and editors write them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from evermuse.client.convert import UsageError, cues
+from tests.evermuse.client.convert.running import run
+
+
+def shown(text: str) -> list[tuple[float, float, str, str]]:
+    return [(cue.start, cue.end, cue.speaker, cue.text) for cue in cues.parsed(text).cues]
+
+
+def test_webvtt_with_notes_styles_voices_and_settings() -> None:
+    text = (
+        "WEBVTT - Title\nKind: captions\n\nNOTE\nby hand\n\nSTYLE\n::cue {}\n\nREGION\nid:fred\n\nintro\n"
+        "00:01.000 --> 01:00:02.500 align:start\n<v.loud Ann B>Hello &amp; <b>welcome</b></v> <v Bob>hi\nthere\n\n"
+        "00:00:02.000 --> 00:00:03.000\n<00:00:02.500><c>timed</c> words\n"
+    )
+    assert shown(text) == [
+        (1.0, 3602.5, "Ann B", "Hello & welcome"),
+        (1.0, 3602.5, "Bob", "hi\nthere"),
+        (2.0, 3.0, "", "timed words"),
+    ]
+    parsed = cues.parsed(text)
+    assert (parsed.format, parsed.notes, parsed.defects, parsed.cues[0].id) == ("vtt", ["by hand"], [], "intro")
+
+
+def test_srt_with_blank_lines_missing_numbers_and_points() -> None:
+    text = "1\n00:00:01,000 --> 00:00:02,000\nfirst\n\nstill first\n2\n00:00:02.5 --> 00:00:03\nsecond\n00:04,1 --> 00:05,1\nthird"
+    assert shown(text) == [(1.0, 2.0, "", "first\n\nstill first"), (2.5, 3.0, "", "second"), (4.1, 5.1, "", "third")]
+
+
+@pytest.mark.parametrize(
+    ("text", "speaker", "words"),
+    [
+        ("John Doe: hello", "John Doe", "hello"),
+        (">> ANN: hello", "ANN", "hello"),
+        ("[Ann Lee]: hello", "Ann Lee", "hello"),
+        ("- Dr. Ann O'Neil-Roe: hello", "Dr. Ann O'Neil-Roe", "hello"),
+        ("Note: hello", "", "Note: hello"),
+        ("see https://x.example", "", "see https://x.example"),
+        ("and then: hello", "", "and then: hello"),
+        ("at 10:30: hello", "", "at 10:30: hello"),
+    ],
+)
+def test_names_before_a_colon_are_speakers(text: str, speaker: str, words: str) -> None:
+    assert shown(f"WEBVTT\n\n00:01.000 --> 00:02.000\n{text}\n") == [(1.0, 2.0, speaker, words)]
+
+
+def test_one_broken_cue_costs_no_other_and_is_listed(tmp_path: Path) -> None:
+    file = tmp_path / "call.vtt"
+    file.write_text(
+        "WEBVTT\n\n00:01.000 --> 00:02.000\none\n\n00:xx --> 00:03\nlost\n\n00:05.000 --> 00:04.000\nback\n"
+    )
+    done = run("vtt", file, folder=tmp_path, event_at="2024-01-31T12:00:00+01:00")
+    data = done.records[0]["data"]
+    assert [cue["text"] for cue in data["cues"]] == ["one", "back"]
+    assert any("line 6" in defect for defect in data["defects"]) and "lost" in data["source"]
+    assert done.records[0]["_event_at"] == "2024-01-31T11:00:00Z"
+    assert sum(done.writer.notes.values()) == len(data["defects"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "at"),
+    [
+        ("GMT20240131-101112_Recording.transcript.vtt", "2024-01-31T10:11:12Z"),
+        ("Standup 2024-01-31 at 10.11.vtt", "2024-01-31T00:00:00Z"),
+        ("2024-01-31T10-11-12Z.vtt", "2024-01-31T10:11:12Z"),
+        ("meeting_20240131_1011.vtt", "2024-01-31T10:11:00Z"),
+        ("Call.2024.01.31.vtt", "2024-01-31T00:00:00Z"),
+        ("id-1234567890123.vtt", "2001-09-09T01:46:40Z"),
+        ("2024-02-31.vtt", "2001-09-09T01:46:40Z"),
+    ],
+)
+def test_the_time_is_in_the_name_or_else_that_of_the_last_change(tmp_path: Path, name: str, at: str) -> None:
+    file = tmp_path / name
+    file.write_bytes("\ufeffWEBVTT\r\n\r\n00:01.000 --> 00:02.000\r\nGrüße\r\n".encode())
+    os.utime(file, (1_000_000_000, 1_000_000_000))
+    record = run("vtt", tmp_path, folder=tmp_path).records[0]
+    assert (record["_event_at"], record["_vendor_ids"]) == (at, {"transcript_file": name})
+    assert record["data"]["cues"][0]["text"] == "Grüße"
+
+
+def test_a_file_without_cues_is_rejected_and_a_wrong_time_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.srt").write_text("just text\n")
+    assert "no cue" in run("srt", tmp_path / "a.srt", folder=tmp_path).reasons[0]
+    with pytest.raises(UsageError, match="--event-at"):
+        run("srt", tmp_path / "a.srt", folder=tmp_path, event_at="yesterday")
+
+
+WORDS = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=20)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 3_599_999), st.integers(0, 5000), WORDS), min_size=1, max_size=8),
+    st.booleans(),
+    st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_cues_come_back_as_they_were_written(
+    given_cues: list[tuple[int, int, str]], is_vtt: bool, has_numbers: bool
+) -> None:
+    def stamp(ms: int) -> str:
+        return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}{'.' if is_vtt else ','}{ms % 1000:03}"
+
+    blocks = [
+        (f"{number}\n" if has_numbers else "") + f"{stamp(start)} --> {stamp(start + length)}\n{text}"
+        for number, (start, length, text) in enumerate(given_cues, 1)
+    ]
+    text = "\n\n".join([*(["WEBVTT"] if is_vtt else []), *blocks]) + "\n"
+    assert shown(text) == [(start / 1000, (start + length) / 1000, "", words) for start, length, words in given_cues]
+
+
+@given(st.text(st.sampled_from("0123456789:.,-> \nWEBVTTNOTE<v>a"), max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_any_text_can_be_read(text: str) -> None:
+    cues.parsed(text)
