@@ -126,3 +126,10 @@ def test_redis_is_used_again_after_a_pause(key: str, window: Callable[[int], Non
     assert [limiter.wait(key, 1) for _ in range(3)] == [0, 0, 0]
     limiter._asks_again_at = 0.0
     assert [limiter.wait(key, 1) > 0 for _ in range(2)] == [False, True]
+
+
+def test_answers_of_redis_are_parsed_in_c(key: str, window: Callable[[int], None]) -> None:
+    window(HOUR)
+    limiter = RateLimiter(settings.REDIS_URL)
+    limiter.wait(key, 1)
+    assert type(limiter._mine.connection._parser).__name__ == "_HiredisParser"
