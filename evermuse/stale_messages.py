@@ -33,7 +33,7 @@ def replace(app: Celery, queues: Iterable[str]) -> None:
                 queue.declare()
                 removed += queue.purge() or 0
         for entry in due:
-            app.send_task(entry["task"], retry=False, ignore_result=True, **entry["options"])
+            app.send_task(entry["task"], ignore_result=True, **{**entry["options"], "retry": False})
     except (OperationalError, OSError) as error:
         log.warning("worker.queues_not_emptied", error=type(error).__name__)
     else:
