@@ -17,9 +17,8 @@ LAND, ADVANCE, DOWNLOAD = "ingest.land_batches", "ingest.advance_batches", "atta
 DOWNLOAD_ALONE = "attachments.download_alone"
 # The most batches that a message names. The claim finds the others.
 MAX_IDS = 500
-# The pause between two messages, so that many small batches need few wake-ups: publishing one takes longer than accepting
-# a batch. After a quiet time a wake-up leaves at once.
-SPACING_SECONDS = 0.1
+# The pause between two messages, so that many small batches need few wake-ups.
+SPACING_SECONDS = 0.05
 PAUSE_SECONDS = 1.0
 # A sweeper has found the work of a wake-up that is older than this.
 EXPIRES_SECONDS = 60.0
