@@ -63,7 +63,7 @@ def test_image_holds_no_pip_and_no_file_that_its_user_could_change() -> None:
     assert run("find", "/app", "/opt/evermuse", "-writable", "-not", "-type", "l").strip() == ""
 
 
-def test_what_we_add_to_the_base_is_small() -> None:
+def test_layers_added_to_the_base_image_are_small() -> None:
     sizes = run("du", "-sbc", "/app", "/opt/evermuse").splitlines()
     assert int(sizes[-1].split()[0]) < MAX_BYTES_OF_OURS
 

@@ -82,14 +82,14 @@ def test_server_that_is_away_raises_unreachable_after_the_patience() -> None:
         assert caught.value.code == "UNREACHABLE"
 
 
-def test_known_and_removed_and_validation(library: Client) -> None:
+def test_library_answers_which_records_are_known_removed_and_valid(library: Client) -> None:
     assert library.known(["0" * 64]) == ["unknown"]
     assert list(library.removed()) == []
     checked = library.validate([record(), record(project_ids=["other"])])
     assert (checked.accepted_count, checked.errors[0].pointer) == (1, "/_project_ids/0")
 
 
-def test_asynchronous_client_offers_the_same(client: HttpClient) -> None:
+def test_asynchronous_client_sends_waits_and_reads_like_the_blocking_one(client: HttpClient) -> None:
     async def journey() -> None:
         async with AsyncClient(client.url, client.key) as library:
             answers = await asyncio.gather(*(library.send([record()]) for _ in range(4)))

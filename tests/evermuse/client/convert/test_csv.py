@@ -95,7 +95,7 @@ def test_dates_without_a_format_are_recognized(tmp_path: Path, text: str, at: st
         ("vendor_ids = { a = 'Case' }\nevent_at = { column = 'Opened', timezone = 'Mars/Base' }", "Mars/Base"),
     ],
 )
-def test_a_wrong_mapping_is_refused_with_the_reason(tmp_path: Path, mapping: Path, content: str, message: str) -> None:
+def test_wrong_mapping_is_refused_with_the_reason(tmp_path: Path, mapping: Path, content: str, message: str) -> None:
     mapping.write_text(content)
     (tmp_path / "a.csv").write_text(table([HEADER, ROW]))
     with pytest.raises(UsageError, match=message):

@@ -43,7 +43,7 @@ def mail(tmp_path: Path) -> Iterator[Convert]:
     threads.close()
 
 
-def test_a_mail_becomes_a_record_with_ids_time_and_people(mail: Convert) -> None:
+def test_mail_becomes_a_record_with_ids_time_and_people(mail: Convert) -> None:
     record = mail(
         HEAD + "To: bob@x.example, (c) Carl <carl@sub.acme.example>\nSubject: Hi\n\nHello\n",
         internal_domains=("acme.example",),
@@ -107,7 +107,7 @@ def test_text_is_decoded_when_its_charset_is_missing_unknown_or_wrong(mail: Conv
         '\\"' * 5000,
     ],
 )
-def test_an_address_that_the_contract_refuses_costs_no_record(mail: Convert, address: str) -> None:
+def test_address_that_the_contract_refuses_costs_no_record(mail: Convert, address: str) -> None:
     record = mail(f"{HEAD}To: {address}, bob@x.example\n\nx\n")
     assert record["data"]["text"] == "x\n"
 
@@ -140,7 +140,7 @@ def test_broken_dates_fall_back_to_the_servers(mail: Convert, headers: str, at: 
     assert (record["_event_at"], record["data"]["date_source"]) == (at, source)
 
 
-def test_a_mail_without_any_date_takes_that_of_its_from_line_or_is_rejected(tmp_path: Path) -> None:
+def test_mail_without_any_date_takes_that_of_its_from_line_or_is_rejected(tmp_path: Path) -> None:
     file = tmp_path / "in.mbox"
     file.write_bytes(b"From a Mon Jan  1 10:00:00 2024\nSubject: a\n\nx\n\nFrom \nSubject: b\n\nx\n")
     done = run("mbox", file, folder=tmp_path)
@@ -247,7 +247,7 @@ def test_copies_are_converted_once_and_other_mails_with_the_same_id_are_kept(tmp
     assert (done.writer.duplicates, done.writer.failed) == (2, 0)
 
 
-def test_a_mail_without_id_has_the_same_digest_in_every_container(tmp_path: Path) -> None:
+def test_mail_without_id_has_the_same_digest_in_every_container(tmp_path: Path) -> None:
     raw = "Date: Mon, 1 Jan 2024 10:00:00 +0000\nFrom: a@b.example\nSubject: s\n\nFrom me\n\nbye\n"
     (tmp_path / "a.eml").write_bytes(raw.replace("\n", "\r\n").encode())
     (tmp_path / "a.mbox").write_text(
@@ -292,7 +292,7 @@ def test_compressed_mailboxes_and_plain_directories_are_read(tmp_path: Path) -> 
     assert len(run("maildir", tmp_path / "enron", folder=tmp_path).records) == 1
 
 
-def test_a_record_that_is_too_large_is_rejected_with_its_size(tmp_path: Path) -> None:
+def test_record_that_is_too_large_is_rejected_with_its_size(tmp_path: Path) -> None:
     file = tmp_path / "big.eml"
     file.write_text(HEAD + "\n" + "x" * 5_300_000)
     assert "bytes; a batch holds at most" in run("eml", file, folder=tmp_path).reasons[0]
@@ -323,7 +323,7 @@ def built(tree: Any) -> email.message.Message:
 
 @given(TREE, st.sampled_from([b"\n", b"\r\n"]))
 @settings(max_examples=150, deadline=None)
-def test_the_structure_is_that_of_the_standard_librarys_parser(tree: Any, end: bytes) -> None:
+def test_structure_is_that_of_the_standard_library_parser(tree: Any, end: bytes) -> None:
     raw = built(tree).as_bytes().replace(b"\n", end)
     parsed = email.message_from_bytes(raw)
     expected = [part.get_payload(decode=True) for part in parsed.walk() if not part.is_multipart()]

@@ -102,7 +102,7 @@ def test_escaped_from_lines_lose_one_sign_and_the_last_blank_line_goes() -> None
     assert date is not None and date.year == 2024
 
 
-def test_a_file_that_is_no_mailbox_is_one_reject(tmp_path: Path) -> None:
+def test_file_that_is_no_mailbox_is_one_reject(tmp_path: Path) -> None:
     file = tmp_path / "photo.mbox"
     file.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20)
     assert run("mbox", file, folder=tmp_path).reasons == ["no header: this is not a mail"]

@@ -33,7 +33,7 @@ def pool(kind: str, **options: object) -> Pool[int]:
 
 
 @pytest.mark.parametrize("kind", ["dies", "hangs"])
-def test_an_item_that_ends_or_stops_its_process_fails_alone_and_order_is_kept(kind: str) -> None:
+def test_item_that_ends_or_stops_its_process_fails_alone_and_order_is_kept(kind: str) -> None:
     found = list(pool(kind).map(range(30)))
     assert [number for number, _ in found] == list(range(30))
     failed = {number for number, result in found if isinstance(result, Failed)}

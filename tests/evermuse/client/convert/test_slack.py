@@ -37,7 +37,7 @@ def export(folder: Path, days: dict[str, Any]) -> Path:
     return folder / "export"
 
 
-def test_a_thread_over_several_days_is_one_record_with_edits_and_deletions(tmp_path: Path) -> None:
+def test_thread_over_several_days_is_one_record_with_edits_and_deletions(tmp_path: Path) -> None:
     root = message("plan?", "1700000000.000100", thread_ts="1700000000.000100", reply_count=2)
     path = export(
         tmp_path,
@@ -133,7 +133,7 @@ def test_files_are_named_with_their_url_and_those_without_one_are_described(tmp_
     ]
 
 
-def test_what_is_no_export_is_refused_as_a_whole(tmp_path: Path) -> None:
+def test_path_that_is_no_slack_export_is_refused_as_a_whole(tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(b"PK nonsense")
     with pytest.raises(UsageError, match="neither a directory nor a zip file"):
         run("slack", tmp_path / "x.zip", folder=tmp_path)

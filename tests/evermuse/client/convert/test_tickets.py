@@ -111,7 +111,7 @@ def test_numbers_and_order_of_the_sources_json_are_kept(tmp_path: Path) -> None:
     assert raw.encode() in line
 
 
-def test_what_cannot_be_converted_is_rejected_with_its_place(tmp_path: Path) -> None:
+def test_tickets_that_cannot_be_converted_are_rejected_with_their_place(tmp_path: Path) -> None:
     files = {
         "t.json": [TICKET, TICKET | {"id": None}, TICKET | {"id": 2, "created_at": "soon"}, {"what": 1}],
         "cut.json": json.dumps({"tickets": [TICKET | {"id": 3}, TICKET | {"id": 4}]})[:-40],

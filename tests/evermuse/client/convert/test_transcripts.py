@@ -15,7 +15,7 @@ def shown(text: str) -> list[tuple[float, float, str, str]]:
     return [(cue.start, cue.end, cue.speaker, cue.text) for cue in cues.parsed(text).cues]
 
 
-def test_webvtt_with_notes_styles_voices_and_settings() -> None:
+def test_webvtt_with_notes_styles_voices_and_settings_is_read() -> None:
     text = (
         "WEBVTT - Title\nKind: captions\n\nNOTE\nby hand\n\nSTYLE\n::cue {}\n\nREGION\nid:fred\n\nintro\n"
         "00:01.000 --> 01:00:02.500 align:start\n<v.loud Ann B>Hello &amp; <b>welcome</b></v> <v Bob>hi\nthere\n\n"
@@ -30,7 +30,7 @@ def test_webvtt_with_notes_styles_voices_and_settings() -> None:
     assert (parsed.format, parsed.notes, parsed.defects, parsed.cues[0].id) == ("vtt", ["by hand"], [], "intro")
 
 
-def test_srt_with_blank_lines_missing_numbers_and_points() -> None:
+def test_srt_with_blank_lines_missing_numbers_and_points_is_read() -> None:
     text = "1\n00:00:01,000 --> 00:00:02,000\nfirst\n\nstill first\n2\n00:00:02.5 --> 00:00:03\nsecond\n00:04,1 --> 00:05,1\nthird"
     assert shown(text) == [(1.0, 2.0, "", "first\n\nstill first"), (2.5, 3.0, "", "second"), (4.1, 5.1, "", "third")]
 
@@ -77,7 +77,9 @@ def test_one_broken_cue_costs_no_other_and_is_listed(tmp_path: Path) -> None:
         ("2024-02-31.vtt", "2001-09-09T01:46:40Z"),
     ],
 )
-def test_the_time_is_in_the_name_or_else_that_of_the_last_change(tmp_path: Path, name: str, at: str) -> None:
+def test_time_of_a_transcript_is_in_its_name_or_else_that_of_its_last_change(
+    tmp_path: Path, name: str, at: str
+) -> None:
     file = tmp_path / name
     file.write_bytes("\ufeffWEBVTT\r\n\r\n00:01.000 --> 00:02.000\r\nGrüße\r\n".encode())
     os.utime(file, (1_000_000_000, 1_000_000_000))
@@ -86,7 +88,7 @@ def test_the_time_is_in_the_name_or_else_that_of_the_last_change(tmp_path: Path,
     assert record["data"]["cues"][0]["text"] == "Grüße"
 
 
-def test_a_file_without_cues_is_rejected_and_a_wrong_time_refused(tmp_path: Path) -> None:
+def test_file_without_cues_is_rejected_and_a_wrong_time_refused(tmp_path: Path) -> None:
     (tmp_path / "a.srt").write_text("just text\n")
     assert "no cue" in run("srt", tmp_path / "a.srt", folder=tmp_path).reasons[0]
     with pytest.raises(UsageError, match="--event-at"):
