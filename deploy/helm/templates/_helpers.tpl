@@ -1,0 +1,95 @@
+{{- define "evermuse.name" -}}
+{{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}{{ else }}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" }}{{ end }}
+{{- end }}
+
+{{- define "evermuse.image" -}}
+{{ .Values.image.repository }}{{ if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag | default .Chart.AppVersion }}{{ end }}
+{{- end }}
+
+{{- define "evermuse.serviceAccount" -}}
+{{ .Values.serviceAccount.name | default (include "evermuse.name" .) }}
+{{- end }}
+
+{{- define "evermuse.secret" -}}
+{{ .Values.secrets.existing | default (printf "%s-secrets" (include "evermuse.name" .)) }}
+{{- end }}
+
+{{- define "evermuse.selector" -}}
+app.kubernetes.io/name: {{ .root.Chart.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "evermuse.labels" -}}
+{{ include "evermuse.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
+{{- end }}
+
+{{/* The pod of a process. Takes root, component, command (a list), resources, probes (YAML), env (YAML). */}}
+{{- define "evermuse.pod" -}}
+serviceAccountName: {{ include "evermuse.serviceAccount" .root }}
+automountServiceAccountToken: false
+terminationGracePeriodSeconds: {{ .root.Values.terminationGracePeriodSeconds }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  fsGroup: 10001
+  seccompProfile: {type: RuntimeDefault}
+containers:
+  - name: {{ .component }}
+    image: {{ include "evermuse.image" .root | quote }}
+    imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+    command: {{- toYaml .command | nindent 6 }}
+    envFrom:
+      - configMapRef: {name: {{ include "evermuse.name" .root }}-settings}
+      - secretRef: {name: {{ include "evermuse.secret" .root }}}
+    {{- with .env }}
+    env: {{- . | nindent 6 }}
+    {{- end }}
+    {{- with .probes }}
+    {{- . | nindent 4 }}
+    {{- end }}
+    resources: {{- toYaml .resources | nindent 6 }}
+    securityContext:
+      allowPrivilegeEscalation: false
+      readOnlyRootFilesystem: true
+      capabilities: {drop: ["ALL"]}
+    volumeMounts:
+      - {name: tmp, mountPath: /tmp}
+      - {name: home, mountPath: /var/lib/evermuse}
+volumes:
+  - {name: tmp, emptyDir: {}}
+  - {name: home, emptyDir: {}}
+{{- with .root.Values.nodeSelector }}
+nodeSelector: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .root.Values.tolerations }}
+tolerations: {{- toYaml . | nindent 2 }}
+{{- end }}
+topologySpreadConstraints:
+  - maxSkew: 1
+    topologyKey: kubernetes.io/hostname
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels: {{- include "evermuse.selector" . | nindent 8 }}
+{{- end }}
+
+{{/* A change of settings or secrets starts new pods. */}}
+{{- define "evermuse.checksums" -}}
+checksum/settings: {{ toJson .Values.settings | sha256sum }}
+checksum/secrets: {{ toJson .Values.secrets | sha256sum }}
+{{- end }}
+
+{{- define "evermuse.alive" -}}
+livenessProbe:
+  exec: {command: ["python", "-m", "evermuse.alive"]}
+  initialDelaySeconds: 60
+  periodSeconds: 30
+  timeoutSeconds: 10
+{{- end }}
