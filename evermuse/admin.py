@@ -184,11 +184,6 @@ def row_number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-def reason_in_short(text: str) -> str:
-    """A failure without the part after the colon, which may quote a record. For logins that may not see payloads."""
-    return text.partition(":")[0]
-
-
 def moment(at: datetime) -> SafeString:
     """An instant in UTC, to the second, on one line."""
     return format_html('<span class="moment">{}</span>', f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S}")

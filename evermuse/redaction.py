@@ -1,6 +1,6 @@
-"""Removes secrets from log lines: queries of URLs, passwords in URLs, API keys, and rows in PostgreSQL's errors.
+"""Removes secrets from log lines, and values from error texts.
 
-Our own events contain only ids. Messages and tracebacks of libraries may contain anything, so every text is checked
+Secrets are queries of URLs, passwords in URLs, API keys, and rows in PostgreSQL's errors. Our own events contain only ids. Messages and tracebacks of libraries may contain anything, so every text is checked
 before it is written. The patterns take linear time: each character class excludes what follows it.
 """
 
@@ -15,6 +15,13 @@ _USERINFO = re.compile(r"(://[^\s/@:]{0,256}:)[^\s/@]{1,1024}(?=@)")
 # PostgreSQL's errors continue with the row or the statement.
 _ROWS = re.compile(r"^(\s{0,8}(?:DETAIL|CONTEXT|QUERY|LINE [0-9]{1,9}):)[^\n]*", re.MULTILINE)
 _KEY = re.compile(r"em_sk_[A-Za-z0-9_-]+")
+# Parts of an error text that may be a customer's: URLs, e-mail addresses, quoted text, JSON, long numbers. A quote without
+# an end counts too, because stored errors are cut off.
+_VALUE = re.compile(
+    r"""\b[a-z][a-z0-9+.-]{0,15}://\S+ | \S+@\S+ | \b\d{6,} | [{\[].* | <[^>]*(?:>|$)
+    | (?<!\w)'(?:[^'\\]|\\.)*(?:'|$) | "(?:[^"\\]|\\.)*(?:"|$) | `[^`]*(?:`|$) | “[^”]*(?:”|$)""",
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
 def redacted(text: str) -> str:
@@ -26,6 +33,18 @@ def redacted(text: str) -> str:
     if "\n" in text:
         text = _ROWS.sub(r"\1 …", text)
     return _KEY.sub("em_sk_…", text) if "em_sk_" in text else text
+
+
+def reason(error: str) -> str:
+    """The class and the reason of a stored error, without values that may quote a record.
+
+    For logins that may not see payloads. Only the first line is kept, and of its message what comes before a colon, because
+    a colon usually introduces a value.
+    """
+    line = _VALUE.sub("…", redacted(error.partition("\n")[0]))
+    kind, colon, message = line.partition(": ")
+    words, further, _ = message.partition(": ")
+    return f"{kind}{colon}{words}{': …' if further else ''}"
 
 
 def _without_secrets(value: object) -> object:

@@ -228,6 +228,9 @@ class ProcessorRun(models.Model):
 
     class Meta:
         constraints: ClassVar = [models.UniqueConstraint(fields=["batch", "processor"], name="processor_run_once")]
+        indexes: ClassVar = [
+            models.Index(fields=["batch"], name="processor_run_waiting", condition=Q(next_attempt_at__isnull=False))
+        ]
 
     def __str__(self) -> str:
         return f"{self.processor}: {self.batch_id}"

@@ -225,6 +225,11 @@ SELECT CASE WHEN status IN ('LANDED', 'PROCESSING', 'COMPLETE')
 FROM ingest_batch b WHERE id = %s
 """
 
+PROCESSOR_RUNS = """
+SELECT batch_id, count(*) FROM ingest_processorrun WHERE batch_id > %s AND batch_id <= %s
+GROUP BY batch_id ORDER BY batch_id LIMIT %s
+"""
+
 # By the index on workspace and time.
 LAST_CREATED = """
 SELECT max(last.id) FROM ingest_workspace w CROSS JOIN LATERAL (

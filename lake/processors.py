@@ -78,8 +78,12 @@ class Processor(Protocol):
         return None
 
     def start(self, batch_ids: Sequence[int], wake: WakeUp) -> None:
-        """Do the work, or set it going. Called outside of transactions. Called again until it returns without an
-        error; then never again for that batch. A worker may die in between, so it must be idempotent."""
+        """Do the work, or start it elsewhere.
+
+        It runs in a landing worker, outside of transactions, and without a time limit. The worker lands nothing else meanwhile,
+        so it should return within about a second; slow work belongs in the processor's own tasks. It is called until it returns
+        without an error, and then never again for that batch. A worker may die during the call, so it must be idempotent.
+        """
 
     def settled(self, batch_ids: Sequence[int]) -> set[int]:
         """Return the started batches that are finished. A part that failed for good counts as finished.

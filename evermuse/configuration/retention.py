@@ -22,6 +22,11 @@ EVERMUSE_DOWNLOAD_ATTEMPT_RETENTION_DAYS = env.integer(
     90,
     help="Days for which download attempts, and with them a batch's attachment ledger, are kept after the batch has settled.",
 )
+EVERMUSE_PROCESSOR_RUN_RETENTION_DAYS = env.integer(
+    "EVERMUSE_PROCESSOR_RUN_RETENTION_DAYS",
+    90,
+    help="Days for which the state of each processor is kept after its batch has settled.",
+)
 EVERMUSE_VERSION_RETENTION_DAYS = env.integer(
     "EVERMUSE_VERSION_RETENTION_DAYS", 90, help="Days for which a version of a record is kept after it was replaced."
 )

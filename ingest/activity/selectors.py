@@ -87,7 +87,7 @@ def rate(*, now: datetime, minutes: int = 5, workspace_id: int | None = None) ->
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Rows in each state now, and the seconds that the oldest has waited (None: nothing waits)."""
+    """The number of rows in each state now, and for how many seconds the oldest has waited. None if nothing waits."""
 
     batches: dict[str, int]
     files: dict[str, int]

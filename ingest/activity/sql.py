@@ -5,7 +5,7 @@ Times are read by BRIN indexes: they cost accepting almost nothing, and do not d
 
 from evermuse.advisory_locks import AdvisoryLock
 
-# One round at a time over all workers: two could add the same difference twice.
+# Only one round at a time over all workers, because two could add the same difference twice.
 LOCK = f"SELECT pg_try_advisory_xact_lock({AdvisoryLock.ROLL_UP:d})"
 
 NOW = "SELECT statement_timestamp()"

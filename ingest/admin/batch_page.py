@@ -11,7 +11,7 @@ from django.db.models import Prefetch
 
 from attachments import ledger
 from attachments.models import Attachment, DownloadAttempt
-from evermuse.admin import reason_in_short
+from evermuse import redaction
 from ingest import failure_codes
 from ingest.activity.pointers import generalise, without_client_names
 from ingest.models import Batch, ProcessorRun
@@ -97,7 +97,7 @@ def _processor_state(batch: Batch, name: str, run: ProcessorRun | None, sees_pay
     if run is None:
         return ProcessorState(name, "settled" if batch.status == Status.COMPLETE else "not started", batch.completed_at)
     if run.next_attempt_at is not None:
-        error = run.error if sees_payloads else reason_in_short(run.error)
+        error = run.error if sees_payloads else redaction.reason(run.error)
         times = "once" if run.attempts == 1 else f"{run.attempts} times in a row"
         return ProcessorState(name, f"failed {times}; called again at", run.next_attempt_at, error)
     if run.settled_at is not None:

@@ -14,7 +14,8 @@ from evermuse import wake
 from ingest import selectors
 from ingest.admission import bodies
 from ingest.admission.admit import Admitted, Submission, admit, examine_body
-from ingest.api import queries, schema, serializers, validation
+from ingest.api import queries, serializers, validation
+from ingest.api import schema_batches as schema
 from ingest.api.base import PAGE_BYTES, SMALL_PAGE_BYTES, ContractView, json_answer, raw_page, reader
 from ingest.api.instants import parse
 from ingest.api.negotiation import wants_ndjson

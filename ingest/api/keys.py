@@ -5,7 +5,7 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
 from evermuse.instants import milliseconds
-from ingest.api import schema
+from ingest.api import schema_key as schema
 from ingest.api.base import ContractView
 from ingest.clients import workspaces
 from ingest.clients.credentials import credentials_of

@@ -11,7 +11,8 @@ from msgspec import Meta
 from rest_framework.request import Request
 
 from ingest.admission import bodies
-from ingest.api import queries, schema
+from ingest.api import queries
+from ingest.api import schema_records as schema
 from ingest.api.base import PAGE_BYTES, ContractView, json_answer, raw_page, reader
 from ingest.api.instants import parse
 from ingest.api.negotiation import wants_ndjson

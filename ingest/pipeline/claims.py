@@ -144,7 +144,7 @@ class Gathering(Exception):
 def claim(*, is_patient: bool = False) -> list[Claim]:
     """Claim waiting batches of the next workspace: several small ones or two large ones.
 
-    A batch that crashed a worker is claimed alone. Returns nothing only when other workers hold all that waits.
+    A batch that crashed a worker is claimed alone. Returns nothing only if other workers hold all waiting batches.
     ``is_patient``: leave a few batches of a busy workspace for `GATHER_SECONDS`; raises Gathering when nothing else waits.
     """
     passed: set[int] = set()
@@ -172,9 +172,9 @@ def claim(*, is_patient: bool = False) -> list[Claim]:
 
 
 def await_company(workspace_ids: set[int]) -> None:
-    """Wait until a claim of these workspaces is worth it, or another workspace's batch waits; `GATHER_SECONDS` at most.
+    """Wait until a claim of these workspaces is worth it or another workspace's batch waits, at most `GATHER_SECONDS`.
 
-    It only looks: a claim would lock the rows each time.
+    It only reads, because each claim would lock the rows.
     """
     ends_at = time.monotonic() + GATHER_SECONDS
     parameters = {**_plausible(), "workspaces": sorted(workspace_ids), "limit": CLAIM_BATCHES}
@@ -243,7 +243,7 @@ def renew(claims: Sequence[Claim]) -> None:
 
 
 def release(claims: Sequence[Claim], *, policy: RetryPolicy, failure: BatchFailure, crashed: bool = False) -> None:
-    """Give claims back before their lease ends; the batches wait by the policy. ``crashed``: claim them alone."""
+    """Give claims back before their lease ends. The batches wait as the policy says. ``crashed``: claim them alone next time."""
     parameters = {
         **_pairs(claims),
         "crashed": crashed,

@@ -1,4 +1,4 @@
-"""Compaction of segments, orchestrated: objects of older versions are adopted first, then segments are merged."""
+"""A round of compaction: turns objects of older versions into segments, then merges segments."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -11,7 +11,7 @@ from lake.segments.compaction import Result
 
 log = logs.get(__name__)
 
-# A round ends after this time, so that the worker can land batches, and goes on with the next one.
+# A round ends after this time, so that the worker can land batches. The next round continues.
 ROUND_SECONDS = 20.0
 ADOPTED_AT_ONCE = 500
 
@@ -22,13 +22,13 @@ class _AdoptedBatch:
 
 
 def compact(*, seconds: float = ROUND_SECONDS, before: date | None = None) -> Result:
-    """One round. ``before``: dates that are taken for closed."""
+    """Run one round. ``before``: earlier dates count as closed."""
     adopt()
     return compaction.compact(seconds=seconds, before=before)
 
 
 def adopt(*, steps: int = 200) -> int:
-    """Make segments of the objects that versions before segments wrote; how many. Each step is a short transaction."""
+    """Turn objects from versions before segments into segments. Returns their number. Each step is a short transaction."""
     adopted = 0
     for _ in range(steps):
         found = fetch(_AdoptedBatch, sql.ADOPT_OBJECTS, {"limit": ADOPTED_AT_ONCE})

@@ -18,7 +18,7 @@ from evermuse import public_ids
 from evermuse.retention import READ_AT_ONCE, Due, Kind
 from ingest import failure_codes, sql
 from ingest.models import Batch
-from ingest.pipeline import partitions
+from ingest.pipeline import partitions, runs
 from lake import retention as lake_retention
 from lake.models import Payload
 
@@ -171,5 +171,12 @@ KINDS = (
         attachments_retention.ledgers_of,
         attachments_retention.remove_attempts,
         attachments_retention.expirable,
+    ),
+    _kind(
+        "processor-runs",
+        "States of processors",
+        "EVERMUSE_PROCESSOR_RUN_RETENTION_DAYS",
+        runs.of_batches,
+        runs.remove,
     ),
 )

@@ -144,7 +144,7 @@ def _parse(claimed: Sequence[Claim]) -> list[Landing]:
 
 
 def _archive(landings: Sequence[Landing]) -> list[Landing]:
-    """Write a segment for each partition; batches whose segment the store did not take go back and wait."""
+    """Write a segment for each partition. Batches whose segment could not be stored are released and wait."""
     parts: dict[Partition, list[Landing]] = {}
     for landing in landings:
         if landing.records:
@@ -192,14 +192,14 @@ def _commit(landings: Sequence[Landing]) -> list[int]:
 
 
 def _publish(landings: Sequence[Landing], held: set[Claim]) -> set[int]:
-    """Make segments live; one that holds lines of a lost claim is not: whoever has the claim writes them again."""
+    """Make segments live, except those with lines of a lost claim. The worker that has the claim writes these lines again."""
     ids = {landing.segment.id for landing in landings if landing.segment}
     lost = {landing.segment.id for landing in landings if landing.segment and landing.claim not in held}
     return registry.publish(sorted(ids - lost))
 
 
 def _give_back(landings: Sequence[Landing], held: set[Claim]) -> None:
-    """Batches whose segment is not live: the sweeper deletes it, and claims that still stand begin again."""
+    """Abandon segments that did not become live, and release the claims that are still held, so that their batches land again."""
     if not landings:
         return
     registry.give_up(sorted({landing.segment.id for landing in landings if landing.segment}))

@@ -1,10 +1,11 @@
-"""Old payloads go by the partition: what must stay is moved on, the partition is detached, checked again and dropped.
+"""Removes old payloads by dropping partitions. Payloads that must stay are moved out; then the partition is detached, checked
+again and dropped.
 
-A partition whose ids were drawn within `QUICK` is dropped as a whole when its last batch has expired. In others payloads go row
-by row (`ingest.pipeline.detail`), and what is left of the partition is dropped then.
+A partition whose ids were assigned within `QUICK` is dropped as a whole when its last batch has expired. In other partitions
+payloads are removed row by row first (`ingest.pipeline.detail`).
 
-A payload that must stay moves to `PayloadKept` in one statement, so readers find it in one of both at any time. What changes
-after that, such as a legal hold or a retry, is found by the check after the detaching: it moves those payloads too.
+A payload that must stay moves to `PayloadKept` in one statement, so readers find it in one of the two tables at any time. The
+check after the detach finds what has changed since, such as a legal hold or a retry, and moves those payloads too.
 """
 
 from datetime import datetime, timedelta
@@ -23,12 +24,12 @@ from lake.payload_partitions import PayloadPartition
 log = logs.get(__name__)
 
 QUICK = timedelta(days=1)
-# More payloads than these must stay: something is wrong, such as a store that is away. The partition waits.
+# If more payloads than this must stay, something is wrong, such as an object store that is away. The partition waits.
 MOST_KEPT = 50_000
 
 
 def maintain(before: datetime) -> int:
-    """Make partitions ahead, and drop those whose batches all settled before an instant; how many payloads went with them."""
+    """Make partitions ahead, and drop those whose batches all settled before an instant. Returns the number of payloads removed."""
     room.make_ahead()
     removed = 0
     for partition in _expired(before):
@@ -40,12 +41,12 @@ def maintain(before: datetime) -> int:
 
 
 def row_by_row(until: int) -> list[tuple[int, int]]:
-    """Stretches of batch ids, each beyond a first id up to a last one, whose payloads do not go with their partition."""
+    """Ranges of batch ids whose payloads are not removed with their partition. A range excludes its start."""
     return _between([one for one in _full() if _span(one) <= QUICK], until)
 
 
 def all_expired(before: datetime, until: int) -> list[tuple[int, int]]:
-    """The same, and those of the partitions that go now."""
+    """Like `row_by_row`, with the ranges of the partitions that are dropped now."""
     expired = _expired(before)
     return _between([one for one in _full() if _span(one) <= QUICK and one not in expired], until)
 
@@ -60,7 +61,7 @@ def _between(whole: list[PayloadPartition], until: int) -> list[tuple[int, int]]
 
 
 def _full() -> list[PayloadPartition]:
-    """Partitions that no new batch gets into."""
+    """Partitions that get no new batches."""
     last = _last_id()
     return [one for one in payload_partitions.partitions() if one.end <= last]
 
@@ -76,7 +77,7 @@ def _span(partition: PayloadPartition) -> timedelta:
 
 
 def _accepted(batch_id: int, *, last: bool) -> datetime | None:
-    """When the last batch below an id, or the first one from it on, was accepted."""
+    """When the last batch before an id was accepted, or the first batch from that id."""
     rows = Batch.objects.order_by("-id" if last else "id")
     rows = rows.filter(id__lt=batch_id) if last else rows.filter(id__gte=batch_id)
     return rows.values_list("created_at", flat=True).first()
@@ -87,7 +88,7 @@ def _last_id() -> int:
 
 
 def _move_on(table: str, before: datetime) -> int | None:
-    """Move the payloads that must stay out of a table; how many. None: too many, or another process removes."""
+    """Move payloads that must stay out of a table. Returns their number, or None if there are too many or another process removes."""
     parameters: dict[str, Any] = {"before": before, "limit": MOST_KEPT + 1}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [AdvisoryLock.RETENTION])
@@ -106,7 +107,7 @@ def _move_on(table: str, before: datetime) -> int | None:
 
 
 def _drop(table: str, before: datetime) -> int:
-    """Drop a detached partition, unless payloads in it must stay; how many payloads went."""
+    """Drop a detached partition, unless payloads in it must stay. Returns the number of payloads removed."""
     with transaction.atomic():
         if _move_on(table, before) is None:
             return 0

@@ -10,7 +10,7 @@ from evermuse import retry_policy
 
 
 class Pause:
-    """Until when this process claims nothing."""
+    """A pause during which this process claims nothing."""
 
     def __init__(self) -> None:
         self._faults = 0

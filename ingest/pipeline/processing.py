@@ -1,7 +1,7 @@
 """A landed batch and its processors: LANDED → PROCESSING → COMPLETE.
 
-A processor may be code of others (`lake.processors`). An exception of it is logged, stored for the batches that it concerns
-(`ingest.pipeline.runs`), and retried with backoff. Other processors, batches and workspaces are not affected.
+A processor may be other people's code (`lake.processors`). If it raises, the error is logged and stored for the batches
+concerned (`ingest.pipeline.runs`), and the call is retried with backoff. Other processors, batches and workspaces continue.
 """
 
 import time
@@ -21,11 +21,11 @@ from lake.processors import LandingBatch, Processor
 
 log = logs.get(__name__)
 
-# If a call for several batches raises, they are called one by one for this long. The next round continues: when each call waits
-# for a server that does not answer, a worker must not wait for all of them.
+# If a call for several batches raises, the processor is called for each batch, for at most this long. The next round continues.
+# Otherwise a worker would wait for every call if a server does not answer.
 ONE_BY_ONE_SECONDS = 2.0
 MAX_LOGGED = 50
-DIED = "the worker died or was stopped during it"
+DIED = "the worker died or was stopped during the call"
 
 
 @dataclass(slots=True)
@@ -86,7 +86,7 @@ def retry(batch_id: int) -> int:
     """Retry at once the processors that wait after a fault; returns how many. Only for a batch in PROCESSING."""
     if not Batch.objects.filter(pk=batch_id, status=Batch.Status.PROCESSING).exists():
         return 0
-    if waiting := runs.pull_forward(batch_id):
+    if waiting := runs.pull_forward([batch_id]):
         processors.look_again([batch_id])
     return waiting
 
@@ -172,7 +172,7 @@ def _call(
     except Exception as error:
         _log_raised(processor, method, batch_ids, error)
         if len(batch_ids) == 1:
-            calls.raised[batch_ids[0]] = _told(error)
+            calls.raised[batch_ids[0]] = _described(error)
             return calls
         for batch_id in batch_ids:
             if calls.raised and time.monotonic() >= ends_at:
@@ -181,7 +181,7 @@ def _call(
                 call([batch_id])
                 calls.done.add(batch_id)
             except Exception as alone:
-                calls.raised[batch_id] = _told(alone)
+                calls.raised[batch_id] = _described(alone)
         if calls.raised:
             waiting = [public_ids.of_batch(batch_id) for batch_id in list(calls.raised)[:MAX_LOGGED]]
             log.warning(
@@ -205,5 +205,5 @@ def _log_raised(processor: Processor, method: str, batch_ids: Sequence[int], err
     )
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"

@@ -63,7 +63,7 @@ def _accepted_at(batch_ids: Sequence[int]) -> dict[int, datetime]:
 
 
 def _kept(batch: Batch, records: list[LandedRecord]) -> list[LandedRecord]:
-    """Those that were not removed since the batch landed. No removal commits while the clock is locked."""
+    """The records that were not removed since the batch landed. No removal commits while the clock is locked."""
     gone = removal.removed_after([record.id for record in records], batch.landed_at or batch.created_at)
     return [record for record in records if record.id not in gone]
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
+from django.db import connection
 from django.db.models import BooleanField, ExpressionWrapper, Q
 from django.db.models.functions import Now
 
 from evermuse import retry_policy
+from ingest import sql
 from ingest.models import ProcessorRun
 
 MAX_ERROR = 500
@@ -43,7 +45,7 @@ class Run:
             self._change(settled_at=settled_at, attempts=0, next_attempt_at=None, error="")
 
     def note_raised(self, error: str) -> None:
-        """The processor raised: wait, longer each time."""
+        """The processor raised an exception. It waits longer each time."""
         self.attempts += 1
         self.waits = True
         wait = retry_policy.PROCESSORS.backoff(self.attempts)
@@ -124,14 +126,28 @@ def note_before(processor: str, runs: Mapping[int, Run], *, error: str) -> None:
     _store(noted)
 
 
+def of_batches(after: int, until: int, limit: int) -> list[tuple[int, int]]:
+    """Batches with stored states and their number, by id, after ``after`` and up to ``until``."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql.PROCESSOR_RUNS, [after, until, limit])
+        return list(cursor.fetchall())
+
+
+def remove(batch_ids: Sequence[int]) -> int:
+    """Remove the states of these batches. A COMPLETE batch without a state shows its processors as settled."""
+    return ProcessorRun.objects.filter(batch_id__in=batch_ids).delete()[0]
+
+
 def mark_prepared(run: Run) -> None:
     """Store that `prepare` returned for a batch that landed without it, inside the transaction in which it wrote."""
     ProcessorRun.objects.filter(batch_id=run.batch_id, processor=run.processor).update(is_prepared=True)
 
 
-def pull_forward(batch_id: int) -> int:
-    """Let processors that wait after a fault be called at once; returns how many."""
-    waiting = ProcessorRun.objects.filter(batch_id=batch_id, next_attempt_at__gt=Now())
+def pull_forward(batch_ids: Sequence[int], *, processor: str | None = None) -> int:
+    """Let processors that wait after a fault be called at once, all or only one. Returns the number of changed rows."""
+    waiting = ProcessorRun.objects.filter(batch_id__in=batch_ids, next_attempt_at__gt=Now())
+    if processor is not None:
+        waiting = waiting.filter(processor=processor)
     return waiting.update(next_attempt_at=None, attempts=0)
 
 

@@ -27,7 +27,7 @@ class _Progress:
 
 
 def sweep() -> None:
-    """Run one round. Two at once do no harm: each step is a conditional UPDATE or a wake-up."""
+    """Run one round. Several may run at once, because each step is a conditional UPDATE or a wake-up."""
     ids = claims.waiting(MAX_WAKE_UPS)
     for batch_id in ids:
         wake.publish(wake.LAND, [batch_id])

@@ -73,7 +73,7 @@ def mark_complete(batch_ids: Sequence[int]) -> list[int]:
 def reopen(batch_id: int) -> bool:
     """FAILED → LANDING, for a retry that somebody asked for.
 
-    Returns False when the batch is in another state, or when its payload has expired: there is nothing to land again.
+    Returns False if the batch is in another state, or if its payload has expired and nothing can be landed again.
     """
     with transaction.atomic():
         # Retention locks the batch too while it removes the payload.

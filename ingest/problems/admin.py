@@ -72,7 +72,9 @@ class ProblemAdmin(_Styled):
     lookups = ("kind__exact", "workspace__id__exact")
     search_fields = ("code", "party", "workspace__name")
     confidential_search = ("field", "sample_message")
-    search_help_text = "Code, source label, vendor host, workspace; field and message for those who may see payloads"
+    search_help_text = (
+        "Code, source label, vendor host, processor, workspace. With permission to see payloads also field and message"
+    )
     ordering: ClassVar = ["-last_seen_at", "-id"]
     list_filter_sheet = False
     list_fullwidth = True
@@ -160,7 +162,7 @@ class ProblemAdmin(_Styled):
     def retry(self, request: HttpRequest, queryset: QuerySet[Problem]) -> None:
         _allow(request)
         begun = sum(_request_retry(request, problem)[1] for problem in queryset)
-        messages.success(request, f"Jobs begun: {begun}. See Jobs for their progress.")
+        messages.success(request, f"Jobs started: {begun}. See Jobs for their progress.")
 
     def _settle_all(self, request: HttpRequest, queryset: QuerySet[Problem], act: str) -> None:
         _allow(request)
@@ -193,7 +195,7 @@ class ProblemAdmin(_Styled):
                 request, f"{ACT_WORDS[act]}." if changed else f"It was {problem.get_state_display()} already."
             )
         else:
-            messages.error(request, "No such act.")
+            messages.error(request, "Unknown action.")
         return redirect("admin:problems_problem_change", problem_id)
 
     def progress_view(self, request: HttpRequest, problem_id: int) -> JsonResponse:
@@ -287,6 +289,6 @@ class AlertAdmin(PipelineAdmin):
     ordering: ClassVar = ["-id"]
     fields = ("event", "channel", "created_at", "sent_at", "attempts", "next_attempt_at", "last_error", "told")
 
-    @admin.display(description="What was told")
+    @admin.display(description="Message")
     def told(self, obj: Alert) -> SafeString:
         return pretty(json.dumps(obj.body))

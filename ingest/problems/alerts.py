@@ -85,7 +85,10 @@ def watch_backlogs() -> None:
 
 
 def watch_old_payloads() -> None:
-    """Tell when a batch that has not landed, or was given up, is older than payloads are kept: its payload is the only copy."""
+    """Alert when a batch that has not landed, or was given up, is older than the retention of payloads.
+
+    Its payload is the only copy of its records.
+    """
     given_up = detail.oldest_given_up()
     age = (timezone.now() - given_up).total_seconds() if given_up else 0.0
     days = detail.PAYLOADS.days or 0
@@ -93,7 +96,7 @@ def watch_old_payloads() -> None:
 
 
 def watch_deployment() -> None:
-    """Tell when batches wait because the code, the schema and the servers do not fit together."""
+    """Alert when batches wait because code, schema and servers do not match."""
     _watch(DEPLOYMENT, oldest_batch_seconds(failure_code=failure_codes.DEPLOYMENT_FAULT), 0.0)
 
 

@@ -28,6 +28,7 @@ MAX_SLICES = 10
 MAX_MESSAGE = 500
 MAX_PARTY = 256
 GIVEN_UP, BATCH_STUCK, ATTACHMENT_STUCK = "BATCH_GIVEN_UP", "BATCH_STUCK", "ATTACHMENT_STUCK"
+PROCESSOR_FAILS = "PROCESSOR_FAILS"
 
 Kind = Problem.Kind
 
@@ -65,7 +66,7 @@ def collect_slice(
 
 
 def measure() -> None:
-    """Measure what is stuck now. Its groups open, grow, shrink, and are resolved when nothing waits."""
+    """Measure what is stuck now, processors that keep failing included. A group is resolved when nothing waits in it."""
     limits = {"stuck": settings.EVERMUSE_PROBLEM_STUCK_SECONDS}
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(sql.MEASURE_LOCK)
@@ -76,6 +77,10 @@ def measure() -> None:
         cursor.execute(sql.STANDING_BATCHES, limits)
         for workspace, source, code, count, since, batch, message in cursor.fetchall():
             key = Key(Kind.WAITING_BATCHES, workspace, source[:MAX_PARTY], BATCH_STUCK, failure_codes.in_words(code))
+            found.append(Sighting(key, now, message, batch, count=count, first_at=since))
+        cursor.execute(sql.FAILING_PROCESSORS)
+        for workspace, processor, error_class, count, since, batch, message in cursor.fetchall():
+            key = Key(Kind.PROCESSORS, workspace, processor, PROCESSOR_FAILS, error_class)
             found.append(Sighting(key, now, message, batch, count=count, first_at=since))
         for files in groups.standing(limits["stuck"]):
             key = Key(Kind.WAITING_FILES, files.workspace_id, files.host[:MAX_PARTY], ATTACHMENT_STUCK, "")

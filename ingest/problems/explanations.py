@@ -103,6 +103,13 @@ _OTHERS = {
         "Resume the host under Vendor hosts if it is paused, or check the workers. Retrying ends a hold of the host. "
         "The group is resolved automatically when nothing waits any more.",
     ),
+    Kind.PROCESSORS: ProblemExplanation(
+        "A processor keeps failing",
+        "A processor has failed at least three times in a row for batches that have landed. They stay PROCESSING, and the "
+        "processor is called again after growing waits. The records can be read meanwhile.",
+        "Check the worker's log, which has the exception. When the cause is fixed, retry all in this group to call the "
+        "processor at once. The group is resolved automatically when nothing waits any more.",
+    ),
 }
 
 

@@ -12,9 +12,8 @@ from ingest.activity.pointers import without_client_names
 class Problem(models.Model):
     """A group of failures of one kind: the same code, field and client or vendor host.
 
-    States: OPEN ─▶ RESOLVED ─▶ OPEN (seen again, with a new alert), OPEN ⇄ MUTED (counted without alerts). Groups of what
-    waits (`Kind.WAITING_BATCHES`, `Kind.WAITING_FILES`) are measured: ``count`` is the number that waits now, and the group
-    becomes RESOLVED when that is 0.
+    States: OPEN ─▶ RESOLVED ─▶ OPEN (seen again, with a new alert), OPEN ⇄ MUTED (counted without alerts). Groups of the kinds
+    in `MEASURED` are measured: ``count`` is the number that waits now, and the group becomes RESOLVED when that is 0.
     """
 
     class Kind(models.TextChoices):
@@ -23,6 +22,7 @@ class Problem(models.Model):
         BATCHES = "BATCHES", "Batches given up"
         WAITING_BATCHES = "WAITING_BATCHES", "Batches that are stuck"
         WAITING_FILES = "WAITING_FILES", "Attachments that are stuck"
+        PROCESSORS = "PROCESSORS", "Processors that keep failing"
 
     class State(models.TextChoices):
         OPEN = "OPEN", "open"
@@ -34,7 +34,7 @@ class Problem(models.Model):
     field = models.CharField(max_length=256, default="", blank=True, help_text="JSON pointer; indexes in lists are *.")
     workspace = models.ForeignKey("ingest.Workspace", models.CASCADE, related_name="+", db_index=False)
     party = models.CharField(
-        max_length=256, default="", blank=True, help_text="Source label of the key, or vendor host."
+        max_length=256, default="", blank=True, help_text="Source label of the key, vendor host, or processor."
     )
 
     state = models.CharField(max_length=8, choices=State.choices, default=State.OPEN)
@@ -67,8 +67,11 @@ class Problem(models.Model):
 
     @property
     def is_measured(self) -> bool:
-        """Whether ``count`` is what waits now instead of all that was ever seen."""
-        return self.kind in (self.Kind.WAITING_BATCHES, self.Kind.WAITING_FILES)
+        """Whether ``count`` is the number that waits now, and not the number of all failures."""
+        return self.kind in MEASURED
+
+
+MEASURED = (Problem.Kind.WAITING_BATCHES, Problem.Kind.WAITING_FILES, Problem.Kind.PROCESSORS)
 
 
 class ProblemHour(models.Model):

@@ -9,8 +9,8 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from evermuse import public_ids
-from evermuse.admin import block, pretty, reason_in_short, row_number
+from evermuse import public_ids, redaction
+from evermuse.admin import block, pretty, row_number
 from evermuse.roles import may_act, may_see_payloads
 from ingest import failure_codes
 from ingest.activity import pointers
@@ -75,7 +75,7 @@ def progress(job: Job, *, sees_payloads: bool) -> dict[str, Any]:
         "percent": job.percent,
         "text": f"{job.get_state_display().capitalize()}: {seen}, {job.done:,} retried, {job.skipped:,} skipped.",
         "reasons": reasons(job),
-        "error": job.error if sees_payloads else reason_in_short(job.error),
+        "error": job.error if sees_payloads else redaction.reason(job.error),
         "startedAt": job.started_at and f"{job.started_at:%Y-%m-%d %H:%M:%S} UTC",
         "requestedBy": job.requested_by.get_username() if job.requested_by else "–",
         "url": reverse("admin:problems_job_change", args=[job.pk]),

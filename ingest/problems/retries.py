@@ -12,9 +12,10 @@ from attachments.queue import groups
 from evermuse import wake
 from ingest import failure_codes
 from ingest.models import Batch
-from ingest.pipeline import claims, transitions
+from ingest.pipeline import claims, runs, transitions
 from ingest.problems import sql
 from ingest.problems.models import Job, Problem, ProblemBatch
+from lake import processors
 
 SLICE_FILES, SLICE_BATCHES = 500, 200
 
@@ -45,6 +46,11 @@ def extent(problem: Problem) -> tuple[int, int]:
                 cursor.execute(sql.COUNT_STANDING_BATCHES, _standing(problem))
                 count, last = cursor.fetchone()
             return int(count), int(last)
+        case Kind.PROCESSORS:
+            with connection.cursor() as cursor:
+                cursor.execute(sql.COUNT_FAILING_RUNS, _failing(problem))
+                count, last = cursor.fetchone()
+            return int(count), int(last)
     members = ProblemBatch.objects.filter(problem=problem)
     last = members.order_by("-batch_id").values_list("batch_id", flat=True).first()
     return members.count(), last or 0
@@ -59,6 +65,8 @@ def next_slice(job: Job) -> Progress:
             return _standing_files(job)
         case Kind.WAITING_BATCHES:
             return _standing_batches(job)
+        case Kind.PROCESSORS:
+            return _failing_runs(job)
     return _members(job)
 
 
@@ -107,6 +115,25 @@ def _standing_batches(job: Job) -> Progress:
     skipped = Counter({"a worker holds it": len(ids) - released} if len(ids) > released else {})
     is_done = len(ids) < SLICE_BATCHES
     return Progress(0, ids[-1] if ids else job.cursor, is_done, released, skipped, _waking(ids))
+
+
+def _failing(problem: Problem) -> dict[str, Any]:
+    return {"workspace": problem.workspace_id, "processor": problem.party, "error": problem.field}
+
+
+def _failing_runs(job: Job) -> Progress:
+    """Have the processor called at once for the batches of the group."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.SLICE_OF_FAILING_RUNS,
+            {**_failing(job.problem), "cursor": job.cursor, "until": job.until or 0, "limit": SLICE_BATCHES},
+        )
+        ids = [row[0] for row in cursor.fetchall()]
+    pulled = runs.pull_forward(ids, processor=job.problem.party)
+    is_done = len(ids) < SLICE_BATCHES
+    return Progress(
+        0, ids[-1] if ids else job.cursor, is_done, pulled, wake=(lambda: processors.look_again(ids)) if ids else None
+    )
 
 
 def _members(job: Job) -> Progress:

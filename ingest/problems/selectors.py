@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from attachments.models import Attachment
 from ingest import failure_codes
-from ingest.models import Batch
+from ingest.models import Batch, ProcessorRun
 from ingest.problems.models import Job, Problem, ProblemBatch, ProblemHour
 from lake.models import RejectedRecord
 
@@ -48,6 +48,8 @@ def affected(problem: Problem, *, before: int | None) -> Page:
         return _page(_files(problem), before)
     if problem.kind == Kind.WAITING_BATCHES:
         return _page(_waiting_batches(problem).order_by("-id"), before)
+    if problem.kind == Kind.PROCESSORS:
+        return _page(_batches_of_processor(problem).order_by("-id"), before)
     members = ProblemBatch.objects.filter(problem=problem).select_related("batch").order_by("-batch_id")
     if before is not None:
         members = members.filter(batch_id__lt=before)
@@ -61,6 +63,13 @@ def _waiting_batches(problem: Problem) -> "QuerySet[Batch]":
     if code == failure_codes.WORKER_DIED:
         return rows.filter(failure_code=None, crashes__gt=0)
     return rows.filter(failure_code=code)
+
+
+def _batches_of_processor(problem: Problem) -> "QuerySet[Batch]":
+    waiting = ProcessorRun.objects.filter(processor=problem.party, next_attempt_at__isnull=False)
+    waiting = waiting.filter(error__startswith=problem.field, attempts__gte=3)
+    rows = Batch.objects.filter(status=Batch.Status.PROCESSING, workspace_id=problem.workspace_id)
+    return rows.filter(id__in=waiting.values("batch_id"))
 
 
 def _files(problem: Problem) -> "QuerySet[Attachment]":

@@ -69,7 +69,7 @@ MEASURE = f"{_INSERT_PROBLEMS} count = EXCLUDED.count, {_SEEN_AGAIN} {_KEYS}"
 NOTHING_WAITS = """
 UPDATE problems_problem SET count = 0, is_alert_due = false,
   state = CASE WHEN state = 'OPEN' THEN 'RESOLVED' ELSE state END
-WHERE kind IN ('WAITING_BATCHES', 'WAITING_FILES') AND count > 0 AND NOT id = ANY(%s)
+WHERE kind IN ('WAITING_BATCHES', 'WAITING_FILES', 'PROCESSORS') AND count > 0 AND NOT id = ANY(%s)
 """
 
 COUNT_HOURS = """
@@ -103,6 +103,24 @@ STANDING_BATCHES = f"""
 SELECT workspace_id, source, {_FAILURE_CODE} AS code, count(*), min(created_at), max(id), left(max(failure), 500)
 FROM ingest_batch WHERE {_STANDING_BATCHES}
 GROUP BY workspace_id, source, code
+"""
+
+# A processor keeps failing for a batch after three failures in a row. One failure may pass, and the first retries are quick.
+# The error begins with the name of the exception's class.
+_FAILING_RUNS = """FROM ingest_processorrun r JOIN ingest_batch b ON b.id = r.batch_id
+WHERE r.next_attempt_at IS NOT NULL AND r.attempts >= 3 AND b.status = 'PROCESSING'"""
+_ERROR_CLASS = "left(split_part(r.error, ':', 1), 64)"
+_OF_GROUP = f"b.workspace_id = %(workspace)s AND r.processor = %(processor)s AND {_ERROR_CLASS} = %(error)s"
+
+FAILING_PROCESSORS = f"""
+SELECT b.workspace_id, r.processor, {_ERROR_CLASS} AS error_class, count(*), min(b.landed_at), max(b.id), left(max(r.error), 500)
+{_FAILING_RUNS}
+GROUP BY b.workspace_id, r.processor, error_class
+"""
+COUNT_FAILING_RUNS = f"SELECT count(*), coalesce(max(b.id), 0) {_FAILING_RUNS} AND {_OF_GROUP}"
+SLICE_OF_FAILING_RUNS = f"""
+SELECT b.id {_FAILING_RUNS} AND {_OF_GROUP} AND b.id > %(cursor)s AND b.id <= %(until)s
+ORDER BY b.id LIMIT %(limit)s
 """
 
 FORGET_HOURS = "DELETE FROM problems_problemhour WHERE hour < statement_timestamp() - interval '30 days'"

@@ -9,7 +9,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from evermuse import public_ids
-from ingest.api import schema
+from ingest.api import schema_records as schema
 from lake import backfill, filters, places, selectors
 from lake.filters import FILTERS, Filter
 from lake.management.commands import fillfilter

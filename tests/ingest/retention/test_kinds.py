@@ -19,7 +19,7 @@ from django.utils import timezone
 from attachments.models import AttachmentTally, UploadIntent
 from evermuse import public_ids
 from ingest import retention
-from ingest.models import IdempotencyKey, RetentionRun, Workspace
+from ingest.models import IdempotencyKey, ProcessorRun, RetentionRun, Workspace
 from ingest.problems.models import Alert, Job, Problem, ProblemBatch
 from lake.models import BatchOutcomes, RecordVersion
 from tests.http_client import ApiClient
@@ -67,10 +67,11 @@ def old_and_new(workspace: Workspace, api: ApiClient) -> dict[str, set[str]]:
             workspace=workspace, key=f"{days:032}".encode(), fingerprint=b"", batch=made, answer="{}",
             created_at=at if days == 100 else timezone.now(),
         )  # fmt: skip
+        ProcessorRun.objects.create(batch=made, processor="words", settled_at=at)
         if days == 100:
             named = {public_ids.of_batch(made.pk)}
             gone = {
-                "rejected-records": named, "outcomes": named, "download-attempts": named,
+                "rejected-records": named, "outcomes": named, "download-attempts": named, "processor-runs": named,
                 "problem-groups": {str(group.pk)}, "jobs": {str(job.pk)}, "alerts": {str(alert.pk)},
                 "uploads": {intent.token}, "audit-log": {str(log.pk)},
             }  # fmt: skip
