@@ -53,7 +53,7 @@ def fetch_waiting() -> int:
 
 
 def stop() -> None:
-    """Give the files of all downloads back, and claim no more. Called when the worker is told to end."""
+    """Release the files of all downloads, and claim no more. Called when the worker is asked to stop."""
     stopping.set()
     leases.stop_all(INTERRUPTED)
 
@@ -62,7 +62,7 @@ slots = Slots(fetch_waiting)
 
 
 def _end_hung_process() -> None:
-    """End the process because a download goes on long after it was stopped. The other files are given back first."""
+    """End the process because a download still runs long after it was stopped. The other files are released first."""
     log.error("attachment.hangs")
     stop()
     time.sleep(GIVE_BACK_SECONDS)

@@ -35,7 +35,7 @@ class Attachment(models.Model):
     workspace = models.ForeignKey("ingest.Workspace", models.PROTECT, related_name="+", db_index=False)
     batch = models.ForeignKey("ingest.Batch", models.CASCADE, related_name="attachments", db_index=False)
     record_id = models.UUIDField()
-    event_at = models.DateTimeField(null=True, help_text="Of the record's event: retention goes by it.")
+    event_at = models.DateTimeField(null=True, help_text="The time of the record's event, which retention uses.")
     record_index = models.PositiveIntegerField()
     position = models.PositiveSmallIntegerField(help_text="Its place among the record's attachments.")
 
@@ -245,7 +245,7 @@ class UploadIntent(models.Model):
     workspace = models.ForeignKey("ingest.Workspace", models.PROTECT, related_name="+", db_index=False)
     api_key = models.ForeignKey("ingest.ApiKey", models.SET_NULL, null=True, related_name="+", db_index=False)
     key_ends_at = models.DateTimeField(
-        null=True, help_text="When the API key that made it expires or was revoked: from then on nobody can claim it."
+        null=True, help_text="When its API key expires or was revoked. After that it cannot be claimed."
     )
     token = models.CharField(max_length=64, unique=True)
     filename = models.TextField(default="", blank=True)
@@ -284,7 +284,7 @@ class StoredFile(models.Model):
 
 
 class RemovedObject(models.Model):
-    """An object of a file that nobody holds any more. Its row is gone; the object is deleted next (`attachments.removal`)."""
+    """An object that no row points to any more. The sweeper deletes it (`attachments.removal`)."""
 
     storage_uri = models.TextField(primary_key=True)
     since = models.DateTimeField()

@@ -31,7 +31,7 @@ def records_at_work(record_ids: Sequence[UUID]) -> set[UUID]:
 
 
 def remove_of_records(record_ids: Sequence[UUID]) -> int:
-    """Remove all files of these records, of every version, in the caller's transaction; how many."""
+    """Remove all files of these records, of every version, in the caller's transaction. Returns their number."""
     return _remove([row[0] for row in _rows(sql.LOCK_OF_RECORDS, records=list(record_ids))])
 
 
@@ -44,7 +44,7 @@ def expired(workspace_id: int, before: datetime, *, limit: int) -> Iterator[int]
 
 
 def remove_expired(workspace_id: int, before: datetime, ids: Sequence[int]) -> int:
-    """Remove those of the files that `expired` would still find, in the caller's transaction; how many."""
+    """Remove the files that `expired` would still find, in the caller's transaction. Returns their number."""
     found = _rows(sql.LOCK_EXPIRED, workspace=workspace_id, before=before, ids=list(ids))
     return _remove([row[0] for row in found])
 
@@ -60,7 +60,7 @@ def _remove(ids: Sequence[int]) -> int:
 
 
 def delete_objects() -> int:
-    """Delete the objects of contents whose rows are gone; how many. What fails is tried again in the next round."""
+    """Delete the objects of contents whose rows are gone. Returns their number. The next round retries what failed."""
     deleted = 0
     for one in RemovedObject.objects.filter(since__lt=timezone.now()).order_by("since")[:MAX_OBJECTS]:
         try:

@@ -86,7 +86,7 @@ class Suspects:
 def in_words(code: int) -> str:
     """How a process ended, for the ledger."""
     if code == heartbeat.EXIT_CODE:
-        return f"the download hung: its process stood still for {settings.EVERMUSE_HANG_SECONDS} seconds"
+        return f"the download hung: its process was blocked for {settings.EVERMUSE_HANG_SECONDS} seconds"
     if code == alone.OUT_OF_MEMORY:
         return f"the download needed more than {settings.EVERMUSE_ATTACHMENT_ALONE_BYTES} bytes of memory"
     if code < 0:

@@ -29,7 +29,7 @@ def download_alone(batch_ids: list[int] | None = None, **_: Any) -> None:
 
 @shared_task(name="attachments.sweep")
 def sweep(**_: Any) -> None:
-    """Restart what stands still, and clear up after broken attempts."""
+    """Restart files that are stuck, and clean up after failed attempts."""
     sweeper.sweep()
 
 

@@ -83,7 +83,7 @@ class Fetch:
         self._partial = None
 
     def close(self) -> None:
-        """Remove what nobody needs any more."""
+        """Remove what is no longer needed."""
         if self._partial is not None and not self._partial.upload.is_stored:
             self._partial.upload.abandon()
 

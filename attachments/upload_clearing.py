@@ -39,7 +39,7 @@ def _is_over(now: datetime) -> Q:
 
 
 def clear_expired() -> int:
-    """Remove files that nobody claimed in time, and files that are stored by now. Return how many were removed."""
+    """Remove files that no record claimed in time, and files that are stored by now. Returns the number removed."""
     now = timezone.now()
     is_settled = Q(attachment=None) | Q(attachment__state__in=[Attachment.State.COMPLETE, Attachment.State.FAILED])
     due = UploadIntent.objects.filter(

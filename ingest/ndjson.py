@@ -22,7 +22,7 @@ def ndjson(
 ) -> StreamingHttpResponse:
     """A stream of all rows. ``pages(place)`` returns rows and the next place, or None at the end.
 
-    Holds one of the reader's places for streams until it is closed. Raises the 429 refusal when there is none. The web
+    Holds one of the reader's places for streams until it is closed. Raises the 429 refusal if there is none. The web
     process (`evermuse.asgi`) sends an answer that has a ``place`` once that is open.
     """
     lines = _Lines(streams.slots.place(reader, request.META.get("evermuse.arrived")), pages)

@@ -42,7 +42,7 @@ _BETWEEN_LINES = re.compile(rb"[ \t\r\n]*")
 class SplitBody:
     """The records of a body. ``are_json``: whether each is proven to be JSON.
 
-    Nothing but separators stands before the first record, from ``begin`` on, and between two records.
+    Only separators may precede the first record, from ``begin`` on, and separate two records.
     """
 
     content: bytes

@@ -182,7 +182,7 @@ WHERE b.id = n.id AND b.claim_token = n.token AND b.status = 'LANDING'
 RETURNING b.id
 """
 
-# Returns every one of the batches that is PROCESSING now, whoever moved it: its processors may be asked again.
+# Returns all batches that are PROCESSING now, including those that another worker moved. Their processors may be called again.
 PROCESSING = """
 WITH moved AS (
   UPDATE ingest_batch SET status = 'PROCESSING', processing_at = statement_timestamp()

@@ -61,7 +61,7 @@ if may_wait then return 2 end
 redis.call('ZREM', waiting, token)
 return 0
 """
-# More than this wait for nobody: they are refused at once.
+# Streams beyond this number are refused at once.
 MOST_WAITING = 32
 RENEW = """
 local now = tonumber(redis.call('TIME')[1])
@@ -83,7 +83,7 @@ class StreamPlace:
         self._until = time.monotonic() + (WAIT_SECONDS if arrived is not None else 0.0)
 
     def is_open(self) -> bool:
-        """Whether the stream may begin; False: ask again soon. Raises the 429 refusal when its time is over."""
+        """Whether the stream may begin. False: ask again soon. Raises the 429 refusal after its waiting time."""
         may_wait = time.monotonic() < self._until
         arrived = time.time() if self._arrived is None else self._arrived
         found = self._slots.ask(self._key, self._token, arrived, may_wait=may_wait)

@@ -55,7 +55,7 @@ def partitions() -> list[PayloadPartition]:
 
 
 def make_ahead(last_id: int) -> int:
-    """Make partitions for the ids that come next; how many were made. 0 while another process makes them."""
+    """Make partitions for the next ids. Returns their number. 0 while another process makes them."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [AdvisoryLock.PAYLOAD_PARTITIONS])
         return _make(last_id) if cursor.fetchone()[0] else 0

@@ -14,7 +14,7 @@ def prefix(*, workspace: str, attachment: str, token: int) -> str:
 
 
 def new_key(*, workspace: str, attachment: str, token: int) -> str:
-    """A key that nobody else writes to, and that nobody can guess."""
+    """A new key that no other attempt writes to and that cannot be guessed."""
     return f"{prefix(workspace=workspace, attachment=attachment, token=token)}-{secrets.token_hex(8)}"
 
 

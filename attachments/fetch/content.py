@@ -23,7 +23,7 @@ SLICE_BYTES = 16 * 1024
 
 
 def plain_mime(text: str) -> str:
-    """A MIME type without parameters and in lower case, or an empty string if the text is none."""
+    """A MIME type without parameters and in lower case, or an empty string if the text is not a MIME type."""
     bare = text.partition(";")[0].strip().lower()
     return bare if _MIME.fullmatch(bare) else ""
 

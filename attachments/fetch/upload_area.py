@@ -1,4 +1,4 @@
-"""The upload area of the bucket: where a client's file lies until an attachment claims it."""
+"""The upload area of the bucket: where a client's file is until an attachment claims it."""
 
 import itertools
 from dataclasses import dataclass

@@ -44,7 +44,7 @@ def sweep() -> None:
 
 
 def clear_leftovers() -> int:
-    """Remove the uploads and objects of attempts that stored no file. Returns how many attempts were cleared."""
+    """Remove the uploads and objects of attempts that stored no file. Returns the number of attempts cleared."""
     # Parts that a worker keeps, to resume them, are no leftovers.
     is_another = Q(attachment__kept_token=None) | ~Q(attachment__kept_token=F("token"))
     is_forgotten = ~Q(attachment__state=Attachment.State.IN_PROGRESS) & (

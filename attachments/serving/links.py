@@ -20,7 +20,7 @@ _SALT = "evermuse.files"
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a URL of ours stands for: an object's key, and how it is served."""
+    """The content of a ticket: an object's key, and how the object is served."""
 
     key: str
     content_type: str

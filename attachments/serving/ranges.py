@@ -7,7 +7,7 @@ _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 
 
 class Unsatisfiable(Exception):
-    """The range lies behind the end of the file."""
+    """The range begins after the end of the file."""
 
 
 def wanted(header: str, size: int) -> tuple[int, int] | None:

@@ -1,4 +1,4 @@
-"""``GET /files?ticket=…``: a stored file by a URL that ends within the hour, whoever has it. No API key is needed."""
+"""``GET /files?ticket=…``: serves a stored file by a URL that expires within the hour. The URL needs no API key."""
 
 from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
@@ -10,7 +10,7 @@ from attachments.serving.links import Ticket
 from attachments.serving.objects import Found
 from evermuse.errors import Refused, StoreUnavailable
 
-# A download may not run anything, and nobody frames it. A preview is framed by the admin, and plays itself.
+# A download may not run scripts or be framed. A preview is framed by the admin, and may play media.
 _DOWNLOAD_POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 _PREVIEW_POLICY = (
     "default-src 'none'; media-src 'self'; object-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'self'"

@@ -33,7 +33,7 @@ FROM claimed c ORDER BY c.turn
 # Skips lanes and workspaces that have as many downloads as they may. There are no more of those than running downloads,
 # so the cost does not grow with the number of waiting files.
 #
-# Of the asking worker's slots (without those that slow transfers left), a workspace takes at most three quarters of
+# From the asking worker's slots (without those that slow transfers left), a workspace takes at most three quarters of
 # what the others leave, so that some are always free for a newcomer. A workspace without a download may always start
 # one.
 #

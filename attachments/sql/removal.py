@@ -24,7 +24,7 @@ WHERE id = ANY(%(ids)s) AND workspace_id = %(workspace)s AND event_at < %(before
 ORDER BY id FOR UPDATE SKIP LOCKED
 """
 
-# Registration and completion lock these rows too: whoever comes first decides.
+# Registration and completion lock these rows too. The first transaction decides.
 LOCK_CONTENTS = """
 SELECT f.id FROM attachments_storedfile f
 WHERE (f.workspace_id, f.sha256) IN (

@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 from deploy.local.state import write_private
 
-# It never leaves this machine, and nobody would renew it.
+# It never leaves this machine, and nothing would renew it.
 LIFETIME = timedelta(days=36_500)
 
 

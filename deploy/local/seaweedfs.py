@@ -30,7 +30,7 @@ class SeaweedFS:
     collide.
 
     Master, volume, filer and every gRPC port require a certificate that only this process has, and its tokens.
-    Otherwise whoever reaches 127.0.0.1 could read and delete anything. ``buckets``: those that the product's keys may
+    Otherwise anything that reaches 127.0.0.1 could read and delete anything. ``buckets``: those that the product's keys may
     use.
     """
 

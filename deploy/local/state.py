@@ -87,7 +87,7 @@ def is_free(port: int) -> bool:
 
 
 def free_port(accept: Callable[[int], bool] = lambda _: True) -> int:
-    """A port of 127.0.0.1 that nobody listens on."""
+    """A free port of 127.0.0.1."""
     # Below the kernel's range for outgoing connections, so that none of them takes the port during a restart.
     while True:
         port = 10_000 + secrets.randbelow(20_000)

@@ -14,7 +14,7 @@ EVERMUSE_METRICS_NETWORKS = env.networks(
     help="Networks in CIDR form that may read `/metrics` besides this host. A request through a proxy is judged by the client address that the proxy names.",
 )
 EVERMUSE_METRICS_TOKEN = env.text(
-    "EVERMUSE_METRICS_TOKEN", "", help="Whoever sends this token (`Authorization: Bearer …`) may read `/metrics`."
+    "EVERMUSE_METRICS_TOKEN", "", help="A request with this token (`Authorization: Bearer …`) may read `/metrics`."
 )
 EVERMUSE_ALERT_WEBHOOK_URL = env.text("EVERMUSE_ALERT_WEBHOOK_URL", "", help="Where alerts are sent as a JSON `POST`.")
 EVERMUSE_ALERT_WEBHOOK_SECRET = env.text(

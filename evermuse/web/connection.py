@@ -279,7 +279,7 @@ class Connection(ClosingProtocol):
         return self.pipeline[0][0] if self.pipeline else self.cycle
 
     def _cut_off(self) -> None:
-        """Tell the exchange that its body will never be complete."""
+        """Mark the last exchange's body as one that will never be complete."""
         last = self._last_exchange()
         if last.more_body and not last.response_complete:
             last.is_cut_off = True  # type: ignore[attr-defined]

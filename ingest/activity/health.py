@@ -65,7 +65,7 @@ def _database() -> str:
 
 
 def _is_migrated() -> bool:
-    """Whether every migration of this code is applied. Later ones, of newer code, do no harm."""
+    """Whether every migration of this code is applied. Later migrations, of newer code, are allowed."""
     try:
         return _last_migrations() <= MigrationRecorder(connection).applied_migrations().keys()
     except ProgrammingError:

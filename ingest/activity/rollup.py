@@ -40,7 +40,7 @@ Resolution = Rollup.Resolution
 
 
 def roll_up() -> int:
-    """Run one round of a few seconds; returns the number of stretches counted. Two rounds at once do no harm."""
+    """Run one round of a few seconds. Returns the number of stretches counted. Several rounds may run at once."""
     ends_at = time.monotonic() + ROUND_SECONDS
     state = _begin()
     if state is None:

@@ -1,4 +1,4 @@
-"""Storing a batch: the one commit that a 202 stands for."""
+"""Stores a batch. Its commit comes before the 202."""
 
 import json
 

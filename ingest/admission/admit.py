@@ -115,7 +115,7 @@ def examine_body(body: Body, credentials: Credentials) -> Verdict:
 def _take_with_cached_key(submission: Submission) -> _Stored | Verdict | None:
     """Store a batch that gets a 202. Stores nothing if the key must be looked up first.
 
-    Returns the verdict then, if it stands whatever the key allows: it takes far longer than to look the key up.
+    Returns the verdict if it does not depend on the key, because it takes far longer than the lookup of the key.
     """
     if submission.idempotency_key is not None:
         return None  # the answer may be a replay

@@ -13,7 +13,7 @@ log = logs.get(__name__)
 
 
 def make_ahead() -> int:
-    """Make partitions for the next batches; how many were made."""
+    """Make partitions for the next batches. Returns their number."""
     return payload_partitions.make_ahead(_last_drawn())
 
 

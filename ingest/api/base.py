@@ -31,7 +31,7 @@ class ContractView(APIView):
         "patch",
         "head",
     ]
-    # For each verb the permissions of which one is enough.
+    # For each verb the permissions, one of which is enough.
     allowed: ClassVar[dict[str, tuple[str, ...]]] = {
         "GET": (READ, WRITE),
         "HEAD": (READ, WRITE),

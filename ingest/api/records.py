@@ -114,7 +114,7 @@ class RemovedRecordsView(ContractView):
 
 
 def _refuse_expired(since: datetime | None) -> None:
-    """410 for a reader that was away for longer than the list tells of removals: it may have missed some."""
+    """Raise 410 if ``since`` is older than the list of removals, because the reader may have missed some."""
     if since is not None and since < REMOVED_RECORDS.before(timezone.now()):
         raise expired("Removals of that time are no longer listed: read all records again.")
 

@@ -238,7 +238,7 @@ def _give_up(workspace_id: int, batch_ids: list[int]) -> None:
 
 
 def renew(claims: Sequence[Claim]) -> None:
-    """Extend the lease of claims that still stand. A lost claim is not an error here: `hold` finds it at the commit."""
+    """Extend the lease of claims that are still held. A lost claim is not an error here: `hold` finds it at the commit."""
     fetch(BatchId, sql.RENEW, {**_pairs(claims), "lease": settings.EVERMUSE_LEASE_SECONDS})
 
 
@@ -258,7 +258,7 @@ def release(claims: Sequence[Claim], *, policy: RetryPolicy, failure: BatchFailu
 
 
 def hold(claims: Sequence[Claim]) -> list[Claim]:
-    """Return the claims that still stand, with their batches locked until the caller's transaction ends."""
+    """Return the claims that are still held, with their batches locked until the caller's transaction ends."""
     held = {row.id for row in prepared.rows_of(BatchId, sql.HOLD, _pairs(claims))}
     return [claim for claim in claims if claim.batch_id in held]
 
@@ -268,7 +268,7 @@ def _pairs(claims: Sequence[Claim]) -> dict[str, list[int]]:
 
 
 def end_landing(claims: Sequence[Claim]) -> None:
-    """Tell `lake.horizon` that these claims write no more records, so that lists need not end before them."""
+    """End these claims' open landings (`lake.horizon`): they write no more records, so lists need not end before them."""
     landings: dict[tuple[int, datetime], list[int]] = {}
     for claim in claims:
         landings.setdefault((claim.workspace_id, claim.at), []).append(claim.batch_id)
@@ -277,7 +277,7 @@ def end_landing(claims: Sequence[Claim]) -> None:
 
 
 def end_forgotten_landings() -> int:
-    """End open landings whose batches have left LANDING; returns how many.
+    """End open landings whose batches have left LANDING. Returns how many.
 
     A worker of an older version does not know open landings and may have taken a batch over. The claim that opened the
     landing is over then and writes nothing more.
@@ -293,6 +293,6 @@ def end_forgotten_landings() -> int:
 
 
 def pull_forward(batch_ids: Sequence[int]) -> int:
-    """Let batches that wait after a fault be claimed at once, unless a worker holds them; returns how many."""
+    """Let batches that wait after a fault be claimed at once, unless a worker holds them. Returns their number."""
     waiting = Batch.objects.filter(id__in=batch_ids, status=Batch.Status.LANDING, claimed_until=None)
     return waiting.update(not_before=None)

@@ -62,7 +62,7 @@ class Landing:
 
 
 def land_waiting() -> int:
-    """Claim and land until nothing waits, for at most `TASK_SECONDS`; returns the number of batches that landed.
+    """Claim and land until nothing waits, for at most `TASK_SECONDS`. Returns the number of batches that landed.
 
     If batches still wait after that, it publishes a wake-up for them and returns: a worker can stop between two tasks.
     After a fault of the deployment it does nothing for a while (`ingest.pipeline.pause`); the sweeper sends new wake-ups.
@@ -85,7 +85,7 @@ def land_waiting() -> int:
 
 
 def land(claimed: Sequence[Claim]) -> int:
-    """Land claimed batches together; returns how many landed.
+    """Land claimed batches together. Returns how many landed.
 
     A fault releases the claims. A claim that is not released ends with its lease.
     """

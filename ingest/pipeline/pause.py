@@ -21,7 +21,7 @@ class Pause:
         return time.monotonic() < self._until
 
     def lengthen(self) -> float:
-        """Begin a pause that is longer than the last one; returns its seconds."""
+        """Begin a pause that is longer than the last one. Returns its seconds."""
         self._faults += 1
         wait = retry_policy.LANDING_DEPLOYMENT.backoff(self._faults)
         self._until = time.monotonic() + wait

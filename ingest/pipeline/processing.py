@@ -83,7 +83,7 @@ def advance(batch_ids: Sequence[int], *, are_fresh: bool = False) -> None:
 
 
 def retry(batch_id: int) -> int:
-    """Retry at once the processors that wait after a fault; returns how many. Only for a batch in PROCESSING."""
+    """Call the processors that wait after a fault at once. Returns their number. Only for a batch in PROCESSING."""
     if not Batch.objects.filter(pk=batch_id, status=Batch.Status.PROCESSING).exists():
         return 0
     if waiting := runs.pull_forward([batch_id]):

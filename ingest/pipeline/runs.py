@@ -1,4 +1,4 @@
-"""The stored state of processors for batches: what is started, and what waits after a fault."""
+"""The stored state of processors for batches: which are started, and which wait after a fault."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -40,14 +40,14 @@ def sweep() -> None:
 
 
 def _advance_landed() -> int:
-    """Advance batches whose worker died right after landing; returns how many. They are always few."""
+    """Advance batches whose worker died right after landing. Returns how many. They are always few."""
     left = _left_behind(Batch.Status.LANDED, after=0)
     processing.advance(left)
     return len(left)
 
 
 def _advance_processing() -> int:
-    """Advance the next batches that wait for processors; returns how many were checked.
+    """Advance the next batches that wait for processors. Returns how many were checked.
 
     Thousands may wait for days, for example for a paused host. A settled batch that was never completed can be behind them.
     """

@@ -59,7 +59,7 @@ def mark_landed(counts: Sequence[LandedCounts]) -> None:
 
 
 def mark_processing(batch_ids: Sequence[int]) -> list[int]:
-    """LANDED → PROCESSING. Returns those of the batches that are PROCESSING now, in order, whoever moved them."""
+    """LANDED → PROCESSING. Returns the batches that are PROCESSING now, in order, including those that another worker moved."""
     rows = prepared.rows_of(BatchId, sql.PROCESSING, {"ids": list(batch_ids)})
     return sorted(row.id for row in rows)
 
@@ -100,5 +100,5 @@ def _open_again(batch_id: int) -> None:
 
 
 def add_failure_codes(limit: int = 1000) -> int:
-    """Add the code to failures that a version without codes wrote; returns how many it found."""
+    """Add the code to failures that a version without codes wrote. Returns how many it found."""
     return len(prepared.rows_of(BatchId, sql.ADD_FAILURE_CODES, {"limit": limit}))

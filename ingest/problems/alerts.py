@@ -41,7 +41,7 @@ def channels() -> list[str]:
 
 
 def tell_new_problems() -> int:
-    """Write one message about groups that are new or open again; returns the number of groups."""
+    """Write one message about groups that are new or open again. Returns the number of groups."""
     with transaction.atomic():
         latest = Alert.objects.filter(event=Event.PROBLEMS).order_by("-id").values_list("created_at", flat=True).first()
         if latest and timedelta() <= timezone.now() - latest < SPACING:
@@ -130,7 +130,7 @@ def _backlog(name: str, age: float, threshold: float) -> dict[str, Any]:
 
 
 def test() -> list[int]:
-    """Write a test message to the outbox; returns its rows, one for each channel."""
+    """Write a test message to the outbox. Returns its rows, one for each channel."""
     _write(Event.TEST, {})
     newest = Alert.objects.filter(event=Event.TEST).order_by("-id").values_list("id", flat=True)
     return sorted(newest[: len(channels())])

@@ -34,7 +34,7 @@ Kind = Problem.Kind
 
 
 def collect() -> int:
-    """Count the failures since the last round; returns the number of rows."""
+    """Count the failures since the last round. Returns the number of rows."""
     taken = 0
     sources: list[tuple[str, Callable[[list[tuple[Any, ...]]], Iterable[Sighting]], bool]] = [
         (sql.TAKE_REJECTED, _rejected, True),
@@ -55,7 +55,7 @@ def collect() -> int:
 def collect_slice(
     statement: str, read: Callable[[list[tuple[Any, ...]]], Iterable[Sighting]], *, with_batches: bool
 ) -> int:
-    """Unmark and count one slice in one transaction; returns the number of rows."""
+    """Unmark and count one slice in one transaction. Returns the number of rows."""
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute(statement, [SLICE])

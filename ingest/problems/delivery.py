@@ -41,7 +41,7 @@ class NotTaken(Exception):
 
 
 def send_due() -> int:
-    """Send the alerts that are due; returns how many their receivers took."""
+    """Send the alerts that are due. Returns how many their receivers took."""
     sent = 0
     away: dict[str, Exception] = {}
     for alert_id, channel, event, body, attempts in _take():

@@ -47,7 +47,7 @@ def is_any_waiting() -> bool:
 
 
 def run_waiting() -> int:
-    """Claim jobs and run their slices, for at most `TASK_SECONDS`; returns the number of slices."""
+    """Claim jobs and run their slices, for at most `TASK_SECONDS`. Returns the number of slices."""
     slices = 0
     ends_at = time.monotonic() + TASK_SECONDS
     while (claimed := claim()) is not None:
@@ -97,7 +97,7 @@ def _run(job_id: int, token: int, *, ends_at: float) -> int:
 
 
 def run_slice(job_id: int, token: int) -> bool:
-    """Run one slice and store the progress; returns whether the job is done. Raises LeaseLost if the claim was lost."""
+    """Run one slice and store the progress. Returns whether the job is done. Raises LeaseLost if the claim was lost."""
     with transaction.atomic():
         held = Job.objects.select_for_update(of=("self",)).select_related("problem")
         job = held.filter(pk=job_id, claim_token=token, state=State.RUNNING).first()

@@ -85,7 +85,7 @@ def _page(rows: Any, before: int | None) -> Page:
 
 
 def open_count(request: HttpRequest) -> str:
-    """The number of open groups for the badge in the navigation; empty if there is none."""
+    """The number of open groups for the badge in the navigation. Empty if there are none."""
     count = Problem.objects.filter(state=Problem.State.OPEN).order_by()[:100].count()
     return "" if count == 0 else str(count) if count < 100 else "99+"
 

@@ -13,7 +13,7 @@ SEND = "problems.send_alerts"
 
 
 def sweep() -> None:
-    """Run one round. Two at once do no harm: rows are locked with SKIP LOCKED, and each step is one transaction.
+    """Run one round. Several may run at once: rows are locked with SKIP LOCKED, and each step is one transaction.
 
     If a step fails, the others still run: a backlog is reported even when nothing can be counted.
     """

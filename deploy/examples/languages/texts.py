@@ -1,4 +1,4 @@
-"""The text of a record: all strings among the values of its ``data``, and what is found out about it."""
+"""The text of a record: all strings among the values of its ``data``, with its language and number of words."""
 
 import json
 from collections.abc import Iterator

@@ -44,6 +44,6 @@ def _endpoint(text: str) -> tuple[str, int]:
 
 
 def _has_ended() -> bool:
-    """Wait for the next renewal; returns whether standard input has ended."""
+    """Wait for the next renewal. Returns whether standard input has ended."""
     readable, _, _ = select.select([sys.stdin], [], [], RENEW_SECONDS)
     return bool(readable) and not os.read(sys.stdin.fileno(), 1024)
