@@ -22,7 +22,7 @@ def columns_read(source: str, columns: dict[str, set[str]]) -> set[tuple[str, st
 
 def all_columns() -> dict[str, set[str]]:
     return {
-        name: {field.name for field in apps.get_model("ingest", name).get_fields()} | {"pk"}
+        name: {field.name for field in apps.get_model("ingest", name)._meta.get_fields()} | {"pk"}
         for name in ("workspace", "batch")
     }
 
