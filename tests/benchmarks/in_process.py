@@ -1,9 +1,11 @@
 """The index, called in this process on the benchmark's database."""
 
+import os
 from datetime import UTC, datetime
 
 import django
 
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 django.setup()
 
 import msgspec  # noqa: E402
