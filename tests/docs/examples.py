@@ -91,7 +91,12 @@ def run(page: str, stack: Stack, directory: Path) -> dict[int, str]:
     path.write_text("\n".join(script))
     done = subprocess.run(
         ["bash", str(path)],
-        cwd=directory, env={**stack.environment, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        cwd=directory,
+        env={
+            **stack.environment,
+            "EVERMUSE_CONFIG": str(directory / "config"),
+            "PATH": f"{directory / '.venv' / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+        },
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     printed: dict[int, str] = {}
@@ -111,6 +116,9 @@ def _furnish(directory: Path, key: str) -> None:
     python = directory / ".venv" / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
+    command = directory / ".venv" / "bin" / "evermuse"
+    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m evermuse.client "$@"\n')
+    command.chmod(0o755)
     (directory / "manage.py").symlink_to(ROOT / "manage.py")
 
 
