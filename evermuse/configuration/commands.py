@@ -22,3 +22,9 @@ env.describe("EVERMUSE_FLOWER_USERNAME", "flower", "Flower's own login. Flower d
 env.describe(
     "EVERMUSE_FLOWER_PASSWORD", "", "The password of `EVERMUSE_FLOWER_USERNAME`.", shown="made once by `make run`"
 )
+# Read by `deploy/compose.yaml` alone.
+env.describe("EVERMUSE_DOMAIN", "localhost", "Compose: the host name for which its proxy has a certificate.")
+env.describe("EVERMUSE_FILES_DOMAIN", "files.localhost", "Compose: the host name of upload URLs behind its proxy.")
+env.describe("EVERMUSE_WEB_REPLICAS", "1", "Compose: containers of the web process.")
+env.describe("EVERMUSE_LANDING_REPLICAS", "1", "Compose: containers of the landing worker.")
+env.describe("EVERMUSE_ATTACHMENT_REPLICAS", "1", "Compose: containers of the attachment worker.")

@@ -152,7 +152,7 @@ class BatchAdmin(PipelineAdmin):
         elif request.POST.get("act") == "reprocess":
             _reprocess(request, batch)
         else:
-            messages.error(request, "No such act.")
+            messages.error(request, "Unknown action.")
         return redirect("admin:ingest_batch_change", batch_id)
 
     def payload_view(self, request: HttpRequest, batch_id: int) -> HttpResponse:
@@ -186,7 +186,7 @@ class BatchAdmin(PipelineAdmin):
         return answer
 
     def archive_view(self, request: HttpRequest, batch_id: int) -> HttpResponse:
-        """The batch's accepted records as the bucket holds them: its own lines alone, NDJSON, zstd-compressed."""
+        """The batch's accepted records as they are stored in the bucket, without other batches' lines: NDJSON, one zstd frame."""
         batch = self._of_payloads(request, batch_id)
         archived = archive.of(batch.pk)
         if archived is None:

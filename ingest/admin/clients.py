@@ -49,7 +49,7 @@ class _ClientAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
         return answer
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
-        """Allows keys to be deleted with their workspace, although nobody may delete a key alone."""
+        """Allows keys to be deleted with their workspace, although a single key cannot be deleted."""
         shown, counts, lacking, protected = super().get_deleted_objects(objs, request)
         return shown, counts, lacking - {ApiKey._meta.verbose_name}, protected
 

@@ -105,7 +105,7 @@ def examine_body(body: Body, credentials: Credentials) -> Verdict:
     try:
         verdict = examine(split.raws, lookup, are_json=split.are_json, max_attachments=MAX_ATTACHMENTS)
     except TooManyAttachments:
-        message = "The batch holds more than 1,000 attachments: send smaller batches."
+        message = "The batch has more than 1,000 attachments: send smaller batches."
         raise Refusal(400, "TOO_MANY_ATTACHMENTS", message) from None
     if verdict.is_mixed:
         raise Refusal(400, "MIXED_BATCH", "All records of a batch must share one _type and one _product_id.")

@@ -1,4 +1,4 @@
-"""Room for the payloads of batches to come: partitions for the ids that the sequence gives next.
+"""Room for the payloads of future batches: partitions for the next ids of the sequence.
 
 The sweeper makes them ahead. A request that finds none, because no worker has run for millions of batches, makes them itself.
 """

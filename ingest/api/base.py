@@ -17,7 +17,7 @@ WRITTEN_FOR = {"djangorestframework": "3.18.3"}
 
 # The size of a page's rows together. A single row may be larger.
 PAGE_BYTES = 8 * 1024 * 1024
-# The same for the batch list, whose answers wait for no room of large ones.
+# The same for the batch list, whose answers do not wait for the budget of large answers.
 SMALL_PAGE_BYTES = 512 * 1024
 Page = dict[str, Any]
 

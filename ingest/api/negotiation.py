@@ -1,4 +1,4 @@
-"""Content negotiation: answers are JSON whatever Accept says. Views with streams check for NDJSON."""
+"""Content negotiation: answers are JSON, regardless of Accept. Views with streams check for NDJSON."""
 
 from collections.abc import Iterable
 
