@@ -42,6 +42,7 @@ SWEEP_SECONDS = env.integer(
     "EVERMUSE_SWEEP_SECONDS", 5, minimum=1, help="Seconds between two searches for work that is stuck."
 )
 ROLL_UP_SECONDS = 10
+JOURNAL_SECONDS = 5
 COMPACT_SECONDS = 60
 RETENTION_SECONDS = env.integer(
     "EVERMUSE_RETENTION_SECONDS", 60, minimum=1, help="Seconds between two runs of retention."
@@ -79,6 +80,7 @@ class Config:
         "ingest.remove_expired": {"queue": MAINTENANCE},
         "ingest.sweep_segments": {"queue": MAINTENANCE},
         "ingest.compact_segments": {"queue": MAINTENANCE},
+        "ingest.write_journal": {"queue": MAINTENANCE},
         "attachments.download": {"queue": ATTACHMENTS},
         "attachments.download_alone": {"queue": ATTACHMENTS},
         "attachments.sweep": {"queue": MAINTENANCE},
@@ -108,6 +110,11 @@ class Config:
             "task": "ingest.compact_segments",
             "schedule": COMPACT_SECONDS,
             "options": {"expires": COMPACT_SECONDS, "queue": MAINTENANCE, **BEAT_RETRIES},
+        },
+        "write the journal": {
+            "task": "ingest.write_journal",
+            "schedule": JOURNAL_SECONDS,
+            "options": {"expires": JOURNAL_SECONDS, "queue": MAINTENANCE},
         },
         "sweep attachments": {
             "task": "attachments.sweep",

@@ -13,7 +13,7 @@ from evermuse.retention import Kind
 from ingest.admission import idempotency
 from ingest.clients import holds
 from ingest.models import RetentionRun
-from ingest.pipeline import aged, detail, partitions
+from ingest.pipeline import aged, detail, journal, partitions
 from ingest.problems import retention as problems_retention
 from lake import retention as lake_retention
 
@@ -47,6 +47,9 @@ def remove_expired(
         began = time.monotonic()
         try:
             dropped = partitions.maintain(kind.before(now)) if kind is detail.PAYLOADS else 0
+            if kind is detail.OUTCOMES:
+                # It reads outcomes, and those that it has not read stay.
+                journal.write()
             found = retention.run(kind, now=now, seconds=seconds / len(kinds))
             found = retention.Removed(found.rows + dropped, found.is_whole)
         except Exception:

@@ -7,7 +7,7 @@ from celery import shared_task
 from celery.signals import worker_init
 
 from ingest import retention
-from ingest.pipeline import compaction, processing, sweeper
+from ingest.pipeline import compaction, journal, processing, sweeper
 from ingest.pipeline import landing as pipeline
 from lake import processors
 from lake.segments import sweeper as segment_sweeper
@@ -47,6 +47,12 @@ def sweep_segments(**_: Any) -> None:
 def compact_segments(**_: Any) -> None:
     """Merge small segments of dates that are closed."""
     compaction.compact()
+
+
+@shared_task(name="ingest.write_journal")
+def write_journal(**_: Any) -> None:
+    """Write what the journal has to tell of."""
+    journal.write()
 
 
 @worker_init.connect

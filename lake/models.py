@@ -6,7 +6,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import BrinIndex, GinIndex
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.functions import Substr
+from django.db.models.functions import Now, Substr
 
 from evermuse import public_ids
 from lake.frames import Place
@@ -82,6 +82,7 @@ class Segment(models.Model):
     class Layout(models.IntegerChoices):
         PLAIN = 0, "One batch without a listing (before segments)"
         LISTED = 1, "Blocks with listings"
+        JOURNAL = 2, "Part of the journal"
 
     workspace = models.ForeignKey(
         "ingest.Workspace", models.PROTECT, related_name="+", db_index=False, db_constraint=False
@@ -341,3 +342,54 @@ class BatchOutcomes(models.Model):
     batch = models.OneToOneField("ingest.Batch", models.CASCADE, primary_key=True, related_name="outcomes")
     letters = models.TextField()
     record_ids = models.BinaryField()
+
+
+class JournalEntry(models.Model):
+    """Something that the journal still has to tell of (`lake.journal`). Deleted once the journal's object is published.
+
+    ``id`` is drawn from a sequence when the row is inserted. ``noted_at`` is the instant at which the transaction began.
+    """
+
+    class Kind(models.TextChoices):
+        LANDED = "L"
+        GIVEN_UP = "G"
+        MOVED = "M"
+        CHANGED = "C"
+        REMOVED = "R"
+        VERSIONS_REMOVED = "V"
+
+    pk = models.CompositePrimaryKey("workspace_id", "id")
+    workspace = models.ForeignKey(
+        "ingest.Workspace", models.DO_NOTHING, related_name="+", db_index=False, db_constraint=False
+    )
+    id = models.BigIntegerField()
+    kind = models.CharField(max_length=1, choices=Kind.choices)
+    noted_at = models.DateTimeField(db_default=Now())
+    at = models.DateTimeField(null=True, help_text="The instant of the landing or removal (`lake.horizon`).")
+    batch_ids = ArrayField(models.BigIntegerField(), null=True)
+    record_ids = ArrayField(models.UUIDField(), null=True)
+    versions = ArrayField(models.IntegerField(), null=True, help_text="Of each record, the version that went.")
+    reason = models.CharField(max_length=64)
+
+
+class Journal(models.Model):
+    """The journal of a workspace: the last number given to an entry, and the claim of the worker that writes.
+
+    ``bound``: the entries that have the last numbers and are not published yet.
+    """
+
+    workspace = models.OneToOneField(
+        "ingest.Workspace", models.DO_NOTHING, primary_key=True, related_name="+", db_constraint=False
+    )
+    last_number = models.BigIntegerField()
+    bound = ArrayField(models.BigIntegerField())
+    claim_token = models.BigIntegerField()
+    claimed_until = models.DateTimeField(null=True)
+
+
+class JournalFill(models.Model):
+    """How far the records that were stored before there was a journal have been noted. One row."""
+
+    starts_at = models.DateTimeField(help_text="When no process of an earlier version is expected to run any more.")
+    after_id = models.UUIDField(help_text="The last record that was noted.")
+    ended_at = models.DateTimeField(null=True)

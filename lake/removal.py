@@ -19,6 +19,7 @@ from django.db.models import Q
 from evermuse import public_ids
 from evermuse.instants import milliseconds
 from lake import horizon
+from lake.journal import notes
 from lake.models import OpenLanding, RemovedRecord
 
 # Uses the small index on the age of events, and needs no order: the next query finds what is left.
@@ -55,7 +56,7 @@ WITH versions AS (
   UPDATE lake_segment AS s SET dead_count = s.dead_count + dead.n FROM dead WHERE s.id = dead.segment_id
 )
 INSERT INTO lake_removedrecord (workspace_id, removed_at, record_id, reason)
-SELECT %(workspace)s, %(at)s, id, %(reason)s FROM records
+SELECT %(workspace)s, %(at)s, id, %(reason)s FROM records RETURNING record_id
 """
 
 
@@ -104,9 +105,10 @@ def lock_expired(workspace_id: int, before: datetime, ids: Sequence[UUID]) -> li
 def remove(workspace_id: int, ids: Sequence[UUID], *, at: datetime, reason: RemovedRecord.Reason) -> int:
     """Remove locked records with their earlier versions, and list them for readers. Returns their number. ``at``: from `draw`."""
     _hold_segments(ids)
-    with connection.cursor() as cursor:
-        cursor.execute(DELETE, {"workspace": workspace_id, "ids": list(ids), "at": at, "reason": str(reason)})
-        return int(cursor.rowcount)
+    gone = _ids(DELETE, workspace=workspace_id, ids=list(ids), at=at, reason=str(reason))
+    if gone:
+        notes.removed(workspace_id, at, gone, str(reason))
+    return len(gone)
 
 
 def _hold_segments(ids: Sequence[UUID]) -> None:

@@ -34,10 +34,19 @@ WHERE replaced_at < %s AND (replaced_at, record_id, version) > (%s::timestamptz,
   AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = v.record_id AND r.workspace_id = ANY(%s))
 ORDER BY replaced_at, record_id, version LIMIT %s
 """
+# The journal tells of them too.
 REMOVE_VERSIONS = """
-DELETE FROM lake_recordversion v
-WHERE (record_id, version) IN (SELECT * FROM unnest(%s::uuid[], %s::int[])) AND replaced_at < %s
-  AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = v.record_id AND r.workspace_id = ANY(%s))
+WITH gone AS (
+  DELETE FROM lake_recordversion v
+  WHERE (record_id, version) IN (SELECT * FROM unnest(%s::uuid[], %s::int[])) AND replaced_at < %s
+    AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = v.record_id AND r.workspace_id = ANY(%s))
+  RETURNING record_id, version
+), noted AS (
+  INSERT INTO lake_journalentry (workspace_id, kind, record_ids, versions, reason)
+  SELECT r.workspace_id, 'V', array_agg(gone.record_id), array_agg(gone.version), 'retention'
+  FROM gone JOIN lake_record r ON r.id = gone.record_id GROUP BY r.workspace_id
+)
+SELECT count(*) FROM gone
 """
 
 
@@ -95,9 +104,7 @@ def versions(held: Callable[[], list[int]]) -> Kind:
 
     def remove(before: datetime, found: Sequence[Due]) -> int:
         columns = [[one.key[0] for one in found], [one.key[1] for one in found]]
-        with connection.cursor() as cursor:
-            cursor.execute(REMOVE_VERSIONS, [*columns, before, held()])
-            return int(cursor.rowcount)
+        return int(_rows(REMOVE_VERSIONS, [*columns, before, held()])[0][0])
 
     return Kind("replaced-versions", "Replaced versions", "EVERMUSE_VERSION_RETENTION_DAYS", due, remove)
 

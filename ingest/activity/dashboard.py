@@ -21,11 +21,14 @@ from ingest.activity.selectors import MAX_COUNTED, PERIODS, Figures, Period, Sta
 from ingest.activity.surroundings import Surroundings
 from ingest.models import Batch, RetentionRun, Workspace
 from ingest.pipeline import detail
+from lake.journal import writing as journal
 
 PARTS = ("notices", "cards", "statuses", "reasons", "hosts", "retention", "surroundings", "counted")
 TOP = 10
 # A longer wait, or a rollup older than this, is shown as a warning.
 LONG_WAIT_SECONDS, LATE_COUNT_SECONDS, LATE_RETENTION_SECONDS = 300, 120, 3600
+# The journal is written every five seconds.
+SHOWN_JOURNAL_SECONDS = 15
 SERVERS = {"database": "PostgreSQL", "broker": "Broker", "redis": "Redis (rates)", "objectStore": "Object store"}
 
 
@@ -98,6 +101,7 @@ def _figures(request: HttpRequest, choice: Choice, asked: surroundings.Asked | N
     if around:
         numbers |= {"servers": around.servers, "queues": around.queues, "workers": around.workers}
     tables = charts.tables(figures, choice.period)
+    behind = journal.behind_seconds()
     return {
         "choice": choice,
         "numbers": numbers,
@@ -109,9 +113,10 @@ def _figures(request: HttpRequest, choice: Choice, asked: surroundings.Asked | N
         "hosts": _hosts(request, figures),
         "retention": _retention(now),
         "kept": detail.kept_payloads(now, oldest_landing=timedelta(seconds=standing.oldest_batch_seconds or 0)),
+        "journal": wording.duration(behind) if behind >= SHOWN_JOURNAL_SECONDS else "",
         "holds": list(Workspace.objects.filter(legal_hold=True).values_list("name", flat=True)),
         "around": _around(around),
-        "notices": _notices(standing, around, lag),
+        "notices": _notices(standing, around, lag, behind),
         "counted_at": state.ran_at if state else None,
         "flower_url": settings.EVERMUSE_FLOWER_URL,
     }
@@ -286,7 +291,7 @@ def _around(around: Surroundings | None) -> dict[str, Any]:
     }
 
 
-def _notices(standing: Standing, around: Surroundings | None, lag: float | None) -> list[str]:
+def _notices(standing: Standing, around: Surroundings | None, lag: float | None, behind: float) -> list[str]:
     """Warnings for operators. Without figures that change each second: screen readers announce every change."""
     found = []
     if around:
@@ -300,6 +305,8 @@ def _notices(standing: Standing, around: Surroundings | None, lag: float | None)
         found.append("Batches have waited for more than five minutes.")
     if (standing.oldest_file_seconds or 0) > LONG_WAIT_SECONDS:
         found.append("Attachments have been due for more than five minutes.")
+    if behind > LONG_WAIT_SECONDS:
+        found.append("The journal in the object store is more than five minutes behind.")
     if lag is None or lag > LATE_COUNT_SECONDS + 60:
         found.append("Figures are out of date: the rollup should run every ten seconds in a worker.")
     return found

@@ -20,6 +20,7 @@ from ingest.activity.models import Metric
 from ingest.activity.surroundings import Surroundings
 from ingest.admission import room
 from ingest.models import Workspace
+from lake.journal import writing as journal
 
 BY_WORKSPACE = {
     Metric.BATCHES: ("evermuse_batches_accepted", "Batches accepted."),
@@ -78,6 +79,11 @@ def _standing(totals: dict[Key, int]) -> Iterator[Family]:
         "evermuse_rollup_age_seconds",
         "Time since the last rollup, which runs every 10 s.",
         value=(timezone.now() - counted.ran_at).total_seconds() if counted else 0.0,
+    )
+    yield GaugeMetricFamily(
+        "evermuse_journal_behind_seconds",
+        "Age of the oldest change that the journal in the object store does not have yet.",
+        value=journal.behind_seconds(),
     )
     yield GaugeMetricFamily(
         "evermuse_payload_partition_ids_left",

@@ -24,6 +24,7 @@ from ingest import failure_codes, sql
 from ingest.failure_codes import BatchFailure
 from ingest.models import Batch, Workspace
 from lake import horizon
+from lake.journal import notes
 
 log = logs.get(__name__)
 
@@ -234,6 +235,7 @@ def _give_up(workspace_id: int, batch_ids: list[int]) -> None:
     given_up = fetch(BatchId, sql.GIVE_UP, parameters)
     expect_count("give up", changed=len(given_up), expected=len(batch_ids))
     horizon.abandon(workspace_id, batch_ids)
+    notes.given_up(workspace_id, batch_ids, failure.code)
     log.error("batch.given_up", batch_ids=[public_ids.of_batch(i) for i in batch_ids])
 
 

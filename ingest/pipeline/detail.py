@@ -20,6 +20,7 @@ from ingest import failure_codes, sql
 from ingest.models import Batch
 from ingest.pipeline import partitions, runs
 from lake import retention as lake_retention
+from lake.journal import writing
 from lake.models import Payload
 
 MAX_COUNTED = 10_000
@@ -148,6 +149,21 @@ PAYLOADS = _kind(
     partitions.all_expired,
     lambda before, until: partitions.row_by_row(until),
 )
+
+
+def _whose_landing_is_in_the_journal(batch_ids: Sequence[int], before: datetime) -> list[int]:
+    """Batches whose outcomes the journal does not have to read any more."""
+    return sorted(set(batch_ids) - writing.unwritten(batch_ids, before))
+
+
+OUTCOMES = _kind(
+    "outcomes",
+    "Outcomes of records",
+    "EVERMUSE_OUTCOME_RETENTION_DAYS",
+    lake_retention.outcomes_of,
+    lake_retention.remove_outcomes,
+    _whose_landing_is_in_the_journal,
+)
 KINDS = (
     PAYLOADS,
     _kind(
@@ -157,13 +173,7 @@ KINDS = (
         lake_retention.rejected_of,
         lake_retention.remove_rejected,
     ),
-    _kind(
-        "outcomes",
-        "Outcomes of records",
-        "EVERMUSE_OUTCOME_RETENTION_DAYS",
-        lake_retention.outcomes_of,
-        lake_retention.remove_outcomes,
-    ),
+    OUTCOMES,
     _kind(
         "download-attempts",
         "Download attempts",

@@ -14,7 +14,7 @@ landing will write (`lake.horizon`).
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 
 from django.db import OperationalError, transaction
 
@@ -29,6 +29,7 @@ from ingest.pipeline.incoming import Incoming
 from ingest.pipeline.pause import Pause
 from ingest.pipeline.transitions import LandedCounts
 from lake import index, outcomes, rejections
+from lake.journal import notes
 from lake.landing import LandedRecord, Verdict, examine, prepare
 from lake.processors import LandingBatch
 from lake.segments import registry, storing
@@ -234,6 +235,16 @@ def _write(landings: Sequence[Landing]) -> None:
         ]
     )
     transitions.mark_landed([_counts(landing) for landing in landings])
+    _note(landings)
+
+
+def _note(landings: Sequence[Landing]) -> None:
+    """Last, for the journal. Batches that were claimed together share a row."""
+    together: dict[tuple[int, datetime], list[int]] = {}
+    for landing in landings:
+        together.setdefault((landing.claim.workspace_id, landing.claim.at), []).append(landing.claim.batch_id)
+    for (workspace_id, at), batch_ids in together.items():
+        notes.landed(workspace_id, at, batch_ids)
 
 
 def _counts(landing: Landing) -> LandedCounts:

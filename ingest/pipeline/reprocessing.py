@@ -13,6 +13,7 @@ from ingest.admission import acceptance
 from ingest.models import Batch
 from lake import archive, horizon, reading, removal, repair
 from lake.index import REJECTED, IndexedBatch
+from lake.journal import notes
 from lake.landing import LandedRecord, landed
 from lake.models import BatchOutcomes, Payload
 
@@ -54,6 +55,8 @@ def reprocess(batch_id: int) -> Reprocessed:
         records = _kept(batch, records)
         indexed = IndexedBatch(batch_id, batch.workspace_id, batch.created_at, at, records)
         restored = repair.restore(indexed, outcomes.letters, _accepted_at)
+        if restored:
+            notes.changed(batch.workspace_id, sorted({record.id for record in records}))
     log.info("batch.reprocessed", batch_id=public_ids.of_batch(batch_id), checked=len(lines), restored=restored)
     return Reprocessed(len(lines), restored)
 

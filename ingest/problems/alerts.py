@@ -21,6 +21,7 @@ from ingest.models import Batch
 from ingest.pipeline import detail
 from ingest.problems import explanations
 from ingest.problems.models import Alert, BacklogWatch, Problem
+from lake.journal import writing
 
 log = logs.get(__name__)
 
@@ -29,7 +30,7 @@ MAX_LISTED = 50
 MAX_FLAGS = 10_000
 # A batch that was opened again is old at once. So an alert is sent only if the age stays over the threshold this long.
 MUST_LAST = timedelta(seconds=15)
-LANDING, DOWNLOADS, PAYLOADS, DEPLOYMENT = "landing", "downloads", "old payloads", "deployment"
+LANDING, DOWNLOADS, PAYLOADS, DEPLOYMENT, JOURNAL = "landing", "downloads", "old payloads", "deployment", "journal"
 
 Event, Channel = Alert.Event, Alert.Channel
 
@@ -82,6 +83,7 @@ def watch_backlogs() -> None:
     if threshold:
         _watch(LANDING, oldest_batch_seconds(), threshold)
         _watch(DOWNLOADS, groups.oldest_due_seconds(), threshold)
+        _watch(JOURNAL, writing.behind_seconds(), threshold)
 
 
 def watch_old_payloads() -> None:

@@ -19,6 +19,8 @@ from django.db import transaction
 from evermuse import logs, prepared
 from evermuse.binary_arrays import int8s
 from evermuse.errors import LeaseLost, StoreUnavailable
+from lake.journal import merging as journals
+from lake.journal import notes
 from lake.models import Segment
 from lake.parted_upload import PartedUpload
 from lake.segments import merging, registry, sql
@@ -94,11 +96,20 @@ def _compact(group: MergeGroup, until: int, result: Result) -> bool:
         return False
     first = segments[0][1]
     partition = Partition(group.workspace_id, first.workspace.name, group.source, group.type, group.day)
-    draft = Draft(partition, partition.new_key(), b"", {}, 0)
+    claimed = [source for source, _ in segments]
+    if journals.is_journal(group.source):
+        segments = journals.successive(segments)
+        if not segments:
+            _Claims(claimed, 0).release()
+            return False
+        draft = journals.draft(partition, segments)
+    else:
+        draft = Draft(partition, partition.new_key(), b"", {}, 0)
     registry.intend([draft])
-    claims = _Claims([source for source, _ in segments], draft.id)
+    claims = _Claims(claimed, draft.id)
     try:
-        merged, size = _merge(segments, draft, claims)
+        merge = _merge_journal if journals.is_journal(group.source) else _merge
+        merged, size = merge(segments, draft, claims)
     except SourceDamaged as error:
         claims.set_aside(error.segment_id)
         raise
@@ -188,9 +199,38 @@ def _merge(segments: Sequence[tuple[Source, Segment]], draft: Draft, claims: _Cl
         upload.complete()
     with transaction.atomic():
         dead_count = _swap(draft.id, merged, writer)
-        if not prepared.rows(sql.PUBLISH_TARGET, [upload.size, writer.line_count, dead_count, draft.id]):
-            raise LeaseLost("the sweeper has abandoned the new segment")
+        _publish(draft.id, size=upload.size, lines=writer.line_count, dead=dead_count)
+        notes.moved(of.workspace_id, sorted({batch for one in merged for batch in (*one.kept, *one.emptied)}))
     return merged, upload.size
+
+
+def _merge_journal(
+    segments: Sequence[tuple[Source, Segment]], draft: Draft, claims: _Claims
+) -> tuple[list[Merged], int]:
+    """The same for a journal: no batch points to its objects."""
+    with PartedUpload(draft.key, "application/zstd") as upload:
+        merged = journals.merge(segments, upload, claims.keep)
+        claims.keep()
+        upload.complete()
+    sources = [one.source for one in merged]
+    with transaction.atomic():
+        _hold(draft.id, sources)
+        prepared.rows(sql.REPLACE, [KEPT_SECONDS, [source.id for source in sources]])
+        _publish(draft.id, size=upload.size, lines=draft.line_count, dead=0)
+    return merged, upload.size
+
+
+def _hold(target: int, sources: Sequence[Source]) -> dict[int, int]:
+    """Lock the sources and the new segment: the dead lines of each. Raises LeaseLost."""
+    held = dict(prepared.rows(sql.HOLD_SOURCES, {**_tokens(sources), "target": target}))
+    if len(held) != len(sources) + 1:
+        raise LeaseLost("another worker merges a segment of this claim, or the sweeper has abandoned the new one")
+    return held
+
+
+def _publish(target: int, *, size: int, lines: int, dead: int) -> None:
+    if not prepared.rows(sql.PUBLISH_TARGET, [size, lines, dead, target]):
+        raise LeaseLost("the sweeper has abandoned the new segment")
 
 
 def _swap(target: int, merged: Sequence[Merged], writer: SegmentWriter) -> int:
@@ -200,9 +240,7 @@ def _swap(target: int, merged: Sequence[Merged], writer: SegmentWriter) -> int:
     rewriting; a dead line that nobody counts would stay for good. Raises LeaseLost.
     """
     sources = [one.source for one in merged]
-    held = dict(prepared.rows(sql.HOLD_SOURCES, {**_tokens(sources), "target": target}))
-    if len(held) != len(sources) + 1:
-        raise LeaseLost("another worker merges a segment of this claim, or the sweeper has abandoned the new one")
+    held = _hold(target, sources)
     moved = sorted((batch, one.source.id) for one in merged for batch in one.kept)
     emptied = sorted((batch, one.source.id) for one in merged for batch in one.emptied)
     for at in range(0, len(moved), MOVED_AT_ONCE):

@@ -10,6 +10,7 @@ from django.conf import settings
 from evermuse import prepared
 from evermuse.binary_arrays import int4s, int8s
 from lake import object_store
+from lake.models import Segment
 from lake.segments import sql
 from lake.segments.writer import Line, SegmentWriter, Span
 
@@ -46,6 +47,7 @@ class Draft:
     spans: Mapping[int, Span]
     line_count: int
     id: int = 0
+    layout: int = Segment.Layout.LISTED
 
 
 def draft(partition: Partition, lines: Iterable[Line]) -> Draft:
@@ -74,6 +76,7 @@ def intend(drafts: Sequence[Draft]) -> None:
             "type": [partition.type for partition in of],
             "day": [partition.day for partition in of],
             "key": [one.key for one in drafts],
+            "layout": [int(one.layout) for one in drafts],
             "size": [len(one.content) for one in drafts],
             "lines": [one.line_count for one in drafts],
         },

@@ -4,10 +4,10 @@
 INTEND = """
 INSERT INTO lake_segment (workspace_id, source, type, day, key, layout, state, size, line_count, dead_count, created_at,
   expires_at, sweeps, claim_token)
-SELECT n.workspace_id, n.source, n.type, n.day, n.key, 1, 'I', n.size, n.lines, 0, statement_timestamp(),
+SELECT n.workspace_id, n.source, n.type, n.day, n.key, n.layout, 'I', n.size, n.lines, 0, statement_timestamp(),
   statement_timestamp() + make_interval(secs => %(grace)s), 0, 0
 FROM unnest(%(workspace_id)s::bigint[], %(source)s::text[], %(type)s::text[], %(day)s::date[], %(key)s::text[],
-  %(size)s::bigint[], %(lines)s::int[]) AS n (workspace_id, source, type, day, key, size, lines)
+  %(layout)s::int[], %(size)s::bigint[], %(lines)s::int[]) AS n (workspace_id, source, type, day, key, layout, size, lines)
 RETURNING id, key
 """
 

@@ -1,0 +1,37 @@
+"""The journal, orchestrated: what was stored before it is noted, and then what waits is written (`lake.journal`)."""
+
+from collections.abc import Sequence
+
+from evermuse import logs
+from evermuse.errors import StoreUnavailable
+from ingest.models import Batch, Workspace
+from lake.journal import filling, writing
+from lake.journal.events import BatchFacts
+
+log = logs.get(__name__)
+
+# A round ends after this time, so that the worker can land batches, and goes on with the next one.
+ROUND_SECONDS = 4.0
+
+
+def write(*, seconds: float = ROUND_SECONDS) -> int:
+    """One round; how many events were written. While the store is away, they wait."""
+    behind = writing.behind_seconds()
+    filling.fill()
+    try:
+        written = writing.write(seconds=seconds, names_of=_names_of, facts_of=_facts_of)
+    except StoreUnavailable as error:
+        log.warning("journal.store_away", error=str(error)[:200], behind_seconds=round(behind, 3))
+        return 0
+    if written:
+        log.info("journal.written", events=written, behind_seconds=round(behind, 3))
+    return written
+
+
+def _names_of(workspace_ids: Sequence[int]) -> dict[int, str]:
+    return dict(Workspace.objects.filter(pk__in=workspace_ids).values_list("pk", "name"))
+
+
+def _facts_of(batch_ids: Sequence[int]) -> dict[int, BatchFacts]:
+    rows = Batch.objects.filter(pk__in=batch_ids).values_list("pk", "source", "type", "created_at")
+    return {number: BatchFacts(source, type, accepted_at) for number, source, type, accepted_at in rows}
