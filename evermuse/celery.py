@@ -114,7 +114,7 @@ class Config:
         "write the journal": {
             "task": "ingest.write_journal",
             "schedule": JOURNAL_SECONDS,
-            "options": {"expires": JOURNAL_SECONDS, "queue": MAINTENANCE},
+            "options": {"expires": 2 * JOURNAL_SECONDS, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
         "sweep attachments": {
             "task": "attachments.sweep",
