@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def _table(trials: dict[str, list[Trial]]) -> Table:
-    columns = ("acknowledged", "lost", "doubled", "wrong_version", "wrong_counts", "orphans")
+    columns = ("acknowledged", "lost", "doubled", "wrong_version", "wrong_counts", "wrong_journal", "orphans")
     table = Table("fault", "times", *(name.replace("_", " ") for name in columns), "s to drain, at most")
     for fault, several in trials.items():
         sums = (sum(getattr(one.verdict, name) for one in several) for name in columns)

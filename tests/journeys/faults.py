@@ -8,8 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 
 import psycopg
 
-from tests.journeys import proxy
+from lake import payload_partitions
+from tests.journeys import journals, proxy
 from tests.journeys.stack import BEAT_2, LEASE_SECONDS, Stack, until
+from tests.records import record
 
 Fault = Callable[[Stack], AbstractContextManager[None]]
 
@@ -126,6 +128,128 @@ def _until_it_merges(stack: Stack, running: subprocess.Popen[bytes]) -> None:
     """Waits for a claim on a segment; only a compaction claims segments."""
     merges = "SELECT count(*) > 0 FROM lake_segment WHERE state = 'L' AND claimed_until > now()"
     until(lambda: running.poll() is not None or stack.rows(merges) == [(True,)], "segments are merged", seconds=40)
+
+
+@_fault("compaction: kill -9 of the sweeper while it deletes replaced objects")
+def _(stack: Stack) -> Iterator[None]:
+    stack.manage("compactsegments", "--include-today")
+    stack.store_proxy.switch(proxy.SILENT)
+    stack.rows("UPDATE lake_segment SET expires_at = now() WHERE state = 'R' AND sweeps = 0 RETURNING id")
+    taken = "SELECT count(*) = 0 FROM lake_segment WHERE state = 'R' AND sweeps = 0 AND expires_at < now()"
+    until(lambda: stack.rows(taken) == [(True,)], "the sweeper deletes", seconds=30)
+    stack.kill("worker-landing")
+    stack.store_proxy.switch(proxy.PASS)
+    yield
+
+
+@_fault("worker-landing: kill -9 after its claim was lost, before it gives its segment up")
+def _(stack: Stack) -> Iterator[None]:
+    with stack.table_locked("lake_segment"):
+        until(lambda: _waits(stack, "%INSERT INTO lake_segment%"), "a worker intends a segment", seconds=20)
+        # As if another worker had claimed the batches and died.
+        stack.rows(
+            "UPDATE ingest_batch SET claim_token = claim_token + 1, claimed_until = now() WHERE id IN (SELECT id FROM"
+            " ingest_batch WHERE status = 'LANDING' AND claimed_until > now() ORDER BY id FOR UPDATE) RETURNING id"
+        )
+        # The next lock is granted right after the row of the segment.
+        locked = stack.lock_next("lake_segment")
+    try:
+        until(lambda: _waits(stack, "%SET state = 'A'%state IN ('I', 'A')%"), "it gives its segment up", seconds=20)
+        stack.kill("worker-landing")
+    finally:
+        locked.close()
+    yield
+
+
+@_fault("journal: kill -9 between the intended and the written object")
+def _(stack: Stack) -> Iterator[None]:
+    stack.store_proxy.switch(proxy.SILENT)
+    intended = "SELECT count(*) > 0 FROM lake_segment WHERE layout = 2 AND state = 'I'"
+    until(lambda: stack.rows(intended) == [(True,)], "a worker writes the journal", seconds=30)
+    stack.kill("worker-landing")
+    stack.store_proxy.switch(proxy.PASS)
+    yield
+
+
+@_fault("journal: kill -9 between the written object and its row")
+def _(stack: Stack) -> Iterator[None]:
+    with stack.table_locked("lake_journalentry"):
+        until(lambda: _waits(stack, "%DELETE FROM lake_journalentry%"), "a worker publishes the journal", seconds=30)
+        stack.kill("worker-landing")
+    yield
+
+
+@_fault("retention: kill -9 while it removes records")
+def _(stack: Stack) -> Iterator[None]:
+    old = stack.new_client()
+    sent = [record(event_at="2020-01-31T12:00:00Z", data={"n": n}) for n in range(20)]
+    batch_id = old.post([*sent, record()]).json()["batchId"]
+    until(lambda: old.batch(batch_id)["status"] == "COMPLETE", "the old records have landed", seconds=60)
+    of = "WHERE name = %s RETURNING id"
+    [(workspace_id,)] = stack.rows(f"UPDATE ingest_workspace SET record_retention_days = 365 {of}", old.workspace)
+    count = "SELECT count(*) FROM lake_record WHERE workspace_id = %s"
+    with stack.table_locked("lake_removedrecord"):
+        running = stack.manage_later("removeexpired", "records")
+        until(lambda: _waits(stack, "%INSERT INTO lake_removedrecord%"), "it removes records", seconds=40)
+        running.kill()
+        running.wait()
+    until(lambda: not _waits(stack, "%INSERT INTO lake_removedrecord%"), "its transaction has ended")
+    assert stack.rows(count, workspace_id)[0][0] in (1, 21)
+    yield
+    until(lambda: stack.manage("removeexpired", "records") and stack.rows(count, workspace_id) == [(1,)], "they go")
+    told = "SELECT count(*), count(DISTINCT record_id) FROM lake_removedrecord WHERE workspace_id = %s"
+    assert stack.rows(told, workspace_id) == [(20, 20)]
+    dead = "SELECT sum(dead_count) FROM lake_segment WHERE workspace_id = %s AND state = 'L' AND layout = 1"
+    assert stack.rows(dead, workspace_id) == [(20,)]
+    assert journals.differences(stack, old.workspace, workspace_id) == []
+
+
+@_fault("retention: kill -9 while a partition of payloads is detached")
+def _(stack: Stack) -> Iterator[None]:
+    partition = _fill_a_partition(stack)
+    attached = "SELECT count(*) FROM pg_inherits WHERE inhrelid = to_regclass(%s)"
+    with psycopg.connect(stack.dsn) as reader:
+        # Detaching waits for whoever may see the partition.
+        reader.execute("SELECT FROM lake_payloadpart LIMIT 1")
+        running = stack.manage_later("removeexpired", "payloads")
+        pending = "SELECT count(*) FROM pg_inherits WHERE inhrelid = to_regclass(%s) AND inhdetachpending"
+        until(lambda: stack.rows(pending, partition) == [(1,)], "it detaches the partition", seconds=40)
+        running.kill()
+        running.wait()
+    yield
+    gone = "SELECT to_regclass(%s) IS NULL"
+    until(
+        lambda: stack.manage("removeexpired", "payloads") and stack.rows(gone, partition) == [(True,)], "it is dropped"
+    )
+    assert stack.rows(attached, partition) == [(0,)]
+
+
+def _fill_a_partition(stack: Stack) -> str:
+    """Lets the load go on in the next partition of payloads, and then in the one behind it; returns the first one's name.
+
+    The last batch of the partition was accepted long ago. Those of the load are young: their payloads have to stay.
+    """
+    [(last,)] = stack.rows("SELECT last_value FROM ingest_batch_id_seq")
+    width = payload_partitions.WIDTH
+    start = (last // width + 1) * width
+    stack.rows("SELECT setval('ingest_batch_id_seq', %s)", start)
+    time.sleep(0.5)
+    stack.rows(
+        "INSERT INTO ingest_batch (id, workspace_id, source, type, status, created_at, record_count, accepted_count,"
+        " rejected_count, error_count, first_errors, claim_token, claimed_by, claimed_alone, attempts, crashes,"
+        " lone_crashes, failure, completed_at) SELECT %s, min(id), 'x', 'call', 'FAILED', now() - interval '30 days', 0, 0,"
+        " 0, 0, '[]', 0, '', false, 0, 0, 0, 'x', now() - interval '30 days' FROM ingest_workspace RETURNING id",
+        start + width - 1,
+    )
+    stack.rows("SELECT setval('ingest_batch_id_seq', %s)", start + width)
+    time.sleep(0.5)
+    return f"lake_payload_p{start}"
+
+
+def _waits(stack: Stack, statement: str) -> bool:
+    """Whether a session that runs such a statement waits for a lock."""
+    waits = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE %s"
+    return stack.rows(waits, statement) == [(True,)]
 
 
 @_fault("web: kill -9 after the commit, before the publish")

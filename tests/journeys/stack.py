@@ -212,6 +212,21 @@ class Stack:
             yield connection
             connection.rollback()
 
+    def lock_next(self, table: str, mode: str = "EXCLUSIVE") -> psycopg.Connection[Any]:
+        """Queues for a lock behind those who wait already; it is held until the connection is closed."""
+        connection = psycopg.connect(self.dsn)
+        statement = f"LOCK TABLE {table} IN {mode} MODE".encode()
+        waiting = threading.Thread(target=connection.execute, args=(statement,), daemon=True)
+        waiting.start()
+        until(
+            lambda: (
+                self.rows("SELECT count(*) FROM pg_locks WHERE pid = %s AND NOT granted", connection.info.backend_pid)
+                == [(1,)]
+            ),
+            "the lock is queued for",
+        )
+        return connection
+
     def waits_for_lock(self, table: str) -> bool:
         """Whether a session waits for a lock on a table."""
         found = self.rows("SELECT count(*) FROM pg_locks WHERE relation = %s::regclass AND NOT granted", table)
