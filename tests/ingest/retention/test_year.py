@@ -1,6 +1,6 @@
 """A simulated year under a steady load: the size of PostgreSQL depends on what is kept.
 
-EVERMUSE_YEAR_BATCHES batches arrive every fourth day (10 by default). With ``-s`` the test prints a table.
+YEAR_BATCHES batches arrive every fourth day (10 by default). With ``-s`` the test prints a table.
 """
 
 import os
@@ -19,7 +19,7 @@ from lake import payload_partitions
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-BATCHES = int(os.environ.get("EVERMUSE_YEAR_BATCHES") or 10)
+BATCHES = int(os.environ.get("YEAR_BATCHES") or 10)
 DAYS, EVERY, STEP = 360, 4, 40
 MEASURED = (40, 120, 240, 360)
 # A batch and the location of its records are kept: its status and counts, and its place in the archive.
