@@ -10,12 +10,13 @@ from django.conf import settings
 from evermuse import prepared
 from evermuse.binary_arrays import int4s, int8s
 from lake import object_store
-from lake.models import Segment
 from lake.segments import sql
 from lake.segments.writer import Line, SegmentWriter, Span
 
 # The longest time that writing an object takes, in seconds (`lake.object_store`).
 STORE_SECONDS = 15
+# `lake.models.Segment.Layout`. This module is also read where Django is not set up.
+LISTED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +48,7 @@ class Draft:
     spans: Mapping[int, Span]
     line_count: int
     id: int = 0
-    layout: int = Segment.Layout.LISTED
+    layout: int = LISTED
 
 
 def draft(partition: Partition, lines: Iterable[Line]) -> Draft:
