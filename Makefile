@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := deploy/requirements
-# Of `make test`: each has servers of its own. Much of the time is waiting, so two are worth it on one core as well.
-PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 2 ? 2 : n > 4 ? 4 : n)))
+# Of `make test`: each has servers of its own. Much of the time is waiting, so there is one more than cores.
+PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > 3 ? 4 : n + 1)))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
@@ -27,7 +27,8 @@ demo: $(VENV)/local.stamp ## Beside a running stack: send sample data and watch 
 docs-settings: $(VENV)/local.stamp ## Write the table of settings into the page on configuration
 	@exec $(BIN)/python -m deploy.docs_settings
 
-test: $(VENV)/dev.stamp lint types ## Everything that CI runs
+test: $(VENV)/dev.stamp ## Everything that CI runs: lint, types and the tests
+	@$(MAKE) --no-print-directory -j 2 lint types
 	$(BIN)/python -m pytest -n $(PROCESSES) $(ARGS)
 
 lint: $(VENV)/dev.stamp ## Formatting, lint, import contract, missing migrations, links of the documentation

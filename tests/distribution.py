@@ -1,6 +1,7 @@
 """A pytest plugin that spreads the tests over several processes (`pytest -n 2`). Each process has servers of its own.
 
-The tests of a file run in one process, and all tests of the stack in one: starting the stack is expensive.
+The tests of a file run in one process. So do all journeys, and all tests in the browser, because starting the stack is
+expensive.
 """
 
 import pytest
@@ -8,14 +9,14 @@ from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
 # Their tests take the longest, so they are begun first. Otherwise the other processes would wait for them at the end.
-STACK = ("tests/journeys/", "tests/browser/", "tests/docs/test_examples.py")
+GROUPS = {"tests/journeys/": "journeys", "tests/browser/": "browser", "tests/docs/test_examples.py": "browser"}
 LONG = ("tests/deploy/test_make_run.py", "tests/ingest/admin/test_confidential.py", "tests/attachments/test_alone.py")
 
 
 def group(nodeid: str) -> str:
     """Tests of the same group run in the same process."""
     path = nodeid.partition("::")[0]
-    return "stack" if path.startswith(STACK) else path
+    return next((name for start, name in GROUPS.items() if path.startswith(start)), path)
 
 
 class GroupScheduling(LoadScopeScheduling):  # type: ignore[misc]
@@ -40,6 +41,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _rank(item: pytest.Item) -> int:
-    first = ("stack", *LONG)
+    first = ("journeys", "browser", *LONG)
     name = group(item.nodeid)
     return first.index(name) if name in first else len(first)

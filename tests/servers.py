@@ -19,7 +19,8 @@ _guard = Guard(ROOT)
 # The processes of one run (xdist names them gw0, gw1, …) choose ports at the same time, so each has its own share.
 _number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
-_servers = Servers(ROOT / "servers", accept=lambda port: port % _processes == _number)
+# The machine does not crash between a commit and its check; tests that kill PostgreSQL need no more than this.
+_servers = Servers(ROOT / "servers", accept=lambda port: port % _processes == _number, is_durable=False)
 
 for _name in [name for name in os.environ if name.startswith(("EVERMUSE_", "MINIO_"))]:
     del os.environ[_name]

@@ -19,14 +19,16 @@ BUCKETS = (BUCKET, "journeys")
 
 
 class Servers:
-    """PostgreSQL, Valkey and SeaweedFS in one home. ``accept``: which ports they may use."""
+    """PostgreSQL, Valkey and SeaweedFS in one home. ``accept``: which ports they may use. ``is_durable``: whether
+    PostgreSQL waits for the disk at each commit.
+    """
 
-    def __init__(self, root: Path, *, accept: Callable[[int], bool] = lambda _: True) -> None:
+    def __init__(self, root: Path, *, accept: Callable[[int], bool] = lambda _: True, is_durable: bool = True) -> None:
         self.home = Home(root)
         self.home.prepare()
         self.home.choose_ports("postgres", "valkey", *SeaweedFS.PORTS, accept=accept)
         servers: tuple[Server, ...] = (
-            PostgreSQL(self.home, creates_databases=True),
+            PostgreSQL(self.home, creates_databases=True, is_durable=is_durable),
             Valkey(self.home),
             SeaweedFS(self.home, buckets=BUCKETS),
         )

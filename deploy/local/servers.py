@@ -87,13 +87,15 @@ def _unprivileged() -> list[str]:
 
 @dataclass(frozen=True)
 class PostgreSQL:
-    """PostgreSQL over TCP on 127.0.0.1, with a password. Durable: fsync and synchronous_commit are on.
+    """PostgreSQL over TCP on 127.0.0.1, with a password.
 
     The product connects as a role that owns only its database. ``creates_databases``: tests create their own.
+    ``is_durable``: commits survive a crash of the machine. Without it they still survive a kill of the server.
     """
 
     home: Home
     creates_databases: bool = False
+    is_durable: bool = True
     name: str = "postgres"
     is_talkative: bool = False
     stop_signal: signal.Signals = signal.SIGINT  # "fast": ends sessions and loses nothing
@@ -143,6 +145,8 @@ class PostgreSQL:
             "log_parameter_max_length": "0",
             "log_parameter_max_length_on_error": "0",
         }
+        if not self.is_durable:
+            settings |= {"fsync": "off", "full_page_writes": "off"}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [
             *_unprivileged(),

@@ -18,8 +18,8 @@ import psutil
 import pytest
 import requests
 
-from deploy.local.leftovers import MARK
-from deploy.local.state import is_free
+from deploy.local.leftovers import MARK, living
+from deploy.local.state import Home, is_free
 from evermuse.priority import NICENESS
 from tests.journeys.stack import lives, until
 
@@ -48,6 +48,7 @@ class Run:
             | {"EVERMUSE_HOME": str(home), "PYTHONUNBUFFERED": "1"}
             | changes
         )
+        self.url = f"http://127.0.0.1:{self.environment.get('EVERMUSE_PORT')}"
         self.lines: list[str] = []
         self.process: subprocess.Popen[str] | None = None
 
@@ -98,7 +99,8 @@ class Run:
         return found
 
     def pids(self) -> dict[str, int]:
-        return {one["name"]: one["pid"] for one in self.services()["processes"]}
+        """Returns what `services` would, without its start."""
+        return {str(one["name"]): int(one["pid"]) for one in living(Home(self.home))}
 
     def alive(self) -> list[int]:
         """Returns all processes of this home, including PostgreSQL's children, which hide their environment."""
@@ -149,7 +151,7 @@ def curl(run: Run) -> Any:
 def completes(run: Run, batch_id: str) -> None:
     """Waits until a batch of the demo's key is COMPLETE."""
     key = (run.home / "demo-api-key").read_text().strip()
-    url = f"{run.services()['web']}/api/v1/ingest/batches/{batch_id}"
+    url = f"{run.url}/api/v1/ingest/batches/{batch_id}"
     until(
         lambda: requests.get(url, headers={"x-api-key": key}, timeout=5).json().get("status") == "COMPLETE",
         f"{batch_id} completes",
@@ -167,7 +169,9 @@ def test_printed_curl_line_sends_a_batch_that_completes(stack: Run) -> None:
 def test_services_command_lists_every_server_login_and_process(stack: Run) -> None:
     found = stack.services()
     assert set(found) == {"web", "flower", "admin", "database", "broker", "objectStore", "processes"}
-    assert {one["name"] for one in found["processes"]} == NAMES
+    assert found["web"] == stack.url
+    assert {one["name"]: one["pid"] for one in found["processes"]} == stack.pids()
+    assert stack.pids().keys() == NAMES
     assert set(found["admin"]) == {"url", "username", "password"}
     assert set(found["objectStore"]) == {"endpoint", "accessKey", "secretKey", "bucket"}
     login = (found["admin"]["username"], found["admin"]["password"])
@@ -177,7 +181,7 @@ def test_services_command_lists_every_server_login_and_process(stack: Run) -> No
 
 
 def test_workers_and_store_run_at_lower_priority_than_web(stack: Run) -> None:
-    urgency = {one["name"]: os.getpriority(os.PRIO_PROCESS, one["pid"]) for one in stack.services()["processes"]}
+    urgency = {name: os.getpriority(os.PRIO_PROCESS, pid) for name, pid in stack.pids().items()}
     ours = os.getpriority(os.PRIO_PROCESS, 0)
     less = {name for name in urgency if urgency[name] == min(ours + NICENESS, 19)}
     assert less == {"worker-landing", "worker-attachments", "seaweedfs"}
@@ -219,7 +223,7 @@ def test_second_stack_in_the_same_home_does_not_start(stack: Run) -> None:
     code, said = Run(stack.home, EVERMUSE_PORT=str(free_port())).to_the_end()
     assert code == 1
     assert f"already running in EVERMUSE_HOME={stack.home}" in said
-    assert requests.get(f"{stack.services()['web']}/healthz", timeout=5).status_code == 200
+    assert requests.get(f"{stack.url}/healthz", timeout=5).status_code == 200
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
@@ -230,11 +234,10 @@ def test_killed_process_of_the_stack_is_restarted_and_batches_complete(stack: Ru
     if name == "flower":
         until(lambda: not is_free(int(stack.environment["EVERMUSE_FLOWER_PORT"])), "Flower listens")
         return
-    url = stack.services()["web"]
 
     def is_whole() -> bool:
         try:
-            return bool(requests.get(f"{url}/readyz", timeout=5).json()["status"] == "ok")
+            return bool(requests.get(f"{stack.url}/readyz", timeout=5).json()["status"] == "ok")
         except requests.RequestException:
             return False
 
@@ -252,7 +255,7 @@ def test_signal_stops_every_process_and_the_next_start_keeps_the_data(stack: Run
     assert stack.stop(how) == 0
     assert stack.alive() == []
     assert [pid for pid in before if lives(pid)] == []
-    assert stack.services()["processes"] == []
+    assert stack.pids() == {}
     stack.started()
     assert (stack.home / "demo-api-key").read_text() == key
     completes(stack, earlier)

@@ -135,30 +135,31 @@ def test_readme_is_at_most_a_screen_and_a_half_long() -> None:
     assert len((docs.SOURCES.parent.parent / "README.md").read_text().splitlines()) <= 75
 
 
-def test_broken_link_or_heading_fails_the_build_of_the_documentation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for fault in ("[x](nowhere.md)", "[x](send.md#no-such-heading)"):
-        sources = tmp_path / f"docs-{len(fault)}"
-        shutil.copytree(docs.SOURCES, sources, ignore=shutil.ignore_patterns("_site*"))
-        with (sources / "send.md").open("a") as page:
-            page.write(f"\n{fault}\n")
-        monkeypatch.setattr(docs, "SOURCES", sources)
-        with pytest.raises(docs.BrokenDocuments):
-            docs.build(sources / "_site")
-        assert not (sources / "_site").exists()
-
-
-def test_killed_build_of_the_documentation_does_not_disturb_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def two_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The sources of a small documentation of our configuration, in place of our own: its index and one page."""
     sources = tmp_path / "docs"
-    shutil.copytree(docs.SOURCES, sources, ignore=shutil.ignore_patterns("_site*"))
-    (sources / "_site.killed" / "new").mkdir(parents=True)
-    (sources / "_site.killed" / "new" / "stray.md").write_text("# Stray\n\n[x](nowhere.md)\n")
+    shutil.copytree(docs.SOURCES, sources, ignore=shutil.ignore_patterns("_site*", "*.md"))
+    (sources / "index.md").write_text("# Index\n\nTwo pages.\n\n```{toctree}\nsend\n```\n")
+    (sources / "send.md").write_text("# Send\n\nSee [the index](index.md) and [below](send.md#below).\n\n## Below\n")
     monkeypatch.setattr(docs, "SOURCES", sources)
-    assert docs.build(sources / "_site") is True
-    assert docs.build(sources / "_site") is False
+    return sources
+
+
+@pytest.mark.parametrize("fault", ["[x](nowhere.md)", "[x](send.md#no-such-heading)"])
+def test_broken_link_or_heading_fails_the_build_of_the_documentation(two_pages: Path, fault: str) -> None:
+    with (two_pages / "send.md").open("a") as page:
+        page.write(f"\n{fault}\n")
+    with pytest.raises(docs.BrokenDocuments):
+        docs.build(two_pages / "_site")
+    assert not (two_pages / "_site").exists()
+
+
+def test_killed_build_of_the_documentation_does_not_disturb_the_next(two_pages: Path) -> None:
+    (two_pages / "_site.killed" / "new").mkdir(parents=True)
+    (two_pages / "_site.killed" / "new" / "stray.md").write_text("# Stray\n\n[x](nowhere.md)\n")
+    assert docs.build(two_pages / "_site") is True
+    assert docs.build(two_pages / "_site") is False
 
 
 def test_image_copies_every_file_that_the_documentation_needs(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -13,20 +14,30 @@ from deploy.local.embedded import Servers
 from tests.ingest.test_migrations import ROOT, manage
 from tests.journeys.stack import until
 
-NAME = "evermuse_migrate_command"
+NAME, TEMPLATE = "evermuse_migrate_command", "evermuse_migrate_command_template"
 # The migration after this one builds one index concurrently.
 BEFORE, INDEX, TABLE = ("attachments", "0007"), "intent_in_quota", "attachments_uploadintent"
 
 
-@pytest.fixture
-def dsn(servers: Servers) -> Iterator[str]:
-    """A database of its own, at the migration before the index."""
+@pytest.fixture(scope="module")
+def migrated(servers: Servers) -> Iterator[str]:
+    """The URL of the server, where TEMPLATE is a database at the migration before the index."""
     base = servers.environment["DATABASE_URL"].rpartition("/")[0]
     with psycopg.connect(f"{base}/postgres", autocommit=True) as connection:
+        connection.execute(f"DROP DATABASE IF EXISTS {TEMPLATE} WITH (FORCE)".encode())
+        connection.execute(f"CREATE DATABASE {TEMPLATE}".encode())
+        manage(f"{base}/{TEMPLATE}", "migrate", *BEFORE, "--verbosity", "0")
+        yield base
+        connection.execute(f"DROP DATABASE {TEMPLATE} WITH (FORCE)".encode())
+
+
+@pytest.fixture
+def dsn(migrated: str) -> Iterator[str]:
+    """A database of its own, at the migration before the index."""
+    with psycopg.connect(f"{migrated}/postgres", autocommit=True) as connection:
         connection.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)".encode())
-        connection.execute(f"CREATE DATABASE {NAME}".encode())
-        manage(f"{base}/{NAME}", "migrate", *BEFORE, "--verbosity", "0")
-        yield f"{base}/{NAME}"
+        connection.execute(f"CREATE DATABASE {NAME} TEMPLATE {TEMPLATE}".encode())
+        yield f"{migrated}/{NAME}"
         connection.execute(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)".encode())
 
 
@@ -86,7 +97,7 @@ def test_migrate_repeats_a_migration_whose_first_index_is_there_already(dsn: str
 
 
 def test_postgresql_below_the_supported_version_is_rejected_by_every_process_and_migrate(
-    dsn: str, monkeypatch: pytest.MonkeyPatch
+    dsn: str, tmp_path: Path
 ) -> None:
     """The newest version that we could name is taken for the minimum, so that the server at hand is too old."""
     script = (
@@ -95,7 +106,8 @@ def test_postgresql_below_the_supported_version_is_rejected_by_every_process_and
     entries = {
         "migrate": "sys.argv = ['manage.py', 'migrate']; import runpy; runpy.run_path('manage.py', run_name='__main__')",
         "web": "import evermuse.asgi",
-        "beat": "from celery.bin.celery import celery; celery(['-A', 'evermuse', 'beat', '--pidfile='])",
+        "beat": "from celery.bin.celery import celery; "
+        f"celery(['-A', 'evermuse', 'beat', '--pidfile=', '--schedule={tmp_path / 'schedule'}'])",
     }
     for name, entry in entries.items():
         done = subprocess.run(

@@ -14,9 +14,10 @@ from tests.records import record
 WORKERS = ("worker-landing", "worker-attachments")
 
 
-@pytest.fixture
-def poisoned(stack: Stack) -> Iterator[Stack]:
+@pytest.fixture(scope="module", autouse=True)
+def poisoned_workers(running_stack: Stack) -> Iterator[None]:
     """Workers that hang and crash when a URL or a record says so, and that notice a hang after three seconds."""
+    stack = running_stack
     before = dict(stack.environment)
     stack.environment |= {
         "DJANGO_SETTINGS_MODULE": "tests.journeys.poisoned_settings",
@@ -26,7 +27,7 @@ def poisoned(stack: Stack) -> Iterator[Stack]:
     }
     stack.stop(*WORKERS)
     stack.start(*WORKERS)
-    yield stack
+    yield
     stack.environment.clear()
     stack.environment.update(before)
     stack.stop(*WORKERS)
@@ -42,9 +43,9 @@ def good(vendor: Vendor, path: str) -> str:
     [("hang", "hung"), ("crash", "SIGSEGV"), ("memory", "memory")],
 )
 def test_file_that_crashes_workers_fails_with_a_reason_while_others_complete(
-    client: HttpClient, poisoned: Stack, vendor: Vendor, how: str, reason: str
+    client: HttpClient, stack: Stack, vendor: Vendor, how: str, reason: str
 ) -> None:
-    neighbour = poisoned.new_client()
+    neighbour = stack.new_client()
     poison = client.send(with_files(good(vendor, f"/poison-{how}"), good(vendor, "/innocent")))
     beside = neighbour.send(with_files(good(vendor, "/neighbour")))
     assert neighbour.settled(beside)["attachmentDownloadStatus"] == "COMPLETE"
@@ -58,8 +59,8 @@ def test_file_that_crashes_workers_fails_with_a_reason_while_others_complete(
     assert len(failed["attempts"]) == 3
 
 
-def test_record_that_hangs_landing_fails_its_batch_while_others_land(client: HttpClient, poisoned: Stack) -> None:
-    neighbour = poisoned.new_client()
+def test_record_that_hangs_landing_fails_its_batch_while_others_land(client: HttpClient, stack: Stack) -> None:
+    neighbour = stack.new_client()
     poison = client.send(record(data={"text": "poison-landing"}))
     assert neighbour.settled(neighbour.send(record()))["status"] == "COMPLETE"
     assert client.settled(poison)["status"] == "FAILED"

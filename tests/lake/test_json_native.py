@@ -63,7 +63,7 @@ def plainly(text: bytes) -> None:
 
 
 @given(TEXTS)
-@settings(max_examples=3000, deadline=None)
+@settings(max_examples=1500, deadline=None)
 def test_fast_scanner_agrees_with_the_simple_one_on_any_text(text: bytes) -> None:
     try:
         text.decode()
@@ -75,7 +75,7 @@ def test_fast_scanner_agrees_with_the_simple_one_on_any_text(text: bytes) -> Non
 
 
 @given(nearly_json(), st.sampled_from(["", "deep"]))
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=750, deadline=None)
 def test_fast_scanner_finds_the_same_end_of_a_value_as_the_simple_one(text: bytes, way: str) -> None:
     if verdict(plainly, text) is not None:
         return
