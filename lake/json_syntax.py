@@ -86,7 +86,8 @@ def _sound_prefix(text: bytes, error: str) -> tuple[int, bytes]:
             break
         if before.count(b'"', 0, at) % 2 == 0:
             stack = bytearray()
-            return (at, bytes(stack)) if _nests(stack, _structure(before[:at])) else (0, b"")
+            # Outside of containers a comma is itself the error.
+            return (at, bytes(stack)) if _nests(stack, _structure(before[:at])) and stack else (0, b"")
         end = before.rfind(b'"', 0, at)  # the comma is in a string
     return 0, b""
 

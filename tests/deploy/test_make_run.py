@@ -129,6 +129,7 @@ def stack(run: Run) -> Run:
     """The running stack."""
     if run.process is None or run.ended():
         run.started()
+    until(lambda: run.pids().keys() == NAMES, "every process runs")
     return run
 
 

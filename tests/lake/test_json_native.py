@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lake import deep_containers, json_syntax, walk_nodes
@@ -63,6 +63,7 @@ def plainly(text: bytes) -> None:
 
 
 @given(TEXTS)
+@example(b'"a" ,,')
 @settings(max_examples=1500, deadline=None)
 def test_fast_scanner_agrees_with_the_simple_one_on_any_text(text: bytes) -> None:
     try:
