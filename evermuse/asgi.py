@@ -151,7 +151,7 @@ async def _handle(values: dict[str, Any], exchange: Exchange, receive: Receive, 
         if body is None and (body := await _small_body(values, exchange)) is None:
             answer, holding = await _run_by_head(pool, values, receive)
         else:
-            answer = await _run(pool, with_body(values, body, COMPLETE))
+            answer = await _run(pools.for_body(pool, values, len(body)), with_body(values, body, COMPLETE))
         del body
         _owners.learn(values)
         if holding is not None:
@@ -233,7 +233,7 @@ async def _run_by_head(pool: Executor, values: dict[str, Any], receive: Receive)
         )
         if ending == REFUSED:
             return refusal(*NO_ROOM, retry_after=2), holding
-        return await _run(pool, with_body(values, body, ending)), holding
+        return await _run(pools.for_body(pool, values, len(body)), with_body(values, body, ending)), holding
     except Disconnected:
         return refusal(*CUT_OFF), holding
     except BaseException:

@@ -12,14 +12,20 @@ from typing import Any
 
 from django.conf import settings
 
-from evermuse.web.fair_pool import FairPool
+from evermuse.web.fair_pool import FairPool, Share
 
 API = "/api/v1/"
 FILES = "/files"
 # Pages for people below the API's prefix, which take longer.
 _PAGES = ("/api/v1/openapi.json", "/api/v1/docs", "/api/v1/schemas/")
 
-posts = FairPool(settings.EVERMUSE_WEB_THREADS, thread_name_prefix="web")
+# A body of more bytes is heavy: to check it may take half a second. So that small bodies pass, few are checked at once.
+BIG_BODY_BYTES = 1024 * 1024
+BIG_BODIES_AT_ONCE = 2
+# A compressed body becomes at most this many times as long.
+_GZIP_RATIO = 1032
+
+posts = FairPool(settings.EVERMUSE_WEB_THREADS, heavy=BIG_BODIES_AT_ONCE, thread_name_prefix="web")
 reads = ThreadPoolExecutor(settings.EVERMUSE_WEB_READ_THREADS, thread_name_prefix="web-read")
 pages = ThreadPoolExecutor(settings.EVERMUSE_WEB_PAGE_THREADS, thread_name_prefix="web-page")
 # For EVERMUSE_DOWNLOAD_URLS=web: these read stored files from the object store and need no database.
@@ -41,6 +47,12 @@ def pool_of(values: dict[str, Any]) -> Executor:
     if path.startswith(API) and not path.startswith(_PAGES):
         return reads
     return pages
+
+
+def for_body(pool: Executor, values: dict[str, Any], size: int) -> Executor:
+    """The pool for a request whose body has arrived. ``size``: bytes as sent."""
+    ratio = _GZIP_RATIO if values.get("HTTP_CONTENT_ENCODING") else 1
+    return pool.heavy() if isinstance(pool, Share) and size * ratio > BIG_BODY_BYTES else pool
 
 
 def _owner(values: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import Future
-from threading import Event
+from threading import Event, Semaphore
 
 import pytest
 
@@ -64,3 +64,38 @@ def test_stopped_pool_drops_queued_work_and_accepts_none(gate: Event) -> None:
         pool.of("a").submit(gate.wait)
     gate.set()
     assert running.result(30)
+
+
+def test_heavy_work_leaves_threads_for_light_work_of_the_same_owner(gate: Event) -> None:
+    pool = FairPool(4, heavy=2)
+    heavy = [pool.of("a").heavy().submit(gate.wait, 60) for _ in range(20)]
+    assert pool.of("a").submit(lambda: "done").result(30) == "done"
+    gate.set()
+    assert all(future.result(30) for future in heavy)
+    pool.shutdown(wait=True)
+
+
+def test_heavy_work_of_another_owner_starts_at_once(gate: Event) -> None:
+    pool = FairPool(4, heavy=2)
+    slow = [pool.of("a").heavy().submit(gate.wait, 60) for _ in range(20)]
+    assert pool.of("b").heavy().submit(lambda: "done").result(30) == "done"
+    gate.set()
+    assert all(future.result(30) for future in slow)
+    pool.shutdown(wait=True)
+
+
+def test_no_more_heavy_work_runs_at_once_than_allowed(gate: Event) -> None:
+    pool = FairPool(4, heavy=2)
+    started = Semaphore(0)
+
+    def work() -> bool:
+        started.release()
+        return gate.wait(60)
+
+    slow = [pool.of(owner).heavy().submit(work) for owner in "abcd"]
+    assert started.acquire(timeout=30) and started.acquire(timeout=30)
+    assert pool.of("e").submit(lambda: "done").result(30) == "done"
+    assert not started.acquire(blocking=False)
+    gate.set()
+    assert all(future.result(30) for future in slow)
+    pool.shutdown(wait=True)
