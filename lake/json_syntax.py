@@ -78,7 +78,8 @@ def _is_deep_json(text: bytes) -> bool:
 def _sound_prefix(text: bytes, error: str) -> tuple[int, bytes]:
     """The position of a comma before msgspec's error, and the containers that are open there. 0 if none is found soon."""
     told = _ERROR_BYTE.search(error)
-    before = deep_containers.without_escapes(text[: int(told[1])] if told else text)
+    # msgspec names the byte after the one that follows a complete value.
+    before = deep_containers.without_escapes(text[: max(0, int(told[1]) - 1)] if told else text)
     end = len(before)
     for _ in range(4):
         at = before.rfind(b",", 0, end)

@@ -133,6 +133,11 @@ def test_search_for_an_error_starts_near_it(monkeypatch: pytest.MonkeyPatch, end
     assert starts[0] > len(text) - 40
 
 
+@pytest.mark.parametrize("text", [b'"a" ,,', b"[1] ,1", b"[1][,", b'{"a":1} {"b":1,,', b"1,", b",", b"[,"])
+def test_commas_after_the_value_are_no_part_of_it(text: bytes) -> None:
+    assert verdict(json_syntax.check, text) == verdict(plainly, text)
+
+
 def test_values_too_deep_for_an_envelope_are_not_built_as_trees() -> None:
     deep = b'{"a":' * 20 + b"1" + b"}" * 20
 
