@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from evermuse.client.convert import ConvertOptions
 from evermuse.client.convert.mail import message
+from evermuse.client.convert.mail.html_text import text_of
 from evermuse.client.convert.mail.message import Mail
 from evermuse.client.convert.mail.parts import leaves, structure_of
 from evermuse.client.convert.mail.threads import ThreadIndex, Threads
@@ -296,6 +297,12 @@ def test_record_that_is_too_large_is_rejected_with_its_size(tmp_path: Path) -> N
     file = tmp_path / "big.eml"
     file.write_text(HEAD + "\n" + "x" * 5_300_000)
     assert "bytes; a batch holds at most" in run("eml", file, folder=tmp_path).reasons[0]
+
+
+@pytest.mark.parametrize("piece", ["<br", "<!--", "<script>", "<head ", "<", "</script ", "<![CDATA[", "&amp"])
+def test_html_text_of_repeated_fragments_is_found_in_linear_time(piece: str) -> None:
+    # Quadratic time would take minutes for this size.
+    text_of(piece * 200_000)
 
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=60)
