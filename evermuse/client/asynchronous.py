@@ -89,6 +89,10 @@ class AsyncClient:
         """Send one request, repeated as `retries` says."""
         return transport.answer_of(call, await self._response(call))
 
+    async def raw(self, call: Call[Any]) -> bytes:
+        """Like `call`; the answer's bytes as they came."""
+        return (await self._response(call)).content
+
     async def lines(self, listing: Listing[Any]) -> AsyncIterator[bytes]:
         """A list as lines of NDJSON, in constant memory. Raises Unreachable if the stream breaks off."""
         async with self._opened(listing) as response:

@@ -42,6 +42,10 @@ class Attempts:
     _refusals: int = 0
     _random: random.Random = field(default_factory=random.Random)
 
+    def pause(self, error: EvermuseError) -> None:
+        """Sleep until the next attempt. Raises the error if there is to be none."""
+        time.sleep(self.wait(error))
+
     def wait(self, error: EvermuseError) -> float:
         """Seconds until the next attempt. Raises the error if there is to be none."""
         if not is_transient(error):

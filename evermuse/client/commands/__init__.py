@@ -2,6 +2,8 @@
 
 import typer
 
+from evermuse.client.commands import batches, export, login, records, send
+
 app = typer.Typer(
     name="evermuse",
     help="Send conversations to Evermuse, resume, and read them back.",
@@ -14,3 +16,18 @@ app = typer.Typer(
 @app.callback()
 def root() -> None:
     """Send conversations to Evermuse, resume, and read them back."""
+
+
+for command in (
+    login.login,
+    send.send,
+    batches.batches,
+    batches.status,
+    batches.errors,
+    records.records,
+    records.get,
+    batches.retry,
+    records.validate,
+    export.export,
+):
+    app.command()(command)

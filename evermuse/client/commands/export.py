@@ -1,0 +1,93 @@
+"""`evermuse export --state FILE`."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from evermuse.client import exporting, terminal
+from evermuse.client.errors import EvermuseError
+
+_HELP = """Print what has changed since the last export as NDJSON: records, and removals (recordId, removedAt, reason).
+
+The state file says how far the last export came; the first export prints everything. Nothing is ever missed. What comes twice
+is the same version. Where a record and its removal are both known, the later of updatedAt and removedAt counts.
+
+Examples:
+
+evermuse export --state copy.json --output copy.ndjson
+
+evermuse export --state calls.json --type call | my-import
+"""
+_Text = Annotated[str | None, typer.Option()]
+
+
+def export(
+    state: Annotated[Path, typer.Option(help="The file that says how far the last export came.")],
+    to: Annotated[
+        Path | None, typer.Option("--output", help="Append to this file, in place of the standard output.")
+    ] = None,
+    type: _Text = None,
+    product_id: _Text = None,
+    project_id: _Text = None,
+    restart: Annotated[bool, typer.Option("--restart", help="Forget the state, and export everything.")] = False,
+    patience: terminal.Patience = 60.0,
+    profile: terminal.Profile = None,
+    url: terminal.Url = None,
+) -> None:
+    """Print what has changed since the last export."""
+    given = {"type": type, "product_id": product_id, "project_id": project_id}
+    filters = {name: value for name, value in given.items() if value is not None}
+    with terminal.reported(), terminal.connect(profile, url, patience) as client:
+        try:
+            if restart:
+                state.unlink(missing_ok=True)
+            known = exporting.load(state, client.url, filters)
+            file = _opened(to)
+        except (exporting.WrongState, OSError) as error:
+            raise terminal.fail(str(error), terminal.USAGE) from None
+        client.pace.limit(client.key().rate_limit)
+        run = exporting.Export(client, known, state, lambda line: _write(file, line), lambda: _flush(file))
+        try:
+            run.run()
+        except EvermuseError as error:
+            if error.code == "EXPIRED":
+                terminal.errors.print(f"Read everything again: {terminal.command_line(*sys.argv[1:], '--restart')}")
+            raise
+        terminal.errors.print(f"{run.records:,} records and {run.removals:,} removals exported.")
+
+
+export.__doc__ = _HELP
+
+
+def _opened(path: Path | None) -> BinaryIO:
+    """The output. A last line that a killed export did not finish is cut off."""
+    if path is None:
+        return sys.stdout.buffer
+    file = path.open("a+b")
+    end = file.seek(0, os.SEEK_END)
+    back = end
+    while back and not _ends_line(file, back):
+        back -= 1
+    file.truncate(back)
+    file.seek(0, os.SEEK_END)
+    return file
+
+
+def _ends_line(file: BinaryIO, end: int) -> bool:
+    file.seek(end - 1)
+    return file.read(1) == b"\n"
+
+
+def _write(file: BinaryIO, line: bytes) -> None:
+    file.write(line)
+    file.write(b"\n")
+
+
+def _flush(file: BinaryIO) -> None:
+    """Once this returns, the lines may be relied on; only then the state may say so."""
+    file.flush()
+    if file is not sys.stdout.buffer:
+        os.fsync(file.fileno())

@@ -1,0 +1,55 @@
+"""`evermuse login`."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from evermuse.client import profiles, terminal
+from evermuse.client.blocking import Client
+from evermuse.client.retry import Retries
+
+_HELP = """Store a server's address and a key under a name.
+
+The key is asked for, or read from the standard input; it is never an argument, because other users see those. It is stored in
+the system's keyring if there is one, else in a file that only you can read. EVERMUSE_URL and EVERMUSE_API_KEY take precedence.
+
+Examples:
+
+evermuse login --url https://evermuse.acme.com
+
+evermuse login --url http://127.0.0.1:8000 --profile local < var/demo-api-key
+"""
+
+
+def login(
+    url: Annotated[str | None, typer.Option(help="The server's address.")] = None,
+    profile: Annotated[str, typer.Option(help="The name of the profile.")] = profiles.DEFAULT,
+    patience: terminal.Patience = 5.0,
+) -> None:
+    """Store a server's address and a key."""
+    is_terminal = sys.stdin.isatty()
+    address = url or os.environ.get(profiles.URL, "")
+    if not address and is_terminal:
+        address = typer.prompt("Address of the server", default="http://127.0.0.1:8000")
+    if not address:
+        raise terminal.fail("name the server with --url", terminal.USAGE)
+    key = typer.prompt("API key", hide_input=True) if is_terminal else sys.stdin.readline()
+    key = key.strip()
+    if not key:
+        raise terminal.fail("the standard input holds no key", terminal.USAGE)
+    with terminal.reported():
+        try:
+            client = Client(address, key, retries=Retries(patience=patience))
+        except ValueError as error:
+            raise terminal.fail(str(error), terminal.USAGE) from None
+        with client:
+            found = client.key()
+    place = profiles.save(profile, profiles.Login(client.url, key))
+    products = ", ".join(product.product_id for product in found.products) or "none"
+    terminal.output.print(f"Logged in with the key {found.label!r}; products: {products}.")
+    terminal.output.print(f"The key is in {place}.")
+
+
+login.__doc__ = _HELP

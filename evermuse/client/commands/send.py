@@ -1,0 +1,236 @@
+"""`evermuse send PATH…`."""
+
+import gc
+import hashlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from evermuse.client import profiles, terminal
+from evermuse.client.blocking import Client
+from evermuse.client.errors import EvermuseError
+from evermuse.client.send import waiting
+from evermuse.client.send.dry_run import rehearse
+from evermuse.client.send.progress import Display
+from evermuse.client.send.running import Options, Reader, Run
+from evermuse.client.send.sources import NothingToRead, Source, find
+
+_HELP = """Send records from files, directories or - for the standard input.
+
+Takes NDJSON, JSON objects and arrays, plain or compressed with gzip or zstd. A run that was interrupted goes on with the same
+command. Rejected records are written to PATH.rejected.ndjson: mend them and send that file.
+
+Examples:
+
+evermuse send calls.ndjson
+
+evermuse send export/ --wait
+
+zstd -dc mails.ndjson.zst | evermuse send -
+
+evermuse send notes.ndjson --attach files/
+
+Exit code: 0 all accepted, 1 some rejected, 2 usage, 3 unreachable or refused, 4 interrupted.
+"""
+
+
+def send(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or directories; - is the input.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the batches until they are COMPLETE.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count; send nothing.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="Send only so many records.")] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Send also versions that the server has replaced by newer ones.")
+    ] = False,
+    attach: Annotated[
+        Path | None,
+        typer.Option(help="Upload files of this directory that attachments name.", exists=True, file_okay=False),
+    ] = None,
+    rejects: Annotated[
+        Path | None, typer.Option(help="Where rejected records are written, in place of PATH.rejected.ndjson.")
+    ] = None,
+    state_dir: Annotated[
+        Path | None, typer.Option(envvar="EVERMUSE_STATE_DIR", help="Where runs note what was acknowledged.")
+    ] = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Batches that are sent at once.")] = 6,
+    patience: terminal.Patience = 60.0,
+    profile: terminal.Profile = None,
+    url: terminal.Url = None,
+    as_json: terminal.AsJson = False,
+) -> None:
+    """Send records."""
+    try:
+        sources = find(paths)
+    except (NothingToRead, OSError) as error:
+        raise terminal.fail(str(error), terminal.USAGE) from None
+    reader = Reader(sources, limit)
+    if dry_run:
+        raise typer.Exit(rehearse(reader, attach, as_json=as_json))
+    client = terminal.connect(profile, url, patience)
+    options = Options(overwrite=overwrite, attach=attach, limit=limit, width=concurrency, rejects=rejects)
+    options.state = (state_dir or profiles.directory() / "state") / _run_name(client, sources)
+    code = _Sending(client, reader, options, wants_wait=wait, as_json=as_json).run()
+    # Threads may still wait for a server that does not answer.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+send.__doc__ = _HELP
+
+
+def _run_name(client: Client, sources: list[Source]) -> str:
+    """The directory for runs over the same files to the same server with the same key."""
+    words = [client.url, client.key_digest, *(str(source.path.resolve()) for source in sources)]
+    return hashlib.sha256("\0".join(words).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+class _Sending:
+    """One call of the command: what it shows, and its exit code."""
+
+    def __init__(self, client: Client, reader: Reader, options: Options, *, wants_wait: bool, as_json: bool) -> None:
+        self._client, self._reader, self._options = client, reader, options
+        self._wants_wait, self._as_json = wants_wait, as_json
+        self._run: Run | None = None
+        self._settled: waiting.Settled | None = None
+        self._error: EvermuseError | None = None
+
+    def run(self) -> int:
+        # Ended from outside is as good as interrupted at the keyboard: what was sent is noted.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        # Thousands of parsed records live at any time; the collector would look at all of them again and again.
+        gc.set_threshold(200_000, 20, 100)
+        try:
+            with Display(terminal.output, is_quiet=self._as_json) as display:
+                self._go(display)
+        except KeyboardInterrupt:
+            return self._report(terminal.INTERRUPTED)
+        except EvermuseError as error:
+            self._error = error
+            return self._report(terminal.REFUSED)
+        except OSError as error:
+            self._error = EvermuseError("FILE_ERROR", str(error))
+            return self._report(terminal.REFUSED)
+        return self._report(None)
+
+    def _go(self, display: Display) -> None:
+        key = self._client.key()
+        self._client.pace.limit(key.rate_limit)
+        run = self._run = Run(self._client, self._reader, self._options, display.note)
+        run.go(lambda: display.tick(run))
+        if self._wants_wait:
+            display.note("Waiting until the batches are complete.")
+            self._settled = waiting.wait(self._client, run.journal.batch_ids, lambda *_: display.tick(run))
+
+    def _report(self, ended: int | None) -> int:
+        run = self._run
+        if run is not None:
+            run.delivery.stop()
+            run.outcomes.close()
+        counts = self._counts(run)
+        is_sound = not (counts["rejected"] or self._reader.unreadable) and (
+            self._settled is None or self._settled.is_sound
+        )
+        code = ended if ended is not None else (terminal.ACCEPTED if is_sound else terminal.SOME_REJECTED)
+        following = self._following(ended)
+        if self._as_json:
+            terminal.print_json({**counts, "exitCode": code, "continue": following})
+        else:
+            self._show(run, counts, ended, following)
+        return code
+
+    def _counts(self, run: Run | None) -> dict[str, Any]:
+        if run is None:
+            empty = {"read": 0, "accepted": 0, "rejected": 0, "current": 0, "replaced": 0}
+            return {**empty, "error": _as_dict(self._error)}
+        totals = run.journal.totals
+        return {
+            "runId": run.journal.run_id,
+            "read": self._reader.records,
+            "accepted": totals.accepted,
+            "rejected": totals.rejected,
+            "current": totals.current,
+            "replaced": totals.replaced,
+            "batchIds": list(run.journal.batch_ids),
+            "uploadedFiles": run.attacher.uploaded,
+            "missingFiles": run.attacher.missing,
+            "rejectedFiles": [str(path) for path in run.outcomes.reject_files],
+            "replacedFiles": [str(path) for path in run.outcomes.replaced_files],
+            "unreadable": self._reader.unreadable,
+            "failedBatches": self._settled.failed if self._settled else [],
+            "failedFiles": self._settled.failed_files if self._settled else 0,
+            "error": _as_dict(self._error),
+        }
+
+    def _following(self, ended: int | None) -> str | None:
+        """The command that goes on, if there is anything left to do."""
+        arguments = sys.argv[1:]
+        if ended is not None:
+            command = terminal.command_line(*arguments)
+            return f"… | {command}" if any(source.is_stdin for source in self._reader.sources) else command
+        run = self._run
+        assert run is not None
+        kept = _without_paths(arguments, self._reader.sources)
+        if files := run.outcomes.reject_files:
+            return terminal.command_line("send", *(str(path) for path in files), *kept)
+        if self._settled is not None and self._settled.failed:
+            return terminal.command_line("retry", self._settled.failed[0])
+        if (files := run.outcomes.replaced_files) and run.journal.totals.replaced:
+            return terminal.command_line("send", *(str(path) for path in files), *kept, "--overwrite")
+        return None
+
+    def _show(self, run: Run | None, counts: dict[str, Any], ended: int | None, following: str | None) -> None:
+        say = terminal.output.print
+        if run is not None:
+            for example in run.outcomes.examples:
+                say(f"  {example}")
+            totals = run.journal.totals
+            say(
+                f"{self._reader.records:,} records read: {totals.accepted:,} accepted in {totals.batches:,} batches, "
+                f"{totals.current:,} there already, {totals.replaced:,} replaced by newer versions, "
+                f"{totals.rejected:,} rejected."
+            )
+            if run.attacher.missing:
+                say(f"{run.attacher.missing:,} attachments name no file in the directory; they are sent as they are.")
+        for text in self._reader.unreadable:
+            say(f"Not read to its end: {text}")
+        if self._settled is not None:
+            failed = f"; failed: {', '.join(self._settled.failed)}" if self._settled.failed else ""
+            say(f"{self._settled.complete:,} batches complete, {self._settled.failed_files:,} files failed{failed}.")
+        if self._error is not None:
+            terminal.errors.print(f"error: {self._error}")
+        if following is not None:
+            say(_INVITATIONS.get(ended or 0, _INVITATIONS[0]))
+            say(following)
+
+
+_INVITATIONS = {
+    terminal.REFUSED: "Nothing is lost. Go on with:",
+    terminal.INTERRUPTED: "Interrupted. Go on with:",
+    0: "Mend what is in the file, if need be, and go on with:",
+}
+
+
+def _as_dict(error: EvermuseError | None) -> dict[str, Any] | None:
+    return None if error is None else {"code": error.code, "message": error.message, "status": error.status}
+
+
+def _without_paths(arguments: list[str], sources: Any) -> list[str]:
+    """The options of this call, for the next one: without the command, the paths, and what belongs to them."""
+    paths = {str(source.argument) for source in sources}
+    kept: list[str] = []
+    skip = 0
+    for word in arguments[1:]:
+        if skip:
+            skip -= 1
+        elif word in {"--limit", "--rejects"}:
+            skip = 1
+        elif word.startswith(("--limit=", "--rejects=")) or word == "--overwrite" or str(Path(word)) in paths:
+            continue
+        else:
+            kept.append(word)
+    return kept

@@ -1,0 +1,127 @@
+"""`--attach DIR`: files that records name are uploaded, and the records name the uploads.
+
+An attachment names a file by ``filename`` (a path within the directory), if it has neither ``vendor_url`` nor
+``upload_intent_id``; or by ``vendor_url`` as ``file:PATH``.
+"""
+
+import threading
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from urllib.parse import unquote
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from evermuse.client import uploading
+from evermuse.client.blocking import Client
+from evermuse.client.endpoints import vendor_id
+from evermuse.client.send.checking import Candidate
+from lake.envelope import AttachmentEntry, Envelope
+from lake.envelope_errors import check_schema
+from lake.normalization import normalize
+
+FILE_SCHEME = "file:"
+
+
+class Attacher:
+    """Finds and uploads local files."""
+
+    def __init__(self, directory: Path | None, client: Client | None) -> None:
+        self._directory = directory.resolve() if directory is not None else None
+        self._client = client
+        self._lock = threading.Lock()
+        self.uploaded = 0
+        self.missing = 0
+        self._declared = lru_cache(1024)(uploading.declare)
+
+    def find(self, candidate: Candidate) -> None:
+        """Note which attachments of a record are local files."""
+        if self._directory is None or not candidate.attachment_count:
+            return
+        for index, entry in enumerate(candidate.envelope.attachment_list):
+            name = _named(entry)
+            if name is None:
+                continue
+            path = (self._directory / name).resolve()
+            # A record must not name files outside of the directory.
+            if path.is_relative_to(self._directory) and path.is_file():
+                candidate.local_files[index] = str(path)
+            else:
+                self.missing += 1
+
+    def upload(self, candidate: Candidate) -> dict[str, str]:
+        """Upload a record's files. Returns the intents by index of the attachment."""
+        assert self._client is not None
+        intents = {}
+        for index, path in candidate.local_files.items():
+            entry = candidate.envelope.attachment_list[index]
+            mime_type = None if isinstance(entry.mime_type, UnsetType) else entry.mime_type
+            intents[str(index)] = self._client.upload(Path(path), mime_type=mime_type)
+            with self._lock:
+                self.uploaded += 1
+        return intents
+
+    def rewritten(self, candidate: Candidate, intents: dict[str, str]) -> bytes:
+        """The record with its uploads; ``data`` keeps its bytes."""
+        self._describe(candidate)
+        for index, intent in intents.items():
+            candidate.envelope.attachment_list[int(index)].upload_intent_id = intent
+        return msgspec.json.encode(candidate.envelope)
+
+    def _describe(self, candidate: Candidate) -> None:
+        """Complete the attachments by what is known of their files."""
+        for index, path in candidate.local_files.items():
+            entry = candidate.envelope.attachment_list[index]
+            declared = self._declared(Path(path), None)
+            entry.vendor_url = UNSET
+            if entry.filename is UNSET:
+                entry.filename = declared["filename"]
+            if entry.size is UNSET:
+                entry.size = declared["size"]
+            if entry.sha1 is UNSET:
+                entry.sha1 = declared["sha1"]
+
+    def known(self, candidate: Candidate) -> str:
+        """Like the server's answer on known records, for a record with local files: an upload's id is new each time.
+
+        A stored record that differs in anything else counts as a newer version.
+        """
+        assert self._client is not None
+        self._describe(candidate)
+        normal = normalize(msgspec.structs.replace(candidate.envelope)).envelope
+        start = datetime.strptime(normal.event_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        name, value = next(iter(normal.vendor_ids.items()))
+        rows = self._client.records(
+            type=normal.type,
+            vendor_id=vendor_id(name, value),
+            event_since=start,
+            event_until=start + timedelta(seconds=1),
+        )
+        for row in rows:
+            stored = check_schema(bytes(row.record))
+            if isinstance(stored, Envelope) and stored.vendor_ids == normal.vendor_ids:
+                return "current" if _comparable(stored) == _comparable(normal) else "replaced"
+        return "unknown"
+
+
+def _named(entry: AttachmentEntry) -> str | None:
+    if entry.upload_intent_id is not UNSET:
+        return None
+    if isinstance(entry.vendor_url, str):
+        is_file = entry.vendor_url.startswith(FILE_SCHEME)
+        return unquote(entry.vendor_url.removeprefix(FILE_SCHEME)).lstrip("/") if is_file else None
+    return entry.filename if isinstance(entry.filename, str) and "\0" not in entry.filename else None
+
+
+def _comparable(envelope: Envelope) -> bytes:
+    """A normalized record without the ids of uploads."""
+    copy = msgspec.structs.replace(
+        envelope,
+        attachments=[
+            msgspec.structs.replace(one, upload_intent_id=UNSET, vendor_url=UNSET) for one in envelope.attachment_list
+        ],
+        project_ids=sorted(envelope.all_project_ids),
+        vendor_ids=dict(sorted(envelope.vendor_ids.items())),
+    )
+    return msgspec.json.encode(copy)

@@ -1,0 +1,118 @@
+"""Each record by the server's own validator, and what grouping needs to know of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
+from evermuse.client.send.grouping import MAX_BODY_BYTES
+from lake.envelope import Envelope, FieldError, decode_quickly
+from lake.envelope_errors import explain
+from lake.json_text import JsonText, decode_string, one_line
+from lake.normalization import normalize
+
+Position = tuple[int, int]
+TOO_LARGE = "PAYLOAD_TOO_LARGE"
+
+
+@dataclass(slots=True)
+class Candidate:
+    """A valid record. ``position``: source and number of the record in it. ``identity``: equal for the same record.
+
+    ``local_files``: attachments that a file is uploaded for, by their index.
+    """
+
+    position: Position
+    raw: bytes
+    envelope: Envelope
+    type: str
+    product_id: str
+    identity: int
+    attachment_count: int = 0
+    local_files: dict[int, str] = field(default_factory=dict)
+
+    def digest(self) -> str:
+        """The digest that identifies this version. To be asked for once, because it changes the envelope."""
+        return normalize(self.envelope).digest.hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Invalid:
+    """A record that the server would reject."""
+
+    position: Position
+    raw: bytes
+    errors: list[FieldError]
+
+
+class _Wrapped(msgspec.Struct):
+    """A line of a file of rejects, or of a batch's errors."""
+
+    payload: Raw
+    errors: Raw
+    type: Raw | UnsetType = msgspec.field(default=UNSET, name="_type")
+
+
+def unwrapped(raw: bytes) -> bytes:
+    """The record in a line of rejects; any other record as it is."""
+    if b'"payload"' not in raw or b'"errors"' not in raw:
+        return raw
+    payload = _payload(raw)
+    if payload is None:
+        return raw
+    if payload[:1] == b'"':  # the text of a line that was no JSON
+        return decode_string(payload).encode("utf-8", "surrogatepass").strip()
+    return payload
+
+
+def _payload(raw: bytes) -> bytes | None:
+    try:
+        found = msgspec.json.decode(raw, type=_Wrapped)
+        return bytes(found.payload) if found.type is UNSET else None
+    except msgspec.ValidationError:
+        return None
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    try:
+        members = {decode_string(key): raw[start:end] for key, start, end in JsonText(raw).members(0)}
+    except ValueError:
+        return None
+    return members.get("payload") if "errors" in members and "_type" not in members else None
+
+
+def check(raws: Sequence[bytes], source: int, first: int) -> list[Candidate | Invalid]:
+    """The verdict on each record. ``first``: the number of the first one in its source."""
+    texts = [unwrapped(raw) for raw in raws]
+    return [
+        _checked(raw, envelope, (source, first + at))
+        for at, (raw, envelope) in enumerate(zip(texts, decode_quickly(texts), strict=True))
+    ]
+
+
+def _checked(raw: bytes, envelope: Envelope | None, position: Position) -> Candidate | Invalid:
+    if len(raw) + 2 > MAX_BODY_BYTES:
+        message = f"the record has {len(raw):,} bytes; a batch holds at most {MAX_BODY_BYTES - 2:,}"
+        return Invalid(position, raw, [FieldError(TOO_LARGE, "", message)])
+    if envelope is None:
+        found = explain(raw)
+        if found.envelope is None:
+            return Invalid(position, raw, found.errors)
+        envelope = found.envelope
+    kind = envelope.type if envelope.type.islower() else envelope.type.lower()
+    return Candidate(
+        position,
+        raw,
+        envelope,
+        kind,
+        envelope.product_id,
+        hash((kind, envelope.event_at[:19], frozenset(envelope.vendor_ids.items()))),
+        0 if isinstance(envelope.attachments, UnsetType) else len(envelope.attachments),
+    )
+
+
+def shown_payload(raw: bytes, *, is_json: bool) -> bytes:
+    """The record as JSON on one line, for a file of rejects: itself, or its text as a string."""
+    if is_json:
+        return one_line(raw)
+    return msgspec.json.encode(raw.decode("utf-8", "replace"))

@@ -1,0 +1,175 @@
+"""Sending batches: several at once, but two that hold the same record one after the other."""
+
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from evermuse.client.answers import FieldError, Rejection
+from evermuse.client.blocking import Client
+from evermuse.client.endpoints import JSON, NDJSON
+from evermuse.client.errors import ApiError, EvermuseError
+from evermuse.client.send.attaching import Attacher
+from evermuse.client.send.checking import Candidate
+from evermuse.client.send.journal import CURRENT, REPLACED, SENT, Journal, Plan
+from evermuse.client.send.known import KnownRecords
+from evermuse.client.send.outcome import Outcomes
+
+# The server would take fewer at once, or a proxy before it.
+_TOO_MUCH = frozenset({"PAYLOAD_TOO_LARGE", "TOO_MANY_RECORDS", "TOO_MANY_ATTACHMENTS"})
+
+
+@dataclass(slots=True)
+class Draft:
+    """A batch to send. ``plan``: of an earlier process that may have sent it already."""
+
+    candidates: list[Candidate]
+    plan: Plan | None = None
+
+
+class Stopped(Exception):
+    """The run has ended before this batch was sent."""
+
+
+class Delivery:
+    """Sends drafts with ``width`` threads. The first error that repeating does not mend ends the run."""
+
+    def __init__(
+        self,
+        client: Client,
+        journal: Journal,
+        known: KnownRecords,
+        attacher: Attacher,
+        outcomes: Outcomes,
+        *,
+        width: int,
+    ) -> None:
+        self._client, self._journal, self._known = client, journal, known
+        self._attacher, self._outcomes = attacher, outcomes
+        self._pool = ThreadPoolExecutor(width, thread_name_prefix="send")
+        # Each draft is held in memory, whether it is being sent or waits.
+        self._room = threading.Semaphore(width + 2)
+        self._lock = threading.Lock()
+        self._last: dict[int, Future[None]] = {}
+        self.error: EvermuseError | OSError | None = None
+        self._is_stopped = False
+
+    def submit(self, draft: Draft) -> None:
+        """Send a draft as soon as there is room. Raises the error that ended the run."""
+        self._room.acquire()
+        self._demand_running()
+        identities = {one.identity for one in draft.candidates}
+        with self._lock:
+            before = {found for one in identities if (found := self._last.get(one)) is not None}
+            future: Future[None] = Future()
+            self._last.update(dict.fromkeys(identities, future))
+        self._pool.submit(self._work, draft, before, future, identities)
+
+    def finish(self) -> None:
+        """Wait until all drafts are sent. Raises the error that ended the run."""
+        self._pool.shutdown(wait=True)
+        self._demand_running()
+
+    def stop(self) -> None:
+        """Begin no further batch."""
+        self._is_stopped = True
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _demand_running(self) -> None:
+        if self.error is not None:
+            raise self.error
+        if self._is_stopped:
+            raise Stopped
+
+    def _work(self, draft: Draft, before: set[Future[None]], future: Future[None], identities: set[int]) -> None:
+        try:
+            # Those were submitted earlier, so each has a thread already.
+            for other in before:
+                other.result()
+            self._demand_running()
+            self._deliver(draft)
+        except (EvermuseError, OSError) as error:
+            self.error = self.error or error
+        except Stopped:
+            pass
+        except BaseException as error:
+            self.error = self.error or EvermuseError("CLIENT_FAULT", f"{type(error).__name__}: {error}")
+        finally:
+            with self._lock:
+                for one in identities:
+                    if self._last.get(one) is future:
+                        del self._last[one]
+            future.set_result(None)
+            self._room.release()
+
+    def _deliver(self, draft: Draft) -> None:
+        candidates = draft.candidates
+        if draft.plan is not None:
+            raws = [self._raw(one, draft.plan.uploads) for one in candidates]
+            body, media_type = body_of(raws)
+            if self._outcomes.is_same_body(draft.plan, body):
+                self._post(draft.plan, candidates, raws, body, media_type)
+                return
+            # The file or this program has changed since. Ask what became of the records.
+            self._journal.drop(draft.plan)
+        codes = self._known.decide(candidates)
+        chosen = {code: [c for c, one in zip(candidates, codes, strict=True) if one == code] for code in set(codes)}
+        self._journal.settle([one.position for one in chosen.get(CURRENT, ())], CURRENT)
+        self._outcomes.keep_back(chosen.get(REPLACED, ()))
+        self._journal.settle([one.position for one in chosen.get(REPLACED, ())], REPLACED)
+        if chosen.get(SENT):
+            self._send(chosen[SENT])
+
+    def _send(self, candidates: list[Candidate]) -> None:
+        uploads = {_place(one): self._attacher.upload(one) for one in candidates if one.local_files}
+        raws = [self._raw(one, uploads) for one in candidates]
+        body, media_type = body_of(raws)
+        plan = self._journal.plan([one.position for one in candidates], body, uploads)
+        self._post(plan, candidates, raws, body, media_type)
+
+    def _raw(self, candidate: Candidate, uploads: dict[str, dict[str, str]]) -> bytes:
+        intents = uploads.get(_place(candidate))
+        return candidate.raw if intents is None else self._attacher.rewritten(candidate, intents)
+
+    def _post(self, plan: Plan, candidates: list[Candidate], raws: list[bytes], body: bytes, media_type: str) -> None:
+        try:
+            answer = self._client.send(body, idempotency_key=plan.key, media_type=media_type)
+            batch_id, accepted, rejected = answer.batch_id, answer.accepted_count, answer.rejected_count
+        except ApiError as error:
+            if error.code in _TOO_MUCH or error.status == 413:
+                self._journal.drop(plan)
+                self._split(candidates, error)
+                return
+            if error.code == "IDEMPOTENCY_KEY_REUSED":
+                self._journal.drop(plan)
+                self._deliver(Draft(candidates))
+                return
+            if error.code != "VALIDATION_ERROR" or not isinstance(error.details, dict):
+                raise
+            batch_id, accepted, rejected = error.details["batchId"], 0, len(candidates)
+        if rejected:
+            self._outcomes.reject(self._client.errors(batch_id).stream(), candidates, raws, batch_id)
+        self._journal.acknowledge(plan, batch_id, accepted, rejected)
+        self._outcomes.sent(len(candidates), len(body))
+
+    def _split(self, candidates: list[Candidate], error: ApiError) -> None:
+        if len(candidates) > 1:
+            half = len(candidates) // 2
+            self._send(candidates[:half])
+            self._send(candidates[half:])
+            return
+        errors = [FieldError(code=error.code, pointer="", message=error.message)]
+        rejection = Rejection(index=0, errors=errors, payload=None)  # type: ignore[arg-type]
+        self._outcomes.reject([rejection], candidates, [candidates[0].raw], None)
+        self._outcomes.settle_rejected([candidates[0].position])
+
+
+def body_of(raws: Sequence[bytes]) -> tuple[bytes, str]:
+    """The body of a batch and its media type. Records with line breaks keep them in an array."""
+    if any(b"\n" in raw or b"\r" in raw for raw in raws):
+        return b"[%b]" % b",".join(raws), JSON
+    return b"\n".join(raws), NDJSON
+
+
+def _place(candidate: Candidate) -> str:
+    return "{}:{}".format(*candidate.position)

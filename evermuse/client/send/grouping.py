@@ -1,0 +1,79 @@
+"""From records to batches that the server takes: one type and one product each, within all limits.
+
+The batches follow from the records and their order alone, so that the same file gives the same batches. Records of the same
+identity never go to two open batches: the order in which batches close is an order in which they may be sent.
+"""
+
+from collections.abc import Iterator
+from typing import Generic, Protocol, TypeVar
+
+MAX_RECORDS = 1000
+MAX_BODY_BYTES = 5 * 1024 * 1024
+MAX_ATTACHMENTS = 1000
+# What all open batches hold together. Beyond, the oldest is closed.
+MAX_OPEN_BYTES = 32 * 1024 * 1024
+# What an upload adds to its attachment: the intent's id, the size and the checksum.
+UPLOAD_BYTES = 400
+
+
+class Groupable(Protocol):
+    """What grouping needs to know of a record."""
+
+    raw: bytes
+    type: str
+    product_id: str
+    identity: int
+    attachment_count: int
+    local_files: dict[int, str]
+
+
+T = TypeVar("T", bound=Groupable)
+
+
+class _Open(list[T]):
+    """A batch that is not closed yet."""
+
+    size = 2
+    attachments = 0
+
+
+class Grouper(Generic[T]):
+    """Collects records and gives back each batch that is closed."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[str, str], _Open[T]] = {}
+        self._places: dict[int, tuple[str, str]] = {}
+        self._size = 0
+
+    def add(self, record: T) -> Iterator[list[T]]:
+        """Take a record. Yields the batches that this closes."""
+        place = (record.type, record.product_id)
+        size = len(record.raw) + 1 + UPLOAD_BYTES * len(record.local_files)
+        if (other := self._places.get(record.identity)) is not None and other != place:
+            yield self._close(other)
+        if (group := self._open.get(place)) is not None and (
+            len(group) >= MAX_RECORDS
+            or group.size + size > MAX_BODY_BYTES
+            or group.attachments + record.attachment_count > MAX_ATTACHMENTS
+        ):
+            yield self._close(place)
+        group = self._open.setdefault(place, _Open())
+        group.append(record)
+        group.size += size
+        group.attachments += record.attachment_count
+        self._size += size
+        self._places[record.identity] = place
+        while self._size > MAX_OPEN_BYTES:
+            yield self._close(next(iter(self._open)))
+
+    def rest(self) -> Iterator[list[T]]:
+        """Close all batches."""
+        while self._open:
+            yield self._close(next(iter(self._open)))
+
+    def _close(self, place: tuple[str, str]) -> list[T]:
+        group = self._open.pop(place)
+        self._size -= group.size - 2
+        for record in group:
+            self._places.pop(record.identity, None)
+        return list(group)

@@ -1,0 +1,91 @@
+"""What the server has already. A run without its journal asks, so that nothing is changed twice and no version is undone."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from evermuse.client.blocking import Client
+from evermuse.client.endpoints import milliseconds
+from evermuse.client.send.checking import Candidate
+from evermuse.client.send.history import Identities
+from evermuse.client.send.journal import CURRENT, REPLACED, SENT
+
+UNKNOWN = "unknown"
+# How long batches that were accepted before the run may take to land. After that the run goes on.
+LANDING_SECONDS = 120.0
+Lookup = Callable[[Candidate], str]
+
+
+class KnownRecords:
+    """Decides which records of a batch are sent.
+
+    Of a type that the workspace did not hold when the run began, all are. Otherwise current ones are left out, and
+    replaced ones are kept back unless ``overwrite``, with one exception: after another version of the same record in the
+    same run, both are sent, because the order of the file counts.
+    """
+
+    def __init__(self, client: Client, *, overwrite: bool, lookup: Lookup) -> None:
+        self._client, self._overwrite, self._lookup = client, overwrite, lookup
+        self._lock = threading.Lock()
+        self._type_locks: dict[str, threading.Lock] = {}
+        self._held_types: dict[str, bool] = {}
+        self._is_empty = False
+        self._sent, self._current = Identities(), Identities()
+
+    def begin(self, note: Callable[[str], None]) -> None:
+        """Wait until what was accepted before has landed: only landed records are known."""
+        newest = next(iter(next(self._client.batches(limit=1).pages()).rows), None)
+        self._is_empty = newest is None
+        if newest is None:
+            return
+        until = milliseconds(newest.created_at + 1)
+        ends_at = time.monotonic() + LANDING_SECONDS
+        is_noted = False
+        while next(self._client.batches(limit=1, status="LANDING", until=until).pages()).rows:
+            if time.monotonic() > ends_at:
+                note("Some batches have not landed yet; their records may be sent once more.")
+                return
+            if not is_noted:
+                note("Waiting for batches that were sent before to land.")
+                is_noted = True
+            time.sleep(0.5)
+
+    def asks_for(self, type: str) -> bool:
+        """Whether the workspace held records of a type when this process began to send it."""
+        if self._is_empty:
+            return False
+        with self._lock:
+            lock = self._type_locks.setdefault(type, threading.Lock())
+        with lock:
+            if type not in self._held_types:
+                self._held_types[type] = bool(next(self._client.records(limit=1, type=type).pages()).rows)
+            return self._held_types[type]
+
+    def remember(self, candidate: Candidate, code: int) -> None:
+        """A record that an earlier process of the run has dealt with."""
+        with self._lock:
+            if code == SENT:
+                self._sent.add(candidate.identity)
+            elif code == CURRENT:
+                self._current.add(candidate.identity)
+
+    def decide(self, candidates: Sequence[Candidate]) -> list[int]:
+        """For each record SENT, CURRENT or REPLACED: what is to become of it. Records of one type, in order."""
+        if not self.asks_for(candidates[0].type):
+            return [SENT] * len(candidates)
+        plain = [one for one in candidates if not one.local_files]
+        answers = iter(self._client.known(one.digest() for one in plain) if plain else [])
+        known = [self._lookup(one) if one.local_files else next(answers) for one in candidates]
+        with self._lock:
+            return [self._decided(one, found) for one, found in zip(candidates, known, strict=True)]
+
+    def _decided(self, candidate: Candidate, found: str) -> int:
+        identity = candidate.identity
+        if found != UNKNOWN and identity not in self._sent:
+            if found == "current":
+                self._current.add(identity)
+                return CURRENT
+            if not self._overwrite and identity not in self._current:
+                return REPLACED
+        self._sent.add(identity)
+        return SENT

@@ -1,0 +1,29 @@
+"""A lock on a file, which the system gives back when the process ends in any way."""
+
+import sys
+from typing import BinaryIO
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def try_lock(file: BinaryIO) -> bool:
+        """Whether nobody else has the lock; it is ours then. Locks a byte far behind the content."""
+        file.seek(2**40)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        finally:
+            file.seek(0)
+        return True
+
+else:
+    import fcntl
+
+    def try_lock(file: BinaryIO) -> bool:
+        """Whether nobody else has the lock; it is ours then."""
+        try:
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return True

@@ -1,0 +1,71 @@
+"""Opening a source: plain, gzip or zstd, told by its first bytes. A compressed file that is cut off is an error."""
+
+import gzip
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+import zstandard
+
+BLOCK_BYTES = 256 * 1024
+STDIN = Path("-")
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+class SourceError(Exception):
+    """A source that cannot be read to its end. The text says why."""
+
+
+class OpenSource:
+    """An open file. ``position``: how many bytes of the file were read, compressed or not."""
+
+    def __init__(self, path: Path) -> None:
+        file: IO[bytes] = sys.stdin.buffer if path == STDIN else path.open("rb")
+        self._is_own = path != STDIN
+        self._file = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, file))
+        self.position = 0
+
+    def blocks(self) -> Iterator[bytes]:
+        """The content, decompressed. Raises SourceError."""
+        head = self._file.peek(4)[:4]
+        try:
+            if head[:2] == _GZIP:
+                yield from self._gunzipped()
+            elif head == _ZSTD:
+                yield from self._unzstd()
+            else:
+                yield from self._read()
+        except (OSError, EOFError, zstandard.ZstdError) as error:
+            raise SourceError(str(error)) from error
+        finally:
+            if self._is_own:
+                self._file.close()
+
+    def _read(self) -> Iterator[bytes]:
+        while block := self._file.read1(BLOCK_BYTES):
+            self.position += len(block)
+            yield block
+
+    def _gunzipped(self) -> Iterator[bytes]:
+        with gzip.GzipFile(fileobj=cast(BinaryIO, self._file)) as unpacked:
+            while block := unpacked.read(BLOCK_BYTES):
+                self.position = self._file.tell() if self._is_own else self.position + len(block)
+                yield block
+
+    def _unzstd(self) -> Iterator[bytes]:
+        """Frame after frame. The library's own reader does not tell when the last frame is cut off."""
+        frame = zstandard.ZstdDecompressor().decompressobj()
+        is_fresh = True
+        for block in self._read():
+            rest = block
+            while rest:
+                if frame.eof:
+                    frame, is_fresh = zstandard.ZstdDecompressor().decompressobj(), True
+                if content := frame.decompress(rest):
+                    yield content
+                is_fresh = False
+                rest = frame.unused_data if frame.eof else b""
+        if not frame.eof and not is_fresh:
+            raise EOFError("the compressed file ends before its end-of-stream marker")

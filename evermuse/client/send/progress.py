@@ -1,0 +1,67 @@
+"""How far a run is: a bar on a terminal, a line now and then in a pipe, nothing for machines."""
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from evermuse.client.send.running import Run
+
+LINE_SECONDS = 5.0
+BAR_SECONDS = 0.1
+
+
+class Display:
+    """Shows the counts of a run. Call `tick` often."""
+
+    def __init__(self, console: Console, *, is_quiet: bool) -> None:
+        self._console, self._is_quiet = console, is_quiet
+        self._started = time.monotonic()
+        self._shown = self._started
+        self._progress: Progress | None = None
+        self._before: int | None = None
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal and not self._is_quiet:
+            self._progress = Progress(
+                BarColumn(), DownloadColumn(), TextColumn("{task.fields[counts]}"), TimeRemainingColumn(),
+                console=self._console, transient=True,
+            )  # fmt: skip
+            self._progress.start()
+            self._task = self._progress.add_task("send", total=None, counts="")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def note(self, text: str) -> None:
+        """Something that the user should know."""
+        if not self._is_quiet:
+            self._console.print(text)
+
+    def tick(self, run: Run) -> None:
+        """Show the counts, if it is time."""
+        now = time.monotonic()
+        if self._is_quiet or now - self._shown < (LINE_SECONDS if self._progress is None else BAR_SECONDS):
+            return
+        self._shown = now
+        total = sum(source.size for source in run.reader.sources) or None
+        if self._progress is not None:
+            self._progress.update(self._task, completed=run.reader.position, total=total, counts=self._counts(run, now))
+            return
+        left = ""
+        if total and run.reader.position:
+            seconds = (now - self._started) * (total - run.reader.position) / run.reader.position
+            left = f", about {seconds:,.0f} s left"
+        self._console.print(f"{self._counts(run, now)}{left}")
+
+    def _counts(self, run: Run, now: float) -> str:
+        totals = run.journal.totals
+        rate = run.outcomes.sent_records / max(now - self._started, 0.001)
+        megabytes = run.outcomes.sent_bytes / 1_000_000
+        return f"{totals.all:,} records, {megabytes:,.1f} MB sent, {rate:,.0f} records/s, {totals.rejected:,} rejected"

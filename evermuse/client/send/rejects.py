@@ -1,0 +1,106 @@
+"""Files of records that were not taken, each with its errors, beside the file that they are from.
+
+`evermuse send` reads them as they are: mend the payloads and send the file.
+"""
+
+import json
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from evermuse.client.send.checking import shown_payload
+from evermuse.client.send.opening import STDIN
+from lake.envelope import INVALID_JSON
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Entry(msgspec.Struct):
+    file: str
+    record: int
+
+
+def beside(argument: Path, kind: str) -> Path:
+    """The file for the records of a path: ``PATH.rejected.ndjson``."""
+    if argument == STDIN:
+        return Path(f"stdin.{kind}.ndjson")
+    return argument.with_name(f"{argument.resolve().name}.{kind}.ndjson")
+
+
+class RejectFile:
+    """Records of one kind, of one path. Written at once, each record once, also if a killed run goes on."""
+
+    def __init__(self, path: Path, *, is_resumed: bool) -> None:
+        self.path = path
+        self.count = 0
+        self._lock = threading.Lock()
+        self._file: BinaryIO | None = None
+        self._written: set[tuple[str, int]] = set()
+        self._is_resumed = is_resumed
+
+    def begin(self) -> None:
+        """Take up the file of the run that goes on. The file of another run is kept under another name."""
+        if not self.path.exists():
+            return
+        if self._is_resumed:
+            self._take_up()
+        else:
+            number = 1
+            while (kept := self.path.with_name(f"{self.path.name.removesuffix('.ndjson')}.{number}.ndjson")).exists():
+                number += 1
+            self.path.replace(kept)
+
+    def _take_up(self) -> None:
+        with self.path.open("r+b") as file:
+            end = 0
+            for line in file:
+                if not line.endswith(b"\n"):
+                    file.truncate(end)  # the killed process did not finish it
+                    break
+                end += len(line)
+                if (entry := _entry(line)) is not None:
+                    self._written.add((entry.file, entry.record))
+        self.count = len(self._written)
+
+    def write(self, file: str, record: int, raw: bytes, errors: Sequence[Any], *, batch_id: str | None = None) -> None:
+        """Write a record with its errors (each with code, pointer, message), unless it is there already."""
+        is_json = not errors or errors[0].code != INVALID_JSON
+        head: dict[str, Any] = {"file": file, "record": record}
+        if batch_id is not None:
+            head["batchId"] = batch_id
+        shown = [{"code": e.code, "pointer": e.pointer, "message": e.message} for e in errors]
+        # The payload comes last, so that what it holds cannot hide the other fields.
+        opening = _encode({**head, "errors": shown})[:-1]
+        with self._lock:
+            if (file, record) in self._written:
+                return
+            if self._file is None:
+                self._file = self.path.open("ab")
+            self._file.write(b'%b,"payload":%b}\n' % (opening, shown_payload(raw, is_json=is_json)))
+            self._file.flush()
+            self._written.add((file, record))
+            self.count += 1
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._file is not None:
+                self._file.close()
+                self._file = None
+
+
+def _entry(line: bytes) -> _Entry | None:
+    """Which record a line holds; None for a line of another origin."""
+    try:
+        return msgspec.json.decode(line, type=_Entry)
+    except (msgspec.DecodeError, RecursionError):
+        pass  # the fast decoder refuses some payloads
+    head, found, _ = line.partition(b',"payload":')
+    try:
+        entry = json.loads(head + b"}") if found else None
+    except ValueError:
+        return None
+    return _Entry(entry["file"], entry["record"]) if isinstance(entry, dict) and "record" in entry else None

@@ -1,0 +1,70 @@
+"""What a run reads: the files of the given paths, in a fixed order, each with an identity."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evermuse.client.send.opening import STDIN
+
+# Files of a directory that hold records, and those that an earlier run wrote beside them.
+_HOLDS_RECORDS = re.compile(r"\.(?:ndjson|jsonl|json)(?:\.(?:gz|zst|zstd))?$", re.IGNORECASE)
+_OF_A_RUN = re.compile(r"\.(?:rejected|replaced|unconverted)(?:\.\d+)?\.ndjson$")
+_HEAD_BYTES = 64 * 1024
+
+
+class NothingToRead(Exception):
+    """A path that does not exist or holds no records."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file. ``argument``: the path that was given, which may be a directory above it. ``size``: bytes, 0 if unknown."""
+
+    argument: Path
+    path: Path
+    size: int
+
+    @property
+    def is_stdin(self) -> bool:
+        """Whether it can be read only once."""
+        return self.path == STDIN
+
+    @property
+    def name(self) -> str:
+        """For people and for the rejects."""
+        return "standard input" if self.is_stdin else str(self.path)
+
+    def identity(self) -> list[str | int]:
+        """What stays while the file is the same: path, size, time of change, and its beginning."""
+        status = self.path.stat()
+        with self.path.open("rb") as file:
+            head = hashlib.sha256(file.read(_HEAD_BYTES)).hexdigest()
+        return [str(self.path.resolve()), status.st_size, status.st_mtime_ns, head]
+
+
+def find(arguments: Sequence[Path]) -> list[Source]:
+    """The sources of the given paths. Raises NothingToRead."""
+    found: dict[Path, Source] = {}
+    for argument in arguments:
+        if argument == STDIN:
+            found[argument] = Source(argument, argument, 0)
+            continue
+        if not argument.exists():
+            raise NothingToRead(f"{argument}: there is no such file or directory")
+        paths = list(_files(argument)) if argument.is_dir() else [argument]
+        if not paths:
+            raise NothingToRead(f"{argument}: no file in it ends with .ndjson, .jsonl or .json")
+        for path in paths:
+            found.setdefault(path, Source(argument, path, path.stat().st_size))
+    return list(found.values())
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    for root, names, files in os.walk(directory):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        for name in sorted(files):
+            if _HOLDS_RECORDS.search(name) and not _OF_A_RUN.search(name) and not name.startswith("."):
+                yield Path(root, name)

@@ -1,0 +1,74 @@
+"""What all commands share: options, exit codes, and how errors are shown."""
+
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from evermuse.client import profiles
+from evermuse.client.blocking import Client
+from evermuse.client.errors import EvermuseError
+from evermuse.client.retry import Retries
+
+ACCEPTED, SOME_REJECTED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4
+
+Profile = Annotated[str | None, typer.Option(help="A profile that evermuse login made.", envvar="EVERMUSE_PROFILE")]
+Url = Annotated[str | None, typer.Option(help="The server's address, in place of the profile's.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
+Patience = Annotated[float, typer.Option(help="Seconds for which a request is repeated while the server is away.")]
+
+errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+output = Console(highlight=False, markup=False, soft_wrap=True)
+
+
+def fail(message: str, code: int) -> typer.Exit:
+    """Show an error; raise what this returns."""
+    errors.print(f"error: {message}")
+    return typer.Exit(code)
+
+
+def connect(profile: str | None, url: str | None, patience: float = 60.0) -> Client:
+    """A client for a command. Ends the command if no server is named."""
+    try:
+        login = profiles.resolve(profile, url)
+        return Client(login.url, login.key, retries=Retries(patience=patience))
+    except (profiles.NoKey, ValueError) as error:
+        raise fail(str(error), USAGE) from None
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Show errors as one line, and end with the exit code that says what kind it was."""
+    try:
+        yield
+    except EvermuseError as error:
+        raise fail(str(error), REFUSED) from None
+    except BrokenPipeError:
+        raise typer.Exit(REFUSED) from None
+    except KeyboardInterrupt:
+        raise fail("interrupted", INTERRUPTED) from None
+
+
+def command_line(*words: str) -> str:
+    """A command to paste, called in the way in which this one was."""
+    program = sys.argv[0]
+    start = [sys.executable, "-m", "evermuse.client"] if program.endswith("__main__.py") else ["evermuse"]
+    parts = [*start, *words]
+    return subprocess.list2cmdline(parts) if sys.platform == "win32" else shlex.join(parts)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One JSON object on one line."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+def write_line(line: bytes) -> None:
+    """One line of NDJSON, byte for byte."""
+    sys.stdout.buffer.write(line + b"\n")
