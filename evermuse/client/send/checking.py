@@ -62,7 +62,10 @@ def unwrapped(raw: bytes) -> bytes:
     if payload is None:
         return raw
     if payload[:1] == b'"':  # the text of a line that was no JSON
-        return decode_string(payload).encode("utf-8", "surrogatepass").strip()
+        try:
+            return decode_string(payload).encode("utf-8", "surrogatepass").strip()
+        except ValueError:
+            return raw
     return payload
 
 

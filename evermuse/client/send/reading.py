@@ -15,6 +15,7 @@ _RECORDS = re.compile(rb'\{[ \t\r\n]*"records"[ \t\r\n]*:[ \t\r\n]*\[')
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]|"', re.DOTALL)
 _SCALAR_END = re.compile(rb"[ \t\r\n,\[\]{}]")
 _HEAD_BYTES = 1024 * 1024
+_FORM_BYTES = 4096
 
 
 def records(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
@@ -32,13 +33,13 @@ def records(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _head(stream: Iterator[bytes]) -> bytes:
-    """Enough of the beginning to tell the form: the first line, or a megabyte."""
+    """Enough of the beginning to tell the form: a few kilobytes with a whole line, or a megabyte."""
     parts: list[bytes] = []
     size = 0
     for block in stream:
         parts.append(block)
         size += len(block)
-        if size >= _HEAD_BYTES or b"\n" in block.strip(_SPACE):
+        if size >= _HEAD_BYTES or (size >= _FORM_BYTES and b"\n" in block):
             break
     return b"".join(parts)
 
