@@ -13,7 +13,15 @@ from rich.table import Table
 
 from deploy.local.embedded import running_servers
 from evermuse.env import home
-from tests.benchmarks import rows_accept, rows_backlog, rows_cold, rows_convert, rows_growth, rows_pipeline
+from tests.benchmarks import (
+    rows_accept,
+    rows_backlog,
+    rows_client,
+    rows_cold,
+    rows_convert,
+    rows_growth,
+    rows_pipeline,
+)
 from tests.benchmarks.measure import Row
 from tests.benchmarks.stack import BenchStack
 from tests.guard import Guard
@@ -30,6 +38,8 @@ ROWS: dict[str, Callable[[BenchStack], list[Row]]] = {
     "read-cold": rows_cold.read_cold,
     "backlog": rows_backlog.backlog,
     "worker-memory": rows_backlog.worker_memory,
+    "client-send": rows_client.client_send,
+    "client-export": rows_client.client_export,
     "convert-mbox": rows_convert.convert_mbox,
     "growth-batch-list": rows_growth.batch_list,
     "growth-batch-status": rows_growth.batch_status,

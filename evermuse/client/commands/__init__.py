@@ -31,3 +31,6 @@ for command in (
     export.export,
 ):
     app.command()(command)
+
+# It adds itself to the application.
+from evermuse.client.commands import convert as convert  # noqa: E402

@@ -12,8 +12,11 @@ import typer
 
 from evermuse.client import profiles, terminal
 from evermuse.client.blocking import Client
+from evermuse.client.convert import FORMATS, ConvertOptions, UsageError
+from evermuse.client.convert.pool import PoolError
 from evermuse.client.errors import EvermuseError
-from evermuse.client.send import waiting
+from evermuse.client.send import converting, waiting
+from evermuse.client.send.converting import Conversion
 from evermuse.client.send.dry_run import rehearse
 from evermuse.client.send.progress import Display
 from evermuse.client.send.running import Options, Reader, Run
@@ -34,6 +37,8 @@ zstd -dc mails.ndjson.zst | evermuse send -
 
 evermuse send notes.ndjson --attach files/
 
+evermuse send Inbox.mbox --from mbox --product prod-abc --project proj-123
+
 Exit code: 0 all accepted, 1 some rejected, 2 usage, 3 unreachable or refused, 4 interrupted.
 """
 
@@ -48,13 +53,30 @@ def send(
     ] = False,
     attach: Annotated[
         Path | None,
-        typer.Option(help="Upload files of this directory that attachments name.", exists=True, file_okay=False),
+        typer.Option(help="Upload files of this directory that attachments name; with --from they are written there."),
     ] = None,
     rejects: Annotated[
         Path | None, typer.Option(help="Where rejected records are written, in place of PATH.rejected.ndjson.")
     ] = None,
     state_dir: Annotated[
         Path | None, typer.Option(envvar="EVERMUSE_STATE_DIR", help="Where runs note what was acknowledged.")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option("--from", help=f"Convert on the way: {', '.join(FORMATS)}. See evermuse convert.")
+    ] = None,
+    product: Annotated[
+        str | None, typer.Option(envvar="EVERMUSE_PRODUCT", help="With --from: the product id of every record.")
+    ] = None,
+    project: Annotated[
+        list[str] | None, typer.Option(envvar="EVERMUSE_PROJECT", help="With --from: a project id; may be repeated.")
+    ] = None,
+    internal_domain: Annotated[
+        list[str] | None, typer.Option(help="With --from: a domain of your own people; may be repeated.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="With --from: a tag; may be repeated.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="With --from csv: the file that maps columns to fields.")] = None,
+    event_at: Annotated[
+        str | None, typer.Option(help="With --from, for transcripts: when it happened, such as 2026-01-31T12:00:00Z.")
     ] = None,
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Batches that are sent at once.")] = 6,
     patience: terminal.Patience = 60.0,
@@ -63,17 +85,37 @@ def send(
     as_json: terminal.AsJson = False,
 ) -> None:
     """Send records."""
+    conversion: Conversion | None = None
+    if format is not None:
+        if format not in FORMATS:
+            raise terminal.fail(f"--from {format}: no such format; there are {', '.join(FORMATS)}", terminal.USAGE)
+        if not product or not project:
+            raise terminal.fail("--from needs --product and --project", terminal.USAGE)
+        converted = ConvertOptions(
+            product_id=product,
+            project_ids=tuple(project),
+            internal_domains=tuple(internal_domain or ()),
+            tags=tuple(tag or ()),
+            attachments=attach,
+            event_at=event_at,
+            mapping=mapping,
+        )
+        conversion = Conversion(format, converted)
+    elif attach is not None and not attach.is_dir():
+        raise terminal.fail(f"--attach {attach}: there is no such directory", terminal.USAGE)
     try:
-        sources = find(paths)
+        sources = find(paths) if conversion is None else converting.find(paths)
     except (NothingToRead, OSError) as error:
         raise terminal.fail(str(error), terminal.USAGE) from None
-    reader = Reader(sources, limit)
+    reader = Reader(sources, limit, conversion)
     if dry_run:
         raise typer.Exit(rehearse(reader, attach, as_json=as_json))
     client = terminal.connect(profile, url, patience)
     options = Options(overwrite=overwrite, attach=attach, limit=limit, width=concurrency, rejects=rejects)
     options.state = (state_dir or profiles.directory() / "state") / _run_name(client, sources)
-    code = _Sending(client, reader, options, wants_wait=wait, as_json=as_json).run()
+    sending = _Sending(client, reader, options, wants_wait=wait, as_json=as_json)
+    sending.conversion = conversion
+    code = sending.run()
     # Threads may still wait for a server that does not answer.
     sys.stdout.flush()
     sys.stderr.flush()
@@ -98,6 +140,7 @@ class _Sending:
         self._run: Run | None = None
         self._settled: waiting.Settled | None = None
         self._error: EvermuseError | None = None
+        self.conversion: Conversion | None = None
 
     def run(self) -> int:
         # Ended from outside is as good as interrupted at the keyboard: what was sent is noted.
@@ -112,7 +155,10 @@ class _Sending:
         except EvermuseError as error:
             self._error = error
             return self._report(terminal.REFUSED)
-        except OSError as error:
+        except UsageError as error:
+            self._error = EvermuseError("WRONG_USAGE", str(error))
+            return self._report(terminal.USAGE)
+        except (OSError, PoolError) as error:
             self._error = EvermuseError("FILE_ERROR", str(error))
             return self._report(terminal.REFUSED)
         return self._report(None)
@@ -132,7 +178,8 @@ class _Sending:
             run.delivery.stop()
             run.outcomes.close()
         counts = self._counts(run)
-        is_sound = not (counts["rejected"] or self._reader.unreadable) and (
+        unconverted = self.conversion.unconverted if self.conversion is not None else 0
+        is_sound = not (counts["rejected"] or self._reader.unreadable or unconverted) and (
             self._settled is None or self._settled.is_sound
         )
         code = ended if ended is not None else (terminal.ACCEPTED if is_sound else terminal.SOME_REJECTED)
@@ -161,6 +208,7 @@ class _Sending:
             "rejectedFiles": [str(path) for path in run.outcomes.reject_files],
             "replacedFiles": [str(path) for path in run.outcomes.replaced_files],
             "unreadable": self._reader.unreadable,
+            "unconverted": self.conversion.unconverted if self.conversion is not None else 0,
             "failedBatches": self._settled.failed if self._settled else [],
             "failedFiles": self._settled.failed_files if self._settled else 0,
             "error": _as_dict(self._error),
@@ -198,6 +246,9 @@ class _Sending:
                 say(f"{run.attacher.missing:,} attachments name no file in the directory; they are sent as they are.")
         for text in self._reader.unreadable:
             say(f"Not read to its end: {text}")
+        if self.conversion is not None and self.conversion.files:
+            names = ", ".join(str(path) for path in self.conversion.files)
+            say(f"{self.conversion.unconverted:,} items were not converted: {names}")
         if self._settled is not None:
             failed = f"; failed: {', '.join(self._settled.failed)}" if self._settled.failed else ""
             say(f"{self._settled.complete:,} batches complete, {self._settled.failed_files:,} files failed{failed}.")
@@ -211,8 +262,18 @@ class _Sending:
 _INVITATIONS = {
     terminal.REFUSED: "Nothing is lost. Go on with:",
     terminal.INTERRUPTED: "Interrupted. Go on with:",
+    terminal.USAGE: "Mend the command:",
     0: "Mend what is in the file, if need be, and go on with:",
 }
+
+
+# Options with a value that the next call does not take: its records are converted already.
+_OF_THIS_CALL = frozenset(
+    {
+        "--limit", "--rejects", "--from", "--product", "--project", "--internal-domain", "--tag", "--mapping",
+        "--event-at",
+    }
+)  # fmt: skip
 
 
 def _as_dict(error: EvermuseError | None) -> dict[str, Any] | None:
@@ -227,9 +288,9 @@ def _without_paths(arguments: list[str], sources: Any) -> list[str]:
     for word in arguments[1:]:
         if skip:
             skip -= 1
-        elif word in {"--limit", "--rejects"}:
+        elif word in _OF_THIS_CALL:
             skip = 1
-        elif word.startswith(("--limit=", "--rejects=")) or word == "--overwrite" or str(Path(word)) in paths:
+        elif word.partition("=")[0] in _OF_THIS_CALL or word == "--overwrite" or str(Path(word)) in paths:
             continue
         else:
             kept.append(word)

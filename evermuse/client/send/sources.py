@@ -40,6 +40,8 @@ class Source:
     def identity(self) -> list[str | int]:
         """What stays while the file is the same: path, size, time of change, and its beginning."""
         status = self.path.stat()
+        if self.path.is_dir():
+            return [str(self.path.resolve()), _content(self.path)]
         with self.path.open("rb") as file:
             head = hashlib.sha256(file.read(_HEAD_BYTES)).hexdigest()
         return [str(self.path.resolve()), status.st_size, status.st_mtime_ns, head]
@@ -60,6 +62,17 @@ def find(arguments: Sequence[Path]) -> list[Source]:
         for path in paths:
             found.setdefault(path, Source(argument, path, path.stat().st_size))
     return list(found.values())
+
+
+def _content(directory: Path) -> str:
+    """A hash of the names, sizes and times of all files."""
+    found = hashlib.sha256()
+    for root, names, files in os.walk(directory):
+        names.sort()
+        for name in sorted(files):
+            status = Path(root, name).stat()
+            found.update(f"{root}\0{name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode("utf-8", "surrogatepass"))
+    return found.hexdigest()
 
 
 def _files(directory: Path) -> Iterator[Path]:

@@ -1,0 +1,33 @@
+"""`evermuse send --from FORMAT`: the sources are converted on the way."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from evermuse.client.convert import FORMATS, ConvertOptions, RejectWriter
+from evermuse.client.send.rejects import beside
+from evermuse.client.send.sources import NothingToRead, Source
+
+
+def find(paths: Sequence[Path]) -> list[Source]:
+    """The sources of a conversion: each path as it is given, because a directory is one mailbox or one export."""
+    for path in paths:
+        if str(path) != "-" and not path.exists():
+            raise NothingToRead(f"{path}: there is no such file or directory")
+    return [Source(path, path, path.stat().st_size if path.is_file() else 0) for path in dict.fromkeys(paths)]
+
+
+class Conversion:
+    """Converts sources, and keeps what could not be converted. ``name``: of the format."""
+
+    def __init__(self, name: str, options: ConvertOptions) -> None:
+        self._format, self._options = FORMATS[name], options
+        self.unconverted = 0
+        self.files: list[Path] = []
+
+    def __call__(self, source: Source) -> Iterator[bytes]:
+        """The records of a source. The file of what is not converted is written anew each time."""
+        with RejectWriter(beside(source.argument, "unconverted")) as rejects:
+            yield from self._format.convert([source.path], options=self._options, rejects=rejects)
+            self.unconverted += rejects.failed
+            if rejects.rejected and rejects.path is not None:
+                self.files.append(rejects.path)
