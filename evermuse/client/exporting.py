@@ -70,7 +70,7 @@ def store(path: Path, state: ExportState) -> None:
 
 
 @dataclass(slots=True)
-class Export:
+class IncrementalExport:
     """One export. ``write`` takes a line; ``flush`` returns once all lines are safe, and then the state is stored."""
 
     client: Client

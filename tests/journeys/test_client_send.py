@@ -155,10 +155,12 @@ def test_order_of_versions_in_a_file_is_kept(stack: Stack, evermuse: Evermuse) -
     settle(stack, evermuse.client)
     (found,) = evermuse.client.records(vendor_id="test:r0")
     assert found["record"]["data"]["text"] == "v1"
-    # Without the state the current version is left out, and the replaced one does not undo it.
+    # Without the state the versions between are sent again if the server never stored them, and the order is kept.
     shutil.rmtree(evermuse.directory / "config")
     counts = evermuse.counts(path)
-    assert counts["accepted"] == 0 and counts["current"] + counts["replaced"] == len(lines)
+    assert counts["current"] >= len(lines) - 2
+    assert counts["accepted"] + counts["current"] + counts["replaced"] == len(lines)
+    settle(stack, evermuse.client)
     (again,) = evermuse.client.records(vendor_id="test:r0")
     assert (again["record"]["data"]["text"], again["version"]) == ("v1", found["version"])
 

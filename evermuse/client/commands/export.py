@@ -49,7 +49,7 @@ def export(
         except (exporting.WrongState, OSError) as error:
             raise terminal.fail(str(error), terminal.USAGE) from None
         client.pace.limit(client.key().rate_limit)
-        run = exporting.Export(client, known, state, lambda line: _write(file, line), lambda: _flush(file))
+        run = exporting.IncrementalExport(client, known, state, lambda line: _write(file, line), lambda: _flush(file))
         try:
             run.run()
         except EvermuseError as error:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evermuse.client.send import grouping
@@ -22,6 +22,8 @@ class Item:
     local_files: dict[int, str] = field(default_factory=dict)
 
 
+# Other tests run at the same time, so a slow example says nothing.
+UNHURRIED = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 SIZES = st.sampled_from([10, 2000, 900_000, MAX_BODY_BYTES - 3, MAX_BODY_BYTES // 2])
 SPECS = st.lists(
     st.tuples(
@@ -38,6 +40,7 @@ def grouped(items: list[Item]) -> list[list[Item]]:
     return [group for item in items for group in grouper.add(item)] + list(grouper.rest())
 
 
+@UNHURRIED
 @given(SPECS)
 def test_batches_keep_all_limits_and_all_records(specs: list[tuple[int, str, str, int, int, bool]]) -> None:
     items = [
@@ -79,6 +82,7 @@ def test_open_batches_of_many_products_are_bounded() -> None:
     assert len(closed) >= 12
 
 
+@UNHURRIED
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 30)), unique=True).map(sorted))
 def test_spans_hold_exactly_their_positions(positions: list[tuple[int, int]]) -> None:
     assert list(positions_of(spans_of(positions))) == positions

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from evermuse.client.send import reading
@@ -16,9 +16,12 @@ from evermuse.client.send.checking import Candidate, check, unwrapped
 from evermuse.client.send.opening import OpenSource, SourceError
 from tests.records import record
 
+# Other tests run at the same time, so a slow example says nothing.
+UNHURRIED = settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
 VALUES: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
 )
 OBJECTS = st.lists(st.dictionaries(st.text().filter(lambda name: name != "records"), VALUES), min_size=1, max_size=6)
 
@@ -40,18 +43,21 @@ def forms(objects: list[Any]) -> dict[str, str]:
     }
 
 
+@UNHURRIED
 @given(OBJECTS, st.lists(st.integers(0, 5000), max_size=8), st.sampled_from(sorted(forms([]))))
 def test_every_form_gives_its_records_at_any_split(objects: list[Any], cuts: list[int], form: str) -> None:
     text = forms(objects)[form].encode("utf-8", "surrogatepass")
     assert [json.loads(raw) for raw in read(text, cuts)] == objects
 
 
+@UNHURRIED
 @given(OBJECTS)
 def test_values_over_several_lines_follow_one_another(objects: list[Any]) -> None:
     text = "\n".join(json.dumps({"a": one}, indent=3) for one in objects)
     assert [json.loads(raw)["a"] for raw in read(text.encode(), [])] == objects
 
 
+@UNHURRIED
 @given(st.binary(max_size=200), st.lists(st.integers(0, 200), max_size=4))
 def test_any_bytes_end_in_records_that_the_validator_judges(text: bytes, cuts: list[int]) -> None:
     for raw in read(text, cuts):
