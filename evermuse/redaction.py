@@ -15,6 +15,14 @@ _USERINFO = re.compile(r"(://[^\s/@:]{0,256}:)[^\s/@]{1,1024}(?=@)")
 # PostgreSQL's errors continue with the row or the statement.
 _ROWS = re.compile(r"^(\s{0,8}(?:DETAIL|CONTEXT|QUERY|LINE [0-9]{1,9}):)[^\n]*", re.MULTILINE)
 _KEY = re.compile(r"em_sk_[A-Za-z0-9_-]+")
+# Our own errors, and those of connections and of PostgreSQL's server. Their messages name servers, columns and limits.
+_QUOTE_NO_RECORD = frozenset(
+    {
+        "ArchiveDamaged", "LeaseLost", "StoreUnavailable", "ConnectionAbortedError", "ConnectionError",
+        "ConnectionRefusedError", "ConnectionResetError", "InterfaceError", "MemoryError", "NotSupportedError", "OSError",
+        "OperationalError", "ProgrammingError", "TimeoutError",
+    }
+)  # fmt: skip
 # Parts of an error text that may be a customer's: URLs, e-mail addresses, quoted text, JSON, long numbers. A quote without
 # an end counts too, because stored errors are cut off.
 _VALUE = re.compile(
@@ -36,14 +44,15 @@ def redacted(text: str) -> str:
 
 
 def reason(error: str) -> str:
-    """The class and the reason of a stored error, without values that may quote a record.
+    """The class of a stored error, with the reason if its class is one whose messages quote no record.
 
-    For logins that may not see payloads. Only the first line is kept, and of its message what comes before a colon, because
-    a colon usually introduces a value.
+    For logins that may not see payloads. Other classes may come from a processor and say anything, so only their name is
+    shown. Values in a message are left out, and so is what follows a second colon, which usually introduces a value.
     """
-    line = _VALUE.sub("…", redacted(error.partition("\n")[0]))
-    kind, colon, message = line.partition(": ")
-    words, further, _ = message.partition(": ")
+    kind, colon, message = error.partition("\n")[0].partition(": ")
+    if kind not in _QUOTE_NO_RECORD:
+        return kind
+    words, further, _ = _VALUE.sub("…", redacted(message)).partition(": ")
     return f"{kind}{colon}{words}{': …' if further else ''}"
 
 
