@@ -164,8 +164,12 @@ def _(stack: Stack) -> Iterator[None]:
 @_fault("journal: kill -9 between the intended and the written object")
 def _(stack: Stack) -> Iterator[None]:
     stack.store_proxy.switch(proxy.SILENT)
+    # In a process of its own: the workers may all wait for the store with their landings.
+    running = stack.manage_later("shell", "--no-imports", "-c", "from ingest.pipeline import journal; journal.write()")
     intended = "SELECT count(*) > 0 FROM lake_segment WHERE layout = 2 AND state = 'I'"
-    until(lambda: stack.rows(intended) == [(True,)], "a worker writes the journal", seconds=30)
+    until(lambda: stack.rows(intended) == [(True,)], "somebody writes the journal", seconds=60)
+    running.kill()
+    running.wait()
     stack.kill("worker-landing")
     stack.store_proxy.switch(proxy.PASS)
     yield
