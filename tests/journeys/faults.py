@@ -163,6 +163,9 @@ def _(stack: Stack) -> Iterator[None]:
 
 @_fault("journal: kill -9 between the intended and the written object")
 def _(stack: Stack) -> Iterator[None]:
+    # Nothing lands while the store is silent, so an entry has to wait before.
+    waiting = "SELECT count(*) > 0 FROM lake_journalentry"
+    until(lambda: stack.rows(waiting) == [(True,)], "the journal has something to tell", seconds=60)
     stack.store_proxy.switch(proxy.SILENT)
     # In a process of its own: the workers may all wait for the store with their landings.
     running = stack.manage_later("shell", "--no-imports", "-c", "from ingest.pipeline import journal; journal.write()")

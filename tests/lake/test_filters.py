@@ -96,7 +96,7 @@ def test_backfill_can_resume_after_a_given_record(api: ApiClient, added: Callabl
     added()
     first = Record.objects.order_by("id")[0]
     assert fill("nature", f"--after={public_ids.of_record(first.id)}")["records"] == 2
-    with pytest.raises(CommandError, match="no record id"):
+    with pytest.raises(CommandError, match="is not a record id"):
         fill("nature", "--after=x")
 
 
