@@ -74,7 +74,8 @@ def test_resources_fit_the_schemas_of_kubernetes(values: dict[str, Any], version
 
 def _is_copy(resource: dict[str, Any]) -> bool:
     """Whether it holds a file of the repository, which has a test of its own below."""
-    return resource["kind"] == "PrometheusRule" or resource["metadata"]["name"].endswith("-dashboard")
+    name: str = resource["metadata"]["name"]
+    return resource["kind"] == "PrometheusRule" or name.endswith("-dashboard")
 
 
 @pytest.mark.parametrize(("name", "values"), [("default", DEFAULT), ("full", FULL)])
