@@ -25,7 +25,7 @@ from lake import object_store
 from lake.journal import events, sql
 from lake.journal.events import Entry, FactsOf
 from lake.models import Segment
-from lake.segments import registry
+from lake.segments import registry, storing
 from lake.segments import sql as segments_sql
 from lake.segments.registry import Draft, Partition
 
@@ -111,11 +111,11 @@ def _write(workspaces: Sequence[int], names_of: events.NamesOf, facts_of: FactsO
         names = names_of([claim.workspace_id for claim in claims])
         drafts = [(claim, _draft(claim, names[claim.workspace_id], facts_of)) for claim in claims]
         registry.intend([draft for _, draft in drafts])
-        puts = [(claim, draft, _uploads.submit(_put, draft, ends_at)) for claim, draft in drafts]
+        puts = [(claim, draft, _uploads.submit(storing.put, draft, ends_at)) for claim, draft in drafts]
         faults = []
         for claim, draft, put in puts:
-            if (fault := put.result()) is not None:
-                faults.append(fault)
+            if isinstance(stored := put.result(), StoreUnavailable):
+                faults.append(stored)
             elif _publish(claim, draft):
                 written += len(claim.entry_ids)
         if faults:
@@ -158,16 +158,6 @@ def numbers_of(key: str) -> tuple[int, int]:
     """The first and the last number in a key that `key_of` made."""
     _, first, last, _ = key.rpartition("/")[2].split("-")
     return int(first), int(last)
-
-
-def _put(draft: Draft, ends_at: float) -> StoreUnavailable | None:
-    if time.monotonic() >= ends_at:
-        return StoreUnavailable("it was too slow for the lease")
-    try:
-        object_store.put(draft.key, draft.content, "application/zstd")
-    except StoreUnavailable as error:
-        return error
-    return None
 
 
 def _publish(claim: _Claim, draft: Draft) -> bool:

@@ -24,12 +24,13 @@ def store(parts: Mapping[Partition, Sequence[Line]]) -> dict[Partition, Draft | 
     # A write that began later could end after the sweeper has abandoned the segment.
     ends_at = time.monotonic() + settings.EVERMUSE_LEASE_SECONDS
     if len(drafts) == 1:
-        return {drafts[0].partition: _put(drafts[0], ends_at)}
-    writing = [(draft.partition, _uploads.submit(_put, draft, ends_at)) for draft in drafts]
+        return {drafts[0].partition: put(drafts[0], ends_at)}
+    writing = [(draft.partition, _uploads.submit(put, draft, ends_at)) for draft in drafts]
     return {partition: upload.result() for partition, upload in writing}
 
 
-def _put(draft: Draft, ends_at: float) -> Draft | StoreUnavailable:
+def put(draft: Draft, ends_at: float) -> Draft | StoreUnavailable:
+    """Write an intended object, if it can begin before ``ends_at`` (of `time.monotonic`); the draft, or what failed."""
     if time.monotonic() >= ends_at:
         return StoreUnavailable("it was too slow for the lease")
     try:

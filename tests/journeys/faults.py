@@ -180,8 +180,16 @@ def _(stack: Stack) -> Iterator[None]:
 
 @_fault("journal: kill -9 between the written object and its row")
 def _(stack: Stack) -> Iterator[None]:
-    with stack.table_locked("lake_journalentry"):
-        until(lambda: _waits(stack, "%DELETE FROM lake_journalentry%"), "a worker publishes the journal", seconds=30)
+    waiting = "SELECT count(*) > 0 FROM lake_journalentry"
+    with psycopg.connect(stack.dsn) as holder:
+        until(lambda: stack.rows(waiting) == [(True,)], "the journal has something to tell", seconds=60)
+        # Rows and not the table, for which landings would wait too. The entries may be written before they are locked.
+        until(
+            lambda: holder.execute("SELECT id FROM lake_journalentry FOR UPDATE SKIP LOCKED").fetchall(),
+            "entries are locked",
+            seconds=60,
+        )
+        until(lambda: _waits(stack, "%DELETE FROM lake_journalentry%"), "a worker publishes the journal", seconds=60)
         stack.kill("worker-landing")
     yield
 

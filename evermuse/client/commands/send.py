@@ -87,20 +87,16 @@ def send(
     """Send records."""
     conversion: Conversion | None = None
     if format is not None:
-        if format not in FORMATS:
-            raise terminal.fail(f"--from {format}: no such format; there are {', '.join(FORMATS)}", terminal.USAGE)
-        if not product or not project:
-            raise terminal.fail("--from needs --product and --project", terminal.USAGE)
         converted = ConvertOptions(
-            product_id=product,
-            project_ids=tuple(project),
+            product_id=product or "",
+            project_ids=tuple(project or ()),
             internal_domains=tuple(internal_domain or ()),
             tags=tuple(tag or ()),
             attachments=attach,
             event_at=event_at,
             mapping=mapping,
         )
-        conversion = Conversion(format, converted)
+        conversion = _conversion(format, converted)
     elif attach is not None and not attach.is_dir():
         raise terminal.fail(f"--attach {attach}: there is no such directory", terminal.USAGE)
     try:
@@ -123,6 +119,14 @@ def send(
 
 
 send.__doc__ = _HELP
+
+
+def _conversion(format: str, options: ConvertOptions) -> Conversion:
+    if format not in FORMATS:
+        raise terminal.fail(f"--from {format}: no such format; there are {', '.join(FORMATS)}", terminal.USAGE)
+    if not options.product_id or not options.project_ids:
+        raise terminal.fail("--from needs --product and --project", terminal.USAGE)
+    return Conversion(format, options)
 
 
 def _run_name(client: Client, sources: list[Source]) -> str:
