@@ -1,7 +1,7 @@
 """Requests to a vendor use the URL exactly as it was given, byte for byte, in redirects too."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from attachments.download_failures import DownloadFailed
@@ -125,13 +125,12 @@ def test_ambiguous_authority_is_rejected(authority: str) -> None:
 
 
 @given(st.text(max_size=60))
+@example("A:")
 def test_request_target_never_holds_a_space_or_control_character(text: str) -> None:
-    for url in (
-        f"http://h/{text}",
-        targets.redirected("http://h/x", text.encode("utf-8", "replace").decode("latin-1")),
-    ):
+    location = text.encode("utf-8", "replace").decode("latin-1")
+    for url_of in (lambda: f"http://h/{text}", lambda: targets.redirected("http://h/x", location)):
         try:
-            path = targets.parse(url).path
+            path = targets.parse(url_of()).path
         except DownloadFailed:
             continue
         assert path.startswith("/")

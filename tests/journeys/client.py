@@ -55,7 +55,7 @@ class HttpClient:
         status: dict[str, Any] = answer.json()
         return status
 
-    def settled(self, batch_id: str, *, seconds: float = 90.0) -> dict[str, Any]:
+    def settled(self, batch_id: str, *, seconds: float = 300.0) -> dict[str, Any]:
         """Waits until a batch is COMPLETE or FAILED; returns its status."""
         ends_at = time.monotonic() + seconds
         while (batch := self.batch(batch_id))["status"] not in SETTLED:

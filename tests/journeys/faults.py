@@ -62,7 +62,7 @@ for _point, (_table, _mode) in POINTS.items():
     @_fault(f"worker-landing: kill -9 {_point}")
     def _(stack: Stack, table: str = _table, mode: str = _mode) -> Iterator[None]:
         with stack.table_locked(table, mode):
-            until(lambda: stack.waits_for_lock(table), f"a worker waits for {table}", seconds=20)
+            until(lambda: stack.waits_for_lock(table), f"a worker waits for {table}", seconds=60)
             stack.kill("worker-landing")
         yield
 
@@ -70,7 +70,7 @@ for _point, (_table, _mode) in POINTS.items():
 @_fault("worker-landing: overtaken, then wakes up before the index")
 def _(stack: Stack) -> Iterator[None]:
     with stack.table_locked("lake_record"):
-        until(lambda: stack.waits_for_lock("lake_record"), "a worker waits before the index", seconds=20)
+        until(lambda: stack.waits_for_lock("lake_record"), "a worker waits before the index", seconds=60)
         time.sleep(LEASE_SECONDS + 1)
     yield
 
@@ -79,7 +79,7 @@ def _(stack: Stack) -> Iterator[None]:
 def _(stack: Stack) -> Iterator[None]:
     stack.store_proxy.switch(proxy.SILENT)
     intended = "SELECT count(*) > 0 FROM lake_segment WHERE state = 'I' AND created_at > now() - interval '5 s'"
-    until(lambda: stack.rows(intended) == [(True,)], "a worker writes a segment", seconds=20)
+    until(lambda: stack.rows(intended) == [(True,)], "a worker writes a segment", seconds=60)
     stack.kill("worker-landing")
     stack.store_proxy.switch(proxy.PASS)
     yield
@@ -109,7 +109,7 @@ def _(stack: Stack) -> Iterator[None]:
         until(
             lambda: running.poll() is not None or stack.rows(moves, "%UPDATE lake_segmentbatch%") == [(True,)],
             "the compaction moves pointers",
-            seconds=20,
+            seconds=60,
         )
         running.kill()
         running.wait()
@@ -127,7 +127,7 @@ def _(stack: Stack) -> Iterator[None]:
 def _until_it_merges(stack: Stack, running: subprocess.Popen[bytes]) -> None:
     """Waits for a claim on a segment; only a compaction claims segments."""
     merges = "SELECT count(*) > 0 FROM lake_segment WHERE state = 'L' AND claimed_until > now()"
-    until(lambda: running.poll() is not None or stack.rows(merges) == [(True,)], "segments are merged", seconds=40)
+    until(lambda: running.poll() is not None or stack.rows(merges) == [(True,)], "segments are merged", seconds=60)
 
 
 @_fault("compaction: kill -9 of the sweeper while it deletes replaced objects")
@@ -136,7 +136,7 @@ def _(stack: Stack) -> Iterator[None]:
     stack.store_proxy.switch(proxy.SILENT)
     stack.rows("UPDATE lake_segment SET expires_at = now() WHERE state = 'R' AND sweeps = 0 RETURNING id")
     taken = "SELECT count(*) = 0 FROM lake_segment WHERE state = 'R' AND sweeps = 0 AND expires_at < now()"
-    until(lambda: stack.rows(taken) == [(True,)], "the sweeper deletes", seconds=30)
+    until(lambda: stack.rows(taken) == [(True,)], "the sweeper deletes", seconds=60)
     stack.kill("worker-landing")
     stack.store_proxy.switch(proxy.PASS)
     yield
@@ -145,7 +145,7 @@ def _(stack: Stack) -> Iterator[None]:
 @_fault("worker-landing: kill -9 after its claim was lost, before it gives its segment up")
 def _(stack: Stack) -> Iterator[None]:
     with stack.table_locked("lake_segment"):
-        until(lambda: _waits(stack, "%INSERT INTO lake_segment%"), "a worker intends a segment", seconds=20)
+        until(lambda: _waits(stack, "%INSERT INTO lake_segment%"), "a worker intends a segment", seconds=60)
         # As if another worker had claimed the batches and died.
         stack.rows(
             "UPDATE ingest_batch SET claim_token = claim_token + 1, claimed_until = now() WHERE id IN (SELECT id FROM"
@@ -154,7 +154,7 @@ def _(stack: Stack) -> Iterator[None]:
         # The next lock is granted right after the row of the segment.
         locked = stack.lock_next("lake_segment")
     try:
-        until(lambda: _waits(stack, "%SET state = 'A'%state IN ('I', 'A')%"), "it gives its segment up", seconds=20)
+        until(lambda: _waits(stack, "%SET state = 'A'%state IN ('I', 'A')%"), "it gives its segment up", seconds=60)
         stack.kill("worker-landing")
     finally:
         locked.close()
@@ -205,7 +205,7 @@ def _(stack: Stack) -> Iterator[None]:
     count = "SELECT count(*) FROM lake_record WHERE workspace_id = %s"
     with stack.table_locked("lake_removedrecord"):
         running = stack.manage_later("removeexpired", "records")
-        until(lambda: _waits(stack, "%INSERT INTO lake_removedrecord%"), "it removes records", seconds=40)
+        until(lambda: _waits(stack, "%INSERT INTO lake_removedrecord%"), "it removes records", seconds=60)
         running.kill()
         running.wait()
     until(lambda: not _waits(stack, "%INSERT INTO lake_removedrecord%"), "its transaction has ended")
@@ -228,7 +228,7 @@ def _(stack: Stack) -> Iterator[None]:
         reader.execute("SELECT FROM lake_payloadpart LIMIT 1")
         running = stack.manage_later("removeexpired", "payloads")
         pending = "SELECT count(*) FROM pg_inherits WHERE inhrelid = to_regclass(%s) AND inhdetachpending"
-        until(lambda: stack.rows(pending, partition) == [(1,)], "it detaches the partition", seconds=40)
+        until(lambda: stack.rows(pending, partition) == [(1,)], "it detaches the partition", seconds=60)
         running.kill()
         running.wait()
     yield

@@ -33,7 +33,7 @@ BEAT_2 = "beat-2"
 BROKER_NUMBER, REDIS_NUMBER = 4, 5
 LEASE_SECONDS = 3
 # How long a test waits before it fails. On a working stack nothing takes this long.
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0
 
 
 class Stack:

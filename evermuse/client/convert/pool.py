@@ -150,13 +150,18 @@ class Pool(Generic[Item]):
             if idle is None or len(idle.chunks) >= CHUNKS_A_WORKER:
                 return
             chunk = self._waiting.popleft()
-            if not idle.chunks and idle.is_ready:
-                idle.deadline = time.monotonic() + self._seconds
-            idle.chunks.append(chunk)
             try:
                 idle.pipe.send(chunk.items[len(chunk.results) :])
             except OSError:
-                self._give_up(idle, "its process ended")
+                # The process ended. What it sent before that is still in the pipe, and only `_receive` reads it.
+                self._waiting.appendleft(chunk)
+                if idle.chunks:
+                    return
+                self._end(idle, "its process ended")
+                continue
+            if not idle.chunks and idle.is_ready:
+                idle.deadline = time.monotonic() + self._seconds
+            idle.chunks.append(chunk)
 
     def _started(self) -> _Worker:
         ours, theirs = self._context.Pipe()
@@ -182,14 +187,17 @@ class Pool(Generic[Item]):
         if chunk.is_done:
             worker.chunks.popleft()
 
-    def _give_up(self, worker: _Worker, reason: str) -> None:
-        """End a process. The item that it was at fails; the items after that one wait for another process."""
+    def _end(self, worker: _Worker, reason: str) -> None:
         self._workers.remove(worker)
         worker.pipe.close()
         worker.process.kill()
         worker.process.join()
         if not worker.is_ready:
             raise PoolError(f"a process cannot start: {reason}, exit code {worker.process.exitcode}")
+
+    def _give_up(self, worker: _Worker, reason: str) -> None:
+        """End a process. The item that it was at fails; the items after that one wait for another process."""
+        self._end(worker, reason)
         chunk = worker.chunks[0]
         chunk.results.append(Failed(reason))
         if chunk.is_done:
