@@ -1,0 +1,27 @@
+"""Tables of the lake, one module for each concept."""
+
+from lake.models.horizon import ChangeClock, OpenLanding
+from lake.models.journal import Journal, JournalEntry, JournalFill
+from lake.models.outcomes import BatchOutcomes, RejectedRecord
+from lake.models.payloads import Payload, PayloadKept, PayloadPart
+from lake.models.records import Record, RecordVersion, RemovedRecord
+from lake.models.segments import ArchivedObject, Segment, SegmentBatch
+
+__all__ = [
+    "ArchivedObject",
+    "BatchOutcomes",
+    "ChangeClock",
+    "Journal",
+    "JournalEntry",
+    "JournalFill",
+    "OpenLanding",
+    "Payload",
+    "PayloadKept",
+    "PayloadPart",
+    "Record",
+    "RecordVersion",
+    "RejectedRecord",
+    "RemovedRecord",
+    "Segment",
+    "SegmentBatch",
+]
