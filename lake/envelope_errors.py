@@ -10,14 +10,10 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType, inspect
 
 from lake import error_texts, field_rules, json_syntax, json_text, walk_nodes
-from lake.envelope import (
-    INVALID_JSON,
-    VALIDATION_ERROR,
-    Envelope,
-    FieldError,
-    decode_quickly,
-    is_record_type,
-)
+from lake.envelope import Envelope
+from lake.fast_decoding import decode_quickly
+from lake.field_errors import INVALID_JSON, VALIDATION_ERROR, FieldError
+from lake.formats import is_record_type
 from lake.json_syntax import JsonSyntaxError, without_surrogates
 from lake.json_text import JsonText
 from lake.spelling import spelled

@@ -25,7 +25,7 @@ class WrongField(TypeError):
     """A field of the envelope that is not supported. The message names the field and the rule."""
 
 
-def demand(kind: type[msgspec.Struct], *, formats: Collection[str]) -> None:
+def check_fields(kind: type[msgspec.Struct], *, formats: Collection[str]) -> None:
     """Raise WrongField unless every field has a supported type. ``formats``: the names of known formats."""
     for one in _fields(kind):
         place = f"{kind.__name__}.{one.name}"
@@ -33,14 +33,14 @@ def demand(kind: type[msgspec.Struct], *, formats: Collection[str]) -> None:
             if one.encode_name != "data":
                 raise WrongField(f"{place}: only data may have the type Raw (any JSON)")
             continue
-        _demand_type(one.type, place, formats, seen=(kind,))
-        _demand_default(one, place)
+        _check_type(one.type, place, formats, seen=(kind,))
+        _check_default(one, place)
 
 
-def _demand_type(type: inspect.Type, place: str, formats: Collection[str], seen: tuple[Any, ...]) -> None:
+def _check_type(type: inspect.Type, place: str, formats: Collection[str], seen: tuple[Any, ...]) -> None:
     match type:
         case inspect.StrType(pattern=pattern):
-            _demand_pattern(pattern, place)
+            _check_pattern(pattern, place)
         case inspect.BoolType() | inspect.IntType() | inspect.FloatType():
             return
         case inspect.LiteralType(values=values):
@@ -48,21 +48,21 @@ def _demand_type(type: inspect.Type, place: str, formats: Collection[str], seen:
                 raise WrongField(f"{place}: a Literal may contain only strings")
         case inspect.Metadata():
             more = type.extra_json_schema or {}
-            _demand_pattern(more.get("pattern"), place)
+            _check_pattern(more.get("pattern"), place)
             name = more.get("format")
             if name is not None and (name not in formats or not isinstance(type.type, inspect.StrType)):
                 raise WrongField(
                     f"{place}: the format {name!r} is unknown; a string may have one of {', '.join(sorted(formats))}"
                 )
-            _demand_type(type.type, place, formats, seen)
+            _check_type(type.type, place, formats, seen)
         case inspect.ListType(item_type=item):
-            _demand_type(item, f"{place}[]", formats, seen)
+            _check_type(item, f"{place}[]", formats, seen)
         case inspect.DictType(key_type=key, value_type=value):
             if key != inspect.StrType():
                 raise WrongField(f"{place}: the keys of a dict must be plain str")
-            _demand_type(value, f"{place}[]", formats, seen)
+            _check_type(value, f"{place}[]", formats, seen)
         case inspect.StructType(cls=kind):
-            _demand_struct(type, place, formats, (*seen, kind))
+            _check_struct(type, place, formats, (*seen, kind))
         case _:
             raise WrongField(
                 f"{place}: {_named(type)} is not supported; use str, bool, int, float, Literal of strings, list, "
@@ -70,7 +70,7 @@ def _demand_type(type: inspect.Type, place: str, formats: Collection[str], seen:
             )
 
 
-def _demand_pattern(pattern: str | None, place: str) -> None:
+def _check_pattern(pattern: str | None, place: str) -> None:
     rest = _ESCAPED.sub("", pattern or "")
     if "$" in rest:
         raise WrongField(f"{place}: in a pattern, $ also matches before a line break at the end; end it with {END}")
@@ -78,7 +78,7 @@ def _demand_pattern(pattern: str | None, place: str) -> None:
         raise WrongField(f"{place}: JSON Schema has no \\A, \\Z or \\z; begin a pattern with ^ and end it with {END}")
 
 
-def _demand_struct(type: inspect.StructType, place: str, formats: Collection[str], seen: tuple[Any, ...]) -> None:
+def _check_struct(type: inspect.StructType, place: str, formats: Collection[str], seen: tuple[Any, ...]) -> None:
     if type.cls in seen[:-1]:
         raise WrongField(f"{place}: {type.cls.__name__} contains itself")
     if not type.forbid_unknown_fields or type.array_like or type.tag is not None:
@@ -87,12 +87,12 @@ def _demand_struct(type: inspect.StructType, place: str, formats: Collection[str
         )
     for one in type.fields:
         inner = f"{place}.{one.name}"
-        _demand_type(one.type, inner, formats, seen)
+        _check_type(one.type, inner, formats, seen)
         if not one.required and (absent(one) is not UNSET or one.default_factory is not NODEFAULT):
             raise WrongField(f"{inner}: the default of a nested field must be UNSET")
 
 
-def _demand_default(one: inspect.Field, place: str) -> None:
+def _check_default(one: inspect.Field, place: str) -> None:
     if one.default_factory is not NODEFAULT:
         raise WrongField(f"{place}: a default must be a value, not a factory")
     if one.required or absent(one) is UNSET:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from lake.envelope import RECORD_TYPES
+from lake.formats import RECORD_TYPES
 from lake.normalization import NormalizedRecord
 from lake.terms import WIDTH, beginning, vendor_id, vendor_id_of
 

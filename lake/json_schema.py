@@ -6,8 +6,9 @@ from typing import Any
 import msgspec
 
 from lake.email_addresses import EMAIL_PATTERN
-from lake.envelope import FORM_OF_EVENT_AT, RECORD_TYPES, Envelope
+from lake.envelope import Envelope
 from lake.field_rules import END
+from lake.formats import FORM_OF_EVENT_AT, RECORD_TYPES
 
 EVENT_AT = rf"^{FORM_OF_EVENT_AT}{END}"
 

@@ -9,9 +9,12 @@ from itertools import chain
 from uuid import UUID
 
 from lake import identity
-from lake.envelope import INVALID_JSON, Catalog, Envelope, FieldError, check_known, decode_quickly
+from lake.envelope import Envelope
 from lake.envelope_errors import explain
+from lake.fast_decoding import decode_quickly
+from lake.field_errors import INVALID_JSON, FieldError
 from lake.frames import Place
+from lake.known_ids import Catalog, check_known
 from lake.normalization import NormalizedRecord, normalize
 
 UNKNOWN_TYPE = "unknown"

@@ -15,7 +15,7 @@ from evermuse import audit, logs, public_ids, roles
 from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
 from lake import frames, places, reading, record_excerpts, record_search, terms
-from lake.envelope import RECORD_TYPES
+from lake.formats import RECORD_TYPES
 from lake.models import Record, RecordVersion
 from lake.record_excerpts import Excerpt
 

@@ -14,8 +14,9 @@ import msgspec
 from msgspec import inspect
 
 from lake import error_texts, json_text, json_tree, native_proofs, walk_nodes
-from lake.envelope import FORMATS, MAX_ERRORS, VALIDATION_ERROR, FieldError
 from lake.error_texts import place
+from lake.field_errors import MAX_ERRORS, VALIDATION_ERROR, FieldError
+from lake.formats import FORMATS
 from lake.json_text import MAX_DIGITS
 from lake.walk_nodes import ValueSpan, opening
 from lake.walk_rules import Rule, StructRules, format_of, struct_rules

@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from lake.envelope import FORMATS, Envelope
+from lake.envelope import Envelope
+from lake.formats import FORMATS
 from lake.json_tree import Number
 
 

@@ -24,7 +24,7 @@ from attachments.serving import links
 from evermuse import audit, wake
 from evermuse.admin import PipelineAdmin, filter_of, row_number, row_or_404
 from evermuse.roles import may_act, may_see_payloads
-from lake.envelope import is_uri
+from lake.formats import is_uri
 
 STATE_LABELS = {"PENDING": "info", "IN_PROGRESS": "info", "COMPLETE": "success", "FAILED": "danger"}
 MAX_URL = 2048

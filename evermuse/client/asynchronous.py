@@ -108,7 +108,7 @@ class AsyncClient:
             await self._wait_for_turn()
             try:
                 response = await self._http.send(transport.request_of(self._http, call))
-                transport.demand_success(response)
+                transport.raise_for_status(response)
                 return response
             except httpx.HTTPError as error:
                 await self._wait(attempts, transport.unreachable(error))
@@ -124,7 +124,7 @@ class AsyncClient:
                 response = await self._http.send(transport.stream_request(self._http, listing), stream=True)
                 if not response.is_success:
                     await response.aread()
-                    transport.demand_success(response)
+                    transport.raise_for_status(response)
                 break
             except httpx.HTTPError as error:
                 await self._wait(attempts, transport.unreachable(error))
@@ -251,4 +251,4 @@ class AsyncClient:
         async with httpx.AsyncClient(timeout=uploading.TIMEOUT) as http:
             with path.open("rb") as file:
                 response = await http.put(url, content=uploading.parts_async(file), headers=headers)
-        uploading.demand_stored(response)
+        uploading.raise_unless_stored(response)

@@ -108,7 +108,7 @@ class Client:
             self._wait_for_turn()
             try:
                 response = self._http.send(transport.request_of(self._http, call))
-                transport.demand_success(response)
+                transport.raise_for_status(response)
                 return response
             except httpx.HTTPError as error:
                 self._wait(attempts, transport.unreachable(error))
@@ -124,7 +124,7 @@ class Client:
                 response = self._http.send(transport.stream_request(self._http, listing), stream=True)
                 if not response.is_success:
                     response.read()
-                    transport.demand_success(response)
+                    transport.raise_for_status(response)
                 break
             except httpx.HTTPError as error:
                 self._wait(attempts, transport.unreachable(error))
@@ -248,4 +248,4 @@ class Client:
         headers = {"Content-Length": str(size)}
         with path.open("rb") as file:
             response = httpx.put(url, content=uploading.parts(file), headers=headers, timeout=uploading.TIMEOUT)
-        uploading.demand_stored(response)
+        uploading.raise_unless_stored(response)

@@ -65,7 +65,7 @@ def unreachable(error: httpx.HTTPError | httpx.InvalidURL) -> Unreachable:
 
 def answer_of(call: Call[T], response: httpx.Response) -> T:
     """The answer of a response that was read. Raises ApiError for any but a 2xx."""
-    demand_success(response)
+    raise_for_status(response)
     try:
         found = rows.decode(response.content, call.answer)
     except (msgspec.MsgspecError, ValueError) as error:
@@ -77,7 +77,7 @@ def answer_of(call: Call[T], response: httpx.Response) -> T:
 
 def page_of(listing: Listing[T], response: httpx.Response) -> tuple[list[T], str | None]:
     """The rows of a response that was read, and the next cursor."""
-    demand_success(response)
+    raise_for_status(response)
     try:
         return rows.decode_page(response.content, listing.name, listing.row)
     except (msgspec.MsgspecError, ValueError) as error:
@@ -92,7 +92,7 @@ def row_of(listing: Listing[T], line: bytes) -> T:
         raise ApiError("UNEXPECTED_ANSWER", f"a line of the stream is not as documented: {error}") from None
 
 
-def demand_success(response: httpx.Response) -> None:
+def raise_for_status(response: httpx.Response) -> None:
     """Raise ApiError for any answer but a 2xx. The response must have been read."""
     if response.is_success:
         return

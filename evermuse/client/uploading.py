@@ -36,7 +36,7 @@ async def parts_async(file: IO[bytes]) -> AsyncIterator[bytes]:
         yield part
 
 
-def demand_stored(response: httpx.Response) -> None:
+def raise_unless_stored(response: httpx.Response) -> None:
     """Raise ApiError unless the object store took the file. Its answers are XML, so only the status is of use."""
     if not response.is_success:
         message = f"the object store refused the upload with HTTP {response.status_code}"

@@ -36,7 +36,7 @@ from ingest.models import ApiKey, Batch
 from ingest.ndjson import STEP_BYTES, ndjson
 from ingest.pipeline import detail, processing, reprocessing, transitions
 from lake import archive, selectors
-from lake.envelope import RECORD_TYPES
+from lake.formats import RECORD_TYPES
 from lake.landing import UNKNOWN_TYPE
 from lake.models import Payload, RejectedRecord
 

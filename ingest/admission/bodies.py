@@ -10,8 +10,8 @@ from rest_framework.request import Request
 
 from evermuse.asgi_body import AWAITED, COMPLETE, MAX_BODY_BYTES, TIMED_OUT, TOO_LARGE, BodyAwaited
 from ingest.refusals import Refusal, invalid_body
-from lake.envelope import INVALID_JSON
 from lake.envelope_errors import check_object
+from lake.field_errors import INVALID_JSON
 from lake.models import Payload
 
 T = TypeVar("T", bound=msgspec.Struct)

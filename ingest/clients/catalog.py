@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from evermuse import prepared
 from ingest import sql
-from lake.envelope import Catalog
+from lake.known_ids import Catalog
 from lake.landing import Lookup
 
 

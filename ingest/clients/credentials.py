@@ -23,7 +23,7 @@ from ingest import sql
 from ingest.clients import api_keys
 from ingest.models import ApiKey
 from ingest.refusals import unauthorized
-from lake.envelope import Catalog
+from lake.known_ids import Catalog
 
 # The time of last use is written at most this often for each key, so that a request costs no write.
 LAST_USED_STEP_SECONDS = 60

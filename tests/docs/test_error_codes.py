@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from deploy.docs import SOURCES
 from ingest.problems import explanations
-from lake import envelope
+from lake import field_errors
 
 ROOT = SOURCES.parent.parent
 # The position of the code among the arguments of each function that makes an error.
@@ -50,7 +50,7 @@ def documented() -> set[str]:
 
 
 def known() -> set[str]:
-    of_records = {value for name, value in vars(envelope).items() if name.isupper() and value == name}
+    of_records = {value for name, value in vars(field_errors).items() if name.isupper() and value == name}
     return set(made_by_the_code()) | COMPOSED | of_records
 
 

@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from ingest.pipeline.reprocessing import Reprocessed, reprocess
-from lake import envelope
+from lake import formats
 from lake.envelope_errors import check_schema
 from lake.models import Record
 from tests.http_client import NDJSON, ApiClient, lines
@@ -20,7 +20,7 @@ from tests.records import record
 def retired(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> str:
     """A batch of one record whose type was valid when it landed and is not any more; another record lands after it."""
     with monkeypatch.context() as then:
-        then.setattr(envelope, "RECORD_TYPES", envelope.RECORD_TYPES | {"fax"})
+        then.setattr(formats, "RECORD_TYPES", formats.RECORD_TYPES | {"fax"})
         batch_id = send_and_land(api, record(type="FAX", project_ids=None, project_id="proj-123", data={"n": 1.0}))
     send_and_land(api, record())
     assert isinstance(check_schema(json.dumps(record(type="fax")).encode()), list)

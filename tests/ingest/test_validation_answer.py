@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ingest.api import validation
-from lake.envelope import FieldError
+from lake.field_errors import FieldError
 from lake.landing import Rejected, Verdict
 from tests.http_client import INGEST, ApiClient
 from tests.records import record

@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 from msgspec import inspect
 
-from lake.envelope import FORMATS, MAX_ERRORS, VALIDATION_ERROR, Envelope, FieldError, is_record_type
+from lake.envelope import Envelope
 from lake.error_texts import clean, escaped, kind, number_name, one_of
+from lake.field_errors import MAX_ERRORS, VALIDATION_ERROR, FieldError
+from lake.formats import FORMATS, is_record_type
 from lake.json_text import MAX_DIGITS, integer
 from lake.walk import LONGEST_COUNT, MAX_MESSAGE
 from tests.lake.plain_scanner import decode_string, elements, has_lone_surrogate, members

@@ -7,8 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lake.envelope import GROUP_RECORDS, MAX_ERRORS, Catalog, Envelope, FieldError, decode_quickly
+from lake.envelope import Envelope
 from lake.envelope_errors import check_schema
+from lake.fast_decoding import GROUP_RECORDS, decode_quickly
+from lake.field_errors import MAX_ERRORS, FieldError
+from lake.known_ids import Catalog
 from lake.landing import examine
 from tests.records import record
 

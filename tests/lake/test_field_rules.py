@@ -8,8 +8,9 @@ import pytest
 from msgspec import UNSET, Meta, Raw, UnsetType
 
 from lake import field_rules
-from lake.envelope import FORMATS, Envelope, Uri
+from lake.envelope import Envelope, Uri
 from lake.envelope_errors import check_object, check_schema
+from lake.formats import FORMATS
 from lake.normalization import normalize
 
 NUMBERS = [
@@ -66,7 +67,7 @@ def refuses(text: str, kind: Any) -> bool:
 )
 def test_walk_rejects_exactly_what_the_decoder_rejects(type: Any, values: list[str]) -> None:
     kind = msgspec.defstruct("Body", [("v", type)], forbid_unknown_fields=True)
-    field_rules.demand(kind, formats=FORMATS)
+    field_rules.check_fields(kind, formats=FORMATS)
     accepted = 0
     for value in values:
         text = f'{{"v":{value}}}'
@@ -146,7 +147,7 @@ class Looping(msgspec.Struct, forbid_unknown_fields=True):
 )
 def test_field_type_that_the_walk_does_not_support_is_rejected_by_name(type: Any, fault: str) -> None:
     with pytest.raises(field_rules.WrongField, match=fault):
-        field_rules.demand(msgspec.defstruct("Envelope", [("v", type)]), formats=FORMATS)
+        field_rules.check_fields(msgspec.defstruct("Envelope", [("v", type)]), formats=FORMATS)
 
 
 @pytest.mark.parametrize(
@@ -164,19 +165,19 @@ def test_field_type_that_the_walk_does_not_support_is_rejected_by_name(type: Any
 def test_pattern_whose_end_python_and_json_schema_read_differently_is_rejected(pattern: str, fault: str) -> None:
     for rules in (Meta(pattern=pattern), Meta(extra_json_schema={"pattern": pattern})):
         with pytest.raises(field_rules.WrongField, match=fault):
-            field_rules.demand(msgspec.defstruct("Envelope", [("v", Annotated[str, rules])]), formats=FORMATS)
+            field_rules.check_fields(msgspec.defstruct("Envelope", [("v", Annotated[str, rules])]), formats=FORMATS)
 
 
 @pytest.mark.parametrize("pattern", [r"^a\$(?![\s\S])", r"[$]", r"[^$]", r"[]$]", r"[\]$]", r"\w[\$]", r"\\A"])
 def test_pattern_may_contain_a_literal_dollar_sign(pattern: str) -> None:
     kind = msgspec.defstruct("Envelope", [("v", Annotated[str, Meta(pattern=pattern)])])
-    field_rules.demand(kind, formats=FORMATS)
+    field_rules.check_fields(kind, formats=FORMATS)
 
 
 def test_default_of_a_field_must_be_a_plain_value() -> None:
-    field_rules.demand(msgspec.defstruct("Envelope", [("v", str, "low"), ("w", int, 3)]), formats=FORMATS)
+    field_rules.check_fields(msgspec.defstruct("Envelope", [("v", str, "low"), ("w", int, 3)]), formats=FORMATS)
     with pytest.raises(field_rules.WrongField, match=r"Envelope.v: a default must be a value, not a factory"):
-        field_rules.demand(msgspec.defstruct("Envelope", [("v", list[str], [])]), formats=FORMATS)
+        field_rules.check_fields(msgspec.defstruct("Envelope", [("v", list[str], [])]), formats=FORMATS)
 
 
 def test_formats_are_checked_in_nested_fields() -> None:

@@ -9,8 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lake import envelope_errors, json_tree, landing, walk_nodes
-from lake.envelope import MAX_ERRORS, Catalog, Envelope, check_known, decode_quickly
+from lake.envelope import Envelope
 from lake.envelope_errors import explain
+from lake.fast_decoding import decode_quickly
+from lake.field_errors import MAX_ERRORS
+from lake.known_ids import Catalog, check_known
 from lake.walk import Walk
 from tests.lake.plain_walk import plainly
 

@@ -28,7 +28,7 @@ class Csv:
 
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
         """One record for each row that is not blank. A row that cannot be converted is rejected by itself."""
-        inputs.demand(paths)
+        inputs.check_readable(paths)
         mapped = csv_mapping.loaded(options.mapping)
         zone = csv_mapping.zone_of(mapped)
         with tempfile.TemporaryDirectory(prefix="evermuse-convert-") as folder:

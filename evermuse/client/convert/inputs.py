@@ -19,7 +19,7 @@ STANDARD_INPUT = Path("-")
 _COPY_BYTES = 1024 * 1024
 
 
-def demand(paths: Sequence[Path]) -> None:
+def check_readable(paths: Sequence[Path]) -> None:
     """Raise UsageError for a path that does not exist or cannot be read."""
     for path in paths:
         if path != STANDARD_INPUT and not path.exists():

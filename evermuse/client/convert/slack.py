@@ -28,7 +28,7 @@ class Slack:
 
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
         """One record for each thread, channel by channel. A message that cannot be read is rejected by itself."""
-        inputs.demand(paths)
+        inputs.check_readable(paths)
         for path in paths:
             with opened(path) as export, tempfile.TemporaryDirectory(prefix="evermuse-convert-") as folder:
                 if not export.channels and not export.days:

@@ -53,7 +53,7 @@ class TicketFormat:
 
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
         """One record for each item. Parts whose item is nowhere, and objects of another kind, are rejected."""
-        inputs.demand(paths)
+        inputs.check_readable(paths)
         with tempfile.TemporaryDirectory(prefix="evermuse-convert-") as folder:
             sources = [
                 (file, inputs.unpacked(file, Path(folder)))

@@ -33,7 +33,7 @@ class Transcripts:
 
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
         """One record for each file. A file without cues is rejected."""
-        inputs.demand(paths)
+        inputs.check_readable(paths)
         given = instants.from_iso(options.event_at) if options.event_at else None
         if options.event_at and given is None:
             raise UsageError(f"--event-at: {options.event_at} is no instant such as 2026-01-31T12:00:00Z")

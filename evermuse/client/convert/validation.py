@@ -1,8 +1,9 @@
 """The server's own validator, as the converters use it."""
 
 from lake.email_addresses import is_email
-from lake.envelope import decode_quickly, is_uri
 from lake.envelope_errors import explain
+from lake.fast_decoding import decode_quickly
+from lake.formats import is_uri
 
 __all__ = ["is_email", "is_uri", "why_invalid"]
 

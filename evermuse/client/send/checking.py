@@ -7,8 +7,10 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from evermuse.client.send.grouping import MAX_BODY_BYTES
-from lake.envelope import Envelope, FieldError, decode_quickly
+from lake.envelope import Envelope
 from lake.envelope_errors import explain
+from lake.fast_decoding import decode_quickly
+from lake.field_errors import FieldError
 from lake.json_text import JsonText, decode_string, one_line
 from lake.normalization import normalize
 

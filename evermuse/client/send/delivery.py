@@ -57,7 +57,7 @@ class Delivery:
     def submit(self, draft: Draft) -> None:
         """Send a draft as soon as there is room. Raises the error that ended the run."""
         self._room.acquire()
-        self._demand_running()
+        self._raise_if_ended()
         identities = {one.identity for one in draft.candidates}
         with self._lock:
             before = {found for one in identities if (found := self._last.get(one)) is not None}
@@ -68,14 +68,14 @@ class Delivery:
     def finish(self) -> None:
         """Wait until all drafts are sent. Raises the error that ended the run."""
         self._pool.shutdown(wait=True)
-        self._demand_running()
+        self._raise_if_ended()
 
     def stop(self) -> None:
         """Begin no further batch."""
         self._is_stopped = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _demand_running(self) -> None:
+    def _raise_if_ended(self) -> None:
         if self.error is not None:
             raise self.error
         if self._is_stopped:
@@ -86,7 +86,7 @@ class Delivery:
             # Those were submitted earlier, so each has a thread already.
             for other in before:
                 other.result()
-            self._demand_running()
+            self._raise_if_ended()
             self._deliver(draft)
         except (EvermuseError, OSError) as error:
             self.error = self.error or error

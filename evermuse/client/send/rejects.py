@@ -13,7 +13,7 @@ import msgspec
 
 from evermuse.client.send.checking import shown_payload
 from evermuse.client.send.opening import STDIN
-from lake.envelope import INVALID_JSON
+from lake.field_errors import INVALID_JSON
 
 _encode = msgspec.json.Encoder().encode
 

@@ -27,7 +27,7 @@ class MailFormat:
 
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
         """One record for each mail, in the order of the source. Copies of one mail are converted once."""
-        inputs.demand(paths)
+        inputs.check_readable(paths)
         with tempfile.TemporaryDirectory(prefix="evermuse-convert-") as folder:
             scratch = Path(folder)
             files = scratch / "unpacked"

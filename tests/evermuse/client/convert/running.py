@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evermuse.client.convert import FORMATS, ConvertOptions, RejectWriter
-from lake.envelope import Catalog
+from lake.known_ids import Catalog
 from lake.landing import examine
 
 CATALOG = Catalog(frozenset({"prod"}), frozenset({"proj"}))

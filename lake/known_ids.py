@@ -1,0 +1,43 @@
+"""Whether the workspace has the products and projects that a record mentions."""
+
+from dataclasses import dataclass
+
+from msgspec import UnsetType
+
+from lake.envelope import Envelope
+from lake.field_errors import MAX_ERRORS, UNKNOWN_PRODUCT, UNKNOWN_PROJECT, FieldError
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The mentioned products and projects that the workspace has."""
+
+    product_ids: frozenset[str]
+    project_ids: frozenset[str]
+
+
+def check_known(envelope: Envelope, catalog: Catalog) -> list[FieldError]:
+    """One error for each product or project that the workspace does not have."""
+    if envelope.product_id in catalog.product_ids and catalog.project_ids.issuperset(envelope.all_project_ids):
+        return []
+    errors: list[FieldError] = []
+    if envelope.product_id not in catalog.product_ids:
+        message = f"_product_id: the product {_shown(envelope.product_id)} is not known in this workspace"
+        errors.append(FieldError(UNKNOWN_PRODUCT, "/_product_id", message))
+    several = [] if isinstance(envelope.project_ids, UnsetType) else envelope.project_ids
+    # Each is reported once, at its first mention.
+    unknown = [value for value in dict.fromkeys(several) if value not in catalog.project_ids]
+    at = 0
+    for value in unknown[: MAX_ERRORS - len(errors)]:
+        at = several.index(value, at)
+        message = f"_project_ids[{at}]: the project {_shown(value)} is not known in this workspace"
+        errors.append(FieldError(UNKNOWN_PROJECT, f"/_project_ids/{at}", message))
+    one = envelope.project_id
+    if len(errors) < MAX_ERRORS and isinstance(one, str) and one not in catalog.project_ids and one not in several:
+        message = f"_project_id: the project {_shown(one)} is not known in this workspace"
+        errors.append(FieldError(UNKNOWN_PROJECT, "/_project_id", message))
+    return errors
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= 128 else text[:127] + "…")
