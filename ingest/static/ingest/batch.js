@@ -1,16 +1,16 @@
-// A batch that is on its way: look again every two seconds until it is settled, unless somebody has opened something.
+// Reloads the page of an unsettled batch every two seconds, unless the tab is hidden or the reader has opened a detail.
 "use strict";
 const status = document.querySelector("[data-follow]");
 if (status) {
   const seconds = 2;
-  const look = () => {
+  const refresh = () => {
     const isReading = document.hidden || document.querySelector("#content-main details[open]");
     if (isReading) {
-      setTimeout(look, seconds * 1000);
+      setTimeout(refresh, seconds * 1000);
     } else {
-      // Without what a form sent: a reload must not ask to send it again.
+      // After a POST, `location.reload()` would ask whether to send the form again.
       window.location.replace(window.location.pathname + window.location.search);
     }
   };
-  setTimeout(look, seconds * 1000);
+  setTimeout(refresh, seconds * 1000);
 }

@@ -1,4 +1,4 @@
-// Names for the parts of widgets that Django's libraries build without one.
+// Gives accessible names to widgets that Django's libraries build without one.
 (function () {
   "use strict";
   function nameOf(select) {

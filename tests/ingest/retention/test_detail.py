@@ -194,8 +194,8 @@ def test_page_of_a_batch_lists_what_has_expired(api: ApiClient, client: Client) 
     expire()
     client.force_login(get_user_model().objects.create_superuser("boss", "", "secret"))
     page = client.get(reverse("admin:ingest_batch_change", args=[number(batch_id)])).content.decode()
-    assert "Expired: outcomes of its records." in page
-    assert "Expired: rejected records." in page
+    assert "Removed by retention: outcomes of its records." in page
+    assert "Removed by retention: rejected records." in page
     assert client.get(reverse("admin:ingest_batch_rejected", args=[number(batch_id)])).status_code == 404
     assert not BatchOutcomes.objects.exists()
 

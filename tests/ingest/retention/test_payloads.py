@@ -133,8 +133,8 @@ def test_admin_says_why_nothing_changed_without_the_payload(api: ApiClient, logi
     assert "The payload of this batch has expired, so it cannot be landed again" in act(failed, "retry")
     assert "Nothing was changed: the payload of the batch has expired" in act(complete, "reprocess")
     page = client.get(reverse("admin:ingest_batch_change", args=[number(complete)])).content.decode()
-    assert "Expired: payload." in page
-    assert "The body as it was sent" not in page
+    assert "Removed by retention: payload." in page
+    assert "Body as sent" not in page
     assert client.get(reverse("admin:ingest_batch_payload", args=[number(complete)])).status_code == 404
     assert Record.objects.count() == 1
 
@@ -153,12 +153,12 @@ def test_overview_and_an_alert_report_payloads_kept_beyond_their_time(
     lost = given_up(api)
     alerts.watch_old_payloads()
     assert not Alert.objects.exists()
-    assert "kept beyond their time" not in client.get("/admin/").content.decode()
+    assert "outlived their retention" not in client.get("/admin/").content.decode()
     Batch.objects.update(created_at=timezone.now() - timedelta(days=9))
     alerts.watch_old_payloads()
     alerts.watch_old_payloads()
     assert [one.body["backlog"] for one in Alert.objects.all()] == ["old payloads"]
-    assert "of 0 batches that did not land yet and of 1 that were given up" in client.get("/admin/").content.decode()
+    assert "0 batches that have not landed, and 1 that failed for good" in client.get("/admin/").content.decode()
     transitions.reopen(number(lost))
     pipeline.land_waiting()
     alerts.watch_old_payloads()

@@ -1,5 +1,5 @@
-/* The overview: draws the charts, and every ten seconds asks for everything anew while the page is looked at.
-   Without it the page shows the same figures, as they were when it was asked for. */
+/* The overview: draws the charts, and refreshes all figures every ten seconds while the tab is visible.
+   Without scripts the page shows the figures of the moment at which it was loaded. */
 "use strict";
 (() => {
   const page = document.getElementById("overview");
@@ -94,10 +94,10 @@
         headers: { Accept: "application/json" }, signal: AbortSignal.timeout(15000),
       });
       if (answer.redirected) say("You are signed out: reload the page to sign in.");
-      else if (!answer.ok) say("The figures cannot be refreshed now; the next try is in ten seconds.");
+      else if (!answer.ok) say("The figures cannot be refreshed. The next attempt is in ten seconds.");
       else { show(await answer.json()); say(""); }
     } catch {
-      say("The figures cannot be refreshed now; the next try is in ten seconds.");
+      say("The figures cannot be refreshed. The next attempt is in ten seconds.");
     } finally {
       isAsking = false;
     }

@@ -1,4 +1,4 @@
-// Keeps the progress of a running retry up to date on a group's page; a finished one is asked for no more.
+// Updates the progress of a running retry on the page of a problem, until the retry has finished.
 "use strict";
 
 document.addEventListener("DOMContentLoaded", () => {
@@ -14,7 +14,7 @@ document.addEventListener("DOMContentLoaded", () => {
       ...job.reasons.map((reason) => Object.assign(document.createElement("li"), { textContent: reason })),
     );
   };
-  const ask = async () => {
+  const poll = async () => {
     let isFinished = false;
     try {
       const answer = await fetch(section.dataset.progress, { headers: { Accept: "application/json" } });
@@ -27,11 +27,11 @@ document.addEventListener("DOMContentLoaded", () => {
         isFinished = job.isFinished;
       }
     } catch {
-      // the server is away for a moment: ask again
+      // The server does not answer at the moment: poll again.
     }
     if (!isFinished) {
-      setTimeout(ask, 1500);
+      setTimeout(poll, 1500);
     }
   };
-  ask();
+  poll();
 });
