@@ -44,12 +44,11 @@ def end_of(text: bytes, at: int) -> int:
     raise ValueError("the text is not JSON")
 
 
-def is_deeper(text: bytes, levels: int) -> bool:
-    """Whether a value without escapes nests deeper than this."""
+def may_be_deeper(text: bytes, levels: int) -> bool:
+    """False if a value without escapes nests no deeper than this. Brackets in strings may make it true."""
     if text.count(b"[") + text.count(b"{") <= levels:
         return False
-    # Usually the beginning shows it.
-    return _depth(text[:_FIRST_BYTES]) > levels or (len(text) > _FIRST_BYTES and _depth(text) > levels)
+    return b"[" * (levels + 1) in text or _depth(text) > levels
 
 
 def _depth(text: bytes) -> int:

@@ -68,7 +68,8 @@ def explain(raw: bytes, *, is_json: bool = False) -> Explained:
     if isinstance(text, list):
         return Explained(errors=text)
     head, data = _parted(text)
-    if data is not None and not _is_readable(text) and (envelope := decode_quickly([head])[0]) is not None:
+    is_refused_for_data = data is not None and not _is_readable(text) and _is_readable(head)
+    if data is not None and is_refused_for_data and (envelope := decode_quickly([head])[0]) is not None:
         envelope.data = Raw(data)
         return Explained(envelope=envelope)
     found = Explained()
@@ -118,7 +119,7 @@ def _parted(text: bytes) -> tuple[bytes, bytes | None]:
 
 
 def _is_readable(text: bytes) -> bool:
-    """Whether decoders take the whole record for JSON, so that they refused it for another reason than its data."""
+    """Whether decoders take a record for JSON."""
     try:
         json_syntax.decode(text)
     except (msgspec.MsgspecError, RecursionError):

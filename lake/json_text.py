@@ -17,7 +17,7 @@ _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 _LONE_HIGH = re.compile("[\ud800-\udfff]")
 
 _SIMPLE = rb"%b|%b|\[[^\[\]{}\"]*+\]|\{(?:[^\[\]{}\"]++|%b)*+\}" % (ANY_STRING, SCALAR, ANY_STRING)
-_VALUE = re.compile(_SIMPLE, re.DOTALL)
+_SCALAR_OR_STRING = re.compile(rb"%b|%b" % (ANY_STRING, SCALAR), re.DOTALL)
 _MEMBER = re.compile(rb"[{, \t\n\r]*+(%b)%b:%b(%b)?+" % (ANY_STRING, SPACE, SPACE, _SIMPLE), re.DOTALL)
 _ELEMENT = re.compile(rb"[, \t\n\r]*+(?:(%b)|(?=[\[{]))" % _SIMPLE, re.DOTALL)
 # Deeper values are not built as trees, because that takes long. No field of the envelope nests half as deep.
@@ -45,8 +45,11 @@ class JsonText:
 
     def skip(self, at: int) -> int:
         """The end of the value that begins at ``at``."""
-        found = _VALUE.match(self.raw, at)
-        return found.end() if found else self._skip_container(at)
+        if self.raw[at] in b"[{":
+            return self._skip_container(at)
+        found = _SCALAR_OR_STRING.match(self.raw, at)
+        assert found is not None
+        return found.end()
 
     def _skip_container(self, at: int) -> int:
         """The end of a container. msgspec's error names the position where something follows the value."""
@@ -74,9 +77,9 @@ class JsonText:
             self._unescaped = deep_containers.without_escapes(self.raw)
         return self._unescaped
 
-    def is_deep(self, start: int, end: int) -> bool:
-        """Whether the value between ``start`` and ``end`` nests deeper than any valid part of an envelope."""
-        return start in self._ends or deep_containers.is_deeper(self._without_escapes()[start:end], DEEPEST)
+    def may_be_deep(self, start: int, end: int) -> bool:
+        """False if the value between ``start`` and ``end`` nests no deeper than DEEPEST."""
+        return start in self._ends or deep_containers.may_be_deeper(self._without_escapes()[start:end], DEEPEST)
 
     def members(self, at: int) -> Iterator[tuple[bytes, int, int]]:
         """The members of the object at ``at``: the key as a slice with its quotes, and the value's beginning and end."""

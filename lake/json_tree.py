@@ -26,11 +26,9 @@ def tree(text: bytes) -> Any:
 
 def opening(node: Any) -> bytes:
     """The first byte of a value."""
-    if isinstance(node, Number):
-        return node[:1].encode()
-    if isinstance(node, bool):
-        return b"t" if node else b"f"
-    return _OPENINGS[type(node)]
+    if (found := _OPENINGS.get(node.__class__)) is not None:
+        return found
+    return node[:1].encode() if isinstance(node, Number) else b"t" if node else b"f"
 
 
 def text(node: Any) -> bytes:

@@ -42,11 +42,6 @@ class Walk:
     errors: dict[str, FieldError] = field(default_factory=dict)
     has_odd_integers: bool = False
 
-    @property
-    def is_full(self) -> bool:
-        """Whether no more errors are added."""
-        return len(self.errors) >= MAX_ERRORS
-
     def fail(self, pointer: str, path: str, rule: str) -> None:
         """Add an error, unless its pointer has one."""
         errors = self.errors
@@ -121,7 +116,7 @@ class Walk:
                 return
 
     def value(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
-        """Check a value against its type."""
+        """Check a value that its rule's test has not proven to be sound."""
         _CHECKS[rule.type.__class__](self, node, rule, pointer, path)
 
     def _is(self, wanted: bytes, what: str, node: Any, pointer: str, path: str) -> bool:
@@ -173,11 +168,16 @@ class Walk:
             counted = walk_nodes.count(node, limit)
             if not self._length(counted, "entry", rule.type, pointer, path, is_cut=counted == limit) and counted:
                 return
-        is_sound = rule.inner.is_sound
+        is_sound, errors = rule.inner.is_sound, self.errors
+        is_object = isinstance(rule.inner.type, inspect.StructType)
+        has_failed = False
         for index, entry in _doubtful(node, rule.inner.type):
-            if not is_sound(entry):
+            # An object after one with errors is checked at once, because it probably has errors too.
+            if (has_failed and is_object) or not is_sound(entry):
+                before = len(errors)
                 self.value(entry, rule.inner, f"{pointer}/{index}", f"{path}[{index}]")
-                if self.is_full:
+                has_failed = len(errors) > before
+                if len(errors) >= MAX_ERRORS:
                     return
 
     def _length(
@@ -220,13 +220,13 @@ class Walk:
     def _format(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
         """Check a string's format, which the types cannot state."""
         assert isinstance(rule.type, inspect.Metadata) and rule.inner is not None
+        holds, wrong = FORMATS[str(format_of(rule.type))]
+        # A sound string of a rule that does not hold has the wrong format.
         if not rule.inner.is_sound(node):
             self._string(node, rule.inner, pointer, path)
-            if pointer in self.errors or node.__class__ is not str:
+            if pointer in self.errors or node.__class__ is not str or holds(node):
                 return
-        holds, wrong = FORMATS[str(format_of(rule.type))]
-        if not holds(node):
-            self.fail(pointer, path, wrong)
+        self.fail(pointer, path, wrong)
 
     def _number(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
         """Check a number and its bounds. An integer may have a fraction of zeros or an exponent."""

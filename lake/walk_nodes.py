@@ -84,15 +84,13 @@ class ValueSpan:
 def node_of(text: JsonText, start: int, end: int) -> Any:
     """A value's tree, or its span if it is too long or too deep."""
     is_container = text.raw[start] in b"[{"
-    if is_container and (end - start > SHORT_BYTES or text.is_deep(start, end)):
+    if is_container and (end - start > SHORT_BYTES or text.may_be_deep(start, end)):
         return ValueSpan(text, start, end)
     return json_tree.tree(text.raw[start:end])
 
 
 def opening(node: Any) -> bytes:
     """The first byte of a value."""
-    if node.__class__ is str:
-        return b'"'
     return node.opening if node.__class__ is ValueSpan else json_tree.opening(node)
 
 
