@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from django.test import Client
 from django.utils.crypto import get_random_string
+from hypothesis import HealthCheck, settings
 
 from deploy.local.embedded import Servers
 from ingest.clients import api_keys, workspaces
@@ -14,6 +15,11 @@ from tests.journeys.running import running_stack, stack
 
 # All journeys, including those in the browser, share one stack of processes with its own database.
 __all__ = ["running_stack", "stack"]
+
+# By default, Hypothesis fails an example that takes more than 200 ms, and a test whose examples are generated slowly. On a
+# loaded machine that happens to any test.
+settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any-speed")
 
 
 @pytest.fixture(scope="session")
