@@ -4,23 +4,36 @@ A converter drops nothing in silence. What it cannot convert goes to the rejects
 ``read == converted + rejected``.
 """
 
-from evermuse.client.convert.csv_rows import Csv
-from evermuse.client.convert.format import ConvertOptions, Format, UsageError
-from evermuse.client.convert.intercom import Intercom
-from evermuse.client.convert.mail.formats import MAIL_FORMATS
+from evermuse.client.convert.format import ConvertOptions, Format, LazyFormat, UsageError
 from evermuse.client.convert.rejects import RejectWriter
-from evermuse.client.convert.slack import Slack
-from evermuse.client.convert.transcripts import Transcripts
-from evermuse.client.convert.zendesk import Zendesk
 
 __all__ = ["FORMATS", "ConvertOptions", "Format", "RejectWriter", "UsageError"]
 
-FORMATS: dict[str, Format] = {
-    **MAIL_FORMATS,
-    "slack": Slack(),
-    "vtt": Transcripts(".vtt", "WebVTT transcripts"),
-    "srt": Transcripts(".srt", "SubRip transcripts (SRT)"),
-    "zendesk": Zendesk(),
-    "intercom": Intercom(),
-    "csv": Csv(),
+_MAIL = "evermuse.client.convert.mail.formats"
+_TRANSCRIPTS = "evermuse.client.convert.transcripts"
+# Every command imports this package, but only a conversion needs a converter and its parsers.
+FORMATS: dict[str, LazyFormat] = {
+    "mbox": LazyFormat(
+        "Mailboxes with many mails in one file (mboxo, mboxrd, mboxcl; Gmail, Thunderbird)", _MAIL, "MBOX"
+    ),
+    "maildir": LazyFormat("Directories with one file for each mail, with their subfolders", _MAIL, "MAILDIR"),
+    "eml": LazyFormat("Files of one mail each (.eml, .emlx), or directories of them", _MAIL, "EML"),
+    "slack": LazyFormat(
+        "Slack exports: channels, groups and direct messages (a directory or a zip file)",
+        "evermuse.client.convert.slack",
+        "SLACK",
+    ),
+    "vtt": LazyFormat("WebVTT transcripts", _TRANSCRIPTS, "VTT"),
+    "srt": LazyFormat("SubRip transcripts (SRT)", _TRANSCRIPTS, "SRT"),
+    "zendesk": LazyFormat(
+        "Zendesk tickets with comments, as its API gives them (JSON or NDJSON)",
+        "evermuse.client.convert.zendesk",
+        "ZENDESK",
+    ),
+    "intercom": LazyFormat(
+        "Intercom conversations, as its API gives them (JSON or NDJSON)", "evermuse.client.convert.intercom", "INTERCOM"
+    ),
+    "csv": LazyFormat(
+        "CSV files, with a mapping of columns to fields (--mapping)", "evermuse.client.convert.csv_rows", "CSV"
+    ),
 }

@@ -24,8 +24,6 @@ MORE_CELLS = 'cells beyond the header: in data as "column N"'
 class Csv:
     """Converts rows."""
 
-    summary = "CSV files, with a mapping of columns to fields (--mapping)"
-
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
         """One record for each row that is not blank. A row that cannot be converted is rejected by itself."""
         inputs.check_readable(paths)
@@ -179,3 +177,6 @@ def _is_utf8(path: Path) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+CSV = Csv()

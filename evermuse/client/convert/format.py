@@ -1,5 +1,6 @@
 """What a converter is given, and what it gives back."""
 
+import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +38,22 @@ class ConvertOptions:
 
 
 class Format(Protocol):
-    """A source format. ``summary``: one line for the help."""
-
-    summary: str
+    """A source format."""
 
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
         """One record as a JSON line after another, without the line break. Raises UsageError."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class LazyFormat:
+    """A format whose module is imported when it is used. ``summary``: one line for the help."""
+
+    summary: str
+    module: str
+    name: str
+
+    def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
+        """See `Format`."""
+        format: Format = getattr(importlib.import_module(self.module), self.name)
+        return format.convert(paths, options=options, rejects=rejects)

@@ -18,7 +18,6 @@ _INTERNAL, _EXTERNAL = frozenset({"admin", "teammate", "team"}), frozenset({"use
 class Intercom(TicketFormat):
     """Converts conversations."""
 
-    summary = "Intercom conversations, as its API gives them (JSON or NDJSON)"
     arrays = ("conversations", "data", "contacts", "users", "admins")
     wrappers = ("conversation", "item")
 
@@ -132,3 +131,6 @@ def _attachments(messages: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if isinstance(one, dict)
     ]
     return found[:MAX_ATTACHMENTS]
+
+
+INTERCOM = Intercom()

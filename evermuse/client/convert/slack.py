@@ -24,8 +24,6 @@ _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 class Slack:
     """Converts exports."""
 
-    summary = "Slack exports: channels, groups and direct messages (a directory or a zip file)"
-
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
         """One record for each thread, channel by channel. A message that cannot be read is rejected by itself."""
         inputs.check_readable(paths)
@@ -145,3 +143,6 @@ def _add_user(people: People, id: str, message: Mapping[str, Any], users: Mappin
     name = next((text for one in names if (text := text_of(one))), "")
     is_bot = bool(user.get("is_bot")) or id == "USLACKBOT"
     people.add(id=id, name=name, email=text_of(profile.get("email")), type="bot" if is_bot else "user")
+
+
+SLACK = Slack()

@@ -34,7 +34,6 @@ class Item:
 class TicketFormat:
     """The two passes. Subclasses say what an object is and write the record."""
 
-    summary = ""
     # Arrays of list answers, and names that hold one object.
     arrays: tuple[str, ...] = ()
     wrappers: tuple[str, ...] = ()

@@ -28,8 +28,8 @@ _IN_NAME = re.compile(
 class Transcripts:
     """Converts transcripts. The kind is seen from the content, not from the name."""
 
-    def __init__(self, suffix: str, summary: str) -> None:
-        self._suffix, self.summary = suffix, summary
+    def __init__(self, suffix: str) -> None:
+        self._suffix = suffix
 
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
         """One record for each file. A file without cues is rejected."""
@@ -101,3 +101,6 @@ def _event_at(file: Path, given: datetime | None) -> tuple[datetime, str]:
         except ValueError:
             pass
     return datetime.fromtimestamp(file.stat().st_mtime, UTC), "file time"
+
+
+VTT, SRT = Transcripts(".vtt"), Transcripts(".srt")

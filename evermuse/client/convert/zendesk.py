@@ -22,7 +22,6 @@ _KINDS = {"tickets": "item", "ticket": "item", "results": "item", "comments": "p
 class Zendesk(TicketFormat):
     """Converts tickets."""
 
-    summary = "Zendesk tickets with comments, as its API gives them (JSON or NDJSON)"
     arrays = ("tickets", "comments", "users", "results")
     wrappers = ("ticket", "comment", "user")
 
@@ -107,3 +106,6 @@ def _attachments(comments: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if isinstance(one, dict)
     ]
     return found[:MAX_ATTACHMENTS]
+
+
+ZENDESK = Zendesk()

@@ -22,8 +22,8 @@ HEADER_BYTES = 64 * 1024
 class MailFormat:
     """Converts mails that a walk finds."""
 
-    def __init__(self, name: str, summary: str) -> None:
-        self.name, self.summary = name, summary
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
         """One record for each mail, in the order of the source. Copies of one mail are converted once."""
@@ -101,8 +101,4 @@ def prepare(options: ConvertOptions, threads_path: Path) -> Callable[[Piece], me
     return convert
 
 
-MAIL_FORMATS = {
-    "mbox": MailFormat("mbox", "Mailboxes with many mails in one file (mboxo, mboxrd, mboxcl; Gmail, Thunderbird)"),
-    "maildir": MailFormat("maildir", "Directories with one file for each mail, with their subfolders"),
-    "eml": MailFormat("eml", "Files of one mail each (.eml, .emlx), or directories of them"),
-}
+MBOX, MAILDIR, EML = MailFormat("mbox"), MailFormat("maildir"), MailFormat("eml")
