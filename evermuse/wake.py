@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 
-from evermuse import logs
+from evermuse import broker_queues, logs
 from evermuse.celery import app
 
 log = logs.get(__name__)
@@ -55,10 +55,10 @@ class Publisher:
             time.sleep(SPACING_SECONDS if publish(self._task, batch_ids) else PAUSE_SECONDS)
 
 
-def publish(task: str, batch_ids: list[int]) -> bool:
+def publish(task: str, batch_ids: list[int], *, expires: float | None = EXPIRES_SECONDS) -> bool:
     """Send a wake-up. False, with a log line, if the broker does not take it in time."""
     try:
-        app.send_task(task, args=[batch_ids], ignore_result=True, retry=False, expires=EXPIRES_SECONDS)
+        app.send_task(task, args=[batch_ids], ignore_result=True, retry=False, expires=expires)
     except (
         Exception
     ) as error:  # kombu's transports raise errors of many libraries, and none of them may stop the caller
@@ -79,6 +79,24 @@ def workers(task: str, times: int) -> None:
     """Send a task's wake-up this many times, once for each worker that could find work."""
     for _ in range(times):
         if not publish(task, []):
+            return
+
+
+def top_up(task: str, batch_ids: list[int]) -> None:
+    """Send a sweeper's wake-ups, one for each batch, as long as fewer messages wait in the task's queue.
+
+    They do not expire. Otherwise a worker that is a minute behind would discard each of them, find nothing to do, and stay
+    behind, because every round of the sweeper adds messages.
+    """
+    queue = str(app.conf.task_routes[task]["queue"])
+    try:
+        with app.connection_for_write() as connection:
+            missing = len(batch_ids) - broker_queues.length(connection, queue)
+    except Exception as error:  # kombu's transports raise errors of many libraries
+        log.warning("wakeup.lost", task=task, batches=len(batch_ids), error=f"{type(error).__name__}: {error}")
+        return
+    for batch_id in batch_ids[: max(missing, 0)]:
+        if not publish(task, [batch_id], expires=None):
             return
 
 

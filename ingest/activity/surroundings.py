@@ -4,7 +4,6 @@ Each question has a time limit, and the answer may be "unknown". So a page never
 """
 
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as Late
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from kombu import Connection
-from kombu.exceptions import ChannelError
 from kombu.pidbox import Mailbox
 
+from evermuse import broker_queues
 from evermuse.celery import QUEUES, app
 from ingest.activity import health
 
@@ -68,16 +67,7 @@ def _broker() -> Connection:
 
 def _queues() -> dict[str, int]:
     with _broker() as broker:
-        return {name: _length(broker.channel, name) for name in QUEUES}
-
-
-def _length(channel: Callable[[], object], queue: str) -> int:
-    # Each queue has its own channel, because RabbitMQ closes a channel that asked for a missing queue.
-    one = channel()
-    try:
-        return int(one.queue_declare(queue, passive=True).message_count)  # type: ignore[attr-defined]
-    except ChannelError:
-        return 0
+        return {name: broker_queues.length(broker, name) for name in QUEUES}
 
 
 def _workers() -> dict[str, int]:

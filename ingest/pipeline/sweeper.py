@@ -29,8 +29,8 @@ class _Progress:
 def sweep() -> None:
     """Run one round. Several may run at once, because each step is a conditional UPDATE or a wake-up."""
     ids = claims.waiting(MAX_WAKE_UPS)
-    for batch_id in ids:
-        wake.publish(wake.LAND, [batch_id])
+    if ids:
+        wake.top_up(wake.LAND, ids)
     unsettled = _advance_landed() + _advance_processing()
     ended = claims.end_forgotten_landings()
     transitions.add_failure_codes()

@@ -41,15 +41,20 @@ def environment(tmp_path: Path, port: int) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port, directory = free_port(), tmp_path_factory.mktemp("seaweedfs")
-    with (directory / "log").open("wb") as log:
-        server = subprocess.Popen(["sh", str(SCRIPT)], env=environment(directory, port), stdout=log, stderr=log)
-    try:
-        until(lambda: answers(port), "the S3 gateway answers")
-        yield f"127.0.0.1:{port}"
-    finally:
-        server.kill()
-        server.wait()
+    while True:
+        port, directory = free_port(), tmp_path_factory.mktemp("seaweedfs")
+        with (directory / "log").open("wb") as log:
+            server = subprocess.Popen(["sh", str(SCRIPT)], env=environment(directory, port), stdout=log, stderr=log)
+        try:
+            until(lambda: answers(port) or server.poll() is not None, "the S3 gateway answers")  # noqa: B023
+            if server.poll() is None:
+                yield f"127.0.0.1:{port}"
+                return
+        finally:
+            server.kill()
+            server.wait()
+        # It has ten ports, and another process may have taken one of them since it was chosen.
+        assert "address already in use" in (directory / "log").read_text()
 
 
 def answers(port: int) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -156,6 +157,10 @@ class Stack:
         ]
         for pid in pids:
             os.killpg(pid, signal.SIGSTOP)
+        # On a loaded machine, other threads of the process run until the one that got the signal is scheduled.
+        until(
+            lambda: all(psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in pids), f"{names} have stopped"
+        )
         try:
             yield
         finally:
@@ -303,7 +308,8 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
 
 def free_port() -> int:
     """Returns a port on which no process listens."""
-    # Below the kernel's range for outgoing connections, so that a restarted process gets the same port again.
-    return next(
-        port for port in iter(lambda: 30_000 + int.from_bytes(os.urandom(2), "big") % 2_000, 0) if is_free(port)
-    )
+    # Below the kernel's range for outgoing connections, so that a restarted process gets the same port again. The processes
+    # of one test run choose at the same time, so each has its own share.
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = range(30_000 + number, 32_000, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    return next(port for port in iter(lambda: secrets.choice(share), 0) if is_free(port))

@@ -1,0 +1,49 @@
+"""Wake-ups of the sweeper: few wait at a time, and none expires."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from deploy.local.embedded import Servers
+from evermuse import broker_queues, wake
+from evermuse.celery import LANDING, app
+
+
+@pytest.fixture
+def broker(servers: Servers) -> Iterator["redis.Redis"]:
+    with redis.Redis.from_url(servers.environment["CELERY_BROKER_URL"]) as client:
+        client.flushdb()
+        yield client
+        client.flushdb()
+
+
+def test_sweeper_sends_one_wake_up_for_each_batch_and_none_expires(broker: "redis.Redis") -> None:
+    wake.top_up(wake.LAND, [1, 2, 3])
+    messages = [json.loads(text) for text in broker.lrange(LANDING, 0, -1)]
+    assert [message["headers"]["expires"] for message in messages] == [None] * 3
+
+
+def test_sweeper_adds_no_wake_ups_while_as_many_wait(broker: "redis.Redis") -> None:
+    for _ in range(3):
+        wake.top_up(wake.LAND, [1, 2, 3])
+    assert broker.llen(LANDING) == 3
+    wake.publish(wake.LAND, [])
+    wake.top_up(wake.LAND, [1, 2, 3, 4, 5])
+    assert broker.llen(LANDING) == 5
+
+
+def test_missing_queue_has_no_messages(broker: "redis.Redis") -> None:
+    with app.connection_for_write() as connection:
+        assert broker_queues.length(connection, LANDING) == 0
+        assert broker_queues.length(connection, "no such queue") == 0
+
+
+def test_sweeper_goes_on_while_the_broker_is_away(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with app.connection_for_write("redis://127.0.0.1:9/0") as away:
+        monkeypatch.setattr(type(app), "connection_for_write", lambda self: away)
+        wake.top_up(wake.LAND, [1])
+    assert "wakeup.lost" in caplog.text
