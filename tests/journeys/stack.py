@@ -158,9 +158,7 @@ class Stack:
         for pid in pids:
             os.killpg(pid, signal.SIGSTOP)
         # On a loaded machine, other threads of the process run until the one that got the signal is scheduled.
-        until(
-            lambda: all(psutil.Process(pid).status() == psutil.STATUS_STOPPED for pid in pids), f"{names} have stopped"
-        )
+        until(lambda: all(has_stopped(pid) for pid in pids), f"{names} have stopped")
         try:
             yield
         finally:
@@ -273,6 +271,17 @@ def until(condition: Callable[[], object], what: str, *, seconds: float = PATIEN
     while not condition():
         assert time.monotonic() < ends_at, f"waited in vain: {what}"
         time.sleep(0.05)
+
+
+def has_stopped(pid: int) -> bool:
+    """Whether every thread of a process and of its children is stopped by a signal."""
+    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    states = [
+        file.read_text().rpartition(")")[2].split()[0]
+        for process in processes
+        for file in Path(f"/proc/{process.pid}/task").glob("*/stat")
+    ]
+    return set(states) <= {"T", "Z"}
 
 
 def lives(pid: int) -> bool:
