@@ -1,10 +1,8 @@
-"""The rules of the envelope's types, each with a quick test that only sound values pass.
+"""The rules of the envelope's types, each with a test that tells sound values from others.
 
 A record may contain half a million values, nearly all of them sound. The walk (`lake.walk`) visits only the others.
 """
 
-import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -13,23 +11,25 @@ import msgspec
 from msgspec import inspect
 
 from lake.envelope import Envelope
-from lake.formats import FORMATS
-from lake.json_tree import Number
+from lake.scalar_rules import Test, test_of
+
+# What the test of a container or an integer says of a value that the walk has to visit.
+VISIT = ""
 
 
-def _never(node: Any) -> bool:
-    return False
+def _visit(node: Any) -> str:
+    return VISIT
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A type, and a test that only sound values pass. A value that fails may still be sound.
+    """A type with its test, which says None of a sound value, the broken rule in words, or VISIT.
 
-    ``inner``: the rule of an array's entries or a mapping's values, or the type below a format.
+    ``inner``: the rule of an array's entries or a mapping's values.
     """
 
     type: inspect.Type
-    is_sound: Callable[[Any], bool] = _never
+    test: Test = _visit
     inner: "Rule | None" = None
 
 
@@ -41,22 +41,22 @@ class StructRules:
     required: tuple[str, ...]
     is_envelope: bool
 
-    def is_sound(self, node: Any) -> bool:
-        """Whether a tree is such an object without errors."""
+    def test(self, node: Any) -> str | None:
+        """None for a tree of such an object without errors, else VISIT."""
         if node.__class__ is not tuple:
-            return False
+            return VISIT
         found = dict(node)
         if len(found) != len(node):
-            return False
+            return VISIT
         for key in self.required:
             if key not in found:
-                return False
+                return VISIT
         fields = self.fields
         for key, member in node:
             rule = fields.get(key)
-            if rule is None or not rule.is_sound(member):
-                return False
-        return True
+            if rule is None or rule.test(member) is not None:
+                return VISIT
+        return None
 
 
 @cache
@@ -74,33 +74,16 @@ def struct_rules(kind: type[msgspec.Struct]) -> StructRules:
 def rule_of(type: inspect.Type) -> Rule:
     """The rule of a type, with its test."""
     match type:
-        case inspect.StrType(max_length=max_length, min_length=None, pattern=None):
-            longest = sys.maxsize if max_length is None else max_length
-            return Rule(type, lambda node: node.__class__ is str and len(node) <= longest and node.isascii())
-        case inspect.LiteralType():
-            values = frozenset(type.values)
-            return Rule(type, lambda node: node.__class__ is str and node in values)
-        case inspect.Metadata():
-            inner = rule_of(type.type)
-            name = format_of(type)
-            if name is None:  # a title or a description
-                return inner
-            is_sound, holds = inner.is_sound, FORMATS[name][0]
-            return Rule(type, lambda node: is_sound(node) and holds(node), inner)
         case inspect.StructType():
-            return Rule(type, struct_rules(type.cls).is_sound)
-        case inspect.FloatType(ge=low, le=high, gt=None, lt=None, multiple_of=None) if (
-            low is not None and high is not None
-        ):
-            return Rule(type, lambda node: node.__class__ is Number and low <= float(node) <= high)
+            return Rule(type, struct_rules(type.cls).test)
         case inspect.ListType():
             return Rule(type, inner=rule_of(type.item_type))
         case inspect.DictType():
             return Rule(type, inner=rule_of(type.value_type))
-    return Rule(type)
-
-
-def format_of(type: inspect.Metadata) -> str | None:
-    """The name of the format that a string must have, if it has one."""
-    name = (type.extra_json_schema or {}).get("format")
-    return None if name is None else str(name)
+        case inspect.IntType():
+            return Rule(type)
+        case inspect.Metadata() if (test := test_of(type)) is None:  # a title or a description of another type
+            return rule_of(type.type)
+    test = test_of(type)
+    assert test is not None
+    return Rule(type, test)

@@ -1,18 +1,19 @@
 """The walk finds the same errors as a simple one, and handles hostile records in groups of entries."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lake import envelope_errors, json_tree, landing, walk_nodes
+from lake import envelope_errors, json_tree, landing, walk_nodes, walk_rules
 from lake.envelope import Envelope
 from lake.envelope_errors import explain
 from lake.fast_decoding import decode_quickly
 from lake.field_errors import MAX_ERRORS
+from lake.formats import FORMATS
 from lake.known_ids import Catalog, check_known
 from lake.walk import Walk
 from tests.lake.plain_walk import plainly
@@ -159,6 +160,34 @@ def test_valid_entries_beside_an_invalid_one_are_not_visited_one_by_one(looks: l
     raw = record('"data"', f'"_participants":[{",".join([sound] * 100)},{{"id":"a","role":"x"}}],"data"')
     assert [error.pointer for error in explain(raw).errors] == ["/_participants/100/role"]
     assert len(looks) < 10
+
+
+@pytest.fixture
+def tested_emails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """The texts that are tested for the form of an e-mail address."""
+    seen: list[str] = []
+    holds, wrong = FORMATS["email"]
+
+    def noted(text: str) -> bool:
+        seen.append(text)
+        return holds(text)
+
+    walk_rules.struct_rules.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setitem(FORMATS, "email", (noted, wrong))
+        yield seen
+    walk_rules.struct_rules.cache_clear()
+
+
+def test_wrong_value_is_tested_once(tested_emails: list[str]) -> None:
+    wrong = [f"no address {n}" for n in range(50)]
+    entries = ",".join(f'{{"id":"a","role":"internal","email":"{one}"}}' for one in wrong)
+
+    errors = explain(record('"data"', f'"_participants":[{entries}],"data"')).errors
+
+    assert [error.pointer for error in errors] == [f"/_participants/{n}/email" for n in range(50)]
+    # The first one is tested again, because nothing is known of the entries before.
+    assert tested_emails == [wrong[0], *wrong]
 
 
 def test_walk_stops_at_the_maximum_number_of_errors(looks: list[Any]) -> None:
