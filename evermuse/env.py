@@ -196,6 +196,11 @@ def database(name: str = "DATABASE_URL", *, help: str = "") -> dict[str, Any]:
     return read(name, default, server_urls.database, help=help, shown="embedded")
 
 
+def direct_database(name: str = "DATABASE_DIRECT_URL", *, help: str = "") -> dict[str, Any] | None:
+    """Like `database`, or None if the variable is not set."""
+    return read(name, "", lambda url: server_urls.database(url) if url else None, help=help, shown="`DATABASE_URL`")
+
+
 class MailServer(NamedTuple):
     """Django's ``EMAIL_*`` settings."""
 

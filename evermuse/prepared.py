@@ -7,19 +7,18 @@ Django's cursors bind parameters on the client, so PostgreSQL parses and plans t
 import re
 import select
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from itertools import count
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg import pq
 from psycopg.rows import class_row, tuple_row
 
+from evermuse import pooler, statement_names
 from evermuse.raw_connection import is_in_transaction, opened, raw_connection
 
-# Two things here are not documented: what psycopg does with its prepared statements after a ROLLBACK, and that it raises
-# MemoryError on a lost connection. A test fails with any other version.
+# It is not documented that psycopg raises MemoryError on a lost connection. A test fails with any other version.
 WRITTEN_FOR = {"psycopg": "3.3.9"}
 
 T = TypeVar("T")
@@ -33,6 +32,16 @@ class _ThreadsConnection(threading.local):
     raw: psycopg.Connection[Any] | None = None
     cursor: psycopg.Cursor[Any]
     names: dict[bytes, bytes]
+
+
+# The function of PostgreSQL that refuses a plan whose result has another type now.
+AGED_PLAN = "RevalidateCachedQuery"
+
+
+class _Plans:
+    """How often this process found that a plan had aged, because a migration changed a type."""
+
+    age = 0
 
 
 _mine = _ThreadsConnection()
@@ -82,14 +91,14 @@ _row_factory: Any = cache(class_row)
 def _fetch(row_factory: Any, statement: str, parameters: Any, binary: bool) -> Any:
     with raw_connection() as raw:
         _use(raw)
-        # Django turns prepared statements off, because its own statements contain their values.
-        raw.prepare_threshold = 0
-        try:
-            _mine.cursor.row_factory = row_factory
-            _mine.cursor.execute(statement.encode(), parameters, prepare=True, binary=binary)
-            return _mine.cursor.fetchall()
-        finally:
-            raw.prepare_threshold = None
+        cursor = _mine.cursor
+        cursor.row_factory = row_factory
+
+        def run(prepare: bool) -> Any:
+            cursor.execute(_text(statement), parameters, prepare=prepare, binary=binary)
+            return cursor.fetchall()
+
+        return _run(raw, run)
 
 
 def rows_under(lock: str, *statements: tuple[type | None, str, Mapping[str, Any]]) -> list[list[Any]]:
@@ -100,8 +109,8 @@ def rows_under(lock: str, *statements: tuple[type | None, str, Mapping[str, Any]
     """
     with raw_connection() as raw:
         _use(raw)
-        raw.prepare_threshold = 0
-        try:
+
+        def run(prepare: bool) -> list[list[Any]]:
             with raw.pipeline():
                 raw.execute(lock.encode())
                 cursors = [
@@ -109,10 +118,40 @@ def rows_under(lock: str, *statements: tuple[type | None, str, Mapping[str, Any]
                     for kind, _, _ in statements
                 ]
                 for cursor, (_, statement, parameters) in zip(cursors, statements, strict=True):
-                    cursor.execute(statement.encode(), parameters, prepare=True)
+                    cursor.execute(_text(statement), parameters, prepare=prepare)
                 return [cursor.fetchall() for cursor in cursors]
-        finally:
-            raw.prepare_threshold = None
+
+        return _run(raw, run)
+
+
+def _run(raw: psycopg.Connection[Any], run: Callable[[bool], T]) -> T:
+    """Run prepared statements. If a session lost one, or a plan has aged, run them again unprepared.
+
+    PostgreSQL raises these errors before it runs the statement. In a transaction nothing can run after an error, so it is
+    raised, and the caller's retry finds statements that work.
+    """
+    # Django turns prepared statements off, because its own statements contain their values.
+    raw.prepare_threshold = 0
+    try:
+        return run(True)
+    except pooler.LOST as error:
+        pooler.lost_statement()
+        if raw.info.transaction_status != pq.TransactionStatus.IDLE:
+            raise psycopg.OperationalError("a pooler lost a prepared statement: try again") from error
+    except psycopg.errors.FeatureNotSupported as error:
+        if error.diag.source_function != AGED_PLAN:
+            raise
+        _Plans.age += 1
+        if raw.info.transaction_status != pq.TransactionStatus.IDLE:
+            raise
+    finally:
+        raw.prepare_threshold = None
+    return run(False)
+
+
+def _text(statement: str) -> bytes:
+    """The statement, with a comment if plans have aged: a pooler keeps plans by their text."""
+    return f"{statement} /* {_Plans.age} */".encode() if _Plans.age else statement.encode()
 
 
 def value(statement: str, parameters: Mapping[str, Parameter]) -> str | None:
@@ -127,31 +166,29 @@ def value(statement: str, parameters: Mapping[str, Parameter]) -> str | None:
     with raw_connection() as raw:
         _use(raw)
         server = raw.pgconn
-        text, names = _numbered(statement)
+        text, names = _numbered(_text(statement).decode())
         given = [parameters[name] for name in names]
         formats = [isinstance(parameter, bytes) for parameter in given]
         sent = [_written(parameter) for parameter in given]
-        try:
-            result = server.exec_prepared(_name(server, text), sent, formats)
-            if result.error_field(pq.DiagnosticField.SQLSTATE) in _MUST_BE_PREPARED_AGAIN:
-                # psycopg deallocates all statements after a ROLLBACK, and a migration may change a result's type.
-                # PostgreSQL raises these errors before it runs the statement, so it is safe to run it again.
-                _mine.names.clear()
-                result = server.exec_prepared(_name(server, text), sent, formats)
-        except MemoryError:  # psycopg raises it when libpq returns no result, as it does on a lost connection
-            raise psycopg.OperationalError(server.get_error_message()) from None
-        _checked(result, pq.ExecStatus.TUPLES_OK)
+
+        def run(prepare: bool) -> "pq.abc.PGresult":
+            try:
+                if prepare and pooler.may_prepare(raw):
+                    result = server.exec_prepared(_name(server, text), sent, formats)
+                else:
+                    result = server.exec_params(text, sent, param_formats=formats)
+            except MemoryError:  # psycopg raises it when libpq returns no result, as it does on a lost connection
+                raise psycopg.OperationalError(server.get_error_message()) from None
+            return _checked(result, pq.ExecStatus.TUPLES_OK)
+
+        result = _run(raw, run)
         return None if not result.ntuples else (result.get_value(0, 0) or b"").decode()
 
 
-_serial = count(1)
-_MUST_BE_PREPARED_AGAIN = {b"26000", b"0A000"}
-
-
 def _name(server: "pq.abc.PGconn", text: bytes) -> bytes:
-    """The name of a statement on this connection. It prepares the statement first, under a name that was never used."""
+    """The name of a statement on this connection, on which it is prepared first."""
     if text not in _mine.names:
-        name = b"evermuse_%d" % next(_serial)
+        name = statement_names.name_of(text)
         _checked(server.prepare(name, text), pq.ExecStatus.COMMAND_OK)
         _mine.names[text] = name
     return _mine.names[text]
@@ -173,8 +210,9 @@ def _written(parameter: Parameter) -> bytes:
     return str(parameter).encode()
 
 
-def _checked(result: "pq.abc.PGresult", expected: pq.ExecStatus) -> None:
+def _checked(result: "pq.abc.PGresult", expected: pq.ExecStatus) -> "pq.abc.PGresult":
     if result.status != expected:
         if not result.error_field(pq.DiagnosticField.SQLSTATE):  # libpq's own error: the connection is lost
             raise psycopg.OperationalError(result.get_error_message())
         raise psycopg.errors.error_from_result(result)
+    return result

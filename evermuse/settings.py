@@ -11,7 +11,7 @@ from typing import Any
 
 # Tasks are sent by the default application, which importing `evermuse.celery` sets.
 from evermuse import celery as celery
-from evermuse import env, logs, server_urls
+from evermuse import env, logs, server_urls, session_limits
 from evermuse.configuration import commands as commands
 from evermuse.configuration.downloads import *  # noqa: F403
 from evermuse.configuration.object_store import *  # noqa: F403
@@ -100,7 +100,10 @@ TEMPLATES = [
 _DATABASE: dict[str, Any] = env.database(
     help="PostgreSQL: `postgresql://user:password@host:port/name`. Every parameter of libpq is honoured, such as `?sslmode=verify-full&sslrootcert=…`, host lists and sockets; an unknown one is refused."
 )
-_TIMEOUTS = "-c statement_timeout=30000 -c lock_timeout=20000 -c idle_in_transaction_session_timeout=60000"
+# Read by `manage.py migrate`.
+DATABASE_DIRECT = env.direct_database(
+    help="PostgreSQL itself, for `manage.py migrate`, if `DATABASE_URL` names a pooler such as PgBouncer.",
+)
 DATABASES = {
     "default": {
         "ENGINE": "evermuse.postgresql",
@@ -116,10 +119,17 @@ DATABASES = {
             "tcp_user_timeout": 10_000,
             "application_name": "evermuse",
             **(_URL_OPTIONS := _DATABASE.get("OPTIONS", {})),
-            "options": f"{_TIMEOUTS} {_URL_OPTIONS.get('options', '')}".strip(),
+            "options": f"{session_limits.START_OPTIONS} {_URL_OPTIONS.get('options', '')}".strip(),
         },
     }
 }
+EVERMUSE_PREPARED_STATEMENTS = env.choice(
+    "EVERMUSE_PREPARED_STATEMENTS",
+    "AUTO",
+    ("AUTO", "ALWAYS", "NEVER"),
+    help="Whether statements are prepared. `auto`: unless a pooler before PostgreSQL cannot keep them. `always`: for a pooler in session mode. `never`.",
+    shown="`auto`",
+)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"

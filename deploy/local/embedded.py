@@ -38,6 +38,10 @@ class Servers:
         for server in self._servers.values():
             self.environment |= server.environment()
 
+    def add(self, server: Server) -> None:
+        """Add another server, which is not started yet."""
+        self._servers[server.name] = server
+
     def start(self, name: str) -> None:
         """Start one server and keep it running. `wait_ready` waits until it serves."""
         server = self._servers[name]

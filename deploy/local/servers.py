@@ -76,7 +76,7 @@ def _shared_buffers() -> int:
     return min(max(memory // 8, 128), 4096)
 
 
-def _unprivileged() -> list[str]:
+def unprivileged() -> list[str]:
     """PostgreSQL refuses to run as root. Then it gets its own user namespace, without a system user and without chown."""
     if os.geteuid() != 0:
         return []
@@ -117,7 +117,7 @@ class PostgreSQL:
         password_file = self.home.run / "postgres.password"
         write_private(password_file, self.home.secrets()["database"])
         command = [
-            *_unprivileged(), package_file(POSTGRES_PACKAGE, "pginstall/bin/initdb"), "-D", str(draft), "-U", SUPERUSER,
+            *unprivileged(), package_file(POSTGRES_PACKAGE, "pginstall/bin/initdb"), "-D", str(draft), "-U", SUPERUSER,
             f"--pwfile={password_file}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C",
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
@@ -149,7 +149,7 @@ class PostgreSQL:
             settings |= {"fsync": "off", "full_page_writes": "off"}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         return [
-            *_unprivileged(),
+            *unprivileged(),
             package_file(POSTGRES_PACKAGE, "pginstall/bin/postgres"),
             "-D",
             str(self._data),

@@ -1,9 +1,12 @@
 """The backend that ``DATABASES`` names: Django's own, which refuses servers older than `MINIMUM` when it connects.
 
 Older servers lack what landing uses, so every batch would wait. The refusal is a NotSupportedError that names both versions.
+A new connection is examined for a pooler.
 """
 
 from django.db.backends.postgresql import base, features
+
+from evermuse import pooler
 
 MINIMUM = 16
 
@@ -18,3 +21,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
     """Django's connection with our minimum version."""
 
     features_class = DatabaseFeatures
+
+    def init_connection_state(self) -> None:
+        """Django's, and the search for a pooler."""
+        super().init_connection_state()
+        with self.wrap_database_errors:
+            pooler.examine(self.connection)

@@ -7,7 +7,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from evermuse import env, logs, roles
+from evermuse import env, logs, roles, time_limits
 from lake import object_store, store_accounts
 
 log = logs.get(__name__)
@@ -19,7 +19,7 @@ RESET = "--set-admin-password"
 
 class Command(BaseCommand):
     help = (
-        "Create the bucket, the object store's users (with MINIO_ROOT_USER and _PASSWORD), the roles, and the admin's login from EVERMUSE_ADMIN_USERNAME and _PASSWORD. Repeatable: a "
+        "Create the bucket, the object store's users (with MINIO_ROOT_USER and _PASSWORD), the roles, behind a pooler the time limits of the database role, and the admin's login from EVERMUSE_ADMIN_USERNAME and _PASSWORD. Repeatable: a "
         f"login that exists keeps its password, unless {RESET} is given."
     )
 
@@ -35,6 +35,8 @@ class Command(BaseCommand):
         else:
             object_store.ensure_bucket()
         roles.ensure()
+        if set_limits := time_limits.set_for_role():
+            log.info("database.time_limits_set_for_role", limits=set_limits)
         _ensure_admin(must_set_password=options["set_admin_password"])
 
 

@@ -2,15 +2,14 @@
 
 from typing import Any
 
+from django.conf import settings
+from django.core.management.base import CommandError
 from django.core.management.commands import migrate
 from django.db import connection
 
-from evermuse import leftover_indexes, logs
+from evermuse import leftover_indexes, logs, time_limits
 
 log = logs.get(__name__)
-
-# The limits of requests and tasks would end a concurrent index build that waits for an old transaction, such as a backup's.
-NO_LIMITS = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout", "transaction_timeout")
 
 
 class Command(migrate.Command):
@@ -18,10 +17,22 @@ class Command(migrate.Command):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["check_unapplied"] and not options["plan"]:
-            with connection.cursor() as cursor:
-                cursor.execute(
-                    "SELECT set_config(name, '0', false) FROM pg_settings WHERE name = ANY(%s)", [list(NO_LIMITS)]
+            _connect_directly()
+            # The limits of requests and tasks would end a concurrent index build that waits for an old transaction, such as
+            # a backup's.
+            if not time_limits.lift():
+                raise CommandError(
+                    "DATABASE_URL leads to a pooler, behind which time limits cannot be lifted: "
+                    "set DATABASE_DIRECT_URL to the address of PostgreSQL itself"
                 )
             for name in leftover_indexes.drop():
                 log.warning("migrate.leftover_index_dropped", index=name)
         super().handle(*args, **options)
+
+
+def _connect_directly() -> None:
+    """Use ``DATABASE_DIRECT_URL`` in place of ``DATABASE_URL``, if it is set."""
+    if direct := settings.DATABASE_DIRECT:
+        connection.close()
+        options = {**connection.settings_dict["OPTIONS"], **direct.get("OPTIONS", {})}
+        connection.settings_dict |= {**direct, "OPTIONS": options}
