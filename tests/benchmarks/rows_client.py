@@ -23,7 +23,9 @@ LANDED = "SELECT count(*) FROM lake_record"
 def client_send(stack: BenchStack) -> list[Row]:
     """`evermuse send` of 100,000 records, from the start of the process to its end."""
     row = Row("client-send", "records/s", 0.9)
-    row.note = "limit: an asynchronous sender of the same bodies, split and compressed beforehand"
+    row.note = "limit: an asynchronous sender of the same bodies, split beforehand, which compresses as it sends"
+    packed_row = Row("client-send-packed", "records/s", 0.0)
+    packed_row.note = "limit: the same, with bodies that were compressed beforehand"
     bodies = [data.ndjson(BATCH) for _ in range(RECORDS // BATCH)]
     with tempfile.TemporaryDirectory(prefix="evermuse-bench-") as directory, stack.running("web"):
         path = Path(directory, "records.ndjson")
@@ -36,9 +38,16 @@ def client_send(stack: BenchStack) -> list[Row]:
 
         def limit() -> float:
             key = stack.new_key()
+            return per_second(RECORDS, lambda: asyncio.run(_post_all(bodies, key, compresses=True)))
+
+        def packed_limit() -> float:
+            key = stack.new_key()
             return per_second(RECORDS, lambda: asyncio.run(_post_all(packed, key)))
 
-        return [by_turns(row, ours=ours, limit=limit, runs=3)]
+        return [
+            by_turns(row, ours=ours, limit=limit, runs=3),
+            by_turns(packed_row, ours=ours, limit=packed_limit, runs=3),
+        ]
 
 
 def client_export(stack: BenchStack) -> list[Row]:
@@ -81,14 +90,15 @@ def _run(environment: dict[str, str], *words: str) -> None:
     subprocess.run([sys.executable, "-m", "evermuse.client", *words], env=environment, check=True, capture_output=True)
 
 
-async def _post_all(bodies: list[bytes], key: str) -> None:
+async def _post_all(bodies: list[bytes], key: str, *, compresses: bool = False) -> None:
     headers = {"x-api-key": key, "Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
     waiting = iter(bodies)
     async with httpx.AsyncClient(base_url=URL, headers=headers, timeout=60) as http:
 
         async def work() -> None:
             for body in waiting:
-                answer = await http.post("/api/v1/ingest", content=body)
+                content = await asyncio.to_thread(gzip.compress, body, 1) if compresses else body
+                answer = await http.post("/api/v1/ingest", content=content)
                 assert answer.status_code == 202, answer.text
 
         await asyncio.gather(*(work() for _ in range(AT_ONCE)))

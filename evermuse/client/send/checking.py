@@ -88,14 +88,15 @@ def _payload(raw: bytes) -> bytes | None:
 
 def check(raws: Sequence[bytes], source: int, first: int) -> list[Candidate | Invalid]:
     """The verdict on each record. ``first``: the number of the first one in its source."""
-    texts = [unwrapped(raw) for raw in raws]
     return [
         _checked(raw, envelope, (source, first + at))
-        for at, (raw, envelope) in enumerate(zip(texts, decode_quickly(texts), strict=True))
+        for at, (raw, envelope) in enumerate(zip(raws, decode_quickly(raws), strict=True))
     ]
 
 
 def _checked(raw: bytes, envelope: Envelope | None, position: Position) -> Candidate | Invalid:
+    if envelope is None and (record := unwrapped(raw)) is not raw:
+        raw, (envelope,) = record, decode_quickly([record])
     if len(raw) + 2 > MAX_BODY_BYTES:
         message = f"the record has {len(raw):,} bytes; a batch holds at most {MAX_BODY_BYTES - 2:,}"
         return Invalid(position, raw, [FieldError(TOO_LARGE, "", message)])
@@ -104,7 +105,9 @@ def _checked(raw: bytes, envelope: Envelope | None, position: Position) -> Candi
         if found.envelope is None:
             return Invalid(position, raw, found.errors)
         envelope = found.envelope
-    kind = envelope.type if envelope.type.islower() else envelope.type.lower()
+    kind = envelope.type
+    if not kind.islower():
+        kind = kind.lower()
     return Candidate(
         position,
         raw,

@@ -166,9 +166,10 @@ class Delivery:
 
 def body_of(raws: Sequence[bytes]) -> tuple[bytes, str]:
     """The body of a batch and its media type. Records with line breaks keep them in an array."""
-    if any(b"\n" in raw or b"\r" in raw for raw in raws):
+    lines = b"\n".join(raws)
+    if lines.count(b"\n") >= len(raws) or b"\r" in lines:
         return b"[%b]" % b",".join(raws), JSON
-    return b"\n".join(raws), NDJSON
+    return lines, NDJSON
 
 
 def _place(candidate: Candidate) -> str:

@@ -31,10 +31,13 @@ T = TypeVar("T", bound=Groupable)
 
 
 class _Open(list[T]):
-    """A batch that is not closed yet."""
+    """A batch that is not closed yet. ``place``: its type and product."""
 
-    size = 2
-    attachments = 0
+    __slots__ = ("attachments", "place", "size")
+
+    def __init__(self, place: tuple[str, str]) -> None:
+        super().__init__()
+        self.place, self.size, self.attachments = place, 2, 0
 
 
 class Grouper(Generic[T]):
@@ -45,26 +48,34 @@ class Grouper(Generic[T]):
         self._places: dict[int, tuple[str, str]] = {}
         self._size = 0
 
-    def add(self, record: T) -> Iterator[list[T]]:
-        """Take a record. Yields the batches that this closes."""
+    def add(self, record: T) -> list[list[T]]:
+        """Take a record. Returns the batches that this closes."""
+        closed: list[list[T]] = []
         place = (record.type, record.product_id)
-        size = len(record.raw) + 1 + UPLOAD_BYTES * len(record.local_files)
-        if (other := self._places.get(record.identity)) is not None and other != place:
-            yield self._close(other)
-        if (group := self._open.get(place)) is not None and (
+        size = len(record.raw) + 1
+        if record.local_files:
+            size += UPLOAD_BYTES * len(record.local_files)
+        other = self._places.get(record.identity)
+        if other is not None and other != place:
+            closed.append(self._close(other))
+        group = self._open.get(place)
+        if group is not None and (
             len(group) >= MAX_RECORDS
             or group.size + size > MAX_BODY_BYTES
             or group.attachments + record.attachment_count > MAX_ATTACHMENTS
         ):
-            yield self._close(place)
-        group = self._open.setdefault(place, _Open())
+            closed.append(self._close(place))
+            group = None
+        if group is None:
+            group = self._open[place] = _Open(place)
         group.append(record)
         group.size += size
         group.attachments += record.attachment_count
         self._size += size
-        self._places[record.identity] = place
+        self._places[record.identity] = group.place
         while self._size > MAX_OPEN_BYTES:
-            yield self._close(next(iter(self._open)))
+            closed.append(self._close(next(iter(self._open))))
+        return closed
 
     def rest(self) -> Iterator[list[T]]:
         """Close all batches."""
