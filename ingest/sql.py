@@ -284,3 +284,14 @@ WITH moved AS (
 INSERT INTO lake_payloadkept (batch_id, media_type, query, size, frames, content) SELECT * FROM moved
 ON CONFLICT (batch_id) DO NOTHING
 """
+
+# Ranges of ids without a batch. The rows on both sides stand for the limits.
+IDS_WITHOUT_BATCH = """
+WITH there AS (
+  SELECT id FROM ingest_batch WHERE id BETWEEN %(first)s AND %(last)s
+  UNION ALL SELECT %(first)s::bigint - 1 UNION ALL SELECT %(last)s::bigint + 1
+), pairs AS (
+  SELECT id, lead(id) OVER (ORDER BY id) AS next FROM there
+)
+SELECT id + 1, next - 1 FROM pairs WHERE next > id + 1 ORDER BY 1
+"""

@@ -10,6 +10,7 @@ from ingest import retention
 from ingest.pipeline import compaction, journal, processing, sweeper
 from ingest.pipeline import landing as pipeline
 from lake import processors
+from lake.restore import marks
 from lake.segments import sweeper as segment_sweeper
 
 
@@ -34,25 +35,30 @@ def sweep(**_: Any) -> None:
 @shared_task(name="ingest.remove_expired")
 def remove_expired(**_: Any) -> None:
     """Remove rows whose retention has ended."""
-    retention.remove_expired()
+    if marks.may_change_bucket():
+        retention.remove_expired()
 
 
 @shared_task(name="ingest.sweep_segments")
 def sweep_segments(**_: Any) -> None:
     """Delete objects that do not count, or count no more."""
-    segment_sweeper.sweep()
+    if marks.may_change_bucket():
+        segment_sweeper.sweep()
 
 
 @shared_task(name="ingest.compact_segments")
 def compact_segments(**_: Any) -> None:
     """Merge small segments of dates that are closed."""
-    compaction.compact()
+    if marks.may_change_bucket():
+        compaction.compact()
 
 
 @shared_task(name="ingest.write_journal")
 def write_journal(**_: Any) -> None:
     """Write what the journal has to tell of."""
-    journal.write()
+    if marks.may_change_bucket():
+        journal.write()
+        journal.mark()
 
 
 @worker_init.connect

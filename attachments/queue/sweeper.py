@@ -12,6 +12,7 @@ from attachments.suspects import MAX_PROCESSES
 from evermuse import logs, public_ids, wake
 from evermuse.errors import StoreUnavailable
 from lake import object_store
+from lake.restore import marks
 
 log = logs.get(__name__)
 
@@ -36,11 +37,13 @@ def sweep() -> None:
     )
     for _ in range(crashes.count_suspects_due(MAX_PROCESSES)):
         wake.publish(wake.DOWNLOAD_ALONE, [])
-    clear_leftovers()
-    if cleared := upload_clearing.clear_expired():
-        log.info("upload.cleared", count=cleared)
-    upload_clearing.walk.step()
-    removal.delete_objects()
+    # In a restored database, rows of objects say what was true when the backup was taken.
+    if marks.may_change_bucket():
+        clear_leftovers()
+        if cleared := upload_clearing.clear_expired():
+            log.info("upload.cleared", count=cleared)
+        upload_clearing.walk.step()
+        removal.delete_objects()
 
 
 def clear_leftovers() -> int:

@@ -7,6 +7,7 @@ from evermuse.errors import StoreUnavailable
 from ingest.models import Batch, Workspace
 from lake.journal import filling, writing
 from lake.journal.events import BatchFacts
+from lake.restore import marks
 
 log = logs.get(__name__)
 
@@ -26,6 +27,14 @@ def write(*, seconds: float = ROUND_SECONDS) -> int:
     if written:
         log.info("journal.written", events=written, behind_seconds=round(behind, 3))
     return written
+
+
+def mark() -> None:
+    """Tell the bucket how far the database is. While the store is away, a later round does."""
+    try:
+        marks.note()
+    except StoreUnavailable as error:
+        log.warning("restore.store_away", error=str(error)[:200])
 
 
 def _names_of(workspace_ids: Sequence[int]) -> dict[int, str]:

@@ -5,6 +5,7 @@ from lake.models.journal import Journal, JournalEntry, JournalFill
 from lake.models.outcomes import BatchOutcomes, RejectedRecord
 from lake.models.payloads import Payload, PayloadKept, PayloadPart
 from lake.models.records import Record, RecordVersion, RemovedRecord
+from lake.models.restore import RestoreMark
 from lake.models.segments import ArchivedObject, Segment, SegmentBatch
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "RecordVersion",
     "RejectedRecord",
     "RemovedRecord",
+    "RestoreMark",
     "Segment",
     "SegmentBatch",
 ]

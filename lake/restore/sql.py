@@ -1,0 +1,41 @@
+"""Raw SQL of the check after a restore."""
+
+# A row of a segment that did not count when the backup was taken.
+REVIVE = """
+UPDATE lake_segment SET state = 'L', expires_at = NULL, claimed_until = NULL, size = %(size)s, line_count = %(lines)s
+WHERE key = %(key)s RETURNING id
+"""
+ADOPT = """
+INSERT INTO lake_segment (workspace_id, source, type, day, key, layout, state, size, line_count, dead_count, created_at, sweeps,
+  claim_token)
+VALUES (%(workspace)s, %(source)s, %(type)s, %(day)s, %(key)s, %(layout)s, 'L', %(size)s, %(lines)s, 0, statement_timestamp(), 0, 0)
+RETURNING id
+"""
+LIVE = "SELECT id, key, layout::int FROM lake_segment WHERE state = 'L'"
+KNOWN = "SELECT key FROM lake_segment WHERE state <> 'L'"
+
+BATCHES_IN = """
+SELECT batch_id, segment_id FROM lake_segmentbatch WHERE segment_id = ANY(%s::bigint[]) AND line_count > 0 ORDER BY batch_id
+"""
+# None of their lines is needed any more.
+EMPTY = """
+UPDATE lake_segmentbatch SET line_count = 0, start = 0, length = 0, ends = NULL, firsts = NULL WHERE batch_id = ANY(%s::bigint[])
+"""
+# Their objects are gone, and no batch points to them.
+FORGET_GONE = """
+DELETE FROM lake_segment s WHERE s.id = ANY(%s::bigint[]) AND s.state = 'L'
+  AND NOT EXISTS (SELECT FROM lake_segmentbatch b WHERE b.segment_id = s.id AND b.line_count > 0)
+"""
+
+LAST_NUMBER = "SELECT last_number FROM lake_journal WHERE workspace_id = %s"
+# Entries that were bound to numbers get new ones. They tell of rows, and tell the same whenever they are written.
+CONTINUE_JOURNAL = """
+INSERT INTO lake_journal (workspace_id, last_number, bound, claim_token) VALUES (%(workspace)s, %(last)s, '{}', 0)
+ON CONFLICT (workspace_id) DO UPDATE SET last_number = greatest(lake_journal.last_number, EXCLUDED.last_number), bound = '{}',
+  claim_token = lake_journal.claim_token + 1, claimed_until = NULL
+"""
+# The journal tells all records again: what it told after the backup need not be what the database holds now.
+FILL_AGAIN = """
+UPDATE lake_journalfill SET after_id = '00000000-0000-0000-0000-000000000000', ended_at = NULL,
+  starts_at = least(starts_at, statement_timestamp())
+"""
