@@ -32,7 +32,7 @@ TASK_SECONDS = 20.0
 # The time that the other downloads of a hung process get to give their files back.
 GIVE_BACK_SECONDS = 10.0
 
-INTERRUPTED = DownloadFailure("INTERRUPTED", "the worker was told to stop", is_transient=True)
+INTERRUPTED = DownloadFailure("INTERRUPTED", "the worker was stopped", is_transient=True)
 
 stopping = threading.Event()
 

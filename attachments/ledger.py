@@ -18,7 +18,7 @@ def page(batch_id: int, *, after: Sequence[Any] | None, limit: int) -> tuple[lis
     """Attachments with their attempts, in the order of the records, and the cursor of the next page."""
     rows = Attachment.objects.filter(batch_id=batch_id).order_by("record_index", "position")
     if after is not None:
-        # A record has at most ten attachments, so skipping the rest of the last record's costs nothing.
+        # A record has at most ten attachments, so skipping those of the last record is cheap.
         rows = rows.filter(record_index__gte=after[0]).exclude(record_index=after[0], position__lte=after[1])
     found = list(rows.prefetch_related(_attempts())[: limit + 1])
     following = None

@@ -1,7 +1,8 @@
-"""Files that go: with their record, or by the age of their event. A content goes with its last holder, its row before its object.
+"""Removes files, together with their record or by the age of their event. A content is removed with the last file that has it:
+first its row, then its object.
 
-The row of a content (`StoredFile`) is locked by whoever gives it another holder (registration, completion) and by its removal.
-Keys of objects are never used again, so an object whose row is gone can be deleted at any later time.
+Registration and completion lock the row of a content (`StoredFile`) before they point another file to it, and so does removal.
+Object keys are never reused, so an object without a row can be deleted at any later time.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,7 +27,7 @@ _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 
 
 def records_at_work(record_ids: Sequence[UUID]) -> set[UUID]:
-    """Those of the records with a file that is still to be fetched or cleared up after."""
+    """The records among these that have a file which is not settled, or whose attempts left objects to clean up."""
     return {row[0] for row in _rows(sql.RECORDS_AT_WORK, records=list(record_ids))}
 
 
@@ -36,7 +37,7 @@ def remove_of_records(record_ids: Sequence[UUID]) -> int:
 
 
 def expired(workspace_id: int, before: datetime, *, limit: int) -> Iterator[int]:
-    """A workspace's settled files of earlier events, the earliest first. ``limit``: read at once."""
+    """A workspace's settled files of earlier events, oldest first. ``limit``: the number read at once."""
     at, last = _FIRST, 0
     while page := _rows(sql.EXPIRED, workspace=workspace_id, before=before, after_at=at, after=last, limit=limit):
         yield from (row[1] for row in page)
@@ -44,7 +45,7 @@ def expired(workspace_id: int, before: datetime, *, limit: int) -> Iterator[int]
 
 
 def remove_expired(workspace_id: int, before: datetime, ids: Sequence[int]) -> int:
-    """Remove the files that `expired` would still find, in the caller's transaction. Returns their number."""
+    """Remove those of the files that are still expired, in the caller's transaction. Returns their number."""
     found = _rows(sql.LOCK_EXPIRED, workspace=workspace_id, before=before, ids=list(ids))
     return _remove([row[0] for row in found])
 
@@ -60,7 +61,7 @@ def _remove(ids: Sequence[int]) -> int:
 
 
 def delete_objects() -> int:
-    """Delete the objects of contents whose rows are gone. Returns their number. The next round retries what failed."""
+    """Delete the objects of removed contents. Returns their number. The next round retries failed deletions."""
     deleted = 0
     for one in RemovedObject.objects.filter(since__lt=timezone.now()).order_by("since")[:MAX_OBJECTS]:
         try:

@@ -28,7 +28,7 @@ MAX_KEPT = 16
 
 @dataclass(eq=False, slots=True)
 class Partial:
-    """A download that is under way: its upload, and what proves that more bytes belong to the same file.
+    """A download in progress: its upload, and the validators that prove that more bytes belong to the same file.
 
     ``token``: the attempt whose key the object has.
     """
@@ -83,7 +83,7 @@ class Keeper:
                 self._renew(keys)
 
     def _renew(self, keys: list[tuple[int, int]]) -> None:
-        """Renew what is still wanted, and drop the rest."""
+        """Renew the downloads that may still be resumed, and drop the others."""
         try:
             with connection.cursor() as cursor:
                 parameters: dict[str, Any] = {

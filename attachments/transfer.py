@@ -77,13 +77,13 @@ class Fetch:
             return self._store(answer)
 
     def keep(self) -> None:
-        """Leave what was received to the next attempt of this process."""
+        """Keep the received parts for the next attempt in this process."""
         assert self._partial
         keeper.keep(self.claim, self._partial)
         self._partial = None
 
     def close(self) -> None:
-        """Remove what is no longer needed."""
+        """Remove parts that are neither stored nor kept."""
         if self._partial is not None and not self._partial.upload.is_stored:
             self._partial.upload.abandon()
 
@@ -147,7 +147,7 @@ class Fetch:
                 raise _OtherForm(is_as_sent=True)
             if not is_decoded and content.can_decode(answer.codings):
                 raise _OtherForm(is_as_sent=False)
-        # A file that matches its declaration is right, whatever it looks like.
+        # A file that matches its declared checksums is accepted without a look at its content.
         if differs or not wanted:
             promise.refuse_other(self._promised(), answered_mime=partial.answered_mime, opening=partial.opening)
         if differs:

@@ -24,7 +24,7 @@ MAX_BREAKERS = 50
 
 @admin.register(VendorHost)
 class VendorHostAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
-    """Hosts that files come from: what holds their downloads back, and the actions to pause and resume them."""
+    """Vendor hosts: their pauses and breakers, and the actions to pause and resume them."""
 
     list_display = ("host", "condition", "files")
     search_fields = ("host",)
@@ -53,7 +53,7 @@ class VendorHostAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     def condition(self, obj: VendorHost) -> str:
         if obj.paused_at:
             return "paused"
-        return "breaker open" if getattr(obj, "has_open_breaker", False) else "no pause"
+        return "breaker open" if getattr(obj, "has_open_breaker", False) else "running"
 
     @admin.display(description="Breakers, by workspace")
     def breakers(self, obj: VendorHost) -> SafeString | str:
@@ -69,7 +69,7 @@ class VendorHostAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     @admin.display(description="Files")
     def files(self, obj: VendorHost) -> SafeString:
         url = reverse("admin:attachments_attachment_changelist", query={"host__exact": obj.host})
-        return format_html('<a class="file-link" href="{}">its files</a>', url)
+        return format_html('<a class="file-link" href="{}">files</a>', url)
 
     @admin.action(description="Pause downloads from these hosts", permissions=["operate"])
     def pause(self, request: HttpRequest, queryset: QuerySet[VendorHost]) -> None:

@@ -99,7 +99,7 @@ class AttachmentAdmin(PipelineAdmin):
     @admin.action(description="Retry the selected FAILED files", permissions=["operate"])
     def retry(self, request: HttpRequest, queryset: QuerySet[Attachment]) -> None:
         again = _retry(request, list(queryset.order_by("pk")))
-        messages.success(request, f"{again} files are downloaded again.")
+        messages.success(request, f"{again} downloads were started again.")
 
     def get_urls(self) -> list[URLPattern]:
         wrap: Callable[[Any], Any] = self.admin_site.admin_view
@@ -110,7 +110,7 @@ class AttachmentAdmin(PipelineAdmin):
         return [*mine, *super().get_urls()]
 
     def download_view(self, request: HttpRequest, attachment_id: int) -> HttpResponse:
-        """Redirect to the stored file, by a URL of the object store that ends within the hour."""
+        """Redirect to a URL of the stored file that expires within the hour."""
         file = self.row_with_payload(request, Attachment.objects.all(), attachment_id)
         url = ledger.url_of(file)
         if url is None:
@@ -139,7 +139,9 @@ class AttachmentAdmin(PipelineAdmin):
             changed = hosts.pause(file.host) if act == "pause" else hosts.resume(file.host)
             if changed:
                 audit.record(request, VendorHost.objects.get(pk=file.host), f"{act.capitalize()}d")
-            self._tell(request, changed, f"The host is {act}d.", f"The host cannot be {act}d now.")
+            self._tell(
+                request, changed, f"The host is {act}d.", f"The host is already {act}d."
+            )
         else:
             messages.error(request, "Unknown action.")
         return redirect("admin:attachments_attachment_change", attachment_id)

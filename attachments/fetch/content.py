@@ -1,4 +1,4 @@
-"""What a response says about its content: the MIME type, and the codings that the bytes went through."""
+"""The MIME type and the content codings of a response."""
 
 import mimetypes
 import re
@@ -51,7 +51,7 @@ def decoded(chunks: Iterable[bytes], applied: tuple[str, ...]) -> Iterator[bytes
     """The decoded content, in steps of bounded size. Raises DownloadFailed."""
     if not can_decode(applied):
         told = ", ".join(applied[:4])
-        raise final("UNSUPPORTED_ENCODING", f"the server sent Content-Encoding {told} although identity was asked for")
+        raise final("UNSUPPORTED_ENCODING", f"the server sent Content-Encoding {told}, although identity was requested")
     for coding in reversed(applied):
         chunks = _inflated(chunks, coding)
     yield from chunks

@@ -1,5 +1,4 @@
-"""Connections to vendors. Every address is checked when it is dialled, on every redirect, whatever the name resolves to
-then.
+"""Connections to vendors. The address is checked at the moment it is dialled, for every redirect too.
 
 A thread that fetches several files keeps its connections. A new one costs a name lookup, two or three round trips and a
 handshake, which takes longer than most files. A kept connection leads to the address that was checked some seconds ago.

@@ -1,4 +1,4 @@
-"""URLs of stored files that end within the hour: as a download, or shown in a page."""
+"""Presigned URLs of stored files that expire within the hour: to download a file, or to show it in a page."""
 
 from datetime import timedelta
 from functools import cache
@@ -18,7 +18,7 @@ PREVIEWED_KINDS = frozenset({"audio", "video"})
 
 
 def preview_kind(mime_type: str) -> str:
-    """image, audio, video or pdf, where a browser may show a file of this type; else empty."""
+    """image, audio, video or pdf if a browser may show a file of this type, else empty."""
     kind = mime_type.partition("/")[0]
     if kind in PREVIEWED_KINDS:
         return kind

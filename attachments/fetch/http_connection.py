@@ -52,7 +52,7 @@ class VendorConnection:
             left -= len(content)
             head = http_head.parse(content)
             if head.status == 101:
-                raise http_head.bad("a switch of protocols that was not asked for", 101)
+                raise http_head.bad("a switch of protocols that was not requested", 101)
             if head.status >= 200:
                 self._framing = http_head.framing(head)
                 return head
@@ -98,7 +98,7 @@ class VendorConnection:
             looked = len(self._buffer)
             content = self.sock.recv(HEAD_BYTES)
             if not content:
-                raise ConnectionAbortedError("the server closed the connection without an answer")
+                raise ConnectionAbortedError("the server closed the connection without a response")
             self.has_answered = True
             self._buffer += content
         if not http_head.may_begin(self._buffer):

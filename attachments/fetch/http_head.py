@@ -50,7 +50,7 @@ def bad(message: str, status: int | None = None) -> DownloadFailed:
     """The failure for a response that is not valid HTTP/1.1. It is transient, because another server may answer next
     time.
     """
-    return transient("BAD_RESPONSE", f"the answer is no valid HTTP/1.1: {message}", status)
+    return transient("BAD_RESPONSE", f"the response is not valid HTTP/1.1: {message}", status)
 
 
 def may_begin(content: bytes | bytearray) -> bool:
@@ -105,7 +105,7 @@ def _check_harmless(line: str) -> None:
     """Refuse a malformed line that mentions framing. Implementations disagree on how to read it."""
     lowered = line.lower()
     if any(name in lowered for name in _FRAMING):
-        raise bad("a malformed header line that speaks of the body's framing")
+        raise bad("a malformed header line about the body's framing")
 
 
 def framing(head: Head) -> Framing:
@@ -117,7 +117,7 @@ def framing(head: Head) -> Framing:
         return Framing(0, is_chunked=False, is_kept=is_kept and not transfer)
     if transfer:
         if transfer != ["chunked"]:
-            raise bad("a Transfer-Encoding that was not asked for", head.status)
+            raise bad("a Transfer-Encoding that was not requested", head.status)
         # Together with a Content-Length, or in HTTP/1.0, do not reuse the connection.
         return Framing(None, is_chunked=True, is_kept=is_kept and "content-length" not in head.fields)
     return Framing(length, is_chunked=False, is_kept=is_kept and length is not None)
@@ -132,5 +132,5 @@ def _length(head: Head) -> int | None:
         return None
     parts = {part.strip(_BLANKS) for value in head.fields["content-length"] for part in value.split(",")}
     if not all(_LENGTH.fullmatch(part) for part in parts) or len({int(part) for part in parts}) != 1:
-        raise bad("Content-Length is no single number", head.status)
+        raise bad("Content-Length is not a single number", head.status)
     return int(parts.pop())

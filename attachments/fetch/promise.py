@@ -75,9 +75,7 @@ def promised(*, type: str, declared_mimes: Iterable[str], filenames: Iterable[st
 
 
 def refuse_other(wanted: Promised, *, answered_mime: str, opening: bytes) -> None:
-    """Raise DownloadFailed (final) for a page or a JSON error in place of the promised file. ``opening``: the first
-    bytes.
-    """
+    """Raise DownloadFailed (final) for a page or a JSON error instead of the promised file. ``opening``: the first bytes."""
     text = _as_utf8(opening)
     if text.startswith(_TEXT_SIGNATURES) or _is_binary(text):
         return
@@ -89,7 +87,7 @@ def refuse_other(wanted: Promised, *, answered_mime: str, opening: bytes) -> Non
 
 
 def _unexpected(came: str, wanted: Promised) -> DownloadFailed:
-    return final("UNEXPECTED_CONTENT", f"the server answered with {came} where {wanted.words} was promised", 200)
+    return final("UNEXPECTED_CONTENT", f"the server answered with {came} instead of the promised {wanted.words}", 200)
 
 
 def _is_page(wanted: Promised, answered: str, opening: bytes) -> bool:

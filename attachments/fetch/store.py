@@ -52,9 +52,9 @@ def _reading_errors() -> Iterator[None]:
     except object_store.FAULTS as error:
         status = error.response.status if isinstance(error, S3Error) else 0
         if isinstance(error, S3Error) and 400 <= status < 500 and error.code not in _ABOUT_THE_STORE:
-            raise transient("STORE_REFUSED", f"the object store does not give the file: HTTP {status}") from None
+            raise transient("STORE_REFUSED", f"the object store does not return the file: HTTP {status}") from None
         if isinstance(error, urllib3.exceptions.DecodeError):
-            raise transient("STORE_REFUSED", "the file cannot be read as the object store gives it") from None
+            raise transient("STORE_REFUSED", "the file cannot be read as the object store returns it") from None
         raise object_store.unavailable(error) from None
 
 

@@ -45,7 +45,7 @@ def parse(url: str) -> Target:
     name, colon, digits = authority[bracket:].partition(":")
     name = authority[:bracket] + name
     if colon and digits and not (digits.isascii() and digits.isdigit() and len(digits) <= 5 and int(digits) <= 65535):
-        raise final("BAD_URL", "vendor_url cannot be read: its port is no number up to 65535")
+        raise final("BAD_URL", "vendor_url cannot be read: its port is not a number up to 65535")
     port = int(digits) if digits else _PORTS[scheme]
     host = _ascii(name)
     # A zone has a meaning only on the sender's machine.
@@ -94,12 +94,12 @@ def _ascii(name: str) -> str:
     """A host as it is dialled: international names in ASCII (UTS 46, as browsers do)."""
     if name.isascii():
         if _HOST.fullmatch(name) is None and _LITERAL.fullmatch(name) is None:
-            raise final("BAD_URL", "vendor_url cannot be read: its host is no name and no address")
+            raise final("BAD_URL", "vendor_url cannot be read: its host is neither a name nor an address")
         return name
     try:
         return idna.encode(name, uts46=True).decode()
     except (idna.IDNAError, UnicodeError):
-        raise final("BAD_URL", "vendor_url cannot be read: its host is no international domain name") from None
+        raise final("BAD_URL", "vendor_url cannot be read: its host is not a valid international domain name") from None
 
 
 def _joined(path: str, reference: str) -> str:

@@ -1,1 +1,1 @@
-"""Serving stored files: the URLs that clients get, and the web process's own answers where the store's do not do."""
+"""Serves stored files: makes their URLs, and answers them in the web process if the store must not serve files itself."""

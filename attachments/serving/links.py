@@ -1,6 +1,6 @@
-"""URLs of stored files, for an hour each: presigned ones of the object store, or ones that the web process serves.
+"""URLs of stored files that are valid for an hour: presigned ones of the object store, or URLs of the web process.
 
-A store may be unable to send ``X-Content-Type-Options: nosniff``: SeaweedFS is. EVERMUSE_DOWNLOAD_URLS chooses.
+Some stores cannot send ``X-Content-Type-Options: nosniff``, for example SeaweedFS. EVERMUSE_DOWNLOAD_URLS selects the kind.
 """
 
 from dataclasses import asdict, dataclass
@@ -20,7 +20,7 @@ _SALT = "evermuse.files"
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """The content of a ticket: an object's key, and how the object is served."""
+    """The content of a ticket: an object's key, and the headers to serve it with."""
 
     key: str
     content_type: str
@@ -36,18 +36,18 @@ def download_url(storage_uri: str, *, filename: str, mime_type: str) -> str:
 
 
 def preview_url(storage_uri: str, *, mime_type: str) -> str:
-    """A URL that shows the stored file in a page of ours for an hour. Only for types with a `file_urls.preview_kind`."""
+    """A URL that shows the stored file in the admin for an hour. Only for types with a `file_urls.preview_kind`."""
     if settings.EVERMUSE_DOWNLOAD_URLS == "WEB":
         return path_of(Ticket(object_store.key_of(storage_uri), served_type(mime_type), "inline"))
     return file_urls.preview_url(storage_uri, mime_type=mime_type)
 
 
 def path_of(ticket: Ticket) -> str:
-    """The path and query of a ticket. The query holds it, since logs leave queries out."""
+    """The path and query for a ticket. The ticket is in the query, because logs omit queries."""
     signed = signing.TimestampSigner(salt=_SALT).sign_object(asdict(ticket), compress=True)
     return f"{PATH}?ticket={quote(signed, safe=':')}"
 
 
 def ticket_of(signed: str) -> Ticket:
-    """The ticket of a query. Raises `signing.SignatureExpired`, and `signing.BadSignature` for anything that is not ours."""
+    """Verify and decode a ticket. Raises `signing.SignatureExpired`, or `signing.BadSignature` if we did not sign it."""
     return Ticket(**signing.TimestampSigner(salt=_SALT).unsign_object(signed, max_age=LIFETIME))

@@ -1,4 +1,4 @@
-"""Reading stored objects piece by piece, each by a request of its own: a client that pauses holds no connection."""
+"""Reads stored objects in pieces, one request for each, so that a paused client holds no connection to the store."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from minio.error import S3Error
 from evermuse.errors import StoreUnavailable
 from lake import object_store
 
-# What is read at once, and held in memory for each download.
+# The bytes that are read at once, and held in memory for each download.
 PIECE_BYTES = 1024 * 1024
 
 
@@ -30,7 +30,7 @@ def _client() -> Minio:
 
 
 def find(key: str) -> Found | None:
-    """What is stored under a key; None where there is nothing. Raises StoreUnavailable."""
+    """Look up an object. Returns None if there is no such object. Raises StoreUnavailable."""
     try:
         stat = _client().stat_object(settings.MINIO_BUCKET, key)
     except object_store.FAULTS as error:
@@ -42,7 +42,7 @@ def find(key: str) -> Found | None:
 
 
 def pieces(key: str, first: int, last: int) -> Iterator[bytes]:
-    """The bytes from ``first`` to ``last``, as they were put. Raises StoreUnavailable, also where there are fewer."""
+    """Yield the stored bytes from ``first`` to ``last``. Raises StoreUnavailable, also if the object is shorter."""
     while first <= last:
         piece = _read(key, first, min(PIECE_BYTES, last - first + 1))
         first += len(piece)
@@ -53,7 +53,7 @@ def _read(key: str, offset: int, size: int) -> bytes:
     try:
         answer = _client().get_object(settings.MINIO_BUCKET, key, offset=offset, length=size)
         try:
-            # Undecoded: a file may have been put with a Content-Encoding.
+            # Do not decode: a file may be stored with a Content-Encoding.
             content = answer.read(decode_content=False)
         finally:
             answer.close()
@@ -61,5 +61,5 @@ def _read(key: str, offset: int, size: int) -> bytes:
     except object_store.FAULTS as error:
         raise object_store.unavailable(error) from None
     if len(content) != size:
-        raise StoreUnavailable(f"it gave {len(content)} bytes of {size}")
+        raise StoreUnavailable(f"it returned {len(content)} of {size} bytes")
     return bytes(content)

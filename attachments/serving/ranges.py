@@ -1,8 +1,8 @@
-"""Which bytes of a file a request wants (RFC 9110, 14): one range, or all of it."""
+"""Parses the ``Range`` header (RFC 9110, 14): one range, or the whole file."""
 
 import re
 
-# A number with more digits is beyond any file.
+# No file is large enough for a number with more digits.
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})", re.IGNORECASE)
 
 
@@ -11,9 +11,9 @@ class Unsatisfiable(Exception):
 
 
 def wanted(header: str, size: int) -> tuple[int, int] | None:
-    """The first and the last byte that a ``Range`` header names; None for the whole file.
+    """The first and last byte of the requested range, or None for the whole file. Raises Unsatisfiable.
 
-    A header that is malformed, or names several ranges, counts as none, which the RFC allows. Raises Unsatisfiable.
+    A malformed header, or one with several ranges, is ignored, as the RFC permits.
     """
     found = _RANGE.fullmatch(header.strip())
     if found is None or found.groups() == ("", ""):

@@ -17,11 +17,11 @@ _PREVIEW_POLICY = (
 )
 
 _EXPIRED = "This download URL has expired. Get a new one from the list that it came from."
-_NOT_OURS = "This is no download URL of ours. Copy it whole."
+_NOT_OURS = "This is not a valid download URL. Check that you copied all of it."
 
 
 def file(request: HttpRequest) -> HttpResponseBase:
-    """The file, or the range of it that the client wants."""
+    """Return the file, or the requested range of it."""
     try:
         return _file(request)
     except Refused as refused:
@@ -44,7 +44,7 @@ def _file(request: HttpRequest) -> HttpResponseBase:
         message = "The object store does not answer right now. Try again."
         raise Refused(503, "UNAVAILABLE", message, retry_after=2) from None
     if found is None:
-        raise Refused(404, "NOT_FOUND", "This file is stored no more.")
+        raise Refused(404, "NOT_FOUND", "This file is no longer stored.")
     answer = _answer(request, ticket, found)
     _describe(answer, ticket, found)
     chosen = get_conditional_response(request, found.etag, found.modified, answer)  # type: ignore[arg-type]
@@ -62,7 +62,7 @@ def _ticket(signed: str) -> Ticket:
 
 
 def _answer(request: HttpRequest, ticket: Ticket, found: Found) -> HttpResponse | StreamingHttpResponse:
-    """The file or a part of it, without the headers that all answers have."""
+    """The file or a range of it, without the headers that every answer has."""
     try:
         part = ranges.wanted(_range(request, found), found.size)
     except ranges.Unsatisfiable:
@@ -83,7 +83,7 @@ def _answer(request: HttpRequest, ticket: Ticket, found: Found) -> HttpResponse 
 
 
 def _range(request: HttpRequest, found: Found) -> str:
-    """The ``Range`` header, empty where ``If-Range`` names another file than this one."""
+    """The ``Range`` header, or empty if ``If-Range`` names another version of the file."""
     condition = request.headers.get("If-Range")
     if condition is not None and condition != found.etag:
         date = parse_http_date_safe(condition)

@@ -1,8 +1,8 @@
 """Claims of files and their leases. `attachments.sql.lanes` describes whose turn it is."""
 
-# Follows a CTE `chosen` (id, turn): makes those files IN_PROGRESS and inserts their attempts. `state || ''` keeps the
-# planner from the index of waiting files: without statistics of a table that just grew it would read all of it, instead
-# of looking up the ids.
+# Follows a CTE `chosen` (id, turn): makes those files IN_PROGRESS and inserts their attempts. `state || ''` prevents the
+# planner from using the index of waiting files. If the statistics are out of date, it would scan that index instead of
+# looking up the ids.
 _BEGIN = """), free AS (
   SELECT a.id, chosen.turn FROM chosen JOIN attachments_attachment a USING (id)
   WHERE a.state || '' = 'PENDING' ORDER BY a.id FOR UPDATE OF a
@@ -30,8 +30,8 @@ SELECT c.id, c.claim_token AS token, c.batch_id, c.workspace_id, c.type, c.filen
 FROM claimed c ORDER BY c.turn
 """
 
-# Skips lanes and workspaces that have as many downloads as they may. There are no more of those than running downloads,
-# so the cost does not grow with the number of waiting files.
+# Skips lanes and workspaces that have reached their limits. There are at most as many of these as running downloads, so
+# the cost does not grow with the number of waiting files.
 #
 # From the asking worker's slots (without those that slow transfers left), a workspace takes at most three quarters of
 # what the others leave, so that some are always free for a newcomer. A workspace without a download may always start

@@ -1,6 +1,6 @@
 """Removal of files: rows in the order of `attachments.sql`'s locks, and the content with its last holder."""
 
-# Not settled, or something of an attempt may still lie in the object store: these stay for now, and with them their record.
+# Files that are not settled, or whose attempts may have left objects in the store. They and their records stay for now.
 _IS_AT_WORK = """(a.state NOT IN ('COMPLETE', 'FAILED') OR EXISTS (
   SELECT FROM attachments_downloadattempt d WHERE d.attachment_id = a.id AND (d.leftovers OR d.finished_at IS NULL)))"""
 
@@ -43,7 +43,7 @@ WITH attempts AS (
 SELECT count(*) FROM files
 """
 
-# After the lock, as a statement of its own: it sees the holders that were written before.
+# A separate statement after the lock, so that it sees the holders that other transactions committed before.
 DELETE_CONTENTS = """
 WITH gone AS (
   DELETE FROM attachments_storedfile f WHERE f.id = ANY(%(files)s) AND NOT EXISTS (

@@ -1,4 +1,4 @@
-"""Expired ledgers: the attempts of a batch's files go together, and the batch's counters say so."""
+"""Removes expired ledgers: all attempts of a batch's files together. The batch's counters record the removal."""
 
 LEDGERS = """
 SELECT t.batch_id, (

@@ -101,8 +101,8 @@ WITH held AS (
 SELECT coalesce((SELECT is_settled FROM tally), false) AS is_settled FROM held
 """
 
-# The process of one file alone died, or its download ended in a way that no code of ours expects: it is this file's doing. Found
-# by its fence, or by who has claimed it.
+# Blames one file: the process that fetched only this file died, or its download raised an unexpected error. The file is
+# found by its fence, or by the name of the process that claimed it.
 CRASHED = """
 WITH held AS (
   SELECT id, claim_token, batch_id, crashes + 1 >= %(takes)s AND lone_crashes + 1 >= %(lone)s AS is_hopeless

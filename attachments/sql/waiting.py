@@ -1,4 +1,4 @@
-"""Which files wait, and why. Lanes are as the last claim or sweep left them (`attachments.sql.lanes`)."""
+"""Finds waiting files and the reasons. The state of lanes is that of the last claim or sweep (`attachments.sql.lanes`)."""
 
 # What can hold a lane: an operator's pause of its host, a pause that the host asked for, or an open breaker between
 # probes.
@@ -45,9 +45,9 @@ WITH standing AS (
 )
 SELECT s.workspace_id, s.host, count(*), min(s.since) AS since, max(s.id) AS attachment_id, max(s.batch_id) AS batch_id,
   CASE WHEN v.paused_at IS NOT NULL THEN 'the host is paused'
-    WHEN l.opened_at IS NOT NULL THEN left('the host fails every download; the last time: ' || l.last_error, 500)
+    WHEN l.opened_at IS NOT NULL THEN left('the host fails every download; last error: ' || l.last_error, 500)
     WHEN l.held_until > statement_timestamp() THEN 'the host asked for a pause'
-    ELSE 'due, and no worker has begun' END AS reason
+    ELSE 'due, but no worker has started it' END AS reason
 FROM standing s LEFT JOIN attachments_lane l USING (workspace_id, host) LEFT JOIN attachments_vendorhost v ON v.host = s.host
 GROUP BY s.workspace_id, s.host, v.host, l.id
 """

@@ -1,4 +1,4 @@
-"""What the API answers, as types. Fields are the contract's names in snake case; instants are epoch milliseconds."""
+"""The API's answers as types. Fields have the contract's names in snake case. Instants are epoch milliseconds."""
 
 from typing import Any, Generic, Literal, TypeVar
 
@@ -63,7 +63,7 @@ class Batch(Answer):
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing more happens to it by itself, files included."""
+        """Whether the batch and its files are finished: nothing more happens without a retry."""
         return self.status in SETTLED
 
 
@@ -84,7 +84,7 @@ class Rejection(Answer):
 
 
 class Outcome(Answer):
-    """What became of a record that was sent: created, updated, identical, superseded, rejected or pending."""
+    """The outcome of a record that was sent: created, updated, identical, superseded, rejected or pending."""
 
     index: int
     outcome: str
@@ -99,7 +99,7 @@ class AttachmentError(Answer):
 
 
 class Attempt(Answer):
-    """One attempt to download an attachment. ``bytes``: what was received."""
+    """One attempt to download an attachment. ``bytes``: the number received."""
 
     started_at: int | None = None
     finished_at: int | None = None
@@ -144,7 +144,7 @@ class StoredRecord(Answer):
     record: Raw
 
     def envelope(self) -> dict[str, Any]:
-        """The envelope as Python values. Numbers lose their spelling; ``record`` keeps it."""
+        """The envelope as Python values. They do not keep how numbers were written; ``record`` does."""
         decoded: dict[str, Any] = msgspec.json.decode(self.record)
         return decoded
 
@@ -165,7 +165,7 @@ class Product(Answer):
 
 
 class Key(Answer):
-    """What a key may do. ``rate_limit``: requests in a second, None without a limit."""
+    """What a key may do. ``rate_limit``: requests per second, None for no limit."""
 
     label: str
     source: str

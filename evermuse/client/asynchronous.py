@@ -1,4 +1,4 @@
-"""The client for asyncio: the calls of `evermuse.client.blocking`, to be awaited."""
+"""The asyncio client: the same calls as in `evermuse.client.blocking`, as coroutines."""
 
 import asyncio
 import time
@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 
 class AsyncPages(Generic[T]):
-    """The rows of a list, read page by page as they are asked for. Iterate over rows, or over `pages`."""
+    """The rows of a list. Each page is requested when it is needed. Iterate over rows, or over `pages`."""
 
     def __init__(self, client: "AsyncClient", listing: Listing[T], limit: int | None) -> None:
         self._client, self._listing, self._limit = client, listing, limit
 
     async def pages(self, cursor: str | None = None) -> AsyncIterator[answers.Page[T]]:
-        """The pages, from a cursor on."""
+        """The pages from a cursor on, or all of them."""
         while True:
             response = await self._client._response(self._listing.page(cursor, self._limit))
             rows, cursor = transport.page_of(self._listing, response)
@@ -41,15 +41,15 @@ class AsyncPages(Generic[T]):
                 yield row
 
     async def stream(self) -> AsyncIterator[T]:
-        """The same rows as one stream. Raises Unreachable if it breaks off; what came before is valid."""
+        """The same rows as one stream. Raises Unreachable if the stream breaks off; the rows before that are valid."""
         async for line in self._client.lines(self._listing):
             yield transport.row_of(self._listing, line)
 
 
 class AsyncClient:
-    """The API for asyncio; tasks may share it. Use it in an ``async with`` statement.
+    """The API for asyncio. Tasks may share one client. Use it in an ``async with`` statement.
 
-    ``rate``: requests in a second that this client sends at most. ``retries``: see `evermuse.client.retry`.
+    ``rate``: the most requests per second that this client sends. ``retries``: see `evermuse.client.retry`.
     """
 
     def __init__(
@@ -86,11 +86,11 @@ class AsyncClient:
         await self._http.aclose()
 
     async def call(self, call: Call[T]) -> T:
-        """Send one request, repeated as `retries` says."""
+        """Send one request. Failures are retried according to `retries`."""
         return transport.answer_of(call, await self._response(call))
 
     async def raw(self, call: Call[Any]) -> bytes:
-        """Like `call`; the answer's bytes as they came."""
+        """Like `call`, but returns the bytes of the answer."""
         return (await self._response(call)).content
 
     async def lines(self, listing: Listing[Any]) -> AsyncIterator[bytes]:
@@ -148,7 +148,7 @@ class AsyncClient:
         else:
             await asyncio.sleep(wait)
 
-    # What the API offers, in the order of its documentation.
+    # -- The endpoints, in the order of the documentation --
 
     async def key(self) -> answers.Key:
         """What this key may do, its rate, and the products of its workspace."""
@@ -164,8 +164,8 @@ class AsyncClient:
     ) -> answers.Accepted:
         """Send a batch: one record, a list of them, or a body as bytes (NDJSON unless ``media_type`` says otherwise).
 
-        Repeats a request whose answer was lost under the same Idempotency-Key; without one it makes its own. Raises
-        ApiError, with code VALIDATION_ERROR and ``details`` if every record was rejected.
+        If the answer is lost, the request is retried with the same Idempotency-Key, which is generated unless given.
+        Raises ApiError. If every record was rejected, its code is VALIDATION_ERROR and ``details`` has the errors.
         """
         key = idempotency_key or str(uuid.uuid4())
         return await self.call(endpoints.ingest(records, key=key, media_type=media_type, format=format))
@@ -173,7 +173,7 @@ class AsyncClient:
     async def validate(
         self, records: Records, *, media_type: str | None = None, format: Format | None = None
     ) -> answers.Checked:
-        """A dry run of `send` with all errors; stores nothing."""
+        """A dry run of `send`: returns all errors and stores nothing."""
         return await self.call(endpoints.validate(records, media_type=media_type, format=format))
 
     def batches(self, *, limit: int | None = None, **filters: Unpack[BatchFilters]) -> AsyncPages[answers.Batch]:
@@ -206,11 +206,11 @@ class AsyncClient:
         return AsyncPages(self, endpoints.attachments(batch_id), limit)
 
     async def fresh_url(self, batch_id: str, attachment_id: str, url: str) -> Any:
-        """Give an attachment another URL; its download starts again."""
+        """Give an attachment a fresh URL. Its download starts again."""
         return await self.call(endpoints.fresh_url(batch_id, attachment_id, url))
 
     async def retry(self, batch_id: str) -> Any:
-        """Run again what failed in a batch."""
+        """Retry what failed in a batch."""
         return await self.call(endpoints.retry(batch_id))
 
     def records(
@@ -246,7 +246,7 @@ class AsyncClient:
                 await asyncio.sleep(attempts.wait(error))
 
     async def _put(self, url: str, path: Path, size: int) -> None:
-        """Without the key: the URL leads to the object store, and is signed."""
+        """PUT without the API key: the URL leads to the object store and is signed."""
         headers = {"Content-Length": str(size)}
         async with httpx.AsyncClient(timeout=uploading.TIMEOUT) as http:
             with path.open("rb") as file:

@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 
 class Pages(Generic[T]):
-    """The rows of a list, read page by page as they are asked for. Iterate over rows, or over `pages`."""
+    """The rows of a list. Each page is requested when it is needed. Iterate over rows, or over `pages`."""
 
     def __init__(self, client: "Client", listing: Listing[T], limit: int | None) -> None:
         self._client, self._listing, self._limit = client, listing, limit
 
     def pages(self, cursor: str | None = None) -> Iterator[answers.Page[T]]:
-        """The pages, from a cursor on."""
+        """The pages from a cursor on, or all of them."""
         while True:
             response = self._client._response(self._listing.page(cursor, self._limit))
             rows, cursor = transport.page_of(self._listing, response)
@@ -40,15 +40,15 @@ class Pages(Generic[T]):
             yield from page.rows
 
     def stream(self) -> Iterator[T]:
-        """The same rows as one stream. Raises Unreachable if it breaks off; what came before is valid."""
+        """The same rows as one stream. Raises Unreachable if the stream breaks off; the rows before that are valid."""
         for line in self._client.lines(self._listing):
             yield transport.row_of(self._listing, line)
 
 
 class Client:
-    """The API, one call at a time; it may be shared by threads. Use it in a ``with`` statement.
+    """The API as blocking calls. Threads may share one client. Use it in a ``with`` statement.
 
-    ``rate``: requests in a second that this client sends at most. ``retries``: see `evermuse.client.retry`.
+    ``rate``: the most requests per second that this client sends. ``retries``: see `evermuse.client.retry`.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Client:
         self.url = transport.base_url(url)
         self.retries = retries or Retries()
         self.pace = Pace(rate)
-        # Tells apart what belongs to which key, without telling the key.
+        # Distinguishes keys in file names without revealing them.
         self.key_digest = hashlib.sha256(key.encode()).hexdigest()
         self._http = httpx.Client(
             base_url=self.url,
@@ -87,11 +87,11 @@ class Client:
         self._http.close()
 
     def call(self, call: Call[T]) -> T:
-        """Send one request, repeated as `retries` says."""
+        """Send one request. Failures are retried according to `retries`."""
         return transport.answer_of(call, self._response(call))
 
     def raw(self, call: Call[Any]) -> bytes:
-        """Like `call`; the answer's bytes as they came."""
+        """Like `call`, but returns the bytes of the answer."""
         return self._response(call).content
 
     def lines(self, listing: Listing[Any]) -> Iterator[bytes]:
@@ -148,7 +148,7 @@ class Client:
         else:
             time.sleep(wait)
 
-    # What the API offers, in the order of its documentation.
+    # -- The endpoints, in the order of the documentation --
 
     def key(self) -> answers.Key:
         """What this key may do, its rate, and the products of its workspace."""
@@ -164,8 +164,8 @@ class Client:
     ) -> answers.Accepted:
         """Send a batch: one record, a list of them, or a body as bytes (NDJSON unless ``media_type`` says otherwise).
 
-        Repeats a request whose answer was lost under the same Idempotency-Key; without one it makes its own. Raises
-        ApiError, with code VALIDATION_ERROR and ``details`` if every record was rejected.
+        If the answer is lost, the request is retried with the same Idempotency-Key, which is generated unless given.
+        Raises ApiError. If every record was rejected, its code is VALIDATION_ERROR and ``details`` has the errors.
         """
         key = idempotency_key or str(uuid.uuid4())
         return self.call(endpoints.ingest(records, key=key, media_type=media_type, format=format))
@@ -173,7 +173,7 @@ class Client:
     def validate(
         self, records: Records, *, media_type: str | None = None, format: Format | None = None
     ) -> answers.Checked:
-        """A dry run of `send` with all errors; stores nothing."""
+        """A dry run of `send`: returns all errors and stores nothing."""
         return self.call(endpoints.validate(records, media_type=media_type, format=format))
 
     def batches(self, *, limit: int | None = None, **filters: Unpack[BatchFilters]) -> Pages[answers.Batch]:
@@ -206,11 +206,11 @@ class Client:
         return Pages(self, endpoints.attachments(batch_id), limit)
 
     def fresh_url(self, batch_id: str, attachment_id: str, url: str) -> Any:
-        """Give an attachment another URL; its download starts again."""
+        """Give an attachment a fresh URL. Its download starts again."""
         return self.call(endpoints.fresh_url(batch_id, attachment_id, url))
 
     def retry(self, batch_id: str) -> Any:
-        """Run again what failed in a batch."""
+        """Retry what failed in a batch."""
         return self.call(endpoints.retry(batch_id))
 
     def records(self, *, limit: int | None = None, **filters: Unpack[RecordFilters]) -> Pages[answers.StoredRecord]:
@@ -244,7 +244,7 @@ class Client:
                 time.sleep(attempts.wait(error))
 
     def _put(self, url: str, path: Path, size: int) -> None:
-        """Without the key: the URL leads to the object store, and is signed."""
+        """PUT without the API key: the URL leads to the object store and is signed."""
         headers = {"Content-Length": str(size)}
         with path.open("rb") as file:
             response = httpx.put(url, content=uploading.parts(file), headers=headers, timeout=uploading.TIMEOUT)

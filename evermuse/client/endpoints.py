@@ -28,7 +28,7 @@ Records = Mapping[str, Any] | Sequence[Mapping[str, Any]] | bytes
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One request. ``answer``: the type of its answer."""
+    """One request. ``answer``: the type that its response is decoded to."""
 
     method: str
     path: str
@@ -81,17 +81,17 @@ class RecordFilters(TypedDict, total=False):
 
 
 def instant(value: Instant) -> str:
-    """An instant as queries take it. A time without a zone is refused, because nobody knows what it means."""
+    """An instant as a query parameter. Raises ValueError for a time without a zone, because it is ambiguous."""
     if isinstance(value, str):
         return value
     if value.tzinfo is None:
-        raise ValueError("the time has no zone: use datetime.now(UTC) or the like")
+        raise ValueError("the time has no zone: pass an aware datetime, such as datetime.now(UTC)")
     at = value.astimezone(UTC)
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
 
 
 def milliseconds(value: int) -> str:
-    """Epoch milliseconds as queries take an instant."""
+    """Epoch milliseconds as a query parameter."""
     seconds, rest = divmod(value, 1000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
 
@@ -174,13 +174,13 @@ def attachments(batch_id: str) -> Listing[answers.Attachment]:
 
 
 def fresh_url(batch_id: str, attachment_id: str, url: str) -> Call[Any]:
-    """Another URL for an attachment."""
+    """Give an attachment a fresh URL."""
     path = f"{BATCHES}/{quote(batch_id, safe='')}/attachments/{quote(attachment_id, safe='')}"
     return _json("PATCH", path, {"vendor_url": url}, dict)
 
 
 def retry(batch_id: str) -> Call[Any]:
-    """Run what failed in a batch again."""
+    """Retry what failed in a batch."""
     return Call("POST", f"{BATCHES}/{quote(batch_id, safe='')}/retry", dict)
 
 

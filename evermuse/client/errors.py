@@ -1,4 +1,4 @@
-"""What a call of the client raises. Every error has a code, a message, and what else the server said."""
+"""The errors that the client raises. Each has a code, a message, and the details that the server sent."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class ApiError(EvermuseError):
 
 
 class Unreachable(EvermuseError):
-    """No complete answer came, after all attempts."""
+    """No attempt got a complete answer."""
 
     def __init__(self, message: str) -> None:
         super().__init__("UNREACHABLE", message)

@@ -1,4 +1,4 @@
-"""`evermuse export`: what has changed since the last time, at least once, never missing, removals included."""
+"""`evermuse export`: all changes since the last export, including removals. Each change is written at least once."""
 
 import json
 import os
@@ -14,14 +14,14 @@ from evermuse.client.blocking import Client
 from evermuse.client.errors import Unreachable
 from evermuse.client.retry import Attempts
 
-# Records of the last moment are remembered up to this number, to leave out repetitions.
+# At most this many records of the last instant are remembered, so that they are not written twice.
 MAX_REMEMBERED = 10_000
-# The state is stored after so many lines.
+# The state is stored after this many lines.
 STORE_LINES = 20_000
 
 
 class WrongState(Exception):
-    """The state file is of another export, or none."""
+    """The file is not the state of this export."""
 
 
 class _Row(msgspec.Struct, rename="camel"):
@@ -37,7 +37,7 @@ class _Gone(msgspec.Struct, rename="camel"):
 
 @dataclass(slots=True)
 class ExportState:
-    """How far a copy is. ``seen``: versions of the moment ``updated_at``. Instants: epoch milliseconds."""
+    """How far an export got. ``seen``: the versions of the instant ``updated_at``. Instants: epoch milliseconds."""
 
     url: str
     filters: dict[str, str]
@@ -53,7 +53,7 @@ def load(path: Path, url: str, filters: Mapping[str, str]) -> ExportState:
     except FileNotFoundError:
         return ExportState(url, dict(filters))
     except (ValueError, TypeError) as error:
-        raise WrongState(f"{path} is no state of an export: {error}") from None
+        raise WrongState(f"{path} is not the state of an export: {error}") from None
     if (found.url, found.filters) != (url, dict(filters)):
         raise WrongState(f"{path} belongs to an export of {found.url} with other filters: {found.filters}")
     return found
@@ -87,7 +87,7 @@ class IncrementalExport:
         self._until_complete(self._records)
 
     def _until_complete(self, read: Callable[[], None]) -> None:
-        """A stream that breaks off goes on from what was seen."""
+        """Continues a stream that breaks off from the last record seen."""
         attempts = Attempts(self.client.retries)
         while True:
             before = (self.state.updated_at, self.state.removed_at)

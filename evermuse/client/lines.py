@@ -18,7 +18,7 @@ class LineSplitter:
             self._open = [other]
 
     def rest(self) -> bytes:
-        """What follows the last line feed."""
+        """The bytes after the last line feed."""
         return b"".join(self._open)
 
 

@@ -4,14 +4,14 @@ import threading
 import time
 from collections import deque
 
-# The server counts requests as they arrive. A little more than a second leaves room for how the network shifts them.
+# The server counts requests when they arrive. The extra time allows for delays in the network.
 WINDOW_SECONDS = 1.05
-# Faster than this the limit is of no practical use, and its list would only cost memory.
+# A higher rate needs no limit, and remembering its requests would cost memory.
 _UNLIMITED = 2000
 
 
 class Pace:
-    """Gives each request its moment."""
+    """Decides when each request may start."""
 
     def __init__(self, rate: int | None = None) -> None:
         self._lock = threading.Lock()
@@ -26,12 +26,12 @@ class Pace:
             self._rate = rate if rate is not None and rate < _UNLIMITED else None
 
     def pause(self, seconds: float) -> None:
-        """Let no request begin for so many seconds: the server has refused one."""
+        """Start no request for this many seconds, because the server has refused one."""
         with self._lock:
             self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
     def reserve(self) -> float:
-        """Take the next moment. Returns the seconds until it; ask `paused` after them."""
+        """Reserve the next start. Returns the seconds until then. Call `paused` after waiting."""
         with self._lock:
             now = time.monotonic()
             moment = max(now, self._paused_until)
@@ -43,6 +43,6 @@ class Pace:
             return moment - now
 
     def paused(self) -> float:
-        """Seconds that a pause still lasts."""
+        """The remaining seconds of a pause."""
         with self._lock:
             return max(0.0, self._paused_until - time.monotonic())

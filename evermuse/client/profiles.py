@@ -17,12 +17,12 @@ _SERVICE = "evermuse"
 
 
 class NoKey(Exception):
-    """Neither the environment nor a profile names a server and a key."""
+    """Neither the environment nor a profile has a server and a key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """Where a command goes, and with which key."""
+    """The server and the key of a command."""
 
     url: str
     key: str
@@ -55,7 +55,7 @@ def save(name: str, login: Login) -> str:
     profiles = _load() | {name: entry}
     directory().mkdir(parents=True, exist_ok=True)
     draft = _file().with_name(f".{uuid.uuid4().hex}")
-    # Nobody else may read it, at any moment.
+    # Created with its final mode, so that other users can never read it.
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
         json.dump(profiles, file, indent=2)
     draft.replace(_file())
@@ -87,7 +87,7 @@ def _keyring() -> Any:
 
 
 def _into_keyring(name: str, key: str) -> bool:
-    """Whether the system's keyring took the key. One without a backend raises errors of many kinds."""
+    """Whether the system's keyring stored the key. A keyring without a backend raises many kinds of errors."""
     try:
         if (keyring := _keyring()) is None:
             return False

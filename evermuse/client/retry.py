@@ -1,4 +1,4 @@
-"""How often and how long a call is repeated. It decides only; the clients sleep."""
+"""Decides how often and how long a call is retried. The clients do the waiting."""
 
 import random
 import time
@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from evermuse.client.errors import ApiError, EvermuseError
 
 IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
-# Answers after which the same request may succeed.
+# Status codes after which the same request may succeed.
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 
 
 @dataclass(frozen=True, slots=True)
 class Retries:
-    """Repeat until ``patience`` seconds after the first failure, with waits that double from ``first`` to ``longest``.
+    """Retry until ``patience`` seconds after the first failure, with waits that double from ``first`` to ``longest``.
 
-    A wait that the server names (``retryAfter``) is kept instead. Being over the rate is no failure of the server, so it
-    is bounded by ``refusals`` attempts and not by time.
+    If the server sends ``retryAfter``, that is the wait. Answers 429 are limited by number (``refusals``) and not by time,
+    because they are no failure of the server.
     """
 
     patience: float = 60.0
@@ -34,7 +34,7 @@ def is_transient(error: EvermuseError) -> bool:
 
 @dataclass(slots=True)
 class Attempts:
-    """The failures of one call."""
+    """Counts the failures of one call."""
 
     retries: Retries
     _ends_at: float | None = None
@@ -43,11 +43,11 @@ class Attempts:
     _random: random.Random = field(default_factory=random.Random)
 
     def pause(self, error: EvermuseError) -> None:
-        """Sleep until the next attempt. Raises the error if there is to be none."""
+        """Sleep until the next attempt. Raises the error if there is no further attempt."""
         time.sleep(self.wait(error))
 
     def wait(self, error: EvermuseError) -> float:
-        """Seconds until the next attempt. Raises the error if there is to be none."""
+        """Seconds until the next attempt. Raises the error if there is no further attempt."""
         if not is_transient(error):
             raise error
         if error.code == "RATE_LIMITED":

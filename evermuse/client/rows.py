@@ -1,4 +1,4 @@
-"""Answers from their bytes. Records hold any JSON, also JSON that a fast decoder refuses: deep nesting, lone surrogates."""
+"""Decodes answers. Records may contain JSON that a fast decoder refuses, such as deep nesting and lone surrogates."""
 
 from typing import Any, TypeVar
 

@@ -1,4 +1,4 @@
-"""What all commands share: options, exit codes, and how errors are shown."""
+"""Options, exit codes and error output that all commands share."""
 
 import json
 import shlex
@@ -19,16 +19,18 @@ from evermuse.client.retry import Retries
 ACCEPTED, SOME_REJECTED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4
 
 Profile = Annotated[str | None, typer.Option(help="A profile that evermuse login made.", envvar="EVERMUSE_PROFILE")]
-Url = Annotated[str | None, typer.Option(help="The server's address, in place of the profile's.")]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines.")]
-Patience = Annotated[float, typer.Option(help="Seconds for which a request is repeated while the server is away.")]
+Url = Annotated[str | None, typer.Option(help="The server's address, instead of the profile's.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Patience = Annotated[
+    float, typer.Option(help="Seconds for which requests are retried while the server is unreachable.")
+]
 
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
 output = Console(highlight=False, markup=False, soft_wrap=True)
 
 
 def fail(message: str, code: int) -> typer.Exit:
-    """Show an error; raise what this returns."""
+    """Print an error, and return the exit to raise."""
     errors.print(f"error: {message}")
     return typer.Exit(code)
 
@@ -44,7 +46,7 @@ def connect(profile: str | None, url: str | None, patience: float = 60.0) -> Cli
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Show errors as one line, and end with the exit code that says what kind it was."""
+    """Print an error as one line, and exit with the code for its kind."""
     try:
         yield
     except EvermuseError as error:
@@ -56,7 +58,7 @@ def reported() -> Iterator[None]:
 
 
 def command_line(*words: str) -> str:
-    """A command to paste, called in the way in which this one was."""
+    """A command to paste. It calls the program the same way as the current command did."""
     program = sys.argv[0]
     start = [sys.executable, "-m", "evermuse.client"] if program.endswith("__main__.py") else ["evermuse"]
     parts = [*start, *words]

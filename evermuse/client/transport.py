@@ -1,4 +1,4 @@
-"""From calls to requests, and from responses to answers or errors. Both clients share it."""
+"""Turns calls into requests, and responses into answers or errors. Both clients use it."""
 
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from evermuse.client.errors import ApiError, EvermuseError, Unreachable
 
 T = TypeVar("T")
 
-# Seconds. A server may need a moment for 5 MB; a stream may pause while the server waits for its store.
+# Seconds. The server may need some time for 5 MB. A stream may pause while the server waits for the object store.
 TIMEOUT = httpx.Timeout(60.0, connect=10.0, pool=None)
 CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=32)
 
@@ -33,12 +33,12 @@ def _version() -> str:
 
 
 def headers(key: str) -> dict[str, str]:
-    """What every request carries."""
+    """The headers of every request."""
     return {"x-api-key": key, "User-Agent": f"evermuse-client/{_version()}"}
 
 
 def base_url(url: str) -> str:
-    """The server's address without a slash at its end. Raises ValueError for anything but http and https."""
+    """The server's address without a trailing slash. Raises ValueError for schemes other than http and https."""
     parsed = httpx.URL(url)
     if parsed.scheme not in {"http", "https"} or not parsed.host:
         raise ValueError(f"the server's address must begin with http:// or https://, not {url!r}")
@@ -64,7 +64,7 @@ def unreachable(error: httpx.HTTPError | httpx.InvalidURL) -> Unreachable:
 
 
 def answer_of(call: Call[T], response: httpx.Response) -> T:
-    """The answer of a response that was read. Raises ApiError for any but a 2xx."""
+    """The answer in a response that was read. Raises ApiError unless the status is 2xx."""
     raise_for_status(response)
     try:
         found = rows.decode(response.content, call.answer)
@@ -89,17 +89,19 @@ def row_of(listing: Listing[T], line: bytes) -> T:
     try:
         return rows.decode(line, listing.row)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise ApiError("UNEXPECTED_ANSWER", f"a line of the stream is not as documented: {error}") from None
+        raise ApiError(
+            "UNEXPECTED_ANSWER", f"a line of the stream does not have the documented form: {error}"
+        ) from None
 
 
 def raise_for_status(response: httpx.Response) -> None:
-    """Raise ApiError for any answer but a 2xx. The response must have been read."""
+    """Raise ApiError unless the status is 2xx. The response must have been read."""
     if response.is_success:
         return
     try:
         refusal = msgspec.json.decode(response.content, type=_Refusal)
     except msgspec.MsgspecError:
-        raise _strange(response, "it is no answer of Evermuse") from None
+        raise _strange(response, "the answer is not from Evermuse") from None
     raise ApiError(
         refusal.error,
         refusal.message,

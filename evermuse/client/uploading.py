@@ -1,4 +1,4 @@
-"""Uploading a file by an upload intent: what is declared of it, and how its bytes are sent. Constant memory."""
+"""Uploads a file with an upload intent, in constant memory: declares its size and checksum, and sends its bytes."""
 
 import hashlib
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +14,7 @@ TIMEOUT = httpx.Timeout(300.0, connect=10.0)
 
 
 def declare(path: Path, mime_type: str | None) -> dict[str, Any]:
-    """What the server checks the upload against: name, size in bytes, and SHA-1."""
+    """The properties that the server checks the upload against: name, size in bytes, and SHA-1."""
     digest = hashlib.sha1(usedforsecurity=False)
     size = 0
     with path.open("rb") as file:
@@ -37,7 +37,7 @@ async def parts_async(file: IO[bytes]) -> AsyncIterator[bytes]:
 
 
 def raise_unless_stored(response: httpx.Response) -> None:
-    """Raise ApiError unless the object store took the file. Its answers are XML, so only the status is of use."""
+    """Raise ApiError unless the object store stored the file. Its answers are XML, so only the status is used."""
     if not response.is_success:
         message = f"the object store refused the upload with HTTP {response.status_code}"
         raise ApiError("UPLOAD_REFUSED", message, status=response.status_code)

@@ -32,5 +32,5 @@ for command in (
 ):
     app.command()(command)
 
-# It adds itself to the application.
+# Importing the module registers its command.
 from evermuse.client.commands import convert as convert  # noqa: E402

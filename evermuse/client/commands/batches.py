@@ -28,17 +28,17 @@ evermuse status batch_0000000000000000042
 
 evermuse status batch_0000000000000000042 --follow
 """
-_ERRORS_HELP = """Print the rejected records of a batch as NDJSON, which evermuse send takes once they are mended.
+_ERRORS_HELP = """Print the rejected records of a batch as NDJSON. Fix them, and pass the file to evermuse send.
 
-Without an ID: of the newest batch that has any.
+Without an ID: those of the newest batch that has any.
 
 Examples:
 
-evermuse errors > mend.ndjson
+evermuse errors > rejected.ndjson
 
-evermuse send mend.ndjson
+evermuse send rejected.ndjson
 """
-_RETRY_HELP = """Run what failed in a batch again: the landing, or downloads of attachments.
+_RETRY_HELP = """Retry what failed in a batch: the landing, or downloads of attachments.
 
 Example:
 
@@ -114,10 +114,10 @@ errors.__doc__ = _ERRORS_HELP
 
 
 def retry(batch_id: _BatchId, profile: terminal.Profile = None, url: terminal.Url = None) -> None:
-    """Run what failed in a batch again."""
+    """Retry what failed in a batch."""
     with terminal.reported(), terminal.connect(profile, url) as client:
         client.retry(batch_id)
-        terminal.output.print(f"Running again. Follow it with: {terminal.command_line('status', batch_id, '--follow')}")
+        terminal.output.print(f"Started again. Follow it with: {terminal.command_line('status', batch_id, '--follow')}")
 
 
 retry.__doc__ = _RETRY_HELP

@@ -16,7 +16,7 @@ from evermuse.client.convert.pool import PoolError
 
 ALL_CONVERTED, SOME_REJECTED, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 4
 _LIST = "\n\n".join(f"{name}: {format.summary}." for name, format in FORMATS.items())
-_HELP = f"""Convert files of other systems to records, one line of JSON each, on the standard output.
+_HELP = f"""Convert files of other systems to records. Writes one line of JSON for each to standard output.
 
 {_LIST}
 
@@ -26,7 +26,7 @@ evermuse convert mbox Inbox.mbox --product prod-abc --project proj-123 > mails.n
 
 evermuse convert slack export.zip --product prod-abc --project proj-123 | evermuse send -
 
-What cannot be converted goes to the file of rejects, with file, offset and reason.
+Items that cannot be converted are written to the file of rejects, with file, offset and reason.
 Exit code: 0 everything was converted, 1 some items were rejected, 2 wrong usage, 3 failed, 4 interrupted.
 """
 
@@ -80,7 +80,7 @@ def convert(
 
 
 def _run(lines: Iterable[bytes]) -> int:
-    """Write the lines. The exit code is that of an interruption if the reader has gone, or the user stops the run."""
+    """Write the lines. Returns INTERRUPTED if the reader of the pipe has gone, or the user stops the run."""
     output = sys.stdout.buffer
     try:
         for line in lines:
@@ -88,7 +88,7 @@ def _run(lines: Iterable[bytes]) -> int:
             output.write(b"\n")
         output.flush()
     except BrokenPipeError:
-        # Python flushes at its end, and would report the same error again.
+        # Python flushes when it exits, and would report the same error again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return INTERRUPTED
     except KeyboardInterrupt:

@@ -10,10 +10,10 @@ import typer
 from evermuse.client import exporting, terminal
 from evermuse.client.errors import EvermuseError
 
-_HELP = """Print what has changed since the last export as NDJSON: records, and removals (recordId, removedAt, reason).
+_HELP = """Print all changes since the last export as NDJSON: records, and removals (recordId, removedAt, reason).
 
-The state file says how far the last export came; the first export prints everything. Nothing is ever missed. What comes twice
-is the same version. Where a record and its removal are both known, the later of updatedAt and removedAt counts.
+The state file records how far the last export got. The first export prints everything. No change is ever missed, but a line
+may be printed twice. If you have both a record and its removal, the later of updatedAt and removedAt counts.
 
 Examples:
 
@@ -25,10 +25,8 @@ _Text = Annotated[str | None, typer.Option()]
 
 
 def export(
-    state: Annotated[Path, typer.Option(help="The file that says how far the last export came.")],
-    to: Annotated[
-        Path | None, typer.Option("--output", help="Append to this file, in place of the standard output.")
-    ] = None,
+    state: Annotated[Path, typer.Option(help="The file that records how far the last export got.")],
+    to: Annotated[Path | None, typer.Option("--output", help="Append to this file instead of standard output.")] = None,
     type: _Text = None,
     product_id: _Text = None,
     project_id: _Text = None,
@@ -37,7 +35,7 @@ def export(
     profile: terminal.Profile = None,
     url: terminal.Url = None,
 ) -> None:
-    """Print what has changed since the last export."""
+    """Print all changes since the last export."""
     given = {"type": type, "product_id": product_id, "project_id": project_id}
     filters = {name: value for name, value in given.items() if value is not None}
     with terminal.reported(), terminal.connect(profile, url, patience) as client:
@@ -63,7 +61,7 @@ export.__doc__ = _HELP
 
 
 def _opened(path: Path | None) -> BinaryIO:
-    """The output. A last line that a killed export did not finish is cut off."""
+    """The output file. Cuts off an incomplete last line of an export that was killed."""
     if path is None:
         return sys.stdout.buffer
     file = path.open("a+b")
@@ -87,7 +85,7 @@ def _write(file: BinaryIO, line: bytes) -> None:
 
 
 def _flush(file: BinaryIO) -> None:
-    """Once this returns, the lines may be relied on; only then the state may say so."""
+    """Return once the lines are safe on disk. The state may be stored only after that."""
     file.flush()
     if file is not sys.stdout.buffer:
         os.fsync(file.fileno())

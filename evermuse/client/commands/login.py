@@ -12,8 +12,9 @@ from evermuse.client.retry import Retries
 
 _HELP = """Store a server's address and a key under a name.
 
-The key is asked for, or read from the standard input; it is never an argument, because other users see those. It is stored in
-the system's keyring if there is one, else in a file that only you can read. EVERMUSE_URL and EVERMUSE_API_KEY take precedence.
+The key is read from a prompt or from standard input, and never from an argument, because other users can see arguments. It is
+stored in the system's keyring if there is one, else in a file that only you can read. EVERMUSE_URL and EVERMUSE_API_KEY take
+precedence.
 
 Examples:
 
@@ -38,7 +39,7 @@ def login(
     key = typer.prompt("API key", hide_input=True) if is_terminal else sys.stdin.readline()
     key = key.strip()
     if not key:
-        raise terminal.fail("the standard input holds no key", terminal.USAGE)
+        raise terminal.fail("standard input has no key", terminal.USAGE)
     with terminal.reported():
         try:
             client = Client(address, key, retries=Retries(patience=patience))

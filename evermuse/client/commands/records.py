@@ -27,9 +27,9 @@ Example:
 
 evermuse get rec_0b7e6e1c54a4d1a4b0a86a1a3f0f1b6f
 """
-_VALIDATE_HELP = """Check files by the server's own rules, without a server.
+_VALIDATE_HELP = """Check files by the same rules as the server, without a server.
 
-Products and projects are known to the server alone, so they are not checked. Exit code: 0 all valid, 1 some are not.
+Products and projects are not checked, because only the server knows them. Exit code: 0 all valid, 1 some are not.
 
 Examples:
 
@@ -51,7 +51,7 @@ def records(
     event_since: _Text = None,
     event_until: _Text = None,
     changed_since: _Text = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="How many; without it, all.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="The most records to print. Default: all.")] = None,
     profile: terminal.Profile = None,
     url: terminal.Url = None,
 ) -> None:

@@ -22,10 +22,10 @@ from evermuse.client.send.progress import Display
 from evermuse.client.send.running import Options, Reader, Run
 from evermuse.client.send.sources import NothingToRead, Source, find
 
-_HELP = """Send records from files, directories or - for the standard input.
+_HELP = """Send records from files, directories or standard input (-).
 
-Takes NDJSON, JSON objects and arrays, plain or compressed with gzip or zstd. A run that was interrupted goes on with the same
-command. Rejected records are written to PATH.rejected.ndjson: mend them and send that file.
+Reads NDJSON, JSON objects and arrays, plain or compressed with gzip or zstd. To continue an interrupted run, run the same
+command again. Rejected records are written to PATH.rejected.ndjson: fix them and send that file.
 
 Examples:
 
@@ -47,22 +47,27 @@ def send(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or directories; - is the input.")],
     wait: Annotated[bool, typer.Option("--wait", help="Follow the batches until they are COMPLETE.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count; send nothing.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Send only so many records.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Send at most this many records.")] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Send also versions that the server has replaced by newer ones.")
+        bool, typer.Option("--overwrite", help="Also send versions that the server has replaced by newer ones.")
     ] = False,
     attach: Annotated[
         Path | None,
-        typer.Option(help="Upload files of this directory that attachments name; with --from they are written there."),
+        typer.Option(
+            help="Upload the files that attachments name from this directory. With --from, files of the source are written there."
+        ),
     ] = None,
     rejects: Annotated[
-        Path | None, typer.Option(help="Where rejected records are written, in place of PATH.rejected.ndjson.")
+        Path | None, typer.Option(help="Write rejected records to this file instead of PATH.rejected.ndjson.")
     ] = None,
     state_dir: Annotated[
-        Path | None, typer.Option(envvar="EVERMUSE_STATE_DIR", help="Where runs note what was acknowledged.")
+        Path | None,
+        typer.Option(
+            envvar="EVERMUSE_STATE_DIR", help="The directory where runs record which batches were acknowledged."
+        ),
     ] = None,
     format: Annotated[
-        str | None, typer.Option("--from", help=f"Convert on the way: {', '.join(FORMATS)}. See evermuse convert.")
+        str | None, typer.Option("--from", help=f"Convert the files first: {', '.join(FORMATS)}. See evermuse convert.")
     ] = None,
     product: Annotated[
         str | None, typer.Option(envvar="EVERMUSE_PRODUCT", help="With --from: the product id of every record.")
@@ -78,7 +83,7 @@ def send(
     event_at: Annotated[
         str | None, typer.Option(help="With --from, for transcripts: when it happened, such as 2026-01-31T12:00:00Z.")
     ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, help="Batches that are sent at once.")] = 6,
+    concurrency: Annotated[int, typer.Option(min=1, max=64, help="The number of batches sent at once.")] = 6,
     patience: terminal.Patience = 60.0,
     profile: terminal.Profile = None,
     url: terminal.Url = None,
@@ -147,9 +152,9 @@ class _Sending:
         self.conversion: Conversion | None = None
 
     def run(self) -> int:
-        # Ended from outside is as good as interrupted at the keyboard: what was sent is noted.
+        # Handle SIGTERM like Ctrl-C, so that acknowledged batches are recorded.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        # Thousands of parsed records live at any time; the collector would look at all of them again and again.
+        # Thousands of parsed records are alive at any time. The garbage collector would scan them again and again.
         gc.set_threshold(200_000, 20, 100)
         try:
             with Display(terminal.output, is_quiet=self._as_json) as display:
@@ -247,9 +252,9 @@ class _Sending:
                 f"{totals.rejected:,} rejected."
             )
             if run.attacher.missing:
-                say(f"{run.attacher.missing:,} attachments name no file in the directory; they are sent as they are.")
+                say(f"{run.attacher.missing:,} attachments name no file in the directory; they are sent unchanged.")
         for text in self._reader.unreadable:
-            say(f"Not read to its end: {text}")
+            say(f"Incomplete file: {text}")
         if self.conversion is not None and self.conversion.files:
             names = ", ".join(str(path) for path in self.conversion.files)
             say(f"{self.conversion.unconverted:,} items were not converted: {names}")
@@ -264,14 +269,14 @@ class _Sending:
 
 
 _INVITATIONS = {
-    terminal.REFUSED: "Nothing is lost. Go on with:",
-    terminal.INTERRUPTED: "Interrupted. Go on with:",
-    terminal.USAGE: "Mend the command:",
-    0: "Mend what is in the file, if need be, and go on with:",
+    terminal.REFUSED: "Nothing is lost. Continue with:",
+    terminal.INTERRUPTED: "Interrupted. Continue with:",
+    terminal.USAGE: "Correct the command:",
+    0: "Fix the records in the file if needed, and continue with:",
 }
 
 
-# Options with a value that the next call does not take: its records are converted already.
+# Options with a value that the next call leaves out, because its records are converted already.
 _OF_THIS_CALL = frozenset(
     {
         "--limit", "--rejects", "--from", "--product", "--project", "--internal-domain", "--tag", "--mapping",

@@ -1,7 +1,7 @@
-"""Converters: files that hold conversations become records, one line of JSON each.
+"""Converters: turn files with conversations into records, one line of JSON each.
 
-A converter drops nothing in silence. What it cannot convert goes to the rejects with file, offset and reason, and
-``read == converted + rejected``.
+A converter never drops an item silently. Items that cannot be converted are written to the rejects with file, offset and
+reason, and ``read == converted + rejected``.
 """
 
 from evermuse.client.convert.format import ConvertOptions, Format, LazyFormat, UsageError
@@ -26,12 +26,12 @@ FORMATS: dict[str, LazyFormat] = {
     "vtt": LazyFormat("WebVTT transcripts", _TRANSCRIPTS, "VTT"),
     "srt": LazyFormat("SubRip transcripts (SRT)", _TRANSCRIPTS, "SRT"),
     "zendesk": LazyFormat(
-        "Zendesk tickets with comments, as its API gives them (JSON or NDJSON)",
+        "Zendesk tickets with comments, as returned by its API (JSON or NDJSON)",
         "evermuse.client.convert.zendesk",
         "ZENDESK",
     ),
     "intercom": LazyFormat(
-        "Intercom conversations, as its API gives them (JSON or NDJSON)", "evermuse.client.convert.intercom", "INTERCOM"
+        "Intercom conversations, as returned by its API (JSON or NDJSON)", "evermuse.client.convert.intercom", "INTERCOM"
     ),
     "csv": LazyFormat(
         "CSV files, with a mapping of columns to fields (--mapping)", "evermuse.client.convert.csv_rows", "CSV"

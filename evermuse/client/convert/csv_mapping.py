@@ -1,4 +1,4 @@
-"""The mapping of a CSV file's columns to the fields of a record, from a file in TOML or JSON.
+"""Reads the mapping of a CSV file's columns to the fields of a record, from a TOML or JSON file.
 
 A text names a column; ``{"value": …}`` is a constant. ``vendor_ids`` and ``event_at`` are needed:
 
@@ -36,7 +36,7 @@ Source = str | Constant
 
 
 class Moment(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A column with a date. ``format``: as in `strptime`, one or several; without it ISO 8601, Unix time and mail dates."""
+    """A column with a date. ``format``: one or several formats of `strptime`. Default: ISO 8601, Unix time and mail dates."""
 
     column: str
     format: str | list[str] = []
@@ -88,7 +88,7 @@ class Mapped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def loaded(path: Path | None) -> Mapped:
-    """The mapping in a file. Raises UsageError with what is wrong."""
+    """Read the mapping in a file. Raises UsageError with the reason."""
     if path is None:
         raise UsageError("--mapping is needed: a TOML or JSON file that maps columns to fields")
     try:
@@ -109,7 +109,7 @@ def loaded(path: Path | None) -> Mapped:
 
 
 def zone_of(mapped: Mapped) -> tzinfo:
-    """The zone of times without one. Raises UsageError."""
+    """The time zone for times that name none. Raises UsageError."""
     name = mapped.event_at.timezone if isinstance(mapped.event_at, Moment) else "UTC"
     try:
         return UTC if name == "UTC" else ZoneInfo(name)

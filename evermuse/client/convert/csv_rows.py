@@ -1,4 +1,4 @@
-"""CSV: one record for each row, by a mapping file. Any dialect and encoding, with line breaks inside of cells."""
+"""CSV: one record for each row, by a mapping file. Any dialect and encoding, with line breaks inside cells."""
 
 import codecs
 import csv
@@ -25,7 +25,7 @@ class Csv:
     """Converts rows."""
 
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
-        """One record for each row that is not blank. A row that cannot be converted is rejected by itself."""
+        """One record for each row that is not blank. Only rows that cannot be converted are rejected."""
         inputs.check_readable(paths)
         mapped = csv_mapping.loaded(options.mapping)
         zone = csv_mapping.zone_of(mapped)
@@ -118,7 +118,7 @@ class _Rows:
                 yield line.decode("utf-8", "replace")
 
     def _header(self, reader: Iterator[list[str]]) -> list[str]:
-        """The names of the columns; a name that comes again gets a number. Raises UsageError for one that is missing."""
+        """The names of the columns. A repeated name gets a number. Raises UsageError if a mapped column is missing."""
         try:
             given = next((cells for cells in reader if any(cell.strip() for cell in cells)), [])
         except csv.Error as error:
@@ -135,7 +135,7 @@ class _Rows:
 
 
 def _delimiter_of(path: Path) -> str:
-    """The character that separates the cells of the first line: the most frequent one outside of quotes."""
+    """The delimiter: the most frequent candidate outside quotes in the first line."""
     with path.open("rb") as file:
         line = file.readline(65536).decode("utf-8", "replace")
     outside = "".join(line.split('"')[::2])

@@ -1,6 +1,6 @@
-"""The cues of WebVTT and SRT, as tools write them: without hours, with comma or point, with blank lines in the text.
+"""Parses the cues of WebVTT and SRT as tools really write them: without hours, with comma or point, with blank lines.
 
-Every line with times starts a cue, whatever stands before it, so one broken cue costs no other.
+Every line with times starts a cue, whatever the line before it is. So a broken cue does not affect the next one.
 """
 
 import html
@@ -14,13 +14,13 @@ _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
 _BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")
 _PREFIX = re.compile(r"(?:>>+\s*|-\s+)?\[?([^\W\d_][^:<>\[\]\n]{0,59}?)\]?:(?:\s+|$)")
 _WORD = re.compile(r"[^\W_]")
-# Words that stand before a colon without being anybody's name.
+# Words that precede a colon but are not names.
 _NO_NAMES = frozenset({"note", "question", "answer", "example", "warning", "http", "https", "kind", "language", "ps"})
 
 
 @dataclass(slots=True)
 class Cue:
-    """``start``, ``end``: seconds. ``line``: the number of its line of times, from 1."""
+    """``start``, ``end``: seconds. ``line``: the number of the line with its times, from 1."""
 
     start: float
     end: float
@@ -33,7 +33,7 @@ class Cue:
 
 @dataclass(slots=True)
 class Transcript:
-    """The cues in the order of the file, notes, metadata of the header, and what was wrong."""
+    """The cues in the order of the file, the notes, the metadata of the header, and the defects."""
 
     format: str
     cues: list[Cue] = field(default_factory=list)
@@ -67,7 +67,7 @@ def parsed(text: str) -> Transcript:
 
 
 def _first_line(lines: list[str], index: int) -> int:
-    """The line of a cue's identifier, or its line of times if it has none."""
+    """The line with a cue's identifier, or the line with its times if it has no identifier."""
     before = lines[index - 1].strip() if index else ""
     if not before or _TIMES.match(before) or before.startswith("WEBVTT"):
         return index
@@ -79,7 +79,7 @@ def _take_cue(transcript: Transcript, times: re.Match[str], id: str, lines: list
     start, end = _seconds(times.groups()[:4]), _seconds(times.groups()[4:8])
     body = lines
     if transcript.format == "vtt":
-        # A blank line ends the text; notes and styles may follow.
+        # A blank line ends the text. Notes and styles may follow.
         stop = next((index for index, line in enumerate(lines) if not line.strip()), len(lines))
         body = lines[:stop]
         _take_between(transcript, lines[stop:], number + stop)
@@ -89,7 +89,7 @@ def _take_cue(transcript: Transcript, times: re.Match[str], id: str, lines: list
     pieces = _VOICE.split(markup)
     if not markup:
         transcript.defects.append(f"line {number}: the cue has no text")
-    # Before the first voice, then each voice with its words.
+    # The text before the first voice, then each voice with its words.
     for speaker, words in [("", pieces[0]), *zip(pieces[1::2], pieces[2::2], strict=True)]:
         shown = html.unescape(_TAG.sub("", words)).strip()
         if shown or (not speaker and len(pieces) == 1):
@@ -116,7 +116,7 @@ def _seconds(parts: tuple[str | None, ...]) -> float:
 
 
 def _name_speakers(transcript: Transcript) -> None:
-    """Take names before a colon for speakers, if they have several words, or come more than once, or are in capitals."""
+    """Treat names before a colon as speakers if they have several words, occur more than once, or are in capitals."""
     found = [(cue, match) for cue in transcript.cues if not cue.speaker and (match := _PREFIX.match(cue.text))]
     counts: dict[str, int] = {}
     for _, match in found:

@@ -1,4 +1,4 @@
-"""Bytes as text, when the declared character set is missing, unknown or wrong."""
+"""Decodes bytes whose declared character set may be missing, unknown or wrong."""
 
 import codecs
 import re
@@ -17,15 +17,15 @@ _ALIASES = {
     "x-mac-roman": "mac-roman", "macintosh": "mac-roman", "x-mac-cyrillic": "mac-cyrillic", "unicode": "utf-16",
     "ucs-2": "utf-16", "utf8mb4": "utf-8", "x-utf-8": "utf-8", "cp-850": "cp850",
 }  # fmt: skip
-# Codecs that are no character sets of texts, or that take more than linear time.
+# Codecs that are not character sets, or that take more than linear time.
 _REFUSED = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"})
-# A valid multi-byte sequence of UTF-8 makes no sense in these, so the bytes tell more than the declaration.
+# A valid multi-byte sequence of UTF-8 is meaningless in these sets, so trust the bytes over the declaration.
 _LATIN = frozenset({"ascii", "cp1252", "cp1254", "iso8859-15", "mac-roman"})
 _SPLIT = re.compile(r"[\s\"'();,*]+")
 
 
 def decoded(raw: bytes, charset: str | None = None) -> str:
-    """The text of bytes. Never fails: what has no meaning becomes U+FFFD. A leading byte order mark is removed.
+    """Decode bytes. Never fails: invalid bytes become U+FFFD. A leading byte order mark is removed.
 
     Order: a byte order mark, the declared set (UTF-8 where a Latin set was declared and UTF-8 fits), UTF-8, Windows-1252.
     """

@@ -1,4 +1,4 @@
-"""What a converter is given, and what it gives back."""
+"""The interface of a converter: its options, its result and its errors."""
 
 import importlib
 from collections.abc import Iterator, Sequence
@@ -10,20 +10,20 @@ from evermuse.client.convert.rejects import RejectWriter
 
 
 class UsageError(Exception):
-    """The command cannot run as it was given: a path that does not exist, a mapping that is wrong."""
+    """The command line is wrong, for example a path does not exist or a mapping has an error."""
 
 
 class NotConvertible(Exception):
-    """One item of the source cannot become a record. The text is the reason."""
+    """An item of the source cannot be converted. The text is the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertOptions:
     """The settings of a run. They are the same for every item.
 
-    ``attachments``: the directory for files that the source holds; without it they are only described. ``event_at``: an
-    instant in UTC for sources that know none. ``mapping``: a file, see `csv_mapping`. ``item_seconds``: the longest time
-    for one mail.
+    ``attachments``: the directory to write the source's files to; without it they are only described. ``event_at``: an
+    instant in UTC for sources without times. ``mapping``: a file, see `csv_mapping`. ``item_seconds``: the longest time for
+    one mail.
     """
 
     product_id: str
@@ -41,7 +41,7 @@ class Format(Protocol):
     """A source format."""
 
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
-        """One record as a JSON line after another, without the line break. Raises UsageError."""
+        """Yield the records as lines of JSON, without line breaks. Raises UsageError."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The files that a run reads: paths walked in a fixed order, compressed ones unpacked into a temporary file."""
+"""Finds the files of a run in a fixed order, and unpacks compressed ones into temporary files."""
 
 import bz2
 import gzip
@@ -25,13 +25,13 @@ def check_readable(paths: Sequence[Path]) -> None:
         if path != STANDARD_INPUT and not path.exists():
             raise UsageError(f"{path}: there is no such file or directory")
         if path != STANDARD_INPUT and not os.access(path, os.R_OK):
-            raise UsageError(f"{path}: may not be read")
+            raise UsageError(f"{path}: permission denied")
 
 
 def files_under(path: Path, *, suffixes: Sequence[str] = ()) -> Iterator[Path]:
-    """The files under a path, or the path itself if it is a file, ordered by name. Hidden ones are left out.
+    """The files under a path, or the path itself if it is a file, ordered by name. Hidden files are skipped.
 
-    ``suffixes``: only these, in lower case; a file that is named itself is taken in any case.
+    ``suffixes``: the suffixes to find in directories, in lower case. A file that is named itself may have any.
     """
     if path == STANDARD_INPUT or not path.is_dir():
         yield path
@@ -44,9 +44,9 @@ def files_under(path: Path, *, suffixes: Sequence[str] = ()) -> Iterator[Path]:
 
 
 def unpacked(path: Path, scratch: Path) -> Path:
-    """The path, or if it is compressed or the standard input, a file in the scratch directory with its content.
+    """The path, or for compressed files and standard input, a file in the scratch directory with the content.
 
-    Unpacks once, however often it is called. Raises UsageError if it cannot be unpacked.
+    Unpacks only at the first call. Raises UsageError if the file cannot be unpacked.
     """
     if path == STANDARD_INPUT:
         target = scratch / "standard-input"
@@ -75,7 +75,7 @@ class _Stream(Protocol):
 
 
 def _decompressed(file: BinaryIO) -> _Stream | None:
-    """A stream of the content, if the file begins like a compressed one."""
+    """A stream of the decompressed content, or None if the file is not compressed."""
     head = file.read(6)
     file.seek(0)
     if head.startswith(b"\x1f\x8b"):

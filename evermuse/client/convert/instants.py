@@ -1,9 +1,9 @@
-"""Instants as the envelope wants them, from the spellings that sources use."""
+"""Parses the instants of sources into the envelope's form."""
 
 import re
 from datetime import UTC, datetime, timedelta
 
-# Clocks that were never set, and units that were mistaken, give instants outside of this range.
+# Clocks that were never set, and confused units, give instants outside this range.
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2100, 1, 1, tzinfo=UTC)
 _ISO = re.compile(
@@ -14,7 +14,7 @@ _ISO = re.compile(
 
 
 def spelled(instant: datetime) -> str:
-    """The instant in UTC, cut to the second."""
+    """The instant in UTC, truncated to the second."""
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ").zfill(20)
 
 
@@ -24,7 +24,7 @@ def is_plausible(instant: datetime) -> bool:
 
 
 def from_epoch(seconds: float) -> datetime | None:
-    """The instant of a Unix time in seconds, or None if there is none."""
+    """The instant of a Unix time in seconds, or None if it is out of range."""
     try:
         return EARLIEST + timedelta(seconds=seconds)
     except (OverflowError, ValueError):

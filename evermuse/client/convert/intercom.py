@@ -44,7 +44,7 @@ class Intercom(TicketFormat):
             raise NotConvertible("the conversation has no id")
         event_at = _instant(talk.get("created_at"))
         if event_at is None:
-            raise NotConvertible("the conversation has no created_at, or it is no time")
+            raise NotConvertible("created_at of the conversation is missing or not a time")
         data: dict[str, Any] = {"conversation": msgspec.Raw(item.raw)}
         if item.parts:
             data["conversation_parts"] = [msgspec.Raw(raw) for raw in item.parts]
@@ -63,7 +63,7 @@ class Intercom(TicketFormat):
 
 
 def _instant(value: Any) -> Any:
-    """Times are Unix seconds; some exports have milliseconds, or ISO 8601."""
+    """Parse a time. The API returns Unix seconds. Some exports have milliseconds or ISO 8601."""
     if isinstance(value, str) and not value.isdigit():
         return instants.from_iso(value)
     try:
@@ -74,7 +74,7 @@ def _instant(value: Any) -> Any:
 
 
 def _listed(value: Any, name: str) -> list[Mapping[str, Any]]:
-    """The objects of a list, which the API wraps into an object."""
+    """The objects of a list. The API wraps lists into objects."""
     inner = value.get(name) if isinstance(value, dict) else value
     return [one for one in inner if isinstance(one, dict)] if isinstance(inner, list) else []
 

@@ -1,7 +1,7 @@
-"""The objects in a file of JSON, one after another, each with its place and its own bytes.
+"""Splits a JSON file into its objects, each with its offset and its bytes.
 
-Read are: NDJSON, one document, an array, and the answers of list endpoints, which hold an array under a name. A scanner
-splits them and keeps one object in memory, so a file may be larger than the memory.
+Accepts NDJSON, one document, an array, and answers of list endpoints, which have an array under a name. Only one object is
+in memory at a time, so a file may be larger than the memory.
 """
 
 import codecs
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 BLOCK_BYTES = 1024 * 1024
-# A record holds at most 5 MiB, but a page of a list is one object until its array is found.
+# A record has at most 5 MiB, but a page of a list counts as one object until its array is found.
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
 _MARK = re.compile(rb'["{}\[\]]')
 _STRING_END = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -31,7 +31,7 @@ class Value:
 def objects_in(path: Path, arrays: Sequence[str]) -> Iterator[Value]:
     """The objects at the top of a file, in arrays, and in arrays with these names in a top-level object.
 
-    An object that is cut off is given with ``is_whole=False``.
+    A truncated object has ``is_whole=False``.
     """
     scanner = _Scanner(frozenset(arrays))
     with path.open("rb") as file:
@@ -47,8 +47,8 @@ def objects_in(path: Path, arrays: Sequence[str]) -> Iterator[Value]:
 class _Scanner:
     """Follows brackets and strings.
 
-    ``_stack``: the open brackets. ``_start``, ``_depth``: where an object that is wanted began, and how deep. ``_frame``: the
-    depth of an object that only frames a list; ``_array``: the name of its array that is being read.
+    ``_stack``: the open brackets. ``_start``, ``_depth``: the offset and the depth at which the current object began.
+    ``_frame``: the depth of an object that only wraps a list. ``_array``: the name of the array being read.
     """
 
     def __init__(self, arrays: frozenset[str]) -> None:
@@ -84,7 +84,7 @@ class _Scanner:
         self._at = len(self._buffer)
 
     def end(self) -> Iterator[Value]:
-        """What is left when the file ends: an object that is not closed, or a text that is no JSON."""
+        """The rest at the end of the file: an object that is not closed, or text that is not JSON."""
         size = self._base + len(self._buffer)
         if self._start is not None:
             yield Value(self._buffer[self._start - self._base :], self._start, self._array, is_whole=False)
@@ -114,7 +114,7 @@ class _Scanner:
         if self._frame:
             self._array = name if name in self._arrays else ""
         elif self._start is not None and name in self._arrays:
-            # An object with an id is an item that has such an array, not the frame of a list.
+            # An object with an id is an item with such an array, and not the wrapper of a list.
             is_item = b'"id"' in self._buffer[self._start - self._base : at]
             if not is_item:
                 self._array, self._frame, self._start = name, self._depth, None

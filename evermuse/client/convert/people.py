@@ -1,4 +1,4 @@
-"""The participants of a record: each once, with a role by the domain of its address."""
+"""Collects the participants of a record, each once, with a role derived from the domain of the address."""
 
 from collections.abc import Sequence
 from hashlib import sha256
@@ -10,16 +10,16 @@ MAX_PARTICIPANTS, MAX_ID, MAX_NAME, MAX_EMAIL = 5000, 256, 256, 320
 
 
 class People:
-    """Collects participants. Without internal domains every role that the source does not tell is unknown."""
+    """Collects participants. Without internal domains, a role that the source does not state is unknown."""
 
     def __init__(self, internal_domains: Sequence[str]) -> None:
         self._domains = tuple(domain.lower().lstrip("@") for domain in internal_domains)
         self._by_id: dict[str, dict[str, str]] = {}
 
     def add(self, *, id: str = "", name: str = "", email: str = "", role: str = "", type: str = "") -> None:
-        """Add a participant. ``id``: the source's own; else the address, else the name. Nothing known: not added.
+        """Add a participant. ``id``: the source's id; the default is the address, else the name. Without any, adds nothing.
 
-        An address that the envelope refuses is left out of the participant; it stays in ``data``.
+        An address that the envelope refuses is left out of the participant. ``data`` still has it.
         """
         name, email = sound_text(name).strip(), sound_text(email).strip()
         given = sound_text(id).strip() or email.lower() or name
@@ -49,12 +49,12 @@ class People:
 
     @property
     def entries(self) -> list[dict[str, str]]:
-        """The participants as the envelope wants them, in the order of their first mention, at most 5,000."""
+        """The participants in the envelope's form, in the order of their first mention, at most 5,000."""
         return [{"id": key, **entry} for key, entry in list(self._by_id.items())[:MAX_PARTICIPANTS]]
 
 
 def short_id(text: str, limit: int) -> str:
-    """The text, or if it is longer than the limit, its beginning with a digest, so that it stays unique."""
+    """The text. If it exceeds the limit, its beginning and a digest that keeps it unique."""
     if len(text) <= limit:
         return text
     digest = sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,7 +1,7 @@
-"""Runs a function over many items in several processes: results in order, in bounded memory, whatever an item does.
+"""Runs a function over many items in several processes. Results come in order, and memory is bounded.
 
-A process that dies, or an item that takes too long, costs that item alone; the items after it go to another process. Only
-the standard library's ``spawn`` is used, which every system has.
+If a process dies or an item takes too long, only that item fails, and the following items go to another process. Processes
+are started with ``spawn``, which every system has.
 """
 
 import multiprocessing
@@ -16,20 +16,20 @@ from typing import Any, Generic, TypeVar
 
 Item = TypeVar("Item")
 CHUNKS_A_WORKER = 2
-# So many chunks may wait for an earlier one to be finished.
+# The most finished chunks that wait for an earlier one.
 CHUNKS_AHEAD = 8
-# A process has to import what it needs before it can begin.
+# A process needs this long to import its modules.
 START_SECONDS = 60.0
 _READY = "ready"
 
 
 class PoolError(Exception):
-    """The processes cannot start, so no item can be run."""
+    """The processes cannot be started, so no item can run."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """An item has no result. ``reason``: why."""
+    """The result of an item that failed, with the reason."""
 
     reason: str
 
@@ -49,7 +49,7 @@ class _Chunk(Generic[Item]):
 class _Worker:
     process: SpawnProcess
     pipe: Connection
-    # When its next message has to come.
+    # When its next message is overdue.
     deadline: float
     chunks: deque[_Chunk[Any]] = field(default_factory=deque)
     is_ready: bool = False
@@ -58,8 +58,8 @@ class _Worker:
 class Pool(Generic[Item]):
     """``prepare(*arguments)`` is called in each process and returns the function for one item.
 
-    Both have to be importable by name. The function must not raise; what it returns is sent back. ``size_of``: an item's
-    bytes; the items under way have about ``max_bytes``, or there is only one.
+    Both must be importable by name. The function must not raise, and its result is sent back. ``size_of``: an item's bytes.
+    The items in progress have about ``max_bytes`` together, unless a single item has more.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Pool(Generic[Item]):
             yield chunk
 
     def _work(self) -> None:
-        """Hand out chunks, and take what is done or overdue."""
+        """Assign chunks to processes, and collect finished and overdue ones."""
         self._hand_out()
         soonest = min((worker.deadline for worker in self._workers if worker.chunks), default=0.0)
         ready = set(wait([w.pipe for w in self._workers if w.chunks], max(soonest - time.monotonic(), 0.0)))
@@ -153,7 +153,7 @@ class Pool(Generic[Item]):
             try:
                 idle.pipe.send(chunk.items[len(chunk.results) :])
             except OSError:
-                # The process ended. What it sent before that is still in the pipe, and only `_receive` reads it.
+                # The process ended. Its last messages are still in the pipe, and `_receive` reads them.
                 self._waiting.appendleft(chunk)
                 if idle.chunks:
                     return
@@ -196,7 +196,7 @@ class Pool(Generic[Item]):
             raise PoolError(f"a process cannot start: {reason}, exit code {worker.process.exitcode}")
 
     def _give_up(self, worker: _Worker, reason: str) -> None:
-        """End a process. The item that it was at fails; the items after that one wait for another process."""
+        """End a process. Its current item fails. Its other items wait for another process."""
         self._end(worker, reason)
         chunk = worker.chunks[0]
         chunk.results.append(Failed(reason))
@@ -206,7 +206,7 @@ class Pool(Generic[Item]):
 
 
 def _serve(pipe: Connection, prepare: Callable[..., Callable[[Any], Any]], arguments: tuple[Any, ...]) -> None:
-    """The life of a process: it ends when its pipe is closed. Interrupts are the caller's, who ends it."""
+    """The main function of a process. It ends when its pipe is closed. It ignores Ctrl-C, because the caller ends it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     run = prepare(*arguments)
     try:

@@ -1,4 +1,4 @@
-"""Writes a record: the envelope around an item's data, checked by the server's own validator."""
+"""Writes a record: puts an item's data into an envelope, and checks it with the server's validator."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,7 +12,7 @@ from evermuse.client.convert.people import short_id
 from evermuse.client.convert.rejects import sound_text
 from evermuse.client.convert.validation import why_invalid
 
-# A batch holds at most 5 MiB, so a record does as well.
+# A batch has at most 5 MiB, and so has a record.
 MAX_RECORD_BYTES = 5 * 1024 * 1024
 MAX_THREAD_ID, MAX_TAG, MAX_TAGS, MAX_ATTACHMENTS = 512, 64, 200, 10
 _encode = msgspec.json.Encoder().encode
@@ -48,7 +48,7 @@ def record_line(
     if all_tags := _tags([*options.tags, *tags]):
         record["_tags"] = all_tags
     record["data"] = data
-    # Strings of JSON contain no line breaks; between the tokens of a source's own JSON they mean nothing.
+    # JSON strings contain no line breaks. Between tokens of the source's JSON they are only white space.
     return checked(_encoded(record).replace(b"\n", b" ").replace(b"\r", b" "))
 
 

@@ -12,11 +12,11 @@ MAX_REASON = 2000
 
 
 class RejectWriter:
-    """Writes rejects to a file, which is created at the first one, and counts what went in and out.
+    """Writes rejects to a file, which is created for the first one, and counts the items.
 
-    ``read``: items found in the source. ``rejected``: lines in the file; ``duplicates`` of them are second copies of an
-    item that was converted. ``read == converted + rejected`` at the end of a run. ``notes``: what was left out of records
-    that were converted.
+    ``read``: items found in the source. ``rejected``: lines in the file; ``duplicates`` of them are copies of a converted
+    item. At the end of a run ``read == converted + rejected``. ``notes``: counts of details that are missing from converted
+    records.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -28,15 +28,15 @@ class RejectWriter:
         self.notes: Counter[str] = Counter()
         self._file: BinaryIO | None = None
         if path is not None:
-            # Lines of an earlier run would be taken for this run's.
+            # Remove the file of an earlier run, or its lines would seem to be from this run.
             path.unlink(missing_ok=True)
 
     def reject(self, *, file: str, offset: int, reason: str, length: int | None = None) -> None:
-        """Write one item that cannot be converted. ``offset``, ``length``: bytes in the file, uncompressed."""
+        """Write an item that cannot be converted. ``offset``, ``length``: bytes in the uncompressed file."""
         self._write({"file": file, "offset": offset, "length": length, "reason": reason[:MAX_REASON]})
 
     def duplicate(self, *, file: str, offset: int, first_file: str, first_offset: int) -> None:
-        """Write an item that was converted already, from another place."""
+        """Write an item that was already converted from another place."""
         self.duplicates += 1
         reason = "duplicate: the same item was converted from another place"
         self._write(
@@ -49,12 +49,12 @@ class RejectWriter:
         )
 
     def note(self, text: str, count: int = 1) -> None:
-        """Count something that the summary mentions."""
+        """Count a note for the summary."""
         self.notes[text] += count
 
     @property
     def failed(self) -> int:
-        """The number of items that are in no record."""
+        """The number of items that were not converted, without duplicates."""
         return self.rejected - self.duplicates
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class RejectWriter:
 
 
 def sound_text(text: str) -> str:
-    """The text without lone surrogates, which UTF-8 cannot hold. File names that are no UTF-8 contain them."""
+    """The text without lone surrogates, which UTF-8 cannot encode. They come from file names that are not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:

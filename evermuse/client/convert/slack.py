@@ -25,12 +25,14 @@ class Slack:
     """Converts exports."""
 
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
-        """One record for each thread, channel by channel. A message that cannot be read is rejected by itself."""
+        """One record for each thread, channel by channel. Only messages that cannot be read are rejected."""
         inputs.check_readable(paths)
         for path in paths:
             with opened(path) as export, tempfile.TemporaryDirectory(prefix="evermuse-convert-") as folder:
                 if not export.channels and not export.days:
-                    raise UsageError(f"{path}: no Slack export: no channels.json and no directory of messages")
+                    raise UsageError(
+                        f"{path}: not a Slack export: it has no channels.json and no directory of messages"
+                    )
                 for number, channel in enumerate(export.channels):
                     store = ThreadStore(Path(folder, f"channel-{number}"))
                     _gather(export, channel, store, rejects)
@@ -48,7 +50,7 @@ class Slack:
 
 
 def _gather(export: Export, channel: Channel, store: ThreadStore, rejects: RejectWriter) -> None:
-    """Put the channel's messages into the store. Files and messages that cannot be read are rejected."""
+    """Add the channel's messages to the store. Files and messages that cannot be read are rejected."""
     for name in export.days.get(channel.folder, ()):
         file = f"{export.path}/{name}"
         try:
@@ -56,7 +58,7 @@ def _gather(export: Export, channel: Channel, store: ThreadStore, rejects: Rejec
             raws = _decode_list(content)
         except (msgspec.MsgspecError, OSError, ValueError, RecursionError) as error:
             rejects.read += 1
-            rejects.reject(file=file, offset=0, reason=f"the file is no list of messages: {error}")
+            rejects.reject(file=file, offset=0, reason=f"the file is not a list of messages: {error}")
             continue
         at = 0
         for raw in map(bytes, raws):
@@ -78,7 +80,7 @@ def _line(
 ) -> bytes:
     event_at = instants.from_epoch(float(thread))
     if event_at is None or not instants.is_plausible(event_at):
-        raise NotConvertible(f"the time of the thread is no time: {thread}")
+        raise NotConvertible(f"the time of the thread is not valid: {thread}")
     contents = [json.loads(message.raw) for message in messages]
     files = [found for content in contents for found in _files(content)]
     if len(files) > MAX_ATTACHMENTS:
@@ -118,7 +120,7 @@ def _files(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _add_authors(people: People, content: Mapping[str, Any], users: Mapping[str, Mapping[str, Any]]) -> None:
-    """The author of a message, of the message in a change, and who edited it."""
+    """The author of a message, the author of a changed message, and the editor."""
     for one in (content, content.get("message"), content.get("previous_message")):
         if not isinstance(one, dict):
             continue

@@ -17,7 +17,7 @@ MAX_FILE_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message's own JSON and its place."""
+    """A message's JSON, and where it is."""
 
     raw: bytes
     file: str

@@ -1,4 +1,4 @@
-"""The messages of one channel by thread: in a SQLite file, because the replies to a message may follow days later."""
+"""Groups the messages of a channel by thread, in a SQLite file, because replies may follow days later."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _TS = re.compile(r"\d{1,12}(?:\.\d{1,9})?")
 
 
 class ThreadStore:
-    """Takes messages, and gives them back thread by thread."""
+    """Collects messages, and returns them thread by thread."""
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path)
@@ -25,13 +25,13 @@ class ThreadStore:
         """)
 
     def add(self, message: Message) -> str:
-        """Take a message. Returns why it cannot be taken, or an empty text."""
+        """Add a message. Returns the reason if it cannot be added, else an empty text."""
         try:
             content = json.loads(message.raw)
         except (ValueError, RecursionError) as error:
             return f"not JSON: {error}"
         if not isinstance(content, dict):
-            return "the message is no object"
+            return "the message is not an object"
         thread, ts = _thread_of(content), text_of(content.get("ts"))
         if _TS.fullmatch(thread) is None:
             return "the message has no ts"
@@ -42,7 +42,7 @@ class ThreadStore:
         return ""
 
     def threads(self) -> Iterator[tuple[str, list[Message]]]:
-        """Each thread with its messages, both in the order of their times. Equal messages are given once."""
+        """Each thread with its messages, both in the order of time. Equal messages are returned once."""
         self._database.execute("CREATE INDEX message_thread ON message (thread, ts)")
         threads = self._database.execute("SELECT DISTINCT thread FROM message ORDER BY CAST(thread AS REAL), thread")
         for (thread,) in threads.fetchall():
@@ -58,7 +58,7 @@ class ThreadStore:
 
 
 def _thread_of(content: dict[str, Any]) -> str:
-    """The thread that a message belongs to. Changes and deletions belong to that of the message that they concern."""
+    """The thread of a message. Changes and deletions belong to the thread of the message that they change."""
     if content.get("subtype") in {"message_changed", "message_deleted", "message_replied"}:
         for name in ("message", "previous_message"):
             if isinstance(inner := content.get(name), dict):

@@ -1,7 +1,7 @@
-"""What Zendesk and Intercom have in common: items with parts and people, which may stand in different files.
+"""The common part of Zendesk and Intercom: items with parts and people, which may be in different files.
 
-Two passes: the first one remembers where each part and each person stands, the second one writes the items. So a file may
-be larger than the memory, as long as one item with its parts fits.
+There are two passes. The first one stores all parts and people, and the second one writes the items. A file may be larger
+than the memory, as long as one item with its parts fits.
 """
 
 import json
@@ -23,7 +23,7 @@ from evermuse.client.convert.validation import is_uri
 
 @dataclass(slots=True)
 class Item:
-    """A ticket or conversation: its own JSON, and that of its parts that stand elsewhere."""
+    """A ticket or conversation: its JSON, and the JSON of its parts that are stored elsewhere."""
 
     raw: bytes
     value: dict[str, Any]
@@ -32,18 +32,18 @@ class Item:
 
 
 class TicketFormat:
-    """The two passes. Subclasses say what an object is and write the record."""
+    """The two passes. Subclasses recognise objects and write records."""
 
-    # Arrays of list answers, and names that hold one object.
+    # Names of arrays in list answers, and names of single objects.
     arrays: tuple[str, ...] = ()
     wrappers: tuple[str, ...] = ()
 
     def kind_of(self, key: str, value: Mapping[str, Any]) -> str:
-        """item, part, person or other. ``key``: the array that holds the object."""
+        """item, part, person or other. ``key``: the name of the array with the object."""
         raise NotImplementedError
 
     def owner_of(self, part: Mapping[str, Any]) -> str:
-        """The id of the item that a part belongs to; empty if it does not say."""
+        """The id of the item that a part belongs to, empty if the part does not name it."""
         raise NotImplementedError
 
     def line(self, item: Item, people: Mapping[str, Mapping[str, Any]], options: ConvertOptions) -> bytes:
@@ -51,7 +51,7 @@ class TicketFormat:
         raise NotImplementedError
 
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
-        """One record for each item. Parts whose item is nowhere, and objects of another kind, are rejected."""
+        """One record for each item. Parts whose item is missing, and objects of other kinds, are rejected."""
         inputs.check_readable(paths)
         with tempfile.TemporaryDirectory(prefix="evermuse-convert-") as folder:
             sources = [
@@ -64,9 +64,7 @@ class TicketFormat:
             yield from self._items(sources, store, options, rejects)
             for file, offset, length in store.orphans():
                 rejects.read += 1
-                rejects.reject(
-                    file=file, offset=offset, length=length, reason="a part whose item is in none of the files"
-                )
+                rejects.reject(file=file, offset=offset, length=length, reason="no file has the item of this part")
             store.close()
 
     def _remember(self, sources: Sequence[tuple[Path, Path]], store: "_Store") -> None:
@@ -99,7 +97,7 @@ class TicketFormat:
                     rejects.reject(**place, reason=parsed)  # type: ignore[arg-type]
                     continue
                 if kind == "other":
-                    rejects.reject(**place, reason="the object is none that this format knows")  # type: ignore[arg-type]
+                    rejects.reject(**place, reason="this format does not have such objects")  # type: ignore[arg-type]
                     continue
                 item = Item(parsed[1], parsed[2])
                 id = text_of(item.value.get("id"))
@@ -118,9 +116,9 @@ class TicketFormat:
                 yield line
 
     def _parsed(self, value: Value) -> tuple[str, bytes, dict[str, Any]] | str:
-        """The kind, the bytes and the content of an object; a wrapper is taken off. Or the reason why it cannot be read."""
+        """The kind, the bytes and the content of an object without its wrapper, or the reason why it cannot be read."""
         if not value.is_whole:
-            return "the JSON is cut off or broken"
+            return "the JSON is truncated or broken"
         if len(value.raw) > MAX_OBJECT_BYTES:
             return f"the object has {len(value.raw):,} bytes; at most {MAX_OBJECT_BYTES:,} can be converted"
         try:
@@ -135,7 +133,7 @@ class TicketFormat:
 
 
 class _Store(Mapping[str, Mapping[str, Any]]):
-    """Parts and people in a SQLite file. As a mapping: people by id."""
+    """Stores parts and people in a SQLite file. As a mapping: people by id."""
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path)
@@ -162,7 +160,7 @@ class _Store(Mapping[str, Mapping[str, Any]]):
         self._database.execute("INSERT OR IGNORE INTO item (id) VALUES (?)", (id,))
 
     def first_copy(self, id: str, raw: bytes, file: str, offset: int) -> tuple[str, int] | None:
-        """Where the same bytes were converted first. An item that changed between two files is given again."""
+        """Where the same bytes were converted first. An item that differs between two files is converted again."""
         row = self._database.execute("SELECT raw, file, offset FROM item WHERE id = ?", (id,)).fetchone()
         if row is not None and row[0] == raw:
             return str(row[1]), int(row[2])
@@ -205,13 +203,13 @@ def text_of(value: Any) -> str:
 
 
 def _ticket_in_name(file: Path) -> str:
-    """The number in a file's name: answers for comments do not say which ticket they belong to."""
+    """The number in a file's name. Answers with comments do not contain the id of their ticket."""
     digits = [part for part in file.stem.replace("-", "_").split("_") if part.isdigit()]
     return digits[0] if digits else ""
 
 
 def attachment(*, filename: Any, url: Any, size: Any, mime: Any) -> dict[str, Any]:
-    """The envelope's entry of a file that the vendor holds. What the envelope would refuse is left out."""
+    """The envelope's entry for a file at the vendor. Values that the envelope would refuse are left out."""
     mime_type = text_of(mime)
     main = mime_type.partition("/")[0]
     found: dict[str, Any] = {"type": main if main in {"audio", "video", "image", "text"} else "file"}

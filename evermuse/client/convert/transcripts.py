@@ -1,7 +1,7 @@
 """WebVTT and SRT: one record for each file.
 
-When it happened: ``--event-at``, else the date in the file's name, else the time of the file's last change, which a copy
-may have changed; the summary counts those. A time without zone is in UTC.
+The event's time is ``--event-at``, else the date in the file's name, else the file's modification time. Copying may have
+changed the latter, so the summary counts these files. A time without a zone is in UTC.
 """
 
 import re
@@ -17,8 +17,8 @@ from evermuse.client.convert.people import People
 from evermuse.client.convert.records import MAX_RECORD_BYTES, record_line
 from evermuse.client.convert.rejects import RejectWriter
 
-BY_FILE_TIME = "transcripts without a date in the name: the time of the file's last change was taken"
-BROKEN_CUES = "broken cues and stray texts: listed in defects; the whole source is in data"
+BY_FILE_TIME = "transcripts without a date in the name: the file's modification time was used"
+BROKEN_CUES = "broken cues and stray text: listed in defects; the whole source is in data"
 _IN_NAME = re.compile(
     r"(?<!\d)((?:19|20)\d{2})[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
     r"(?:[T _.-]{0,3}([01]\d|2[0-3])[-_.:hH]?([0-5]\d)(?:[-_.:mM]?([0-5]\d))?)?(?!\d)"
@@ -26,7 +26,7 @@ _IN_NAME = re.compile(
 
 
 class Transcripts:
-    """Converts transcripts. The kind is seen from the content, not from the name."""
+    """Converts transcripts. The format is recognised by the content, not by the name."""
 
     def __init__(self, suffix: str) -> None:
         self._suffix = suffix

@@ -9,7 +9,7 @@ __all__ = ["is_email", "is_uri", "why_invalid"]
 
 
 def why_invalid(line: bytes) -> str | None:
-    """What is wrong with a record by the rules of the envelope, or None."""
+    """The rules of the envelope that a record breaks, or None."""
     if decode_quickly([line])[0] is not None:
         return None
     explained = explain(line)

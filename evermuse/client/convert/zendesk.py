@@ -1,7 +1,7 @@
 """Zendesk tickets with their comments, from the answers of its API: lists, incremental exports, single tickets, NDJSON.
 
-A ticket's comments stand in it (``comments``), or in answers of ``/tickets/ID/comments`` beside it, where each comment has
-the ticket's id. Users come from ``users``, which the API loads beside tickets.
+A ticket's comments are inside it (``comments``), or in separate answers of ``/tickets/ID/comments``, where each comment has
+the ticket's id. Users come from ``users``, which the API can return together with tickets.
 """
 
 from collections.abc import Mapping
@@ -44,7 +44,7 @@ class Zendesk(TicketFormat):
             raise NotConvertible("the ticket has no id")
         event_at = instants.from_iso(text_of(ticket.get("created_at")))
         if event_at is None:
-            raise NotConvertible("the ticket has no created_at, or it is no date")
+            raise NotConvertible("created_at of the ticket is missing or not a date")
         comments = [one for one in ticket.get("comments") or [] if isinstance(one, dict)] + item.part_values
         data: dict[str, Any] = {"ticket": msgspec.Raw(item.raw)}
         if item.parts:

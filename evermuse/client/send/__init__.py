@@ -1,4 +1,4 @@
-"""`evermuse send`: files become batches, and every record is accounted for.
+"""`evermuse send`: sends the records of files in batches, and accounts for every record.
 
 reading ▸ checking (the server's validator) ▸ grouping ▸ known (what the server has) ▸ journal ▸ delivery ▸ rejects
 """

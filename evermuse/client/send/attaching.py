@@ -1,4 +1,4 @@
-"""`--attach DIR`: files that records name are uploaded, and the records name the uploads.
+"""`--attach DIR`: uploads the files that records name, and puts the ids of the uploads into the records.
 
 An attachment names a file by ``filename`` (a path within the directory), if it has neither ``vendor_url`` nor
 ``upload_intent_id``; or by ``vendor_url`` as ``file:PATH``.
@@ -44,7 +44,7 @@ class Attacher:
             if name is None:
                 continue
             path = (self._directory / name).resolve()
-            # A record must not name files outside of the directory.
+            # A record must not name files outside the directory.
             if path.is_relative_to(self._directory) and path.is_file():
                 candidate.local_files[index] = str(path)
             else:
@@ -63,14 +63,14 @@ class Attacher:
         return intents
 
     def rewritten(self, candidate: Candidate, intents: dict[str, str]) -> bytes:
-        """The record with its uploads; ``data`` keeps its bytes."""
+        """The record with its uploads. The bytes of ``data`` do not change."""
         self._describe(candidate)
         for index, intent in intents.items():
             candidate.envelope.attachment_list[int(index)].upload_intent_id = intent
         return msgspec.json.encode(candidate.envelope)
 
     def _describe(self, candidate: Candidate) -> None:
-        """Complete the attachments by what is known of their files."""
+        """Add size, checksum and upload to the attachments that have local files."""
         for index, path in candidate.local_files.items():
             entry = candidate.envelope.attachment_list[index]
             declared = self._declared(Path(path), None)
@@ -83,7 +83,7 @@ class Attacher:
                 entry.sha1 = declared["sha1"]
 
     def known(self, candidate: Candidate) -> str:
-        """Like the server's answer on known records, for a record with local files: an upload's id is new each time.
+        """The server's answer on known records, for a record with local files. Each upload has a new id, so ids are ignored.
 
         A stored record that differs in anything else counts as a newer version.
         """

@@ -1,4 +1,4 @@
-"""Each record by the server's own validator, and what grouping needs to know of it."""
+"""Checks each record with the server's validator, and extracts what grouping needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ TOO_LARGE = "PAYLOAD_TOO_LARGE"
 class Candidate:
     """A valid record. ``position``: source and number of the record in it. ``identity``: equal for the same record.
 
-    ``local_files``: attachments that a file is uploaded for, by their index.
+    ``local_files``: the attachments whose files are uploaded, by index.
     """
 
     position: Position
@@ -35,7 +35,7 @@ class Candidate:
     local_files: dict[int, str] = field(default_factory=dict)
 
     def digest(self) -> str:
-        """The digest that identifies this version. To be asked for once, because it changes the envelope."""
+        """The digest that identifies this version. Call it only once, because it changes the envelope."""
         return normalize(self.envelope).digest.hex()
 
 
@@ -57,13 +57,13 @@ class _Wrapped(msgspec.Struct):
 
 
 def unwrapped(raw: bytes) -> bytes:
-    """The record in a line of rejects; any other record as it is."""
+    """The record in a line of a file of rejects. Any other record is returned unchanged."""
     if b'"payload"' not in raw or b'"errors"' not in raw:
         return raw
     payload = _payload(raw)
     if payload is None:
         return raw
-    if payload[:1] == b'"':  # the text of a line that was no JSON
+    if payload[:1] == b'"':  # the text of a line that was not JSON
         try:
             return decode_string(payload).encode("utf-8", "surrogatepass").strip()
         except ValueError:

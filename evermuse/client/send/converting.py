@@ -1,4 +1,4 @@
-"""`evermuse send --from FORMAT`: the sources are converted on the way."""
+"""`evermuse send --from FORMAT`: converts the sources before they are sent."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from evermuse.client.send.sources import NothingToRead, Source
 
 
 def find(paths: Sequence[Path]) -> list[Source]:
-    """The sources of a conversion: each path as it is given, because a directory is one mailbox or one export."""
+    """The sources of a conversion. A directory is one source, because it holds one mailbox or one export."""
     for path in paths:
         if str(path) != "-" and not path.exists():
             raise NothingToRead(f"{path}: there is no such file or directory")
@@ -17,7 +17,7 @@ def find(paths: Sequence[Path]) -> list[Source]:
 
 
 class Conversion:
-    """Converts sources, and keeps what could not be converted. ``name``: of the format."""
+    """Converts sources, and counts the items that could not be converted. ``name``: the format's."""
 
     def __init__(self, name: str, options: ConvertOptions) -> None:
         self._format, self._options = FORMATS[name], options
@@ -25,7 +25,7 @@ class Conversion:
         self.files: list[Path] = []
 
     def __call__(self, source: Source) -> Iterator[bytes]:
-        """The records of a source. The file of what is not converted is written anew each time."""
+        """The records of a source. Each call writes the file of rejects from the beginning."""
         with RejectWriter(beside(source.argument, "unconverted")) as rejects:
             yield from self._format.convert([source.path], options=self._options, rejects=rejects)
             self.unconverted += rejects.failed

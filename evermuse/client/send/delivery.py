@@ -1,4 +1,4 @@
-"""Sending batches: several at once, but two that hold the same record one after the other."""
+"""Sends several batches at once. Batches with the same record are sent one after the other."""
 
 import threading
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ from evermuse.client.send.journal import CURRENT, REPLACED, SENT, Journal, Plan
 from evermuse.client.send.known import KnownRecords
 from evermuse.client.send.outcome import Outcomes
 
-# The server would take fewer at once, or a proxy before it.
+# The server, or a proxy in front of it, would accept no more at once.
 _TOO_MUCH = frozenset({"PAYLOAD_TOO_LARGE", "TOO_MANY_RECORDS", "TOO_MANY_ATTACHMENTS"})
 
 
 @dataclass(slots=True)
 class Draft:
-    """A batch to send. ``plan``: of an earlier process that may have sent it already."""
+    """A batch to send. ``plan``: the plan of an earlier process, which may have sent it already."""
 
     candidates: list[Candidate]
     plan: Plan | None = None
@@ -32,7 +32,7 @@ class Stopped(Exception):
 
 
 class Delivery:
-    """Sends drafts with ``width`` threads. The first error that repeating does not mend ends the run."""
+    """Sends drafts with ``width`` threads. The first error that retries cannot cure ends the run."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Delivery:
         self._client, self._journal, self._known = client, journal, known
         self._attacher, self._outcomes = attacher, outcomes
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="send")
-        # Each draft is held in memory, whether it is being sent or waits.
+        # Drafts that are being sent, and drafts that wait, are all in memory.
         self._room = threading.Semaphore(width + 2)
         self._lock = threading.Lock()
         self._last: dict[int, Future[None]] = {}
@@ -71,7 +71,7 @@ class Delivery:
         self._raise_if_ended()
 
     def stop(self) -> None:
-        """Begin no further batch."""
+        """Start no further batch."""
         self._is_stopped = True
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -83,7 +83,7 @@ class Delivery:
 
     def _work(self, draft: Draft, before: set[Future[None]], future: Future[None], identities: set[int]) -> None:
         try:
-            # Those were submitted earlier, so each has a thread already.
+            # This cannot deadlock: those were submitted earlier, so each has a thread already.
             for other in before:
                 other.result()
             self._raise_if_ended()
@@ -110,7 +110,7 @@ class Delivery:
             if self._outcomes.is_same_body(draft.plan, body):
                 self._post(draft.plan, candidates, raws, body, media_type)
                 return
-            # The file or this program has changed since. Ask what became of the records.
+            # The file or this program has changed since. Ask the server which of the records it has.
             self._journal.drop(draft.plan)
         codes = self._known.decide(candidates)
         chosen = {code: [c for c, one in zip(candidates, codes, strict=True) if one == code] for code in set(codes)}

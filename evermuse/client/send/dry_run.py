@@ -1,4 +1,4 @@
-"""`--dry-run` and `evermuse validate`: the same reading, checking and grouping, without a server."""
+"""`--dry-run` and `evermuse validate`: reads, checks and groups the records like `send`, without a server."""
 
 from pathlib import Path
 
@@ -47,7 +47,7 @@ def rehearse(reader: Reader, attach: Path | None, *, as_json: bool, shows_batche
         for entry in shown:
             terminal.output.print(f"{entry['file']}, record {entry['record']}: {entry['message']}")
         for text in reader.unreadable:
-            terminal.output.print(f"Not read to its end: {text}")
+            terminal.output.print(f"Incomplete file: {text}")
         plan = f", in {batches:,} batches with {files:,} files to upload" if shows_batches else ""
         terminal.output.print(f"{reader.records:,} records: {valid:,} valid{plan}, {invalid:,} rejected.")
     return terminal.ACCEPTED if is_sound else terminal.SOME_REJECTED

@@ -1,7 +1,7 @@
-"""From records to batches that the server takes: one type and one product each, within all limits.
+"""Groups records into batches that the server accepts: one type and one product each, within all limits.
 
-The batches follow from the records and their order alone, so that the same file gives the same batches. Records of the same
-identity never go to two open batches: the order in which batches close is an order in which they may be sent.
+The grouping depends only on the records and their order, so the same file gives the same batches. Records with the same
+identity are never in two open batches, so batches may be sent in the order in which they are closed.
 """
 
 from collections.abc import Iterator
@@ -10,14 +10,14 @@ from typing import Generic, Protocol, TypeVar
 MAX_RECORDS = 1000
 MAX_BODY_BYTES = 5 * 1024 * 1024
 MAX_ATTACHMENTS = 1000
-# What all open batches hold together. Beyond, the oldest is closed.
+# The limit on the bytes in all open batches. Above it, the oldest batch is closed.
 MAX_OPEN_BYTES = 32 * 1024 * 1024
-# What an upload adds to its attachment: the intent's id, the size and the checksum.
+# The bytes that an upload adds to its attachment: the intent's id, the size and the checksum.
 UPLOAD_BYTES = 400
 
 
 class Groupable(Protocol):
-    """What grouping needs to know of a record."""
+    """The properties of a record that grouping needs."""
 
     raw: bytes
     type: str
@@ -41,7 +41,7 @@ class _Open(list[T]):
 
 
 class Grouper(Generic[T]):
-    """Collects records and gives back each batch that is closed."""
+    """Collects records, and returns batches as they are closed."""
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, str], _Open[T]] = {}

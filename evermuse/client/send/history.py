@@ -1,4 +1,4 @@
-"""Which identities a run has dealt with, in about 8 bytes for each, so that the order of a file is kept without its index."""
+"""Remembers the identities that a run has handled, in about 8 bytes each. Keeps the order of versions within a file."""
 
 from array import array
 from bisect import bisect_left

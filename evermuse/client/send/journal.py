@@ -1,8 +1,8 @@
-"""The state of a run: an append-only file of what was planned and what was acknowledged.
+"""The state of a run: an append-only file that records planned and acknowledged batches.
 
-A batch is planned, with its Idempotency-Key and the digest of its body, before it is sent for the first time. A process
-that goes on repeats planned batches under the same key with the same bytes. Nothing is lost with the file: without it
-the server is asked what it has (`evermuse.client.send.known`).
+A batch is planned, with its Idempotency-Key and the digest of its body, before it is first sent. A process that continues
+the run sends planned batches again with the same key and the same bytes. If the file is lost, no record is lost: the run
+asks the server which records it has (`evermuse.client.send.known`).
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from evermuse.client.send.checking import Position
 from evermuse.client.send.locking import try_lock
 
 UNSEEN, SENT, CURRENT, REPLACED, REJECTED, PLANNED = range(6)
-# The server keeps answers for 24 hours. An older plan is not repeated under its key; its records are asked for instead.
+# The server keeps answers for 24 hours. For an older plan, ask the server which of its records it has.
 PLAN_SECONDS = 20 * 3600
 _VERSION = 1
 
@@ -38,7 +38,7 @@ class Plan:
 
 @dataclass(slots=True)
 class Totals:
-    """The counts of a run, over all of its processes."""
+    """The counts of a run, over all its processes."""
 
     accepted: int = 0
     rejected: int = 0
@@ -84,10 +84,10 @@ class Journal:
         self._lock = threading.Lock()
         self._number = 0
 
-    # What an earlier process left.
+    # -- The state left by earlier processes --
 
     def code(self, position: Position) -> int:
-        """What is known of a record from an earlier process."""
+        """The state of a record according to earlier processes."""
         codes = self._codes.get(position[0])
         return codes[position[1]] if codes is not None and position[1] < len(codes) else UNSEEN
 
@@ -128,7 +128,7 @@ class Journal:
                 codes.extend(bytes(last + 1 - len(codes)))
             codes[first : last + 1] = bytes([code]) * (last + 1 - first)
 
-    # What this process writes.
+    # -- The entries of this process --
 
     def plan(self, positions: Sequence[Position], body: bytes, uploads: dict[str, dict[str, str]]) -> Plan:
         """Note a batch before it is sent."""
@@ -149,7 +149,7 @@ class Journal:
             self._count_ack(batch_id, accepted, rejected)
 
     def drop(self, plan: Plan) -> None:
-        """Note a plan that is not carried out; its records are planned anew."""
+        """Note that a plan is dropped. Its records are planned again."""
         with self._lock:
             self._write({"do": "drop", "number": plan.number})
 
@@ -166,7 +166,7 @@ class Journal:
             self._write({"do": "end"})
 
     def close(self) -> None:
-        """Close the file, which gives the lock back."""
+        """Close the file, which releases the lock."""
         with self._lock:
             if self._file is not None:
                 self._file.close()
@@ -202,8 +202,8 @@ def _planned(plan: Plan) -> dict[str, Any]:
 def open_journal(directory: Path | None, identities: Sequence[Any]) -> Journal:
     """The journal of an unfinished run over the same files, or of a new run.
 
-    ``identities``: of the files; a changed one makes a new run. Without a directory nothing is written. A run that
-    another process is busy with is left to it.
+    ``identities``: the files' identities. A changed file starts a new run. Without a directory nothing is written. The
+    journal of another running process is not touched.
     """
     if directory is None:
         return Journal(None, uuid.uuid4().hex)
@@ -221,7 +221,7 @@ def open_journal(directory: Path | None, identities: Sequence[Any]) -> Journal:
 
 
 def _resumed(path: Path, header: dict[str, Any]) -> Journal | None:
-    """The run of a journal, if it is unfinished, free, and over the same files. Removes one that is of no use."""
+    """The run of a journal, if it is unfinished, not locked, and over the same files. Removes useless journals."""
     file = path.open("r+b")
     if not try_lock(file):
         file.close()
@@ -251,7 +251,7 @@ def _is_finished(file: BinaryIO) -> bool:
 
 
 def _cut_unfinished_line(file: BinaryIO, start: int) -> None:
-    """Cut off a line that the killed process did not finish, and go to the end."""
+    """Cut off the incomplete last line of a killed process, and seek to the end."""
     end = file.seek(0, 2)
     back = max(start, end - 16 * 1024 * 1024)
     file.seek(back)

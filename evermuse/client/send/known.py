@@ -1,4 +1,4 @@
-"""What the server has already. A run without its journal asks, so that nothing is changed twice and no version is undone."""
+"""Asks the server which versions it has, so that a run without its journal neither repeats nor reverts a change."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from evermuse.client.send.history import Identities
 from evermuse.client.send.journal import CURRENT, REPLACED, SENT
 
 UNKNOWN = "unknown"
-# How long batches that were accepted before the run may take to land. After that the run goes on.
+# The longest wait for batches that were accepted before the run to land. The run continues after it.
 LANDING_SECONDS = 120.0
 Lookup = Callable[[Candidate], str]
 
@@ -19,9 +19,9 @@ Lookup = Callable[[Candidate], str]
 class KnownRecords:
     """Decides which records of a batch are sent.
 
-    Of a type that the workspace did not hold when the run began, all are. Otherwise current ones are left out, and
-    replaced ones are kept back unless ``overwrite``, with one exception: after another version of the same record in the
-    same run, both are sent, because the order of the file counts.
+    If the workspace had no record of the type when the run began, all are sent. Otherwise current versions are skipped, and
+    so are replaced versions unless ``overwrite``. One exception: after another version of the same record in the same run,
+    both are sent, because the order of the file counts.
     """
 
     def __init__(self, client: Client, *, overwrite: bool, lookup: Lookup) -> None:
@@ -33,7 +33,7 @@ class KnownRecords:
         self._sent, self._current = Identities(), Identities()
 
     def begin(self, note: Callable[[str], None]) -> None:
-        """Wait until what was accepted before has landed: only landed records are known."""
+        """Wait until batches that were accepted earlier have landed, because the server compares only landed records."""
         newest = next(iter(next(self._client.batches(limit=1).pages()).rows), None)
         self._is_empty = newest is None
         if newest is None:
@@ -43,15 +43,15 @@ class KnownRecords:
         is_noted = False
         while next(self._client.batches(limit=1, status="LANDING", until=until).pages()).rows:
             if time.monotonic() > ends_at:
-                note("Some batches have not landed yet; their records may be sent once more.")
+                note("Some batches have not landed yet. Their records may be sent again.")
                 return
             if not is_noted:
-                note("Waiting for batches that were sent before to land.")
+                note("Waiting until batches that were sent earlier have landed.")
                 is_noted = True
             time.sleep(0.5)
 
     def asks_for(self, type: str) -> bool:
-        """Whether the workspace held records of a type when this process began to send it."""
+        """Whether the workspace had records of a type when this process first sent that type."""
         if self._is_empty:
             return False
         with self._lock:
@@ -62,7 +62,7 @@ class KnownRecords:
             return self._held_types[type]
 
     def remember(self, candidate: Candidate, code: int) -> None:
-        """A record that an earlier process of the run has dealt with."""
+        """A record that an earlier process of the run has handled."""
         with self._lock:
             if code == SENT:
                 self._sent.add(candidate.identity)
@@ -70,7 +70,7 @@ class KnownRecords:
                 self._current.add(candidate.identity)
 
     def decide(self, candidates: Sequence[Candidate]) -> list[int]:
-        """For each record SENT, CURRENT or REPLACED: what is to become of it. Records of one type, in order."""
+        """The decision for each record: SENT, CURRENT or REPLACED. The records have one type and are in order."""
         if not self.asks_for(candidates[0].type):
             return [SENT] * len(candidates)
         plain = [one for one in candidates if not one.local_files]

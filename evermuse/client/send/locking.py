@@ -1,4 +1,4 @@
-"""A lock on a file, which the system gives back when the process ends in any way."""
+"""A lock on a file. The system releases it however the process ends."""
 
 import sys
 from typing import BinaryIO

@@ -1,4 +1,4 @@
-"""Opening a source: plain, gzip or zstd, told by its first bytes. A compressed file that is cut off is an error."""
+"""Opens a source. Its first bytes tell whether it is plain, gzip or zstd. A truncated compressed file is an error."""
 
 import gzip
 import io
@@ -15,11 +15,11 @@ _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
 class SourceError(Exception):
-    """A source that cannot be read to its end. The text says why."""
+    """A source cannot be read to its end. The text has the reason."""
 
 
 class OpenSource:
-    """An open file. ``position``: how many bytes of the file were read, compressed or not."""
+    """An open file. ``position``: the bytes of the file read so far, before decompression."""
 
     def __init__(self, path: Path) -> None:
         file: IO[bytes] = sys.stdin.buffer if path == STDIN else path.open("rb")
@@ -55,7 +55,7 @@ class OpenSource:
                 yield block
 
     def _unzstd(self) -> Iterator[bytes]:
-        """Frame after frame. The library's own reader does not tell when the last frame is cut off."""
+        """Decompresses frame by frame, because the library's own reader does not report a truncated last frame."""
         frame = zstandard.ZstdDecompressor().decompressobj()
         is_fresh = True
         for block in self._read():

@@ -1,4 +1,4 @@
-"""What became of records: the files of rejects, and the counts that progress shows."""
+"""Records the outcomes: writes the files of rejects, and counts for the progress display."""
 
 import hashlib
 import threading
@@ -18,7 +18,7 @@ _REPLACED = [
 
 
 class Outcomes:
-    """Writes what was not taken, and counts. Threads may share it."""
+    """Writes the records that were not accepted, and counts. Threads may share it."""
 
     def __init__(self, sources: Sequence[Source], journal: Journal, rejects: Path | None = None) -> None:
         self._sources, self._journal = sources, journal
@@ -54,13 +54,13 @@ class Outcomes:
         return hashlib.sha256(body).hexdigest() == plan.sha
 
     def sent(self, records: int, size: int) -> None:
-        """Count a batch that the server has. ``size``: bytes of the body."""
+        """Count a batch that the server accepted. ``size``: bytes of the body."""
         with self._lock:
             self.sent_records += records
             self.sent_bytes += size
 
     def invalid(self, found: Sequence[Invalid]) -> None:
-        """Records that the validator rejects: not sent."""
+        """Write records that the validator rejects and that are not sent."""
         for one in found:
             self._write(self._rejected, one.position, one.raw, one.errors, None)
         self.settle_rejected([one.position for one in found])
@@ -76,14 +76,14 @@ class Outcomes:
         raws: Sequence[bytes],
         batch_id: str | None,
     ) -> None:
-        """Records of a batch that the server rejects."""
+        """Write the records of a batch that the server rejected."""
         for one in rejections:
             candidate = candidates[one.index]
-            # The record without its uploads, which end with the batch.
+            # The record as read, without ids of uploads: the next run uploads its files again.
             self._write(self._rejected, candidate.position, candidate.raw, one.errors, batch_id)
 
     def keep_back(self, candidates: Sequence[Candidate]) -> None:
-        """Versions that others have replaced."""
+        """Write versions that newer ones have replaced."""
         for one in candidates:
             self._write(self._replaced, one.position, one.raw, _REPLACED, None)
 

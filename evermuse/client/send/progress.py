@@ -1,4 +1,4 @@
-"""How far a run is: a bar on a terminal, a line now and then in a pipe, nothing for machines."""
+"""Shows the progress of a run: a bar on a terminal, a line now and then in a pipe, nothing with --json."""
 
 import time
 from types import TracebackType
@@ -40,12 +40,12 @@ class Display:
             self._progress.stop()
 
     def note(self, text: str) -> None:
-        """Something that the user should know."""
+        """Print a message for the user."""
         if not self._is_quiet:
             self._console.print(text)
 
     def tick(self, run: Run) -> None:
-        """Show the counts, if it is time."""
+        """Show the counts, unless they were shown just before."""
         now = time.monotonic()
         if self._is_quiet or now - self._shown < (LINE_SECONDS if self._progress is None else BAR_SECONDS):
             return

@@ -1,4 +1,4 @@
-"""From bytes to records: NDJSON, arrays, `{"records": […]}`, single or pretty-printed objects. Constant memory."""
+"""Splits bytes into records: NDJSON, arrays, `{"records": […]}`, single or pretty-printed objects. Constant memory."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -8,10 +8,10 @@ import msgspec
 
 _BOM = b"\xef\xbb\xbf"
 _SPACE = b" \t\r\n"
-# The bytes of a value that is kept. A longer one cannot be a record, which has at most 5 MB.
+# The most bytes of a value that are kept. A longer value cannot be a record, because a record has at most 5 MB.
 MAX_VALUE_BYTES = 16 * 1024 * 1024
 _RECORDS = re.compile(rb'\{[ \t\r\n]*"records"[ \t\r\n]*:[ \t\r\n]*\[')
-# Strings, brackets, and a string that has no end yet.
+# Strings, brackets, and an unfinished string.
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[\]{}]|"', re.DOTALL)
 _SCALAR_END = re.compile(rb"[ \t\r\n,\[\]{}]")
 _HEAD_BYTES = 1024 * 1024
@@ -19,7 +19,7 @@ _FORM_BYTES = 4096
 
 
 def records(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The records as they were written, some at a time. What is no JSON is yielded too; the validator says what is wrong."""
+    """The records as they were written, some at a time. Text that is not JSON is yielded too; the validator reports it."""
     stream = iter(blocks)
     head = _head(stream)
     text = head.removeprefix(_BOM).lstrip(_SPACE)
@@ -33,7 +33,7 @@ def records(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _head(stream: Iterator[bytes]) -> bytes:
-    """Enough of the beginning to tell the form: a few kilobytes with a whole line, or a megabyte."""
+    """The beginning, as long as is needed to recognise the form: some kilobytes with a whole line, or a megabyte."""
     parts: list[bytes] = []
     size = 0
     for block in stream:
@@ -45,7 +45,7 @@ def _head(stream: Iterator[bytes]) -> bytes:
 
 
 def _begins_like_lines(text: bytes) -> bool:
-    """Whether the first line is a value, or nothing that a value over several lines could begin with."""
+    """Whether the first line is a whole value, or cannot be the beginning of a value over several lines."""
     line, separator, _ = text.partition(b"\n")
     if not separator or line[:1] not in {b"{", b"["}:
         return True
@@ -53,7 +53,7 @@ def _begins_like_lines(text: bytes) -> bool:
         msgspec.json.decode(line, type=msgspec.Raw)
         msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        # An object that goes on in the next line ends with one of these.
+        # If an object continues on the next line, this line ends with one of these.
         return line.rstrip(_SPACE)[-1:] not in {b"{", b"[", b",", b":"}
     except RecursionError:
         pass
@@ -61,7 +61,7 @@ def _begins_like_lines(text: bytes) -> bool:
 
 
 def _lines(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """The lines that are not blank, without the white space around them. The end of one that is too long is dropped."""
+    """The lines that are not blank, stripped of white space. Lines that are too long are truncated."""
     rest: list[bytes] = []
     size = 0
     for block in blocks:
@@ -80,7 +80,7 @@ def _lines(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 def _values(blocks: Iterable[bytes], *, is_array: bool) -> Iterator[list[bytes]]:
-    """Values after one another, with commas between them in an array. Stops at the array's end."""
+    """Successive values, separated by commas in an array. Stops at the array's end."""
     splitter = _ValueSplitter(is_array=is_array)
     for block in blocks:
         if found := splitter.feed(block):
@@ -92,7 +92,7 @@ def _values(blocks: Iterable[bytes], *, is_array: bool) -> Iterator[list[bytes]]
 
 
 class _ValueSplitter:
-    """Finds where values end, block by block. It looks at each byte about once."""
+    """Finds the ends of values, block by block. Scans each byte about once."""
 
     def __init__(self, *, is_array: bool) -> None:
         self._separators = b" \t\r\n," if is_array else _SPACE
@@ -106,7 +106,7 @@ class _ValueSplitter:
         """The values that end in this block."""
         self._buffer += block
         if len(self._buffer) > 2 * MAX_VALUE_BYTES:
-            # Too long for a record: keep its beginning, which is rejected, and its end, which tells where it ends.
+            # Too long for a record. Keep its beginning, which will be rejected, and its tail, which is needed to find its end.
             cut = self._scanned
             self._buffer = self._buffer[:MAX_VALUE_BYTES] + self._buffer[cut:]
             self._scanned = MAX_VALUE_BYTES
@@ -116,7 +116,7 @@ class _ValueSplitter:
         return found
 
     def rest(self) -> bytes:
-        """A value that has no end."""
+        """The unfinished value at the end of the input."""
         return b"" if self.is_over else self._buffer.strip(self._separators)
 
     def _next(self) -> bytes | None:
@@ -144,7 +144,7 @@ class _ValueSplitter:
         return None
 
     def _scalar(self) -> bytes | None:
-        """A string, a number, or what is no JSON, up to the next separator."""
+        """A string, a number, or text that is not JSON, up to the next separator."""
         if self._buffer[:1] == b'"' and (string := _TOKEN.match(self._buffer)):
             return self._taken(string.end()) if len(string[0]) > 1 else None
         end = _SCALAR_END.search(self._buffer, 1)

@@ -1,6 +1,6 @@
-"""Files of records that were not taken, each with its errors, beside the file that they are from.
+"""Files of records that were not accepted, each with its errors. They are beside the file that the records come from.
 
-`evermuse send` reads them as they are: mend the payloads and send the file.
+`evermuse send` reads these files: fix the payloads and send the file.
 """
 
 import json
@@ -31,7 +31,7 @@ def beside(argument: Path, kind: str) -> Path:
 
 
 class RejectFile:
-    """Records of one kind, of one path. Written at once, each record once, also if a killed run goes on."""
+    """Records of one kind from one path. Each is written once and at once, even if a killed run is continued."""
 
     def __init__(self, path: Path, *, is_resumed: bool) -> None:
         self.path = path
@@ -42,7 +42,7 @@ class RejectFile:
         self._is_resumed = is_resumed
 
     def begin(self) -> None:
-        """Take up the file of the run that goes on. The file of another run is kept under another name."""
+        """Continue the file of the same run. Rename the file of another run."""
         if not self.path.exists():
             return
         if self._is_resumed:
@@ -58,7 +58,7 @@ class RejectFile:
             end = 0
             for line in file:
                 if not line.endswith(b"\n"):
-                    file.truncate(end)  # the killed process did not finish it
+                    file.truncate(end)  # incomplete, because the process was killed
                     break
                 end += len(line)
                 if (entry := _entry(line)) is not None:
@@ -72,7 +72,7 @@ class RejectFile:
         if batch_id is not None:
             head["batchId"] = batch_id
         shown = [{"code": e.code, "pointer": e.pointer, "message": e.message} for e in errors]
-        # The payload comes last, so that what it holds cannot hide the other fields.
+        # The payload comes last, so that its content cannot hide the other fields.
         opening = _encode({**head, "errors": shown})[:-1]
         with self._lock:
             if (file, record) in self._written:
@@ -93,7 +93,7 @@ class RejectFile:
 
 
 def _entry(line: bytes) -> _Entry | None:
-    """Which record a line holds; None for a line of another origin."""
+    """The record of a line, or None if `evermuse send` did not write the line."""
     try:
         return msgspec.json.decode(line, type=_Entry)
     except (msgspec.DecodeError, RecursionError):

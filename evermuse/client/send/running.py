@@ -17,13 +17,13 @@ from evermuse.client.send.opening import OpenSource, SourceError
 from evermuse.client.send.outcome import Outcomes
 from evermuse.client.send.sources import Source
 
-# Records that are checked together.
+# The number of records that are checked together.
 _CHECKED = 256
 
 
 @dataclass(slots=True)
 class Options:
-    """``limit``: at most so many records. ``width``: batches at once. ``state``: the directory of this run's journal."""
+    """``limit``: the most records. ``width``: batches at once. ``state``: the directory of this run's journal."""
 
     overwrite: bool = False
     attach: Path | None = None
@@ -35,7 +35,7 @@ class Options:
 
 @dataclass(slots=True)
 class Reader:
-    """Reads sources as lists of records, and counts. ``convert``: in place of reading them as JSON."""
+    """Reads sources as lists of records, and counts. ``convert``: reads them as another format than JSON."""
 
     sources: Sequence[Source]
     limit: int | None = None
@@ -85,7 +85,7 @@ def _gathered(chunks: Iterator[list[bytes]]) -> Iterator[list[bytes]]:
 
 
 class Run:
-    """The parts of a run. Use `go`, and after it the counts of `journal.totals`, `reader` and `outcomes`."""
+    """The parts of a run. Call `go`, then read the counts of `journal.totals`, `reader` and `outcomes`."""
 
     def __init__(self, client: Client, reader: Reader, options: Options, note: Callable[[str], None]) -> None:
         self.client, self.reader, self.options, self._note = client, reader, options, note
@@ -101,7 +101,7 @@ class Run:
         """Read, check, group and send all. Calls ``tick`` after each part that was read. Raises EvermuseError."""
         self._known.begin(self._note)
         if self.journal.is_resumed:
-            self._note(f"Going on with a run that was interrupted: {self.journal.totals.all:,} records are done.")
+            self._note(f"Continuing an interrupted run: {self.journal.totals.all:,} records are done.")
         for index, first, raws in self.reader.chunks():
             self._take(check(raws, index, first))
             tick()
@@ -135,7 +135,7 @@ class Run:
 
 
 class _Rebuilt:
-    """Batches that an earlier process planned and may have sent, put together again."""
+    """Reassembles batches that an earlier process planned and may have sent."""
 
     def __init__(self, journal: Journal) -> None:
         self._plans = dict(journal.pending)
@@ -144,13 +144,13 @@ class _Rebuilt:
         self._sizes = {number: sum(1 for _ in positions_of(plan.spans)) for number, plan in self._plans.items()}
 
     def add(self, candidate: Candidate) -> Draft | None:
-        """The batch, once its last record is there."""
+        """The batch, once its last record has been read."""
         number = self._plan_of[candidate.position]
         self._parts[number].append(candidate)
         return self._draft(number) if len(self._parts[number]) == self._sizes[number] else None
 
     def incomplete(self) -> list[Draft]:
-        """Batches of which records are missing; the body will differ, so the server is asked about them."""
+        """Batches with missing records. Their bodies will differ, so the server is asked about them."""
         return [self._draft(number) for number in sorted(self._parts) if self._parts[number]]
 
     def _draft(self, number: int) -> Draft:
@@ -159,7 +159,7 @@ class _Rebuilt:
 
 
 def _journal(sources: Sequence[Source], options: Options) -> Journal:
-    """What is read from a pipe cannot be read again, so it has no journal."""
+    """A pipe cannot be read again, so it has no journal."""
     if options.state is None or any(source.is_stdin for source in sources):
         return open_journal(None, [])
     identities: list[Any] = [source.identity() for source in sources]

@@ -1,4 +1,4 @@
-"""What a run reads: the files of the given paths, in a fixed order, each with an identity."""
+"""The files of the given paths, in a fixed order, each with an identity."""
 
 import hashlib
 import os
@@ -9,19 +9,19 @@ from pathlib import Path
 
 from evermuse.client.send.opening import STDIN
 
-# Files of a directory that hold records, and those that an earlier run wrote beside them.
+# Suffixes of files with records in a directory, and of files that an earlier run wrote beside them.
 _HOLDS_RECORDS = re.compile(r"\.(?:ndjson|jsonl|json)(?:\.(?:gz|zst|zstd))?$", re.IGNORECASE)
 _OF_A_RUN = re.compile(r"\.(?:rejected|replaced|unconverted)(?:\.\d+)?\.ndjson$")
 _HEAD_BYTES = 64 * 1024
 
 
 class NothingToRead(Exception):
-    """A path that does not exist or holds no records."""
+    """A path does not exist or has no records."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file. ``argument``: the path that was given, which may be a directory above it. ``size``: bytes, 0 if unknown."""
+    """A file. ``argument``: the path on the command line, perhaps a directory above it. ``size``: bytes, 0 if unknown."""
 
     argument: Path
     path: Path
@@ -34,11 +34,11 @@ class Source:
 
     @property
     def name(self) -> str:
-        """For people and for the rejects."""
+        """The name in messages and in files of rejects."""
         return "standard input" if self.is_stdin else str(self.path)
 
     def identity(self) -> list[str | int]:
-        """What stays while the file is the same: path, size, time of change, and its beginning."""
+        """Identifies an unchanged file: path, size, time of change, and a digest of its beginning."""
         status = self.path.stat()
         if self.path.is_dir():
             return [str(self.path.resolve()), _content(self.path)]

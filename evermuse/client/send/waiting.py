@@ -1,4 +1,4 @@
-"""`--wait`: until every batch of a run is settled, files included."""
+"""`--wait`: waits until every batch of a run is settled, including its files."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -12,12 +12,12 @@ POLL_SECONDS = 1.0
 
 @dataclass(slots=True)
 class Settled:
-    """What became of the batches."""
+    """The results of the batches."""
 
     complete: int = 0
     failed: list[str] = field(default_factory=list)
     failed_files: int = 0
-    # Records that were accepted first and rejected when they landed.
+    # Records that the answer accepted and the landing rejected.
     late_rejections: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -27,9 +27,9 @@ class Settled:
 
 
 def wait(client: Client, batches: Mapping[str, int], show: Callable[[int, int], None]) -> Settled:
-    """Follow the batches. ``batches``: the rejected records of each, as its answer said.
+    """Follow the batches. ``batches``: the rejected count of each, from its answer.
 
-    Reads the list of batches, where a request is enough for a hundred. ``show``: settled ones and all.
+    Reads the list of batches, because one request covers a hundred. ``show`` gets the number settled and the total.
     """
     found = Settled()
     open = dict(batches)

@@ -1,1 +1,1 @@
-"""E-mail (RFC 5322) as it is found on disk: splitting, reading, and one record for each mail."""
+"""E-mail (RFC 5322) on disk: splits mailboxes, parses mails, and makes one record for each mail."""

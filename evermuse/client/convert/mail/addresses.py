@@ -1,11 +1,11 @@
-"""Lists of mailboxes (From, To, Cc …), in linear time and without an error, whatever they hold."""
+"""Parses lists of mailboxes (From, To, Cc …). It takes linear time and never fails, even for malformed lists."""
 
 import re
 
 from evermuse.client.convert.mail.words import plain
 
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*+)"|<([^<>]*+)>?|([,;:])|([^"(<,;:\s]++)|\s++|.', re.DOTALL)
-# Once a quote or a parenthesis is not closed, it is an ordinary character.
+# A quote or a parenthesis that is never closed counts as an ordinary character.
 _COMMENT_MARK = re.compile(r"\\.|[()]", re.DOTALL)
 _BARE = re.compile(r'("(?:[^"\\]|\\.)*+"|[^\s"@]{1,256}+)@(\[[^\]\s]*\]|[^\s"@]+)')
 # Public archives of mailing lists write addresses like this.
@@ -44,7 +44,7 @@ def mailboxes(text: str) -> list[tuple[str, str]]:
 
 
 class _Scan:
-    """The mailbox that is being read, and those before it."""
+    """The mailbox being parsed, and those before it."""
 
     def __init__(self) -> None:
         self.found: list[tuple[str, str]] = []
@@ -97,7 +97,7 @@ class _Scan:
 
 
 def _clean(address: str) -> str:
-    """The address without a route, a scheme, quotes around it, and blanks that folding left."""
+    """The address without route, scheme, surrounding quotes, and blanks from folding."""
     if "@" not in address and (obscured := _OBSCURED.fullmatch(address)) is not None:
         return f"{obscured[1]}@{obscured[2]}"
     if '"' not in address:

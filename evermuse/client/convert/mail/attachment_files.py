@@ -1,15 +1,15 @@
-"""The files of a mail under names that are safe on every system, and the writing of them."""
+"""Writes the files of a mail under names that are safe on every system."""
 
 import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
-# Control characters, separators of paths, and what Windows refuses.
+# Control characters, path separators, and characters that Windows refuses.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f<>:\"/\\|?*\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?", re.IGNORECASE)
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}")
-# File systems hold 255 bytes a name.
+# File systems allow 255 bytes for a name.
 MAX_STEM_BYTES = 150
 EXTENSIONS: Mapping[str, str] = {
     "text/plain": ".txt", "text/html": ".html", "text/calendar": ".ics", "text/csv": ".csv", "message/rfc822": ".eml",
@@ -20,9 +20,9 @@ EXTENSIONS: Mapping[str, str] = {
 
 
 def safe_name(filename: str, *, mime_type: str, sha1: str) -> str:
-    """A name for a file in one flat directory: the given name without what is unsafe, and a part of the checksum.
+    """A name for a file in one flat directory: the given name without unsafe characters, and a part of the checksum.
 
-    Equal files with equal names get one name; different files never do.
+    Equal files with equal names get the same name. Different files never do.
     """
     base = filename.replace("\\", "/").rstrip("/").rpartition("/")[2]
     base = _UNSAFE.sub("_", base).strip(" ._")
@@ -37,7 +37,7 @@ def safe_name(filename: str, *, mime_type: str, sha1: str) -> str:
 
 
 def write(directory: Path, name: str, content: bytes) -> None:
-    """Write a file so that it is either whole or absent. One that exists with the same size is the same file."""
+    """Write a file atomically. An existing file with the same size is the same file."""
     target = directory / name
     try:
         if target.stat().st_size == len(content):

@@ -1,4 +1,4 @@
-"""What a reader sees of a mail: its text, its HTML, the mails inside of it, and the files."""
+"""The visible content of a mail: text, HTML, attached mails and files."""
 
 from dataclasses import dataclass, field
 
@@ -11,7 +11,7 @@ _SHOWN = ("text/plain", "text/html")
 
 @dataclass(slots=True)
 class Body:
-    """``is_from_html``: whether a part of the text had to be taken from HTML."""
+    """``is_from_html``: whether some of the text was extracted from HTML."""
 
     texts: list[str] = field(default_factory=list)
     htmls: list[str] = field(default_factory=list)
@@ -28,7 +28,7 @@ class Body:
 
 
 def body_of(root: Part) -> Body:
-    """The body. Every leaf is either in the text or HTML, or among the files."""
+    """The body. Every leaf part becomes text, HTML or a file."""
     body = Body()
     _take(root, body, is_root=True)
     return body
@@ -55,7 +55,7 @@ def _take(part: Part, body: Body, *, is_root: bool = False) -> None:
 
 
 def _take_alternative(part: Part, body: Body) -> None:
-    """The plain text and the HTML of one content; other spellings of it (calendars, AMP) are files."""
+    """The plain text and the HTML of one multipart/alternative. Other alternatives (calendars, AMP) become files."""
     everything = leaves(part)
     plain = next((leaf for leaf in everything if leaf.type == "text/plain" and _is_shown(leaf)), None)
     html = next((leaf for leaf in everything if leaf.type == "text/html" and _is_shown(leaf)), None)

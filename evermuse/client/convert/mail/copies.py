@@ -1,4 +1,4 @@
-"""Which mails of a run are copies of others, such as those of one mail in several folders."""
+"""Recognises copies, such as the same mail in several folders."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class First:
 
 
 class Copies:
-    """Remembers where each record was converted first: in a file, so that millions need little memory."""
+    """Remembers where each record was converted first. It uses a file, so that millions of mails need little memory."""
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path)

@@ -1,4 +1,4 @@
-"""When a mail was written: its Date, or else what the servers on its way noted."""
+"""Finds when a mail was written: its Date, or else the times that mail servers added."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -12,7 +12,7 @@ MAX_DATE = 200
 
 
 def parsed(text: str) -> datetime | None:
-    """The instant of a date as mails spell it, UTC where the zone is missing or unknown, or None."""
+    """The instant of a mail's date, or None. A missing or unknown zone counts as UTC."""
     text = plain(text)[:MAX_DATE].strip()
     if (instant := instants.from_iso(text)) is not None:
         return instant
@@ -30,7 +30,7 @@ def parsed(text: str) -> datetime | None:
 
 
 def event_time(header: Header, envelope_date: datetime | None, envelope_source: str) -> tuple[datetime, str] | None:
-    """The time and where it is from: Date, the first Received, the mbox or maildir, then a Date beyond 1970 to 2100."""
+    """The time and its source: Date, the first Received, the mbox or maildir, then a Date outside 1970 to 2100."""
     date = parsed(header.text("date"))
     candidates: list[tuple[str, Callable[[], datetime | None]]] = [
         ("Date", lambda: date),
@@ -45,7 +45,7 @@ def event_time(header: Header, envelope_date: datetime | None, envelope_source: 
 
 
 def _received(header: Header) -> Iterator[datetime]:
-    """The times of the servers, the first one on the way first: it is the nearest to the writing."""
+    """The times of the servers. The first server comes first, because its time is closest to the writing."""
     for value in reversed(header.raw_all("received")):
         stamp = value.decode("ascii", "replace").rpartition(";")[2]
         if (instant := parsed(stamp)) is not None:

@@ -1,4 +1,4 @@
-"""The formats mbox, maildir and eml: two passes over the mails, the first for the threads, the second in processes."""
+"""The formats mbox, maildir and eml. The first pass finds threads, and the second one converts in several processes."""
 
 import os
 import tempfile
@@ -15,12 +15,12 @@ from evermuse.client.convert.mail.threads import ThreadIndex, Threads
 from evermuse.client.convert.pool import Failed, Pool
 from evermuse.client.convert.rejects import RejectWriter
 
-# Longer headers are rare, and their ids stand at the beginning.
+# Longer headers are rare, and their ids are at the beginning.
 HEADER_BYTES = 64 * 1024
 
 
 class MailFormat:
-    """Converts mails that a walk finds."""
+    """Converts the mails that its walk finds."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -33,7 +33,7 @@ class MailFormat:
             files = scratch / "unpacked"
             files.mkdir()
             walk = pieces.FORMATS[self.name]
-            # The list is short, since paths are few; the mails of the first pass are not kept.
+            # Only the paths are listed here, not the mails of the first pass.
             index = ThreadIndex(scratch / "threads")
             for piece in walk(paths, files):
                 _index(index, piece)
@@ -45,7 +45,7 @@ def _index(index: ThreadIndex, piece: Piece) -> None:
     try:
         raw = unix_lines(pieces.read(piece, HEADER_BYTES).raw)
     except OSError:
-        # The second pass reports it.
+        # The second pass reports the error.
         return
     index.add(header_of(raw, is_message=True))
 
@@ -69,7 +69,7 @@ def _converted(
             continue
         mail, first = result, copies.first(result, piece)
         if first is not None and first.digest != mail.digest:
-            # Senders that use a Message-ID twice, and lists that add a footer to one of two copies.
+            # Some senders use a Message-ID twice, and some mailing lists add a footer to one of two copies.
             mail = message.told_apart(mail)
             first = copies.first(mail, piece)
         if first is not None:
@@ -87,7 +87,7 @@ def _size(piece: Piece) -> int:
 
 
 def prepare(options: ConvertOptions, threads_path: Path) -> Callable[[Piece], message.Converted | str]:
-    """The function for one mail, in a process of its own. It returns the record, or the reason why there is none."""
+    """Makes the function that converts one mail in a process. It returns the record, or the reason for rejecting the mail."""
     threads = Threads(threads_path)
 
     def convert(piece: Piece) -> message.Converted | str:
@@ -95,7 +95,7 @@ def prepare(options: ConvertOptions, threads_path: Path) -> Callable[[Piece], me
             return message.convert(pieces.read(piece), options, threads)
         except NotConvertible as error:
             return str(error)
-        except Exception as error:  # a fault of ours costs one mail
+        except Exception as error:  # a bug must not stop the run
             return f"{type(error).__name__}: {error}"
 
     return convert

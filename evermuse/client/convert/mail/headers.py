@@ -19,7 +19,7 @@ _LEADING = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*+(?:>?From [^\n]*+\n)?")
 
 @dataclass(slots=True)
 class Header:
-    """The fields of a header in their order: (name, unfolded value). ``body``: where the body starts."""
+    """The fields of a header in order: (name, unfolded value). ``body``: the offset of the body."""
 
     fields: list[tuple[str, bytes]]
     body: int
@@ -37,20 +37,20 @@ class Header:
         return [value for key, value in self.fields if len(key) == len(name) and key.lower() == name]
 
     def text(self, name: str) -> str:
-        """The first value as text, with encoded words as they are."""
+        """The first value as text. Encoded words are not decoded."""
         return decoded(self.raw(name)).strip()
 
 
 def unix_lines(raw: bytes) -> bytes:
-    """The mail with line feeds, if its lines end with carriage returns alone, as on an old Macintosh."""
+    """The mail with line feeds, if its lines end only with carriage returns (old Macintosh)."""
     return raw.replace(b"\r", b"\n") if b"\n" not in raw and b"\r" in raw else raw
 
 
 def header_of(raw: bytes, start: int = 0, end: int | None = None, *, is_message: bool = False) -> Header:
     """The header that begins at ``start``.
 
-    ``is_message``: a byte order mark, blank lines and a line ``From …`` of an mbox may stand before it. A line that is no
-    field continues the field before it if a well-known field follows; otherwise the body starts with it.
+    ``is_message``: a byte order mark, blank lines and an mbox line ``From …`` may come first. A line that is not a field
+    continues the previous field if a well-known field follows. Otherwise it starts the body.
     """
     end = len(raw) if end is None else end
     if is_message and (leading := _LEADING.match(raw, start, end)):

@@ -1,9 +1,9 @@
-"""The readable text of HTML, for mails that have no plain text. In linear time, for any input."""
+"""Extracts readable text from HTML, for mails without plain text. It takes linear time for any input."""
 
 import html
 import re
 
-# What is not shown. An unclosed one ends with the document.
+# Elements that are not shown. An unclosed one extends to the end of the document.
 _HIDDEN = re.compile(
     r"<!--.*?(?:-->|\Z)|<(script|style|head|title)\b[^<>]*+>.*?(?:</\1\s*>|\Z)|<!\[CDATA\[|\]\]>",
     re.IGNORECASE | re.DOTALL,

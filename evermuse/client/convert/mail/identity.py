@@ -1,4 +1,4 @@
-"""What identifies a mail, and the mails that it answers."""
+"""Identifies a mail and the mails that it replies to."""
 
 import re
 from hashlib import sha256
@@ -11,7 +11,7 @@ _ANGLED = re.compile(r"<([^<>]{1,998})>")
 _BARE = re.compile(r"[^\s<>\"(),;:@]+@[^\s<>\"(),;:@]+")
 _BLANKS = re.compile(r"\s+")
 _BLANK_BYTES = re.compile(rb"\s+")
-# Reply prefixes of common mailers, also "Re[2]:" and "RE :"; tags of mailing lists stay.
+# Reply prefixes of common mailers, including "Re[2]:" and "RE :". Tags of mailing lists are kept.
 _REPLY = re.compile(
     r"\s*(?:re|aw|antw|sv|vs|odp|ref|rif|res|r|ynt|回复|回覆|答复|答覆)\s*(?:[\[(]\d+[\])])?\s*[:：]\s*", re.IGNORECASE
 )
@@ -29,9 +29,9 @@ def message_id(header: Header) -> str:
 
 
 def content_digest(raw: bytes, header: Header) -> str:
-    """Identifies a mail's content by what no export changes: its main fields and its body.
+    """A digest of the parts that no export changes: the main fields and the body.
 
-    Line ends, blank lines at the end, and the escapes of an mbox are left out.
+    It ignores line ends, blank lines at the end, and mbox escapes.
     """
     digest = sha256()
     for name in _STABLE:
@@ -42,7 +42,7 @@ def content_digest(raw: bytes, header: Header) -> str:
 
 
 def ids_in(text: str) -> list[str]:
-    """The message ids in References or In-Reply-To, in their order, each once."""
+    """The message ids in References or In-Reply-To, in order, each once."""
     found = [f"<{inner}>" for one in _ANGLED.findall(text) if (inner := _BLANKS.sub("", one))]
     if not found:
         found = [f"<{one}>" for one in _BARE.findall(text)] if len(text) < 2000 else []
@@ -50,9 +50,9 @@ def ids_in(text: str) -> list[str]:
 
 
 def parent_of(header: Header) -> str:
-    """The oldest mail that this one names: the first of References, else In-Reply-To; empty if there is none.
+    """The id of the oldest mail that this one references: the first of References, else In-Reply-To, else empty.
 
-    Old mailers write the sender's address into In-Reply-To, before the id.
+    Old mailers put the sender's address before the id in In-Reply-To.
     """
     own = message_id(header)
     references = [one for one in ids_in(header.text("references")) if one != own]
@@ -68,7 +68,7 @@ def subject_of(header: Header) -> str:
 
 
 def bare_subject(subject: str) -> tuple[str, bool]:
-    """The subject without prefixes of replies and forwards, folded for comparison, and whether it was a reply's."""
+    """The subject without reply and forward prefixes, case-folded, and whether it had a reply prefix."""
     text, is_reply = subject[:1000], False
     for _ in range(20):
         if (found := _REPLY.match(text)) is not None:

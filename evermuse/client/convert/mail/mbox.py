@@ -1,9 +1,9 @@
 """Splits an mbox into mails, in bounded memory.
 
-A mail starts with a line ``From …`` at the beginning of the file or after a blank line, if it names a date and a header
-field follows, as every writer of the format does. Without the blank line, which some writers forget, the line has to be in
-strict form and two fields have to follow. So a line of text that begins with "From " splits no mail. A Content-Length that
-leads exactly to the next mail is trusted, because its writers do not escape such lines; other values are ignored.
+A mail starts with a line ``From …`` at the beginning of the file or after a blank line, if the line has a date and a header
+field follows. Some writers forget the blank line. In that case the line must have the strict form and two fields must
+follow. So a line of text that begins with "From " does not split a mail. A Content-Length that leads exactly to the next
+mail is trusted, because its writers do not escape such lines. Other values are ignored.
 """
 
 import re
@@ -15,7 +15,7 @@ from typing import BinaryIO
 from evermuse.client.convert.mail import dates
 
 BLOCK_BYTES = 1024 * 1024
-# How far before and after a line the buffer reaches that the line is judged by. A header is searched as far.
+# The bytes before and after a line that are needed to decide whether it starts a mail.
 LOOK_BEHIND, LOOK_AHEAD = 4, 64 * 1024
 MAX_LINE = 1000
 _MONTH = rb"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
@@ -24,7 +24,7 @@ _CTIME = rb"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) " + _MONTH + rb" [ \d]?\d \d\d:\d\d(
 _STRICT = re.compile(rb"From [^\s]{1,320}(?: at [^\s]{1,255})?[ \t]+" + _CTIME + rb"[ \t]*\r*")
 _TIME = re.compile(rb"\d{1,2}:\d{2}")
 _DAY = re.compile(rb"\b" + _MONTH + rb"|\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}", re.IGNORECASE)
-# Thunderbird leaves out the date, or the sender as well.
+# Thunderbird omits the date, and sometimes the sender.
 _SHORT = re.compile(rb"From (?:-|[^\s]{1,320})?[ \t]*\r*")
 _FIELD = re.compile(rb">?[!-9;-~]{1,100}[ \t]*:|>From ")
 _FIELD_OR_FOLDED = re.compile(rb"[!-9;-~]{1,100}[ \t]*:|[ \t]+[^\s]|\r*\n")
@@ -43,7 +43,7 @@ _DATE_PART = re.compile(rb"(?:\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? |\b\d{4}-\d{2}
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Where a mail stands in a file, with its line ``From …``. ``is_counted``: delimited by a Content-Length."""
+    """The range of a mail in a file, including its line ``From …``. ``is_counted``: delimited by a Content-Length."""
 
     offset: int
     length: int
@@ -51,7 +51,7 @@ class Span:
 
 
 def spans(file: BinaryIO) -> Iterator[Span]:
-    """The mails of an mbox in their order. Together they cover the file, but for blank lines at its beginning."""
+    """The mails of an mbox in order. Together they cover the file, except blank lines at its beginning."""
     window = _Window(file)
     start = _matched(_LEADING, window.at(0))
     while start < window.size:
@@ -62,7 +62,7 @@ def spans(file: BinaryIO) -> Iterator[Span]:
 
 
 class _Window:
-    """A part of the file in memory, which moves forward."""
+    """A window of the file in memory. It moves forward."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.size = file.seek(0, 2)
@@ -70,7 +70,7 @@ class _Window:
         self.base, self.buffer = 0, b""
 
     def reach(self, position: int) -> int:
-        """Make sure that the surroundings of a position are in the buffer. Returns its index there."""
+        """Load the surroundings of a position into the buffer. Returns the position's index there."""
         index = position - self.base
         ends_file = self.base + len(self.buffer) == self.size
         starts_before = index >= LOOK_BEHIND or (index >= 0 and self.base == 0)
@@ -87,7 +87,7 @@ class _Window:
         return position - self.base
 
     def at(self, position: int) -> bytes:
-        """Up to 64 KiB from a position on."""
+        """Up to 64 KiB from a position."""
         index = self.reach(position)
         return self.buffer[index : index + LOOK_AHEAD]
 
@@ -98,7 +98,7 @@ def _next_start(window: _Window, position: int) -> int:
         index = window.reach(position)
         buffer = window.buffer
         is_last = window.base + len(buffer) == window.size
-        # A line is judged only when enough follows it.
+        # Decide on a line only when enough of the following text is in the buffer.
         limit = len(buffer) if is_last else len(buffer) - LOOK_AHEAD
         found = buffer.find(b"\nFrom ", max(index - 1, 0))
         while 0 <= found < limit:
@@ -137,7 +137,7 @@ def _follows_blank_line(buffer: bytes, start: int) -> bool:
 
 
 def _counted_end(window: _Window, start: int) -> int | None:
-    """Where the mail ends by its Content-Length, if exactly there the next mail starts or the file ends."""
+    """The end of the mail by its Content-Length, if the next mail starts or the file ends exactly there."""
     head = window.at(start)
     blank = _END_OF_HEADER.search(head)
     found = _CONTENT_LENGTH.search(head, 0, blank.start() + 1) if blank else None
@@ -173,7 +173,7 @@ def mail_in(raw: bytes, *, is_counted: bool) -> tuple[bytes, datetime | None]:
             date = dates.parsed(found[0].decode("ascii", "replace"))
     if not is_counted and b"From " in raw:
         raw = _ESCAPED.sub(b"", raw)
-    # The blank line before the next mail is no part of this one.
+    # The blank line before the next mail is not part of this one.
     if raw.endswith(b"\n\n"):
         raw = raw[:-1]
     elif raw.endswith(b"\r\n\r\n"):

@@ -1,4 +1,4 @@
-"""One mail as a record."""
+"""Converts one mail to a record."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from evermuse.client.convert.rejects import sound_text
 
 _LISTS = ("from", "sender", "reply-to", "to", "cc", "bcc")
 DIGEST, _VENDOR_IDS = "content_sha256", '"_vendor_ids":{'
-# Mails inside of mails, and texts of parts that are no body.
+# Limits on nested mails, and on texts of parts that are not bodies.
 MAX_INNER_DEPTH, MAX_PART_TEXT = 5, 256 * 1024
 MORE_FILES = "attachments beyond the tenth of a mail: in data and in the directory, but not in _attachments"
 NOT_WRITTEN = "attachments not written, because --attachments was not given"
@@ -29,7 +29,7 @@ NOT_WRITTEN = "attachments not written, because --attachments was not given"
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """A mail's bytes and what its container knows: when it was delivered, and where that is from."""
+    """A mail's bytes, and its time of delivery according to the container, with the source of that time."""
 
     raw: bytes
     delivered_at: datetime | None = None
@@ -38,9 +38,9 @@ class Mail:
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """``key``: the record's identity. ``digest``: of the content; copies of one mail have both in common.
+    """``key``: the record's identity. ``digest``: the content's digest. Copies of a mail have the same key and digest.
 
-    ``notes``: what the summary counts.
+    ``notes``: counted in the summary.
     """
 
     key: str
@@ -50,7 +50,7 @@ class Converted:
 
 
 def convert(mail: Mail, options: ConvertOptions, threads: Threads) -> Converted:
-    """The mail's record; its files are written if a directory was given. Raises NotConvertible."""
+    """The mail's record. Writes its files if a directory was given. Raises NotConvertible."""
     raw = unix_lines(mail.raw)
     structure = structure_of(raw)
     header = structure.root.header
@@ -58,7 +58,7 @@ def convert(mail: Mail, options: ConvertOptions, threads: Threads) -> Converted:
         raise NotConvertible("no header: this is not a mail")
     found = dates.event_time(header, mail.delivered_at, mail.delivered_source)
     if found is None:
-        raise NotConvertible("no date: neither Date nor Received nor the file tells when the mail was written")
+        raise NotConvertible("no date: neither Date nor Received nor the file says when the mail was written")
     event_at, source = found
     id = identity.message_id(header)
     digest = identity.content_digest(raw, header)
@@ -85,9 +85,9 @@ def convert(mail: Mail, options: ConvertOptions, threads: Threads) -> Converted:
 
 
 def told_apart(converted: Converted) -> Converted:
-    """The record of a mail that has the Message-ID and the time of another one, but not its content."""
+    """The record of a mail with the same Message-ID and time as another mail, but different content."""
     more = f'{_VENDOR_IDS}"{DIGEST}":"{converted.digest}",'.encode()
-    # The envelope stands before the data, so the first place is the right one.
+    # The envelope precedes the data, so the first match is the right one.
     line = converted.line.replace(_VENDOR_IDS.encode(), more, 1)
     return Converted(f"{converted.key} {converted.digest}", converted.digest, line, converted.notes)
 
@@ -99,7 +99,7 @@ def _seconds(instant: datetime) -> int:
 def _content(
     structure: Structure, options: ConvertOptions, files: list[dict[str, Any]], notes: dict[str, int], *, depth: int
 ) -> dict[str, Any]:
-    """What a mail says. Absent and empty fields are left out. Files are appended to ``files``."""
+    """The ``data`` of a mail. Absent and empty fields are left out. Files are appended to ``files``."""
     header, body = structure.root.header, body_of(structure.root)
     text = body.text
     described = [_described(part, options, notes, is_outer=depth == 0) for part in body.files]
@@ -127,14 +127,14 @@ def _content(
 def _inner(
     parts: Sequence[Part], options: ConvertOptions, notes: dict[str, int], *, depth: int
 ) -> list[dict[str, Any]]:
-    """The mails inside of a mail. Beyond the depth they are only among the files."""
+    """The mails attached to a mail. Beyond the maximum depth they are only listed as files."""
     if depth > MAX_INNER_DEPTH:
         return []
     return [_content(structure_of(part.content()), options, [], notes, depth=depth) for part in parts]
 
 
 def _described(part: Part, options: ConvertOptions, notes: dict[str, int], *, is_outer: bool) -> dict[str, Any]:
-    """A file's description. It is written if a directory was given and it is not inside of another file."""
+    """The description of a file. Writes the file if a directory was given and it is not inside another file."""
     content = part.content()
     checksum = sha1(content, usedforsecurity=False).hexdigest()
     filename = part.filename
@@ -160,7 +160,7 @@ def _described(part: Part, options: ConvertOptions, notes: dict[str, int], *, is
 
 
 def _text_beside(part: Part, size: int) -> str:
-    """The text of a part that is neither a body nor meant as a file: reports of delivery, calendars, enriched text."""
+    """The text of a part that is neither a body nor an attachment: delivery reports, calendars, enriched text."""
     is_text = part.type.startswith("text/") or part.type in {
         "message/delivery-status",
         "message/disposition-notification",
@@ -171,7 +171,7 @@ def _text_beside(part: Part, size: int) -> str:
 
 
 def _entry(file: dict[str, Any]) -> dict[str, Any]:
-    """The envelope's entry of a file. Its name is the file's name in the directory."""
+    """The envelope's entry for a file. Its name is the file's name in the directory."""
     return {
         "type": attachment_files.kind_of(file["mime_type"]),
         "filename": file["file"],

@@ -1,4 +1,4 @@
-"""The parameters of Content-Type and Content-Disposition (RFC 2045, 2231), tolerant of what mailers write."""
+"""Parses the parameters of Content-Type and Content-Disposition (RFC 2045, 2231). Accepts the errors of real mailers."""
 
 import re
 from urllib.parse import unquote_to_bytes
@@ -32,7 +32,7 @@ def _pair(piece: str) -> tuple[str, str]:
 
 
 def _joined(pairs: list[tuple[str, str]]) -> dict[str, str]:
-    """Continued and encoded parameters become one each; a plain one with the same name gives way to them."""
+    """Joins continued and encoded parameters. They take precedence over a plain parameter with the same name."""
     simple: dict[str, str] = {}
     parts: dict[str, dict[int, tuple[str, bool]]] = {}
     for name, value in pairs:

@@ -1,7 +1,7 @@
-"""The MIME structure of a mail: a tree of parts, each with its place in the bytes of the mail.
+"""Parses the MIME structure of a mail: a tree of parts, each with its range of the mail's bytes.
 
-Nothing is copied or decoded before somebody asks for a part's content. Depth and number are bounded; what lies beyond the
-bounds stays inside the last part.
+A part's content is copied and decoded only on request. Depth and number of parts are bounded. Parts beyond the bounds are
+not split off from the last part.
 """
 
 import binascii
@@ -15,7 +15,7 @@ from evermuse.client.convert.mail.words import plain, unpadded_base64
 
 MAX_DEPTH, MAX_PARTS = 40, 2000
 _TYPE = re.compile(r"[!-.0-~]+/[!-.0-~]+")
-# In a multipart whose boundary is not declared.
+# Finds the boundary of a multipart that does not declare it.
 _ANY_BOUNDARY = re.compile(rb"^--([!-~](?:[ -~]{0,68}[!-~])?)[ \t]*\r*\n[A-Za-z-]+[ \t]*:", re.MULTILINE)
 _NEWLINE = re.compile(rb"\r*\n")
 
@@ -40,7 +40,7 @@ class Part:
         return bool(self.children)
 
     def content(self) -> bytes:
-        """The content, with its transfer encoding undone."""
+        """The content, with its transfer encoding decoded."""
         raw = self.raw[self.start : self.end]
         encoding = self.header.text("content-transfer-encoding").lower().strip(" \"';")
         if encoding == "base64":
@@ -54,7 +54,7 @@ class Part:
 
 @dataclass(slots=True)
 class Structure:
-    """A mail's root part and what is wrong with it."""
+    """A mail's root part, and its defects."""
 
     root: Part
     defects: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ def _part(raw: bytes, header: Header, end: int, number: str, default_type: str) 
     value = plain(header.text("content-type"))
     type, parameters = with_parameters(value) if value else (default_type, {})
     if _TYPE.fullmatch(type) is None:
-        # Some write "text" alone. RFC 2045 asks to treat what cannot be read as plain text.
+        # Some mailers write only "text". RFC 2045 says to treat an invalid type as plain text.
         type = "text/plain"
     disposition, more = with_parameters(header.text("content-disposition"))
     filename = more.get("filename") or parameters.get("name") or ""
@@ -112,7 +112,7 @@ def _divide(structure: Structure, part: Part, depth: int) -> None:
 
 
 def _spans(part: Part, boundary: bytes) -> list[tuple[int, int]]:
-    """Where each child starts and ends. The line break before a boundary belongs to the boundary."""
+    """The range of each child. The line break before a boundary belongs to the boundary."""
     raw = part.raw
     mark = re.compile(rb"^--" + re.escape(boundary) + rb"(--)?[ \t]*\r*$", re.MULTILINE)
     spans: list[tuple[int, int]] = []
@@ -125,7 +125,7 @@ def _spans(part: Part, boundary: bytes) -> list[tuple[int, int]]:
         newline = _NEWLINE.match(raw, found.end(), part.end)
         start = newline.end() if newline else part.end
     if 0 <= start < part.end:
-        # The closing boundary is missing: the mail was cut off.
+        # The closing boundary is missing, because the mail was truncated.
         spans.append((start, part.end))
     return spans
 
@@ -155,7 +155,7 @@ def _uudecoded(raw: bytes) -> bytes:
         try:
             pieces.append(binascii.a2b_uu(line))
         except binascii.Error:
-            # Writers that miscount the padding: keep as many bytes as the line says.
+            # Some writers miscount the padding. Keep the number of bytes that the line declares.
             wanted = ((line[0] - 32) & 63) * 4 // 3 + 5
             try:
                 pieces.append(binascii.a2b_uu(line[:wanted]))
@@ -165,7 +165,7 @@ def _uudecoded(raw: bytes) -> bytes:
 
 
 def leaves(part: Part) -> list[Part]:
-    """The parts that hold content, in their order."""
+    """The parts with content, in order."""
     found: list[Part] = []
     pending: list[Any] = [part]
     while pending:

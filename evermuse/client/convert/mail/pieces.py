@@ -1,4 +1,4 @@
-"""Where each mail of a run stands, and the reading of one."""
+"""Finds the mails of a run, and reads one."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +11,7 @@ from evermuse.client.convert.format import NotConvertible
 from evermuse.client.convert.mail import mbox
 from evermuse.client.convert.mail.message import Mail
 
-# No record could hold the text of a longer mail, and its files would take the memory of several.
+# The text of a longer mail would not fit into a record, and its files would take several times this much memory.
 MAX_MAIL_BYTES = 64 * 1024 * 1024
 _NO_MAILS = re.compile(r"dovecot.*|maildir.*|courier.*|subscriptions|cyrus\..*|shared-.*|uidvalidity.*", re.IGNORECASE)
 _DELIVERED = re.compile(r"(\d{9,10})\.")
@@ -19,7 +19,7 @@ _DELIVERED = re.compile(r"(\d{9,10})\.")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A mail's place. ``file``: what rejects name; ``path``: where its bytes are, which differs if it was compressed."""
+    """The place of a mail. ``file``: the name for rejects. ``path``: the file with its bytes, unpacked if necessary."""
 
     file: str
     path: str
@@ -33,7 +33,7 @@ Walk = Callable[[Sequence[Path], Path], Iterator[Piece]]
 
 
 def in_mboxes(paths: Sequence[Path], scratch: Path) -> Iterator[Piece]:
-    """The mails of mbox files; a directory is searched for files."""
+    """The mails of mbox files. Directories are searched for files."""
     for path in paths:
         for file in inputs.files_under(path):
             source = inputs.unpacked(file, scratch)
@@ -43,30 +43,30 @@ def in_mboxes(paths: Sequence[Path], scratch: Path) -> Iterator[Piece]:
 
 
 def in_maildirs(paths: Sequence[Path], scratch: Path) -> Iterator[Piece]:
-    """The mails of maildirs with their subfolders, and of plain directories that hold one file for each mail."""
+    """The mails of maildirs with their subfolders, and of plain directories with one file for each mail."""
     for path in paths:
         for file in sorted(_mail_files(path)) if path.is_dir() else [path]:
             yield _whole(file, scratch)
 
 
 def in_files(paths: Sequence[Path], scratch: Path) -> Iterator[Piece]:
-    """Files of one mail each; a directory is searched for them."""
+    """Files of one mail each. Directories are searched for them."""
     for path in paths:
         for file in inputs.files_under(path):
             yield _whole(file, scratch)
 
 
 def _mail_files(path: Path) -> Iterator[Path]:
-    """Files that are mails. In a maildir, those in new and cur; elsewhere, all that are not hidden."""
+    """The files that are mails: in a maildir those in new and cur, elsewhere all that are not hidden."""
     names = {entry.name for entry in path.iterdir() if entry.is_dir()}
     is_maildir = "cur" in names or "new" in names
     for entry in path.iterdir():
-        # Subfolders of a maildir begin with a dot. In tmp are mails that were never delivered.
+        # Subfolders of a maildir begin with a dot. Mails in tmp were never delivered.
         is_passed_over = entry.name == "tmp" if is_maildir else entry.name.startswith(".")
         if entry.is_dir() and not entry.is_symlink() and not is_passed_over:
             yield from _mail_files(entry)
             continue
-        # Beside the folders of a maildir are the files of servers and clients.
+        # Files beside the folders of a maildir belong to servers and clients.
         is_control = is_maildir and _NO_MAILS.fullmatch(entry.name) is not None
         if entry.is_file() and not entry.name.startswith(".") and not is_control:
             yield entry
@@ -78,7 +78,7 @@ def _whole(file: Path, scratch: Path) -> Piece:
 
 
 def read(piece: Piece, limit: int | None = None) -> Mail:
-    """The mail. ``limit``: read no more bytes than that, which is enough for its header. Raises NotConvertible."""
+    """Read the mail, at most ``limit`` bytes, which is enough for its header. Raises NotConvertible."""
     if limit is None and piece.length > MAX_MAIL_BYTES:
         raise NotConvertible(f"the mail has {piece.length:,} bytes; at most {MAX_MAIL_BYTES:,} can be converted")
     with Path(piece.path).open("rb") as file:
@@ -93,13 +93,13 @@ def read(piece: Piece, limit: int | None = None) -> Mail:
 
 
 def _without_property_list(raw: bytes) -> bytes:
-    """The mail in a file of Apple Mail: a line with its length stands before it, a property list after it."""
+    """The mail in a file of Apple Mail, between a line with its length and a property list."""
     count, _, rest = raw.partition(b"\n")
     return rest[: int(count)] if count.strip().isdigit() else raw
 
 
 def _delivered_at(file: str) -> datetime | None:
-    """The time at the beginning of a name in a maildir."""
+    """The time at the beginning of a file name in a maildir."""
     found = _DELIVERED.match(Path(file).name)
     return instants.from_epoch(int(found[1])) if found else None
 

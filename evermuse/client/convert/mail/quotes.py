@@ -1,4 +1,4 @@
-"""Where a mail quotes an earlier one, and where its signature is. Nothing is removed from the text.
+"""Finds quotations of earlier mails and signatures. The text itself stays complete.
 
 Rules: lines that begin with ``>``, with the line of attribution before them ("On … wrote:"); everything from a separator
 such as "-----Original Message-----" or from a block of From, Sent and Subject lines to the end; a signature from a line
@@ -26,7 +26,7 @@ _SUBJECT = re.compile(r"\*?(?:subject|betreff|objet|asunto|oggetto|onderwerp|ass
 
 
 def marked(text: str) -> list[dict[str, int | str]]:
-    """The ranges: start and end in characters of the text (the end is exclusive), and the kind: quote or signature."""
+    """The ranges: start and end (exclusive) in characters of the text, and the kind: quote or signature."""
     lines = text.split("\n")
     starts, at = [], 0
     for line in lines:
@@ -44,7 +44,7 @@ def marked(text: str) -> list[dict[str, int | str]]:
             stop = _quote_end(lines, index)
             first = _with_attribution(lines, index)
             if ranges and int(ranges[-1]["end"]) > starts[first]:
-                # The attribution stands in a signature: the signature ends there.
+                # If the attribution is inside a signature, the signature ends there.
                 ranges[-1]["end"] = starts[first]
             ranges.append({"start": starts[first], "end": min(starts[stop], len(text)), "kind": "quote"})
             index = stop
@@ -62,7 +62,7 @@ def _is_quoted(lines: list[str], index: int) -> bool:
 
 
 def _quote_end(lines: list[str], index: int) -> int:
-    """After the last quoted line; one blank line between quoted lines belongs to the quotation."""
+    """The end of the last quoted line. A single blank line between quoted lines belongs to the quotation."""
     stop = index + 1
     while stop < len(lines):
         if lines[stop].lstrip(" |").startswith(">"):
@@ -75,7 +75,7 @@ def _quote_end(lines: list[str], index: int) -> int:
 
 
 def _with_attribution(lines: list[str], index: int) -> int:
-    """The first line of the attribution, which takes up to three lines, or the quotation's first line."""
+    """The first line of the attribution, which has up to three lines, or else of the quotation."""
     last = index - 1
     if last >= 0 and not lines[last].strip():
         last -= 1

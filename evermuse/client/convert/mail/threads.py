@@ -1,8 +1,8 @@
-"""The thread of each mail of a run, from a first pass over all headers.
+"""Finds the thread of each mail of a run in a first pass over all headers.
 
-Each mail points to the oldest mail that it names. The end of that chain is the thread, whatever the order of the mails,
-and also if the first mail is not in the mailbox. A reply that names no mail joins the nearest earlier mail with its
-subject. The index is a SQLite file, so a mailbox of any size needs little memory, and processes share it.
+Each mail points to the oldest mail that it references. The end of that chain is the thread. The order of the mails does not
+matter, and the first mail need not be in the mailbox. A reply without references joins the nearest earlier mail with its
+subject. The index is a SQLite file, so it needs little memory for a mailbox of any size, and processes can share it.
 """
 
 import sqlite3
@@ -14,7 +14,7 @@ from evermuse.client.convert.mail.headers import Header
 from evermuse.client.convert.mail.identity import bare_subject, message_id, parent_of, subject_of
 
 MAX_CHAIN = 1000
-# A reply to a subject that was used longer ago belongs to another conversation.
+# A longer gap between mails with the same subject means another conversation.
 LONGEST_SILENCE = 90 * 86_400
 ROWS_AT_ONCE = 2000
 _TABLES = """
@@ -28,7 +28,7 @@ SELECT id FROM opener WHERE subject = ?1 AND at BETWEEN ?2 - ?3 AND ?2 ORDER BY 
 
 
 class ThreadIndex:
-    """Takes the header of every mail. ``finish`` makes the file complete for `Threads`."""
+    """Builds the index from the header of every mail. Call ``finish`` before `Threads` reads it."""
 
     def __init__(self, path: Path) -> None:
         self._database = sqlite3.connect(path)
@@ -39,7 +39,7 @@ class ThreadIndex:
         self._rows: dict[str, list[tuple[str, int, str]]] = {"opener": [], "orphan": []}
 
     def add(self, header: Header) -> None:
-        """Take a mail in."""
+        """Add a mail."""
         own = message_id(header)
         if parent := parent_of(header):
             if own:
@@ -53,7 +53,7 @@ class ThreadIndex:
             self._flush()
 
     def finish(self) -> None:
-        """Write what is left, and close the file."""
+        """Write the remaining rows, and close the file."""
         self._flush()
         self._database.execute("CREATE INDEX opener_subject ON opener (subject, at, id)")
         orphans = self._database.execute("SELECT subject, at, id FROM orphan")
@@ -66,7 +66,7 @@ class ThreadIndex:
         self._database.close()
 
     def _flush(self) -> None:
-        # Of two mails with one id, the smaller parent is taken, so that their order changes nothing.
+        # If two mails have the same id, use the smaller parent, so that their order does not matter.
         self._database.executemany(
             "INSERT INTO parent VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET parent = min(parent, excluded.parent)",
             self._parents,
@@ -78,7 +78,7 @@ class ThreadIndex:
 
 
 def _answered(database: sqlite3.Connection, subject: str, at: int) -> str:
-    """The mail that a reply answers, by its subject alone."""
+    """The mail that a reply answers, found only by its subject."""
     row = database.execute(_EARLIER, (subject, at, LONGEST_SILENCE)).fetchone()
     return str(row[0]) if row else f"subject:{subject}"
 
@@ -90,7 +90,7 @@ class Threads:
         self._database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
 
     def thread_of(self, header: Header, own: str, at: int) -> str:
-        """The id of the thread's first mail, or of the mail itself. ``at``: the mail's time, in Unix seconds."""
+        """The id of the thread's first mail, which may be the mail itself. ``at``: the mail's Unix time."""
         if parent := parent_of(header):
             return self._first(parent)
         if not message_id(header):
@@ -109,7 +109,7 @@ class Threads:
             if row is None:
                 return seen[-1]
             if row[0] in seen:
-                # Mails that name each other: the smallest id of the circle, wherever it was entered.
+                # Mails that reference each other in a circle: use the smallest id, wherever the walk entered the circle.
                 return min(seen[seen.index(row[0]) :])
             seen.append(row[0])
         return seen[-1]

@@ -1,20 +1,20 @@
-"""Encoded words (RFC 2047), also when they are split across lines, joined, or not quite well formed."""
+"""Decodes encoded words (RFC 2047), including words that are split across lines, joined, or malformed."""
 
 import binascii
 import re
 
 from evermuse.client.convert.decoding import decoded
 
-# A question mark inside is wrong but common. The length is bounded so that a hostile header takes linear time.
+# A question mark inside is invalid but common. The bounded length keeps the time linear for a hostile header.
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?((?:[^?]|\?(?!=)){0,2000}+)\?=")
 _GAP = re.compile(r"\s*")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 
 
 def plain(text: str) -> str:
-    """The text with its encoded words decoded. White space between two of them is no part of the text.
+    """The text with its encoded words decoded. White space between two of them is dropped.
 
-    Neighbours with the same character set are joined before they are decoded, since some writers split characters.
+    Neighbours with the same character set are joined before decoding, because some writers split characters.
     """
     if "=?" not in text:
         return text
@@ -42,7 +42,7 @@ def _bytes_of(encoding: str, text: str) -> bytes:
 
 
 def unpadded_base64(raw: bytes) -> bytes:
-    """Base64 that may lack its padding, hold other characters, or be cut off."""
+    """Decode base64 that may lack padding, contain other characters, or be truncated."""
     clean = _NOT_BASE64.sub(b"", raw)
     if len(clean) % 4 == 1:
         clean = clean[:-1]

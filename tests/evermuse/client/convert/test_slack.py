@@ -138,5 +138,5 @@ def test_path_that_is_no_slack_export_is_refused_as_a_whole(tmp_path: Path) -> N
     with pytest.raises(UsageError, match="neither a directory nor a zip file"):
         run("slack", tmp_path / "x.zip", folder=tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="no Slack export"):
+    with pytest.raises(UsageError, match="not a Slack export"):
         run("slack", tmp_path / "empty", folder=tmp_path)
