@@ -139,9 +139,7 @@ class AttachmentAdmin(PipelineAdmin):
             changed = hosts.pause(file.host) if act == "pause" else hosts.resume(file.host)
             if changed:
                 audit.record(request, VendorHost.objects.get(pk=file.host), f"{act.capitalize()}d")
-            self._tell(
-                request, changed, f"The host is {act}d.", f"The host is already {act}d."
-            )
+            self._tell(request, changed, f"The host is {act}d.", f"The host is already {act}d.")
         else:
             messages.error(request, "Unknown action.")
         return redirect("admin:attachments_attachment_change", attachment_id)

@@ -31,7 +31,9 @@ FORMATS: dict[str, LazyFormat] = {
         "ZENDESK",
     ),
     "intercom": LazyFormat(
-        "Intercom conversations, as returned by its API (JSON or NDJSON)", "evermuse.client.convert.intercom", "INTERCOM"
+        "Intercom conversations, as returned by its API (JSON or NDJSON)",
+        "evermuse.client.convert.intercom",
+        "INTERCOM",
     ),
     "csv": LazyFormat(
         "CSV files, with a mapping of columns to fields (--mapping)", "evermuse.client.convert.csv_rows", "CSV"
