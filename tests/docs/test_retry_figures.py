@@ -35,12 +35,12 @@ def test_architecture_names_the_waits_of_downloads_and_the_longest_retry_after()
     policy = retry_policy.downloads()
     waits = [min(policy.first * policy.factor**number, policy.longest) for number in range(3)]
     text = text_of("architecture.md")
-    assert f"again after {', '.join(f'{wait:g}' for wait in waits)}, … seconds" in text
+    assert f"retried after {', '.join(f'{wait:g}' for wait in waits)}, … seconds" in text
     assert f"A `Retry-After` up to {policy.longest_asked:g} s is honoured" in text
 
 
 def test_extend_names_the_first_and_the_longest_wait_of_processors() -> None:
     policy = retry_policy.PROCESSORS
-    assert f"waits {duration(policy.first)}, then longer each time, up to {duration(policy.longest)}" in text_of(
+    assert f"retried after {duration(policy.first)}, then with backoff up to {duration(policy.longest)}" in text_of(
         "extend.md"
     )
