@@ -1,10 +1,10 @@
-# Evermuse Ingest. `make help` lists what there is.
+# Evermuse Ingest. `make help` lists the targets.
 SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := deploy/requirements
-# Of `make test`: each has servers of its own. Much of the time is waiting, so there is one more than cores.
+# Processes of `make test`. Each has its own servers. They spend much time waiting, so there is one more than cores.
 PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > 3 ? 4 : n + 1)))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -50,7 +50,7 @@ bench: $(VENV)/dev.stamp ## Benchmarks: ours beside each limit, in one run (ROW=
 clean: ## Remove the virtual environment (var/ stays)
 	rm -rf $(VENV)
 
-# A stamp carries its lock's checksum: with an unchanged lock nothing is installed and no network is needed.
+# A stamp contains the checksum of its lock. With an unchanged lock nothing is installed, and no network is needed.
 $(VENV)/local.stamp: $(LOCKS)/local.txt | $(BIN)/python
 	@sum=$$(cksum < $(LOCKS)/local.txt); \
 	if [ -f $(VENV)/dev.stamp ] && [ "$$(cat $(VENV)/dev.local 2>/dev/null)" = "$$sum" ]; then echo "$$sum" > $@; exit 0; fi; \

@@ -1,5 +1,6 @@
--- Creates the role that the product connects as. It owns its database and is not a superuser. Run this in that database, as a
--- superuser, with evermuse.application_password set. It may be repeated, and it also adopts a database of an earlier version.
+-- Creates the role that the product connects as. It owns its database and is not a superuser. Run this script in that database,
+-- as a superuser, with evermuse.application_password set. It may be repeated, and also changes the owner of an earlier version's
+-- tables.
 DO $$
 DECLARE
   found record;

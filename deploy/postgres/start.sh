@@ -1,5 +1,5 @@
 #!/bin/sh
-# Starts PostgreSQL with memory settings that follow the container's limit. POSTGRES_OPTIONS is added last and wins.
+# Starts PostgreSQL with memory settings computed from the container's limit. POSTGRES_OPTIONS comes last and takes precedence.
 set -eu
 
 limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || echo max)
@@ -7,12 +7,12 @@ total=$(awk '/^MemTotal:/ {print $2}' /proc/meminfo)
 case $limit in
   *[!0-9]* | '') megabytes=$((total / 1024)) ;;
   *)
-    # Without a limit the older interface says a number beyond all memory.
+    # Without a limit, cgroup v1 reports a number greater than the machine's memory.
     megabytes=$(awk -v limit="$limit" -v total="$total" 'BEGIN {m = limit / 1048576; t = total / 1024; print int(m < t ? m : t)}')
     ;;
 esac
 
-# Errors are logged without their statements, which hold URLs and payloads.
+# Errors are logged without their statements, which contain URLs and payloads.
 # shellcheck disable=SC2086
 exec ${POSTGRES_ENTRYPOINT-docker-entrypoint.sh} postgres \
   -c shared_buffers="$((megabytes / 4))MB" -c effective_cache_size="$((megabytes * 6 / 10))MB" \

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Starts SeaweedFS with its S3 gateway. Only the gateway listens to other containers. Its three keys come from the
-# environment: the root, which makes the bucket; the product's key; the key that may only put under uploads/.
+# Starts SeaweedFS with its S3 gateway. Other containers reach only the gateway. Its three keys come from the environment: the
+# root, which creates the bucket; the product's key; the key that may only put under uploads/.
 set -eu
 umask 077
 
@@ -9,7 +9,7 @@ bucket=${STORE_BUCKET:-evermuse-lake}
 settings=${STORE_SETTINGS:-/tmp/seaweedfs}
 data=${STORE_DATA:-/data}
 
-# A secret becomes part of a JSON string.
+# Secrets are inserted into JSON strings without escaping.
 for secret in "$STORE_ROOT_SECRET_KEY" "$STORE_SECRET_KEY" "$STORE_UPLOAD_SECRET_KEY"; do
   case $secret in
     *[!A-Za-z0-9_-]*) echo "start.sh: secrets of the store may hold letters, digits, - and _ only" >&2; exit 1 ;;

@@ -80,7 +80,7 @@ topologySpreadConstraints:
       matchLabels: {{- include "evermuse.selector" . | nindent 8 }}
 {{- end }}
 
-{{/* A change of settings or secrets starts new pods. */}}
+{{/* Pods are replaced when settings or secrets change. */}}
 {{- define "evermuse.checksums" -}}
 checksum/settings: {{ toJson .Values.settings | sha256sum }}
 checksum/secrets: {{ toJson .Values.secrets | sha256sum }}
