@@ -142,7 +142,7 @@ def _records_of(text: bytes, records: Raw | UnsetType) -> tuple[list[bytes], int
 
 def _patiently(text: bytes) -> tuple[list[bytes], int]:
     """Like `_quickly`, for JSON of any depth and with any strings."""
-    if text[:1] == b"{" and b'"records"' not in text and b"\\u" not in text:
+    if text[:1] == b"{" and not _may_hold_records(text):
         return [text], 0
     json = JsonText(text)
     at = 0
@@ -161,6 +161,16 @@ def _patiently(text: bytes) -> tuple[list[bytes], int]:
         )
         raise invalid_body(what)
     return [text[start:end] for start, end in islice(json.elements(at), MAX_RECORDS + 1)], at + 1
+
+
+def _may_hold_records(text: bytes) -> bool:
+    """False if an object has no key ``records``."""
+    if b'"records"' not in text and b"\\u" not in text:
+        return False
+    try:
+        return _OBJECT.decode(json_syntax.without_surrogates(text)).records is not UNSET
+    except (msgspec.MsgspecError, RecursionError):
+        return True
 
 
 def _invalid_json(content: bytes, offset: int, reason: str) -> Refusal:

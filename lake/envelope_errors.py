@@ -3,6 +3,7 @@
 A record in which the walk (`lake.walk`) finds no error is valid, although the fast decoder refused it.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -26,6 +27,10 @@ T = TypeVar("T", bound=msgspec.Struct)
 ENOUGH_ATTACHMENTS = 1001
 
 _BRACE = ord("{")
+_SPACES = b" \t\r\n"
+# The name of the data, which is not a part of a string, and the spaces before it that are looked at.
+_MOST_SPACES = 64
+_DATA = re.compile(rb'[{,][ \t\r\n]*+"data"[ \t\r\n]*+:[ \t\r\n]*+')
 _NOTHING = Raw(b"{}")
 
 _WITH_INTEGERS = field_rules.fields_with(Envelope, inspect.IntType)
@@ -68,7 +73,7 @@ def explain(raw: bytes, *, is_json: bool = False) -> Explained:
     if isinstance(text, list):
         return Explained(errors=text)
     head, data = _parted(text)
-    is_refused_for_data = data is not None and not _is_readable(text) and _is_readable(head)
+    is_refused_for_data = data is not None and not _is_readable(data) and _is_readable(head)
     if data is not None and is_refused_for_data and (envelope := decode_quickly([head])[0]) is not None:
         envelope.data = Raw(data)
         return Explained(envelope=envelope)
@@ -100,6 +105,8 @@ def _decoded(head: bytes, *, has_odd_integers: bool) -> Envelope:
 
 def _parted(text: bytes) -> tuple[bytes, bytes | None]:
     """The record with ``{}`` in place of its last data, and the data. None if data is missing or no object."""
+    if (start := _start_of_last(text)) is not None:
+        return text[:start] + b"{}}", text[start:-1].rstrip(_SPACES)
     plain = without_surrogates(text)
     try:
         found = _decode_data(plain).data
@@ -118,8 +125,19 @@ def _parted(text: bytes) -> tuple[bytes, bytes | None]:
     return _replaced(text, *place, b"{}"), text[slice(*place)]
 
 
+def _start_of_last(text: bytes) -> int | None:
+    """Where the data begins, if it is found to be the record's last member. None proves nothing."""
+    at = text.rfind(b'"data"')
+    found = None if at < 0 else _DATA.search(text, max(0, at - _MOST_SPACES))
+    if found is None or text[found.end() : found.end() + 1] != b"{":
+        return None
+    # One whole value and the record's brace follow the name, so the name is one of the record's.
+    value = text[found.end() : -1]
+    return found.end() if _is_readable(without_surrogates(value)) else None
+
+
 def _is_readable(text: bytes) -> bool:
-    """Whether decoders take a record for JSON."""
+    """Whether decoders take a text for JSON."""
     try:
         json_syntax.decode(text)
     except (msgspec.MsgspecError, RecursionError):
@@ -134,7 +152,7 @@ def _replaced(text: bytes, start: int, end: int, by: bytes) -> bytes:
 def _object_text(raw: bytes, what: str, *, is_json: bool = False) -> bytes | list[FieldError]:
     """The text without surrounding white space if it is one JSON object, else the error."""
     try:
-        text = raw.strip(b" \t\r\n")
+        text = raw.strip(_SPACES)
         if not is_json:
             raw.decode()
             json_syntax.check(text)

@@ -10,6 +10,7 @@ from msgspec import inspect
 SHOWN = 128
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_MARK = "\ufffd".encode()
 _KINDS = {b"{": "an object", b"[": "an array", b'"': "a string", b"t": "true", b"f": "false", b"n": "null"}
 
 
@@ -18,10 +19,20 @@ def kind(opening: bytes) -> str:
     return _KINDS.get(opening[:1], "a number")
 
 
+def _encodable(text: str) -> str:
+    """A text with U+FFFD for each lone surrogate."""
+    if text.isascii():
+        return text
+    # An encoder puts question marks there, several times faster than a regular expression.
+    return (
+        _SURROGATES.sub("\ufffd", text) if "?" in text else text.encode(errors="replace").replace(b"?", _MARK).decode()
+    )
+
+
 def clean(text: str) -> str:
     """A client's text, shortened, with U+FFFD for lone surrogates."""
     short = text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
-    return short if short.isascii() else _SURROGATES.sub("\ufffd", short)
+    return _encodable(short)
 
 
 def escaped(key: str) -> str:
@@ -38,7 +49,7 @@ def place(key: str, pointer: str, path: str) -> tuple[str, str]:
 def shown(pointer: str) -> str:
     """A pointer with each name cleaned."""
     if len(pointer) <= SHOWN:
-        return pointer if pointer.isascii() else _SURROGATES.sub("\ufffd", pointer)
+        return _encodable(pointer)
     names = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")]
     return "/".join(escaped(clean(name)) for name in names)
 

@@ -52,3 +52,11 @@ def test_offsets_are_correct_in_deep_and_long_arrays(depth: int, size: int) -> N
 def test_single_record_begins_after_leading_white_space() -> None:
     split = parsers.split(b' \n{"a": [1, 2]} ', JSON)
     assert (split.raws, list(split.offsets()), split.are_json) == ([b'{"a": [1, 2]}'], [2], True)
+
+
+@pytest.mark.parametrize("key", [b"records", b"r\\u0065cords"])
+def test_key_of_the_records_is_found_in_any_spelling_beside_lone_surrogates(key: bytes) -> None:
+    raw = b'{"a":"\\ud800"}'
+    assert parsers.split(b'{"%b":[%b]}' % (key, raw), JSON).raws == [raw]
+    one = b'{"a":"\\ud800","b":"records","c":{"%b":[]}}' % key
+    assert parsers.split(one, JSON).raws == [one]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lake import envelope_errors, json_tree, landing, walk_nodes, walk_rules
+from lake import envelope_errors, json_syntax, json_tree, landing, walk_nodes, walk_rules
 from lake.envelope import Envelope
 from lake.envelope_errors import explain
 from lake.fast_decoding import decode_quickly
@@ -38,6 +38,8 @@ NAMES = st.sampled_from(
         "confidence",
         "\\u0069d",
         "x/y~z",
+        "\\ud83d?",
+        'a,\\"data\\":{}',
         "\\ud83d",
         "é" * 140,
     ]
@@ -68,7 +70,16 @@ MAPPINGS = st.lists(st.tuples(NAMES, SCALARS | DEEP), max_size=12).map(
     lambda members: "{" + ", ".join(f'"{key}" :{value}' for key, value in members) + "}"
 )
 VALUES = VALUES | DEEP | MAPPINGS
-DATA = ["{}", '{"a":"\\ud800"}', "[]", '{"other":1}', '{"a":' + "[" * 1100 + "]" * 1100 + "}"]
+DATA = [
+    "{}",
+    '{"data":{}}',
+    '{"x": {"a":1,"data":{}} }',
+    '{"a":"{\\"data\\":{}}"}',
+    '{"a":"\\ud800"}',
+    "[]",
+    '{"other":1}',
+    '{"a":' + "[" * 1100 + "]" * 1100 + "}",
+]
 
 
 @given(st.lists(st.tuples(FIELDS, VALUES), max_size=5), st.sampled_from(DATA), st.booleans(), st.booleans())
@@ -160,6 +171,29 @@ def test_valid_entries_beside_an_invalid_one_are_not_visited_one_by_one(looks: l
     raw = record('"data"', f'"_participants":[{",".join([sound] * 100)},{{"id":"a","role":"x"}}],"data"')
     assert [error.pointer for error in explain(raw).errors] == ["/_participants/100/role"]
     assert len(looks) < 10
+
+
+@pytest.fixture
+def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of the texts that are read as a whole."""
+    sizes: list[int] = []
+    plain = json_syntax.decode
+
+    def decode(text: bytes) -> Any:
+        sizes.append(len(text))
+        return plain(text)
+
+    monkeypatch.setattr(json_syntax, "decode", decode)
+    monkeypatch.setattr(envelope_errors, "_decode_data", lambda text: pytest.fail("the data was searched for"))
+    return sizes
+
+
+def test_data_is_found_at_the_end_of_a_record_without_reading_the_record(decoded: list[int]) -> None:
+    raw = record('"x":"1"', MANY_IDS + ',"\\ud800":"1"').replace(b'"data":{}', b'"data" : {"a":{"b":"\\ud800"}}')
+
+    assert [error.pointer for error in explain(raw, is_json=True).errors] == ["/_vendor_ids/\ufffd"]
+    # Only to prove that it is not the data for which decoders refuse the record.
+    assert sum(size > 1000 for size in decoded) == 1
 
 
 @pytest.fixture
