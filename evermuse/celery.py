@@ -44,6 +44,9 @@ SWEEP_SECONDS = env.integer(
 ROLL_UP_SECONDS = 10
 JOURNAL_SECONDS = 5
 COMPACT_SECONDS = 60
+# The frequent tasks of a queue expire after the same time. It bounds how far a busy worker falls behind, and a task that
+# expired sooner than those before it in the queue would never run on such a worker.
+FREQUENT_EXPIRES = max(20, 2 * SWEEP_SECONDS, 2 * JOURNAL_SECONDS, 2 * ROLL_UP_SECONDS)
 RETENTION_SECONDS = env.integer(
     "EVERMUSE_RETENTION_SECONDS", 60, minimum=1, help="Seconds between two runs of retention."
 )
@@ -99,12 +102,12 @@ class Config:
         "sweep batches": {
             "task": "ingest.sweep",
             "schedule": SWEEP_SECONDS,
-            "options": {"expires": 60, "queue": MAINTENANCE, **BEAT_RETRIES},
+            "options": {"expires": FREQUENT_EXPIRES, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
         "sweep segments": {
             "task": "ingest.sweep_segments",
             "schedule": SWEEP_SECONDS,
-            "options": {"expires": 60, "queue": MAINTENANCE, **BEAT_RETRIES},
+            "options": {"expires": FREQUENT_EXPIRES, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
         "compact segments": {
             "task": "ingest.compact_segments",
@@ -114,17 +117,17 @@ class Config:
         "write the journal": {
             "task": "ingest.write_journal",
             "schedule": JOURNAL_SECONDS,
-            "options": {"expires": 2 * JOURNAL_SECONDS, "queue": MAINTENANCE, **BEAT_RETRIES},
+            "options": {"expires": FREQUENT_EXPIRES, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
         "sweep attachments": {
             "task": "attachments.sweep",
             "schedule": SWEEP_SECONDS,
-            "options": {"expires": 60, "queue": MAINTENANCE, **BEAT_RETRIES},
+            "options": {"expires": FREQUENT_EXPIRES, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
         "sweep problems": {
             "task": "problems.sweep",
             "schedule": SWEEP_SECONDS,
-            "options": {"expires": 60, "queue": MAINTENANCE, **BEAT_RETRIES},
+            "options": {"expires": FREQUENT_EXPIRES, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
         "remove what has expired": {
             "task": "ingest.remove_expired",
@@ -134,7 +137,7 @@ class Config:
         "roll up activity": {
             "task": "activity.roll_up",
             "schedule": ROLL_UP_SECONDS,
-            "options": {"expires": ROLL_UP_SECONDS, "queue": MAINTENANCE, **BEAT_RETRIES},
+            "options": {"expires": FREQUENT_EXPIRES, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
     }
     worker_hijack_root_logger = False

@@ -47,3 +47,11 @@ def test_sweeper_goes_on_while_the_broker_is_away(
         monkeypatch.setattr(type(app), "connection_for_write", lambda self: away)
         wake.top_up(wake.LAND, [1])
     assert "wakeup.lost" in caplog.text
+
+
+def test_no_periodic_task_expires_sooner_than_the_most_frequent_one() -> None:
+    # On a worker that is behind, messages wait as long as those before them in the queue take to expire.
+    entries = app.conf.beat_schedule.values()
+    most_frequent = min(entries, key=lambda entry: entry["schedule"])
+    assert all(entry["options"]["expires"] >= most_frequent["options"]["expires"] for entry in entries)
+    assert all(entry["options"]["expires"] >= entry["schedule"] for entry in entries)
