@@ -258,7 +258,13 @@ def _fill_a_partition(stack: Stack) -> str:
     )
     stack.rows("SELECT setval('ingest_batch_id_seq', %s)", start + width)
     time.sleep(0.5)
-    return f"lake_payload_p{start}"
+    # The first partition spans several widths.
+    [(name,)] = stack.rows(
+        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+        " WHERE i.inhparent = 'lake_payloadpart'::regclass AND pg_get_expr(c.relpartbound, c.oid) LIKE %s",
+        f"%TO ('{start + width}')",
+    )
+    return str(name)
 
 
 # The beginning of the statement: with the ids of many records, pg_stat_activity cuts off its end.
