@@ -17,3 +17,6 @@ class RestoreMark(models.Model):
     before = models.JSONField(default=dict, help_text="The last value of each sequence before it leapt.")
     moved = models.JSONField(default=dict, help_text="Where the last leap of each sequence ended.")
     missing = models.JSONField(default=list, help_text="Ranges of batch ids that the last check did not find.")
+    leaps = models.JSONField(
+        default=dict, help_text="By sequence, the ranges that leaps have skipped: nobody was given these ids."
+    )

@@ -30,17 +30,19 @@ PREFIX = "restore/"
 MAX_BYTES = 1024 * 1024
 # Another worker may replace a mark between the list and the read.
 ATTEMPTS = 3
+MOST_LEAPS = 100
 # For this long a process relies on its last look at the bucket.
 LOOK_SECONDS = 5.0
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """What a mark in the bucket says. ``drawn``: the last value of each sequence."""
+    """What a mark in the bucket says. ``drawn``: the last value of each sequence. ``leaps``: ranges that each has skipped."""
 
     database: str
     tick: int
     at: datetime
     drawn: dict[str, int]
+    leaps: dict[str, list[tuple[int, int]]] = {}
 
 
 @dataclass(slots=True)
@@ -94,7 +96,7 @@ def write(drawn: dict[str, int], *, above: int = 0) -> None:
         ours.tick, ours.noted_at = max(ours.tick, above) + 1, timezone.now()
         ours.save(update_fields=["tick", "noted_at"])
     earlier = [one.key for one in listing.objects(_prefix(ours.database))]
-    mark = Mark(str(ours.database), ours.tick, datetime.now(UTC), drawn)
+    mark = Mark(str(ours.database), ours.tick, datetime.now(UTC), drawn, ours.leaps)
     key = f"{_prefix(ours.database)}mark-{ours.tick:019d}-{secrets.token_hex(8)}.json"
     object_store.put(key, msgspec.json.encode(mark), "application/json")
     object_store.remove([one for one in earlier if one < key])
@@ -162,7 +164,8 @@ def _note_set_back(mark: Mark) -> bool:
             return False
         if ours.set_back_at is None:
             ours.set_back_at, ours.found = timezone.now(), msgspec.to_builtins(mark)
-            ours.save(update_fields=["set_back_at", "found"])
+            ours.leaps = {**mark.leaps, **{name: mark.leaps.get(name, []) + of for name, of in ours.leaps.items()}}
+            ours.save(update_fields=["set_back_at", "found", "leaps"])
             move_sequences(ours, mark.drawn)
     log.error("restore.found", tick=ours.tick, tick_of_bucket=mark.tick)
     return True
@@ -184,4 +187,10 @@ def move_sequences(ours: RestoreMark, known: dict[str, int]) -> None:
         return
     sequences.move(moved)
     ours.before, ours.moved = {**ours.before, **{name: now[name] for name in moved}}, {**ours.moved, **moved}
-    ours.save(update_fields=["before", "moved"])
+    leaps = dict(ours.leaps)
+    for name in moved:
+        # The mark may know of leaps, and of ids, that this database does not.
+        skipped = (max(now[name], known.get(name, 0)) + 1, moved[name])
+        leaps[name] = [*leaps.get(name, []), skipped][-MOST_LEAPS:]
+    ours.leaps = leaps
+    ours.save(update_fields=["before", "moved", "leaps"])

@@ -183,7 +183,8 @@ def _look_for_gaps(outcome: Outcome, row: RestoreMark, landed_again: list[int]) 
     kept = gaps.of_json(row.missing)
     if outcome.known_to > outcome.last.batch_id or outcome.was_set_back:
         kept.append(IdRange(gaps.first_doubtful(outcome.last), outcome.known_to))
-    outcome.missing = gaps.missing(gaps.joined(kept))
+    skipped = [*row.leaps.get(BATCHES, []), *(outcome.mark.leaps.get(BATCHES, []) if outcome.mark else [])]
+    outcome.missing = gaps.missing(gaps.outside(gaps.joined(kept), gaps.joined(IdRange(*one) for one in skipped)))
     if outcome.is_dry:
         outcome.missing = gaps.without(outcome.missing, landed_again)
 

@@ -1,6 +1,6 @@
 """Batch ids that were given and that nothing knows any more."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -56,20 +56,24 @@ def missing(ranges: Iterable[IdRange]) -> list[IdRange]:
     return found
 
 
-def without(ranges: Iterable[IdRange], ids: Iterable[int]) -> list[IdRange]:
-    """The ranges without some ids."""
+def outside(ranges: Iterable[IdRange], skipped: Sequence[IdRange]) -> list[IdRange]:
+    """The ranges without those ids that nobody was given, because the sequence leapt over them. ``skipped``: in order."""
     found: list[IdRange] = []
-    gone = sorted(ids)
     for one in ranges:
         first = one.first
-        for number in gone:
-            if first <= number <= one.last:
-                if first < number:
-                    found.append(IdRange(first, number - 1))
-                first = number + 1
+        for gone in skipped:
+            if gone.first <= one.last and gone.last >= first:
+                if first < gone.first:
+                    found.append(IdRange(first, gone.first - 1))
+                first = gone.last + 1
         if first <= one.last:
             found.append(IdRange(first, one.last))
     return found
+
+
+def without(ranges: Iterable[IdRange], ids: Iterable[int]) -> list[IdRange]:
+    """The ranges without some ids."""
+    return outside(ranges, joined(IdRange(number, number) for number in ids))
 
 
 def joined(ranges: Iterable[IdRange]) -> list[IdRange]:

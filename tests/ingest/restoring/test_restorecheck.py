@@ -162,6 +162,22 @@ def test_batches_whose_body_was_lost_are_named_exactly(api: ApiClient, capsys: p
     assert Batch.objects.filter(pk=number(landed)).exists()
 
 
+def test_a_database_that_is_restored_twice_misses_no_id_that_was_skipped(
+    api: ApiClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with lost():
+        with lost():
+            lost_id = api.post([named("a", "1")]).json()["batchId"]
+            journal.mark()
+        first = check(capsys, code=1)
+        later = send_and_land(api, [named("b", "1")])
+        round_of_journal()
+    assert first["missing"]["batches"] == [{"first": lost_id, "last": lost_id, "count": 1}]
+    second = check(capsys, code=1)
+    assert second["landedAgain"]["batches"] == [{"first": later, "last": later, "count": 1}]
+    assert second["missing"]["batches"] == first["missing"]["batches"]
+
+
 def test_lines_that_compaction_moved_are_found_where_they_are(
     api: ApiClient, workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
