@@ -57,10 +57,11 @@ $(VENV)/local.stamp: $(LOCKS)/local.txt | $(BIN)/python
 	if [ "$$(cat $@ 2>/dev/null)" = "$$sum" ]; then touch $@; exit 0; fi; \
 	$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCKS)/local.txt && echo "$$sum" > $@
 
-$(VENV)/dev.stamp: $(LOCKS)/dev.txt $(LOCKS)/local.txt | $(BIN)/python
-	@sum=$$(cksum < $(LOCKS)/dev.txt); \
+$(VENV)/dev.stamp: $(LOCKS)/dev.txt $(LOCKS)/local.txt $(LOCKS)/backup.txt | $(BIN)/python
+	@sum=$$(cat $(LOCKS)/dev.txt $(LOCKS)/backup.txt | cksum); \
 	if [ "$$(cat $@ 2>/dev/null)" = "$$sum" ]; then touch $@; exit 0; fi; \
 	$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCKS)/dev.txt && \
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(LOCKS)/backup.txt && \
 	cksum < $(LOCKS)/local.txt > $(VENV)/dev.local && echo "$$sum" > $@
 
 $(BIN)/python:

@@ -4,6 +4,7 @@
 #   backup.sh run       archive WAL as it comes, and take a base backup each BACKUP_HOURS
 #   backup.sh archive   archive the WAL that waits in WAL_SPOOL, once
 #   backup.sh base      take a base backup, and delete those that BACKUP_RETENTION no longer needs, with their WAL
+#   backup.sh alive     whether `run` has archived or tried to within the last 10 minutes
 #   backup.sh list      the base backups
 #   backup.sh fetch     restore the last base backup (or BACKUP_ID) into PGDATA, ready to replay WAL
 #   backup.sh restore   fetch, replay all WAL (or up to RESTORE_TIME), and stop
@@ -14,6 +15,7 @@ set -eu
 
 server=${BACKUP_SERVER:-evermuse}
 spool=${WAL_SPOOL:-/wal}
+alive=${BACKUP_ALIVE:-/tmp/backup-alive}
 store="--cloud-provider aws-s3"
 if [ -n "${BACKUP_ENDPOINT:-}" ]; then
   store="$store --endpoint-url $BACKUP_ENDPOINT"
@@ -25,6 +27,7 @@ say() {
 
 # PostgreSQL writes complete files only. A file is removed when the store has it, so an interrupted round is repeated.
 archive() {
+  touch "$alive"
   for file in "$spool"/*; do
     case $file in *.part | "$spool/*") continue ;; esac
     # shellcheck disable=SC2086
@@ -104,9 +107,14 @@ restore() {
   say "restored; start PostgreSQL, and run manage.py restorecheck"
 }
 
+show() {
+  # shellcheck disable=SC2086
+  barman-cloud-backup-list $store "$BACKUP_URL" "$server"
+}
+
 case ${1:-run} in
   run | archive | base | fetch | restore) "${1:-run}" ;;
-  # shellcheck disable=SC2086
-  list) barman-cloud-backup-list $store "$BACKUP_URL" "$server" ;;
+  list) show ;;
+  alive) [ "$(($(date +%s) - $(stat -c %Y "$alive")))" -lt 600 ] ;;
   *) say "run, archive, base, list, fetch or restore" && exit 2 ;;
 esac

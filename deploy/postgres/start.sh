@@ -12,6 +12,16 @@ case $limit in
     ;;
 esac
 
+# Complete files only, and no file twice. Without a backup service nobody would take them away.
+set --
+archive='-c archive_mode=off'
+if [ "${POSTGRES_ARCHIVE:-off}" = on ]; then
+  spool=${POSTGRES_WAL_SPOOL:-/wal}
+  [ "$(id -u)" != 0 ] || [ ! -d "$spool" ] || chown postgres:postgres "$spool"
+  archive="-c archive_mode=on -c archive_timeout=${POSTGRES_ARCHIVE_SECONDS:-60}"
+  set -- -c "archive_command=test ! -f $spool/%f && cp %p $spool/%f.part && sync $spool/%f.part && mv $spool/%f.part $spool/%f"
+fi
+
 # Errors are logged without their statements, which contain URLs and payloads.
 # shellcheck disable=SC2086
 exec ${POSTGRES_ENTRYPOINT-docker-entrypoint.sh} postgres \
@@ -19,4 +29,4 @@ exec ${POSTGRES_ENTRYPOINT-docker-entrypoint.sh} postgres \
   -c maintenance_work_mem="$((megabytes / 16))MB" -c work_mem=16MB -c max_connections="${POSTGRES_MAX_CONNECTIONS:-200}" \
   -c wal_compression=lz4 -c max_wal_size=4GB -c checkpoint_timeout=15min -c random_page_cost=1.1 \
   -c log_min_error_statement=panic -c log_error_verbosity=terse -c log_statement=none -c log_min_duration_statement=-1 \
-  -c log_parameter_max_length=0 -c log_parameter_max_length_on_error=0 ${POSTGRES_OPTIONS:-}
+  -c log_parameter_max_length=0 -c log_parameter_max_length_on_error=0 $archive "$@" ${POSTGRES_OPTIONS:-}

@@ -53,7 +53,7 @@ def test_compose_has_the_servers_and_every_process(services: dict[str, Any], mon
     servers = {"postgres", "database", "redis", "seaweedfs", "migrate"}
     added = {name for name, service in services.items() if "profiles" in service}
     assert set(services) - added == servers | set(local_commands(monkeypatch))
-    assert added == {"proxy", "prometheus", "grafana"}
+    assert added == {"proxy", "prometheus", "grafana", "backup"}
 
 
 def test_only_bootstrap_gets_administrative_credentials_in_compose(
@@ -102,7 +102,7 @@ def test_env_example_has_every_variable_that_compose_requires() -> None:
 
 
 def test_lock_files_pin_hashes_and_name_no_host() -> None:
-    for name in ("run", "docs", "local", "examples", "dev"):
+    for name in ("run", "docs", "local", "examples", "dev", "backup"):
         text = (DEPLOY / "requirements" / f"{name}.txt").read_text()
         assert "--hash=sha256:" in text
         assert "://" not in text
