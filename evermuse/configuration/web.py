@@ -49,6 +49,12 @@ EVERMUSE_TRUSTED_PROXIES = env.networks(
     help="Networks in CIDR form of the proxies in front. They are not limited themselves. The client is the last address in their `X-Forwarded-For` that is not a proxy.",
 )
 # Longer than proxies keep an idle connection (nginx and load balancers: 60 s), so that the proxy closes it first.
+EVERMUSE_DRAIN_SECONDS = env.integer(
+    "EVERMUSE_DRAIN_SECONDS",
+    0,
+    minimum=0,
+    help="For how long a web process serves on after SIGTERM while `/readyz` answers 503. Longer than two health checks of the proxy; 20 at most.",
+)
 EVERMUSE_KEEP_ALIVE_SECONDS = env.integer(
     "EVERMUSE_KEEP_ALIVE_SECONDS", 75, minimum=1, help="For how long an idle connection is kept."
 )

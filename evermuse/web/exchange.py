@@ -5,6 +5,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from evermuse.web import draining
+
 
 class Exchange(RequestResponseCycle):
     """One request and its response. The application gets it as ``scope["evermuse.exchange"]``."""
@@ -16,7 +18,9 @@ class Exchange(RequestResponseCycle):
     _ends_by_close = False
 
     async def send(self, message: Any) -> None:
-        """Like uvicorn's, but without chunks for HTTP/1.0."""
+        """Like uvicorn's, but without chunks for HTTP/1.0. While the process drains, the response closes the connection."""
+        if draining.is_on() and message["type"] == "http.response.start":
+            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
         if self.scope["http_version"] == "1.1":
             await super().send(message)
             return

@@ -1,5 +1,6 @@
 """The start and end of a web worker. It ends with its parent, and within a few seconds after a stop."""
 
+import asyncio
 import ctypes
 import os
 import signal
@@ -7,7 +8,7 @@ import sys
 import threading
 
 from evermuse.asgi_body import Receive, Send
-from evermuse.web import pools
+from evermuse.web import draining, pools
 
 _PR_SET_PDEATHSIG = 1
 # A thread may hang in a query to a database that does not answer.
@@ -18,6 +19,7 @@ async def serve_lifespan(receive: Receive, send: Send) -> None:
     """Serve ASGI's lifespan events."""
     await receive()
     end_with_parent()
+    draining.install(asyncio.get_running_loop())
     await send({"type": "lifespan.startup.complete"})
     await receive()
     pools.stop()

@@ -10,6 +10,7 @@ from django.views.decorators.csrf import csrf_exempt
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from evermuse.errors import DATABASE_AWAY
+from evermuse.web import draining
 from ingest.activity import health
 from ingest.activity.metrics import StateCollector
 from ingest.api import scrapers
@@ -51,11 +52,14 @@ def record_schema(request: HttpRequest) -> JsonResponse:
 def readyz(request: HttpRequest) -> JsonResponse:
     """Whether the servers answer. ``?role=`` names a kind of process; 503 if one that it needs does not answer.
 
+    A web process that was asked to stop answers 503, so that a proxy sends it no more requests.
     Without a role it is the web's, which needs only PostgreSQL, because batches are accepted without the others.
     """
     role = request.GET.get("role", "web")
     if role not in health.NEEDED:
         return render(invalid_body(f"role must be one of {', '.join(health.NEEDED)}."))
+    if draining.is_on():
+        return JsonResponse({"status": "draining", "checks": {}}, status=503)
     found = health.check()
     ready = all(found[name] == health.OK for name in health.NEEDED[role])
     status = "ok" if all(state == health.OK for state in found.values()) else "degraded" if ready else "unavailable"
