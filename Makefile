@@ -41,7 +41,7 @@ lint: $(VENV)/dev.stamp ## Formatting, lint, import contract, missing migrations
 types: $(VENV)/dev.stamp ## mypy, strict
 	$(BIN)/mypy .
 
-faults: $(VENV)/dev.stamp ## Every fault against the real stack, and the table (ROUNDS=2 SEED=1 FAULT=part of a name)
+faults: $(VENV)/dev.stamp ## Every fault against the real stack, and the table (ROUNDS=2 SEED=1 FAULT=parts of names BROKER= POOLER=)
 	@exec $(BIN)/python -m tests.journeys
 
 bench: $(VENV)/dev.stamp ## Benchmarks: ours beside each limit, in one run (ROW=name for one of them)

@@ -51,8 +51,14 @@ RETENTION_SECONDS = env.integer(
     "EVERMUSE_RETENTION_SECONDS", 60, minimum=1, help="Seconds between two runs of retention."
 )
 
+# How long a publisher waits for RabbitMQ, which confirms nothing while it is out of memory.
+CONFIRM_SECONDS = 5.0
 # Beat publishes again if the broker has closed its connection. Without this it never opens another one to RabbitMQ.
-BEAT_RETRIES = {"retry": True, "retry_policy": {"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5}}
+BEAT_RETRIES = {
+    "retry": True,
+    "retry_policy": {"max_retries": 2, "interval_start": 0.2, "interval_step": 0.5},
+    "confirm_timeout": CONFIRM_SECONDS,
+}
 
 DEFAULT_BROKER_URL = "redis://127.0.0.1:6379/0"
 
@@ -64,6 +70,19 @@ BROKER_URL, BROKER_TLS = env.read(
     shown="embedded",
 )
 
+QUORUM_QUEUES = env.flag(
+    "EVERMUSE_QUORUM_QUEUES",
+    default=False,
+    help="RabbitMQ: whether the queues are quorum queues, for a cluster. Queues of the other kind must be deleted before.",
+)
+PUBLISHER_CONFIRMS = env.flag(
+    "EVERMUSE_PUBLISHER_CONFIRMS",
+    default=False,
+    help="RabbitMQ: whether publishers wait until the broker confirms a message.",
+)
+# Celery finds these arguments, and then sets the prefetch count for each consumer, as quorum queues require.
+_QUEUE_ARGUMENTS = {"x-queue-type": "quorum"} if QUORUM_QUEUES else None
+
 app = Celery("evermuse")
 
 
@@ -73,7 +92,11 @@ class Config:
     broker_url = BROKER_URL
     broker_use_ssl = BROKER_TLS
     # Each queue has its own exchange. On a shared default exchange every queue would get every message.
-    task_queues = tuple(Queue(name, Exchange(name), routing_key=name) for name in QUEUES)
+    task_queues = tuple(
+        Queue(name, Exchange(name), routing_key=name, queue_arguments=_QUEUE_ARGUMENTS) for name in QUEUES
+    )
+    # With quorum queues Celery makes 28 queues for delayed tasks, of which we have none.
+    broker_native_delayed_delivery_queue_type = "classic"
     task_default_queue = MAINTENANCE
     task_create_missing_queues = False
     task_routes = {
@@ -155,6 +178,9 @@ class Config:
         "retry_on_timeout": False,
         "max_retries": 1,
         "queue_order_strategy": "round_robin",
+        # Of RabbitMQ's client; the others do not know them.
+        "write_timeout": 5,
+        "confirm_publish": PUBLISHER_CONFIRMS,
     }
     task_publish_retry = False
     CELERY_DB_REUSE_MAX = task_connections.TASKS_PER_CONNECTION

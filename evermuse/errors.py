@@ -31,6 +31,13 @@ class StoreUnavailable(EvermuseError):
     retryable = True
 
 
+class OutcomeUnknown(EvermuseError):
+    """The connection to the database was lost during a commit. The batch may be stored or not."""
+
+    code = "INTERNAL_ERROR"
+    retryable = True
+
+
 class ArchiveDamaged(EvermuseError):
     """An archive object is missing, damaged, or differs from the payload. Another attempt does not help."""
 

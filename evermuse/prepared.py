@@ -26,6 +26,17 @@ T = TypeVar("T")
 Parameter = int | str | bytes | list[int]
 
 
+class ConnectionLost(psycopg.OperationalError):
+    """The connection to a pooler was lost while a statement ran outside of a transaction: it may have been committed or not.
+
+    PostgreSQL itself ends its sessions between statements, and rolls back the one that runs.
+    """
+
+
+# What PgBouncer says when it loses PostgreSQL in the middle of a statement.
+SESSION_CRASHED = "server conn crashed"
+
+
 class _ThreadsConnection(threading.local):
     """A thread's connection with its cursor, and the names of the statements that `value` prepared there."""
 
@@ -181,7 +192,12 @@ def value(statement: str, parameters: Mapping[str, Parameter]) -> str | None:
                 raise psycopg.OperationalError(server.get_error_message()) from None
             return _checked(result, pq.ExecStatus.TUPLES_OK)
 
-        result = _run(raw, run)
+        try:
+            result = _run(raw, run)
+        except psycopg.OperationalError as error:
+            if pooler.is_pooled(raw) and (error.sqlstate is None or SESSION_CRASHED in str(error)):
+                raise ConnectionLost(str(error)) from error
+            raise
         return None if not result.ntuples else (result.get_value(0, 0) or b"").decode()
 
 
@@ -212,7 +228,9 @@ def _written(parameter: Parameter) -> bytes:
 
 def _checked(result: "pq.abc.PGresult", expected: pq.ExecStatus) -> "pq.abc.PGresult":
     if result.status != expected:
-        if not result.error_field(pq.DiagnosticField.SQLSTATE):  # libpq's own error: the connection is lost
-            raise psycopg.OperationalError(result.get_error_message())
+        message = result.get_error_message()
+        # An error without a code is libpq's own.
+        if not result.error_field(pq.DiagnosticField.SQLSTATE) or SESSION_CRASHED in message:
+            raise psycopg.OperationalError(message)
         raise psycopg.errors.error_from_result(result)
     return result

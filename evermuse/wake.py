@@ -9,7 +9,7 @@ import threading
 import time
 
 from evermuse import broker_queues, logs
-from evermuse.celery import app
+from evermuse.celery import CONFIRM_SECONDS, app
 
 log = logs.get(__name__)
 
@@ -58,7 +58,14 @@ class Publisher:
 def publish(task: str, batch_ids: list[int], *, expires: float | None = EXPIRES_SECONDS) -> bool:
     """Send a wake-up. False, with a log line, if the broker does not take it in time."""
     try:
-        app.send_task(task, args=[batch_ids], ignore_result=True, retry=False, expires=expires)
+        app.send_task(
+            task,
+            args=[batch_ids],
+            ignore_result=True,
+            retry=False,
+            expires=expires,
+            confirm_timeout=CONFIRM_SECONDS,
+        )
     except (
         Exception
     ) as error:  # kombu's transports raise errors of many libraries, and none of them may stop the caller

@@ -13,6 +13,7 @@ import pytest
 from deploy.local.embedded import Servers
 from tests.added_apps import added_apps
 from tests.guard import Guard
+from tests.parts import chosen
 
 ROOT = Path(tempfile.mkdtemp(prefix="evermuse-tests-"))
 _guard = Guard(ROOT)
@@ -40,6 +41,7 @@ os.environ.update(
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """The three servers, ready."""
+    chosen.replace_valkey(_servers)
     for name in ("seaweedfs", "postgres", "valkey"):
         _servers.start(name)
     for name in ("postgres", "valkey", "seaweedfs"):

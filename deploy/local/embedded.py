@@ -91,9 +91,10 @@ class Servers:
 
 
 @contextlib.contextmanager
-def running_servers(root: Path) -> Iterator[Servers]:
-    """All three servers, ready, within the block."""
+def running_servers(root: Path, *, choose: Callable[[Servers], object] = lambda _: None) -> Iterator[Servers]:
+    """All three servers, ready, within the block. ``choose`` may replace some before they start."""
     servers = Servers(root)
+    choose(servers)
     try:
         for name in ("seaweedfs", "postgres", "valkey"):
             servers.start(name)

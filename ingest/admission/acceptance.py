@@ -2,9 +2,10 @@
 
 import json
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 
 from evermuse import prepared
+from evermuse.errors import OutcomeUnknown
 from ingest import sql
 from ingest.admission.bodies import Body
 from ingest.clients.credentials import Credentials, key_parameters
@@ -21,7 +22,8 @@ def persist(credentials: Credentials, body: Body, query: str, verdict: Verdict) 
     """Store batch and payload in one commit (or in the caller's transaction) and return the sequence number.
 
     Rejected records are stored in the same transaction. A batch without an acceptable record is FAILED at once. With cached
-    credentials, returns None and stores nothing if the key has changed since it was cached.
+    credentials, returns None and stores nothing if the key has changed since it was cached. Raises OutcomeUnknown if the
+    connection was lost during the commit.
     """
     statement = sql.ACCEPT
     parameters = _parameters(credentials, body, query, verdict)
@@ -30,10 +32,18 @@ def persist(credentials: Credentials, body: Body, query: str, verdict: Verdict) 
         parameters |= {**key_parameters(credentials.digest), "snapshot": credentials.snapshot}
     if not verdict.rejected:
         return _insert(statement, parameters)
-    with transaction.atomic():
-        batch_id = _insert(statement, parameters)
-        if batch_id is not None:
-            rejections.store({batch_id: verdict}, is_final=not verdict.accepted)
+    is_complete = False
+    try:
+        with transaction.atomic():
+            batch_id = _insert(statement, parameters)
+            if batch_id is not None:
+                rejections.store({batch_id: verdict}, is_final=not verdict.accepted)
+            is_complete = True
+    except OperationalError as error:
+        # Without a code it is the client's error; 08P01 is PgBouncer's.
+        if is_complete and getattr(error.__cause__, "sqlstate", "") in (None, "08P01"):
+            raise OutcomeUnknown from error
+        raise
     return batch_id
 
 
@@ -61,7 +71,13 @@ def _parameters(credentials: Credentials, body: Body, query: str, verdict: Verdi
 
 
 def _insert(statement: str, parameters: dict[str, prepared.Parameter]) -> int | None:
-    batch_id = prepared.value(statement, parameters)
+    try:
+        batch_id = prepared.value(statement, parameters)
+    except OperationalError as error:
+        # A 503 says that nothing was stored, so it must not be the answer here.
+        if isinstance(error.__cause__, prepared.ConnectionLost):
+            raise OutcomeUnknown from error
+        raise
     return None if batch_id is None else int(batch_id)
 
 

@@ -1,5 +1,6 @@
 """Behind a PgBouncer in transaction mode, every statement returns its own rows, whichever session runs it."""
 
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -10,15 +11,18 @@ import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DataError, OperationalError, connection, transaction
-from psycopg.conninfo import conninfo_to_dict
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from deploy.local.embedded import Servers
 from evermuse import pooler, prepared, server_urls, time_limits
 from evermuse.raw_connection import raw_connection
 from evermuse.session_limits import LIMITS
 from evermuse.statement_names import StatementNames
+from tests.http_client import ApiClient
+from tests.journeys.stack import until
 from tests.parts import pgbouncer
 from tests.parts.pgbouncer import PgBouncer
+from tests.records import record
 
 LOCK = "SELECT pg_advisory_xact_lock(42)"
 # Sessions of the pooler outlive a test, so each test has a statement of its own.
@@ -247,3 +251,29 @@ def test_migrate_behind_a_pooler_asks_for_the_direct_address(pooled: PgBouncer, 
 @pytest.mark.django_db(transaction=True)
 def test_limits_of_a_direct_connection_are_not_set_for_the_role() -> None:
     assert time_limits.set_for_role() == []
+
+
+@no_pgbouncer
+def test_post_whose_pooler_dies_during_the_commit_gets_a_500_because_the_batch_is_stored(
+    pooled: PgBouncer, api: ApiClient, servers: Servers
+) -> None:
+    def post() -> int:
+        try:
+            return int(api.post(record()).status_code)
+        finally:
+            connection.close()
+
+    database = str(connection.settings_dict["NAME"])
+    target = make_conninfo(pooled.target, dbname=database)
+    waits = "SELECT count(*) FROM pg_locks WHERE relation = 'ingest_batch'::regclass AND NOT granted"
+    with ThreadPoolExecutor(1) as thread, psycopg.connect(target, autocommit=True) as watcher:
+        with psycopg.connect(target) as holder:
+            holder.execute("LOCK TABLE ingest_batch IN EXCLUSIVE MODE")
+            answer = thread.submit(post)
+            until(lambda: watcher.execute(waits).fetchone() == (1,), "the insert waits")
+            servers.signal("pgbouncer", signal.SIGKILL)
+            assert answer.result() == 500
+        until(lambda: watcher.execute("SELECT count(*) FROM ingest_batch").fetchone() == (1,), "it is stored")
+    servers.wait_ready("pgbouncer")
+    connection.close()
+    assert api.post(record()).status_code == 202

@@ -1,4 +1,7 @@
-"""`make faults`: every fault in several rounds, and a table. ROUNDS, SEED and FAULT (part of a name) select them."""
+"""`make faults`: every fault in several rounds, and a table. ROUNDS, SEED and FAULT (part of a name) select them.
+
+POOLER=pgbouncer and BROKER=redis or rabbitmq choose other servers. FAULT takes several parts, separated by commas.
+"""
 
 import logging
 import os
@@ -16,19 +19,23 @@ from tests.journeys import trial
 from tests.journeys.faults import FAULTS
 from tests.journeys.stack import NAMES, Stack, until
 from tests.journeys.trial import Trial
+from tests.parts import chosen
 
 
 def main() -> int:
     """Returns the exit code: 0 if every cell that must be zero is zero."""
     logging.disable(logging.WARNING)
     rounds, seed = int(os.environ.get("ROUNDS", "2")), int(os.environ.get("SEED", "1"))
-    wanted = [name for name in FAULTS if os.environ.get("FAULT", "") in name]
+    parts = [part.strip() for part in os.environ.get("FAULT", "").split(",")]
+    wanted = [name for name in FAULTS if any(part in name for part in parts)]
+    if fault := chosen.fault():
+        sys.exit(fault)
     root = Path(tempfile.mkdtemp(prefix="evermuse-faults-"))
     guard = Guard(root)
     console = Console(width=140)
     trials: dict[str, list[Trial]] = defaultdict(list)
     try:
-        with running_servers(root / "servers") as servers:
+        with running_servers(root / "servers", choose=chosen.replace_valkey) as servers:
             os.environ.update(servers.environment | {"EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS": "127.0.0.0/8"})
             os.environ["EVERMUSE_SECRET_KEY"] = "faults-" + "0" * 50
             stack = Stack(servers, root / "stack")
@@ -36,12 +43,10 @@ def main() -> int:
                 stack.start(*NAMES)
                 until(stack.is_up, "the stack is up")
                 for number in range(rounds):
-                    for fault in wanted:
-                        found = trial.run(stack, fault, seed + number)
-                        trials[fault].append(found)
-                        console.print(
-                            f"{fault}: {found.verdict.acknowledged} acknowledged, {found.drain_seconds:.1f} s"
-                        )
+                    for name in wanted:
+                        found = trial.run(stack, name, seed + number)
+                        trials[name].append(found)
+                        console.print(f"{name}: {found.verdict.acknowledged} acknowledged, {found.drain_seconds:.1f} s")
                         for finding in found.verdict.told:
                             console.print(f"  {finding}", style="red", markup=False)
             finally:

@@ -11,6 +11,7 @@ import psycopg
 from lake import payload_partitions
 from tests.journeys import journals, proxy
 from tests.journeys.stack import BEAT_2, LEASE_SECONDS, Stack, until
+from tests.parts import chosen
 from tests.records import record
 
 Fault = Callable[[Stack], AbstractContextManager[None]]
@@ -279,39 +280,39 @@ def _waits(stack: Stack, statement: str) -> bool:
 
 @_fault("web: kill -9 after the commit, before the publish")
 def _(stack: Stack) -> Iterator[None]:
-    with stack.frozen("valkey"):
+    with stack.frozen(stack.broker.name):
         time.sleep(0.5)
         stack.kill("web")
     yield
 
 
-_once("broker: kill -9", lambda stack: stack.servers.signal("valkey", signal.SIGKILL))
+_once("broker: kill -9", lambda stack: stack.servers.signal(stack.broker.name, signal.SIGKILL))
 
 
 @_fault("broker: flushed, again and again")
 def _(stack: Stack) -> Iterator[None]:
-    with stack.broker() as broker:
-        for _ in range(10):
-            broker.flushall()
-            time.sleep(0.1)
+    for _ in range(10):
+        stack.broker.flush()
+        time.sleep(0.1)
     yield
 
 
 @_fault("broker: frozen")
 def _(stack: Stack) -> Iterator[None]:
-    with stack.frozen("valkey"):
+    with stack.frozen(stack.broker.name):
         time.sleep(3)
         yield
 
 
 @_fault("broker: out of memory")
 def _(stack: Stack) -> Iterator[None]:
-    with stack.broker() as broker:
-        broker.config_set("maxmemory", 1)
+    with stack.broker.exhausted():
         time.sleep(2)
         yield
-        broker.config_set("maxmemory", "512mb")
 
+
+if chosen.POOLER:
+    _once("pooler: kill -9", lambda stack: stack.servers.signal(chosen.POOLER, signal.SIGKILL))
 
 _once("postgresql: kill -9", lambda stack: stack.servers.signal("postgres", signal.SIGKILL))
 

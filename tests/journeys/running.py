@@ -7,12 +7,15 @@ import pytest
 from deploy import docs
 from deploy.local.embedded import Servers
 from tests.journeys.stack import NAMES, Stack, until
+from tests.parts import chosen
 from tests.servers import ROOT
 
 
 @pytest.fixture(scope="session")
 def running_stack(servers: Servers) -> Iterator[Stack]:
     """The stack, started once per run."""
+    if fault := chosen.fault():
+        pytest.skip(fault)
     docs.build()  # web reads the list of pages at its start
     stack = Stack(servers, ROOT / "journeys")
     stack.start(*NAMES)

@@ -26,6 +26,7 @@ from deploy.local.processes import ProcessCommand, commands
 from deploy.local.state import is_free
 from tests.journeys.client import HttpClient
 from tests.journeys.proxy import StoreProxy
+from tests.parts import chosen
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATABASE, BUCKET = "journeys", "journeys"
@@ -48,15 +49,16 @@ class Stack:
             connection.execute(f"CREATE DATABASE {DATABASE}".encode())
         self.dsn = given["DATABASE_URL"].rpartition("/")[0] + f"/{DATABASE}"
         broker = given["CELERY_BROKER_URL"].rpartition("/")[0]
-        self.redis_url = f"{broker}/{BROKER_NUMBER}"
+        self.broker, of_broker = chosen.broker(servers, f"{broker}/{BROKER_NUMBER}")
         self.port, flower_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.store_proxy = StoreProxy(given["MINIO_ENDPOINT"])
         self.environment = {
             **os.environ,
             "MINIO_ENDPOINT": self.store_proxy.endpoint,
-            "DATABASE_URL": self.dsn,
-            "CELERY_BROKER_URL": self.redis_url,
+            "DATABASE_URL": chosen.pooled(servers, self.dsn),
+            "DATABASE_DIRECT_URL": self.dsn,
+            **of_broker,
             "REDIS_URL": f"{broker}/{REDIS_NUMBER}",
             "MINIO_BUCKET": BUCKET,
             "EVERMUSE_HOME": str(root),
@@ -151,7 +153,7 @@ class Stack:
 
     @contextmanager
     def frozen(self, *names: str) -> Iterator[None]:
-        """Stops (SIGSTOP) processes of the product, or the servers postgres, valkey, seaweedfs, during the block."""
+        """Stops (SIGSTOP) processes of the product, or servers, during the block."""
         pids = [
             pid for name in names if (pid := self.servers.pid(name) if name not in self.children else self.pid(name))
         ]
@@ -256,10 +258,6 @@ class Stack:
         except requests.RequestException:
             return False
 
-    def broker(self) -> "redis.Redis":
-        """Returns a client of the broker."""
-        return redis.Redis.from_url(self.redis_url, socket_timeout=5)
-
     def rates(self) -> "redis.Redis":
         """Returns a client of the Redis with the rate limits."""
         return redis.Redis.from_url(self.environment["REDIS_URL"], socket_timeout=5)
@@ -274,8 +272,9 @@ def until(condition: Callable[[], object], what: str, *, seconds: float = PATIEN
 
 
 def has_stopped(pid: int) -> bool:
-    """Whether every thread of a process and of its children is stopped by a signal."""
-    processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    """Whether every thread of a process and of its children in its group is stopped by a signal."""
+    children = psutil.Process(pid).children(recursive=True)
+    processes = [psutil.Process(pid), *(child for child in children if os.getpgid(child.pid) == os.getpgid(pid))]
     states = [
         file.read_text().rpartition(")")[2].split()[0]
         for process in processes

@@ -1,0 +1,62 @@
+"""RabbitMQ as the broker: with quorum queues and publisher confirms, and after a restart."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.child import Child
+from deploy.local.embedded import Servers
+from tests.journeys.stack import until
+from tests.parts import rabbitmq
+from tests.parts.rabbitmq import RabbitMQ
+
+pytestmark = pytest.mark.skipif(not rabbitmq.IS_INSTALLED, reason=rabbitmq.MISSING)
+
+
+@pytest.fixture
+def broker(servers: Servers, tmp_path: Path) -> Iterator[RabbitMQ]:
+    server = RabbitMQ(tmp_path / "rabbitmq")
+    servers.add(server)
+    servers.start("rabbitmq")
+    servers.wait_ready("rabbitmq")
+    yield server
+    servers.stop("rabbitmq")
+
+
+@pytest.fixture
+def beat(broker: RabbitMQ, tmp_path: Path) -> Iterator[Child]:
+    """Beat with a sweep each second, quorum queues and confirms."""
+    command = [
+        sys.executable,
+        "-m",
+        "celery",
+        "-A",
+        "evermuse",
+        "beat",
+        "--pidfile=",
+        f"--schedule={tmp_path}/schedule",
+    ]
+    settings = {**broker.environment(), **rabbitmq.SAFEST, "EVERMUSE_SWEEP_SECONDS": "1"}
+    child = Child("beat", command, {**os.environ, **settings})
+    child.start()
+    yield child
+    child.stop()
+    if not child.wait(20.0):
+        child.kill()
+
+
+def test_beat_publishes_to_quorum_queues_and_goes_on_after_the_broker_was_killed(
+    servers: Servers, broker: RabbitMQ, beat: Child
+) -> None:
+    until(lambda: broker.waiting("maintenance"), "beat has published")
+    assert "maintenance\tquorum" in broker.control("list_queues", "--silent", "name", "type")
+    pid = beat.pid
+    before = len(broker.waiting("maintenance"))
+    servers.signal("rabbitmq", signal.SIGKILL)
+    servers.wait_ready("rabbitmq")
+    until(lambda: len(broker.waiting("maintenance")) > before, "beat publishes again")
+    assert beat.pid == pid

@@ -1,0 +1,77 @@
+"""The servers that a stack of the journeys uses, chosen by POOLER and BROKER."""
+
+import os
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from deploy.local.embedded import Servers
+from tests.parts import pgbouncer, rabbitmq, redis
+from tests.parts.pgbouncer import PgBouncer
+from tests.parts.rabbitmq import RabbitMQ
+from tests.parts.redis import Redis, RedisBroker
+
+POOLER, BROKER = os.environ.get("POOLER", ""), os.environ.get("BROKER", "") or "valkey"
+# RabbitMQ with quorum queues and publisher confirms.
+QUORUM = "rabbitmq-quorum"
+
+
+class Broker(Protocol):
+    """What faults need of a broker."""
+
+    @property
+    def name(self) -> str:
+        """Its server's name."""
+
+    def flush(self) -> None:
+        """Removes all messages."""
+
+    def waiting(self, queue: str) -> list[tuple[dict[str, Any], bytes]]:
+        """The headers and the body of each message that no worker has taken."""
+
+    def exhausted(self) -> AbstractContextManager[None]:
+        """It accepts no message during the block."""
+
+
+def fault() -> str | None:
+    """Why the chosen parts cannot be used, or None."""
+    if POOLER not in {"", "pgbouncer"}:
+        return f"POOLER must be pgbouncer or empty, not {POOLER!r}"
+    if BROKER not in {"valkey", "redis", "rabbitmq", QUORUM}:
+        return f"BROKER must be valkey, redis, rabbitmq or {QUORUM}, not {BROKER!r}"
+    if POOLER and not pgbouncer.PROGRAM:
+        return pgbouncer.MISSING
+    if BROKER == "redis" and not redis.PROGRAM:
+        return redis.MISSING
+    if BROKER in {"rabbitmq", QUORUM} and not rabbitmq.IS_INSTALLED:
+        return rabbitmq.MISSING
+    return None
+
+
+def replace_valkey(servers: Servers) -> None:
+    """Choose Redis, before any server is started."""
+    if BROKER == "redis":
+        servers.add(Redis(servers.home))
+
+
+def broker(servers: Servers, redis_url: str) -> tuple[Broker, dict[str, str]]:
+    """The running broker, with the settings of its clients."""
+    if BROKER not in {"rabbitmq", QUORUM}:
+        return RedisBroker(redis_url), {"CELERY_BROKER_URL": redis_url}
+    server = RabbitMQ(servers.home.root / "rabbitmq")
+    _run(servers, server)
+    return server, server.environment() | (rabbitmq.SAFEST if BROKER == QUORUM else {})
+
+
+def pooled(servers: Servers, url: str) -> str:
+    """The URL of a database, through the running pooler if one is chosen."""
+    if not POOLER:
+        return url
+    server = PgBouncer(servers.home.root / "pgbouncer", url)
+    _run(servers, server)
+    return server.url(url)
+
+
+def _run(servers: Servers, server: PgBouncer | RabbitMQ) -> None:
+    servers.add(server)
+    servers.start(server.name)
+    servers.wait_ready(server.name)
