@@ -39,14 +39,14 @@ class Place(msgspec.Struct, frozen=True, gc=False):
         return self.batch_id, self.offset // FRAME_BYTES, (self.offset + self.size - 1) // FRAME_BYTES
 
 
-class _ThreadCompressor(threading.local):
+class _FrameCompressor(threading.local):
     """A thread's compressor. Creating one takes longer than compressing a small body."""
 
     def __init__(self) -> None:
         self.compressor = zstandard.ZstdCompressor(level=LEVEL)
 
 
-_mine = _ThreadCompressor()
+_mine = _FrameCompressor()
 
 
 def pack(body: bytes) -> tuple[bytes, list[int]]:

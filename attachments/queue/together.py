@@ -12,7 +12,7 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 
-class _Asked(Generic[A, R]):
+class _Question(Generic[A, R]):
     """One thread's question and its answer."""
 
     def __init__(self, question: A) -> None:
@@ -32,12 +32,12 @@ class Together(Generic[A, R]):
     def __init__(self, work: Callable[[Sequence[A]], Sequence[R]], *, at_most: int = 64) -> None:
         self._work, self._at_most = work, at_most
         self._lock = threading.Lock()
-        self._waiting: list[_Asked[A, R]] = []
+        self._waiting: list[_Question[A, R]] = []
         self._is_busy = False
 
     def ask(self, question: A) -> R:
         """The answer to this question. Another thread may have run the statement."""
-        mine: _Asked[A, R] = _Asked(question)
+        mine: _Question[A, R] = _Question(question)
         with self._lock:
             self._waiting.append(mine)
             must_wait, self._is_busy = self._is_busy, True

@@ -51,7 +51,7 @@ class Admitted:
 
 
 @dataclass(frozen=True)
-class _Stored:
+class _StoredBatch:
     """A batch that was stored, and the validator's verdict on it."""
 
     batch_id: int
@@ -89,7 +89,7 @@ def _admit(submission: Submission, confirm: Callable[[], Credentials]) -> Admitt
     verdict: Verdict | None = None
     if submission.credentials.is_cached:
         found = _take_with_cached_key(submission)
-        if isinstance(found, _Stored):
+        if isinstance(found, _StoredBatch):
             return _answer(found)
         submission, verdict = replace(submission, credentials=confirm()), found
     if submission.idempotency_key is None:
@@ -112,7 +112,7 @@ def examine_body(body: Body, credentials: Credentials) -> Verdict:
     return verdict
 
 
-def _take_with_cached_key(submission: Submission) -> _Stored | Verdict | None:
+def _take_with_cached_key(submission: Submission) -> _StoredBatch | Verdict | None:
     """Store a batch that gets a 202. Stores nothing if the key must be looked up first.
 
     Returns the verdict if it does not depend on the key, because it takes far longer than the lookup of the key.
@@ -123,19 +123,19 @@ def _take_with_cached_key(submission: Submission) -> _Stored | Verdict | None:
     if not verdict.accepted:
         return None if verdict.has_used_catalog else verdict
     batch_id = acceptance.persist(submission.credentials, submission.body, submission.query, verdict)
-    return None if batch_id is None else _Stored(batch_id, verdict)
+    return None if batch_id is None else _StoredBatch(batch_id, verdict)
 
 
-def _take(submission: Submission, verdict: Verdict | None = None) -> _Stored:
+def _take(submission: Submission, verdict: Verdict | None = None) -> _StoredBatch:
     """``verdict``: if the body was examined already."""
     verdict = verdict or examine_body(submission.body, submission.credentials)
     batch_id = acceptance.persist(submission.credentials, submission.body, submission.query, verdict)
     assert batch_id is not None  # only cached credentials can be out of date
-    return _Stored(batch_id, verdict)
+    return _StoredBatch(batch_id, verdict)
 
 
 @transaction.atomic
-def _take_once(submission: Submission, key: str) -> _Stored | Admitted:
+def _take_once(submission: Submission, key: str) -> _StoredBatch | Admitted:
     """Store the batch together with its answer, or return the answer that the key has already."""
     workspace_id, fingerprint = submission.credentials.workspace_id, submission.fingerprint()
     stored_answer = idempotency.begin(workspace_id, key, fingerprint)
@@ -147,7 +147,7 @@ def _take_once(submission: Submission, key: str) -> _Stored | Admitted:
     return stored
 
 
-def _answer(stored: _Stored) -> Admitted:
+def _answer(stored: _StoredBatch) -> Admitted:
     """The answer of a batch that is committed; raises VALIDATION_ERROR if nothing in it was accepted."""
     summary = stored.summary
     log.info(

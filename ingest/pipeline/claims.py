@@ -56,7 +56,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class _Waiting:
+class _WaitingBatch:
     """A row of `sql.WAITING`. ``size`` is in bytes; ``crashed``: the last claim's lease ended without a release."""
 
     id: int
@@ -152,7 +152,7 @@ def claim(*, is_patient: bool = False) -> list[Claim]:
     gathering: set[int] = set()
     while True:
         with transaction.atomic():
-            found = fetch(_Waiting, sql.WAITING, {**_plausible(), "limit": CLAIM_BATCHES, "after": _turn.last})
+            found = fetch(_WaitingBatch, sql.WAITING, {**_plausible(), "limit": CLAIM_BATCHES, "after": _turn.last})
             if found:
                 workspace_id = _turn.last = found[0].workspace_id
                 if workspace_id in gathering:
@@ -185,7 +185,7 @@ def await_company(workspace_ids: set[int]) -> None:
             return
 
 
-def _gathers(found: Sequence[_Waiting]) -> bool:
+def _gathers(found: Sequence[_WaitingBatch]) -> bool:
     """Whether a claim of these batches should wait for more."""
     if len(found) == CLAIM_BATCHES:
         return False
@@ -194,7 +194,7 @@ def _gathers(found: Sequence[_Waiting]) -> bool:
     return horizon.claimed_several(found[0].workspace_id, within=GATHER_SECONDS)
 
 
-def _claim(found: Sequence[_Waiting]) -> list[Claim]:
+def _claim(found: Sequence[_WaitingBatch]) -> list[Claim]:
     """Claim as many of a workspace's waiting batches as may be landed together. Their rows are locked."""
     workspace_id = found[0].workspace_id
     if hopeless := [batch.id for batch in found if batch.is_hopeless]:
@@ -213,7 +213,7 @@ def _claim(found: Sequence[_Waiting]) -> list[Claim]:
     ]
 
 
-def _chosen(found: Sequence[_Waiting]) -> tuple[list[int], bool]:
+def _chosen(found: Sequence[_WaitingBatch]) -> tuple[list[int], bool]:
     """The ids to claim together, and whether that is one suspect batch alone."""
     if found and found[0].is_suspect:
         return [found[0].id], True

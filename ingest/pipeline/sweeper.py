@@ -20,7 +20,7 @@ MAX_STEPS = 10
 LEFT_BEHIND = timedelta(seconds=5)
 
 
-class _Progress:
+class _ProcessingWalk:
     """The last batch in PROCESSING that this process has checked; 0 to start again."""
 
     place = 0
@@ -53,11 +53,11 @@ def _advance_processing() -> int:
     """
     seen = 0
     for _ in range(MAX_STEPS):
-        left = _left_behind(Batch.Status.PROCESSING, after=_Progress.place)
+        left = _left_behind(Batch.Status.PROCESSING, after=_ProcessingWalk.place)
         processing.advance(left)
         seen += len(left)
-        _Progress.place = left[-1] if len(left) == MAX_BATCHES else 0
-        if not _Progress.place:
+        _ProcessingWalk.place = left[-1] if len(left) == MAX_BATCHES else 0
+        if not _ProcessingWalk.place:
             break
     return seen
 

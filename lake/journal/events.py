@@ -1,6 +1,6 @@
-"""The events of the journal: entries and the committed rows that they name become lines of JSON.
+"""Makes the events of the journal: turns entries, and the committed rows that they name, into lines of JSON.
 
-The layout for readers outside is in ``evermuse/docs/journal.md``.
+``evermuse/docs/journal.md`` describes the layout for readers.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,16 +24,16 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class BatchFacts:
-    """What the journal says of a batch, from the layer above this one."""
+    """Facts of a batch that only the layer above this one knows."""
 
     source: str
     type: str
     accepted_at: datetime
 
 
-# Batch ids in, what is known of each out.
+# Returns the facts of batches, by id.
 FactsOf = Callable[[Sequence[int]], Mapping[int, BatchFacts]]
-# Workspace ids in, their names out.
+# Returns the names of workspaces, by id.
 NamesOf = Callable[[Sequence[int]], Mapping[int, str]]
 
 
@@ -52,7 +52,7 @@ class Entry:
 
 
 class BatchEvent(msgspec.Struct, rename="camel"):
-    """A batch that has landed. ``versions``: those that it wrote over earlier ones, in the order of its ``u``."""
+    """A batch that has landed. ``versions``: the new versions of updated records, in the order of its ``u``."""
 
     batch_id: str
     number: int
@@ -65,7 +65,7 @@ class BatchEvent(msgspec.Struct, rename="camel"):
 
 
 class PlaceEvent(msgspec.Struct, rename="camel"):
-    """Batches whose lines a segment holds, in columns: each one's lines, and the bytes of its blocks."""
+    """The batches with lines in a segment, as columns: the number of lines, and the bytes of the blocks."""
 
     segment: str
     batches: list[int]
@@ -139,7 +139,7 @@ def _event(workspace_id: int, number: int, entry: Entry, landed: Mapping[int, Ba
         event.batches = entry.batch_ids
     elif kind == kind.CHANGED:
         event.current, event.replaced = _current(workspace_id, entry), _replaced(workspace_id, entry)
-        # Their batches may have landed before there was a journal.
+        # Their batches may have landed before the journal existed.
         event.places = _places(sorted({*event.current.batch, *event.replaced.batch}))
     else:
         event.record_ids, event.versions = _hex(entry.record_ids or ()), entry.versions
@@ -179,7 +179,7 @@ def _landed(batch_ids: Sequence[int], facts_of: FactsOf) -> dict[int, BatchEvent
 
 
 def _versions(outcomes: Sequence[tuple[Any, ...]]) -> dict[int, list[int | None]]:
-    """The version of each record that a batch updated, in order. None where it was removed since."""
+    """The version of each record that a batch updated, in order. None if the record was removed since."""
     updated = {
         number: [
             bytes(ids[_ID_BYTES * n : _ID_BYTES * (n + 1)]) for n, letter in enumerate(letters) if letter == UPDATED

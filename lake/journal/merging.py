@@ -1,6 +1,6 @@
-"""Merges the objects of a journal: those of a closed date become one, and the number of objects does not grow with the hours.
+"""Merges the objects of a journal of a closed date into one, so that the number of objects grows with days and not with minutes.
 
-Each object is a whole zstd frame, so that one after the other is a zstd file too: their bytes are copied as they are.
+Each object is a complete zstd frame, and a sequence of frames is a valid zstd file, so the bytes are copied unchanged.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,9 +25,9 @@ def is_journal(source: str) -> bool:
 
 
 def successive(parts: Sequence[Part]) -> list[Part]:
-    """The first of these whose numbers follow one another without a gap, as many as make one object; none if it were one.
+    """The first objects with successive numbers, as many as fill one object. Empty if no two objects are successive.
 
-    An object with a gap in its numbers would be out of order among the others.
+    An object with a gap in its numbers would break the order of the objects.
     """
     ordered = sorted(parts, key=lambda part: writing.numbers_of(part[0].key))
     runs: list[list[Part]] = [ordered[:1]]
@@ -41,14 +41,14 @@ def successive(parts: Sequence[Part]) -> list[Part]:
 
 
 def draft(partition: Partition, parts: Sequence[Part]) -> Draft:
-    """The object that they become."""
+    """The object to merge these into."""
     first, last = writing.numbers_of(parts[0][0].key)[0], writing.numbers_of(parts[-1][0].key)[1]
     key = writing.key_of(partition.workspace, first, last)
     return Draft(partition, key, b"", {}, last - first + 1, layout=Segment.Layout.JOURNAL)
 
 
 def merge(parts: Sequence[Part], upload: PartedUpload, keep_claims: Callable[[], None]) -> list[Merged]:
-    """Write all of them. The caller completes the upload. Raises StoreUnavailable, SourceDamaged."""
+    """Write all objects. The caller completes the upload. Raises StoreUnavailable, SourceDamaged."""
     for source, _ in parts:
         for start in range(0, source.size, READ_BYTES):
             keep_claims()

@@ -1,8 +1,8 @@
-"""Entries of the journal to come, noted in the transaction that they tell of.
+"""Inserts entries for the journal, in the transaction that they describe.
 
-Note last in the transaction: an entry's id is drawn when all locks are held, so that an entry has a greater id than those that
-its transaction depends on. An entry names rows, and the journal is written from these once they are committed
-(`lake.journal.writing`). A landing costs one row, however many records it has.
+Insert the entry last in the transaction. Its id is then drawn while all locks are held, so it is greater than the ids of the
+transactions that this one depends on. An entry only names rows. The journal is written from these rows after they are committed
+(`lake.journal.writing`). A landing needs one entry, however many records it has.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Kind = JournalEntry.Kind
 
 
 def landed(workspace_id: int, at: datetime, batch_ids: Sequence[int]) -> None:
-    """Batches have landed together, or have failed because every record was rejected. ``at``: the instant of the landing."""
+    """Batches landed together, or failed because every record was rejected. ``at``: the instant of the landing."""
     _note(workspace_id, Kind.LANDED, at=at, batches=batch_ids)
 
 
@@ -27,7 +27,7 @@ def given_up(workspace_id: int, batch_ids: Sequence[int], reason: str) -> None:
 
 
 def moved(workspace_id: int, batch_ids: Sequence[int]) -> None:
-    """Compaction has moved the lines of batches to another segment, or has left them all out."""
+    """Compaction moved the lines of batches to another segment, or dropped all of them."""
     _note(workspace_id, Kind.MOVED, batches=batch_ids)
 
 

@@ -1,6 +1,6 @@
 """Raw SQL of the journal."""
 
-# -- Entries: written in the transaction that they tell of, as its last statement --
+# -- Entries: inserted as the last statement of the transaction that they describe --
 
 NOTE = """
 INSERT INTO lake_journalentry (workspace_id, kind, at, batch_ids, record_ids, reason)
@@ -8,9 +8,9 @@ VALUES (%(workspace)s::bigint, %(kind)s::text, %(at)s::timestamptz, %(batches)s:
 RETURNING id
 """
 
-# -- What waits --
+# -- Entries that are not written yet --
 
-# Each workspace with entries, and when its oldest one was noted: two index look-ups for each, however many wait.
+# Each workspace with entries, and when its oldest one was noted. Two index look-ups for each, however many entries wait.
 WAITING = """
 WITH RECURSIVE one AS (
   (SELECT workspace_id FROM lake_journalentry ORDER BY workspace_id LIMIT 1)
@@ -21,11 +21,11 @@ WITH RECURSIVE one AS (
 )
 SELECT workspace_id, (
   SELECT noted_at FROM lake_journalentry e WHERE e.workspace_id = one.workspace_id ORDER BY e.id LIMIT 1
-)
+) AS since
 FROM one WHERE workspace_id IS NOT NULL
 """
 
-# Batches whose landing still has to be written, among some that landed before an instant.
+# Those of the batches whose landing is not written yet. ``before``: an instant after they landed.
 UNWRITTEN = """
 SELECT unnest(batch_ids) FROM lake_journalentry
 WHERE kind = 'L' AND noted_at < %(before)s AND batch_ids && %(batches)s::bigint[]
@@ -39,7 +39,7 @@ SELECT id, 0, '{}', 0 FROM unnest(%s::bigint[]) AS w (id) ORDER BY id
 ON CONFLICT (workspace_id) DO NOTHING RETURNING workspace_id
 """
 
-# A claim further in the future than any is ever made means that the clock was turned back.
+# A lease further in the future than we ever set means that the clock was turned back.
 CLAIM = """
 UPDATE lake_journal SET claim_token = claim_token + 1,
   claimed_until = statement_timestamp() + make_interval(secs => %(lease)s)
@@ -52,7 +52,7 @@ WHERE workspace_id IN (
 RETURNING workspace_id
 """
 
-# Entries that a worker bound to numbers before it died keep them. Otherwise the next ones get the next numbers.
+# Entries that a worker bound to numbers before it died keep them. Otherwise the next entries get the next numbers.
 BIND = """
 WITH next AS (
   SELECT w.id AS workspace_id,
@@ -63,12 +63,12 @@ UPDATE lake_journal AS j SET
   bound = CASE WHEN j.bound = '{}' THEN next.ids ELSE j.bound END,
   last_number = j.last_number + CASE WHEN j.bound = '{}' THEN cardinality(next.ids) ELSE 0 END
 FROM next WHERE j.workspace_id = next.workspace_id
-RETURNING j.workspace_id, j.claim_token, j.last_number - cardinality(j.bound) + 1, j.bound
+RETURNING j.workspace_id, j.claim_token AS token, j.last_number - cardinality(j.bound) + 1 AS first, j.bound AS entry_ids
 """
 
 BOUND = """
 SELECT e.id, e.kind, e.noted_at, e.at, e.batch_ids, e.record_ids, e.versions, e.reason
-FROM lake_journalentry e WHERE e.workspace_id = %s AND e.id = ANY(%s::bigint[])
+FROM lake_journalentry e WHERE e.workspace_id = %(workspace)s AND e.id = ANY(%(ids)s::bigint[])
 """
 
 # The fence: a worker whose claim was taken over publishes nothing.
@@ -82,7 +82,7 @@ UPDATE lake_journal SET claimed_until = NULL
 WHERE (workspace_id, claim_token) IN (SELECT * FROM unnest(%s::bigint[], %s::bigint[])) RETURNING workspace_id
 """
 
-# -- What the events say, from committed rows --
+# -- The content of events, from committed rows --
 
 OUTCOMES = "SELECT batch_id, letters, record_ids FROM lake_batchoutcomes WHERE batch_id = ANY(%s::bigint[])"
 
@@ -107,7 +107,7 @@ FROM lake_recordversion v JOIN lake_record r ON r.id = v.record_id
 WHERE v.record_id = ANY(%s::uuid[]) AND r.workspace_id = %s ORDER BY v.record_id, v.version
 """
 
-# -- Records that were stored before there was a journal --
+# -- Records that were stored before the journal existed --
 
 # One step: an entry for each workspace of the next records, in the order of their ids.
 FILL = """

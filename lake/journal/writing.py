@@ -3,9 +3,9 @@
     claim the workspace ▸ bind the next entries to numbers ▸ commit the object's key ▸ PUT ▸ one transaction: the object counts,
     the entries are gone
 
-An entry is deleted only when it is published, so one that commits late is never skipped. A worker may be killed at any step.
-The next one finds the entries bound to the same numbers and writes them again, into an object of its own; the sweeper deletes
-the first. So readers who see both know each event by its number.
+An entry is deleted only when it is published, so an entry that commits late is never skipped. A worker may be killed at any
+step. The next worker finds the entries bound to the same numbers and writes them again, into a new object. The sweeper deletes
+the first object. Readers who see both objects recognise events by their numbers.
 """
 
 import secrets
@@ -33,7 +33,7 @@ log = logs.get(__name__)
 
 # The rows of `lake_segment` that are parts of a journal. No source has an empty name.
 SOURCE, TYPE = "", "journal"
-# An object holds this many events at most, each of a landing with some thousand records.
+# The most events in an object. Each may be a landing of some thousand records.
 MOST_EVENTS = 200
 # Workspaces whose objects are written at the same time.
 WORKSPACES_AT_ONCE = 16
@@ -43,15 +43,15 @@ _uploads = ThreadPoolExecutor(WORKSPACES_AT_ONCE, thread_name_prefix="journal")
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A workspace with entries that are not written, and when the oldest was noted."""
+    """A row of `sql.WAITING`: a workspace with entries that are not written, and when the oldest was noted."""
 
     workspace_id: int
     since: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class _Claim:
-    """A row of `sql.BIND`: entries that have the numbers from ``first`` on."""
+class JournalClaim:
+    """A row of `sql.BIND`: entries with the numbers from ``first`` on. ``token``: the fence."""
 
     workspace_id: int
     token: int
@@ -64,25 +64,25 @@ class _Claim:
 
 
 def waiting() -> list[Waiting]:
-    """What is not written yet, by workspace."""
-    return [Waiting(*row) for row in prepared.rows(sql.WAITING, [])]
+    """The workspaces with entries that are not written yet."""
+    return prepared.rows_of(Waiting, sql.WAITING, {})
 
 
 def behind_seconds() -> float:
-    """The age of the oldest entry that is not written; 0 if all are."""
+    """The age of the oldest entry that is not written. 0 if all are written."""
     oldest = min((one.since for one in waiting()), default=None)
     return 0.0 if oldest is None else max((datetime.now(UTC) - oldest).total_seconds(), 0.0)
 
 
 def unwritten(batch_ids: Sequence[int], before: datetime) -> set[int]:
-    """Those of the batches whose landing is not written yet. ``before``: an instant after they landed."""
+    """The batches among these whose landing is not written yet. ``before``: an instant after they landed."""
     return {row[0] for row in prepared.rows(sql.UNWRITTEN, {"batches": list(batch_ids), "before": before})}
 
 
 def write(*, seconds: float, names_of: events.NamesOf, facts_of: FactsOf) -> int:
-    """Write what waits, for some seconds; how many events were written. What other workers write is passed over.
+    """Write waiting entries for some seconds. Returns the number of events. Skips journals that other workers write.
 
-    Raises StoreUnavailable. Entries wait then.
+    Raises StoreUnavailable. The entries then wait for the next call.
     """
     ends_at = time.monotonic() + seconds
     written = 0
@@ -99,14 +99,14 @@ def write(*, seconds: float, names_of: events.NamesOf, facts_of: FactsOf) -> int
 
 
 def _write(workspaces: Sequence[int], names_of: events.NamesOf, facts_of: FactsOf) -> int:
-    """One object for each of these workspaces."""
+    """Write one object for each of these workspaces that can be claimed. Returns the number of events."""
     claims = _claim(workspaces)
     if not claims:
         return 0
-    # A write that began later could end when another worker has the claim.
+    # A PUT that starts after the lease has expired could end while another worker writes the same journal.
     ends_at = time.monotonic() + settings.EVERMUSE_LEASE_SECONDS
     written = 0
-    drafts: list[tuple[_Claim, Draft]] = []
+    drafts: list[tuple[JournalClaim, Draft]] = []
     try:
         names = names_of([claim.workspace_id for claim in claims])
         drafts = [(claim, _draft(claim, names[claim.workspace_id], facts_of)) for claim in claims]
@@ -126,20 +126,21 @@ def _write(workspaces: Sequence[int], names_of: events.NamesOf, facts_of: FactsO
     return written
 
 
-def _claim(workspaces: Sequence[int]) -> list[_Claim]:
-    """Claim those that nobody else writes, with their next entries. An entry that is bound to a number keeps it."""
+def _claim(workspaces: Sequence[int]) -> list[JournalClaim]:
+    """Claim the journals that no other worker writes, with their next entries. An entry bound to a number keeps it."""
     prepared.rows(sql.ADD_JOURNALS, [list(workspaces)])
     with transaction.atomic():
         parameters = {"workspaces": list(workspaces), "lease": settings.EVERMUSE_LEASE_SECONDS}
         ours = sorted(row[0] for row in prepared.rows(sql.CLAIM, parameters))
-        claims = [_Claim(*row) for row in prepared.rows(sql.BIND, {"workspaces": ours, "limit": MOST_EVENTS})]
+        claims = prepared.rows_of(JournalClaim, sql.BIND, {"workspaces": ours, "limit": MOST_EVENTS})
     if empty := [claim for claim in claims if not claim.entry_ids]:
         _release(empty)
     return [claim for claim in claims if claim.entry_ids]
 
 
-def _draft(claim: _Claim, workspace: str, facts_of: FactsOf) -> Draft:
-    rows = {row[0]: Entry(*row) for row in prepared.rows(sql.BOUND, [claim.workspace_id, claim.entry_ids])}
+def _draft(claim: JournalClaim, workspace: str, facts_of: FactsOf) -> Draft:
+    bound = prepared.rows_of(Entry, sql.BOUND, {"workspace": claim.workspace_id, "ids": claim.entry_ids})
+    rows = {entry.id: entry for entry in bound}
     found = [rows[id] for id in claim.entry_ids]
     content = events.lines(claim.workspace_id, claim.first, found, facts_of)
     partition = Partition(claim.workspace_id, workspace, SOURCE, TYPE, datetime.now(UTC).date())
@@ -149,26 +150,26 @@ def _draft(claim: _Claim, workspace: str, facts_of: FactsOf) -> Draft:
 
 
 def key_of(workspace: str, first: int, last: int) -> str:
-    """A new key for the events of these numbers. Keys are in the order of the first numbers."""
+    """A new key for the events with these numbers. Keys sort by the first number."""
     name = object_store.partition(workspace)
     return f"journal/workspace={name}/journal-{first:019d}-{last:019d}-{secrets.token_hex(16)}.ndjson.zst"
 
 
 def numbers_of(key: str) -> tuple[int, int]:
-    """The first and the last number in a key that `key_of` made."""
+    """The first and the last number in a key of `key_of`."""
     _, first, last, _ = key.rpartition("/")[2].split("-")
     return int(first), int(last)
 
 
-def _publish(claim: _Claim, draft: Draft) -> bool:
-    """Let the object count and delete the entries, if the claim still stands."""
+def _publish(claim: JournalClaim, draft: Draft) -> bool:
+    """Publish the object and delete its entries, if the claim still holds."""
     try:
         with transaction.atomic():
             if not prepared.rows(sql.FINISH, [claim.workspace_id, claim.token]):
                 raise LeaseLost("another worker writes this journal")
             size = [len(draft.content), draft.line_count, 0, draft.id]
             if not prepared.rows(segments_sql.PUBLISH_TARGET, size):
-                raise LeaseLost("the sweeper has given the object up")
+                raise LeaseLost("the sweeper has abandoned the object")
             prepared.rows(sql.DELETE_ENTRIES, [claim.workspace_id, claim.entry_ids])
     except LeaseLost as error:
         log.warning("journal.lost", workspace_id=claim.workspace_id, error=str(error))
@@ -176,5 +177,5 @@ def _publish(claim: _Claim, draft: Draft) -> bool:
     return True
 
 
-def _release(claims: Sequence[_Claim]) -> None:
+def _release(claims: Sequence[JournalClaim]) -> None:
     prepared.rows(sql.RELEASE, [[claim.workspace_id for claim in claims], [claim.token for claim in claims]])

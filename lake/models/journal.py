@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 
 
 class JournalEntry(models.Model):
-    """Something that the journal still has to tell of (`lake.journal`). Deleted once the journal's object is published.
+    """A change that is not in the journal yet (`lake.journal`). Deleted when the object with its event is published.
 
     ``id`` is drawn from a sequence when the row is inserted. ``noted_at`` is the instant at which the transaction began.
     """
@@ -36,7 +36,7 @@ class JournalEntry(models.Model):
 class Journal(models.Model):
     """The journal of a workspace: the last number given to an entry, and the claim of the worker that writes.
 
-    ``bound``: the entries that have the last numbers and are not published yet.
+    ``bound``: the entries with the last numbers, which are not published yet.
     """
 
     workspace = models.OneToOneField(
@@ -49,7 +49,7 @@ class Journal(models.Model):
 
 
 class JournalFill(models.Model):
-    """How far the records that were stored before there was a journal have been noted. One row."""
+    """How far the backfill of records that were stored before the journal existed has got. One row."""
 
     starts_at = models.DateTimeField(help_text="When no process of an earlier version is expected to run any more.")
     after_id = models.UUIDField(help_text="The last record that was noted.")

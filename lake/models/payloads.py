@@ -4,7 +4,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 
-class _Body(models.Model):
+class _StoredBody(models.Model):
     """The decompressed body of an accepted request, compressed in zstd frames (`lake.frames`)."""
 
     class Media(models.TextChoices):
@@ -26,7 +26,7 @@ class _Body(models.Model):
         abstract = True
 
 
-class Payload(_Body):
+class Payload(_StoredBody):
     """The body of a batch, until retention removes it. The worker lands it, and rows of the index point into it.
 
     This is a view over the two tables below, for reading.
@@ -38,7 +38,7 @@ class Payload(_Body):
     )
 
 
-class PayloadPart(_Body):
+class PayloadPart(_StoredBody):
     """Payloads in partitions by batch id. Old payloads are removed by dropping a partition (`ingest.pipeline.partitions`)."""
 
     batch = models.OneToOneField(
@@ -46,7 +46,7 @@ class PayloadPart(_Body):
     )
 
 
-class PayloadKept(_Body):
+class PayloadKept(_StoredBody):
     """Payloads that outlive their partition: of batches that have not landed, were given up, or are under a legal hold."""
 
     batch = models.OneToOneField(

@@ -18,7 +18,7 @@ MAX_BYTES = 1024 * 1024 * 1024
 _ID_DIGITS = 32
 
 
-class _Event(msgspec.Struct, rename="camel"):
+class _ReadEvent(msgspec.Struct, rename="camel"):
     """An event as far as it matters here. ``batches``: of two kinds."""
 
     entry: int
@@ -29,7 +29,7 @@ class _Event(msgspec.Struct, rename="camel"):
     record_ids: str = ""
 
 
-_decode = msgspec.json.Decoder(_Event).decode
+_decode = msgspec.json.Decoder(_ReadEvent).decode
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def after(number: int, objects: Sequence[BucketObject]) -> History:
     return history
 
 
-def _events(key: str) -> Iterator[_Event]:
+def _events(key: str) -> Iterator[_ReadEvent]:
     content = object_store.get(key, max_bytes=MAX_BYTES)
     if content is None:
         return  # merged and deleted since it was listed
@@ -85,7 +85,7 @@ def _events(key: str) -> Iterator[_Event]:
         raise ArchiveDamaged(f"an object of the journal cannot be read: {type(error).__name__}") from None
 
 
-def _apply(history: History, event: _Event) -> None:
+def _apply(history: History, event: _ReadEvent) -> None:
     if event.entry > history.last + 1:
         history.gaps.append((history.last + 1, event.entry - 1))
     history.last = event.entry

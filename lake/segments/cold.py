@@ -71,7 +71,7 @@ def _read(places: Sequence[Place]) -> dict[Place, bytes]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class _BatchLines:
     """A row of `sql.WHERE_BATCHES_ARE`."""
 
     batch_id: int
@@ -94,9 +94,9 @@ class _Batch:
         return _Where(self.segment_id, self.start + begins, self.start + self.ends[nth], self.key)
 
 
-def _batches(ids: set[int]) -> dict[int, _Batch]:
-    rows = prepared.rows(sql.WHERE_BATCHES_ARE, [sorted(ids)], binary=True)
-    return {row[0]: _Batch(*row) for row in rows}
+def _batches(ids: set[int]) -> dict[int, _BatchLines]:
+    rows = prepared.rows_of(_BatchLines, sql.WHERE_BATCHES_ARE, {"batches": sorted(ids)}, binary=True)
+    return {row.batch_id: row for row in rows}
 
 
 def _blocks(wanted: Sequence[_Where]) -> Iterator[tuple[_Where, Block]]:

@@ -135,8 +135,8 @@ def _claim(group: MergeGroup, until: int) -> list[tuple[Source, Segment]]:
         size, lines = size + bytes_, lines + count
         if size >= merging.TARGET_BYTES or lines >= MOST_LINES:
             break
-    rows = prepared.rows(sql.CLAIM_SOURCES, [settings.EVERMUSE_LEASE_SECONDS, chosen])
-    sources = sorted((Source(*row) for row in rows), key=lambda source: source.id)
+    claimed = {"lease": settings.EVERMUSE_LEASE_SECONDS, "ids": chosen}
+    sources = sorted(prepared.rows_of(Source, sql.CLAIM_SOURCES, claimed), key=lambda source: source.id)
     found = Segment.objects.select_related("workspace").in_bulk([source.id for source in sources])
     segments = [(source, found[source.id]) for source in sources]
     if len(segments) == 1 and not _is_worth_it(segments[0][1]):

@@ -25,7 +25,7 @@ TAIL_BYTES = 64 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A segment that is being merged. ``token``: its claim's. ``dead_count``: its value when it was claimed."""
+    """A segment that is being merged: a row of `sql.CLAIM_SOURCES`. ``token``: the fence of its claim."""
 
     id: int
     token: int

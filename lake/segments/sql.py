@@ -56,9 +56,9 @@ WHERE id = ANY(%s::bigint[]) AND state <> 'L' RETURNING id
 FORGET = "DELETE FROM lake_segment WHERE id = ANY(%s::bigint[]) AND state <> 'L' RETURNING id"
 
 WHERE_BATCHES_ARE = """
-SELECT b.batch_id, s.id, s.key, s.layout::int, b.start, b.length, b.ends, b.firsts
+SELECT b.batch_id, s.id AS segment_id, s.key, s.layout::int, b.start, b.length, b.ends, b.firsts
 FROM lake_segmentbatch b JOIN lake_segment s ON s.id = b.segment_id
-WHERE b.batch_id = ANY(%s::bigint[]) AND b.line_count > 0
+WHERE b.batch_id = ANY(%(batches)s::bigint[]) AND b.line_count > 0
 """
 
 # -- Compaction --
@@ -97,13 +97,13 @@ ORDER BY id LIMIT %(limit)s
 """
 
 CLAIM_SOURCES = """
-UPDATE lake_segment SET claim_token = claim_token + 1, claimed_until = statement_timestamp() + make_interval(secs => %s)
+UPDATE lake_segment SET claim_token = claim_token + 1, claimed_until = statement_timestamp() + make_interval(secs => %(lease)s)
 WHERE id IN (
   SELECT id FROM lake_segment
-  WHERE id = ANY(%s::bigint[]) AND state = 'L' AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
+  WHERE id = ANY(%(ids)s::bigint[]) AND state = 'L' AND (claimed_until IS NULL OR claimed_until < statement_timestamp())
   ORDER BY id FOR UPDATE SKIP LOCKED
 )
-RETURNING id, claim_token, key, layout::int, size, created_at, dead_count
+RETURNING id, claim_token AS token, key, layout::int, size, created_at, dead_count
 """
 
 # Extends the intended segment's time together with its sources' claims.

@@ -78,14 +78,14 @@ def _parts(lines: Sequence[Line]) -> list[BatchPart]:
     return [_part(members[0], len(members)) for members in batches]
 
 
-class _ThreadCompressor(threading.local):
+class _BlockCompressor(threading.local):
     """A thread's own compressor: making one takes longer than compressing a small frame."""
 
     def __init__(self) -> None:
         self.compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
 
 
-_mine = _ThreadCompressor()
+_mine = _BlockCompressor()
 
 
 class SegmentWriter:

@@ -10,14 +10,14 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from ingest.clients import workspaces
 
 
-class _Product(argparse.Action):
+class _ProductOption(argparse.Action):
     """Starts a product."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
         namespace.products = [*(namespace.products or []), (values, [])]
 
 
-class _Project(argparse.Action):
+class _ProjectOption(argparse.Action):
     """Adds a project to the product named before it."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option: str | None = None) -> None:
@@ -31,9 +31,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
-        parser.add_argument("--product", action=_Product, dest="products", metavar="P")
+        parser.add_argument("--product", action=_ProductOption, dest="products", metavar="P")
         parser.add_argument(
-            "--project", action=_Project, dest="products", metavar="Q", help="of the --product before it"
+            "--project", action=_ProjectOption, dest="products", metavar="Q", help="of the --product before it"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -399,7 +399,7 @@ def test_empty_segment_is_a_valid_zstd_file(api: ApiClient) -> None:
     assert object_of(empty) == layout.seek_table([])
     assert [lines_of(batch_id) for batch_id in again] == [[], []]
     assert isinstance(archive.of(number(again[0])), Archive)
-    assert prepared.rows(sql.WHERE_BATCHES_ARE, [[number(again[0])]]) == []
+    assert prepared.rows(sql.WHERE_BATCHES_ARE, {"batches": [number(again[0])]}) == []
 
 
 def test_line_of_a_removed_record_is_rewritten_away_after_a_month(api: ApiClient) -> None:
