@@ -8,11 +8,15 @@ import msgspec
 from evermuse.client.convert import instants
 from evermuse.client.convert.format import ConvertOptions, NotConvertible
 from evermuse.client.convert.people import People
-from evermuse.client.convert.records import MAX_ATTACHMENTS, record_line
-from evermuse.client.convert.tickets import Item, TicketFormat, attachment, text_of
+from evermuse.client.convert.records import record_line
+from evermuse.client.convert.tickets import BOT, CUSTOMER, STAFF, Item, TicketFormat, attachments_of, text_of
 
 _PERSONS = frozenset({"contact", "user", "lead", "admin", "teammate", "visitor", "contact.reference"})
-_INTERNAL, _EXTERNAL = frozenset({"admin", "teammate", "team"}), frozenset({"user", "lead", "contact", "visitor"})
+_PEOPLE = {
+    **dict.fromkeys(("admin", "teammate", "team"), STAFF),
+    **dict.fromkeys(("user", "lead", "contact", "visitor"), CUSTOMER),
+    "bot": BOT,
+}
 
 
 class Intercom(TicketFormat):
@@ -56,7 +60,7 @@ class Intercom(TicketFormat):
             vendor_ids={"intercom_conversation_id": id},
             thread_id=f"intercom:{id}",
             participants=_participants(talk, messages, people, options).entries,
-            attachments=_attachments(messages),
+            attachments=attachments_of(messages, filename="name", url="url", size="filesize"),
             tags=[text_of(tag.get("name")) for tag in _listed(talk.get("tags"), "tags")],
             data=data,
         )
@@ -106,31 +110,16 @@ def _participants(
     for person, default in found:
         id = text_of(person.get("id"))
         kind = (text_of(person.get("type")) or default).partition(".")[0]
+        role, type = _PEOPLE.get(kind, ("", ""))
         more = known.get(id, {})
         people.add(
             id=id,
             name=text_of(person.get("name")) or text_of(more.get("name")),
             email=text_of(person.get("email")) or text_of(more.get("email")),
-            role="internal" if kind in _INTERNAL or kind == "bot" else "external" if kind in _EXTERNAL else "",
-            type="bot"
-            if kind == "bot"
-            else "workspace_member"
-            if kind in _INTERNAL
-            else "contact"
-            if kind in _EXTERNAL
-            else "",
+            role=role,
+            type=type,
         )
     return people
-
-
-def _attachments(messages: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    found = [
-        attachment(filename=one.get("name"), url=one.get("url"), size=one.get("filesize"), mime=one.get("content_type"))
-        for message in messages
-        for one in message.get("attachments") or []
-        if isinstance(one, dict)
-    ]
-    return found[:MAX_ATTACHMENTS]
 
 
 INTERCOM = Intercom()

@@ -7,7 +7,7 @@ than the memory, as long as one item with its parts fits.
 import json
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -206,6 +206,22 @@ def _ticket_in_name(file: Path) -> str:
     """The number in a file's name. Answers with comments do not contain the id of their ticket."""
     digits = [part for part in file.stem.replace("-", "_").split("_") if part.isdigit()]
     return digits[0] if digits else ""
+
+
+# Role and type of people, by the vendor's kind of person.
+STAFF, CUSTOMER, BOT = ("internal", "workspace_member"), ("external", "contact"), ("internal", "bot")
+
+
+def attachments_of(
+    messages: Iterable[Mapping[str, Any]], *, filename: str, url: str, size: str
+) -> list[dict[str, Any]]:
+    """The envelope's entries for the files of messages. ``filename``, ``url``, ``size``: the vendor's field names."""
+    return [
+        attachment(filename=one.get(filename), url=one.get(url), size=one.get(size), mime=one.get("content_type"))
+        for message in messages
+        for one in message.get("attachments") or []
+        if isinstance(one, dict)
+    ]
 
 
 def attachment(*, filename: Any, url: Any, size: Any, mime: Any) -> dict[str, Any]:

@@ -12,10 +12,10 @@ import msgspec
 from evermuse.client.convert import instants
 from evermuse.client.convert.format import ConvertOptions, NotConvertible
 from evermuse.client.convert.people import People
-from evermuse.client.convert.records import MAX_ATTACHMENTS, record_line
-from evermuse.client.convert.tickets import Item, TicketFormat, attachment, text_of
+from evermuse.client.convert.records import record_line
+from evermuse.client.convert.tickets import CUSTOMER, STAFF, Item, TicketFormat, attachments_of, text_of
 
-_END_USER, _STAFF = "end-user", frozenset({"agent", "admin"})
+_PEOPLE = {"end-user": CUSTOMER, "agent": STAFF, "admin": STAFF}
 _KINDS = {"tickets": "item", "ticket": "item", "results": "item", "comments": "part", "users": "person"}
 
 
@@ -56,7 +56,7 @@ class Zendesk(TicketFormat):
             vendor_ids={"zendesk_ticket_id": id},
             thread_id=f"zendesk:{id}",
             participants=_participants(ticket, comments, people, options).entries,
-            attachments=_attachments(comments),
+            attachments=attachments_of(comments, filename="file_name", url="content_url", size="size"),
             tags=[text_of(tag) for tag in ticket.get("tags") or []],
             data=data,
         )
@@ -79,33 +79,18 @@ def _participants(
             # -1 is Zendesk itself.
             continue
         user = users.get(id, {})
-        role = text_of(user.get("role"))
+        role, type = _PEOPLE.get(text_of(user.get("role")), ("", ""))
         people.add(
             id=id,
             name=text_of(user.get("name")),
             email=text_of(user.get("email")),
-            role="external" if role == _END_USER else "internal" if role in _STAFF else "",
-            type="contact" if role == _END_USER else "workspace_member" if role in _STAFF else "",
+            role=role,
+            type=type,
         )
     for name in ("requester", "assignee"):
         if isinstance(one := ticket.get(name), dict):
             people.add(id=text_of(one.get("id")), name=text_of(one.get("name")), email=text_of(one.get("email")))
     return people
-
-
-def _attachments(comments: list[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    found = [
-        attachment(
-            filename=one.get("file_name"),
-            url=one.get("content_url"),
-            size=one.get("size"),
-            mime=one.get("content_type"),
-        )
-        for comment in comments
-        for one in comment.get("attachments") or []
-        if isinstance(one, dict)
-    ]
-    return found[:MAX_ATTACHMENTS]
 
 
 ZENDESK = Zendesk()
