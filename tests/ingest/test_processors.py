@@ -59,7 +59,7 @@ class Recorder(Processor):
 @pytest.fixture
 def install(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Installs processors beside the built-in one."""
-    monkeypatch.setattr(sweeper._Progress, "place", 0)
+    monkeypatch.setattr(sweeper._ProcessingWalk, "place", 0)
 
     def add(*added: Processor) -> None:
         monkeypatch.setattr(processors, "installed", lambda: (AttachmentDownloads(), *added))

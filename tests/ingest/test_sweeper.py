@@ -32,7 +32,7 @@ class Waiting(Processor):
 def processor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Waiting]:
     made = Waiting()
     monkeypatch.setattr("lake.processors.installed", lambda: (made,))
-    monkeypatch.setattr(sweeper._Progress, "place", 0)
+    monkeypatch.setattr(sweeper._ProcessingWalk, "place", 0)
     yield made
 
 
