@@ -38,7 +38,7 @@ SECRET_KEY = (
 # Always off: its pages show settings and stack traces, and API clients expect JSON.
 DEBUG = False
 ALLOWED_HOSTS = env.words(
-    "EVERMUSE_ALLOWED_HOSTS", "127.0.0.1,localhost", help="Host names that requests may name, separated by commas."
+    "EVERMUSE_ALLOWED_HOSTS", "127.0.0.1,localhost", help="Host names that requests may use, separated by commas."
 )
 CSRF_TRUSTED_ORIGINS = env.words(
     "EVERMUSE_CSRF_TRUSTED_ORIGINS",
@@ -98,7 +98,7 @@ TEMPLATES = [
 ]
 
 _DATABASE: dict[str, Any] = env.database(
-    help="PostgreSQL: `postgresql://user:password@host:port/name`. Every parameter of libpq is honoured, such as `?sslmode=verify-full&sslrootcert=…`, host lists and sockets; an unknown one is refused."
+    help="PostgreSQL: `postgresql://user:password@host:port/name`. Every parameter of libpq is accepted, such as `?sslmode=verify-full&sslrootcert=…`, host lists and sockets. Unknown parameters are refused."
 )
 # Read by `manage.py migrate`.
 DATABASE_DIRECT = env.direct_database(
@@ -155,7 +155,7 @@ AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_HANDLER = "evermuse.logins.Handler"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
-# Otherwise continued attempts would keep the login closed for ever.
+# Otherwise continued attempts would block the login for ever.
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_ENABLE_ADMIN = False

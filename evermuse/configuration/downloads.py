@@ -18,13 +18,13 @@ EVERMUSE_ATTACHMENT_MAX_ATTEMPTS = env.integer(
     "EVERMUSE_ATTACHMENT_MAX_ATTEMPTS",
     6,
     minimum=1,
-    help="Attempts at a download, including the first, while it fails for a reason that can pass.",
+    help="The most attempts at a download that fails with transient errors, including the first.",
 )
 EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS = env.integer(
     "EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS",
     240,
     minimum=1,
-    help="No attempt begins more than this many seconds after the first one.",
+    help="Retries start at most this many seconds after the first attempt.",
 )
 EVERMUSE_ATTACHMENT_CONCURRENCY = env.integer(
     "EVERMUSE_ATTACHMENT_CONCURRENCY", 16, minimum=1, help="Download threads of a worker."
@@ -51,19 +51,19 @@ EVERMUSE_ATTACHMENT_BREAKER_FAILURES = env.integer(
     "EVERMUSE_ATTACHMENT_BREAKER_FAILURES",
     50,
     minimum=1,
-    help="Failures in a row after which a workspace's downloads from a host begin one by one.",
+    help="Failures in a row after which a workspace's downloads from a host start one at a time.",
 )
 EVERMUSE_UPLOAD_QUOTA_BYTES = env.integer(
     "EVERMUSE_UPLOAD_QUOTA_BYTES",
     10 * 1024**3,
     minimum=1,
-    help="The most bytes that a workspace's unclaimed uploads may hold together.",
+    help="The most bytes of all unclaimed uploads of a workspace together.",
 )
 EVERMUSE_UPLOAD_INTENT_SECONDS = env.integer(
-    "EVERMUSE_UPLOAD_INTENT_SECONDS", 86_400, minimum=60, help="For how long an upload intent can be used."
+    "EVERMUSE_UPLOAD_INTENT_SECONDS", 86_400, minimum=60, help="Seconds for which an upload intent is valid."
 )
 EVERMUSE_ATTACHMENT_DEADLINE_SECONDS = env.integer(
-    "EVERMUSE_ATTACHMENT_DEADLINE_SECONDS", 3600, minimum=1, help="The longest time for one attempt, whatever its rate."
+    "EVERMUSE_ATTACHMENT_DEADLINE_SECONDS", 3600, minimum=1, help="The longest time for one attempt at a download."
 )
 EVERMUSE_UPLOAD_RETENTION_DAYS = env.integer(
     "EVERMUSE_UPLOAD_RETENTION_DAYS",

@@ -11,7 +11,7 @@ EVERMUSE_FLOWER_URL = env.text(
 )
 EVERMUSE_METRICS_NETWORKS = env.networks(
     "EVERMUSE_METRICS_NETWORKS",
-    help="Networks in CIDR form that may read `/metrics` besides this host. A request through a proxy is judged by the client address that the proxy names.",
+    help="Networks in CIDR form that may read `/metrics` besides this host. For a request through a proxy, the client address that the proxy names counts.",
 )
 EVERMUSE_METRICS_TOKEN = env.text(
     "EVERMUSE_METRICS_TOKEN", "", help="A request with this token (`Authorization: Bearer …`) may read `/metrics`."
@@ -39,7 +39,7 @@ EVERMUSE_PROBLEM_STUCK_SECONDS = env.integer(
 EVERMUSE_PUBLIC_URL = env.text(
     "EVERMUSE_PUBLIC_URL",
     "",
-    help="The address that clients and people reach the web process by, for links in alerts and for `EVERMUSE_DOWNLOAD_URLS=web`.",
+    help="The public address of the web process, for links in alerts and for `EVERMUSE_DOWNLOAD_URLS=web`.",
 ).rstrip("/")
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EVERMUSE_EMAIL_FROM", "evermuse@localhost", help="The sender of mail.")
 EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMAIL_USE_SSL = env.mail_server(

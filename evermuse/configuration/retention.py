@@ -1,4 +1,4 @@
-"""Retention (`evermuse.retention`): how many days each kind of row is kept. 0: it is removed as soon as that is safe."""
+"""Retention (`evermuse.retention`): the days for which each kind of row is kept. 0 removes rows as soon as that is safe."""
 
 from evermuse import env
 

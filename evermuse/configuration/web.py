@@ -6,7 +6,7 @@ EVERMUSE_RATE_LIMIT = env.integer(
     "EVERMUSE_RATE_LIMIT", 10, minimum=1, help="Requests in any second for a key that has no limit of its own."
 )
 EVERMUSE_BODY_TIMEOUT_SECONDS = env.integer(
-    "EVERMUSE_BODY_TIMEOUT_SECONDS", 30, minimum=1, help="Time within which a request's body must have arrived."
+    "EVERMUSE_BODY_TIMEOUT_SECONDS", 30, minimum=1, help="The longest time for receiving a request's body."
 )
 EVERMUSE_WEB_THREADS = env.integer(
     "EVERMUSE_WEB_THREADS",
@@ -30,13 +30,13 @@ EVERMUSE_BODY_BUDGET_BYTES = env.integer(
     "EVERMUSE_BODY_BUDGET_BYTES",
     64 * 1024**2,
     minimum=6 * 1024**2,
-    help="The most bytes that the unfinished bodies of a web process may hold together. Beyond that, a request gets 503 with `retryAfter`.",
+    help="The most bytes of all unfinished bodies in a web process together. Above that, a request gets 503 with `retryAfter`.",
 )
 EVERMUSE_ANSWER_BUDGET_BYTES = env.integer(
     "EVERMUSE_ANSWER_BUDGET_BYTES",
     32 * 1024**2,
     minimum=8 * 1024**2,
-    help="The most bytes that the large answers of a web process may hold together. Beyond that, readers wait.",
+    help="The most bytes of all large answers in a web process together. Above that, readers wait.",
 )
 EVERMUSE_CONNECTIONS_PER_ADDRESS = env.integer(
     "EVERMUSE_CONNECTIONS_PER_ADDRESS",
@@ -56,14 +56,14 @@ EVERMUSE_DRAIN_SECONDS = env.integer(
     help="For how long a web process serves on after SIGTERM while `/readyz` answers 503. Longer than two health checks of the proxy; 20 at most.",
 )
 EVERMUSE_KEEP_ALIVE_SECONDS = env.integer(
-    "EVERMUSE_KEEP_ALIVE_SECONDS", 75, minimum=1, help="For how long an idle connection is kept."
+    "EVERMUSE_KEEP_ALIVE_SECONDS", 75, minimum=1, help="The time for which an idle connection is kept."
 )
 EVERMUSE_HEAD_TIMEOUT_SECONDS = env.integer(
-    "EVERMUSE_HEAD_TIMEOUT_SECONDS", 15, minimum=1, help="Time within which a request's head must have arrived."
+    "EVERMUSE_HEAD_TIMEOUT_SECONDS", 15, minimum=1, help="The longest time for receiving a request's head."
 )
 # The contract lets a reader pause for 5 minutes.
 EVERMUSE_READER_PAUSE_SECONDS = env.integer(
-    "EVERMUSE_READER_PAUSE_SECONDS", 330, minimum=1, help="For how long the reader of an answer may pause."
+    "EVERMUSE_READER_PAUSE_SECONDS", 330, minimum=1, help="The longest pause of a client that reads an answer."
 )
 EVERMUSE_STREAM_SECONDS = env.integer(
     "EVERMUSE_STREAM_SECONDS", 4 * 3600, minimum=1, help="The longest time for one answer."

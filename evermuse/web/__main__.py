@@ -43,7 +43,7 @@ def main() -> None:
         log_level="info",
         access_log=False,
         server_header=False,
-        # Not every peer may set X-Forwarded-For. `evermuse.web.addresses` reads it.
+        # uvicorn must not trust X-Forwarded-For of every peer. `evermuse.web.addresses` reads it.
         proxy_headers=False,
         timeout_keep_alive=settings.EVERMUSE_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,

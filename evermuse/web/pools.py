@@ -19,10 +19,10 @@ FILES = "/files"
 # Pages for people below the API's prefix, which take longer.
 _PAGES = ("/api/v1/openapi.json", "/api/v1/docs", "/api/v1/schemas/")
 
-# A body of more bytes is heavy: to check it may take half a second. So that small bodies pass, few are checked at once.
+# A longer body is heavy: validating it may take half a second. Few are validated at once, so that small bodies are not delayed.
 BIG_BODY_BYTES = 1024 * 1024
 BIG_BODIES_AT_ONCE = 2
-# A compressed body becomes at most this many times as long.
+# deflate expands a body at most this many times.
 _GZIP_RATIO = 1032
 
 posts = FairPool(settings.EVERMUSE_WEB_THREADS, heavy=BIG_BODIES_AT_ONCE, thread_name_prefix="web")

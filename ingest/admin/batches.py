@@ -146,7 +146,7 @@ class BatchAdmin(PipelineAdmin):
         batch = row_or_404(Batch.objects.all(), batch_id)
         if request.POST.get("act") == "retry":
             if _retry(request, batch):
-                messages.success(request, "Retried. This page refreshes itself.")
+                messages.success(request, "Retried. This page refreshes automatically.")
             else:
                 messages.warning(request, _why_unchanged(batch))
         elif request.POST.get("act") == "reprocess":
@@ -224,7 +224,7 @@ def _allow(request: HttpRequest) -> None:
 
 
 def _retry(request: HttpRequest, batch: Batch) -> bool:
-    """Does what `POST …/retry` of the API does, and writes the audit log. Returns whether anything changed."""
+    """Like `POST …/retry` of the API, but also writes the audit log. Returns whether anything changed."""
     with transaction.atomic():
         is_reopened = transitions.reopen(batch.pk)
         if is_reopened:

@@ -89,7 +89,7 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate(self, request: Request) -> tuple[Credentials, Credentials]:
         secret = _secret(request)
-        # Room for a body that is still to come is not given to a key that was only cached.
+        # A cached key may be revoked, so a body is received only after a lookup.
         may_use_cache = self._may_use_cache and request.META.get("evermuse.body") != AWAITED
         credentials = (_cached(secret) if may_use_cache else None) or identify(secret)
         return credentials, credentials
@@ -113,7 +113,7 @@ _cache: dict[bytes, Credentials] = {}
 
 
 def _cached(secret: str) -> Credentials | None:
-    # On a dead connection the lookup goes first: it can be repeated on a new connection, and storing a batch cannot.
+    # If the connection is dead, look the key up first: a lookup can be repeated on a new connection, storing a batch cannot.
     return _cache.get(api_keys.digest(secret)) if prepared.is_alive() else None
 
 

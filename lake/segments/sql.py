@@ -47,7 +47,7 @@ WHERE id IN (
 RETURNING id, key, state, sweeps
 """
 
-# The store did not delete these objects. They are tried again soon.
+# The store did not delete these objects. Retry soon.
 PUT_BACK = """
 UPDATE lake_segment SET sweeps = greatest(sweeps - 1, 0), expires_at = statement_timestamp() + make_interval(secs => %s)
 WHERE id = ANY(%s::bigint[]) AND state <> 'L' RETURNING id

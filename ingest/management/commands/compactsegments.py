@@ -1,4 +1,4 @@
-"""manage.py compactsegments: what the maintenance worker does each minute, now and to the end."""
+"""manage.py compactsegments: runs the compaction that the maintenance worker does each minute, at once and completely."""
 
 import json
 import math
@@ -16,7 +16,7 @@ TODAY = "--include-today"
 class Command(BaseCommand):
     help = (
         "Merge small segments of past dates into large ones, and print how many segments became how many as JSON. "
-        "Harmless beside the workers; replaced objects stay for an hour."
+        "Safe while workers run. Replaced objects stay for an hour."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

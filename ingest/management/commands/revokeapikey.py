@@ -10,7 +10,7 @@ from ingest.models import ApiKey
 
 
 class Command(BaseCommand):
-    help = "Revoke the live key of a label: it is refused from the next request on."
+    help = "Revoke the live key with a label. The next request with it is refused."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("workspace")
