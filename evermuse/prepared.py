@@ -124,12 +124,14 @@ def rows_under(lock: str, *statements: tuple[type | None, str, Mapping[str, Any]
         def run(prepare: bool) -> list[list[Any]]:
             with raw.pipeline():
                 raw.execute(lock.encode())
+                # psycopg would search a statement of more than 4,096 bytes for its placeholders each time.
                 cursors = [
-                    psycopg.Cursor(raw, row_factory=tuple_row if kind is None else _row_factory(kind))
+                    psycopg.RawCursor(raw, row_factory=tuple_row if kind is None else _row_factory(kind))
                     for kind, _, _ in statements
                 ]
                 for cursor, (_, statement, parameters) in zip(cursors, statements, strict=True):
-                    cursor.execute(_text(statement), parameters, prepare=prepare)
+                    text, names = _numbered(_text(statement).decode())
+                    cursor.execute(text, [parameters[name] for name in names], prepare=prepare)
                 return [cursor.fetchall() for cursor in cursors]
 
         return _run(raw, run)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.db import DataError, connection
+from psycopg import _queries
 
 from evermuse import prepared
 from evermuse.named_rows import expect_count, fetch
@@ -71,3 +72,24 @@ def test_state_change_that_misses_a_row_raises() -> None:
     expect_count("claim", changed=2, expected=2)
     with pytest.raises(RuntimeError, match="claim: 2 rows expected, 1 changed"):
         expect_count("claim", changed=1, expected=2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_long_statement_under_a_lock_is_converted_without_looking_for_its_placeholders_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    [plain] = fetch(Row, STATEMENT, VALUES)
+    longer = f"{STATEMENT} -- {'x' * 5000}"
+    statements = [(Row, longer, VALUES), (None, STATEMENT, VALUES | {"text": None})]
+    before = _queries._query2pg_nocache
+
+    def unexpected(query: bytes, encoding: str) -> Any:
+        assert len(query) < 5000
+        return before(query, encoding)
+
+    monkeypatch.setattr(_queries, "_query2pg_nocache", unexpected)
+
+    for _ in range(2):
+        [row], [other] = prepared.rows_under("SELECT pg_advisory_xact_lock(1)", *statements)
+        assert row == plain
+        assert other == (*tuple(vars(plain).values())[:1], None, *tuple(vars(plain).values())[2:])
