@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import UNSET, Raw, UnsetType, inspect
 
-from lake import error_texts, field_rules, json_syntax, json_text, walk_nodes
+from lake import deep_containers, error_texts, field_rules, json_syntax, json_text, walk_nodes
 from lake.envelope import Envelope
 from lake.fast_decoding import decode_quickly
 from lake.field_errors import INVALID_JSON, VALIDATION_ERROR, FieldError
@@ -131,9 +131,22 @@ def _start_of_last(text: bytes) -> int | None:
     found = None if at < 0 else _DATA.search(text, max(0, at - _MOST_SPACES))
     if found is None or text[found.end() : found.end() + 1] != b"{":
         return None
-    # One whole value and the record's brace follow the name, so the name is one of the record's.
-    value = text[found.end() : -1]
-    return found.end() if _is_readable(without_surrogates(value)) else None
+    # If one whole value and the record's brace follow the name, the name is one of the record's.
+    return found.end() if _is_one_value(text[found.end() : -1].rstrip(_SPACES)) else None
+
+
+def _is_one_value(text: bytes) -> bool:
+    """Whether a part of a JSON text, which begins with a brace, is one value."""
+    try:
+        json_syntax.decode(without_surrogates(text))
+    except msgspec.MsgspecError:
+        return False
+    except RecursionError:
+        try:
+            return deep_containers.end_of(deep_containers.without_escapes(text), 0) == len(text)
+        except ValueError:
+            return False
+    return True
 
 
 def _is_readable(text: bytes) -> bool:

@@ -196,6 +196,24 @@ def test_data_is_found_at_the_end_of_a_record_without_reading_the_record(decoded
     assert sum(size > 1000 for size in decoded) == 1
 
 
+@pytest.mark.parametrize("after", ["", ',"data":{}', ',"_tags":[]'])
+def test_deep_data_is_found_wherever_it_is(after: str) -> None:
+    deep = '{"data":' + '{"data":[' * 600 + "]}" * 600 + "}"
+    raw = record("{}", f"{deep}{after}")
+    found = explain(raw)
+    assert found.errors == plainly(raw).errors
+    assert bool(found.errors) == ("data" in after)
+    assert found.envelope is None or bytes(found.envelope.data) == deep.encode()
+
+
+def test_deep_data_at_the_end_is_not_searched_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(walk_nodes, "last_member", lambda *_: pytest.fail("the data was searched for"))
+    deep = b'{"a":' + b"[" * 2000 + b"]" * 2000 + b"}"
+    envelope = explain(record("{}", deep.decode())).envelope
+    assert envelope is not None
+    assert bytes(envelope.data) == deep
+
+
 @pytest.fixture
 def tested_emails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """The texts that are tested for the form of an e-mail address."""
