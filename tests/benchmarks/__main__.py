@@ -30,6 +30,7 @@ ROWS: dict[str, Callable[[BenchStack], list[Row]]] = {
     "accept-single": rows_accept.accept_single,
     "accept-1000": rows_accept.accept_batch,
     "validate": rows_accept.validate,
+    "validate-patiently": rows_accept.validate_patiently,
     "store": rows_accept.store,
     "end-to-end": rows_pipeline.end_to_end,
     "end-to-end-single": rows_pipeline.end_to_end_single,

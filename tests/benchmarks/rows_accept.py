@@ -95,6 +95,48 @@ def validate(stack: BenchStack) -> list[Row]:
     return [by_turns(row, ours=ours, limit=limit, runs=5)]
 
 
+def validate_patiently(stack: BenchStack) -> list[Row]:
+    """Valid records that the fast decoder refuses, compared with records of the same bytes that it takes.
+
+    A ratio of 1/8 means eight times the time. The aim is the bound that the product promises for one body of 5 MB.
+    """
+    garbage_collection.relax()
+    return [_patient(name, patient, quick) for name, (patient, quick) in _PATIENT.items()]
+
+
+# Values of ``data``: one that needs the patient path, and one of as many bytes that does not.
+_KEYS = ",".join(f'"key {n}":{n % 10}' for n in range(330)).encode()
+_PATIENT: dict[str, tuple[bytes, bytes]] = {
+    "surrogate": (b'{"a":"\\ud800","b":[%b0]}' % (b"0," * 2400), b'{"a":"\\u0800","b":[%b0]}' % (b"0," * 2400)),
+    "keys": (b'{"a":"\\ud800",%b}' % _KEYS, b'{"a":"\\u0800",%b}' % _KEYS),
+    "deep": (b'{"a":%b%b}' % (b"[" * 2400, b"]" * 2400), b'{"a":[%b[]]}' % (b"[]," * 1599)),
+}
+
+
+def _patient(name: str, patient: bytes, quick: bytes) -> Row:
+    """A body of 1,000 records, and one record of 5 MB with the same contents."""
+
+    def raws(data_of: bytes) -> list[bytes]:
+        record = data.record()
+        head = record[: record.index(b'"data":')]
+        many = [head + b'"data":' + data_of + b"}"] * 1000
+        return [*many, head + b'"data":{"all":[' + b",".join([data_of] * 1000) + b"]}}"]
+
+    slow, fast = raws(patient), raws(quick)
+    assert abs(sum(map(len, slow)) - sum(map(len, fast))) < 0.01 * sum(map(len, fast))
+
+    def rate(records: list[bytes]) -> float:
+        def work() -> None:
+            assert len(examine(records, _Catalog).accepted) == len(records)  # type: ignore[arg-type]
+
+        return per_second(len(records), work)
+
+    row = Row(
+        f"validate-patiently-{name}", "records/s", 1 / 8, note="limit: records of as many bytes on the quick path"
+    )
+    return by_turns(row, ours=lambda: rate(slow), limit=lambda: rate(fast), runs=5)
+
+
 class _Catalog:
     def __init__(self, products: set[str], projects: set[str]) -> None:
         self.product_ids, self.project_ids = products, projects
