@@ -5,6 +5,7 @@ Registration and completion lock the row of a content (`StoredFile`) before they
 Object keys are never reused, so an object without a row can be deleted at any later time.
 """
 
+import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +14,6 @@ from uuid import UUID
 from django.db import connection
 from django.utils import timezone
 
-from attachments.fetch import store
 from attachments.models import RemovedObject, StoredFile
 from attachments.sql import removal as sql
 from evermuse import logs
@@ -22,7 +22,9 @@ from lake import object_store
 
 log = logs.get(__name__)
 
-MAX_OBJECTS = 500
+# Objects that one request to the store deletes, which is the most that S3 allows; and the time of one round.
+MAX_OBJECTS = 1000
+ROUND_SECONDS = 5.0
 _FIRST = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -63,15 +65,20 @@ def _remove(ids: Sequence[int]) -> int:
 def delete_objects() -> int:
     """Delete the objects of removed contents. Returns their number. The next round retries failed deletions."""
     deleted = 0
-    for one in RemovedObject.objects.filter(since__lt=timezone.now()).order_by("since")[:MAX_OBJECTS]:
+    ends_at = time.monotonic() + ROUND_SECONDS
+    is_whole = False
+    while not is_whole and time.monotonic() < ends_at:
+        due = RemovedObject.objects.filter(since__lt=timezone.now()).order_by("since")[:MAX_OBJECTS]
+        uris = {one.pk: one.storage_uri for one in due}
+        is_whole = len(uris) < MAX_OBJECTS
+        held = set(StoredFile.objects.filter(storage_uri__in=uris.values()).values_list("storage_uri", flat=True))
         try:
-            if not StoredFile.objects.filter(storage_uri=one.storage_uri).exists():
-                store.remove(object_store.key_of(one.storage_uri))
+            object_store.remove(object_store.key_of(uri) for uri in uris.values() if uri not in held)
         except StoreUnavailable as error:
             log.warning("attachment.removal_waits", error=str(error)[:200])
             break
-        one.delete()
-        deleted += 1
+        RemovedObject.objects.filter(pk__in=uris).delete()
+        deleted += len(uris)
     if deleted:
         log.info("attachment.objects_removed", count=deleted)
     return deleted
