@@ -1,4 +1,4 @@
-"""Fetches suspects one after another in a process of its own: ``python -m attachments.alone NAME``.
+"""Fetches suspects one after another in a separate process: ``python -m attachments.alone NAME``.
 
 If this process hangs, dies or runs out of memory, the cause is the one file that it has claimed under NAME. No other
 download is affected. It exits with 0 when no suspect is due. `attachments.suspects` starts it and interprets its exit

@@ -17,7 +17,7 @@ STOP_SECONDS = 15.0
 
 @shared_task(name="attachments.download")
 def download(batch_ids: list[int] | None = None, **_: Any) -> None:
-    """A wake-up: have a slot fetch files that are due. Returns at once, because slots have threads of their own."""
+    """A wake-up: have a slot fetch files that are due. Returns at once, because each slot has its own thread."""
     fetching.slots.wake()
 
 

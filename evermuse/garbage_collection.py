@@ -1,4 +1,4 @@
-"""Fewer runs of Python's garbage collector in processes that hold thousands of parsed records, which are no cycles."""
+"""Runs Python's garbage collector less often in processes with thousands of parsed records, which never form cycles."""
 
 import gc
 

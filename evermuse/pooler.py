@@ -58,7 +58,7 @@ def lost_statement() -> None:
 
 
 def _renames(raw: psycopg.Connection[Any]) -> bool:
-    """Whether the pooler gives a prepared statement a name of its own."""
+    """Whether the pooler renames prepared statements."""
     cursor = psycopg.Cursor(raw, row_factory=tuple_row)
     # One session within the transaction.
     with raw.transaction():

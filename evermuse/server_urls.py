@@ -27,7 +27,7 @@ class Unusable(ValueError):
 
 
 def database(url: str) -> dict[str, Any]:
-    """Django's connection settings from a libpq URL. Parameters that are no setting of Django are in ``OPTIONS``."""
+    """Django's connection settings from a libpq URL. Parameters that Django has no setting for are in ``OPTIONS``."""
     if urlsplit_of(url).scheme not in {"postgres", "postgresql"}:
         raise Unusable("must begin with postgresql://")
     query = url.partition("#")[0].partition("?")[2]

@@ -67,7 +67,7 @@ SELECT id FROM batch
 # -- Claims --
 
 # A batch that a worker may claim. A time further in the future than we ever set means that the clock was turned back: it
-# is ignored, and a lease that ended that way is no crash.
+# is ignored, and a lease that ended that way does not count as a crash.
 _IS_WAITING = """status = 'LANDING'
   AND (claimed_until IS NULL OR claimed_until < statement_timestamp()
     OR claimed_until > statement_timestamp() + make_interval(secs => %(lease)s * 2))

@@ -26,7 +26,7 @@ log = logs.get(__name__)
 EXPIRY_SECONDS, RENEWAL_SECONDS = 60, 20
 GATHER_SECONDS, WAIT_SECONDS = 0.25, 1.0
 RETRY_AFTER_SECONDS = 5
-# A request waits for Redis no longer than this.
+# The longest time that a request waits for Redis.
 TIMEOUT_SECONDS = 0.3
 
 OPENED, FULL, WAITING = 1, 0, 2

@@ -89,7 +89,7 @@ def _read(archive: Archive) -> list[tuple[int, bytes]]:
 
 
 def compressed(archive: Archive) -> bytes:
-    """The batch's lines as an object of their own: NDJSON, one zstd frame. Raises StoreUnavailable, ArchiveDamaged."""
+    """The batch's lines as a separate object: NDJSON, one zstd frame. Raises StoreUnavailable, ArchiveDamaged."""
     return zstandard.ZstdCompressor(level=LEVEL).compress(b"\n".join([*lines(archive), b""]))
 
 

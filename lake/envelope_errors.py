@@ -60,7 +60,7 @@ class Explained:
 
 
 def check_schema(raw: bytes) -> Envelope | list[FieldError]:
-    """The envelope of one record's JSON text, or all its errors. Never raises, whatever the bytes."""
+    """The envelope of one record's JSON text, or all its errors. Never raises, for any bytes."""
     if envelope := decode_quickly([raw])[0]:
         return envelope
     found = explain(raw)
@@ -104,7 +104,7 @@ def _decoded(head: bytes, *, has_odd_integers: bool) -> Envelope:
 
 
 def _parted(text: bytes) -> tuple[bytes, bytes | None]:
-    """The record with ``{}`` in place of its last data, and the data. None if data is missing or no object."""
+    """The record with ``{}`` instead of its last data, and the data. None if data is missing or not an object."""
     if (start := _start_of_last(text)) is not None:
         return text[:start] + b"{}}", text[start:-1].rstrip(_SPACES)
     plain = without_surrogates(text)
@@ -184,7 +184,7 @@ def _not_json(text: bytes, offset: int, reason: str) -> FieldError:
 
 
 def check_object(raw: bytes, kind: type[T]) -> T | list[FieldError]:
-    """A small JSON object of the API by its struct's rules, or all its errors. Never raises, whatever the bytes."""
+    """A small JSON object of the API by its struct's rules, or all its errors. Never raises, for any bytes."""
     text = _object_text(raw, "body")
     if isinstance(text, list):
         return text

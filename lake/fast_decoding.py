@@ -26,7 +26,7 @@ _GROWING: list[tuple[Callable[[Envelope], Any], Any]] = [
     (attrgetter(one.name), field_rules.absent(one))
     for one in field_rules.fields_with(Envelope, msgspec.inspect.FloatType)
 ]
-# Formats of fields that `_decode_group` does not look at by itself.
+# Formats of fields that `_decode_group` does not check itself.
 _FORMAT_TESTS = field_rules.format_tests(
     Envelope,
     {name: holds for name, (holds, _) in FORMATS.items()},
@@ -51,7 +51,7 @@ def decode_quickly(raws: Sequence[bytes]) -> list[Envelope | None]:
 
 
 def _decode_group(raws: Sequence[bytes]) -> list[Envelope | None]:
-    """Two proofs are cheaper for a whole group. If one fails for the group, each record is checked by itself."""
+    """Two proofs are cheaper for a whole group. If one fails for the group, each record is checked separately."""
     found: list[Envelope | None] = []
     for raw in raws:
         try:

@@ -1,4 +1,4 @@
-"""Filters of the records: each is one entry of FILTERS, which gives its query parameter, its description and its term.
+"""Filters of the records. Each is one entry of FILTERS, with its query parameter, its description and its term.
 
 A term is a number in the row's index (`lake.terms`). Records that landed before a filter was added lack its terms, until
 `manage.py fillfilter PARAMETER` has added them.

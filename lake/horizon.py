@@ -6,7 +6,7 @@ earlier. Therefore:
 
 1. A claim draws its instant from the workspace's clock (`ChangeClock`) and commits it as an `OpenLanding` before the landing
    transaction begins. The clock's row stays locked until that commit, so whoever draws a later instant sees the open
-   landing. A workspace's instants only grow, whatever the machine's clock does.
+   landing. A workspace's instants only grow, even if the machine's clock is turned back.
 2. All rows that the landing writes have this instant as ``updated_at``.
 3. Lists show rows before the earliest open landing of their workspace. While none is open, they show rows up to the clock's
    instant. Both are read in one statement before the rows: a landing that begins later gets a later instant.

@@ -36,7 +36,7 @@ _RUNS = re.compile(rb"[\[(]++|[\]}]++|[,;]")
 _ALL_CLOSING = bytes.maketrans(b"(,;}", b"[]]]")
 _OPENING_OF = bytes.maketrans(b"]}", b"[(")
 
-# Reads a whole text, whatever it holds. Raises msgspec.MsgspecError and RecursionError.
+# Reads a whole text of any JSON. Raises msgspec.MsgspecError and RecursionError.
 decode = msgspec.json.Decoder(msgspec.Raw).decode
 _ERROR_BYTE = re.compile(r"\(byte ([0-9]+)\)")
 

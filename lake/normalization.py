@@ -16,7 +16,7 @@ from lake.envelope import AttachmentEntry, Envelope
 from lake.json_text import one_line
 
 DEFAULT_NATURE: Literal["evidence"] = "evidence"
-# The index holds so many bytes of a digest. They tell versions apart as well as all 32 do.
+# The bytes of a digest that the index stores. They are enough to distinguish versions.
 DIGEST_BYTES = 16
 _EPOCH = date(1970, 1, 1).toordinal()
 _OPENING = len(b',"data":')

@@ -130,5 +130,5 @@ def drop(name: str) -> int:
 
 
 def _checked(name: str) -> str:
-    assert _NAME.fullmatch(name), f"{name} is no partition"
+    assert _NAME.fullmatch(name), f"{name} is not a partition"
     return name

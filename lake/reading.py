@@ -88,7 +88,7 @@ class StoredRecord:
 
 
 def stored(sent: bytes) -> NormalizedRecord | StoredRecord:
-    """A normalized stored record, from its slice as it was sent. Never raises, whatever the bytes."""
+    """A normalized stored record, from its slice as it was sent. Never raises, for any bytes."""
     return relaxed(sent) or _member_by_member(sent)
 
 

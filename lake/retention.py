@@ -34,7 +34,7 @@ WHERE replaced_at < %s AND (replaced_at, record_id, version) > (%s::timestamptz,
   AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = v.record_id AND r.workspace_id = ANY(%s))
 ORDER BY replaced_at, record_id, version LIMIT %s
 """
-# The journal tells of them too.
+# The journal records them too.
 REMOVE_VERSIONS = """
 WITH gone AS (
   DELETE FROM lake_recordversion v

@@ -21,7 +21,7 @@ OBJECT_ACTIONS = [
 def ensure(*, root_user: str, root_password: str) -> None:
     """Create the bucket as the store's root, and on MinIO the users and policies too. May be repeated.
 
-    A changed secret takes effect on MinIO. Other stores read their users from a file of their own.
+    A changed secret takes effect on MinIO. Other stores read their users from their own files.
     """
     root = Minio(
         settings.MINIO_ENDPOINT,

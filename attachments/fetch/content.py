@@ -9,8 +9,8 @@ from attachments.download_failures import DownloadFailed, final, transient
 
 _MIME = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
 OCTETS = "application/octet-stream"
-# Content-Encoding may also hold values that are no compression (`base64`, `UTF-8`, `aws-chunked`), because object
-# stores replay whatever an uploader wrote. Only these codings mean that the file's bytes differ from the bytes that
+# Content-Encoding may also have values that name no compression (`base64`, `UTF-8`, `aws-chunked`), because object
+# stores repeat the uploader's header. Only these codings mean that the file's bytes differ from the bytes that
 # were sent.
 COMPRESSIONS = {
     "gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress", "dcb", "dcz", "xz", "x-xz", "lzma", "bzip2",

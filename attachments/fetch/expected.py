@@ -35,7 +35,7 @@ class Expected:
 
 
 def as_hex(declared: str, length: int) -> str:
-    """A checksum of ``length`` bytes as lower-case hexadecimal, or an empty string if the text is no checksum.
+    """A checksum of ``length`` bytes as lower-case hexadecimal, or an empty string if the text is not a checksum.
 
     Accepts base64 too, as in Content-MD5 and in Google's and Azure's stores, also URL-safe and without padding.
     """

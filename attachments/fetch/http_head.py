@@ -2,7 +2,7 @@
 
 `http.client` is not used: it takes headers after a malformed line for the body, recognises only the exact word
 ``chunked``, and takes an interim response for the final one. Other lines are read as browsers and curl read them: a
-line that is no header is skipped. Source: RFC 9112, sections 4 to 6.
+line that is not a header is skipped. Source: RFC 9112, sections 4 to 6.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Our own servers. Downloads never dial them, whatever networks an operator allows for vendors.
+"""Our own servers. Downloads never dial them, even if an operator allows their networks for vendors.
 
 These servers trust whoever reaches them. They are recognised by address and port. The names in settings are resolved
 when a download is about to dial the same port.

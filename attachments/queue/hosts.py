@@ -38,7 +38,7 @@ def resume(host: str) -> bool:
 
 
 def release(host: str, workspace: int | None = None) -> int:
-    """End whatever holds a host's lanes, in all workspaces or in one, but not an operator's pause. Returns how many
+    """End the breakers and pauses of a host's lanes, in all workspaces or in one, but not an operator's pause. Returns how many
     lanes.
     """
     with connection.cursor() as cursor:

@@ -48,7 +48,7 @@ def sweep() -> None:
 
 def clear_leftovers() -> int:
     """Remove the uploads and objects of attempts that stored no file. Returns the number of attempts cleared."""
-    # Parts that a worker keeps, to resume them, are no leftovers.
+    # Parts that a worker keeps for a resumption are not leftovers.
     is_another = Q(attachment__kept_token=None) | ~Q(attachment__kept_token=F("token"))
     is_forgotten = ~Q(attachment__state=Attachment.State.IN_PROGRESS) & (
         Q(attachment__kept_until=None) | Q(attachment__kept_until__lte=Now())

@@ -41,7 +41,7 @@ def say(name: str, line: str, colour: int | None = None) -> None:
 
 
 class Child:
-    """A supervised process. While it keeps dying, the wait before a restart grows. There is no last try."""
+    """A supervised process. While it keeps dying, the wait before a restart grows. It is restarted without limit."""
 
     def __init__(
         self,

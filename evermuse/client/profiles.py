@@ -66,7 +66,7 @@ def resolve(name: str | None, url: str | None) -> Login:
     """The login of a command: the named profile, else the environment, else the default profile. Raises NoKey."""
     stored = _stored(name or DEFAULT)
     if name is not None and stored is None:
-        raise NoKey(f"there is no profile {name}: make it with evermuse login --profile {name}")
+        raise NoKey(f"there is no profile {name}: create it with evermuse login --profile {name}")
     environment = {} if name is not None else os.environ
     address = url or environment.get(URL) or (stored.url if stored else "")
     key = environment.get(KEY, "").strip() or (stored.key if stored else "")

@@ -16,7 +16,7 @@ class Retries:
     """Retry until ``patience`` seconds after the first failure, with waits that double from ``first`` to ``longest``.
 
     If the server sends ``retryAfter``, that is the wait. Answers 429 are limited by number (``refusals``) and not by time,
-    because they are no failure of the server.
+    because they are not failures of the server.
     """
 
     patience: float = 60.0

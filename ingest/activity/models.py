@@ -51,7 +51,7 @@ class Rollup(models.Model):
 
 
 class RollupState(models.Model):
-    """How far the rollup has come, in one row."""
+    """How far the rollup has got, in one row."""
 
     id = models.PositiveSmallIntegerField(primary_key=True, default=1)
     closed_through = models.DateTimeField(help_text="Minutes before this are closed.")

@@ -126,7 +126,7 @@ def total(found: dict[Key, int], metric: Metric) -> int:
 
 
 def state() -> RollupState | None:
-    """How far the rollup has come. None before the first round."""
+    """How far the rollup has got. None before the first round."""
     return RollupState.objects.first()
 
 

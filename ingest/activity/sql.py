@@ -101,7 +101,7 @@ WHERE resolution = %(resolution)s AND at >= %(start)s AND {_OF}
 GROUP BY GROUPING SETS ((at, metric), (metric, label))
 """
 
-# Rows in each state, counted up to a limit by partial indexes. A state with an index of its own is not read from the rows.
+# Rows in each state, counted up to a limit by partial indexes. A state with its own index is not read from the rows.
 UNSETTLED_BATCHES = f"""
 SELECT status, count(*) FROM (
   (SELECT 'LANDING' AS status FROM ingest_batch WHERE status = 'LANDING' AND {_OF} LIMIT %(limit)s)

@@ -18,7 +18,7 @@ WRITTEN_FOR = {"redis": "8.1.0"}
 WINDOW_MICROSECONDS = 1_000_000
 # After a failure Redis is asked again only after this many seconds, so that a Redis that hangs does not delay every request.
 PAUSE_SECONDS = 1.0
-# A request waits for Redis no longer than this.
+# The longest time that a request waits for Redis.
 TIMEOUT_SECONDS = 0.3
 
 # A sorted set of the instants of admitted requests, no two the same, by Redis's clock. Refused requests are not stored.

@@ -11,7 +11,7 @@ from lake.restore import marks
 
 log = logs.get(__name__)
 
-# A round ends after this time, so that the worker can land batches, and goes on with the next one.
+# A round ends after this time, so that the worker can land batches. The next round continues.
 ROUND_SECONDS = 4.0
 
 

@@ -139,7 +139,7 @@ def _start(processor: Processor, batch_ids: Sequence[int], mine: dict[int, Run],
 
 
 def _prepare_late(processor: Processor, run: Run) -> None:
-    """Call `prepare` for a batch that landed without it, in a transaction of its own."""
+    """Call `prepare` in a separate transaction for a batch that landed without it."""
     workspace_id: int = Batch.objects.values_list("workspace_id", flat=True).get(pk=run.batch_id)
     landed = LandingBatch(run.batch_id, workspace_id, list(records_of(run.batch_id)))
     with transaction.atomic():

@@ -56,7 +56,7 @@ class Record(models.Model):
     class Meta:
         indexes: ClassVar = [
             # Lists are in the order of `updated_at` and `id`. PostgreSQL sorts the rows of one landing, at most a few
-            # thousand, when it reads them: without ids this index takes 7 bytes a record in place of 50.
+            # thousand, when it reads them: without ids this index takes 7 bytes a record instead of 50.
             models.Index(fields=["workspace", "updated_at"], name="record_by_instant"),
             # Every filter reads the entries that wait in the list, and the index keeps the pages of a list that was long.
             GinIndex("terms", name="record_terms", gin_pending_list_limit=512),

@@ -55,7 +55,7 @@ class BatchPart(msgspec.Struct, frozen=True, rename="camel"):
 
 
 class Breaks(msgspec.Struct, omit_defaults=True):
-    """Where a line has a space in place of a line break, each as the distance from the previous one."""
+    """Where a line has a space instead of a line break, each as the distance from the previous one."""
 
     lf: list[int] = []
     cr: list[int] = []

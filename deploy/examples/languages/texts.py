@@ -24,7 +24,7 @@ def language_of(text: str) -> str:
     beginning = text[:MAX_CHARACTERS]
     if not any(map(str.isalpha, beginning)):
         return ""
-    # Half of a surrogate pair is no character, and the library cannot write it.
+    # Half of a surrogate pair is not a character, and the library cannot encode it.
     return str(py3langid.classify(beginning.encode(errors="replace").decode())[0])
 
 

@@ -224,7 +224,7 @@ class _Sending:
         }
 
     def _following(self, ended: int | None) -> str | None:
-        """The command that goes on, if there is anything left to do."""
+        """The command that continues the run, if anything is left to do."""
         arguments = sys.argv[1:]
         if ended is not None:
             command = terminal.command_line(*arguments)

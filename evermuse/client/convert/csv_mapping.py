@@ -114,7 +114,7 @@ def zone_of(mapped: Mapped) -> tzinfo:
     try:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(f"event_at.timezone: {name} is no known time zone") from error
+        raise UsageError(f"event_at.timezone: {name} is not a known time zone") from error
 
 
 def moment_of(mapped: Mapped, row: Mapping[str, str], zone: tzinfo) -> datetime | None:

@@ -36,7 +36,7 @@ class Transcripts:
         inputs.check_readable(paths)
         given = instants.from_iso(options.event_at) if options.event_at else None
         if options.event_at and given is None:
-            raise UsageError(f"--event-at: {options.event_at} is no instant such as 2026-01-31T12:00:00Z")
+            raise UsageError(f"--event-at: {options.event_at} is not an instant such as 2026-01-31T12:00:00Z")
         for path in paths:
             for file in inputs.files_under(path, suffixes=(self._suffix,)):
                 rejects.read += 1

@@ -31,7 +31,7 @@ class Command(migrate.Command):
 
 
 def _connect_directly() -> None:
-    """Use ``DATABASE_DIRECT_URL`` in place of ``DATABASE_URL``, if it is set."""
+    """Use ``DATABASE_DIRECT_URL`` instead of ``DATABASE_URL`` if it is set."""
     if direct := settings.DATABASE_DIRECT:
         connection.close()
         options = {**connection.settings_dict["OPTIONS"], **direct.get("OPTIONS", {})}
