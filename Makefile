@@ -9,7 +9,7 @@ PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > 3 ? 4 : n + 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo docs docs-settings test lint types faults bench clean
+.PHONY: help run demo docs docs-settings test lint types faults matrix bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ types: $(VENV)/dev.stamp ## mypy, strict
 
 faults: $(VENV)/dev.stamp ## Every fault against the real stack, and the table (ROUNDS=2 SEED=1 FAULT=parts of names BROKER= POOLER=)
 	@exec $(BIN)/python -m tests.journeys
+
+matrix: $(VENV)/dev.stamp ## Journeys and faults over PostgreSQL 16, Redis, RabbitMQ, PgBouncer, another S3 store (PARTS=names TESTS= FAULT=)
+	@exec $(BIN)/python -m tests.matrix
 
 bench: $(VENV)/dev.stamp ## Benchmarks: ours beside each limit, in one run (ROW=name for one of them)
 	@exec $(BIN)/python -m tests.benchmarks $(ROW)

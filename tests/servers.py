@@ -41,7 +41,7 @@ os.environ.update(
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Servers]:
     """The three servers, ready."""
-    chosen.replace_valkey(_servers)
+    chosen.replace(_servers)
     for name in ("seaweedfs", "postgres", "valkey"):
         _servers.start(name)
     for name in ("postgres", "valkey", "seaweedfs"):

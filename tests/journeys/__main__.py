@@ -35,7 +35,7 @@ def main() -> int:
     console = Console(width=140)
     trials: dict[str, list[Trial]] = defaultdict(list)
     try:
-        with running_servers(root / "servers", choose=chosen.replace_valkey) as servers:
+        with running_servers(root / "servers", choose=chosen.replace) as servers:
             os.environ.update(servers.environment | {"EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS": "127.0.0.0/8"})
             os.environ["EVERMUSE_SECRET_KEY"] = "faults-" + "0" * 50
             stack = Stack(servers, root / "stack")
@@ -54,6 +54,9 @@ def main() -> int:
     finally:
         guard.close()
     console.print(_table(trials))
+    if counts := os.environ.get("COUNTS"):
+        clean = [one.verdict.is_clean for several in trials.values() for one in several]
+        Path(counts).write_text(f"{clean.count(True)} {clean.count(False)}")
     return int(any(not one.verdict.is_clean for several in trials.values() for one in several))
 
 

@@ -1,16 +1,18 @@
-"""The servers that a stack of the journeys uses, chosen by POOLER and BROKER."""
+"""The servers that a stack of the journeys uses, chosen by POOLER, BROKER and STORE."""
 
 import os
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from deploy.local.embedded import Servers
-from tests.parts import pgbouncer, rabbitmq, redis
+from deploy.local.embedded import BUCKETS, Servers
+from tests.parts import moto, pgbouncer, rabbitmq, redis
+from tests.parts.moto import Moto
 from tests.parts.pgbouncer import PgBouncer
 from tests.parts.rabbitmq import RabbitMQ
 from tests.parts.redis import Redis, RedisBroker
 
-POOLER, BROKER = os.environ.get("POOLER", ""), os.environ.get("BROKER", "") or "valkey"
+POOLER, STORE = os.environ.get("POOLER", ""), os.environ.get("STORE", "")
+BROKER = os.environ.get("BROKER", "") or "valkey"
 # RabbitMQ with quorum queues and publisher confirms.
 QUORUM = "rabbitmq-quorum"
 
@@ -38,6 +40,10 @@ def fault() -> str | None:
         return f"POOLER must be pgbouncer or empty, not {POOLER!r}"
     if BROKER not in {"valkey", "redis", "rabbitmq", QUORUM}:
         return f"BROKER must be valkey, redis, rabbitmq or {QUORUM}, not {BROKER!r}"
+    if STORE not in {"", "moto"}:
+        return f"STORE must be moto or empty, not {STORE!r}"
+    if STORE and not moto.PYTHON:
+        return moto.MISSING
     if POOLER and not pgbouncer.PROGRAM:
         return pgbouncer.MISSING
     if BROKER == "redis" and not redis.PROGRAM:
@@ -47,10 +53,12 @@ def fault() -> str | None:
     return None
 
 
-def replace_valkey(servers: Servers) -> None:
-    """Choose Redis, before any server is started."""
+def replace(servers: Servers) -> None:
+    """Choose Redis and moto, before any server is started."""
     if BROKER == "redis":
         servers.add(Redis(servers.home))
+    if STORE:
+        servers.add(Moto(servers.home, buckets=BUCKETS))
 
 
 def broker(servers: Servers, redis_url: str) -> tuple[Broker, dict[str, str]]:
