@@ -11,6 +11,7 @@ from rest_framework.request import Request
 
 from attachments import fetching
 from evermuse import wake
+from evermuse.errors import OutcomeUnknown
 from ingest import selectors
 from ingest.admission import bodies
 from ingest.admission.admit import Admitted, Submission, admit, examine_body
@@ -63,7 +64,7 @@ class IngestView(ContractView):
     def post(self, request: Request) -> HttpResponse:
         try:
             answer = self._admit(request)
-        except DatabaseError:
+        except (DatabaseError, OutcomeUnknown):
             raise  # the batch may have been stored: the client has to ask again
         except Exception:
             self._confirm(request)

@@ -168,6 +168,7 @@ def test_post_without_postgresql_gets_a_503_in_the_documented_shape(client: Http
         finally:
             stack.servers.start("postgres")
             stack.servers.wait_ready("postgres")
+    until(stack.is_up, "web reaches the database again")
     complete(client, [client.send(record())])
 
 

@@ -1,0 +1,40 @@
+"""`make matrix` runs what is asked for, says what cannot run, and the documents have a row for each part."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.matrix import parts
+from tests.parts import chosen
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def test_parts_are_chosen_by_name_and_none_means_all() -> None:
+    assert parts.chosen("") == list(parts.PARTS)
+    assert [part.name for part in parts.chosen("redis, pgbouncer")] == ["redis", "pgbouncer"]
+    with pytest.raises(KeyError):
+        parts.chosen("oracle")
+
+
+def test_each_part_is_described_in_the_documents() -> None:
+    page = (ROOT / "evermuse/docs/deploy.md").read_text()
+    assert [part.name for part in parts.PARTS if f"| `{part.name}` |" not in page] == []
+
+
+def test_part_that_is_not_installed_is_named_and_not_run() -> None:
+    environment = {**os.environ, "PARTS": "moto", "MOTO_PYTHON": ""}
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.matrix"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "not run" in done.stdout
+
+
+@pytest.mark.parametrize(("variable", "value"), [("BROKER", "kafka"), ("POOLER", "odyssey"), ("STORE", "tape")])
+def test_unknown_server_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setattr(chosen, variable, value)
+    assert f"{variable} must be" in str(chosen.fault())
