@@ -145,6 +145,15 @@ def settle(missing: list[dict[str, int]]) -> None:
     _looked.at = float("-inf")
 
 
+def recognise() -> None:
+    """Look whether the database was set back, at the start of a deployment. While the store is away, the workers look later."""
+    try:
+        if is_set_back():
+            log.error("restore.check_needed", command="manage.py restorecheck")
+    except StoreUnavailable as error:
+        log.warning("restore.store_away", error=str(error)[:200])
+
+
 def may_change_bucket() -> bool:
     """Whether tasks may delete, merge and write objects that rows name. False while that is unknown."""
     try:

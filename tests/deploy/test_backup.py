@@ -222,6 +222,8 @@ def test_a_lost_database_is_restored_from_the_archive_and_the_gap_of_a_missing_w
 
     hidden = hide(stack, last_wal)
     backup.restore()
+    stack.manage("migrate", "--noinput", "--verbosity", "0")
+    assert stack.rows("SELECT last_value > 1000000000 FROM ingest_batch_id_seq") == [(True,)], "recognised at the start"
     code, report = drill.check()
     assert (code, report["wasSetBack"], report["complete"]) == (1, True, False)
     assert ids_in(report["landedAgain"]["batches"]) == set(landed)
@@ -239,6 +241,7 @@ def test_a_lost_database_is_restored_from_the_archive_and_the_gap_of_a_missing_w
     drill.await_complete(acknowledged)
     later = drill.send("later", 1)
     assert later[0] > public_ids.of_batch(10**9)
+    drill.await_complete(later)
     assert len(drill.client.records()) == 2 * len([*acknowledged, *later])
 
 

@@ -8,12 +8,13 @@ from django.core.management.commands import migrate
 from django.db import connection
 
 from evermuse import leftover_indexes, logs, time_limits
+from lake.restore import marks
 
 log = logs.get(__name__)
 
 
 class Command(migrate.Command):
-    help = f"{migrate.Command.help} Without time limits. Indexes of an interrupted run are built again."
+    help = f"{migrate.Command.help} Without time limits. Indexes of an interrupted run are built again. Recognises a restored database."
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["check_unapplied"] and not options["plan"]:
@@ -28,6 +29,9 @@ class Command(migrate.Command):
             for name in leftover_indexes.drop():
                 log.warning("migrate.leftover_index_dropped", index=name)
         super().handle(*args, **options)
+        if not options["check_unapplied"] and not options["plan"] and not options["app_label"]:
+            # Before web starts: a restored database must not give ids a second time.
+            marks.recognise()
 
 
 def _connect_directly() -> None:
