@@ -6,7 +6,7 @@ from celery import shared_task
 from celery.concurrency.thread import TaskPool as ThreadPool
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
-from attachments import fetching
+from attachments import fetching, store_start
 from attachments.queue import sweeper
 from attachments.suspects import suspects
 from evermuse import heartbeat
@@ -40,6 +40,12 @@ def _watch_process(sender: Any, **_: Any) -> None:
     """
     if isinstance(sender.pool, ThreadPool):
         heartbeat.start()
+
+
+@worker_ready.connect
+def _check_store(**_: Any) -> None:
+    """Workers of every queue need the object store."""
+    store_start.check_later()
 
 
 @worker_shutting_down.connect

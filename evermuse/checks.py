@@ -9,7 +9,7 @@ from math import ceil
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
-from evermuse import celery, env, retry_policy, serving
+from evermuse import celery, env, retry_policy, serving, store_address
 
 PREFIX = "EVERMUSE_"
 # Variables that the client and the tests read. Settings of the product are described where they are read.
@@ -72,6 +72,7 @@ def check_settings(**_: object) -> list[CheckMessage]:
         *_secret_key(),
         *_hosts(),
         *_upload_keys(),
+        *_bucket(),
         *_download_urls(),
         *_orders(),
         *_retry_window(),
@@ -100,12 +101,26 @@ def _upload_keys() -> Iterator[CheckMessage]:
         yield Error(
             "Only one of MINIO_UPLOAD_ACCESS_KEY and MINIO_UPLOAD_SECRET_KEY is set.", hint=fix, id="evermuse.E003"
         )
-    elif settings.MINIO_ACCESS_KEY and settings.MINIO_UPLOAD_ACCESS_KEY in {"", settings.MINIO_ACCESS_KEY}:
+    elif _has_store_keys() and settings.MINIO_UPLOAD_ACCESS_KEY in {"", settings.MINIO_ACCESS_KEY}:
         yield Warning(
             "Upload intents are signed with the key that reads every object. A store that honours unsigned headers, "
             "as MinIO does, lets a client copy any object.",
             hint=fix,
             id="evermuse.W003",
+        )
+
+
+def _has_store_keys() -> bool:
+    return bool(settings.MINIO_ACCESS_KEY) or settings.MINIO_CREDENTIALS != "KEYS"
+
+
+def _bucket() -> Iterator[CheckMessage]:
+    # Only a warning, because web accepts batches without a store.
+    if not store_address.is_bucket_name(settings.MINIO_BUCKET):
+        yield Warning(
+            f"MINIO_BUCKET ({len(settings.MINIO_BUCKET)} characters) is not the name of a bucket.",
+            hint=f"It must be {store_address.BUCKET_RULE}.",
+            id="evermuse.W007",
         )
 
 

@@ -5,8 +5,9 @@ Policies by path need less code than a library that sets them by view.
 
 from collections.abc import Callable
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
+
+from evermuse import store_address
 
 NOTHING = "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 # Swagger UI writes styles into elements and uses icons from data: URLs. Its script has its own URL.
@@ -24,8 +25,7 @@ GUIDE = (
 
 def admin_policy() -> str:
     """The admin's theme compiles expressions (Alpine) and writes styles. Previews come from here or the object store."""
-    scheme = "https" if settings.MINIO_PUBLIC_SECURE else "http"
-    store = f"{scheme}://{settings.MINIO_PUBLIC_ENDPOINT}"
+    store = store_address.public_origin()
     return (
         "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
         f"img-src 'self' data: {store}; media-src 'self' {store}; frame-src 'self' {store}; font-src 'self' data:; "

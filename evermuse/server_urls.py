@@ -4,6 +4,7 @@ A parameter that a library ignores is worse than an error: if nobody reads ``ssl
 not encrypted. Errors never repeat a value, because a URL may contain a password.
 """
 
+import re
 import ssl
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, urlsplit
@@ -19,6 +20,7 @@ _OWN = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST"
 
 CERTIFICATE_RULES = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 TLS_PARAMETERS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
+_REGION = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
 _TIMEOUTS = "their time-outs are set by the application"
 
 
@@ -118,6 +120,23 @@ def endpoint(text: str) -> str:
     if "://" in text or not parts.hostname or parts.path or parts.query or parts.fragment or "@" in text:
         raise Unusable("must be host:port, without https:// and without a path")
     _check_server(parts)
+    return text
+
+
+def optional_http(url: str) -> str:
+    """An address that begins with ``http://`` or ``https://``, or nothing."""
+    if url:
+        parts = urlsplit_of(url)
+        if parts.scheme not in {"http", "https"}:
+            raise Unusable("must begin with http:// or https://")
+        _check_server(parts)
+    return url
+
+
+def region(text: str) -> str:
+    """The name of an S3 region, or nothing."""
+    if text and not _REGION.fullmatch(text):
+        raise Unusable("must be the name of a region, such as eu-central-1: letters, digits, - and _")
     return text
 
 

@@ -13,7 +13,9 @@ from evermuse.env import ConfigurationError
 
 # Django requires 50 characters. The embedded stack makes 32 random ones.
 MIN_SECRET_CHARACTERS, MIN_DIFFERENT_CHARACTERS = 32, 5
-NEEDED = ("DATABASE_URL", "CELERY_BROKER_URL", "REDIS_URL", "MINIO_ENDPOINT", "MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")
+NEEDED = ("DATABASE_URL", "CELERY_BROKER_URL", "REDIS_URL", "MINIO_ENDPOINT")
+# Needed unless MINIO_CREDENTIALS names another source of keys.
+STORE_KEYS = ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")
 
 
 def secret_key_fault() -> str | None:
@@ -36,7 +38,8 @@ def require_settings() -> None:
     """Raise ConfigurationError for the first setting that is missing."""
     if fault := secret_key_fault():
         raise ConfigurationError(fault)
-    for name in NEEDED:
+    has_keys = env.text("MINIO_CREDENTIALS", "keys").strip().upper() == "KEYS"
+    for name in NEEDED + (STORE_KEYS if has_keys else ()):
         if not env.is_set(name):
             raise ConfigurationError(f"{name} is not set (nor {name}_FILE): set it, or start all with `make run`")
 

@@ -10,14 +10,23 @@ from urllib.parse import quote
 
 import urllib3
 from django.conf import settings
+from minio.credentials.providers import Provider
 from minio.deleteobjects import DeleteObject
 from minio.error import MinioException, S3Error
 
+from evermuse import logs, store_address
 from evermuse.errors import StoreUnavailable
+from lake import store_credentials
 from lake.store_client import StoreClient, status_of
+from lake.store_credentials import StoreMisconfigured
+
+log = logs.get(__name__)
 
 CONNECT_SECONDS, READ_SECONDS = 2.0, 10.0
 FAULTS = (MinioException, urllib3.exceptions.HTTPError, OSError)
+
+# Objects of checks, which are removed at once.
+CHECK_PREFIX = "evermuse-check/"
 
 # The smallest part of an S3 upload in parts.
 MIN_PART_BYTES = 5 * 1024 * 1024
@@ -34,16 +43,42 @@ def new_pool(
     )
 
 
-def new_client(*, connect: float = CONNECT_SECONDS, read: float = READ_SECONDS, connections: int = 32) -> StoreClient:
-    """A client with its own connection pool. Times in seconds."""
-    return StoreClient(
-        settings.MINIO_ENDPOINT,
-        access_key=settings.MINIO_ACCESS_KEY,
-        secret_key=settings.MINIO_SECRET_KEY,
-        secure=settings.MINIO_SECURE,
-        region="us-east-1",
-        http_client=new_pool(connect=connect, read=read, connections=connections),
-    )
+def new_client(
+    *,
+    connect: float = CONNECT_SECONDS,
+    read: float = READ_SECONDS,
+    connections: int = 32,
+    credentials: Provider | None = None,
+) -> StoreClient:
+    """A client with its own connection pool. Times in seconds. ``credentials``: by default those of this process.
+
+    Raises StoreMisconfigured.
+    """
+    pool = new_pool(connect=connect, read=read, connections=connections)
+    return _client_of(settings.MINIO_ENDPOINT, settings.MINIO_SECURE, credentials, pool)
+
+
+@cache
+def public_client() -> StoreClient:
+    """A client that makes the URLs that clients and browsers get. Raises StoreMisconfigured."""
+    return _client_of(settings.MINIO_PUBLIC_ENDPOINT, settings.MINIO_PUBLIC_SECURE, None, new_pool())
+
+
+def _client_of(endpoint: str, is_secure: bool, credentials: Provider | None, pool: urllib3.PoolManager) -> StoreClient:
+    if not store_address.is_bucket_name(settings.MINIO_BUCKET):
+        raise store_credentials.bad_bucket_name()
+    try:
+        made = StoreClient(
+            endpoint,
+            secure=is_secure,
+            region=store_address.region(endpoint),
+            credentials=credentials or store_credentials.provider(),
+            http_client=pool,
+        )
+    except ValueError:
+        raise StoreMisconfigured("MINIO_ENDPOINT or MINIO_PUBLIC_ENDPOINT is not the endpoint of an S3 store") from None
+    store_address.apply_style(made)
+    return made
 
 
 @cache
@@ -133,16 +168,19 @@ def unavailable(error: BaseException) -> StoreUnavailable:
 
     Raise it ``from None``, because the library's own text contains all of them.
     """
+    if isinstance(error, StoreMisconfigured):
+        return StoreUnavailable(str(error))
     if (status := status_of(error)) is not None:
         code = error.code if isinstance(error, S3Error) else None
         return StoreUnavailable(f"it answered HTTP {status}" + (f" {code[:64]}" if code else ""))
     cause = getattr(error, "reason", None)
     if not isinstance(cause, BaseException):
         cause = error
-    if isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError):
-        return StoreUnavailable("it timed out")
+    # First, because urllib3's NewConnectionError is also one of its time-outs.
     if isinstance(cause, urllib3.exceptions.NewConnectionError | ConnectionRefusedError):
         return StoreUnavailable("it takes no connection")
+    if isinstance(cause, TimeoutError | urllib3.exceptions.TimeoutError):
+        return StoreUnavailable("it timed out")
     return StoreUnavailable(f"the connection failed ({type(cause).__name__})")
 
 
@@ -159,9 +197,24 @@ def key_of(storage_uri: str) -> str:
 def is_up() -> bool:
     """Whether the store answers and has our bucket."""
     try:
-        return bool(client().bucket_exists(settings.MINIO_BUCKET))
-    except FAULTS:
+        # A listing, because the answer to bucket_exists (HEAD) has no body that says why the store refuses it.
+        next(iter(client().list_objects(settings.MINIO_BUCKET, prefix=CHECK_PREFIX)), None)
+    except FAULTS as error:
+        _log_away(str(unavailable(error)))
         return False
+    _log_away("")
+    return True
+
+
+_last_reason = ""
+
+
+def _log_away(reason: str) -> None:
+    """Log why the store cannot be used. Probes are frequent, so the same reason is logged only once."""
+    global _last_reason
+    if reason and reason != _last_reason:
+        log.warning("readiness.store_away", error=reason)
+    _last_reason = reason
 
 
 def partition(value: str) -> str:

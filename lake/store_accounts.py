@@ -10,7 +10,8 @@ from django.conf import settings
 from minio import Minio, MinioAdmin
 from minio.credentials.providers import StaticProvider
 
-from lake import object_store
+from evermuse import store_address
+from lake import object_store, store_credentials
 
 BUCKET_ACTIONS = ["s3:ListBucket", "s3:GetBucketLocation", "s3:ListBucketMultipartUploads"]
 OBJECT_ACTIONS = [
@@ -23,14 +24,17 @@ def ensure(*, root_user: str, root_password: str) -> None:
 
     A changed secret takes effect on MinIO. Other stores read their users from their own files.
     """
+    if not store_address.is_bucket_name(settings.MINIO_BUCKET):
+        raise store_credentials.bad_bucket_name()
     root = Minio(
         settings.MINIO_ENDPOINT,
         access_key=root_user,
         secret_key=root_password,
         secure=settings.MINIO_SECURE,
-        region="us-east-1",
+        region=store_address.region(settings.MINIO_ENDPOINT),
         http_client=object_store.new_pool(),
     )
+    store_address.apply_style(root)
     if not root.bucket_exists(settings.MINIO_BUCKET):
         root.make_bucket(settings.MINIO_BUCKET)
     if not _is_minio():

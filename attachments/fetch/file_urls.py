@@ -1,12 +1,11 @@
 """Presigned URLs of stored files that expire within the hour: to download a file, or to show it in a page."""
 
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 from django.conf import settings
-from minio import Minio
 
+from attachments.fetch import store
 from attachments.fetch.served_names import disposition, served_type
 from lake import object_store
 
@@ -37,17 +36,7 @@ def preview_url(storage_uri: str, *, mime_type: str) -> str:
 
 def _url(storage_uri: str, *, mime_type: str, disposition: str) -> str:
     headers: Any = {"response-content-type": served_type(mime_type), "response-content-disposition": disposition}
-    return _presigner().presigned_get_object(
-        settings.MINIO_BUCKET, object_store.key_of(storage_uri), expires=LIFETIME, response_headers=headers
-    )
-
-
-@cache
-def _presigner() -> Minio:
-    return Minio(
-        settings.MINIO_PUBLIC_ENDPOINT,
-        access_key=settings.MINIO_ACCESS_KEY,
-        secret_key=settings.MINIO_SECRET_KEY,
-        secure=settings.MINIO_PUBLIC_SECURE,
-        region="us-east-1",
-    )
+    with store.errors():
+        return object_store.public_client().presigned_get_object(
+            settings.MINIO_BUCKET, object_store.key_of(storage_uri), expires=LIFETIME, response_headers=headers
+        )

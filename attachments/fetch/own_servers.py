@@ -20,6 +20,7 @@ from django.conf import settings
 from attachments.download_failures import final
 from attachments.fetch import url_policy
 from attachments.fetch.url_policy import Address
+from evermuse import store_address
 from evermuse.celery import BROKER_URL
 
 PORTS = {"redis": 6379, "rediss": 6379, "amqp": 5672, "pyamqp": 5672, "amqps": 5671, "http": 80, "https": 443}
@@ -55,8 +56,14 @@ def configured() -> Iterator[OwnServer]:
         (settings.MINIO_ENDPOINT, settings.MINIO_SECURE),
         (settings.MINIO_PUBLIC_ENDPOINT, settings.MINIO_PUBLIC_SECURE),
     ):
-        yield from _of_url(urlsplit(f"{'https' if is_secure else 'http'}://{endpoint}"), is_shared=True)
-    yield from _of_url(urlsplit(settings.EVERMUSE_FLOWER_URL), is_shared=True)
+        scheme = "https" if is_secure else "http"
+        yield from _of_url(urlsplit(f"{scheme}://{endpoint}"), is_shared=True)
+        # The bucket may have a host name of its own.
+        with contextlib.suppress(ValueError):
+            host = store_address.of_bucket(endpoint, is_secure=is_secure).host
+            yield from _of_url(urlsplit(f"{scheme}://{host}"), is_shared=True)
+    for url in (settings.MINIO_ROLE_ENDPOINT, settings.EVERMUSE_FLOWER_URL):
+        yield from _of_url(urlsplit(url), is_shared=True)
     for server in settings.EVERMUSE_OWN_SERVERS:
         yield from _of_url(urlsplit(f"//{server}"), is_shared=False)
 

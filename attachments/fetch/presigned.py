@@ -11,18 +11,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from urllib.parse import quote
 
+from evermuse import store_address
+
 ALGORITHM = "AWS4-HMAC-SHA256"
-REGION = "us-east-1"
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """Credentials, and the store's address as clients reach it."""
+    """Credentials, and the host that the URLs name. ``session_token``: of temporary keys; the URLs expire with them."""
 
     endpoint: str
     access_key: str
     secret_key: str
     is_secure: bool = False
+    region: str = store_address.DEFAULT_REGION
+    session_token: str | None = None
 
     def url(
         self, method: str, path: str, *, at: datetime, lifetime: timedelta, content_length: int | None = None
@@ -32,7 +35,7 @@ class Signer:
         """
         headers = {} if content_length is None else {"content-length": str(content_length)}
         headers["host"] = self._host
-        date, scope = f"{at:%Y%m%dT%H%M%SZ}", f"{at:%Y%m%d}/{REGION}/s3/aws4_request"
+        date, scope = f"{at:%Y%m%dT%H%M%SZ}", f"{at:%Y%m%d}/{self.region}/s3/aws4_request"
         query = {
             "X-Amz-Algorithm": ALGORITHM,
             "X-Amz-Credential": f"{self.access_key}/{scope}",
@@ -40,6 +43,8 @@ class Signer:
             "X-Amz-Expires": str(int(lifetime.total_seconds())),
             "X-Amz-SignedHeaders": ";".join(headers),
         }
+        if self.session_token:
+            query["X-Amz-Security-Token"] = self.session_token
         spelled = "&".join(f"{name}={quote(value, safe='')}" for name, value in sorted(query.items()))
         lines = [f"{name}:{value}" for name, value in headers.items()]
         quoted = quote(path, safe="/")
@@ -56,6 +61,6 @@ class Signer:
 
     def _key(self, at: datetime) -> bytes:
         key = f"AWS4{self.secret_key}".encode()
-        for part in (f"{at:%Y%m%d}", REGION, "s3", "aws4_request"):
+        for part in (f"{at:%Y%m%d}", self.region, "s3", "aws4_request"):
             key = hmac.new(key, part.encode(), hashlib.sha256).digest()
         return key

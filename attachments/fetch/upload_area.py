@@ -3,19 +3,25 @@
 import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
 
 from django.conf import settings
+from minio.credentials.credentials import Credentials
 from minio.error import S3Error
 
 from attachments.fetch import store
 from attachments.fetch.presigned import Signer
-from lake import object_store
+from evermuse import store_address
+from evermuse.store_address import BucketAddress
+from lake import object_store, store_credentials
+from lake.store_credentials import StoreMisconfigured
+
+# The upload keys may only put under it (`lake.store_accounts.upload_policy`).
+PREFIX = "uploads/"
 
 
 def key_for(*, workspace: str, token: str) -> str:
     """The key of an upload intent's file. ``workspace``: its name."""
-    return f"uploads/workspace={object_store.partition(workspace)}/{token}"
+    return f"{PREFIX}workspace={object_store.partition(workspace)}/{token}"
 
 
 def put_url(key: str, *, size: int | None, lifetime: timedelta) -> str:
@@ -24,19 +30,28 @@ def put_url(key: str, *, size: int | None, lifetime: timedelta) -> str:
     A store may honour headers that were not signed (MinIO copies what ``x-amz-copy-source`` names), so the URL is
     signed with keys that may only put under ``uploads/``.
     """
-    path = f"/{settings.MINIO_BUCKET}/{key}"
-    return _signer().url("PUT", path, at=datetime.now(UTC), lifetime=lifetime, content_length=size)
+    with store.errors():
+        signer, address = signer_for(settings.MINIO_PUBLIC_ENDPOINT, is_secure=settings.MINIO_PUBLIC_SECURE)
+    path = f"{address.path}/{key}"
+    return signer.url("PUT", path, at=datetime.now(UTC), lifetime=lifetime, content_length=size)
 
 
-@cache
-def _signer() -> Signer:
-    has_own = bool(settings.MINIO_UPLOAD_ACCESS_KEY)
-    return Signer(
-        endpoint=settings.MINIO_PUBLIC_ENDPOINT,
-        access_key=settings.MINIO_UPLOAD_ACCESS_KEY if has_own else settings.MINIO_ACCESS_KEY,
-        secret_key=settings.MINIO_UPLOAD_SECRET_KEY if has_own else settings.MINIO_SECRET_KEY,
-        is_secure=settings.MINIO_PUBLIC_SECURE,
-    )
+def signer_for(endpoint: str, *, is_secure: bool) -> tuple[Signer, BucketAddress]:
+    """What signs uploads for an endpoint, and the bucket's address there. Raises StoreMisconfigured."""
+    try:
+        region = store_address.region(endpoint)
+        address = store_address.of_bucket(endpoint, is_secure=is_secure)
+    except ValueError:
+        raise StoreMisconfigured("MINIO_PUBLIC_ENDPOINT is not the endpoint of an S3 store") from None
+    keys = _upload_keys()
+    signer = Signer(address.host, keys.access_key, keys.secret_key, is_secure, region, keys.session_token)
+    return signer, address
+
+
+def _upload_keys() -> Credentials:
+    if settings.MINIO_UPLOAD_ACCESS_KEY:
+        return Credentials(settings.MINIO_UPLOAD_ACCESS_KEY, settings.MINIO_UPLOAD_SECRET_KEY)
+    return store_credentials.provider().retrieve()
 
 
 def size_of(key: str) -> int | None:
@@ -66,7 +81,7 @@ def listing(*, after: str, at_most: int) -> list[Uploaded]:
     """
     with store.errors():
         found = store.quick_client().list_objects(
-            settings.MINIO_BUCKET, prefix="uploads/", recursive=True, start_after=after or None
+            settings.MINIO_BUCKET, prefix=PREFIX, recursive=True, start_after=after or None
         )
         return [
             Uploaded(str(one.object_name), one.size or 0, one.last_modified or datetime.now(UTC))

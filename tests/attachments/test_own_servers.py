@@ -79,9 +79,9 @@ def test_download_never_connects_to_a_server_that_the_operator_lists(settings: A
     assert refusal(host, listener) == "BLOCKED_ADDRESS"
 
 
-@pytest.mark.parametrize("setting", ["MINIO_PUBLIC_ENDPOINT", "EVERMUSE_FLOWER_URL"])
+@pytest.mark.parametrize("setting", ["MINIO_PUBLIC_ENDPOINT", "MINIO_ROLE_ENDPOINT", "EVERMUSE_FLOWER_URL"])
 def test_download_never_connects_to_the_public_store_or_flower(settings: Any, listener: int, setting: str) -> None:
-    setattr(settings, setting, f"{'http://' if 'URL' in setting else ''}localhost:{listener}")
+    setattr(settings, setting, f"{'' if 'PUBLIC' in setting else 'http://'}localhost:{listener}")
     assert refusal("127.0.0.1", listener) == "BLOCKED_ADDRESS"
 
 

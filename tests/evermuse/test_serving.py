@@ -63,7 +63,7 @@ def test_web_process_starts_in_an_event_loop(servers: Servers) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("name", serving.NEEDED)
+@pytest.mark.parametrize("name", serving.NEEDED + serving.STORE_KEYS)
 def test_serving_process_requires_settings_that_have_placeholders(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(name)
     with pytest.raises(env.ConfigurationError, match=rf"{name} is not set \(nor {name}_FILE\)"):

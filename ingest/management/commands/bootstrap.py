@@ -7,6 +7,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from attachments.fetch import store_faults
 from evermuse import env, logs, roles, time_limits
 from lake import object_store, store_accounts
 
@@ -14,6 +15,7 @@ log = logs.get(__name__)
 USERNAME, PASSWORD = "EVERMUSE_ADMIN_USERNAME", "EVERMUSE_ADMIN_PASSWORD"
 # MinIO's root login. No other process needs it.
 ROOT_USER, ROOT_PASSWORD = "MINIO_ROOT_USER", "MINIO_ROOT_PASSWORD"
+ROOT = store_faults.Keys(ROOT_USER, ROOT_PASSWORD, ROOT_PASSWORD, "give it the right to create buckets")
 RESET = "--set-admin-password"
 
 
@@ -29,15 +31,29 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if root_user := env.text(ROOT_USER, ""):
-            store_accounts.ensure(root_user=root_user, root_password=env.text(ROOT_PASSWORD))
-            log.info("store.accounts_made")
-        else:
-            object_store.ensure_bucket()
+        try:
+            _ensure_store()
+        except object_store.FAULTS as error:
+            raise CommandError(_reason(error)) from None
         roles.ensure()
         if set_limits := time_limits.set_for_role():
             log.info("database.time_limits_set_for_role", limits=set_limits)
         _ensure_admin(must_set_password=options["set_admin_password"])
+
+
+def _ensure_store() -> None:
+    if root_user := env.text(ROOT_USER, ""):
+        store_accounts.ensure(root_user=root_user, root_password=env.text(ROOT_PASSWORD))
+        log.info("store.accounts_made")
+    else:
+        object_store.ensure_bucket()
+
+
+def _reason(error: BaseException) -> str:
+    if store_faults.is_away(error):
+        return f"the object store: {object_store.unavailable(error)}"
+    fault = store_faults.explain("bucket", error, keys=ROOT if env.text(ROOT_USER, "") else store_faults.PRODUCT)
+    return f"{fault.problem}: {fault.fix}"
 
 
 def _ensure_admin(*, must_set_password: bool) -> None:
