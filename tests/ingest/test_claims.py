@@ -226,7 +226,7 @@ def test_sweeper_wakes_workers_for_waiting_batches_and_completes_abandoned_ones(
     Batch.objects.update(status="LANDED", landed_at=timezone.now() - timedelta(minutes=1), completed_at=None)
     waiting = int(api.post(record()).json()["batchId"][6:])
     monkeypatch.setattr(
-        "ingest.pipeline.sweeper.wake", SimpleNamespace(LAND="land", publish=lambda task, ids: woken.append(ids))
+        "ingest.pipeline.sweeper.wake", SimpleNamespace(LAND="land", top_up=lambda task, ids: woken.append(ids))
     )
     sweeper.sweep()
     sweeper.sweep()
