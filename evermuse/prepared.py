@@ -106,7 +106,7 @@ def _fetch(row_factory: Any, statement: str, parameters: Any, binary: bool) -> A
         cursor.row_factory = row_factory
 
         def run(prepare: bool) -> Any:
-            cursor.execute(_text(statement), parameters, prepare=prepare, binary=binary)
+            cursor.execute(_text(statement).encode(), parameters, prepare=prepare, binary=binary)
             return cursor.fetchall()
 
         return _run(raw, run)
@@ -130,7 +130,7 @@ def rows_under(lock: str, *statements: tuple[type | None, str, Mapping[str, Any]
                     for kind, _, _ in statements
                 ]
                 for cursor, (_, statement, parameters) in zip(cursors, statements, strict=True):
-                    text, names = _numbered(_text(statement).decode())
+                    text, names = _numbered(_text(statement))
                     cursor.execute(text, [parameters[name] for name in names], prepare=prepare)
                 return [cursor.fetchall() for cursor in cursors]
 
@@ -162,9 +162,9 @@ def _run(raw: psycopg.Connection[Any], run: Callable[[bool], T]) -> T:
     return run(False)
 
 
-def _text(statement: str) -> bytes:
+def _text(statement: str) -> str:
     """The statement, with a comment if plans have aged: a pooler keeps plans by their text."""
-    return f"{statement} /* {_Plans.age} */".encode() if _Plans.age else statement.encode()
+    return f"{statement} /* {_Plans.age} */" if _Plans.age else statement
 
 
 def value(statement: str, parameters: Mapping[str, Parameter]) -> str | None:
@@ -179,7 +179,7 @@ def value(statement: str, parameters: Mapping[str, Parameter]) -> str | None:
     with raw_connection() as raw:
         _use(raw)
         server = raw.pgconn
-        text, names = _numbered(_text(statement).decode())
+        text, names = _numbered(_text(statement))
         given = [parameters[name] for name in names]
         formats = [isinstance(parameter, bytes) for parameter in given]
         sent = [_written(parameter) for parameter in given]
