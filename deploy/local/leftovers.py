@@ -96,7 +96,8 @@ def clear(home: Home) -> list[str]:
         with contextlib.suppress(psutil.Error):
             names.append(process.name())
             process.send_signal(signal.SIGKILL)
-    _, alive = psutil.wait_procs(found, timeout=5)
+    # On a loaded machine, it takes a while until the kernel has ended all of them.
+    _, alive = psutil.wait_procs(found, timeout=60)
     if alive:
         raise StartFailed(f"processes of a killed stack do not end: {[process.pid for process in alive]}")
     home.processes_file.unlink(missing_ok=True)
