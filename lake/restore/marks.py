@@ -13,6 +13,7 @@ import secrets
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import msgspec
 from django.db import transaction
@@ -56,8 +57,15 @@ _looked = _Looked()
 
 
 def row() -> RestoreMark:
-    """The database's own row."""
-    return RestoreMark.objects.get(pk=1)
+    """The database's own row. A database without one, such as an emptied one, gets a new identity."""
+    new = {"database": uuid4(), "tick": 0, "noted_at": timezone.now(), "drawn": {}}
+    return RestoreMark.objects.get_or_create(pk=1, defaults=new)[0]
+
+
+def lock_row() -> RestoreMark:
+    """The same row, locked until the caller's transaction ends."""
+    row()
+    return RestoreMark.objects.select_for_update().get(pk=1)
 
 
 def _prefix(database: object) -> str:
@@ -92,7 +100,7 @@ def note() -> None:
 def write(drawn: dict[str, int], *, above: int = 0) -> None:
     """Write a mark. ``above``: a tick that it must exceed. Raises StoreUnavailable."""
     with transaction.atomic():
-        ours = RestoreMark.objects.select_for_update().get(pk=1)
+        ours = lock_row()
         ours.tick, ours.noted_at = max(ours.tick, above) + 1, timezone.now()
         ours.save(update_fields=["tick", "noted_at"])
     earlier = [one.key for one in listing.objects(_prefix(ours.database))]
@@ -168,7 +176,7 @@ def may_change_bucket() -> bool:
 def _note_set_back(mark: Mark) -> bool:
     """Keep what the mark says, and move the sequences. False if the row has caught up meanwhile."""
     with transaction.atomic():
-        ours = RestoreMark.objects.select_for_update().get(pk=1)
+        ours = lock_row()
         if ours.tick >= mark.tick and ours.set_back_at is None:
             return False
         if ours.set_back_at is None:

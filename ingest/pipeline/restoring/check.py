@@ -107,7 +107,7 @@ def _move_sequences(outcome: Outcome, every: list[Mark]) -> None:
         for name, value in one.drawn.items():
             known[name] = max(known.get(name, 0), value)
     with transaction.atomic():
-        row = RestoreMark.objects.select_for_update().get(pk=1)
+        row = marks.lock_row()
         before, moved = sequences.drawn(), marks.planned(row, known)
         if row.set_back_at is not None:
             before, moved = row.before, row.moved

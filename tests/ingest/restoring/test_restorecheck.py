@@ -234,3 +234,10 @@ def test_nothing_in_the_bucket_is_deleted_before_the_check(api: ApiClient, capsy
 
 def test_ids_of_lost_batches_are_shown_as_clients_know_them() -> None:
     assert public_ids.batch_number(public_ids.of_batch(10**9 + 1)) == 10**9 + 1
+
+
+def test_database_without_a_mark_gets_a_new_identity() -> None:
+    RestoreMark.objects.all().delete()
+    assert marks.may_change_bucket()
+    first = RestoreMark.objects.get()
+    assert (marks.row().database, first.tick, first.set_back_at) == (first.database, 0, None)
