@@ -25,7 +25,7 @@ class HttpClient:
         *,
         path: str = INGEST,
         content_type: str = "application/json",
-        timeout: float = 10.0,
+        timeout: float = 60.0,
         **headers: str,
     ) -> requests.Response:
         """Posts bytes as they are (an iterable of bytes as chunks), and anything else as JSON."""
@@ -40,7 +40,7 @@ class HttpClient:
 
     def get(self, path: str, **query: Any) -> requests.Response:
         """Sends a GET request with the key."""
-        return requests.get(f"{self.url}{path}", params=query, headers=self.headers, timeout=10)
+        return requests.get(f"{self.url}{path}", params=query, headers=self.headers, timeout=60)
 
     def send(self, body: Any, **options: Any) -> str:
         """Posts a batch that must be accepted; returns its id."""

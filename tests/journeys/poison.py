@@ -4,6 +4,8 @@ An application of `tests.journeys.poisoned_settings`, so that every process of t
 """
 
 import ctypes
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,11 @@ def harm(how: str) -> None:
         ctypes.string_at(0)  # unlike a signal, this crashes the calling thread at once
     elif how == "memory":
         eaten = []
-        while True:
+        while len(eaten) < 64:
             eaten.append(bytearray(16 << 20))
+        # A gigabyte is more than a process for one file gets. The kernel kills other processes at the end of the machine's
+        # memory; a test that went there would stop everything else on the machine.
+        os.kill(os.getpid(), signal.SIGKILL)
 
 
 class Poison(AppConfig):
