@@ -22,7 +22,7 @@ def harm(how: str) -> None:
     elif how == "crash":
         ctypes.string_at(0)  # unlike a signal, this crashes the calling thread at once
     elif how == "memory":
-        eaten = []
+        eaten: list[bytearray] = []
         while len(eaten) < 64:
             eaten.append(bytearray(16 << 20))
         # A gigabyte is more than a process for one file gets. The kernel kills other processes at the end of the machine's

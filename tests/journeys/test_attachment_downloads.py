@@ -74,7 +74,8 @@ def test_download_of_a_killed_worker_is_fetched_again(client: HttpClient, stack:
 
     batch_id = client.send(with_files(vendor.on("/large", behave)))
     assert held.wait(60)
-    until(lambda: stack.store._list_multipart_uploads(BUCKET).uploads, "a part is in the store")
+    uploads = lambda: stack.store._list_multipart_uploads(BUCKET, prefix="attachments/").uploads  # noqa: E731
+    until(uploads, "a part is in the store")
     stack.kill("worker-attachments")
     batch = client.settled(batch_id)
     assert (batch["status"], batch["attachmentDownloadStatus"]) == ("COMPLETE", "COMPLETE")
