@@ -8,6 +8,7 @@ import time
 
 from django.conf import settings
 from django.db import DatabaseError, connection
+from structlog import contextvars
 
 from attachments import upload_clearing
 from attachments.download_failures import DownloadFailed, DownloadFailure
@@ -73,7 +74,16 @@ watchdog.on_hang = _end_hung_process
 
 
 def fetch_one(claim: DownloadClaim) -> None:
-    """Bring a claimed file to COMPLETE, FAILED, or back to PENDING with the time of its next attempt."""
+    """Bring a claimed file to COMPLETE, FAILED, or back to PENDING with the time of its next attempt.
+
+    Every log event until then has the ids of the file and its batch.
+    """
+    ids = {"attachment_id": public_ids.of_attachment(claim.id), "batch_id": public_ids.of_batch(claim.batch_id)}
+    with contextvars.bound_contextvars(**ids):
+        _fetch_one(claim)
+
+
+def _fetch_one(claim: DownloadClaim) -> None:
     seconds = settings.EVERMUSE_ATTACHMENT_DEADLINE_SECONDS
     with watchdog.watching(seconds=seconds) as transfer, leases.holding(claim, transfer), slots.using(claim, transfer):
         if stopping.is_set():
@@ -81,12 +91,12 @@ def fetch_one(claim: DownloadClaim) -> None:
         try:
             is_settled = _attempt(claim, transfer)
         except LeaseLost:
-            log.warning("attachment.lease_lost", attachment_id=public_ids.of_attachment(claim.id), token=claim.token)
+            log.warning("attachment.lease_lost", token=claim.token)
             return
         except DatabaseError:
             raise
         except Exception as error:
-            log.exception("attachment.failed_unexpectedly", attachment_id=public_ids.of_attachment(claim.id))
+            log.exception("attachment.failed_unexpectedly")
             why = "out of memory" if isinstance(error, MemoryError) else f"an unexpected {type(error).__name__}"
             is_settled = crashes.blame(claim, f"the download ended with {why}")
     if is_settled:
@@ -104,7 +114,7 @@ def _attempt(claim: DownloadClaim, transfer: Transfer) -> bool:
         failure = transfer.stopped or DownloadFailure(
             "STORE_UNAVAILABLE", f"the object store: {error}", is_transient=True
         )
-        log.warning("attachment.store_away", attachment_id=public_ids.of_attachment(claim.id), error=str(error)[:200])
+        log.warning("attachment.store_away", error=str(error)[:200])
         wait = retry_policy.DOWNLOAD_STORE.backoff(claim.attempts)
         return claims.fail(claim, failure, received=transfer.bytes_read, wait=wait, is_counted=False, leftovers=True)
     finally:
@@ -112,12 +122,7 @@ def _attempt(claim: DownloadClaim, transfer: Transfer) -> bool:
     uri, is_settled = claims.complete(
         claim, stored, received=transfer.bytes_read, http_status=fetch.http_status or None
     )
-    log.info(
-        "attachment.complete",
-        attachment_id=public_ids.of_attachment(claim.id),
-        batch_id=public_ids.of_batch(claim.batch_id),
-        bytes=stored.size,
-    )
+    log.info("attachment.complete", bytes=stored.size)
     if claim.upload_intent_id:
         upload_clearing.clear(claim.upload_intent_id, claim.workspace)
     if uri != stored.uri:
@@ -145,8 +150,6 @@ def _settle_failure(fetch: Fetch, failure: DownloadFailure) -> bool:
     kept_token = None if wait is None else fetch.resumable_token
     log.info(
         "attachment.failed" if wait is None else "attachment.waits",
-        attachment_id=public_ids.of_attachment(claim.id),
-        batch_id=public_ids.of_batch(claim.batch_id),
         code=failure.code,
         attempt=claim.attempts,
         wait_seconds=None if wait is None else round(wait, 1),
@@ -174,7 +177,7 @@ def _clean_up(claim: DownloadClaim, uri: str) -> None:
         store.remove(object_store.key_of(uri))
         claims.mark_clean(claim.id, claim.token)
     except StoreUnavailable as error:
-        log.warning("attachment.copy_left", attachment_id=public_ids.of_attachment(claim.id), error=str(error)[:200])
+        log.warning("attachment.copy_left", error=str(error)[:200])
 
 
 def replace_url(batch_id: int, attachment_id: int, url: str) -> bool:
@@ -188,7 +191,11 @@ def replace_url(batch_id: int, attachment_id: int, url: str) -> bool:
         found.record_id, url, found.declared_size, found.declared_sha1 or None, found.declared_md5 or None
     )
     if claims.set_url(attachment_id, url=url, host=host_of(url), origin=origin):
-        log.info("attachment.url_replaced", attachment_id=public_ids.of_attachment(attachment_id))
+        log.info(
+            "attachment.url_replaced",
+            attachment_id=public_ids.of_attachment(attachment_id),
+            batch_id=public_ids.of_batch(batch_id),
+        )
         wake.downloads(1, at_most=1)
     return True
 

@@ -8,7 +8,7 @@ import queue
 import threading
 import time
 
-from evermuse import broker_queues, logs
+from evermuse import broker_queues, logs, public_ids
 from evermuse.celery import CONFIRM_SECONDS, app
 
 log = logs.get(__name__)
@@ -17,6 +17,7 @@ LAND, ADVANCE, DOWNLOAD = "ingest.land_batches", "ingest.advance_batches", "atta
 DOWNLOAD_ALONE = "attachments.download_alone"
 # The most batches that a message names. The claim finds the others.
 MAX_IDS = 500
+MAX_LOGGED = 50
 # The pause between two messages, so that many small batches need few wake-ups.
 SPACING_SECONDS = 0.05
 PAUSE_SECONDS = 1.0
@@ -69,9 +70,19 @@ def publish(task: str, batch_ids: list[int], *, expires: float | None = EXPIRES_
     except (
         Exception
     ) as error:  # kombu's transports raise errors of many libraries, and none of them may stop the caller
-        log.warning("wakeup.lost", task=task, batches=len(batch_ids), error=f"{type(error).__name__}: {error}")
+        _log_lost(task, batch_ids, error)
         return False
     return True
+
+
+def _log_lost(task: str, batch_ids: list[int], error: Exception) -> None:
+    log.warning(
+        "wakeup.lost",
+        task=task,
+        batches=len(batch_ids),
+        batch_ids=[public_ids.of_batch(number) for number in batch_ids[:MAX_LOGGED]],
+        error=f"{type(error).__name__}: {error}",
+    )
 
 
 _publisher = Publisher(LAND)
@@ -100,7 +111,7 @@ def top_up(task: str, batch_ids: list[int]) -> None:
         with app.connection_for_write() as connection:
             missing = len(batch_ids) - broker_queues.length(connection, queue)
     except Exception as error:  # kombu's transports raise errors of many libraries
-        log.warning("wakeup.lost", task=task, batches=len(batch_ids), error=f"{type(error).__name__}: {error}")
+        _log_lost(task, batch_ids, error)
         return
     for batch_id in batch_ids[: max(missing, 0)]:
         if not publish(task, [batch_id], expires=None):

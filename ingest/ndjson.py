@@ -5,6 +5,7 @@ from typing import Any
 
 from django.http import HttpRequest, StreamingHttpResponse
 from rest_framework.request import Request
+from structlog import contextvars
 
 from evermuse import logs
 from evermuse.errors import StoreUnavailable
@@ -37,6 +38,8 @@ class _Lines:
 
     def __init__(self, place: streams.StreamPlace, pages: Callable[[Any], tuple[list[bytes], Any]]) -> None:
         self.place, self._pages = place, pages
+        # The rows are read when the request's own context has ended.
+        self._request_id = contextvars.get_contextvars().get("request_id")
 
     def __iter__(self) -> Iterator[bytes]:
         place: Any = None
@@ -44,7 +47,9 @@ class _Lines:
             try:
                 rows, place = self._pages(place)
             except StoreUnavailable as error:
-                log.error("stream.cut_off", dependency="objectStore", error=str(error)[:200])
+                log.error(
+                    "stream.cut_off", dependency="objectStore", error=str(error)[:200], request_id=self._request_id
+                )
                 raise
             if rows:
                 yield _joined(rows)

@@ -62,5 +62,10 @@ def _crashed(message: str, **which: Any) -> list[Crash]:
     crashed = named_rows.fetch(Crash, sql.CRASHED, parameters)
     for crash in crashed:
         event = "attachment.given_up" if crash.is_hopeless else "attachment.crashed"
-        log.error(event, attachment_id=public_ids.of_attachment(crash.id), reason=message)
+        log.error(
+            event,
+            attachment_id=public_ids.of_attachment(crash.id),
+            batch_id=public_ids.of_batch(crash.batch_id),
+            reason=message,
+        )
     return crashed

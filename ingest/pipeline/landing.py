@@ -96,14 +96,14 @@ def land(claimed: Sequence[Claim]) -> int:
             ready = _archive(landings)
             done = _commit(ready) if ready else []
     except OperationalError as error:
-        log.warning("landing.database_fault", error=str(error).strip()[:200], batches=len(claimed))
+        log.warning("landing.database_fault", error=str(error).strip()[:200], batch_ids=_named(claimed))
         claims.release(claimed, policy=retry_policy.LANDING_DATABASE, failure=failure_codes.database_unavailable(error))
         return 0
     except DEPLOYMENT_FAULTS as error:
         _release_blameless(claimed, error)
         return 0
     except Exception as error:
-        log.exception("landing.failed", batch_ids=[public_ids.of_batch(claim.batch_id) for claim in claimed])
+        log.exception("landing.failed", batch_ids=_named(claimed))
         claims.release(
             claimed, policy=retry_policy.LANDING_FAULT, failure=failure_codes.unexpected(error), crashed=True
         )
@@ -127,7 +127,12 @@ def _release_blameless(claimed: Sequence[Claim], error: Exception) -> None:
         failure=failure_codes.deployment_fault(error),
         crashed=others_land,
     )
-    log.exception("landing.deployment_fault", batches=len(claimed), paused_seconds=round(_pause.lengthen(), 1))
+    paused = round(_pause.lengthen(), 1)
+    log.exception("landing.deployment_fault", batch_ids=_named(claimed), paused_seconds=paused)
+
+
+def _named(claimed: Sequence[Claim]) -> list[str]:
+    return [public_ids.of_batch(claim.batch_id) for claim in claimed]
 
 
 def _parse(claimed: Sequence[Claim]) -> list[Landing]:

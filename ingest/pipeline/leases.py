@@ -36,14 +36,15 @@ def keeping(claims: Sequence[Claim]) -> Iterator[None]:
 
 def _renew(claims: Sequence[Claim], ended: threading.Event) -> None:
     ends_at = time.monotonic() + LONGEST_LANDING_SECONDS
+    batch_ids = [public_ids.of_batch(claim.batch_id) for claim in claims]
     while not ended.wait(settings.EVERMUSE_LEASE_SECONDS / 3):
         if time.monotonic() >= ends_at:
-            log.error("landing.hangs", batch_ids=[public_ids.of_batch(claim.batch_id) for claim in claims])
+            log.error("landing.hangs", batch_ids=batch_ids)
             heartbeat.end_process()
             return
         try:
             renew(claims)
         except DatabaseError as error:
-            log.warning("landing.lease_not_renewed", error=str(error).strip()[:200], batches=len(claims))
+            log.warning("landing.lease_not_renewed", error=str(error).strip()[:200], batch_ids=batch_ids)
         finally:
             connection.close()
