@@ -73,7 +73,7 @@ BROKER_URL, BROKER_TLS = env.read(
 QUORUM_QUEUES = env.flag(
     "EVERMUSE_QUORUM_QUEUES",
     default=False,
-    help="RabbitMQ: whether the queues are quorum queues, for a cluster. Queues of the other kind must be deleted before.",
+    help="RabbitMQ: whether the queues are quorum queues, for a cluster. Queues of the other kind must be deleted first.",
 )
 PUBLISHER_CONFIRMS = env.flag(
     "EVERMUSE_PUBLISHER_CONFIRMS",

@@ -53,7 +53,7 @@ EVERMUSE_DRAIN_SECONDS = env.integer(
     "EVERMUSE_DRAIN_SECONDS",
     0,
     minimum=0,
-    help="For how long a web process serves on after SIGTERM while `/readyz` answers 503. Longer than two health checks of the proxy; 20 at most.",
+    help="How long a web process keeps serving after SIGTERM while `/readyz` answers 503. Longer than two health checks of the proxy; 20 at most.",
 )
 EVERMUSE_KEEP_ALIVE_SECONDS = env.integer(
     "EVERMUSE_KEEP_ALIVE_SECONDS", 75, minimum=1, help="The time for which an idle connection is kept."

@@ -54,7 +54,7 @@ _FILES = {
     "CONNECTION_LOST": ("Connection lost", "The connection broke off, at every attempt.", _RETRY),
     "DEADLINE": ("Took too long", "The download did not end within its deadline.", _RETRY),
     "DNS_FAILED": ("Name not found", "The host's name could not be resolved.", "Check the host's name and your DNS; then retry all."),
-    "HOST_UNAVAILABLE": ("Host unavailable", "The host failed every download, and the files waited for it until their retry window ended.", _RETRY),
+    "HOST_UNAVAILABLE": ("Host unavailable", "Every download from the host failed, and the files waited for it until their retry window ended.", _RETRY),
     "MD5_MISMATCH": ("MD5 does not match", "The file's checksum differs from the one that the client declared.", _FRESH_URL),
     "SHA1_MISMATCH": ("SHA-1 does not match", "The file's checksum differs from the one that the client declared.", _FRESH_URL),
     "SIZE_MISMATCH": ("Size does not match", "The file's size differs from the one that the client declared.", _FRESH_URL),

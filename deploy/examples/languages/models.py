@@ -28,7 +28,7 @@ class RecordLanguage(models.Model):
 
 
 class FinishedBatch(models.Model):
-    """A batch whose rows are all stored. It may have none: compaction can have left out each of its records."""
+    """A batch whose rows are all stored. It may have none: compaction may have dropped all its records."""
 
     batch_id = models.BigIntegerField(primary_key=True)
 

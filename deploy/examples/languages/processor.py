@@ -28,7 +28,7 @@ class Languages(Processor):
                 FinishedBatch.objects.get_or_create(batch_id=batch_id)
 
     def settled(self, batch_ids: Sequence[int]) -> set[int]:
-        """Batches that `start` noted as finished. Their rows do not tell: `records_of` may have given no record."""
+        """Batches that `start` noted as finished. The rows cannot show this, because `records_of` may return no records."""
         found = FinishedBatch.objects.filter(batch_id__in=batch_ids)
         return set(found.values_list("batch_id", flat=True))
 

@@ -7,7 +7,7 @@ from typing import Any
 # py3langid: 97 languages by one file of 4 MB, no network, 0.1 ms for a message.
 import py3langid
 
-# More of a text does not make its language any clearer.
+# More text does not make the language clearer.
 MAX_CHARACTERS = 4000
 
 
