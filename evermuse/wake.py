@@ -101,7 +101,7 @@ def workers(task: str, times: int) -> None:
 
 
 def top_up(task: str, batch_ids: list[int]) -> None:
-    """Send a sweeper's wake-ups, one for each batch, as long as fewer messages wait in the task's queue.
+    """Send a sweeper's wake-ups: one, and one for each further batch as long as fewer messages wait in the task's queue.
 
     They do not expire. Otherwise a worker that is a minute behind would discard each of them, find nothing to do, and stay
     behind, because every round of the sweeper adds messages.
@@ -113,7 +113,8 @@ def top_up(task: str, batch_ids: list[int]) -> None:
     except Exception as error:  # kombu's transports raise errors of many libraries
         _log_lost(task, batch_ids, error)
         return
-    for batch_id in batch_ids[: max(missing, 0)]:
+    # At least one, because the messages that wait may be others than this task's.
+    for batch_id in batch_ids[: max(missing, 1)]:
         if not publish(task, [batch_id], expires=None):
             return
 

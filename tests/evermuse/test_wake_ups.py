@@ -25,13 +25,18 @@ def test_sweeper_sends_one_wake_up_for_each_batch_and_none_expires(broker: "redi
     assert [message["headers"]["expires"] for message in messages] == [None] * 3
 
 
-def test_sweeper_adds_no_wake_ups_while_as_many_wait(broker: "redis.Redis") -> None:
+def test_sweeper_adds_one_wake_up_while_as_many_messages_wait(broker: "redis.Redis") -> None:
     for _ in range(3):
         wake.top_up(wake.LAND, [1, 2, 3])
-    assert broker.llen(LANDING) == 3
-    wake.publish(wake.LAND, [])
-    wake.top_up(wake.LAND, [1, 2, 3, 4, 5])
-    assert broker.llen(LANDING) == 5
+    assert broker.llen(LANDING) == 3 + 1 + 1
+
+
+def test_messages_of_another_task_do_not_keep_the_sweeper_from_waking_a_worker(broker: "redis.Redis") -> None:
+    for _ in range(20):
+        wake.publish(wake.ADVANCE, [1])
+    wake.top_up(wake.LAND, [2, 3])
+    tasks = [json.loads(text)["headers"]["task"] for text in broker.lrange(LANDING, 0, -1)]
+    assert tasks.count(wake.LAND) == 1
 
 
 def test_missing_queue_has_no_messages(broker: "redis.Redis") -> None:
