@@ -35,7 +35,9 @@ ON CONFLICT (workspace_id) DO UPDATE SET last_number = greatest(lake_journal.las
   claim_token = lake_journal.claim_token + 1, claimed_until = NULL
 """
 # The journal tells all records again: what it told after the backup need not be what the database holds now.
+# The row is missing if somebody emptied the tables by hand.
 FILL_AGAIN = """
-UPDATE lake_journalfill SET after_id = '00000000-0000-0000-0000-000000000000', ended_at = NULL,
-  starts_at = least(starts_at, statement_timestamp())
+INSERT INTO lake_journalfill AS f (id, starts_at, after_id, ended_at)
+VALUES (1, statement_timestamp(), '00000000-0000-0000-0000-000000000000', NULL)
+ON CONFLICT (id) DO UPDATE SET after_id = EXCLUDED.after_id, ended_at = NULL, starts_at = least(f.starts_at, EXCLUDED.starts_at)
 """
