@@ -30,7 +30,9 @@ class Workspace(models.Model):
         help_text="Files of records whose event is older are removed. Empty: they are kept as long as their record.",
     )  # fmt: skip
     legal_hold = models.BooleanField(
-        default=False, db_default=False, help_text="Nothing of this workspace is removed, whatever else is set."
+        default=False,
+        db_default=False,
+        help_text="While this is set, nothing of this workspace is removed, whatever its retention says.",
     )
 
     class Meta:

@@ -1,6 +1,5 @@
 """The admin's overview: its figures as a page, as fragments for the refresh, and as numbers."""
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,7 +13,7 @@ from django.utils import timezone
 
 from evermuse import roles
 from evermuse.navigation import changelist
-from ingest.activity import charts, pointers, selectors, surroundings, wording
+from ingest.activity import charts, rankings, selectors, surroundings, wording
 from ingest.activity.health import NOT_MIGRATED, OK, UNSUPPORTED
 from ingest.activity.models import Metric
 from ingest.activity.selectors import MAX_COUNTED, PERIODS, Figures, Period, Standing
@@ -24,7 +23,6 @@ from ingest.pipeline import detail
 from lake.journal import writing as journal
 
 PARTS = ("notices", "cards", "statuses", "reasons", "hosts", "retention", "surroundings", "counted")
-TOP = 10
 # A longer wait, or a rollup older than this, is shown as a warning.
 LONG_WAIT_SECONDS, LATE_COUNT_SECONDS, LATE_RETENTION_SECONDS = 300, 120, 3600
 # The journal is written every five seconds.
@@ -109,8 +107,8 @@ def _figures(request: HttpRequest, choice: Choice, asked: surroundings.Asked | N
         "tables": tables,
         "cards": _cards(request, choice, numbers),
         "statuses": _statuses(request, choice, standing),
-        "reasons": _reasons(figures, sees_payloads=roles.may_see_payloads(request)),
-        "hosts": _hosts(request, figures),
+        "reasons": rankings.reasons(figures, sees_payloads=roles.may_see_payloads(request)),
+        "hosts": rankings.hosts(request, figures),
         "retention": _retention(now),
         "kept": detail.kept_payloads(now, oldest_landing=timedelta(seconds=standing.oldest_batch_seconds or 0)),
         "journal": wording.duration(behind) if behind >= SHOWN_JOURNAL_SECONDS else "",
@@ -200,42 +198,6 @@ def _statuses(request: HttpRequest, choice: Choice, standing: Standing) -> list[
         {"title": "Batches by status", "rows": rows("ingest.batch", "status", standing.batches)},
         {"title": "Attachments by state", "rows": rows("attachments.attachment", "state", standing.files)},
     ]
-
-
-def _reasons(figures: Figures, *, sees_payloads: bool) -> list[dict[str, str]]:
-    found: Counter[tuple[str, str]] = Counter()
-    for label, n in figures.labels.get(Metric.REJECTED_REASON, {}).items():
-        code, _, pointer = label.partition(" ")
-        found[code, pointer if sees_payloads else pointers.without_client_names(pointer)] += n
-    top = sorted(((n, key) for key, n in found.items() if n > 0), key=lambda one: (-one[0], one[1]))[:TOP]
-    rejected = figures.total(Metric.RECORDS_REJECTED)
-    return [
-        {"code": code, "pointer": pointer, "count": wording.number(n), "share": wording.share(n, rejected)}
-        for n, (code, pointer) in top
-    ]
-
-
-def _hosts(request: HttpRequest, figures: Figures) -> list[dict[str, Any]]:
-    failures: dict[str, dict[str, int]] = {}
-    for label, n in figures.labels.get(Metric.DOWNLOAD_FAILURES, {}).items():
-        host, _, code = label.rpartition(" ")
-        failures.setdefault(host or code, {})[code if host else ""] = n
-    files, sizes = figures.labels.get(Metric.FILES, {}), figures.labels.get(Metric.FILE_BYTES, {})
-    hosts = sorted({*files, *failures}, key=lambda h: (-sum(failures.get(h, {}).values()), -sizes.get(h, 0), h))[:TOP]
-    conditions = selectors.conditions(hosts)
-    base = changelist(request, "attachments.vendorhost")
-    return [
-        {
-            "host": host or "uploaded by clients",
-            "link": f"{base}?{urlencode({'q': host})}" if base and host and host != "other" else None,
-            "files": wording.number(files.get(host, 0)),
-            "size": wording.size(sizes.get(host, 0)),
-            "failures": wording.number(sum(failures.get(host, {}).values())),
-            "codes": ", ".join(f"{c} {n:,}" for c, n in sorted(failures.get(host, {}).items(), key=lambda o: -o[1])[:3] if c),
-            "condition": conditions.get(host, ""),
-        }
-        for host in hosts
-    ]  # fmt: skip
 
 
 def _retention(now: datetime) -> list[dict[str, str]]:

@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db import transaction
 from django.db.models import QuerySet
 from django.forms import Media
 from django.http import (
@@ -22,19 +21,19 @@ from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
 from unfold.decorators import display
 
-from attachments import fetching
 from attachments.models import AttachmentTally
-from evermuse import audit, wake
+from evermuse import audit
 from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty, row_number, row_or_404
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
 from evermuse.roles import may_act, may_see_payloads
 from ingest import failure_codes
+from ingest.admin import batch_actions
 from ingest.admin import batch_page as batch_story
 from ingest.admission import acceptance
 from ingest.expired import kept
 from ingest.models import ApiKey, Batch
 from ingest.ndjson import STEP_BYTES, ndjson
-from ingest.pipeline import detail, processing, reprocessing, transitions
+from ingest.pipeline import detail
 from lake import archive, selectors
 from lake.formats import RECORD_TYPES
 from lake.landing import UNKNOWN_TYPE
@@ -122,8 +121,8 @@ class BatchAdmin(PipelineAdmin):
 
     @admin.action(description="Retry failed parts of the selected batches")
     def retry(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
-        _allow(request)
-        told = [_retry(request, batch) for batch in queryset.order_by("pk")]
+        batch_actions.allow(request)
+        told = [batch_actions.retry(request, batch) for batch in queryset.order_by("pk")]
         messages.success(request, f"Retried: {sum(told)} of {len(told)}. Nothing had failed in the others.")
 
     def get_urls(self) -> list[URLPattern]:
@@ -140,17 +139,17 @@ class BatchAdmin(PipelineAdmin):
         """Runs the action of a button on a batch's page: POST with ``act``."""
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
-        _allow(request)
+        batch_actions.allow(request)
         if not self.has_view_permission(request):
             raise PermissionDenied
         batch = row_or_404(Batch.objects.all(), batch_id)
         if request.POST.get("act") == "retry":
-            if _retry(request, batch):
+            if batch_actions.retry(request, batch):
                 messages.success(request, "Retried. This page refreshes automatically.")
             else:
-                messages.warning(request, _why_unchanged(batch))
+                messages.warning(request, batch_actions.why_unchanged(batch))
         elif request.POST.get("act") == "reprocess":
-            _reprocess(request, batch)
+            batch_actions.reprocess(request, batch)
         else:
             messages.error(request, "Unknown action.")
         return redirect("admin:ingest_batch_change", batch_id)
@@ -216,47 +215,6 @@ class BatchAdmin(PipelineAdmin):
             audit.read(request, batch, "Rejected records seen")
         answer: HttpResponseBase = super().change_view(request, object_id, form_url, {**shown, **(extra_context or {})})
         return answer
-
-
-def _allow(request: HttpRequest) -> None:
-    if not may_act(request):
-        raise PermissionDenied
-
-
-def _retry(request: HttpRequest, batch: Batch) -> bool:
-    """Like `POST …/retry` of the API, but also writes the audit log. Returns whether anything changed."""
-    with transaction.atomic():
-        is_reopened = transitions.reopen(batch.pk)
-        if is_reopened:
-            audit.record(request, batch, "Retried")
-    if is_reopened:
-        wake.landing(batch.pk)
-        return True
-    files, waiting = fetching.retry_failed(batch.pk), processing.retry(batch.pk)
-    if files or waiting:
-        audit.record(request, batch, "Retried", files=files, processors=waiting)
-    return files + waiting > 0
-
-
-def _why_unchanged(batch: Batch) -> str:
-    """Why a retry changed nothing, as a sentence."""
-    if batch.status == Batch.Status.FAILED and detail.payload_has_expired(batch.pk):
-        return "The payload of this batch has expired, so it cannot be landed again: nothing was changed."
-    return "Nothing in this batch has failed: nothing was changed."
-
-
-def _reprocess(request: HttpRequest, batch: Batch) -> None:
-    """Reprocess within the request, so that the page shows the result. One object of a few megabytes, with bounded waits."""
-    audit.record(request, batch, "Reprocessed from the archive")
-    try:
-        result = reprocessing.reprocess(batch.pk)
-    except ArchiveDamaged as error:
-        messages.error(request, f"Nothing was changed: {error}.")
-    except StoreUnavailable:
-        messages.error(request, "Nothing was changed: the object store does not answer. Try again later.")
-    else:
-        done = f"{result.checked:,} records of the archive object agree with the payload"
-        messages.success(request, f"{done}; rows of the index restored: {result.restored:,}.")
 
 
 def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
