@@ -117,7 +117,7 @@ class PostgreSQL:
         password_file = self.home.run / "postgres.password"
         write_private(password_file, self.home.secrets()["database"])
         command = [
-            *unprivileged(), package_file(POSTGRES_PACKAGE, "pginstall/bin/initdb"), "-D", str(draft), "-U", SUPERUSER,
+            *self._program("initdb"), "-D", str(draft), "-U", SUPERUSER,
             f"--pwfile={password_file}", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C",
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False)
@@ -148,13 +148,11 @@ class PostgreSQL:
         if not self.is_durable:
             settings |= {"fsync": "off", "full_page_writes": "off"}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        return [
-            *unprivileged(),
-            package_file(POSTGRES_PACKAGE, "pginstall/bin/postgres"),
-            "-D",
-            str(self._data),
-            *options,
-        ]
+        return [*self._program("postgres"), "-D", str(self._data), *options]
+
+    def _program(self, name: str) -> list[str]:
+        """The words that run one of PostgreSQL's programs."""
+        return [*unprivileged(), package_file(POSTGRES_PACKAGE, f"pginstall/bin/{name}")]
 
     def is_ready(self) -> bool:
         try:

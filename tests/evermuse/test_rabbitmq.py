@@ -14,7 +14,7 @@ from tests.journeys.stack import until
 from tests.parts import rabbitmq
 from tests.parts.rabbitmq import RabbitMQ
 
-pytestmark = pytest.mark.skipif(not rabbitmq.IS_INSTALLED, reason=rabbitmq.MISSING)
+pytestmark = pytest.mark.skipif(bool(rabbitmq.missing()), reason=str(rabbitmq.missing()))
 
 
 @pytest.fixture

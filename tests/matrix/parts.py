@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.local.servers import package_file
-from tests.parts import moto, pgbouncer, rabbitmq, redis
+from tests.parts import debian, moto, pgbouncer, postgres, rabbitmq, redis
 from tests.parts.rabbitmq import RabbitMQ
 
 
@@ -41,13 +41,13 @@ def _seaweedfs() -> str:
     return "SeaweedFS " + subprocess.run([weed, "version"], capture_output=True, text=True).stdout.split()[2]
 
 
-def _rabbitmq() -> str:
+def _rabbitmq(is_debians: bool = False) -> str:
     with tempfile.TemporaryDirectory(prefix="evermuse-rabbitmq-") as root:
-        return f"RabbitMQ {RabbitMQ(Path(root)).version()}"
+        return f"RabbitMQ {RabbitMQ(Path(root), is_debians=is_debians).version()}"
 
 
-def _pgbouncer() -> str:
-    return "PgBouncer " + ".".join(map(str, pgbouncer.version()))
+def _pgbouncer(is_debians: bool = False) -> str:
+    return "PgBouncer " + ".".join(map(str, pgbouncer.version(is_debians)))
 
 
 def _no_pgserver() -> str | None:
@@ -68,7 +68,7 @@ PARTS = (
     ),
     Part("postgres16", {"POSTGRES_PACKAGE": "pgserver"}, _no_pgserver, lambda: _postgres("pgserver")),
     Part("redis", {"BROKER": "redis"}, lambda: None if redis.PROGRAM else redis.MISSING,
-         lambda: f"Redis {redis.version()}"),
+         lambda: f"Redis {redis.version(is_debians=False)}"),
     Part("rabbitmq", {"BROKER": "rabbitmq"}, _no_rabbitmq, _rabbitmq),
     Part("rabbitmq-quorum", {"BROKER": "rabbitmq-quorum"}, _no_rabbitmq,
          lambda: f"{_rabbitmq()}, quorum queues, confirms"),
@@ -77,6 +77,18 @@ PARTS = (
          {"POSTGRES_PACKAGE": "pgserver", "POOLER": "pgbouncer", "BROKER": "rabbitmq-quorum"},
          lambda: _no_pgserver() or _no_pgbouncer() or _no_rabbitmq(),
          lambda: f"{_postgres('pgserver')}, {_pgbouncer()}, {_rabbitmq()}"),
+    Part("postgres17", {"FROM_DEBIAN": "postgres"}, lambda: debian.missing("postgres"),
+         lambda: f"PostgreSQL {postgres.debian_version()}"),
+    Part("redis8", {"BROKER": "redis", "FROM_DEBIAN": "redis"}, lambda: debian.missing("redis"),
+         lambda: f"Redis {redis.version(is_debians=True)}"),
+    Part("rabbitmq4", {"BROKER": "rabbitmq-quorum", "FROM_DEBIAN": "rabbitmq"}, lambda: debian.missing("rabbitmq"),
+         lambda: f"{_rabbitmq(is_debians=True)}, quorum queues, confirms"),
+    Part("pgbouncer-prepared", {"POOLER": "pgbouncer", "FROM_DEBIAN": "pgbouncer"},
+         lambda: debian.missing("pgbouncer"), lambda: _pgbouncer(is_debians=True)),
+    Part("postgres17-pgbouncer-rabbitmq4",
+         {"POOLER": "pgbouncer", "BROKER": "rabbitmq-quorum", "FROM_DEBIAN": "postgres,pgbouncer,rabbitmq"},
+         lambda: debian.missing("postgres", "pgbouncer", "rabbitmq"),
+         lambda: f"PostgreSQL {postgres.debian_version()}, {_pgbouncer(is_debians=True)}, {_rabbitmq(is_debians=True)}"),
     Part("moto", {"STORE": "moto"}, lambda: None if moto.PYTHON else moto.MISSING, lambda: f"moto {moto.version()}"),
 )  # fmt: skip
 

@@ -1,13 +1,14 @@
-"""The servers that a stack of the journeys uses, chosen by POOLER, BROKER and STORE."""
+"""The servers that a stack of the journeys uses, chosen by POOLER, BROKER, STORE and FROM_DEBIAN."""
 
 import os
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from deploy.local.embedded import BUCKETS, Servers
-from tests.parts import moto, pgbouncer, rabbitmq, redis
+from tests.parts import debian, moto, pgbouncer, rabbitmq, redis
 from tests.parts.moto import Moto
 from tests.parts.pgbouncer import PgBouncer
+from tests.parts.postgres import DebianPostgreSQL
 from tests.parts.rabbitmq import RabbitMQ
 from tests.parts.redis import Redis, RedisBroker
 
@@ -44,17 +45,17 @@ def fault() -> str | None:
         return f"STORE must be moto or empty, not {STORE!r}"
     if STORE and not moto.PYTHON:
         return moto.MISSING
-    if POOLER and not pgbouncer.PROGRAM:
-        return pgbouncer.MISSING
-    if BROKER == "redis" and not redis.PROGRAM:
-        return redis.MISSING
-    if BROKER in {"rabbitmq", QUORUM} and not rabbitmq.IS_INSTALLED:
-        return rabbitmq.MISSING
-    return None
+    missing = [debian.missing(*sorted(debian.WANTED))]
+    missing += [pgbouncer.missing()] if POOLER else []
+    missing += [redis.missing()] if BROKER == "redis" else []
+    missing += [rabbitmq.missing()] if BROKER in {"rabbitmq", QUORUM} else []
+    return next(filter(None, missing), None)
 
 
 def replace(servers: Servers) -> None:
-    """Choose Redis and moto, before any server is started."""
+    """Choose Debian's PostgreSQL, Redis and moto, before any server is started."""
+    if "postgres" in debian.WANTED:
+        servers.add(DebianPostgreSQL(servers.home, creates_databases=True))
     if BROKER == "redis":
         servers.add(Redis(servers.home))
     if STORE:

@@ -13,15 +13,30 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from deploy.local.servers import unprivileged
 from deploy.local.state import free_port, write_private
+from tests.parts import debian
 
 # Another version than the system's, for example one that keeps prepared statements.
 PROGRAM = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or ""
 MISSING = "pgbouncer is not installed: apt-get install pgbouncer, or name the program in PGBOUNCER"
+IS_DEBIANS = "pgbouncer" in debian.WANTED
 
 
-def version() -> tuple[int, ...]:
+def missing() -> str | None:
+    """Why it cannot be run, or None."""
+    if IS_DEBIANS:
+        return debian.missing("pgbouncer")
+    return None if PROGRAM else MISSING
+
+
+def _command(is_debians: bool) -> list[str]:
+    if is_debians:
+        return [*debian.prefix(), debian.program("pgbouncer")]
+    return [*unprivileged(), PROGRAM]
+
+
+def version(is_debians: bool = IS_DEBIANS) -> tuple[int, ...]:
     """The program's version."""
-    printed = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run([*_command(is_debians), "--version"], capture_output=True, text=True, check=True).stdout
     return tuple(map(int, printed.split()[1].split(".")))
 
 
@@ -63,7 +78,7 @@ class PgBouncer:
         write_private(self._config, "\n".join(lines) + "\n")
 
     def command(self) -> list[str]:
-        return [*unprivileged(), PROGRAM, str(self._config)]
+        return [*_command(IS_DEBIANS), str(self._config)]
 
     def url(self, target: str) -> str:
         """The URL of a database of the target, through the pooler."""

@@ -15,11 +15,13 @@ import amqp
 from kombu import Connection
 
 from deploy.local.state import free_port, write_private
+from tests.parts import debian
 
 # Not the wrappers in /usr/sbin, which change the user and read the system's configuration.
 PROGRAMS = Path(os.environ.get("RABBITMQ_PROGRAMS", "/usr/lib/rabbitmq/bin"))
 IS_INSTALLED = (PROGRAMS / "rabbitmq-server").exists() and shutil.which("epmd") is not None
 MISSING = "RabbitMQ is not installed: apt-get install rabbitmq-server"
+IS_DEBIANS = "rabbitmq" in debian.WANTED
 # As in `evermuse.celery`, which must not be imported before the settings are chosen.
 QUEUES = ("landing", "attachments", "maintenance")
 USER, PASSWORD = "evermuse", "rabbit-of-a-test"
@@ -27,11 +29,19 @@ USER, PASSWORD = "evermuse", "rabbit-of-a-test"
 SAFEST = {"EVERMUSE_QUORUM_QUEUES": "true", "EVERMUSE_PUBLISHER_CONFIRMS": "true"}
 
 
+def missing() -> str | None:
+    """Why it cannot be run, or None."""
+    if IS_DEBIANS:
+        return debian.missing("rabbitmq")
+    return None if IS_INSTALLED else MISSING
+
+
 @dataclass(frozen=True)
 class RabbitMQ:
-    """``root``: the directory of everything that it writes."""
+    """``root``: the directory of everything that it writes. ``is_debians``: whether it is that of DEBIAN_ROOT."""
 
     root: Path
+    is_debians: bool = IS_DEBIANS
     port: int = field(default_factory=free_port)
     node_port: int = field(default_factory=free_port)
     mapper_port: int = field(default_factory=free_port)
@@ -69,10 +79,16 @@ class RabbitMQ:
     def command(self) -> list[str]:
         # The port mapper belongs to the session, and ends with it. The server would start one that outlives everything.
         mapper = f"epmd -address 127.0.0.1 -port {self.mapper_port} & sleep 0.5"
-        return ["env", *self._assignments(), "sh", "-c", f"{mapper}; exec {shlex.quote(str(PROGRAMS))}/rabbitmq-server"]
+        return [*self._env(), "sh", "-c", f"{mapper}; exec {shlex.quote(str(self._programs))}/rabbitmq-server"]
 
-    def _assignments(self) -> list[str]:
-        return [f"{name}={value}" for name, value in self._variables.items()]
+    @property
+    def _programs(self) -> Path:
+        return Path(debian.program("rabbitmq")).parent if self.is_debians else PROGRAMS
+
+    def _env(self) -> list[str]:
+        """The words before a command that give it our variables."""
+        assignments = [f"{name}={value}" for name, value in self._variables.items()]
+        return [*(debian.prefix() if self.is_debians else []), "env", *assignments]
 
     @property
     def url(self) -> str:
@@ -91,7 +107,7 @@ class RabbitMQ:
 
     def control(self, *words: str) -> str:
         """Runs ``rabbitmqctl``; returns what it prints."""
-        command = ["env", *self._assignments(), str(PROGRAMS / "rabbitmqctl"), *words]
+        command = [*self._env(), str(self._programs / "rabbitmqctl"), *words]
         return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
     def version(self) -> str:

@@ -13,14 +13,27 @@ from typing import Any
 import redis
 
 from deploy.local.servers import Valkey
+from tests.parts import debian
 
 PROGRAM = os.environ.get("REDIS_SERVER") or shutil.which("redis-server") or ""
 MISSING = "Redis is not installed: apt-get install redis-server"
+IS_DEBIANS = "redis" in debian.WANTED
 
 
-def version() -> str:
+def missing() -> str | None:
+    """Why it cannot be run, or None."""
+    if IS_DEBIANS:
+        return debian.missing("redis")
+    return None if PROGRAM else MISSING
+
+
+def _command(is_debians: bool) -> list[str]:
+    return [*debian.prefix(), debian.program("redis")] if is_debians else [PROGRAM]
+
+
+def version(is_debians: bool = IS_DEBIANS) -> str:
     """The program's version."""
-    printed = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run([*_command(is_debians), "--version"], capture_output=True, text=True, check=True).stdout
     return printed.partition("v=")[2].split()[0]
 
 
@@ -28,7 +41,7 @@ class Redis(Valkey):
     """Redis with Valkey's name, port, password and settings."""
 
     def command(self) -> list[str]:
-        return [PROGRAM, str(self._config)]
+        return [*_command(IS_DEBIANS), str(self._config)]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.matrix import parts
-from tests.parts import chosen
+from tests.parts import chosen, debian
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -38,3 +38,19 @@ def test_part_that_is_not_installed_is_named_and_not_run() -> None:
 def test_unknown_server_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setattr(chosen, variable, value)
     assert f"{variable} must be" in str(chosen.fault())
+
+
+def test_servers_of_debian_that_are_unknown_or_not_there_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(debian, "ROOT", str(tmp_path))
+    assert "not oracle" in str(debian.missing("oracle", "redis"))
+    assert "debootstrap" in str(debian.missing("redis"))
+    program = tmp_path / "usr/bin/redis-server"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    assert debian.missing("redis") is None
+    assert debian.program("redis") == "/usr/bin/redis-server"
+    assert "debootstrap" in str(debian.missing("redis", "postgres"))
+    monkeypatch.setattr(debian, "WANTED", {"postgres"})
+    assert "debootstrap" in str(chosen.fault())
