@@ -44,7 +44,7 @@ types: $(VENV)/dev.stamp ## mypy, strict
 faults: $(VENV)/dev.stamp ## Every fault against the real stack, and the table (ROUNDS=2 SEED=1 FAULT=parts of names BROKER= POOLER=)
 	@exec $(BIN)/python -m tests.journeys
 
-matrix: $(VENV)/dev.stamp ## Journeys and faults over PostgreSQL 16, Redis, RabbitMQ, PgBouncer, another S3 store (PARTS=names TESTS= FAULT=)
+matrix: $(VENV)/dev.stamp ## Journeys and faults over PostgreSQL 16 and 17, Redis, RabbitMQ, PgBouncer, another S3 store (PARTS=names TESTS= FAULT= DEBIAN_ROOT=)
 	@exec $(BIN)/python -m tests.matrix
 
 bench: $(VENV)/dev.stamp ## Benchmarks: ours beside each limit, in one run (ROW=name for one of them)

@@ -1,7 +1,7 @@
 """`make matrix`: runs the journeys and faults for each part, and prints a table.
 
 PARTS names parts, separated by commas. TESTS is an expression of pytest (-k) that selects journeys. FAULT selects faults as in
-`make faults`; FAULT=none runs none.
+`make faults`; FAULT=none runs none. DEBIAN_ROOT names a directory with newer servers: see `tests.parts.debian`.
 """
 
 import os
