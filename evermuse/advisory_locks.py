@@ -7,7 +7,6 @@ from enum import IntEnum, unique
 class AdvisoryLock(IntEnum):
     """Numbers for ``pg_advisory_xact_lock``. Idempotency keys take theirs from hashes (`ingest.admission.idempotency`)."""
 
-    DOWNLOAD_CLAIMS = 7_305_213_901
     ROLL_UP = 7_305_213_902
     MEASURE_STANDING = 7_305_213_903
     RETENTION = 7_305_213_904

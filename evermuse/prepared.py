@@ -112,18 +112,17 @@ def _fetch(row_factory: Any, statement: str, parameters: Any, binary: bool) -> A
         return _run(raw, run)
 
 
-def rows_under(lock: str, *statements: tuple[type | None, str, Mapping[str, Any]]) -> list[list[Any]]:
-    """The rows of several statements that run after ``lock``, in one round trip and one transaction.
+def rows_of_several(*statements: tuple[type | None, str, Mapping[str, Any]]) -> list[list[Any]]:
+    """The rows of several statements, in one round trip and one transaction.
 
-    A statement comes with the class of its rows, as in `rows_of`, or None for tuples. The statements see what was committed
-    while the lock waited.
+    A statement comes with the class of its rows, as in `rows_of`, or None for tuples. Each statement sees what was committed
+    before it, also while an earlier one waited for a lock.
     """
     with raw_connection() as raw:
         _use(raw)
 
         def run(prepare: bool) -> list[list[Any]]:
             with raw.pipeline():
-                raw.execute(lock.encode())
                 # psycopg would search a statement of more than 4,096 bytes for its placeholders each time.
                 cursors = [
                     psycopg.RawCursor(raw, row_factory=tuple_row if kind is None else _row_factory(kind))

@@ -83,26 +83,43 @@ def worker() -> str:
 
 
 def take_for(takers: Sequence[str]) -> list[DownloadClaim | None]:
-    """Claim a file for each taker, as long as there are files that may start."""
-    left, taken = list(takers), []
+    """Claim a file for each taker, as long as there are files that may start.
+
+    A claim skips the workspaces that another claim holds. If it has got too few files, it waits for each of them once, one at a
+    time: the other claim may have left files there.
+    """
+    left, taken, seen = list(takers), [], set[int]()
+    waits_for: int | None = None
     while True:
-        parameters: dict[str, Any] = {
-            "takers": left,
-            "count": len(left),
-            "worker": worker(),
-            "slots": settings.EVERMUSE_ATTACHMENT_CONCURRENCY,
-            "slow": list(slow),
-            "lease": settings.EVERMUSE_LEASE_SECONDS,
-            "host_limit": settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY,
-        }
+        parameters = _limits(left)
+        wait = [] if waits_for is None else [(None, sql.WAIT, {"workspace": waits_for})]
         # Prepared, because planning these statements takes longer than running them.
-        [(read,)], claimed = prepared.rows_under(
-            sql.CLAIM_LOCK, (None, sql.REFRESH, lanes.pace()), (DownloadClaim, sql.CLAIM, parameters)
+        *_, [(locked,)], _, claimed = prepared.rows_of_several(
+            *wait,
+            (None, sql.CHOOSE, parameters),
+            (None, sql.REFRESH, lanes.pace()),
+            (DownloadClaim, sql.CLAIM, parameters),
         )
         taken += claimed
         left = left[len(claimed) :]
-        if not left or read < sql.NOTICES_AT_ONCE:
+        seen.update(locked if waits_for is None else [*locked, waits_for])
+        missed = prepared.rows(sql.MISSED, {**_limits(left), "seen": list(seen)}) if left else []
+        if not missed:
             return [*taken, *([None] * len(left))]
+        waits_for = missed[0][0]
+
+
+def _limits(takers: list[str]) -> dict[str, Any]:
+    """The parameters of `sql.CHOOSE`, `sql.CLAIM` and `sql.MISSED`."""
+    return {
+        "takers": takers,
+        "count": len(takers),
+        "worker": worker(),
+        "slots": settings.EVERMUSE_ATTACHMENT_CONCURRENCY,
+        "slow": list(slow),
+        "lease": settings.EVERMUSE_LEASE_SECONDS,
+        "host_limit": settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY,
+    }
 
 
 # Ids of this process's downloads that have given up their slots (`attachments.queue.slots`).

@@ -1,5 +1,7 @@
 """Keeps the lanes of the download queue up to date. `attachments.sql.lanes` describes them."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import connection
 
@@ -20,8 +22,9 @@ def pace() -> dict[str, float]:
 def refresh() -> None:
     """Apply all notices, as each claim does. Call it before reading lanes, because idle workers claim nothing."""
     read = sql.NOTICES_AT_ONCE
+    locks: list[tuple[None, str, dict[str, Any]]] = [(None, statement, {}) for statement in sql.ADD_AND_LOCK_NOTICED]
     while read >= sql.NOTICES_AT_ONCE:
-        ((read,),) = prepared.rows_under(sql.CLAIM_LOCK, (None, sql.REFRESH, pace()))[0]
+        [*_, [(read,)]] = prepared.rows_of_several(*locks, (None, sql.REFRESH, pace()))
 
 
 class LaneWalk:

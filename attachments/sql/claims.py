@@ -1,5 +1,7 @@
 """Claims of files and their leases. `attachments.sql.lanes` describes whose turn it is."""
 
+from attachments.sql.lanes import ADD_NOTICED, LOCKED, LOCKED_IDS, NOTICED, NOTICES_AT_ONCE
+
 # Follows a CTE `chosen` (id, turn): makes those files IN_PROGRESS and inserts their attempts. `state || ''` prevents the
 # planner from using the index of waiting files. If the statistics are out of date, it would scan that index instead of
 # looking up the ids.
@@ -36,33 +38,80 @@ FROM claimed c ORDER BY c.turn
 # From the asking worker's slots (without those that slow transfers left), a workspace takes at most three quarters of
 # what the others leave, so that some are always free for a newcomer. A workspace without a download may always start
 # one.
-#
-# Claiming several files at once gives the same files in the same order as claiming them one by one: first the workspace
-# with the fewest downloads, then its host with the fewest, then the file that has waited longest.
-CLAIM = f"""
-WITH going AS MATERIALIZED (
+_LIMITS = """
+going AS MATERIALIZED (
   SELECT id, workspace_id, host, claimed_by FROM attachments_attachment WHERE state = 'IN_PROGRESS'
 ), busy AS MATERIALIZED (
   SELECT workspace_id, host, count(*) AS n FROM going GROUP BY workspace_id, host
 ), here AS MATERIALIZED (
   SELECT workspace_id, count(*) AS n FROM going
   WHERE starts_with(claimed_by, %(worker)s) AND id <> ALL (%(slow)s::bigint[]) GROUP BY workspace_id
-), open AS (
-  SELECT w.workspace_id, w.turn_at, 0 AS n FROM attachments_workspaceturn w
-  WHERE w.turn_at <= statement_timestamp() AND w.workspace_id NOT IN (SELECT workspace_id FROM here) AND EXISTS (
+)"""
+_FREE = "greatest(1, floor(0.75 * (%(slots)s - (SELECT coalesce(sum(n), 0) FROM here) + {n}))) - {n}"
+_HAS_LANE = """EXISTS (
     SELECT FROM attachments_lane l LEFT JOIN busy b ON b.workspace_id = l.workspace_id AND b.host = l.host
     WHERE l.workspace_id = w.workspace_id AND l.turn_at <= statement_timestamp()
       AND (l.held_until IS NULL OR l.held_until <= statement_timestamp()) AND (l.host = '' OR coalesce(b.n, 0) < %(host_limit)s)
-  )
+  )"""
+_WAITS = f"""w.turn_at <= statement_timestamp() AND w.workspace_id NOT IN (SELECT workspace_id FROM here)
+    AND w.workspace_id NOT IN (SELECT workspace_id FROM noticed) AND {_HAS_LANE}"""
+_GOES_ON = f"""w.turn_at <= statement_timestamp() AND w.workspace_id NOT IN (SELECT workspace_id FROM noticed)
+    AND {_FREE.format(n="here.n")} > 0 AND {_HAS_LANE}"""
+
+# Locks the workspaces from which this claim may take files: those that have notices, then those whose turn it is. A
+# workspace that another claim holds is skipped, so claims of different workspaces never wait for each other. The
+# statements that follow in the same transaction look only at the locked workspaces (`LOCKED`), and they see what earlier
+# claims of these workspaces committed.
+CHOOSE = f"""
+WITH {_LIMITS}, {NOTICED}, changed AS MATERIALIZED (
+  SELECT w.workspace_id FROM attachments_workspaceturn w WHERE w.workspace_id IN (SELECT workspace_id FROM noticed)
+  ORDER BY w.workspace_id FOR UPDATE SKIP LOCKED
+), waiting AS MATERIALIZED (
+  SELECT w.workspace_id FROM attachments_workspaceturn w WHERE {_WAITS}
+  ORDER BY w.turn_at LIMIT %(count)s FOR UPDATE SKIP LOCKED
+), going_on AS MATERIALIZED (
+  SELECT w.workspace_id FROM attachments_workspaceturn w JOIN here USING (workspace_id) WHERE {_GOES_ON}
+  ORDER BY here.n, w.turn_at LIMIT %(count)s - (SELECT count(*) FROM waiting) FOR UPDATE OF w SKIP LOCKED
+)
+SELECT set_config('{LOCKED}', ARRAY(
+  SELECT workspace_id FROM changed UNION ALL SELECT workspace_id FROM waiting UNION ALL SELECT workspace_id FROM going_on
+)::text, true)::bigint[]
+"""
+
+# The workspaces that a claim would have locked if no other claim had held them. Adds the rows that claims of new
+# workspaces lock. ``seen``: workspaces that it has locked already; they count again only if more notices wait than one
+# claim reads.
+MISSED = f"""
+WITH {_LIMITS}, {NOTICED}, added AS (
+  {ADD_NOTICED}
+)
+SELECT workspace_id FROM noticed
+WHERE workspace_id <> ALL (%(seen)s::bigint[]) OR (SELECT count(*) FROM told) >= {NOTICES_AT_ONCE}
+UNION
+SELECT w.workspace_id FROM attachments_workspaceturn w WHERE w.workspace_id <> ALL (%(seen)s::bigint[]) AND {_WAITS}
+UNION
+SELECT w.workspace_id FROM attachments_workspaceturn w JOIN here USING (workspace_id)
+WHERE w.workspace_id <> ALL (%(seen)s::bigint[]) AND {_GOES_ON}
+ORDER BY workspace_id LIMIT 1
+"""
+
+# Claiming several files at once gives the same files in the same order as claiming them one by one: first the workspace
+# with the fewest downloads, then its host with the fewest, then the file that has waited longest.
+CLAIM = f"""
+WITH {_LIMITS}, mine AS MATERIALIZED (
+  SELECT w.workspace_id, w.turn_at FROM attachments_workspaceturn w
+  WHERE w.workspace_id = ANY ({LOCKED_IDS}) AND w.turn_at <= statement_timestamp()
+), open AS (
+  SELECT w.workspace_id, w.turn_at, 0 AS n FROM mine w
+  WHERE w.workspace_id NOT IN (SELECT workspace_id FROM here) AND {_HAS_LANE}
   ORDER BY w.turn_at LIMIT %(count)s
 ), shares AS MATERIALIZED (
   SELECT s.workspace_id, s.turn_at, s.n,
-    greatest(1, floor(0.75 * (%(slots)s - (SELECT coalesce(sum(n), 0) FROM here) + s.n))) - s.n AS free
+    {_FREE.format(n="s.n")} AS free
   FROM (
     SELECT workspace_id, turn_at, n FROM open
     UNION ALL
-    SELECT w.workspace_id, w.turn_at, here.n FROM here JOIN attachments_workspaceturn w USING (workspace_id)
-    WHERE w.turn_at <= statement_timestamp()
+    SELECT w.workspace_id, w.turn_at, here.n FROM here JOIN mine w USING (workspace_id)
   ) AS s
 ), lanes AS MATERIALIZED (
   SELECT s.workspace_id, s.n AS workspace_n, s.turn_at AS workspace_turn, s.free AS workspace_free, lane.*

@@ -1,4 +1,4 @@
-"""Lanes and turns: which workspace comes next, and which of its hosts. Written only under `CLAIM_LOCK`.
+"""Lanes and turns: which workspace comes next, and which of its hosts. Written only under the lock of the workspace.
 
 A lane holds one workspace's files of one host. Its ``turn_at`` is both the time from which it may be served and its
 place in the queue: a lane that was served goes to the end. A workspace's turn is the earliest turn of its lanes. So two
@@ -6,21 +6,51 @@ index lookups find the next file, however many workspaces, hosts and files wait.
 
 Whoever changes the waiting files of a lane inserts a notice in the same transaction, which locks nothing. The next
 claim reads the notices and computes those lanes from the files. Nothing is incremented, so nothing can drift.
+
+The row of `WorkspaceTurn` is the workspace's lock. Only one claim of a workspace runs at a time over all workers, so that
+the number of a lane's downloads is exact. The rows are locked by an earlier statement of the same transaction, so that
+the later ones take their snapshots under the locks.
 """
 
-from evermuse.advisory_locks import AdvisoryLock
-
-# Only one claim runs at a time over all workers, so that the number of a lane's downloads is exact. It is sent before
-# the claim in the same transaction, so that the claim's snapshot is taken under the lock.
-CLAIM_LOCK = f"SELECT pg_advisory_xact_lock({AdvisoryLock.DOWNLOAD_CLAIMS:d})"
-
 NOTICES_AT_ONCE = 200
+# The name under which a transaction keeps the ids of the workspaces that it has locked.
+LOCKED = "evermuse.locked_workspaces"
+LOCKED_IDS = f"current_setting('{LOCKED}')::bigint[]"
+
+# Waits for a workspace that another claim holds. The transaction must not hold another one yet, so that two claims cannot
+# deadlock.
+WAIT = "SELECT workspace_id FROM attachments_workspaceturn WHERE workspace_id = %(workspace)s::bigint FOR UPDATE"
+
+NOTICED = f"""told AS MATERIALIZED (
+  SELECT workspace_id FROM attachments_lanenotice ORDER BY id LIMIT {NOTICES_AT_ONCE}
+), noticed AS MATERIALIZED (
+  SELECT DISTINCT workspace_id FROM told
+)"""
+ADD_NOTICED = """INSERT INTO attachments_workspaceturn (workspace_id)
+  SELECT workspace_id FROM noticed WHERE workspace_id NOT IN (SELECT workspace_id FROM attachments_workspaceturn)
+  ORDER BY workspace_id ON CONFLICT (workspace_id) DO NOTHING RETURNING workspace_id"""
+
+# Locks all workspaces of the next notices, and waits for them: for a transaction that only applies notices. The order of
+# their ids prevents a deadlock of two such transactions.
+ADD_AND_LOCK_NOTICED = (
+    f"WITH {NOTICED} {ADD_NOTICED}",
+    f"""
+WITH {NOTICED}, locked AS MATERIALIZED (
+  SELECT w.workspace_id FROM attachments_workspaceturn w WHERE w.workspace_id IN (SELECT workspace_id FROM noticed)
+  ORDER BY w.workspace_id FOR UPDATE
+)
+SELECT set_config('{LOCKED}', ARRAY(SELECT workspace_id FROM locked)::text, true)
+""",
+)
 
 # While a breaker is open, a download starts every 15 seconds. It starts more often if so many files wait that they
 # could not all have an attempt within the retry window.
 REFRESH = f"""
 WITH told AS (
-  DELETE FROM attachments_lanenotice WHERE id IN (SELECT id FROM attachments_lanenotice ORDER BY id LIMIT {NOTICES_AT_ONCE})
+  DELETE FROM attachments_lanenotice WHERE id IN (
+    SELECT id FROM (SELECT id, workspace_id FROM attachments_lanenotice ORDER BY id LIMIT {NOTICES_AT_ONCE}) AS next
+    WHERE workspace_id = ANY ({LOCKED_IDS})
+  )
   RETURNING workspace_id, host, is_served
 ), touched AS MATERIALIZED (
   SELECT workspace_id, host, bool_or(is_served) AS is_served FROM told GROUP BY workspace_id, host

@@ -83,7 +83,7 @@ def test_statements_of_many_connections_return_their_own_rows(pooled: PgBouncer)
                 with transaction.atomic():
                     found.append(prepared.rows(statement, {"n": turn})[0])
                     found.append(prepared.rows(statement + " -- again", {"n": turn})[0])
-                found.append(prepared.rows_under(LOCK, (None, statement, {"n": turn}))[0][0])
+                found.append(prepared.rows_of_several((None, LOCK, {}), (None, statement, {"n": turn}))[1][0])
                 found.append((int(prepared.value(f"SELECT {kind} + 0 * %(n)s::int", {"n": turn}) or -1), turn))
                 wrong += [one for one in found if one != expected]
         finally:
@@ -137,15 +137,16 @@ def _deceive(monkeypatch: pytest.MonkeyPatch) -> None:
 def _run(kind: str, statement: str, n: int) -> int:
     if kind == "value":
         return int(prepared.value(statement, {"n": n}) or 0)
-    found = prepared.rows_under(LOCK, (None, statement, {"n": n}))[0] if kind == "rows_under" else None
-    return int((found or prepared.rows(statement, {"n": n}))[0][0])
+    if kind == "rows_of_several":
+        return int(prepared.rows_of_several((None, LOCK, {}), (None, statement, {"n": n}))[1][0][0])
+    return int(prepared.rows(statement, {"n": n})[0][0])
 
 
 def _doubling() -> str:
     return f"SELECT %(n)s::int * 2 AS n_{next(serial)}"
 
 
-each_way = pytest.mark.parametrize("way", ["rows", "value", "rows_under"])
+each_way = pytest.mark.parametrize("way", ["rows", "value", "rows_of_several"])
 
 
 @no_pgbouncer

@@ -75,7 +75,7 @@ def test_state_change_that_misses_a_row_raises() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_long_statement_under_a_lock_is_converted_without_looking_for_its_placeholders_again(
+def test_long_statement_among_several_is_converted_without_looking_for_its_placeholders_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     [plain] = fetch(Row, STATEMENT, VALUES)
@@ -90,6 +90,6 @@ def test_long_statement_under_a_lock_is_converted_without_looking_for_its_placeh
     monkeypatch.setattr(_queries, "_query2pg_nocache", unexpected)
 
     for _ in range(2):
-        [row], [other] = prepared.rows_under("SELECT pg_advisory_xact_lock(1)", *statements)
+        [row], [other] = prepared.rows_of_several(*statements)
         assert row == plain
         assert other == (*tuple(vars(plain).values())[:1], None, *tuple(vars(plain).values())[2:])
