@@ -21,6 +21,7 @@ from ingest.activity.surroundings import Surroundings
 from ingest.models import Batch, RetentionRun, Workspace
 from ingest.pipeline import detail
 from lake.journal import writing as journal
+from lake.restore import marks
 
 PARTS = ("notices", "cards", "statuses", "reasons", "hosts", "retention", "surroundings", "counted")
 # A longer wait, or a rollup older than this, is shown as a warning.
@@ -256,6 +257,11 @@ def _around(around: Surroundings | None) -> dict[str, Any]:
 def _notices(standing: Standing, around: Surroundings | None, lag: float | None, behind: float) -> list[str]:
     """Warnings for operators. Without figures that change each second: screen readers announce every change."""
     found = []
+    if marks.is_check_needed():
+        found.append(
+            "The database was restored from an earlier time: run manage.py restorecheck. "
+            "Until then nothing in the bucket is deleted or merged."
+        )
     if around:
         found += [
             f"{SERVERS[name]} {_STATES.get(state, 'does not answer')}."

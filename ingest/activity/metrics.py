@@ -21,6 +21,7 @@ from ingest.activity.surroundings import Surroundings
 from ingest.admission import room
 from ingest.models import Workspace
 from lake.journal import writing as journal
+from lake.restore import marks
 
 BY_WORKSPACE = {
     Metric.BATCHES: ("evermuse_batches_accepted", "Batches accepted."),
@@ -89,6 +90,11 @@ def _standing(totals: dict[Key, int]) -> Iterator[Family]:
         "evermuse_payload_partition_ids_left",
         "Batches that can be stored before partitions of payloads are missing. The sweeper keeps it at 16 million.",
         value=room.ids_left(),
+    )
+    yield GaugeMetricFamily(
+        "evermuse_restore_check_needed",
+        "1 if the database was restored from an earlier time and manage.py restorecheck has not run since.",
+        value=float(marks.is_check_needed()),
     )
 
 

@@ -129,6 +129,11 @@ def is_set_back() -> bool:
     return False
 
 
+def is_check_needed() -> bool:
+    """Whether the database is known to be set back. Asks only the database, which the workers keep up to date."""
+    return RestoreMark.objects.exclude(set_back_at=None).exists()
+
+
 def is_behind() -> bool:
     """Like `is_set_back`, and changes nothing."""
     ours = row()

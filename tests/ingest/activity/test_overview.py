@@ -9,10 +9,13 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from attachments.models import VendorHost
 from ingest.activity import rollup
 from ingest.models import Workspace
+from lake.models import RestoreMark
+from lake.restore import marks
 from tests.ingest.activity.rows import ago, attempt, batch, file, reject, roll_up
 
 
@@ -88,6 +91,15 @@ def test_refreshed_part_of_the_overview_has_servers_queues_and_workers(boss: Cli
     assert "No landing worker is seen." in found["parts"]["notices"]
 
 
+def test_overview_metric_and_alert_say_that_a_restored_database_was_not_checked(boss: Client) -> None:
+    marks.row()
+    assert "restorecheck" not in figures(boss)["parts"]["notices"]
+    assert "evermuse_restore_check_needed 0.0" in boss.get("/metrics").content.decode()
+    RestoreMark.objects.update(set_back_at=timezone.now())
+    assert "run manage.py restorecheck" in figures(boss)["parts"]["notices"]
+    assert "evermuse_restore_check_needed 1.0" in boss.get("/metrics").content.decode()
+
+
 def test_overview_reports_an_unavailable_broker_without_waiting_for_it(
     boss: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,7 +170,7 @@ def test_overview_links_only_to_lists_that_the_user_may_see(db: None, client: Cl
 def test_overview_takes_a_bounded_number_of_queries(
     boss: Client, filled: Workspace, django_assert_max_num_queries: Callable[[int], Any]
 ) -> None:
-    with django_assert_max_num_queries(19):
+    with django_assert_max_num_queries(20):
         boss.get(reverse("admin:index"), {"period": "7d"})
 
 
