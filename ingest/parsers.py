@@ -53,16 +53,20 @@ class SplitBody:
     def offsets(self) -> Iterator[int]:
         """Where each record begins in the body."""
         separators = _BETWEEN_ELEMENTS if self.are_json else _BETWEEN_LINES
-        at = self.begin
-        for raw in self.raws:
-            match = separators.match(self.content, at)
-            at = match.end() if match else at
-            yield at
-            at += len(raw)
+        return _offsets(self.content, self.raws, self.begin, separators)
 
     def places(self, batch_id: int) -> list[Place]:
         """The place of each record in the body of its batch."""
         return [Place(batch_id, at, len(raw)) for at, raw in zip(self.offsets(), self.raws, strict=True)]
+
+
+def _offsets(content: bytes, raws: list[bytes], at: int, separators: re.Pattern[bytes]) -> Iterator[int]:
+    """Where each of some consecutive texts begins. ``at``: where the separators before the first one begin."""
+    for raw in raws:
+        match = separators.match(content, at)
+        at = match.end() if match else at
+        yield at
+        at += len(raw)
 
 
 def split(content: bytes, media_type: str) -> SplitBody:
@@ -103,6 +107,8 @@ def _json(content: bytes, begin: int) -> SplitBody:
     try:
         raws, at = _quickly(text)
     except (msgspec.MsgspecError, RecursionError):  # too deep for msgspec, a lone surrogate, or not JSON at all
+        if (found := _without_surrogates(text)) is not None:
+            return SplitBody(content, found, start + 1, are_json=True)
         try:
             json_syntax.check(text)
         except json_syntax.JsonSyntaxError as error:
@@ -118,6 +124,20 @@ def _quickly(text: bytes) -> tuple[list[bytes], int]:
     if text[:1] == b"{":
         return _records_of(text, _OBJECT.decode(text).records)
     raise msgspec.DecodeError
+
+
+def _without_surrogates(text: bytes) -> list[bytes] | None:
+    """The records of an array that msgspec takes for JSON once its surrogates are replaced, else None."""
+    if text[:1] != b"[":
+        return None
+    try:
+        plain = _elements(json_syntax.without_surrogates(text))
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    # The replaced text has the same structure and length, so the records stand at the same places.
+    return [
+        text[at : at + len(raw)] for at, raw in zip(_offsets(text, plain, 1, _BETWEEN_ELEMENTS), plain, strict=True)
+    ]
 
 
 def _elements(text: bytes) -> list[bytes]:

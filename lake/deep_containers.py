@@ -15,6 +15,8 @@ _STEP = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _RUNS = re.compile(rb"(\x01*+)(\xff*+)")
 # A piece is twice as long as the previous one, so little is read beyond the container's end.
 _FIRST_BYTES, _MOST_BYTES = 1024, 64 * 1024
+# Brackets in so few bytes are found one by one.
+_SMALL_BYTES = 128
 
 
 def without_escapes(text: bytes) -> bytes:
@@ -37,7 +39,7 @@ def end_of(text: bytes, at: int) -> int:
         steps = b"".join(outside[::2]).translate(_STEP, _NO_BRACKETS)
         closing = steps.count(b"\xff")
         if closing >= depth and (closed := _closed_after(steps, depth)):
-            return _past_brackets(text, at, closed)
+            return _past_brackets(text, at, closed, end)
         depth += len(steps) - 2 * closing
         at = end
         size = min(2 * size, _MOST_BYTES)
@@ -72,18 +74,24 @@ def _closed_after(steps: bytes, depth: int) -> int:
     return 0
 
 
-def _past_brackets(text: bytes, at: int, count: int) -> int:
-    """The end of this many brackets outside strings, counted in powers of two."""
+def _past_brackets(text: bytes, at: int, count: int, end: int) -> int:
+    """The end of this many brackets outside strings. ``end``: they are before it."""
     # Often they are adjacent.
     if not text[at : at + count].translate(None, b"[]{}"):
         return at + count
-    while count:
-        step = min(1 << (count.bit_length() - 1), 4096)
-        found = _brackets(step).match(text, at)
-        assert found is not None
-        at = found.end()
-        count -= step
-    return at
+    # A half is counted by native code; the regular expression takes time for each bracket.
+    while end - at > _SMALL_BYTES:
+        middle = (at + end) // 2
+        outside = text[at:middle].split(b'"')
+        before = len(b"".join(outside[::2]).translate(None, _NO_BRACKETS))
+        if before >= count:
+            end = middle
+            continue
+        count -= before
+        at = middle if len(outside) % 2 else text.index(b'"', middle) + 1
+    found = _brackets(count).match(text, at)
+    assert found is not None
+    return found.end()
 
 
 @cache

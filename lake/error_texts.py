@@ -46,8 +46,15 @@ def place(key: str, pointer: str, path: str) -> tuple[str, str]:
     return f"{pointer}/{escaped(key)}", f"{path}.{name}" if path else name
 
 
+def shown_member(name: str, pointer: str) -> str:
+    """The shown pointer of a member of an object. ``name``: cleaned."""
+    return f"{shown(pointer)}/{escaped(name)}"
+
+
 def shown(pointer: str) -> str:
     """A pointer with each name cleaned."""
+    if len(pointer) <= SHOWN and pointer.isascii():
+        return pointer
     if len(pointer) <= SHOWN:
         return _encodable(pointer)
     names = [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")]

@@ -3,7 +3,7 @@
 import math
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,8 @@ from lake.formats import FORMATS
 from lake.json_tree import Number
 from lake.walk_nodes import opening
 
+# The parameters here are named ``type`` too.
+type_of = type
 # What a test says of a value: None if it is sound, else the broken rule in words.
 Test = Callable[[Any], str | None]
 
@@ -27,7 +29,7 @@ def test_of(type: inspect.Type) -> Test | None:
             return _literal_test(type)
         case inspect.Metadata():
             inner, name = test_of(type.type), format_of(type)
-            return inner if inner is None or name is None else _format_test(inner, name)
+            return inner if inner is None or name is None else _format_test(inner, name, _longest(type.type))
         case inspect.BoolType():
             return lambda node: None if node is True or node is False else not_a("true or false", opening(node))
         case inspect.FloatType():
@@ -72,10 +74,27 @@ def _not_text(node: Any) -> str | None:
     return None
 
 
+def _longest(type: inspect.Type) -> int:
+    """The length up to which a string of ASCII characters is sound whatever it says. -1 if there is none."""
+    if not isinstance(type, inspect.StrType) or type.min_length is not None or type.pattern is not None:
+        return -1
+    return sys.maxsize if type.max_length is None else type.max_length
+
+
+def are_sound_strings(values: Collection[Any], type: inspect.Type) -> bool:
+    """Whether some values are strings that `_string_test` accepts. Runs in native code. False proves nothing."""
+    longest = _longest(type)
+    return (
+        longest >= 0
+        and set(map(type_of, values)) == {str}
+        and len(max(values, key=len)) <= longest
+        and "".join(values).isascii()
+    )
+
+
 def _string_test(type: inspect.StrType) -> Test:
     pattern = None if type.pattern is None else re.compile(type.pattern)
-    has_least = type.min_length is not None
-    longest = -1 if has_least or pattern else sys.maxsize if type.max_length is None else type.max_length
+    longest = _longest(type)
 
     def test(node: Any) -> str | None:
         if node.__class__ is str and len(node) <= longest and node.isascii():
@@ -95,11 +114,13 @@ def _literal_test(type: inspect.LiteralType) -> Test:
     return lambda node: None if node.__class__ is str and node in values else _not_text(node) or wrong
 
 
-def _format_test(inner: Test, name: str) -> Test:
+def _format_test(inner: Test, name: str, longest: int) -> Test:
+    """``longest``: the length up to which a string without other characters than ASCII's holds the inner test."""
     holds, wrong = FORMATS[name]
 
     def test(node: Any) -> str | None:
-        if (broken := inner(node)) is not None:
+        is_short = node.__class__ is str and len(node) <= longest and node.isascii()
+        if not is_short and (broken := inner(node)) is not None:
             return broken
         return None if holds(node) else wrong
 

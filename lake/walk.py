@@ -18,11 +18,14 @@ from lake.field_errors import MAX_ERRORS, VALIDATION_ERROR, FieldError
 from lake.json_text import MAX_DIGITS
 from lake.scalar_rules import bounds_rule, length_rule, not_a
 from lake.walk_nodes import ValueSpan, opening
-from lake.walk_rules import VISIT, Rule, StructRules, struct_rules
+from lake.walk_rules import Rule, StructRules, struct_rules
 
 MAX_MESSAGE = 2048
 # Longer arrays are not counted completely.
 LONGEST_COUNT = 10_000
+
+# Entries of an array that are tested at once.
+PROVEN_TOGETHER = 16
 
 # Checks members of an object all at once.
 GroupTest = Callable[[dict[str, Any]], bool]
@@ -41,20 +44,19 @@ class Walk:
     errors: dict[str, FieldError] = field(default_factory=dict)
     has_odd_integers: bool = False
 
-    def fail(self, pointer: str, path: str, rule: str) -> None:
-        """Add an error, unless its pointer has one."""
+    def fail(self, pointer: str, path: str, rule: str, shown: str | None = None) -> None:
+        """Add an error, unless its pointer has one. ``shown``: the pointer as `error_texts.shown` gives it."""
         errors = self.errors
         if pointer in errors or len(errors) >= MAX_ERRORS:
             return
         message = f"{path}: {rule}" if path else rule
-        is_short = len(pointer) <= error_texts.SHOWN and pointer.isascii()
-        errors[pointer] = FieldError(
-            VALIDATION_ERROR, pointer if is_short else error_texts.shown(pointer), message[:MAX_MESSAGE]
-        )
+        errors[pointer] = FieldError(VALIDATION_ERROR, shown or error_texts.shown(pointer), message[:MAX_MESSAGE])
 
     def struct(self, node: Any, kind: type[msgspec.Struct], pointer: str = "", path: str = "") -> None:
         """Check an object with named fields. Returns once there are MAX_ERRORS."""
-        struct = struct_rules(kind)
+        self._members(node, struct_rules(kind), pointer, path)
+
+    def _members(self, node: Any, struct: StructRules, pointer: str, path: str) -> None:
         fields, errors = struct.fields, self.errors
         present: Collection[str]
         groups: Iterable[Iterable[tuple[str, Any]]]
@@ -82,11 +84,16 @@ class Walk:
             self.fail("/_project_ids", "_project_ids", "one of _project_ids and _project_id is required")
 
     def _unknown(self, key: str, pointer: str, path: str, struct: StructRules) -> None:
-        if not key.isascii() and json_text.has_lone_surrogate(key):
-            rule = "the name holds a lone surrogate"
-        else:
-            rule = "is no field of the envelope" if struct.is_envelope else "is no field here"
-        self.fail(*place(key, pointer, path), rule)
+        name = key
+        if len(key) > error_texts.SHOWN or not key.isascii():
+            name = error_texts.clean(key)
+        is_encodable = name is key or not json_text.has_lone_surrogate(key)
+        self.fail(
+            f"{pointer}/{error_texts.escaped(key)}",
+            f"{path}.{name}" if path else name,
+            struct.unknown if is_encodable else "the name holds a lone surrogate",
+            error_texts.shown_member(name, pointer),
+        )
 
     def _once(
         self, node: Any, pointer: str, path: str, seen: set[str], is_sound: GroupTest | None = None
@@ -176,21 +183,32 @@ class Walk:
                 if counted:
                     return
         inner, test, errors = rule.inner, rule.inner.test, self.errors
-        is_object = isinstance(inner.type, inspect.StructType)
-        has_failed = False
+        if isinstance(inner.type, inspect.StructType):
+            self._objects(node, inner, pointer, path)
+            return
         for index, entry in _doubtful(node, inner.type):
-            # An object after one with errors is visited at once, because it probably has errors too.
-            broken = VISIT if has_failed and is_object else test(entry)
+            broken = test(entry)
             if broken is None:
                 continue
             if broken:
                 self.fail(f"{pointer}/{index}", f"{path}[{index}]", broken)
             else:
-                before = len(errors)
                 self.value(entry, inner, f"{pointer}/{index}", f"{path}[{index}]")
-                has_failed = len(errors) > before
             if len(errors) >= MAX_ERRORS:
                 return
+
+    def _objects(self, node: Any, inner: Rule, pointer: str, path: str) -> None:
+        """Check the entries of an array of objects. ``inner``: their rule."""
+        assert isinstance(inner.type, inspect.StructType)
+        struct, errors = struct_rules(inner.type.cls), self.errors
+        for first, entries in _doubtful_groups(node, inner.type, struct):
+            for index, entry in enumerate(entries, first):
+                if entry.__class__ is tuple:
+                    self._members(entry, struct, f"{pointer}/{index}", f"{path}[{index}]")
+                else:
+                    self.value(entry, inner, f"{pointer}/{index}", f"{path}[{index}]")
+                if len(errors) >= MAX_ERRORS:
+                    return
 
     def _integer(self, node: Any, rule: Rule, pointer: str, path: str) -> None:
         """Check an integer and its bounds. It may have a fraction of zeros or an exponent."""
@@ -230,17 +248,43 @@ def _are_sound_strings(members: dict[str, Any]) -> bool:
 
 def _doubtful(node: Any, type: inspect.Type) -> Iterator[tuple[int, Any]]:
     """The entries of an array that decoders do not prove to be sound, with their indexes."""
+    for first, entries in _unproven(node, type):
+        yield from enumerate(entries, first)
+
+
+def _unproven(node: Any, type: inspect.Type) -> Iterator[tuple[int, list[Any]]]:
+    """Like `_doubtful`, but in groups of adjacent entries, each with the index of its first one."""
     if not isinstance(node, ValueSpan):
-        yield from enumerate(node)
+        yield 0, node
         return
     index = 0
     for group in node.groups():
         if not isinstance(group, bytes):
-            yield index, group
+            yield index, [group]
             index += 1
         elif (proven := native_proofs.sound_entries(group, type)) is not None:
             index += proven
         else:
             entries = json_tree.tree(group)
-            yield from enumerate(entries, index)
+            yield index, entries
             index += len(entries)
+
+
+def _doubtful_groups(node: Any, type: inspect.Type, struct: StructRules) -> Iterator[tuple[int, list[Any]]]:
+    """Like `_unproven`, for objects, without groups that are sound.
+
+    An object after one with errors probably has errors too. So the more groups had errors, the more come untested.
+    """
+    untested, failed = 0, 0
+    for start, entries in _unproven(node, type):
+        for at in range(0, len(entries), PROVEN_TOGETHER):
+            few = entries[at : at + PROVEN_TOGETHER]
+            if untested:
+                untested -= 1
+            elif struct.all_hold(few):
+                failed = 0
+                continue
+            else:
+                failed += 1
+                untested = 2 * failed
+            yield start + at, few

@@ -3,6 +3,7 @@
 A record may contain half a million values, nearly all of them sound. The walk (`lake.walk`) visits only the others.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,7 +12,7 @@ import msgspec
 from msgspec import inspect
 
 from lake.envelope import Envelope
-from lake.scalar_rules import Test, test_of
+from lake.scalar_rules import Test, are_sound_strings, test_of
 
 # What the test of a container or an integer says of a value that the walk has to visit.
 VISIT = ""
@@ -32,6 +33,16 @@ class Rule:
     test: Test = _visit
     inner: "Rule | None" = None
 
+    def all_hold(self, nodes: Sequence[Any]) -> bool:
+        """Whether the test says None of each value. False proves nothing."""
+        if not nodes:
+            return True
+        if are_sound_strings(nodes, self.type):
+            return True
+        if set(map(type, nodes)) == {str}:
+            nodes = list(dict.fromkeys(nodes))  # often the same few
+        return all(self.test(node) is None for node in nodes)
+
 
 @dataclass(frozen=True, slots=True)
 class StructRules:
@@ -40,6 +51,26 @@ class StructRules:
     fields: dict[str, Rule]
     required: tuple[str, ...]
     is_envelope: bool
+
+    @property
+    def unknown(self) -> str:
+        """The rule that a name breaks which is no field's."""
+        return "is no field of the envelope" if self.is_envelope else "is no field here"
+
+    def all_hold(self, nodes: Sequence[Any]) -> bool:
+        """Whether `test` says None of each. Cheaper for several, because each field is tested for all at once."""
+        if set(map(type, nodes)) != {tuple}:
+            return False
+        found = list(map(dict, nodes))
+        members = sum(map(len, found))
+        if members != sum(map(len, nodes)):
+            return False
+        for key, rule in self.fields.items():
+            values = [one[key] for one in found if key in one]
+            if (len(values) < len(found) and key in self.required) or not rule.all_hold(values):
+                return False
+            members -= len(values)
+        return members == 0
 
     def test(self, node: Any) -> str | None:
         """None for a tree of such an object without errors, else VISIT."""

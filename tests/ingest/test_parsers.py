@@ -60,3 +60,15 @@ def test_key_of_the_records_is_found_in_any_spelling_beside_lone_surrogates(key:
     assert parsers.split(b'{"%b":[%b]}' % (key, raw), JSON).raws == [raw]
     one = b'{"a":"\\ud800","b":"records","c":{"%b":[]}}' % key
     assert parsers.split(one, JSON).raws == [one]
+
+
+def test_records_with_lone_surrogates_are_not_searched_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(text: bytes) -> tuple[list[bytes], int]:
+        raise AssertionError(text)
+
+    monkeypatch.setattr(parsers, "_patiently", refuse)
+    records = [b'{"a":"\\ud800,{","b" : [1, "]"]}', b'"\\uDFFF\\ud83d\\ude00"', b"5.0", b'{ "c":\r\n{"\\\\ud":1}}']
+    body = b" [ " + b" ,\n".join(records) + b"\t]\n"
+    found = parsers.split(body, JSON)
+    assert found.raws == records
+    assert [body[at : at + len(raw)] for at, raw in zip(found.offsets(), records, strict=True)] == records

@@ -144,3 +144,14 @@ def test_values_too_deep_for_an_envelope_are_not_built_as_trees() -> None:
     node = walk_nodes.node_of(JsonText(deep), 0, len(deep))
 
     assert isinstance(node, walk_nodes.ValueSpan)
+
+
+@pytest.mark.parametrize("levels", [3, 300, 5000])
+@pytest.mark.parametrize(
+    ("opening", "closing"),
+    [(b'[{"b":', b"}]"), (b'[ {"b]]": ', b'}, "}" ]'), (b'{"[[":"a", "b":', b"}"), (b'[["]"], ', b"]")],
+)
+def test_end_of_a_container_is_found_among_brackets_in_strings(levels: int, opening: bytes, closing: bytes) -> None:
+    value = opening * levels + b'"}"' + closing * levels
+    text = b'{"a":' + value + b',"b":[{"]":1}]}'
+    assert deep_containers.end_of(text, 5) == 5 + len(value)

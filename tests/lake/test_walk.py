@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lake import envelope_errors, json_syntax, json_tree, landing, walk_nodes, walk_rules
-from lake.envelope import Envelope
+from lake.envelope import Envelope, Participant
 from lake.envelope_errors import explain
 from lake.fast_decoding import decode_quickly
 from lake.field_errors import MAX_ERRORS
 from lake.formats import FORMATS
 from lake.known_ids import Catalog, check_known
-from lake.walk import Walk
+from lake.walk import PROVEN_TOGETHER, Walk
 from tests.lake.plain_walk import plainly
 
 HEAD = (
@@ -231,15 +231,48 @@ def tested_emails(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     walk_rules.struct_rules.cache_clear()
 
 
-def test_wrong_value_is_tested_once(tested_emails: list[str]) -> None:
-    wrong = [f"no address {n}" for n in range(50)]
+def test_few_wrong_values_are_tested_twice(tested_emails: list[str]) -> None:
+    wrong = [f"no address {n}" for n in range(3 * PROVEN_TOGETHER)]
     entries = ",".join(f'{{"id":"a","role":"internal","email":"{one}"}}' for one in wrong)
 
     errors = explain(record('"data"', f'"_participants":[{entries}],"data"')).errors
 
-    assert [error.pointer for error in errors] == [f"/_participants/{n}/email" for n in range(50)]
-    # The first one is tested again, because nothing is known of the entries before.
+    assert [error.pointer for error in errors] == [f"/_participants/{n}/email" for n in range(len(wrong))]
+    # The first one shows that its group has errors. The groups after it are visited without a test.
     assert tested_emails == [wrong[0], *wrong]
+
+
+def test_error_among_sound_objects_is_found_in_each_group() -> None:
+    sound, wrong = '{"id":"a","role":"internal"}', '{"id":"a","role":"internal","id":"b"}'
+    places = [0, PROVEN_TOGETHER - 1, 3 * PROVEN_TOGETHER, 9 * PROVEN_TOGETHER + 1, 20 * PROVEN_TOGETHER]
+    entries = ",".join([wrong if n in places else sound for n in range(20 * PROVEN_TOGETHER + 1)])
+
+    errors = explain(record('"data"', f'"_participants":[{entries}],"data"')).errors
+
+    assert [error.pointer for error in errors] == [f"/_participants/{n}/id" for n in places]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        '{"id":"a"}',
+        '{"id":"a","role":"internal","zz":"1"}',
+        '{"id":1,"role":"internal"}',
+        '{"id":["a"],"role":"internal"}',
+        '{"id":"a","role":1}',
+        '{"id":"a","role":"internal","email":"a"}',
+        '{"id":"a","role":"internal","id":"a"}',
+        '{"id":"' + "a" * 257 + '","role":"internal"}',
+        '{"id":"\\ud800","role":"internal"}',
+        "[]",
+        "1",
+    ],
+)
+def test_group_of_objects_with_one_wrong_object_is_not_sound(wrong: str) -> None:
+    rules = walk_rules.struct_rules(Participant)
+    sound = ['{"id":"a","role":"internal","email":"a@b.c"}', '{"role":"external","id":"é","name":"b"}'] * 3
+    assert rules.all_hold(json_tree.tree(f"[{','.join(sound)}]".encode()))
+    assert not rules.all_hold(json_tree.tree(f"[{','.join([*sound, wrong])}]".encode()))
 
 
 def test_walk_stops_at_the_maximum_number_of_errors(looks: list[Any]) -> None:
