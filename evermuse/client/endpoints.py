@@ -22,8 +22,19 @@ COMPRESSION_LEVEL = 1
 
 Format = Literal["text", "audio", "video", "file"]
 Instant = datetime | str
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A body as it is sent, compressed if that is worth while. ``size``: its bytes before."""
+
+    content: bytes
+    headers: Mapping[str, str]
+    size: int
+
+
 # One record, several, or a body of JSON or NDJSON text as it is.
-Records = Mapping[str, Any] | Sequence[Mapping[str, Any]] | bytes
+Records = Mapping[str, Any] | Sequence[Mapping[str, Any]] | bytes | Packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +120,21 @@ def _query(given: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+def packed(body: bytes, media_type: str) -> Packed:
+    """The body of a request."""
+    headers, content = {"Content-Type": media_type}, body
+    if len(body) >= _COMPRESS_BYTES:
+        content = gzip.compress(body, COMPRESSION_LEVEL, mtime=0)
+        headers["Content-Encoding"] = "gzip"
+    return Packed(content, headers, len(body))
+
+
 def _posted(path: str, body: Records, answer: type[T], *, media_type: str | None, format: Format | None) -> Call[T]:
     if isinstance(body, bytes):
-        content, kind = body, media_type or NDJSON
-    else:
-        content, kind = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"), JSON
-    headers = {"Content-Type": kind}
-    if len(content) >= _COMPRESS_BYTES:
-        content = gzip.compress(content, COMPRESSION_LEVEL, mtime=0)
-        headers["Content-Encoding"] = "gzip"
-    return Call("POST", path, answer, query=_query({"format": format}), headers=headers, content=content)
+        body = packed(body, media_type or NDJSON)
+    elif not isinstance(body, Packed):
+        body = packed(json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"), JSON)
+    return Call("POST", path, answer, query=_query({"format": format}), headers=body.headers, content=body.content)
 
 
 def ingest(body: Records, *, key: str, media_type: str | None, format: Format | None) -> Call[answers.Accepted]:

@@ -1,7 +1,7 @@
 """Checks each record with the server's validator, and extracts what grouping needs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -16,10 +16,11 @@ from lake.normalization import normalize
 
 Position = tuple[int, int]
 TOO_LARGE = "PAYLOAD_TOO_LARGE"
+# An array of one record has two brackets.
+MAX_RECORD_BYTES = MAX_BODY_BYTES - 2
 
 
-@dataclass(slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, gc=False):
     """A valid record. ``position``: source and number of the record in it. ``identity``: equal for the same record.
 
     ``local_files``: the attachments whose files are uploaded, by index.
@@ -27,16 +28,23 @@ class Candidate:
 
     position: Position
     raw: bytes
-    envelope: Envelope
     type: str
     product_id: str
     identity: int
     attachment_count: int = 0
-    local_files: dict[int, str] = field(default_factory=dict)
+    local_files: dict[int, str] = {}
+    _envelope: Envelope | None = None
+
+    @property
+    def envelope(self) -> Envelope:
+        """The decoded record, decoded again if need be. Thousands of candidates wait at once, so it is kept only if read."""
+        if self._envelope is None:
+            self._envelope = _decoded(self.raw)
+        return self._envelope
 
     def digest(self) -> str:
-        """The digest that identifies this version. Call it only once, because it changes the envelope."""
-        return normalize(self.envelope).digest.hex()
+        """The digest that identifies this version."""
+        return normalize(_decoded(self.raw)).digest.hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,34 +97,50 @@ def _payload(raw: bytes) -> bytes | None:
 def check(raws: Sequence[bytes], source: int, first: int) -> list[Candidate | Invalid]:
     """The verdict on each record. ``first``: the number of the first one in its source."""
     return [
-        _checked(raw, envelope, (source, first + at))
-        for at, (raw, envelope) in enumerate(zip(raws, decode_quickly(raws), strict=True))
+        _checked_slowly(raw, (source, number))
+        if envelope is None or len(raw) > MAX_RECORD_BYTES
+        else _candidate(raw, envelope, (source, number))
+        for number, (raw, envelope) in enumerate(zip(raws, decode_quickly(raws), strict=True), first)
     ]
 
 
-def _checked(raw: bytes, envelope: Envelope | None, position: Position) -> Candidate | Invalid:
-    if envelope is None and (record := unwrapped(raw)) is not raw:
-        raw, (envelope,) = record, decode_quickly([record])
-    if len(raw) + 2 > MAX_BODY_BYTES:
-        message = f"the record has {len(raw):,} bytes; a batch holds at most {MAX_BODY_BYTES - 2:,}"
-        return Invalid(position, raw, [FieldError(TOO_LARGE, "", message)])
-    if envelope is None:
-        found = explain(raw)
-        if found.envelope is None:
-            return Invalid(position, raw, found.errors)
-        envelope = found.envelope
+def _candidate(raw: bytes, envelope: Envelope, position: Position) -> Candidate:
     kind = envelope.type
     if not kind.islower():
         kind = kind.lower()
     return Candidate(
         position,
         raw,
-        envelope,
         kind,
         envelope.product_id,
         hash((kind, envelope.event_at[:19], frozenset(envelope.vendor_ids.items()))),
-        0 if isinstance(envelope.attachments, UnsetType) else len(envelope.attachments),
+        0 if envelope.attachments is UNSET else len(envelope.attachments),
     )
+
+
+def _checked_slowly(raw: bytes, position: Position) -> Candidate | Invalid:
+    """The verdict on a record that the fast decoder refuses, is too large, or is a line of a file of rejects."""
+    envelope = None
+    if (record := unwrapped(raw)) is not raw:
+        raw, (envelope,) = record, decode_quickly([record])
+    if len(raw) > MAX_RECORD_BYTES:
+        message = f"the record has {len(raw):,} bytes; a batch holds at most {MAX_RECORD_BYTES:,}"
+        return Invalid(position, raw, [FieldError(TOO_LARGE, "", message)])
+    if envelope is None:
+        found = explain(raw)
+        if found.envelope is None:
+            return Invalid(position, raw, found.errors)
+        envelope = found.envelope
+    return _candidate(raw, envelope, position)
+
+
+def _decoded(raw: bytes) -> Envelope:
+    """A record that was found valid."""
+    (envelope,) = decode_quickly([raw])
+    if envelope is None:
+        envelope = explain(raw).envelope
+    assert envelope is not None
+    return envelope
 
 
 def shown_payload(raw: bytes, *, is_json: bool) -> bytes:

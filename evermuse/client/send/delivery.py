@@ -1,13 +1,16 @@
 """Sends several batches at once. Batches with the same record are sent one after the other."""
 
+import hashlib
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
+from operator import contains
 
 from evermuse.client.answers import FieldError, Rejection
 from evermuse.client.blocking import Client
-from evermuse.client.endpoints import JSON, NDJSON
+from evermuse.client.endpoints import JSON, NDJSON, Packed, packed
 from evermuse.client.errors import ApiError, EvermuseError
 from evermuse.client.send.attaching import Attacher
 from evermuse.client.send.checking import Candidate
@@ -50,7 +53,8 @@ class Delivery:
         # Drafts that are being sent, and drafts that wait, are all in memory.
         self._room = threading.Semaphore(width + 2)
         self._lock = threading.Lock()
-        self._last: dict[int, Future[None]] = {}
+        # The identities of the records in each draft that is not sent yet.
+        self._unsent: dict[Future[None], set[int]] = {}
         self.error: EvermuseError | OSError | None = None
         self._is_stopped = False
 
@@ -59,11 +63,11 @@ class Delivery:
         self._room.acquire()
         self._raise_if_ended()
         identities = {one.identity for one in draft.candidates}
+        future: Future[None] = Future()
         with self._lock:
-            before = {found for one in identities if (found := self._last.get(one)) is not None}
-            future: Future[None] = Future()
-            self._last.update(dict.fromkeys(identities, future))
-        self._pool.submit(self._work, draft, before, future, identities)
+            before = [other for other, held in self._unsent.items() if not held.isdisjoint(identities)]
+            self._unsent[future] = identities
+        self._pool.submit(self._work, draft, before, future)
 
     def finish(self) -> None:
         """Wait until all drafts are sent. Raises the error that ended the run."""
@@ -81,7 +85,7 @@ class Delivery:
         if self._is_stopped:
             raise Stopped
 
-    def _work(self, draft: Draft, before: set[Future[None]], future: Future[None], identities: set[int]) -> None:
+    def _work(self, draft: Draft, before: Sequence[Future[None]], future: Future[None]) -> None:
         try:
             # This cannot deadlock: those were submitted earlier, so each has a thread already.
             for other in before:
@@ -96,19 +100,16 @@ class Delivery:
             self.error = self.error or EvermuseError("CLIENT_FAULT", f"{type(error).__name__}: {error}")
         finally:
             with self._lock:
-                for one in identities:
-                    if self._last.get(one) is future:
-                        del self._last[one]
+                del self._unsent[future]
             future.set_result(None)
             self._room.release()
 
     def _deliver(self, draft: Draft) -> None:
         candidates = draft.candidates
         if draft.plan is not None:
-            raws = [self._raw(one, draft.plan.uploads) for one in candidates]
-            body, media_type = body_of(raws)
-            if self._outcomes.is_same_body(draft.plan, body):
-                self._post(draft.plan, candidates, raws, body, media_type)
+            body = self._body(candidates, draft.plan.uploads)
+            if digest_of(body) == draft.plan.sha:
+                self._post(draft.plan, candidates, body)
                 return
             # The file or this program has changed since. Ask the server which of the records it has.
             self._journal.drop(draft.plan)
@@ -122,18 +123,20 @@ class Delivery:
 
     def _send(self, candidates: list[Candidate]) -> None:
         uploads = {_place(one): self._attacher.upload(one) for one in candidates if one.local_files}
-        raws = [self._raw(one, uploads) for one in candidates]
-        body, media_type = body_of(raws)
-        plan = self._journal.plan([one.position for one in candidates], body, uploads)
-        self._post(plan, candidates, raws, body, media_type)
+        body = self._body(candidates, uploads)
+        self._post(self._journal.plan([one.position for one in candidates], digest_of(body), uploads), candidates, body)
 
-    def _raw(self, candidate: Candidate, uploads: dict[str, dict[str, str]]) -> bytes:
-        intents = uploads.get(_place(candidate))
+    def _body(self, candidates: Sequence[Candidate], uploads: dict[str, dict[str, str]]) -> Packed:
+        if not uploads:
+            return packed(*body_of([one.raw for one in candidates]))
+        return packed(*body_of([self._raw(one, uploads.get(_place(one))) for one in candidates]))
+
+    def _raw(self, candidate: Candidate, intents: dict[str, str] | None) -> bytes:
         return candidate.raw if intents is None else self._attacher.rewritten(candidate, intents)
 
-    def _post(self, plan: Plan, candidates: list[Candidate], raws: list[bytes], body: bytes, media_type: str) -> None:
+    def _post(self, plan: Plan, candidates: list[Candidate], body: Packed) -> None:
         try:
-            answer = self._client.send(body, idempotency_key=plan.key, media_type=media_type)
+            answer = self._client.send(body, idempotency_key=plan.key)
             batch_id, accepted, rejected = answer.batch_id, answer.accepted_count, answer.rejected_count
         except ApiError as error:
             if error.code in _TOO_MUCH or error.status == 413:
@@ -148,9 +151,9 @@ class Delivery:
                 raise
             batch_id, accepted, rejected = error.details["batchId"], 0, len(candidates)
         if rejected:
-            self._outcomes.reject(self._client.errors(batch_id).stream(), candidates, raws, batch_id)
+            self._outcomes.reject(self._client.errors(batch_id).stream(), candidates, batch_id)
         self._journal.acknowledge(plan, batch_id, accepted, rejected)
-        self._outcomes.sent(len(candidates), len(body))
+        self._outcomes.sent(len(candidates), body.size)
 
     def _split(self, candidates: list[Candidate], error: ApiError) -> None:
         if len(candidates) > 1:
@@ -160,16 +163,20 @@ class Delivery:
             return
         errors = [FieldError(code=error.code, pointer="", message=error.message)]
         rejection = Rejection(index=0, errors=errors, payload=None)  # type: ignore[arg-type]
-        self._outcomes.reject([rejection], candidates, [candidates[0].raw], None)
+        self._outcomes.reject([rejection], candidates, None)
         self._outcomes.settle_rejected([candidates[0].position])
 
 
 def body_of(raws: Sequence[bytes]) -> tuple[bytes, str]:
     """The body of a batch and its media type. Records with line breaks keep them in an array."""
-    lines = b"\n".join(raws)
-    if lines.count(b"\n") >= len(raws) or b"\r" in lines:
+    if any(map(contains, raws, repeat(b"\n"))) or any(map(contains, raws, repeat(b"\r"))):
         return b"[%b]" % b",".join(raws), JSON
-    return lines, NDJSON
+    return b"\n".join(raws), NDJSON
+
+
+def digest_of(body: Packed) -> str:
+    """Identifies the body that was planned. Of the compressed bytes, because there are fewer of them."""
+    return hashlib.sha256(body.content).hexdigest()
 
 
 def _place(candidate: Candidate) -> str:

@@ -31,13 +31,13 @@ T = TypeVar("T", bound=Groupable)
 
 
 class _Open(list[T]):
-    """A batch that is not closed yet. ``place``: its type and product."""
+    """A batch that is not closed yet. ``place``: its type and product. ``is_watched``: whether others have the same type."""
 
-    __slots__ = ("attachments", "place", "size")
+    __slots__ = ("attachments", "is_watched", "place", "size")
 
-    def __init__(self, place: tuple[str, str]) -> None:
+    def __init__(self, place: tuple[str, str], *, is_watched: bool) -> None:
         super().__init__()
-        self.place, self.size, self.attachments = place, 2, 0
+        self.place, self.is_watched, self.size, self.attachments = place, is_watched, 2, 0
 
 
 class Grouper(Generic[T]):
@@ -45,7 +45,10 @@ class Grouper(Generic[T]):
 
     def __init__(self) -> None:
         self._open: dict[tuple[str, str], _Open[T]] = {}
+        # Where each record of the watched types is. The type is part of the identity, so only a type with several products
+        # can have the same record in two batches.
         self._places: dict[int, tuple[str, str]] = {}
+        self._watched: set[str] = set()
         self._size = 0
 
     def add(self, record: T) -> list[list[T]]:
@@ -55,10 +58,11 @@ class Grouper(Generic[T]):
         size = len(record.raw) + 1
         if record.local_files:
             size += UPLOAD_BYTES * len(record.local_files)
-        other = self._places.get(record.identity)
-        if other is not None and other != place:
-            closed.append(self._close(other))
         group = self._open.get(place)
+        if group is None:
+            self._watch(record.type)
+        if self._places and (other := self._places.get(record.identity, place)) != place:
+            closed.append(self._close(other))
         if group is not None and (
             len(group) >= MAX_RECORDS
             or group.size + size > MAX_BODY_BYTES
@@ -67,12 +71,13 @@ class Grouper(Generic[T]):
             closed.append(self._close(place))
             group = None
         if group is None:
-            group = self._open[place] = _Open(place)
+            group = self._open[place] = _Open(place, is_watched=record.type in self._watched)
         group.append(record)
         group.size += size
         group.attachments += record.attachment_count
         self._size += size
-        self._places[record.identity] = group.place
+        if group.is_watched:
+            self._places[record.identity] = place
         while self._size > MAX_OPEN_BYTES:
             closed.append(self._close(next(iter(self._open))))
         return closed
@@ -82,9 +87,18 @@ class Grouper(Generic[T]):
         while self._open:
             yield self._close(next(iter(self._open)))
 
+    def _watch(self, type: str) -> None:
+        """Note where the records of a type are, from its second product on."""
+        groups = [group for place, group in self._open.items() if place[0] == type and not group.is_watched]
+        for group in groups:
+            self._watched.add(type)
+            group.is_watched = True
+            self._places.update((record.identity, group.place) for record in group)
+
     def _close(self, place: tuple[str, str]) -> list[T]:
         group = self._open.pop(place)
         self._size -= group.size - 2
-        for record in group:
-            self._places.pop(record.identity, None)
+        if group.is_watched:
+            for record in group:
+                self._places.pop(record.identity, None)
         return list(group)

@@ -5,7 +5,6 @@ the run sends planned batches again with the same key and the same bytes. If the
 asks the server which records it has (`evermuse.client.send.known`).
 """
 
-import hashlib
 import json
 import threading
 import time
@@ -130,9 +129,8 @@ class Journal:
 
     # -- The entries of this process --
 
-    def plan(self, positions: Sequence[Position], body: bytes, uploads: dict[str, dict[str, str]]) -> Plan:
-        """Note a batch before it is sent."""
-        sha = hashlib.sha256(body).hexdigest()
+    def plan(self, positions: Sequence[Position], sha: str, uploads: dict[str, dict[str, str]]) -> Plan:
+        """Note a batch before it is sent. ``sha``: identifies its body."""
         with self._lock:
             self._number += 1
             key = f"{self.run_id}-{self._number}"

@@ -1,6 +1,5 @@
 """Records the outcomes: writes the files of rejects, and counts for the progress display."""
 
-import hashlib
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from evermuse.client.answers import FieldError, Rejection
 from evermuse.client.send.checking import Candidate, Invalid, Position
-from evermuse.client.send.journal import REJECTED, Journal, Plan
+from evermuse.client.send.journal import REJECTED, Journal
 from evermuse.client.send.rejects import RejectFile, beside
 from evermuse.client.send.sources import Source
 
@@ -49,10 +48,6 @@ class Outcomes:
         """Files with replaced records."""
         return [file.path for file in self._replaced.values() if file.count]
 
-    def is_same_body(self, plan: Plan, body: bytes) -> bool:
-        """Whether a batch has the bytes that were planned."""
-        return hashlib.sha256(body).hexdigest() == plan.sha
-
     def sent(self, records: int, size: int) -> None:
         """Count a batch that the server accepted. ``size``: bytes of the body."""
         with self._lock:
@@ -73,7 +68,6 @@ class Outcomes:
         self,
         rejections: Iterable[Rejection],
         candidates: Sequence[Candidate],
-        raws: Sequence[bytes],
         batch_id: str | None,
     ) -> None:
         """Write the records of a batch that the server rejected."""
