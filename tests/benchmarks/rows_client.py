@@ -1,6 +1,9 @@
-"""Rows of the client: sending a file, and exporting, beside the plainest program that does the same."""
+"""Rows of the client: sending a file, and exporting, beside the plainest program that does the same.
 
-import asyncio
+Both sides are processes, measured from their start to their end: `evermuse` reads, checks, groups and records what it sends;
+the limit (`tests.benchmarks.raw_client`) has its bodies split beforehand, and neither checks nor remembers.
+"""
+
 import gzip
 import os
 import subprocess
@@ -9,40 +12,42 @@ import tempfile
 import time
 from pathlib import Path
 
-import httpx
-
 from tests.benchmarks import data
 from tests.benchmarks.measure import Row, by_turns, per_second
+from tests.benchmarks.raw_client import AT_ONCE
 from tests.benchmarks.stack import ROOT, WEB_PORT, BenchStack
 
-RECORDS, BATCH, AT_ONCE = 100_000, 1000, 6
-URL = f"http://127.0.0.1:{WEB_PORT}"
-LANDED = "SELECT count(*) FROM lake_record"
+RECORDS, BATCH = 100_000, 1000
+LANDED = "SELECT count(*) FROM lake_record r JOIN ingest_workspace w ON w.id = r.workspace_id WHERE w.name = %s"
 
 
 def client_send(stack: BenchStack) -> list[Row]:
     """`evermuse send` of 100,000 records, from the start of the process to its end."""
     row = Row("client-send", "records/s", 0.9)
-    row.note = "limit: an asynchronous sender of the same bodies, split beforehand, which compresses as it sends"
+    row.note = (
+        "limit: an asynchronous sender as a process, of the same bodies, split beforehand; it compresses as it sends"
+    )
     packed_row = Row("client-send-packed", "records/s", 0.0)
     packed_row.note = "limit: the same, with bodies that were compressed beforehand"
-    bodies = [data.ndjson(BATCH) for _ in range(RECORDS // BATCH)]
     with tempfile.TemporaryDirectory(prefix="evermuse-bench-") as directory, stack.running("web"):
-        path = Path(directory, "records.ndjson")
-        path.write_bytes(b"\n".join(body.rstrip(b"\n") for body in bodies) + b"\n")
-        packed = [gzip.compress(body, 1) for body in bodies]
+        path, plain, packed = (Path(directory, name) for name in ("records.ndjson", "plain", "packed"))
+        with path.open("wb") as file:
+            file.writelines(_write_bodies(plain, RECORDS))
+        packed.mkdir()
+        for body in plain.iterdir():
+            (packed / body.name).write_bytes(gzip.compress(body.read_bytes(), 1))
 
         def ours() -> float:
             environment = _environment(stack, directory)
             return per_second(RECORDS, lambda: _run(environment, "send", str(path), "--concurrency", str(AT_ONCE)))
 
         def limit() -> float:
-            key = stack.new_key()
-            return per_second(RECORDS, lambda: asyncio.run(_post_all(bodies, key, compresses=True)))
+            environment = _environment(stack, directory)
+            return per_second(RECORDS, lambda: _run_raw(environment, "send", str(plain)))
 
         def packed_limit() -> float:
-            key = stack.new_key()
-            return per_second(RECORDS, lambda: asyncio.run(_post_all(packed, key)))
+            environment = _environment(stack, directory)
+            return per_second(RECORDS, lambda: _run_raw(environment, "send", str(packed), "packed"))
 
         return [
             by_turns(row, ours=ours, limit=limit, runs=3),
@@ -52,60 +57,61 @@ def client_send(stack: BenchStack) -> list[Row]:
 
 def client_export(stack: BenchStack) -> list[Row]:
     """`evermuse export` of 50,000 records into a file."""
-    row = Row("client-export", "records/s", 0.9, note="limit: one stream of the same records, written as it comes")
+    row = Row("client-export", "records/s", 0.9)
+    row.note = "limit: a process that reads the same records as one stream, and writes them as they come"
     count = RECORDS // 2
-    packed = [gzip.compress(data.ndjson(BATCH), 1) for _ in range(count // BATCH)]
-    key = stack.new_key()
     with tempfile.TemporaryDirectory(prefix="evermuse-bench-") as directory:
+        environment = _environment(stack, directory, workspace="bench-export")
         with stack.running("web", "worker-landing"):
-            before = stack.value(LANDED)
-            asyncio.run(_post_all(packed, key))
-            stack.until(LANDED, before + count)
+            bodies = Path(directory, "bodies")
+            _write_bodies(bodies, count)
+            _run_raw(environment, "send", str(bodies))
+            stack.until(LANDED, count, "bench-export")
         with stack.running("web"):
-            environment = _environment(stack, directory) | {"EVERMUSE_API_KEY": key}
 
             def ours() -> float:
                 state, copy = (Path(directory, f"{name}-{time.monotonic_ns()}") for name in ("state", "copy"))
                 words = ("export", "--state", str(state), "--output", str(copy))
                 rate = per_second(count, lambda: _run(environment, *words))
-                with copy.open("rb") as file:
-                    assert sum(1 for _ in file) == count
+                assert _lines(copy) == count
                 return rate
 
             def limit() -> float:
-                return per_second(count, lambda: _stream(key, Path(directory, "limit")))
+                copy = Path(directory, f"limit-{time.monotonic_ns()}")
+                rate = per_second(count, lambda: _run_raw(environment, "stream", str(copy)))
+                assert _lines(copy) == count
+                return rate
 
             return [by_turns(row, ours=ours, limit=limit, runs=3)]
 
 
-def _environment(stack: BenchStack, directory: str) -> dict[str, str]:
+def _write_bodies(directory: Path, count: int) -> list[bytes]:
+    """Writes a file for each batch, and returns their contents."""
+    directory.mkdir()
+    bodies = [data.ndjson(BATCH).rstrip(b"\n") + b"\n" for _ in range(count // BATCH)]
+    for number, body in enumerate(bodies):
+        (directory / f"{number:06}").write_bytes(body)
+    return bodies
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
+
+
+def _environment(stack: BenchStack, directory: str, *, workspace: str | None = None) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EVERMUSE_")}
-    config = str(Path(directory, f"config-{time.monotonic_ns()}"))
     return kept | {
-        "EVERMUSE_URL": URL, "EVERMUSE_API_KEY": stack.new_key(), "EVERMUSE_CONFIG": config, "PYTHONPATH": str(ROOT),
-    }  # fmt: skip
+        "EVERMUSE_URL": f"http://127.0.0.1:{WEB_PORT}",
+        "EVERMUSE_API_KEY": stack.new_key(workspace=workspace),
+        "EVERMUSE_CONFIG": str(Path(directory, f"config-{time.monotonic_ns()}")),
+        "PYTHONPATH": str(ROOT),
+    }
 
 
-def _run(environment: dict[str, str], *words: str) -> None:
-    subprocess.run([sys.executable, "-m", "evermuse.client", *words], env=environment, check=True, capture_output=True)
+def _run(environment: dict[str, str], *words: str, module: str = "evermuse.client") -> None:
+    subprocess.run([sys.executable, "-m", module, *words], env=environment, check=True, capture_output=True)
 
 
-async def _post_all(bodies: list[bytes], key: str, *, compresses: bool = False) -> None:
-    headers = {"x-api-key": key, "Content-Type": "application/x-ndjson", "Content-Encoding": "gzip"}
-    waiting = iter(bodies)
-    async with httpx.AsyncClient(base_url=URL, headers=headers, timeout=60) as http:
-
-        async def work() -> None:
-            for body in waiting:
-                content = await asyncio.to_thread(gzip.compress, body, 1) if compresses else body
-                answer = await http.post("/api/v1/ingest", content=content)
-                assert answer.status_code == 202, answer.text
-
-        await asyncio.gather(*(work() for _ in range(AT_ONCE)))
-
-
-def _stream(key: str, path: Path) -> None:
-    headers = {"x-api-key": key, "Accept": "application/x-ndjson"}
-    with httpx.stream("GET", f"{URL}/api/v1/records", headers=headers, timeout=60) as answer, path.open("wb") as file:
-        for part in answer.iter_bytes():
-            file.write(part)
+def _run_raw(environment: dict[str, str], *words: str) -> None:
+    _run(environment, *words, module="tests.benchmarks.raw_client")

@@ -98,9 +98,9 @@ class BenchStack:
                 if not child.wait(30):
                     child.kill()
 
-    def new_key(self, *, rate_limit: str = "none") -> str:
+    def new_key(self, *, rate_limit: str = "none", workspace: str | None = None) -> str:
         """Returns a key of a new workspace with ``prod-abc`` and ``proj-123``."""
-        name = f"bench-{get_random_string(8)}"
+        name = workspace or f"bench-{get_random_string(8)}"
         self.manage("createworkspace", name, "--product", "prod-abc", "--project", "proj-123")
         key: str = self.manage("createapikey", name, "--rate-limit", rate_limit)["apiKey"]
         return key
