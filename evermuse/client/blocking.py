@@ -96,9 +96,16 @@ class Client:
 
     def lines(self, listing: Listing[Any]) -> Iterator[bytes]:
         """A list as lines of NDJSON, in constant memory. Raises Unreachable if the stream breaks off."""
+        return lines.split(self._parts(listing))
+
+    def blocks(self, listing: Listing[Any]) -> Iterator[bytes]:
+        """Like `lines`, but returns several lines at once, each with its line feed. This is faster."""
+        return lines.whole(self._parts(listing))
+
+    def _parts(self, listing: Listing[Any]) -> Iterator[bytes]:
         with self._opened(listing) as response:
             try:
-                yield from lines.split(response.iter_bytes())
+                yield from response.iter_bytes()
             except httpx.HTTPError as error:
                 raise transport.unreachable(error) from error
 

@@ -71,12 +71,12 @@ def store(path: Path, state: ExportState) -> None:
 
 @dataclass(slots=True)
 class IncrementalExport:
-    """One export. ``write`` takes a line; ``flush`` returns once all lines are safe, and then the state is stored."""
+    """One export. ``write`` takes whole lines; ``flush`` returns once all are safe, and then the state is stored."""
 
     client: Client
     state: ExportState
     path: Path
-    write: Callable[[bytes], None]
+    write: Callable[[bytes], object]
     flush: Callable[[], None]
     records: int = 0
     removals: int = 0
@@ -109,31 +109,47 @@ class IncrementalExport:
         since = None if self.state.removed_at is None else endpoints.milliseconds(self.state.removed_at)
         for line in self.client.lines(endpoints.removed(since)):
             row = msgspec.json.decode(line, type=_Gone)
-            self.write(line)
+            self.write(line + b"\n")
             self.removals += 1
             self.state.removed_at = max(self.state.removed_at or 0, row.removed_at)
 
     def _records(self) -> None:
         state = self.state
         since = {} if state.updated_at is None else {"changed_since": endpoints.milliseconds(state.updated_at)}
-        for line in self.client.lines(endpoints.records({**state.filters, **since})):
-            # The other fields come first, so that a record's own fields are not looked at.
-            row = _row(line)
-            if state.seen.get(row.record_id) == row.version and row.updated_at == state.updated_at:
+        began_at, stored = state.updated_at, self.records
+        is_new = began_at is None
+        for block in self.client.blocks(endpoints.records({**state.filters, **since})):
+            lines = block[:-1].split(b"\n")
+            if not is_new:
+                # Only records of the instant at which the stream begins may have been written before.
+                lines = [line for line in lines if not self._is_seen(_row(line))]
+            if not lines:
                 continue
-            self.write(line)
-            self.records += 1
-            if state.updated_at is None or row.updated_at > state.updated_at:
-                state.updated_at, state.seen = row.updated_at, {}
-            if row.updated_at == state.updated_at and len(state.seen) < MAX_REMEMBERED:
-                state.seen[row.record_id] = row.version
-            if self.records % STORE_LINES == 0:
+            self.write(block if is_new else b"\n".join([*lines, b""]))
+            self.records += len(lines)
+            self._remember(lines)
+            is_new = is_new or state.updated_at != began_at
+            if self.records - stored >= STORE_LINES:
+                stored = self.records
                 self._save()
+
+    def _is_seen(self, row: _Row) -> bool:
+        return row.updated_at == self.state.updated_at and self.state.seen.get(row.record_id) == row.version
+
+    def _remember(self, lines: list[bytes]) -> None:
+        """Note the instant of the last line, and the versions of that instant. The lines are in the order of their instants."""
+        state = self.state
+        last = _row(lines[-1])
+        if state.updated_at is None or last.updated_at > state.updated_at:
+            state.updated_at, state.seen = last.updated_at, {}
+        for line in reversed(lines):
+            row = _row(line)
+            if row.updated_at != state.updated_at or len(state.seen) >= MAX_REMEMBERED:
+                break
+            state.seen[row.record_id] = row.version
 
 
 def _row(line: bytes) -> _Row:
-    try:
-        return msgspec.json.decode(line, type=_Row)
-    except (msgspec.DecodeError, RecursionError):  # the record holds JSON that the fast decoder refuses
-        head = line.partition(b',"record":')[0]
-        return msgspec.json.decode(head + b"}", type=_Row)
+    """The fields before the record, which the decoder need not read, and might refuse."""
+    head, found, _ = line.partition(b',"record":')
+    return msgspec.json.decode(head + b"}" if found else line, type=_Row)

@@ -1,6 +1,9 @@
 """Lines of a stream, in constant memory: one line and one part at a time."""
 
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator
+
+_BLANK = re.compile(rb"\n[ \t\r]*\n")
 
 
 class LineSplitter:
@@ -20,6 +23,26 @@ class LineSplitter:
     def rest(self) -> bytes:
         """The bytes after the last line feed."""
         return b"".join(self._open)
+
+
+def whole(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Blocks of whole lines that are not blank, each with its line feed."""
+    open: list[bytes] = []
+    for part in parts:
+        ended, separator, rest = part.rpartition(b"\n")
+        if separator:
+            yield from _without_blanks(b"".join([*open, ended, separator]))
+            open = []
+        open.append(rest)
+    if any(open):
+        yield from _without_blanks(b"".join([*open, b"\n"]))
+
+
+def _without_blanks(block: bytes) -> Iterator[bytes]:
+    if block[:1].isspace() or _BLANK.search(block):
+        block = b"".join(line + b"\n" for line in block.split(b"\n") if line.strip())
+    if block:
+        yield block
 
 
 def split(parts: Iterable[bytes]) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ import typer
 
 from evermuse.client import exporting, terminal
 from evermuse.client.errors import EvermuseError
+from evermuse.client.wording import counted
 
 _HELP = """Print all changes since the last export as NDJSON: records, and removals (recordId, removedAt, reason).
 
@@ -47,14 +48,14 @@ def export(
         except (exporting.WrongState, OSError) as error:
             raise terminal.fail(str(error), terminal.USAGE) from None
         client.pace.limit(client.key().rate_limit)
-        run = exporting.IncrementalExport(client, known, state, lambda line: _write(file, line), lambda: _flush(file))
+        run = exporting.IncrementalExport(client, known, state, file.write, lambda: _flush(file))
         try:
             run.run()
         except EvermuseError as error:
             if error.code == "EXPIRED":
                 terminal.errors.print(f"Read everything again: {terminal.command_line(*sys.argv[1:], '--restart')}")
             raise
-        terminal.errors.print(f"{run.records:,} records and {run.removals:,} removals exported.")
+        terminal.errors.print(f"{counted(run.records, 'record')} and {counted(run.removals, 'removal')} exported.")
 
 
 export.__doc__ = _HELP
@@ -77,11 +78,6 @@ def _opened(path: Path | None) -> BinaryIO:
 def _ends_line(file: BinaryIO, end: int) -> bool:
     file.seek(end - 1)
     return file.read(1) == b"\n"
-
-
-def _write(file: BinaryIO, line: bytes) -> None:
-    file.write(line)
-    file.write(b"\n")
 
 
 def _flush(file: BinaryIO) -> None:
