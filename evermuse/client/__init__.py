@@ -9,6 +9,9 @@
 `AsyncClient` offers the same calls for asyncio.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from evermuse.client.answers import (
     Accepted,
     Attachment,
@@ -23,10 +26,12 @@ from evermuse.client.answers import (
     Removal,
     StoredRecord,
 )
-from evermuse.client.asynchronous import AsyncClient
 from evermuse.client.blocking import Client
 from evermuse.client.errors import ApiError, EvermuseError, Unreachable
 from evermuse.client.retry import Retries
+
+if TYPE_CHECKING:
+    from evermuse.client.asynchronous import AsyncClient
 
 __all__ = [
     "Accepted",
@@ -48,3 +53,10 @@ __all__ = [
     "StoredRecord",
     "Unreachable",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the asyncio client when it is first used: the command `evermuse` starts sooner without asyncio."""
+    if name == "AsyncClient":
+        return import_module("evermuse.client.asynchronous").AsyncClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

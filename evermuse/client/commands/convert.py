@@ -11,8 +11,8 @@ import typer
 from rich.console import Console
 
 from evermuse.client.commands import app
-from evermuse.client.convert import FORMATS, ConvertOptions, RejectWriter, UsageError
-from evermuse.client.convert.pool import PoolError
+from evermuse.client.convert import FORMATS, ConvertOptions, PoolError, RejectWriter, UsageError
+from evermuse.client.wording import counted
 
 ALL_CONVERTED, SOME_REJECTED, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 4
 _LIST = "\n\n".join(f"{name}: {format.summary}." for name, format in FORMATS.items())
@@ -109,10 +109,10 @@ def _report(writer: RejectWriter, target: Path, *, as_json: bool) -> None:
         sys.stderr.write(json.dumps(counts) + "\n")
         return
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    copies = f" ({writer.duplicates:,} of them duplicates)" if writer.duplicates else ""
+    copies = f" ({counted(writer.duplicates, 'duplicate')} among them)" if writer.duplicates else ""
     console.print(f"{writer.read:,} read = {writer.converted:,} converted + {writer.rejected:,} rejected{copies}")
     for text, count in writer.notes.items():
-        console.print(f"{count:,} {text}")
+        console.print(f"{text} ({count:,})")
     if writer.rejected:
         console.print(f"Rejects: {target}")
 

@@ -12,8 +12,7 @@ import typer
 
 from evermuse.client import profiles, terminal
 from evermuse.client.blocking import Client
-from evermuse.client.convert import FORMATS, ConvertOptions, UsageError
-from evermuse.client.convert.pool import PoolError
+from evermuse.client.convert import FORMATS, ConvertOptions, PoolError, UsageError
 from evermuse.client.errors import EvermuseError
 from evermuse.client.send import converting, waiting
 from evermuse.client.send.converting import Conversion
@@ -21,6 +20,7 @@ from evermuse.client.send.dry_run import rehearse
 from evermuse.client.send.progress import Display
 from evermuse.client.send.running import Options, Reader, Run
 from evermuse.client.send.sources import NothingToRead, Source, find
+from evermuse.client.wording import counted
 
 _HELP = """Send records from files, directories or standard input (-).
 
@@ -247,20 +247,23 @@ class _Sending:
                 say(f"  {example}")
             totals = run.journal.totals
             say(
-                f"{self._reader.records:,} records read: {totals.accepted:,} accepted in {totals.batches:,} batches, "
+                f"{counted(self._reader.records, 'record')} read: {totals.accepted:,} accepted in {counted(totals.batches, 'batch')}, "
                 f"{totals.current:,} there already, {totals.replaced:,} replaced by newer versions, "
                 f"{totals.rejected:,} rejected."
             )
             if run.attacher.missing:
-                say(f"{run.attacher.missing:,} attachments name no file in the directory; they are sent unchanged.")
+                say(
+                    f"{counted(run.attacher.missing, 'attachment')} sent unchanged: the directory has no file of that name."
+                )
         for text in self._reader.unreadable:
             say(f"Incomplete file: {text}")
         if self.conversion is not None and self.conversion.files:
             names = ", ".join(str(path) for path in self.conversion.files)
-            say(f"{self.conversion.unconverted:,} items were not converted: {names}")
+            say(f"{counted(self.conversion.unconverted, 'item')} not converted: {names}")
         if self._settled is not None:
             failed = f"; failed: {', '.join(self._settled.failed)}" if self._settled.failed else ""
-            say(f"{self._settled.complete:,} batches complete, {self._settled.failed_files:,} files failed{failed}.")
+            complete, files = counted(self._settled.complete, "batch"), counted(self._settled.failed_files, "file")
+            say(f"{complete} complete, {files} failed{failed}.")
         if self._error is not None:
             terminal.errors.print(f"error: {self._error}")
         if following is not None:

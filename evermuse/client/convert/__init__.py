@@ -4,10 +4,10 @@ A converter never drops an item silently. Items that cannot be converted are wri
 reason, and ``read == converted + rejected``.
 """
 
-from evermuse.client.convert.format import ConvertOptions, Format, LazyFormat, UsageError
+from evermuse.client.convert.format import ConvertOptions, Format, LazyFormat, PoolError, UsageError
 from evermuse.client.convert.rejects import RejectWriter
 
-__all__ = ["FORMATS", "ConvertOptions", "Format", "RejectWriter", "UsageError"]
+__all__ = ["FORMATS", "ConvertOptions", "Format", "PoolError", "RejectWriter", "UsageError"]
 
 _MAIL = "evermuse.client.convert.mail.formats"
 _TRANSCRIPTS = "evermuse.client.convert.transcripts"

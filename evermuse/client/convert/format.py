@@ -13,6 +13,10 @@ class UsageError(Exception):
     """The command line is wrong, for example a path does not exist or a mapping has an error."""
 
 
+class PoolError(Exception):
+    """The processes that convert cannot be started, so no item can be converted."""
+
+
 class NotConvertible(Exception):
     """An item of the source cannot be converted. The text is the reason."""
 

@@ -14,6 +14,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any, Generic, TypeVar
 
+from evermuse.client.convert.format import PoolError
+
 Item = TypeVar("Item")
 CHUNKS_A_WORKER = 2
 # The most finished chunks that wait for an earlier one.
@@ -21,10 +23,6 @@ CHUNKS_AHEAD = 8
 # A process needs this long to import its modules.
 START_SECONDS = 60.0
 _READY = "ready"
-
-
-class PoolError(Exception):
-    """The processes cannot be started, so no item can run."""
 
 
 @dataclass(frozen=True, slots=True)

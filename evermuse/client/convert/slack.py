@@ -17,7 +17,7 @@ from evermuse.client.convert.slack_export import Channel, Export, Message, opene
 from evermuse.client.convert.slack_threads import ThreadStore
 from evermuse.client.convert.tickets import attachment, text_of
 
-MORE_FILES = "files beyond the tenth of a thread: in data, but not in _attachments"
+MORE_FILES = "Files beyond the tenth of a thread: in data, but not in _attachments"
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 

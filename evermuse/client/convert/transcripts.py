@@ -17,8 +17,8 @@ from evermuse.client.convert.people import People
 from evermuse.client.convert.records import MAX_RECORD_BYTES, record_line
 from evermuse.client.convert.rejects import RejectWriter
 
-BY_FILE_TIME = "transcripts without a date in the name: the file's modification time was used"
-BROKEN_CUES = "broken cues and stray text: listed in defects; the whole source is in data"
+BY_FILE_TIME = "Transcripts without a date in the name: the file's modification time was used"
+BROKEN_CUES = "Broken cues and stray text: listed in defects; the whole source is in data"
 _IN_NAME = re.compile(
     r"(?<!\d)((?:19|20)\d{2})[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
     r"(?:[T _.-]{0,3}([01]\d|2[0-3])[-_.:hH]?([0-5]\d)(?:[-_.:mM]?([0-5]\d))?)?(?!\d)"

@@ -1,7 +1,8 @@
 """`--attach DIR`: uploads the files that records name, and puts the ids of the uploads into the records.
 
 An attachment names a file by ``filename`` (a path within the directory), if it has neither ``vendor_url`` nor
-``upload_intent_id``; or by ``vendor_url`` as ``file:PATH``.
+``upload_intent_id``; or by ``vendor_url`` as ``file:PATH``. A converter's files have a checksum in their names, which is
+removed (`evermuse.client.local_names`).
 """
 
 import threading
@@ -13,7 +14,7 @@ from urllib.parse import unquote
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from evermuse.client import uploading
+from evermuse.client import local_names, uploading
 from evermuse.client.blocking import Client
 from evermuse.client.endpoints import vendor_id
 from evermuse.client.send.checking import Candidate
@@ -43,12 +44,18 @@ class Attacher:
             name = _named(entry)
             if name is None:
                 continue
-            path = (self._directory / name).resolve()
-            # A record must not name files outside the directory.
-            if path.is_relative_to(self._directory) and path.is_file():
+            if (path := self._found(self._directory, name)) is not None:
                 candidate.local_files[index] = str(path)
             else:
                 self.missing += 1
+
+    def _found(self, directory: Path, name: str) -> Path | None:
+        try:
+            path = (directory / name).resolve()
+            # A record must not name files outside the directory.
+            return path if path.is_relative_to(directory) and path.is_file() else None
+        except (OSError, ValueError):  # no file system has such a name
+            return None
 
     def upload(self, candidate: Candidate) -> dict[str, str]:
         """Upload a record's files. Returns the intents by index of the attachment."""
@@ -71,12 +78,15 @@ class Attacher:
 
     def _describe(self, candidate: Candidate) -> None:
         """Add size, checksum and upload to the attachments that have local files."""
+        entries = candidate.envelope.attachment_list
         for index, path in candidate.local_files.items():
-            entry = candidate.envelope.attachment_list[index]
+            entry = entries[index]
             declared = self._declared(Path(path), None)
             entry.vendor_url = UNSET
             if entry.filename is UNSET:
                 entry.filename = declared["filename"]
+            if isinstance(entry.sha1, str) and (own := local_names.own(entry.filename, entry.sha1)) != entry.filename:
+                entry.filename = local_names.told_apart(own, {other.filename for other in entries})
             if entry.size is UNSET:
                 entry.size = declared["size"]
             if entry.sha1 is UNSET:

@@ -7,6 +7,7 @@ from evermuse.client.send.attaching import Attacher
 from evermuse.client.send.checking import Candidate, Invalid, check
 from evermuse.client.send.grouping import Grouper
 from evermuse.client.send.running import Reader
+from evermuse.client.wording import counted
 
 MAX_SHOWN = 20
 
@@ -48,6 +49,6 @@ def rehearse(reader: Reader, attach: Path | None, *, as_json: bool, shows_batche
             terminal.output.print(f"{entry['file']}, record {entry['record']}: {entry['message']}")
         for text in reader.unreadable:
             terminal.output.print(f"Incomplete file: {text}")
-        plan = f", in {batches:,} batches with {files:,} files to upload" if shows_batches else ""
-        terminal.output.print(f"{reader.records:,} records: {valid:,} valid{plan}, {invalid:,} rejected.")
+        plan = f", in {counted(batches, 'batch')} with {counted(files, 'file')} to upload" if shows_batches else ""
+        terminal.output.print(f"{counted(reader.records, 'record')}: {valid:,} valid{plan}, {invalid:,} rejected.")
     return terminal.ACCEPTED if is_sound else terminal.SOME_REJECTED

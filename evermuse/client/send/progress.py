@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from evermuse.client.send.running import Run
+from evermuse.client.wording import counted
 
 LINE_SECONDS = 5.0
 BAR_SECONDS = 0.1
@@ -64,4 +65,4 @@ class Display:
         totals = run.journal.totals
         rate = run.outcomes.sent_records / max(now - self._started, 0.001)
         megabytes = run.outcomes.sent_bytes / 1_000_000
-        return f"{totals.all:,} records, {megabytes:,.1f} MB sent, {rate:,.0f} records/s, {totals.rejected:,} rejected"
+        return f"{counted(totals.all, 'record')}, {megabytes:,.1f} MB sent, {rate:,.0f} records/s, {totals.rejected:,} rejected"

@@ -16,6 +16,7 @@ from evermuse.client.send.known import KnownRecords
 from evermuse.client.send.opening import OpenSource, SourceError
 from evermuse.client.send.outcome import Outcomes
 from evermuse.client.send.sources import Source
+from evermuse.client.wording import counted
 
 # The number of records that are checked together.
 _CHECKED = 256
@@ -101,7 +102,7 @@ class Run:
         """Read, check, group and send all. Calls ``tick`` after each part that was read. Raises EvermuseError."""
         self._known.begin(self._note)
         if self.journal.is_resumed:
-            self._note(f"Continuing an interrupted run: {self.journal.totals.all:,} records are done.")
+            self._note(f"Continuing an interrupted run: {counted(self.journal.totals.all, 'record')} done already.")
         for index, first, raws in self.reader.chunks():
             self._take(check(raws, index, first))
             tick()

@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
+from evermuse.client import local_names
+
 # Control characters, path separators, and characters that Windows refuses.
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f<>:\"/\\|?*\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]+")
 _RESERVED = re.compile(r"(?:con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?:\..*)?", re.IGNORECASE)
@@ -33,7 +35,7 @@ def safe_name(filename: str, *, mime_type: str, sha1: str) -> str:
     stem = stem.encode("utf-8", "replace")[:MAX_STEM_BYTES].decode("utf-8", "ignore").strip(" ._") or "attachment"
     if _RESERVED.fullmatch(stem):
         stem = f"_{stem}"
-    return f"{stem}-{sha1[:12]}{extension}"
+    return local_names.local(stem, extension, sha1)
 
 
 def write(directory: Path, name: str, content: bytes) -> None:

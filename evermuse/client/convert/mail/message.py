@@ -23,8 +23,8 @@ _LISTS = ("from", "sender", "reply-to", "to", "cc", "bcc")
 DIGEST, _VENDOR_IDS = "content_sha256", '"_vendor_ids":{'
 # Limits on nested mails, and on texts of parts that are not bodies.
 MAX_INNER_DEPTH, MAX_PART_TEXT = 5, 256 * 1024
-MORE_FILES = "attachments beyond the tenth of a mail: in data and in the directory, but not in _attachments"
-NOT_WRITTEN = "attachments not written, because --attachments was not given"
+MORE_FILES = "Attachments beyond the tenth of a mail: in data and in the directory, but not in _attachments"
+NOT_WRITTEN = "Attachments not written, because --attachments was not given"
 
 
 @dataclass(frozen=True, slots=True)
