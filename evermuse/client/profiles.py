@@ -3,12 +3,14 @@
 import json
 import os
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import typer
 
 DEFAULT = "default"
@@ -17,7 +19,7 @@ _SERVICE = "evermuse"
 
 
 class NoKey(Exception):
-    """Neither the environment nor a profile has a server and a key."""
+    """Neither the environment nor a profile has a server and a key. The text says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +41,21 @@ def _file() -> Path:
 
 def _load() -> dict[str, dict[str, str]]:
     try:
-        found: dict[str, dict[str, str]] = json.loads(_file().read_text(encoding="utf-8"))
+        return msgspec.json.decode(_file().read_bytes(), type=dict[str, dict[str, str]])
     except FileNotFoundError:
         return {}
-    return found
+    except (OSError, msgspec.MsgspecError) as error:
+        raise NoKey(f"{_file()} cannot be read: {error}. Remove it, and run evermuse login again") from None
 
 
 def save(name: str, login: Login) -> str:
-    """Store a profile. Returns where the key is."""
-    entry = {"url": login.url}
+    """Store a profile. Returns where the key is. Raises NoKey if the file of profiles cannot be read."""
+    profiles = _load()
+    entry = profiles[name] = {"url": login.url}
     place = "the system's keyring"
     if not _into_keyring(name, login.key):
         entry["key"] = login.key
-        place = str(_file())
-    profiles = _load() | {name: entry}
+        place = f"{_file()}, which only you can read"
     directory().mkdir(parents=True, exist_ok=True)
     draft = _file().with_name(f".{uuid.uuid4().hex}")
     # Created with its final mode, so that other users can never read it.
@@ -64,22 +67,18 @@ def save(name: str, login: Login) -> str:
 
 def resolve(name: str | None, url: str | None) -> Login:
     """The login of a command: the named profile, else the environment, else the default profile. Raises NoKey."""
-    stored = _stored(name or DEFAULT)
-    if name is not None and stored is None:
-        raise NoKey(f"there is no profile {name}: create it with evermuse login --profile {name}")
-    environment = {} if name is not None else os.environ
-    address = url or environment.get(URL) or (stored.url if stored else "")
-    key = environment.get(KEY, "").strip() or (stored.key if stored else "")
+    environment: Mapping[str, str] = {} if name is not None else os.environ
+    address, key = url or environment.get(URL, ""), environment.get(KEY, "").strip()
+    if not address or not key:
+        entry = _load().get(name or DEFAULT)
+        if entry is None and name is not None:
+            raise NoKey(f"there is no profile {name}: create it with evermuse login --profile {name}")
+        if entry is not None:
+            address = address or entry.get("url", "")
+            key = key or entry.get("key") or _key_in_keyring(name or DEFAULT)
     if not address or not key:
         raise NoKey(f"no server or no key: run evermuse login, or set {URL} and {KEY}")
     return Login(address, key)
-
-
-def _stored(name: str) -> Login | None:
-    entry = _load().get(name)
-    if entry is None:
-        return None
-    return Login(entry["url"], entry.get("key") or _from_keyring(name))
 
 
 def _keyring() -> Any:
@@ -97,8 +96,14 @@ def _into_keyring(name: str, key: str) -> bool:
         return False
 
 
-def _from_keyring(name: str) -> str:
+def _key_in_keyring(name: str) -> str:
     try:
-        return str(_keyring().get_password(_SERVICE, name) or "")
+        if key := _keyring().get_password(_SERVICE, name):
+            return str(key)
+        reason = "has no such key"
     except Exception:
-        return ""
+        reason = "is not available here"
+    raise NoKey(
+        f"the key of the profile {name} was stored in the system's keyring, which {reason}: "
+        f"run evermuse login again, or set {URL} and {KEY}"
+    )

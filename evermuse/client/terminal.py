@@ -4,9 +4,10 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any
+from functools import wraps
+from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 from rich.console import Console
@@ -15,6 +16,9 @@ from evermuse.client import profiles
 from evermuse.client.blocking import Client
 from evermuse.client.errors import EvermuseError
 from evermuse.client.retry import Retries
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 ACCEPTED, SOME_REJECTED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4
 
@@ -53,8 +57,19 @@ def reported() -> Iterator[None]:
         raise fail(str(error), REFUSED) from None
     except BrokenPipeError:
         raise typer.Exit(REFUSED) from None
-    except KeyboardInterrupt:
-        raise fail("interrupted", INTERRUPTED) from None
+
+
+def interruptible(command: Callable[P, T]) -> Callable[P, T]:
+    """Exit with INTERRUPTED after Ctrl-C, or the end of input at a prompt. Typer would exit with 1."""
+
+    @wraps(command)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except (KeyboardInterrupt, typer.Abort):
+            raise fail("interrupted", INTERRUPTED) from None
+
+    return called
 
 
 def command_line(*words: str) -> str:

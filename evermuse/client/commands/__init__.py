@@ -2,6 +2,7 @@
 
 import typer
 
+from evermuse.client import terminal
 from evermuse.client.commands import batches, export, login, records, send
 
 app = typer.Typer(
@@ -30,7 +31,7 @@ for command in (
     records.validate,
     export.export,
 ):
-    app.command()(command)
+    app.command()(terminal.interruptible(command))
 
 # Importing the module registers its command.
 from evermuse.client.commands import convert as convert  # noqa: E402

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from evermuse.client import terminal
 from evermuse.client.commands import app
 from evermuse.client.convert import FORMATS, ConvertOptions, PoolError, RejectWriter, UsageError
 from evermuse.client.wording import counted
@@ -32,8 +33,12 @@ Exit code: 0 everything was converted, 1 some items were rejected, 2 wrong usage
 
 
 @app.command(help=_HELP)
+@terminal.interruptible
 def convert(
-    format: Annotated[str, typer.Argument(metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.")],
+    format: Annotated[
+        str,
+        typer.Argument(metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", autocompletion=lambda: list(FORMATS)),
+    ],
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or directories; - is the input.")],
     product: Annotated[str, typer.Option(envvar="EVERMUSE_PRODUCT", help="The product id of every record.")],
     project: Annotated[list[str], typer.Option(envvar="EVERMUSE_PROJECT", help="A project id; may be repeated.")],

@@ -47,7 +47,10 @@ def login(
             raise terminal.fail(str(error), terminal.USAGE) from None
         with client:
             found = client.key()
-    place = profiles.save(profile, profiles.Login(client.url, key))
+    try:
+        place = profiles.save(profile, profiles.Login(client.url, key))
+    except (profiles.NoKey, OSError) as error:
+        raise terminal.fail(str(error), terminal.USAGE) from None
     products = ", ".join(product.product_id for product in found.products) or "none"
     terminal.output.print(f"Logged in with the key {found.label!r}; products: {products}.")
     terminal.output.print(f"The key is in {place}.")

@@ -67,7 +67,12 @@ def send(
         ),
     ] = None,
     format: Annotated[
-        str | None, typer.Option("--from", help=f"Convert the files first: {', '.join(FORMATS)}. See evermuse convert.")
+        str | None,
+        typer.Option(
+            "--from",
+            help=f"Convert the files first: {', '.join(FORMATS)}. See evermuse convert.",
+            autocompletion=lambda: list(FORMATS),
+        ),
     ] = None,
     product: Annotated[
         str | None, typer.Option(envvar="EVERMUSE_PRODUCT", help="With --from: the product id of every record.")

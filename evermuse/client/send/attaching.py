@@ -85,7 +85,8 @@ class Attacher:
             entry.vendor_url = UNSET
             if entry.filename is UNSET:
                 entry.filename = declared["filename"]
-            if isinstance(entry.sha1, str) and (own := local_names.own(entry.filename, entry.sha1)) != entry.filename:
+            name, sha1 = entry.filename, entry.sha1
+            if isinstance(name, str) and isinstance(sha1, str) and (own := local_names.own(name, sha1)) != name:
                 entry.filename = local_names.told_apart(own, {other.filename for other in entries})
             if entry.size is UNSET:
                 entry.size = declared["size"]

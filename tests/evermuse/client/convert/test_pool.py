@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from evermuse.client.convert.pool import Failed, Pool, PoolError
+from evermuse.client.convert.format import PoolError
+from evermuse.client.convert.pool import Failed, Pool
 
 
 def prepare(kind: str) -> Callable[[int], int]:
