@@ -9,7 +9,7 @@ from celery.signals import worker_init
 from ingest import retention
 from ingest.pipeline import compaction, journal, processing, sweeper
 from ingest.pipeline import landing as pipeline
-from lake import processors
+from lake import processors, term_sets
 from lake.restore import marks
 from lake.segments import sweeper as segment_sweeper
 
@@ -34,9 +34,10 @@ def sweep(**_: Any) -> None:
 
 @shared_task(name="ingest.remove_expired")
 def remove_expired(**_: Any) -> None:
-    """Remove rows whose retention has ended."""
+    """Remove rows whose retention has ended, and then terms that only they had."""
     if marks.may_change_bucket():
         retention.remove_expired()
+        term_sets.remove_unused()
 
 
 @shared_task(name="ingest.sweep_segments")

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
-from lake import places
+from lake import places, term_sets
 from lake.filters import Filter
 from lake.models import Record
 from lake.normalization import NormalizedRecord
@@ -48,7 +48,7 @@ def step(one: Filter, *, after: UUID | None) -> BackfillStep:
         return BackfillStep(0, 0, None)
     sent = places.read(record.place for record in found)
     missing: list[tuple[UUID, bytes, int]] = []
-    for record in found:
+    for record, has in zip(found, term_sets.whole(record.terms for record in found), strict=True):
         # Skip a record that was removed or overwritten meanwhile.
         if record.place not in sent:
             continue
@@ -56,7 +56,7 @@ def step(one: Filter, *, after: UUID | None) -> BackfillStep:
         # A stored record that today's types cannot describe has no values.
         if isinstance(normalized, NormalizedRecord):
             wanted = {term(record.workspace_id, one.term, value) for value in one.values(normalized)}
-            missing += [(record.id, bytes(record.digest), number) for number in sorted(wanted - set(record.terms))]
+            missing += [(record.id, bytes(record.digest), number) for number in sorted(wanted - has)]
     return BackfillStep(len(found), _add(missing) if missing else 0, found[-1].id)
 
 

@@ -7,6 +7,8 @@ A term is a number in the row's index (`lake.terms`). Records that landed before
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain
+from typing import NamedTuple
 
 from lake.formats import RECORD_TYPES
 from lake.normalization import NormalizedRecord
@@ -37,7 +39,8 @@ class Filter:
     ``term``: the name under which values are hashed. Never change it for a filter that is in use.
     ``parse``: converts a client's text to a value. Raises ValueError with the broken rule, such as "must be key:value".
     ``choices``: the only values that are accepted, if any.
-    ``values_repeat``: most records have the same values as others. Such values are hashed once.
+    ``values_repeat``: most records have the same values as others. Such values are hashed once, and may be stored once
+    (`lake.term_sets`). ``has_few_values``: a workspace has few different ones.
     """
 
     parameter: str
@@ -47,6 +50,7 @@ class Filter:
     parse: Callable[[str], str] = str
     choices: tuple[str, ...] = ()
     values_repeat: bool = True
+    has_few_values: bool = False
 
     def parsed(self, text: str) -> str:
         """The value that a client's text means. Raises ValueError with the rule that is broken."""
@@ -64,18 +68,21 @@ FILTERS = (
         values=lambda record: (record.envelope.type,),
         parse=str.lower,
         choices=tuple(sorted(RECORD_TYPES)),
+        has_few_values=True,
     ),
     Filter(
         parameter="product_id",
         term="product",
         description="The record's product.",
         values=lambda record: (record.envelope.product_id,),
+        has_few_values=True,
     ),
     Filter(
         parameter="project_id",
         term="project",
         description="One of the record's projects.",
         values=lambda record: record.project_ids,
+        has_few_values=True,
     ),
     Filter(
         parameter="thread_id",
@@ -131,27 +138,55 @@ class _Hashed(dict[str, bytes]):
         return found
 
 
+class RecordTerms(NamedTuple):
+    """The distinct terms of a record, each as the eight bytes of a PostgreSQL bigint. A term may be in two of the parts."""
+
+    few: tuple[bytes, ...]
+    repeating: tuple[bytes, ...]
+    own: tuple[bytes, ...]
+
+
 class Terms:
     """The terms of some records of one workspace."""
 
     def __init__(self, workspace_id: int, filters: Sequence[Filter] = FILTERS) -> None:
         named = [(one, beginning(workspace_id, one.term)) for one in filters]
-        self._repeating = [(one.values, _Hashed(start)) for one, start in named if one.values_repeat]
-        self._others = [(one.values, _hashing(start)) for one, start in named if not one.values_repeat]
+        repeating = [(one, _Hashed(start)) for one, start in named if one.values_repeat]
+        self._few = [(one.values, hashed) for one, hashed in repeating if one.has_few_values]
+        self._repeating = [(one.values, hashed) for one, hashed in repeating if not one.has_few_values]
+        self._own = [(one.values, _hashing(start)) for one, start in named if not one.values_repeat]
 
-    def of(self, records: Iterable[NormalizedRecord]) -> list[list[bytes]]:
-        """The distinct terms of each record, each as the eight bytes of a PostgreSQL bigint."""
+    def of(self, records: Iterable[NormalizedRecord]) -> list[RecordTerms]:
+        """The terms of each record."""
         records = list(records)
-        found: list[list[bytes]] = [[] for _ in records]
-        for values, hashed in self._repeating:
-            # Records of a batch often have equal values.
-            before: Iterable[str] | None = None
-            terms: list[bytes] = []
-            for row, given in zip(found, map(values, records), strict=True):
-                if given != before:
-                    before, terms = given, [hashed[value] for value in given]
-                row.extend(terms)
-        for values, hashing in self._others:
-            for row, given in zip(found, map(values, records), strict=True):
+        own: list[list[bytes]] = [[] for _ in records]
+        for values, hashing in self._own:
+            for row, given in zip(own, map(values, records), strict=True):
                 row.extend(map(hashing, given))
-        return [list(dict.fromkeys(row)) for row in found]
+        parts = (
+            _repeating(self._few, records),
+            _repeating(self._repeating, records),
+            [tuple(dict.fromkeys(r)) for r in own],
+        )
+        return [RecordTerms(*one) for one in zip(*parts, strict=True)]
+
+
+def _repeating(
+    filters: Sequence[tuple[Callable[[NormalizedRecord], Iterable[str]], _Hashed]], records: Sequence[NormalizedRecord]
+) -> list[tuple[bytes, ...]]:
+    """The terms of each record. Records of a batch often have equal values, and then share a tuple."""
+    found: list[list[list[bytes]]] = [[] for _ in records]
+    for values, hashed in filters:
+        before: Iterable[str] | None = None
+        terms: list[bytes] = []
+        for row, given in zip(found, map(values, records), strict=True):
+            if given != before:
+                before, terms = given, [hashed[value] for value in given]
+            row.append(terms)
+    rows: list[tuple[bytes, ...]] = []
+    last: list[list[bytes]] | None = None
+    for row in found:
+        if row != last:
+            last, distinct = row, tuple(dict.fromkeys(chain.from_iterable(row)))
+        rows.append(distinct)
+    return rows

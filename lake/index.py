@@ -4,9 +4,11 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from evermuse import prepared
 from evermuse.binary_arrays import BinaryArray, byteas, int4s, int8s, int8s_of_bytes, timestamps, uuids
+from lake import term_sets
 from lake.filters import Terms
 from lake.landing import LandedRecord
 from lake.normalization import DIGEST_BYTES
@@ -90,8 +92,12 @@ class IndexedBatch:
     outcomes: dict[int, str] = field(default_factory=dict)
 
 
-# A record, with the number of its batch among those that are written together, counted from 1.
-_Row = tuple[int, LandedRecord]
+class Row(NamedTuple):
+    """A record, with the number of its batch among those that are written together, counted from 1, and its stored terms."""
+
+    number: int
+    record: LandedRecord
+    terms: Sequence[bytes]
 
 
 def upsert(batches: Sequence[IndexedBatch]) -> None:
@@ -102,7 +108,7 @@ def upsert(batches: Sequence[IndexedBatch]) -> None:
     the first one locked, so they cannot deadlock.
     """
     ordered = sorted((batch for batch in batches if batch.records), key=lambda b: b.sequence)
-    rounds: list[dict[bytes, _Row]] = []
+    rounds: list[dict[bytes, tuple[int, LandedRecord]]] = []
     depth: dict[bytes, int] = {}
     for number, batch in enumerate(ordered, 1):
         last: dict[bytes, LandedRecord] = {}
@@ -116,20 +122,23 @@ def upsert(batches: Sequence[IndexedBatch]) -> None:
             if level == len(rounds):
                 rounds.append({})
             rounds[level][key] = (number, record)
-    for rows in rounds:
-        _write(ordered, [rows[key] for key in sorted(rows)])
+    # Terms of all rounds, before rows of records are locked.
+    sorted_rows = [[rows[key] for key in sorted(rows)] for rows in rounds]
+    rows = iter(with_terms(ordered, list(itertools.chain.from_iterable(sorted_rows)), may_add_sets=True))
+    for part in sorted_rows:
+        _write(ordered, list(itertools.islice(rows, len(part))))
 
 
-def _write(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> None:
+def _write(batches: Sequence[IndexedBatch], rows: Sequence[Row]) -> None:
     # Django's cursors bind parameters as text on the client. This sends binary arrays in the same transaction.
     for statement in itertools.cycle((INSERT, ADVANCE)):
-        [(letters,)] = prepared.rows(statement, {**of_batches(batches), **of_rows(batches, rows)})
-        left: list[_Row] = []
-        for (number, record), letter in zip(rows, letters, strict=True):
+        [(letters,)] = prepared.rows(statement, {**of_batches(batches), **of_rows(rows)})
+        left: list[Row] = []
+        for row, letter in zip(rows, letters, strict=True):
             if letter == _OPEN:
-                left.append((number, record))
+                left.append(row)
             else:
-                batches[number - 1].outcomes[record.index] = letter
+                batches[row.number - 1].outcomes[row.record.index] = letter
         if not left:
             return
         rows = left
@@ -149,32 +158,34 @@ def of_batches(batches: Sequence[IndexedBatch]) -> dict[str, object]:
     }
 
 
-def of_rows(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> dict[str, BinaryArray]:
+def of_rows(rows: Sequence[Row]) -> dict[str, BinaryArray]:
     """Parameters of the statements: the rows in their order."""
-    terms = _terms(batches, rows)
-    ends = list(itertools.accumulate(map(len, terms)))
-    records = [record for _, record in rows]
+    ends = list(itertools.accumulate(len(row.terms) for row in rows))
+    records = [row.record for row in rows]
     return {
         "id": uuids([record.key for record in records]),
-        "b": int4s([number for number, _ in rows]),
+        "b": int4s([row.number for row in rows]),
         "event_at": timestamps([record.normalized.event_seconds for record in records]),
         "lo": int4s([1, *(end + 1 for end in ends[:-1])]),
         "hi": int4s(ends),
         "digest": byteas([record.digest[:DIGEST_BYTES] for record in records]),
         "body_offset": int4s([record.place.offset for record in records]),
         "body_size": int4s([record.place.size for record in records]),
-        "terms": int8s_of_bytes(list(itertools.chain.from_iterable(terms))),
+        "terms": int8s_of_bytes(list(itertools.chain.from_iterable(row.terms for row in rows))),
     }
 
 
-def _terms(batches: Sequence[IndexedBatch], rows: Sequence[_Row]) -> list[list[bytes]]:
-    """The terms of each row. Rows of one workspace are handled together."""
+def with_terms(
+    batches: Sequence[IndexedBatch], records: Sequence[tuple[int, LandedRecord]], *, may_add_sets: bool
+) -> list[Row]:
+    """The rows of records that come with the number of their batch. Records of one workspace are handled together."""
     members: dict[int, list[int]] = {}
-    for place, (number, _) in enumerate(rows):
+    for place, (number, _) in enumerate(records):
         members.setdefault(batches[number - 1].workspace_id, []).append(place)
-    found: list[list[bytes]] = [[] for _ in rows]
-    for workspace_id, places in members.items():
-        terms = Terms(workspace_id).of(rows[place][1].normalized for place in places)
-        for place, one in zip(places, terms, strict=True):
+    found: list[list[bytes]] = [[] for _ in records]
+    for workspace_id, places in sorted(members.items()):
+        terms = Terms(workspace_id).of(records[place][1].normalized for place in places)
+        stored = term_sets.stored(workspace_id, terms, may_add=may_add_sets)
+        for place, one in zip(places, stored, strict=True):
             found[place] = one
-    return found
+    return [Row(number, record, terms) for (number, record), terms in zip(records, found, strict=True)]

@@ -10,16 +10,20 @@ from datetime import datetime
 import psycopg
 
 from evermuse.raw_connection import raw_connection
-from lake.index import CREATED, UPDATED, IndexedBatch, of_batches, of_rows
+from lake.index import CREATED, UPDATED, IndexedBatch, of_batches, of_rows, with_terms
 
 # Takes batch ids and returns when these batches were accepted. Batches belong to a layer above this one.
 AcceptedAt = Callable[[Sequence[int]], Mapping[int, datetime]]
 
 EARLIER_WRITERS = "SELECT DISTINCT batch_id FROM lake_recordversion WHERE record_id = ANY(%(id)b::uuid[])"
 
-# A version number that was lost with its row is computed from the earlier versions. Terms are sorted before they are
-# compared, because a record may have a hundred thousand of them, and the operators @> and <@ compare every pair.
-REPAIR = """
+# All terms of a row, with those of its sets: which sets there are changes. Terms are sorted before they are compared, because
+# a record may have a hundred thousand of them, and the operators @> and <@ compare every pair.
+_WHOLE = """ARRAY(
+    SELECT DISTINCT unnest(coalesce(s.terms, ARRAY[t.term])) FROM unnest({}) AS t (term)
+    LEFT JOIN lake_termset s ON s.id = t.term ORDER BY 1)"""
+# A version number that was lost with its row is computed from the earlier versions.
+REPAIR = f"""
 WITH past AS (
   SELECT v.record_id, max(v.version) AS version, min(a.accepted_at) AS accepted_at
   FROM lake_recordversion v
@@ -47,8 +51,8 @@ ON CONFLICT (id) DO UPDATE SET
 WHERE r.batch_id = EXCLUDED.batch_id AND NOT (
   (r.type, r.product_id, r.event_at, substring(r.digest, 1, 16), r.body_offset, r.body_size) IS NOT DISTINCT FROM
   (EXCLUDED.type, EXCLUDED.product_id, EXCLUDED.event_at, EXCLUDED.digest, EXCLUDED.body_offset, EXCLUDED.body_size)
-  AND ARRAY(SELECT DISTINCT unnest(r.terms) ORDER BY 1) = ARRAY(SELECT DISTINCT unnest(EXCLUDED.terms) ORDER BY 1))
-"""
+  AND {_WHOLE.format("r.terms")} = {_WHOLE.format("EXCLUDED.terms")})
+"""  # noqa: S608  (put together from constants)
 
 
 def restore(batch: IndexedBatch, letters: str, accepted_at: AcceptedAt) -> int:
@@ -59,9 +63,9 @@ def restore(batch: IndexedBatch, letters: str, accepted_at: AcceptedAt) -> int:
     last = {record.key: record for record in batch.records if letters[record.index] in (CREATED, UPDATED)}
     if not last:
         return 0
-    rows = [(1, last[key]) for key in sorted(last)]
+    rows = with_terms([batch], [(1, last[key]) for key in sorted(last)], may_add_sets=False)
     with raw_connection() as raw, psycopg.Cursor(raw) as cursor:
-        values = {**of_batches([batch]), **of_rows([batch], rows)}
+        values = {**of_batches([batch]), **of_rows(rows)}
         written_at = accepted_at([batch_id for (batch_id,) in cursor.execute(EARLIER_WRITERS, values)])
         values |= {"writer": list(written_at), "written_at": list(written_at.values())}
         cursor.execute(REPAIR, values)

@@ -13,7 +13,7 @@ from django.db.models import Case, F, Func, IntegerField, Q, QuerySet, Value, Wh
 from evermuse import public_ids
 from evermuse.errors import ArchiveDamaged
 from evermuse.instants import milliseconds
-from lake import archive, horizon, places, terms
+from lake import archive, horizon, places, term_sets, terms
 from lake.filters import FILTERS
 from lake.frames import Place
 from lake.json_text import one_line
@@ -52,8 +52,8 @@ class RecordFilter:
 
     def _matching(self) -> QuerySet[Record]:
         rows = Record.objects.filter(workspace_id=self.workspace_id, updated_at__lt=horizon.of(self.workspace_id))
-        if wanted := self._terms():
-            rows = rows.filter(terms__contains=wanted)
+        for any_of in term_sets.holding(self.workspace_id, self._terms()):
+            rows = rows.filter(terms__overlap=any_of)
         if self.event_since is not None:
             rows = rows.filter(event_at__gte=self.event_since)
         if self.event_until is not None:

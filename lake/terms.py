@@ -44,9 +44,17 @@ def _escaped(key: str) -> str:
 def term(workspace_id: int, name: str, value: str) -> int:
     """The signed 64-bit number of ``name=value`` in a workspace."""
     text = beginning(workspace_id, name) + value
-    return int.from_bytes(
-        blake2b(text.encode("utf-8", "surrogatepass"), digest_size=WIDTH).digest(), "big", signed=True
-    )
+    return number(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=WIDTH).digest())
+
+
+def number(content: bytes) -> int:
+    """The number that PostgreSQL reads from the eight bytes of a term."""
+    return int.from_bytes(content, "big", signed=True)
+
+
+def content_of(number: int) -> bytes:
+    """The eight bytes of a number."""
+    return number.to_bytes(WIDTH, "big", signed=True)
 
 
 def beginning(workspace_id: int, name: str) -> str:

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from attachments.models import StoredFile, UploadIntent
 from ingest.models import Batch, Product, Project, Workspace
-from lake import terms
+from lake import term_sets, terms
 from lake.models import Record
 
 
@@ -80,5 +80,6 @@ def why_kept(target: Workspace | Product | Project) -> str:
         rows = Record.objects.filter(workspace_id=target.workspace_id, product_id=target.product_id)
         return f"Product {target} has records: it cannot be deleted." if rows.exists() else ""
     term = terms.term(target.workspace_id, "project", target.project_id)
-    rows = Record.objects.filter(terms__overlap=[term])
+    [any_of] = term_sets.holding(target.workspace_id, [term])
+    rows = Record.objects.filter(terms__overlap=any_of)
     return f"Project {target} has records: it cannot be deleted." if rows.exists() else ""

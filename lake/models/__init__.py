@@ -7,6 +7,7 @@ from lake.models.payloads import Payload, PayloadKept, PayloadPart
 from lake.models.records import Record, RecordVersion, RemovedRecord
 from lake.models.restore import RestoreMark
 from lake.models.segments import ArchivedObject, Segment, SegmentBatch
+from lake.models.term_sets import TermSet, TermSetStart
 
 __all__ = [
     "ArchivedObject",
@@ -26,4 +27,6 @@ __all__ = [
     "RestoreMark",
     "Segment",
     "SegmentBatch",
+    "TermSet",
+    "TermSetStart",
 ]

@@ -41,8 +41,8 @@ class Record(models.Model):
     event_at = models.DateTimeField()
     first_accepted_at = models.DateTimeField()
     updated_at = models.DateTimeField(help_text="The instant of the landing that wrote this version (`lake.horizon`).")
-    # Filters search for these hashes of "name=value" (`lake.terms`). A text column could not hold every string of a
-    # client.
+    # Filters search for these hashes of "name=value" (`lake.terms`), and for the ids of sets of them (`lake.term_sets`). A
+    # text column could not hold every string of a client.
     terms = ArrayField(models.BigIntegerField())
     digest = models.BinaryField(
         max_length=32,
@@ -59,7 +59,7 @@ class Record(models.Model):
             # thousand, when it reads them: without ids this index takes 7 bytes a record instead of 50.
             models.Index(fields=["workspace", "updated_at"], name="record_by_instant"),
             # Every filter reads the entries that wait in the list, and the index keeps the pages of a list that was long.
-            GinIndex("terms", name="record_terms", gin_pending_list_limit=512),
+            GinIndex("terms", name="record_terms", gin_pending_list_limit=128),
             # With its length, seven bytes take what the smallest entry of a B-tree has room for.
             models.Index(Substr("digest", 1, 7), name="record_by_digest_start"),
             # Retention by the age of the event: a few bytes for each thousand rows.
