@@ -30,6 +30,8 @@ MOST_SETS, MOST_WHOLE_SETS = 256, 128
 # The fewest records of one landing for which a set of all their repeating terms is worth a row.
 FEWEST_RECORDS = 8
 MOST_TERMS = 1000
+# A landing of many different records spends no time on sets that the next ones store, or that are too many.
+MOST_ADDED = 4
 
 # Not every set is there: earlier landings had none, and unused sets are removed.
 HOLD = "SELECT id FROM lake_termset WHERE id = ANY(%(ids)s::bigint[]) ORDER BY id FOR KEY SHARE"
@@ -37,7 +39,7 @@ HOLD = "SELECT id FROM lake_termset WHERE id = ANY(%(ids)s::bigint[]) ORDER BY i
 ADD = """
 INSERT INTO lake_termset (id, workspace_id, terms)
 SELECT %(id)s::bigint, %(workspace)s::bigint, %(terms)s::bigint[]
-WHERE EXISTS (SELECT FROM lake_termsetstart WHERE starts_at <= statement_timestamp())
+WHERE NOT EXISTS (SELECT FROM lake_termsetstart WHERE starts_at > statement_timestamp())
   AND (SELECT count(*) FROM lake_termset WHERE workspace_id = %(workspace)s::bigint) < %(most)s::bigint
   AND pg_try_advisory_xact_lock(%(id)s::bigint)
 ON CONFLICT (id) DO NOTHING
@@ -80,9 +82,7 @@ def stored(workspace_id: int, records: Sequence[RecordTerms], *, may_add: bool) 
             if parts[1] and counts[parts] >= FEWEST_RECORDS
         ]
         wanted += [(set_id, set(terms), MOST_SETS) for terms, set_id in few.items()]
-        for set_id, terms, most in sorted(wanted):
-            if set_id not in held and 1 < len(terms) <= MOST_TERMS:
-                held |= _add(set_id, workspace_id, terms, most)
+        held |= _add(workspace_id, [one for one in wanted if one[0] not in held and 1 < len(one[1]) <= MOST_TERMS])
     rows = {parts: _row(*parts, whole[parts], few[parts[0]], held) for parts in counts}
     return [list(dict.fromkeys((*one.own, *rows[one.few, one.repeating]))) for one in records]
 
@@ -100,8 +100,13 @@ def _row(few: Terms, repeating: Terms, whole_id: int, few_id: int, held: set[int
     return (*few, *repeating)
 
 
-def _add(set_id: int, workspace_id: int, terms: Iterable[bytes], most: int) -> set[int]:
-    return _ids(ADD, {"id": set_id, "workspace": workspace_id, "terms": sorted(map(number, terms)), "most": most})
+def _add(workspace_id: int, wanted: Sequence[tuple[int, set[bytes], int]]) -> set[int]:
+    """Store some of these sets: id, terms, and the number of sets from which on it is too many. Returns the ids of the new sets."""
+    added: set[int] = set()
+    for set_id, terms, most in wanted[:MOST_ADDED]:
+        parameters = {"id": set_id, "workspace": workspace_id, "terms": sorted(map(number, terms)), "most": most}
+        added |= _ids(ADD, parameters)
+    return added
 
 
 def _ids(statement: str, parameters: dict[str, object]) -> set[int]:

@@ -9,7 +9,7 @@ from django.db import migrations, models
 # Processes of earlier versions do not find records by terms that are in a set. An hour after this they have ended.
 START = """
 INSERT INTO lake_termsetstart (starts_at)
-SELECT now() + CASE WHEN EXISTS (SELECT FROM ingest_batch) THEN interval '1 hour' ELSE interval '0' END
+SELECT now() + interval '1 hour' WHERE EXISTS (SELECT FROM ingest_batch)
 """
 # Still room for one row in a page, since rows are shorter now.
 ROOM = "ALTER TABLE lake_record SET (fillfactor = 97)"

@@ -19,6 +19,6 @@ class TermSet(models.Model):
 
 
 class TermSetStart(models.Model):
-    """When the first set may be stored. One row."""
+    """When the first set may be stored. A row only where an earlier version has stored records."""
 
     starts_at = models.DateTimeField(help_text="When no process of an earlier version is expected to run any more.")
