@@ -5,14 +5,18 @@ Every line with times starts a cue, whatever the line before it is. So a broken 
 
 import html
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 
-_TIME = r"(?:(\d{1,4}):)?(\d{1,3}):(\d{1,2})(?:[.,:](\d{1,6}))?"
+# Programs that translate subtitles put a space beside the colons and commas.
+_TIME = r"(?:(\d{1,4}) ?: ?)?(\d{1,3}) ?: ?(\d{1,2})(?: ?[.,:] ?(\d{1,6}))?"
 _TIMES = re.compile(rf"\s*{_TIME}\s*-{{1,3}}>\s*{_TIME}(.*)")
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]{1,256})>")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
 _BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")
-_PREFIX = re.compile(r"(?:>>+\s*|-\s+)?\[?([^\W\d_][^:<>\[\]\n]{0,59}?)\]?:(?:\s+|$)")
+_PREFIX = re.compile(r"(?:>>+\s*|-\s+)?\[?([^\W\d_][^:<>\[\]\n]{0,59}?)\]?(?::(?:\s+|$)|：)")
+# A full name alone in parentheses above its words, as in captions of Google Meet. One word is often a sound: (Laughter).
+_NAME_ABOVE = re.compile(r"\(([^\W\d_][^:<>()\[\]\s]{0,29} [^:<>()\[\]\n]{1,40})\)\n")
 _WORD = re.compile(r"[^\W_]")
 # Words that precede a colon but are not names.
 _NO_NAMES = frozenset({"note", "question", "answer", "example", "warning", "http", "https", "kind", "language", "ps"})
@@ -116,17 +120,31 @@ def _seconds(parts: tuple[str | None, ...]) -> float:
 
 
 def _name_speakers(transcript: Transcript) -> None:
-    """Treat names before a colon as speakers if they have several words, occur more than once, or are in capitals."""
-    found = [(cue, match) for cue in transcript.cues if not cue.speaker and (match := _PREFIX.match(cue.text))]
-    counts: dict[str, int] = {}
-    for _, match in found:
-        counts[match[1]] = counts.get(match[1], 0) + 1
-    for cue, match in found:
-        name = match[1].strip()
-        words = name.split()
-        is_named = all(word[0].isupper() or not _WORD.match(word) or len(word) <= 3 for word in words) and (
-            name[0].isupper() or (name[0].isalpha() and not name[0].islower())
-        )
-        is_likely = len(words) >= 2 or counts[match[1]] >= 2 or name.isupper()
-        if len(words) <= 5 and is_named and is_likely and name.lower() not in _NO_NAMES:
-            cue.speaker, cue.text = name, cue.text[match.end() :].strip()
+    """Treat names before a colon as speakers if they have several words, occur more than once, or are in capitals.
+
+    If most cues have such a name, any name is one.
+    """
+    found = [
+        (cue, match)
+        for cue in transcript.cues
+        if not cue.speaker and (match := _PREFIX.match(cue.text) or _NAME_ABOVE.match(cue.text))
+    ]
+    counts = Counter(match[1] for _, match in found)
+    named = [(cue, match) for cue, match in found if _is_name(match[1].strip())]
+    likely = [(cue, match) for cue, match in named if _is_likely(match[1].strip(), counts[match[1]])]
+    for cue, match in named if 2 * len(likely) > len(transcript.cues) else likely:
+        cue.speaker, cue.text = match[1].strip(), cue.text[match.end() :].strip()
+
+
+def _is_name(name: str) -> bool:
+    words = name.split()
+    return (
+        len(words) <= 5
+        and name.lower() not in _NO_NAMES
+        and all(word[0].isupper() or not _WORD.match(word) or len(word) <= 3 for word in words)
+        and (name[0].isupper() or (name[0].isalpha() and not name[0].islower()))
+    )
+
+
+def _is_likely(name: str, count: int) -> bool:
+    return len(name.split()) >= 2 or count >= 2 or name.isupper()

@@ -63,7 +63,8 @@ def known_codec(charset: str) -> str | None:
     name = _ALIASES.get(plain, plain)
     try:
         codec = codecs.lookup(name).name
-        b"".decode(codec)
+        # Refuses codecs that are not for text, such as base64. Python does not look at them if there are no bytes.
+        b"x".decode(codec, "replace")
     except (LookupError, ValueError, TypeError):
         return None
     return None if codec.replace("_", "-") in _REFUSED else codec

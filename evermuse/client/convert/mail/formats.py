@@ -1,5 +1,6 @@
 """The formats mbox, maildir and eml. The first pass finds threads, and the second one converts in several processes."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from evermuse.client.convert.mail.threads import ThreadIndex, Threads
 from evermuse.client.convert.pool import Failed, Pool
 from evermuse.client.convert.rejects import RejectWriter
 
+_logger = logging.getLogger(__name__)
 # Longer headers are rare, and their ids are at the beginning.
 HEADER_BYTES = 64 * 1024
 
@@ -44,10 +46,9 @@ class MailFormat:
 def _index(index: ThreadIndex, piece: Piece) -> None:
     try:
         raw = unix_lines(pieces.read(piece, HEADER_BYTES).raw)
-    except OSError:
-        # The second pass reports the error.
-        return
-    index.add(header_of(raw, is_message=True))
+        index.add(header_of(raw, is_message=True))
+    except Exception as error:  # a mail must not stop the run; the second pass rejects it
+        _logger.debug("a mail has no place in the index of threads: %s", error)
 
 
 def _converted(

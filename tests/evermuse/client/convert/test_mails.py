@@ -342,3 +342,23 @@ def test_structure_is_that_of_the_standard_library_parser(tree: Any, end: bytes)
 def test_any_bytes_have_a_structure(raw: bytes) -> None:
     for leaf in leaves(structure_of(raw).root):
         leaf.content()
+
+
+@pytest.mark.parametrize("charset", ["base64", "rot13", "zlib", "hex", "bz2", "quopri", "uu"])
+def test_codec_that_is_no_character_set_is_unknown_in_headers_and_bodies(mail: Convert, charset: str) -> None:
+    subject = f"=?{charset}?q?caf=C3=A9?="
+    raw = f"{HEAD}Subject: {subject}\nContent-Type: text/plain; charset={charset}\n\ncafé\n"
+    data = mail(raw)["data"]
+    assert (data["subject"], data["text"]) == ("café", "café\n")
+
+
+def test_mail_that_breaks_the_index_of_threads_does_not_stop_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: object, header: object) -> None:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr("evermuse.client.convert.mail.threads.ThreadIndex.add", refuse)
+    file = tmp_path / "m.eml"
+    file.write_text("Date: Mon, 1 Jan 2024 10:00:00 +0000\nFrom: a@b.example\n\nhello\n")
+    assert run("eml", file, folder=tmp_path).records[0]["data"]["text"] == "hello\n"

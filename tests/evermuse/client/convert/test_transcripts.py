@@ -46,10 +46,34 @@ def test_srt_with_blank_lines_missing_numbers_and_points_is_read() -> None:
         ("see https://x.example", "", "see https://x.example"),
         ("and then: hello", "", "and then: hello"),
         ("at 10:30: hello", "", "at 10:30: hello"),
+        ("(Ann Lee)\nhello", "Ann Lee", "hello"),
+        ("(Laughter)\nhello", "", "(Laughter)\nhello"),
+        ("(soft music)\nhello", "", "(soft music)\nhello"),
     ],
 )
 def test_names_before_a_colon_are_speakers(text: str, speaker: str, words: str) -> None:
     assert shown(f"WEBVTT\n\n00:01.000 --> 00:02.000\n{text}\n") == [(1.0, 2.0, speaker, words)]
+
+
+def test_name_that_occurs_once_is_a_speaker_where_most_cues_name_one() -> None:
+    words = ["Ann Lee: hello", "Bob: hi", "Ann Lee: Note: this", "Note: that"]
+    text = "".join(
+        f"{n}\n00:0{n}:00,000 --> 00:0{n}:01,000\n{one}\n\n" for n, one in enumerate([*words, "Cy Doe: bye"])
+    )
+    assert [cue[2:] for cue in shown(text)] == [
+        ("Ann Lee", "hello"), ("Bob", "hi"), ("Ann Lee", "Note: this"), ("", "Note: that"), ("Cy Doe", "bye"),
+    ]  # fmt: skip
+    assert [cue[2] for cue in shown(text.replace("Ann Lee:", "and").replace("Cy Doe:", "so"))] == [""] * 5
+
+
+def test_full_width_colon_ends_a_name_too() -> None:
+    text = "WEBVTT\n\n00:01.000 --> 00:02.000\n田中：はい\n\n00:03.000 --> 00:04.000\n田中：いいえ\n"
+    assert [cue[2:] for cue in shown(text)] == [("田中", "はい"), ("田中", "いいえ")]
+
+
+@pytest.mark.parametrize("times", ["00:00:01 , 500 --> 00:00:02 , 000", "00: 00: 01,500 -> 00: 00: 02,000"])
+def test_spaces_beside_colons_and_commas_are_read(times: str) -> None:
+    assert shown(f"1\n{times}\nhello\n") == [(1.5, 2.0, "", "hello")]
 
 
 def test_one_broken_cue_costs_no_other_and_is_listed(tmp_path: Path) -> None:
