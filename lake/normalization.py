@@ -20,6 +20,8 @@ DEFAULT_NATURE: Literal["evidence"] = "evidence"
 DIGEST_BYTES = 16
 _EPOCH = date(1970, 1, 1).toordinal()
 _OPENING = len(b',"data":')
+# The seconds until each minute of a day.
+_MINUTES = {f"{minute // 60:02}:{minute % 60:02}": minute * 60 for minute in range(24 * 60)}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -65,7 +67,7 @@ class NormalizedRecord:
     def event_seconds(self) -> int:
         """The event's instant in seconds since 1970."""
         at = self.envelope.event_at
-        return _midnight(at[:10]) + int(at[11:13]) * 3600 + int(at[14:16]) * 60 + int(at[17:19])
+        return _midnight(at[:10]) + _MINUTES[at[11:16]] + int(at[17:19])
 
     @property
     def digest(self) -> bytes:

@@ -25,7 +25,7 @@ MAX_MESSAGE = 2048
 LONGEST_COUNT = 10_000
 
 # Entries of an array that are tested at once.
-PROVEN_TOGETHER = 16
+PROVEN_TOGETHER = 64
 
 # Checks members of an object all at once.
 GroupTest = Callable[[dict[str, Any]], bool]
@@ -84,16 +84,13 @@ class Walk:
             self.fail("/_project_ids", "_project_ids", "one of _project_ids and _project_id is required")
 
     def _unknown(self, key: str, pointer: str, path: str, struct: StructRules) -> None:
-        name = key
-        if len(key) > error_texts.SHOWN or not key.isascii():
-            name = error_texts.clean(key)
-        is_encodable = name is key or not json_text.has_lone_surrogate(key)
-        self.fail(
-            f"{pointer}/{error_texts.escaped(key)}",
-            f"{path}.{name}" if path else name,
-            struct.unknown if is_encodable else "the name holds a lone surrogate",
-            error_texts.shown_member(name, pointer),
-        )
+        full = f"{pointer}/{error_texts.escaped(key)}"
+        if len(key) <= error_texts.SHOWN and key.isascii():
+            self.fail(full, f"{path}.{key}" if path else key, struct.unknown)
+            return
+        name = error_texts.clean(key)
+        rule = "the name holds a lone surrogate" if json_text.has_lone_surrogate(key) else struct.unknown
+        self.fail(full, f"{path}.{name}" if path else name, rule, error_texts.shown_member(name, pointer))
 
     def _once(
         self, node: Any, pointer: str, path: str, seen: set[str], is_sound: GroupTest | None = None

@@ -46,16 +46,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class StructRules:
-    """An object's fields by name."""
+    """An object's fields by name. ``unknown``: the rule that another name breaks."""
 
     fields: dict[str, Rule]
     required: tuple[str, ...]
     is_envelope: bool
-
-    @property
-    def unknown(self) -> str:
-        """The rule that a name breaks which is no field's."""
-        return "is no field of the envelope" if self.is_envelope else "is no field here"
+    unknown: str
 
     def all_hold(self, nodes: Sequence[Any]) -> bool:
         """Whether `test` says None of each. Cheaper for several, because each field is tested for all at once."""
@@ -99,6 +95,7 @@ def struct_rules(kind: type[msgspec.Struct]) -> StructRules:
         {one.encode_name: rule_of(one.type) for one in described.fields},
         tuple(one.encode_name for one in described.fields if one.required),
         kind is Envelope,
+        "is no field of the envelope" if kind is Envelope else "is no field here",
     )
 
 
