@@ -9,7 +9,7 @@ from pathlib import Path
 from evermuse.client.convert import csv_mapping, inputs
 from evermuse.client.convert.csv_mapping import Mapped, entries_of, moment_of, text_from
 from evermuse.client.convert.decoding import known_codec
-from evermuse.client.convert.format import ConvertOptions, NotConvertible, UsageError
+from evermuse.client.convert.format import ConvertOptions, NotConvertible, UsageError, reason_of
 from evermuse.client.convert.people import People
 from evermuse.client.convert.records import MAX_RECORD_BYTES, record_line
 from evermuse.client.convert.rejects import RejectWriter
@@ -43,8 +43,8 @@ class Csv:
                             if event_at is None:
                                 raise NotConvertible("event_at: the row has no date that can be read")
                             line = record_line(options, event_at=event_at, **_fields(mapped, row, options))  # type: ignore[arg-type]
-                        except NotConvertible as error:
-                            rejects.reject(file=str(file), offset=offset, reason=str(error))
+                        except Exception as error:
+                            rejects.reject(file=str(file), offset=offset, reason=reason_of(error))
                             continue
                         if any(name.startswith("column ") for name in row):
                             rejects.note(MORE_CELLS)

@@ -21,6 +21,11 @@ class NotConvertible(Exception):
     """An item of the source cannot be converted. The text is the reason."""
 
 
+def reason_of(error: Exception) -> str:
+    """The reason for rejecting an item. An error other than NotConvertible is a bug, which must not stop the run."""
+    return str(error) if isinstance(error, NotConvertible | OSError) else f"{type(error).__name__}: {error}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvertOptions:
     """The settings of a run. They are the same for every item.

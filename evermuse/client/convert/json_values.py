@@ -44,6 +44,13 @@ def objects_in(path: Path, arrays: Sequence[str]) -> Iterator[Value]:
     yield from scanner.end()
 
 
+def whole_objects(text: bytes) -> Iterator[Value]:
+    """The whole objects in an array whose JSON is broken or truncated."""
+    for value in _Scanner(frozenset()).feed(text):
+        if value.is_whole:
+            yield value
+
+
 class _Scanner:
     """Follows brackets and strings.
 

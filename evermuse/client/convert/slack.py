@@ -2,20 +2,21 @@
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from evermuse.client.convert import inputs, instants
-from evermuse.client.convert.format import ConvertOptions, NotConvertible, UsageError
+from evermuse.client.convert import inputs, instants, json_values
+from evermuse.client.convert.format import ConvertOptions, NotConvertible, UsageError, reason_of
 from evermuse.client.convert.people import People
 from evermuse.client.convert.records import MAX_ATTACHMENTS, record_line
 from evermuse.client.convert.rejects import RejectWriter
 from evermuse.client.convert.slack_export import Channel, Export, Message, opened
 from evermuse.client.convert.slack_threads import ThreadStore
 from evermuse.client.convert.tickets import attachment, text_of
+from lake.json_text import JsonText
 
 MORE_FILES = "Files beyond the tenth of a thread: in data, but not in _attachments"
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
@@ -40,9 +41,9 @@ class Slack:
                         rejects.read += 1
                         try:
                             line = _line(export, channel, thread, messages, options, rejects)
-                        except NotConvertible as error:
+                        except Exception as error:
                             first = messages[0]
-                            rejects.reject(file=first.file, offset=first.offset, reason=str(error))
+                            rejects.reject(file=first.file, offset=first.offset, reason=reason_of(error))
                             continue
                         rejects.converted += 1
                         yield line
@@ -54,20 +55,43 @@ def _gather(export: Export, channel: Channel, store: ThreadStore, rejects: Rejec
     for name in export.days.get(channel.folder, ()):
         file = f"{export.path}/{name}"
         try:
-            content = export.read(name)
-            raws = _decode_list(content)
-        except (msgspec.MsgspecError, OSError, ValueError, RecursionError) as error:
+            found, broken = _messages(export.read(name))
+        except OSError as error:
+            found, broken = [], str(error)
+        if broken:
             rejects.read += 1
-            rejects.reject(file=file, offset=0, reason=f"the file is not a list of messages: {error}")
-            continue
-        at = 0
-        for raw in map(bytes, raws):
-            at = content.find(raw, at)
+            rejects.reject(file=file, offset=0, reason=f"the file is not a list of messages: {broken}")
+        for raw, at in found:
             reason = store.add(Message(raw, file, at))
             if reason:
                 rejects.read += 1
                 rejects.reject(file=file, offset=at, length=len(raw), reason=reason)
-            at += len(raw)
+
+
+def _messages(content: bytes) -> tuple[Iterable[tuple[bytes, int]], str]:
+    """The messages of a file with their offsets, and why the file is broken. A broken file may have whole messages."""
+    try:
+        # This decoder refuses lone surrogates, which are valid JSON.
+        return _placed(content, _decode_list(content)), ""
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        reason = str(error)
+    try:
+        if not isinstance(json.loads(content), list):
+            return (), reason
+        text = content.strip(b" \t\r\n")
+        before = content.find(text)
+        return ((text[at:end], before + at) for at, end in JsonText(text).elements(0)), ""
+    except (ValueError, RecursionError):
+        pass
+    return ((value.raw, value.offset) for value in json_values.whole_objects(content)), reason
+
+
+def _placed(content: bytes, raws: Iterable[msgspec.Raw]) -> Iterator[tuple[bytes, int]]:
+    at = 0
+    for raw in map(bytes, raws):
+        at = content.find(raw, at)
+        yield raw, at
+        at += len(raw)
 
 
 def _line(

@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 
 from evermuse.client.convert import inputs
-from evermuse.client.convert.format import ConvertOptions, NotConvertible
+from evermuse.client.convert.format import ConvertOptions, reason_of
 from evermuse.client.convert.json_values import MAX_OBJECT_BYTES, Value, objects_in
-from evermuse.client.convert.rejects import RejectWriter
+from evermuse.client.convert.rejects import RejectWriter, sound_text
 from evermuse.client.convert.validation import is_uri
 
 
@@ -109,8 +109,8 @@ class TicketFormat:
                     item.part_values.append(json.loads(raw))
                 try:
                     line = self.line(item, store, options)
-                except NotConvertible as error:
-                    rejects.reject(**place, reason=str(error))  # type: ignore[arg-type]
+                except Exception as error:
+                    rejects.reject(**place, reason=reason_of(error))  # type: ignore[arg-type]
                     continue
                 rejects.converted += 1
                 yield line
@@ -196,10 +196,10 @@ class _Store(Mapping[str, Mapping[str, Any]]):
 
 
 def text_of(value: Any) -> str:
-    """A string or number of JSON as text; empty for anything else."""
+    """A string or number of JSON as text, without lone surrogates; empty for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
-    return str(value)
+    return sound_text(str(value))
 
 
 def _ticket_in_name(file: Path) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from evermuse.client.convert import cues, inputs, instants
 from evermuse.client.convert.decoding import decoded
-from evermuse.client.convert.format import ConvertOptions, NotConvertible, UsageError
+from evermuse.client.convert.format import ConvertOptions, NotConvertible, UsageError, reason_of
 from evermuse.client.convert.people import People
 from evermuse.client.convert.records import MAX_RECORD_BYTES, record_line
 from evermuse.client.convert.rejects import RejectWriter
@@ -43,8 +43,8 @@ class Transcripts:
                 name = file.relative_to(path).as_posix() if path.is_dir() else file.name
                 try:
                     line = _line(file, name, given, options, rejects)
-                except (NotConvertible, OSError) as error:
-                    rejects.reject(file=str(file), offset=0, reason=str(error))
+                except Exception as error:
+                    rejects.reject(file=str(file), offset=0, reason=reason_of(error))
                     continue
                 rejects.converted += 1
                 yield line

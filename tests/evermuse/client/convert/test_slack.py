@@ -2,12 +2,13 @@
 
 import json
 import zipfile
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from evermuse.client.convert import UsageError
+from evermuse.client.convert import UsageError, instants
 from tests.evermuse.client.convert.running import run
 
 USERS = [
@@ -111,6 +112,35 @@ def test_messages_and_files_that_cannot_be_read_are_rejected_by_themselves(tmp_p
     assert (
         content[done.rejects[0]["offset"] :].startswith(b"{") and b"no ts" in content[done.rejects[0]["offset"] :][:40]
     )
+
+
+def test_lone_surrogates_cost_no_message_of_a_day(tmp_path: Path) -> None:
+    half = "\ud83d"
+    days = {"general/2023-11-14.json": [message("x", "1700000000.1"), message(f"cut {half}", "1700000001.1", half), 7]}
+    done = run("slack", export(tmp_path, days), folder=tmp_path)
+    assert [one["data"]["messages"][0]["text"] for one in done.records] == ["x", f"cut {half}"]
+    assert done.reasons == ["the message is not an object"]
+
+
+def test_whole_messages_of_a_truncated_file_are_read(tmp_path: Path) -> None:
+    text = json.dumps([message("x", "1700000000.1"), message("y", "1700000001.1"), message("z", "1700000002.1")])
+    done = run("slack", export(tmp_path, {"general/2023-11-14.json": text[:-20]}), folder=tmp_path)
+    assert [one["data"]["messages"][0]["text"] for one in done.records] == ["x", "y"]
+    assert len(done.reasons) == 1 and "not a list of messages" in done.reasons[0]
+
+
+def test_thread_that_reveals_a_bug_is_rejected_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from_epoch = instants.from_epoch
+
+    def refuse(seconds: float) -> datetime | None:
+        if seconds == 1700000000.1:
+            raise LookupError("a bug")
+        return from_epoch(seconds)
+
+    monkeypatch.setattr(instants, "from_epoch", refuse)
+    days = {"general/2023-11-14.json": [message("x", "1700000000.1"), message("y", "1700000001.1")]}
+    done = run("slack", export(tmp_path, days), folder=tmp_path)
+    assert (len(done.records), done.reasons) == (1, ["LookupError: a bug"])
 
 
 def test_files_are_named_with_their_url_and_those_without_one_are_described(tmp_path: Path) -> None:

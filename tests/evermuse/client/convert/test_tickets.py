@@ -156,3 +156,20 @@ def test_objects_are_split_as_they_stand_for_any_block_size(
         json_values.BLOCK_BYTES = before
     assert [json.loads(value.raw) for value in found] == objects
     assert all(text.encode()[value.offset :].startswith(value.raw) and value.is_whole for value in found)
+
+
+@pytest.mark.parametrize("format", ["zendesk", "intercom"])
+def test_lone_surrogates_in_ids_and_names_do_not_stop_the_run(tmp_path: Path, format: str) -> None:
+    half = "\ud83d"
+    person = {"id": half, "name": half, "email": f"{half}@x.example"}
+    tickets = [
+        {"id": number, "created_at": 1700000000 if format == "intercom" else "2024-01-01T10:00:00Z", "subject": half,
+         "requester_id": half, "source": {"body": half, "author": person}}
+        for number in (1, 2)
+    ]  # fmt: skip
+    if format == "intercom":
+        tickets = [{"type": "conversation", **ticket} for ticket in tickets]
+    file = tmp_path / "all.json"
+    file.write_text(json.dumps({"conversations" if format == "intercom" else "tickets": tickets, "users": [person]}))
+    done = run(format, file, folder=tmp_path)
+    assert (len(done.records), done.rejects) == (2, [])
