@@ -66,7 +66,7 @@ BROKER_URL, BROKER_TLS = env.read(
     "CELERY_BROKER_URL",
     DEFAULT_BROKER_URL,
     server_urls.broker,
-    help="The broker for wake-ups: Redis, Valkey or RabbitMQ. With `rediss://` and `amqps://` certificates are checked.",
+    help="The broker for wake-ups: Redis, Valkey or RabbitMQ. With `rediss://` and `amqps://` certificates are checked; both take `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile`.",
     shown="embedded",
 )
 
@@ -89,7 +89,8 @@ app = Celery("evermuse")
 class Config:
     """Celery's settings, in one object, because a second ``config_from_object`` would replace all of them."""
 
-    broker_url = BROKER_URL
+    # Celery takes `broker_url` from the environment as it is, with parameters that amqp's library does not know.
+    broker_read_url = broker_write_url = BROKER_URL
     broker_use_ssl = BROKER_TLS
     # Each queue has its own exchange. On a shared default exchange every queue would get every message.
     task_queues = tuple(

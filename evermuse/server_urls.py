@@ -20,6 +20,8 @@ _OWN = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST"
 
 CERTIFICATE_RULES = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 TLS_PARAMETERS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
+# What amqp's library calls those that it takes. The certificate is always checked.
+AMQP_TLS = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
 _REGION = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
 _TIMEOUTS = "their time-outs are set by the application"
 
@@ -91,7 +93,7 @@ def broker(url: str) -> tuple[str, dict[str, Any] | None]:
     Kombu does not check the certificate unless it is asked to (kombu.Connection for ``rediss``, amqp.transport for
     ``amqps``). Several URLs of one kind may be given, separated by ``;``.
     """
-    schemes = set()
+    schemes, files = set(), []
     for one in url.split(";"):
         parts = urlsplit_of(one.strip())
         if parts.scheme not in {"redis", "rediss", "amqp", "amqps", "pyamqp"}:
@@ -100,8 +102,9 @@ def broker(url: str) -> tuple[str, dict[str, Any] | None]:
         _check_server(parts)
         if parts.scheme in {"redis", "rediss"}:
             _check_number(parts.path.strip("/"))
+        files.append({AMQP_TLS[name]: value for name, value in _parameters(parts) if name in AMQP_TLS})
         for name, value in _parameters(parts):
-            if parts.scheme != "rediss":
+            if parts.scheme not in {"rediss", "amqps"} or (parts.scheme == "amqps" and name not in AMQP_TLS):
                 raise Unusable(f"has the parameter {name!r}, which has no effect there: remove it")
             _check_tls(parts, name, value)
     if len(schemes) > 1:
@@ -109,8 +112,12 @@ def broker(url: str) -> tuple[str, dict[str, Any] | None]:
     if schemes == {"rediss"}:
         return url, {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
     if schemes == {"amqps"}:
+        if any(given != files[0] for given in files):
+            raise Unusable("must give all brokers the same ssl_ca_certs, ssl_certfile and ssl_keyfile")
+        # The library takes no parameters in the URL.
+        plain = ";".join(one.strip().partition("?")[0] for one in url.split(";"))
         # The empty name means the broker's host (kombu.transport.pyamqp).
-        return url, {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None}
+        return plain, {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, **files[0]}
     return url, None
 
 
@@ -169,7 +176,7 @@ def _check_number(text: str) -> None:
 def _check_tls(parts: SplitResult, name: str, value: str) -> None:
     if name not in TLS_PARAMETERS:
         raise Unusable(f"has the parameter {name!r}, which cannot be honoured: remove it ({_TIMEOUTS})")
-    if parts.scheme != "rediss":
+    if parts.scheme not in {"rediss", "amqps"}:
         raise Unusable(f"has the parameter {name!r}, which needs rediss://")
     if name == "ssl_cert_reqs" and value not in CERTIFICATE_RULES:
         raise Unusable(f"has the parameter {name!r}, which must be one of {', '.join(CERTIFICATE_RULES)}")

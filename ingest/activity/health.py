@@ -81,7 +81,7 @@ def _broker() -> bool:
     options = {"socket_timeout": 1, "socket_connect_timeout": 1, "max_retries": 0}
     try:
         with Connection(
-            app.conf.broker_url, ssl=app.conf.broker_use_ssl, connect_timeout=1, transport_options=options
+            app.conf.broker_write_url, ssl=app.conf.broker_use_ssl, connect_timeout=1, transport_options=options
         ) as broker:
             broker.connect()
             channel = broker.default_channel

@@ -61,7 +61,10 @@ def _in_time(asked: "Future[_T]", ends_at: float) -> _T | None:
 def _broker() -> Connection:
     options = {"socket_timeout": SOCKET_SECONDS, "socket_connect_timeout": SOCKET_SECONDS, "max_retries": 0}
     return Connection(
-        app.conf.broker_url, ssl=app.conf.broker_use_ssl, connect_timeout=SOCKET_SECONDS, transport_options=options
+        app.conf.broker_write_url,
+        ssl=app.conf.broker_use_ssl,
+        connect_timeout=SOCKET_SECONDS,
+        transport_options=options,
     )
 
 

@@ -194,6 +194,16 @@ def test_database_url_may_name_several_hosts_a_socket_or_an_ipv6_address(
             "CELERY_BROKER_URL has the parameter 'ssl_cert_r",
         ),
         ("CELERY_BROKER_URL", "amqp://u:secret@a;redis://b", "CELERY_BROKER_URL must name brokers of one kind"),
+        (
+            "CELERY_BROKER_URL",
+            "amqp://u:secret@a?ssl_ca_certs=/a",
+            "CELERY_BROKER_URL has the parameter 'ssl_ca_certs'",
+        ),
+        (
+            "CELERY_BROKER_URL",
+            "amqps://u:secret@a?ssl_ca_certs=/a;amqps://b",
+            "CELERY_BROKER_URL must give all brokers",
+        ),
         ("MINIO_ENDPOINT", "https://store.example", "MINIO_ENDPOINT must be host:port, without https://"),
     ],
 )

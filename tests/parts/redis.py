@@ -27,13 +27,14 @@ def missing() -> str | None:
     return None if PROGRAM else MISSING
 
 
-def _command(is_debians: bool) -> list[str]:
+def command(is_debians: bool = IS_DEBIANS) -> list[str]:
+    """The words that run it."""
     return [*debian.prefix(), debian.program("redis")] if is_debians else [PROGRAM]
 
 
 def version(is_debians: bool = IS_DEBIANS) -> str:
     """The program's version."""
-    printed = subprocess.run([*_command(is_debians), "--version"], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run([*command(is_debians), "--version"], capture_output=True, text=True, check=True).stdout
     return printed.partition("v=")[2].split()[0]
 
 
@@ -41,7 +42,7 @@ class Redis(Valkey):
     """Redis with Valkey's name, port, password and settings."""
 
     def command(self) -> list[str]:
-        return [*_command(IS_DEBIANS), str(self._config)]
+        return [*command(), str(self._config)]
 
 
 @dataclass(frozen=True)

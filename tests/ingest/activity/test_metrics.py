@@ -71,7 +71,7 @@ def test_scrape_is_exact_before_the_next_rollup_and_counters_never_fall(client: 
 def test_queue_lengths_are_left_out_while_the_broker_is_unavailable(
     client: Client, db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("CELERY_BROKER_WRITE_URL", "redis://127.0.0.1:1/0")
     found = scrape(client)
     assert found['evermuse_server_up{server="broker"}'] == 0
     assert not [name for name in found if name.startswith(("evermuse_queue", "evermuse_workers"))]

@@ -103,7 +103,7 @@ def test_overview_metric_and_alert_say_that_a_restored_database_was_not_checked(
 def test_overview_reports_an_unavailable_broker_without_waiting_for_it(
     boss: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("CELERY_BROKER_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("CELERY_BROKER_WRITE_URL", "redis://127.0.0.1:1/0")
     found = figures(boss)
     assert found["figures"]["servers"]["broker"] == "away"
     assert (found["figures"]["queues"], found["figures"]["workers"]) == (None, None)
