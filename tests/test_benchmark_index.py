@@ -5,11 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 
-def test_index_of_the_store_benchmark_finds_its_settings_without_the_environment() -> None:
+
+@pytest.mark.parametrize("module", ["in_process", "reads"])
+def test_benchmark_in_this_process_finds_its_settings_without_the_environment(module: str) -> None:
     environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
     subprocess.run(
-        [sys.executable, "-c", "import tests.benchmarks.in_process"],
+        [sys.executable, "-c", f"import tests.benchmarks.{module}"],
         cwd=Path(__file__).parent.parent,
         env=environment,
         check=True,

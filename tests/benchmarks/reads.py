@@ -1,5 +1,6 @@
 """The product's reads, called in this process on one of two databases, and the plans of their statements."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import django
 
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 django.setup()
 
 import msgspec  # noqa: E402
