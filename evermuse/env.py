@@ -201,6 +201,11 @@ def direct_database(name: str = "DATABASE_DIRECT_URL", *, help: str = "") -> dic
     return read(name, "", lambda url: server_urls.database(url) if url else None, help=help, shown="`DATABASE_URL`")
 
 
+def replica_database(name: str = "DATABASE_REPLICA_URL", *, help: str = "") -> dict[str, Any] | None:
+    """Like `database`, or None if the variable is not set."""
+    return read(name, "", lambda url: server_urls.database(url) if url else None, help=help, shown="none")
+
+
 class MailServer(NamedTuple):
     """Django's ``EMAIL_*`` settings."""
 

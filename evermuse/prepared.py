@@ -15,7 +15,7 @@ import psycopg
 from psycopg import pq
 from psycopg.rows import class_row, tuple_row
 
-from evermuse import pooler, statement_names
+from evermuse import pooler, replica, statement_names
 from evermuse.raw_connection import is_in_transaction, opened, raw_connection
 
 # It is not documented that psycopg raises MemoryError on a lost connection. A test fails with any other version.
@@ -37,12 +37,18 @@ class ConnectionLost(psycopg.OperationalError):
 SESSION_CRASHED = "server conn crashed"
 
 
-class _ThreadsConnection(threading.local):
+class _Connection:
     """A thread's connection with its cursor, and the names of the statements that `value` prepared there."""
 
-    raw: psycopg.Connection[Any] | None = None
-    cursor: psycopg.Cursor[Any]
-    names: dict[bytes, bytes]
+    def __init__(self, raw: psycopg.Connection[Any]) -> None:
+        self.raw, self.cursor, self.names = raw, psycopg.Cursor(raw), dict[bytes, bytes]()
+
+
+class _ThreadsConnections(threading.local):
+    """A thread's connections by database: the primary, and perhaps the standby."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, _Connection] = {}
 
 
 # The function of PostgreSQL that refuses a plan whose result has another type now.
@@ -55,13 +61,15 @@ class _Plans:
     age = 0
 
 
-_mine = _ThreadsConnection()
+_mine = _ThreadsConnections()
 
 
-def _use(raw: psycopg.Connection[Any]) -> None:
-    """Forget the cursor and the names of a connection that was replaced by this one."""
-    if _mine.raw is not raw:
-        _mine.raw, _mine.cursor, _mine.names = raw, psycopg.Cursor(raw), {}
+def _of(raw: psycopg.Connection[Any]) -> _Connection:
+    """The connection's cursor and names. Those of a connection that was replaced by this one are forgotten."""
+    found = _mine.known.get(replica.alias())
+    if found is None or found.raw is not raw:
+        found = _mine.known[replica.alias()] = _Connection(raw)
+    return found
 
 
 def is_alive() -> bool:
@@ -101,8 +109,7 @@ _row_factory: Any = cache(class_row)
 
 def _fetch(row_factory: Any, statement: str, parameters: Any, binary: bool) -> Any:
     with raw_connection() as raw:
-        _use(raw)
-        cursor = _mine.cursor
+        cursor = _of(raw).cursor
         cursor.row_factory = row_factory
 
         def run(prepare: bool) -> Any:
@@ -119,7 +126,6 @@ def rows_of_several(*statements: tuple[type | None, str, Mapping[str, Any]]) -> 
     before it, also while an earlier one waited for a lock.
     """
     with raw_connection() as raw:
-        _use(raw)
 
         def run(prepare: bool) -> list[list[Any]]:
             with raw.pipeline():
@@ -176,7 +182,7 @@ def value(statement: str, parameters: Mapping[str, Parameter]) -> str | None:
         found = rows(statement, parameters)
         return None if not found else str(found[0][0])
     with raw_connection() as raw:
-        _use(raw)
+        known = _of(raw).names
         server = raw.pgconn
         text, names = _numbered(_text(statement))
         given = [parameters[name] for name in names]
@@ -186,7 +192,7 @@ def value(statement: str, parameters: Mapping[str, Parameter]) -> str | None:
         def run(prepare: bool) -> "pq.abc.PGresult":
             try:
                 if prepare and pooler.may_prepare(raw):
-                    result = server.exec_prepared(_name(server, text), sent, formats)
+                    result = server.exec_prepared(_name(server, text, known), sent, formats)
                 else:
                     result = server.exec_params(text, sent, param_formats=formats)
             except MemoryError:  # psycopg raises it when libpq returns no result, as it does on a lost connection
@@ -202,13 +208,13 @@ def value(statement: str, parameters: Mapping[str, Parameter]) -> str | None:
         return None if not result.ntuples else (result.get_value(0, 0) or b"").decode()
 
 
-def _name(server: "pq.abc.PGconn", text: bytes) -> bytes:
+def _name(server: "pq.abc.PGconn", text: bytes, known: dict[bytes, bytes]) -> bytes:
     """The name of a statement on this connection, on which it is prepared first."""
-    if text not in _mine.names:
+    if text not in known:
         name = statement_names.name_of(text)
         _checked(server.prepare(name, text), pq.ExecStatus.COMMAND_OK)
-        _mine.names[text] = name
-    return _mine.names[text]
+        known[text] = name
+    return known[text]
 
 
 @cache

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from django.db import connection
+from django.db import connections
+
+from evermuse import replica
 
 # `ensure_connection`, `connection` and `wrap_database_errors` of Django's wrapper are not documented. A test fails with any
 # other version.
@@ -14,7 +16,11 @@ WRITTEN_FOR = {"django": "5.2.19"}
 
 @contextmanager
 def raw_connection() -> Iterator[psycopg.Connection[Any]]:
-    """This thread's connection, in Django's transaction. Opens it if needed; psycopg's errors become Django's."""
+    """This thread's connection, in Django's transaction. Opens it if needed; psycopg's errors become Django's.
+
+    Within `replica.reading` it is the connection to the standby.
+    """
+    connection = connections[replica.alias()]
     connection.ensure_connection()
     with connection.wrap_database_errors:
         yield connection.connection
@@ -22,10 +28,10 @@ def raw_connection() -> Iterator[psycopg.Connection[Any]]:
 
 def opened() -> psycopg.Connection[Any] | None:
     """This thread's connection if it is open, else None."""
-    found: psycopg.Connection[Any] | None = connection.connection
+    found: psycopg.Connection[Any] | None = connections[replica.alias()].connection
     return found
 
 
 def is_in_transaction() -> bool:
     """Whether Django holds a transaction open on this thread's connection."""
-    return bool(connection.in_atomic_block)
+    return bool(connections[replica.alias()].in_atomic_block)

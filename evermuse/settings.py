@@ -9,6 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from psycopg import IsolationLevel
+
 # Tasks are sent by the default application, which importing `evermuse.celery` sets.
 from evermuse import celery as celery
 from evermuse import env, logs, server_urls, session_limits
@@ -104,10 +106,24 @@ _DATABASE: dict[str, Any] = env.database(
 DATABASE_DIRECT = env.direct_database(
     help="PostgreSQL itself, for `manage.py migrate`, if `DATABASE_URL` names a pooler such as PgBouncer.",
 )
-DATABASES = {
-    "default": {
+# A standby that answers reads (`evermuse.replica`).
+_REPLICA = env.replica_database(
+    help="A streaming standby that answers lists and streams of records, as `DATABASE_URL`. If it is away, lags behind or lacks what the primary would show, the primary answers.",
+)
+EVERMUSE_REPLICA_MAX_LAG_SECONDS = env.integer(
+    "EVERMUSE_REPLICA_MAX_LAG_SECONDS",
+    60,
+    minimum=1,
+    help="A standby that is further behind is not used. Far below an hour, after which replaced segments are deleted.",
+)
+
+
+def _connection(url: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """Django's settings for the database of a URL."""
+    of_url = url.get("OPTIONS", {})
+    return {
         "ENGINE": "evermuse.postgresql",
-        **_DATABASE,
+        **url,
         # Each thread keeps one connection, and Celery's children open their own. No pool, because Celery would close
         # it.
         "CONN_MAX_AGE": None,
@@ -118,11 +134,20 @@ DATABASES = {
             "connect_timeout": 3,
             "tcp_user_timeout": 10_000,
             "application_name": "evermuse",
-            **(_URL_OPTIONS := _DATABASE.get("OPTIONS", {})),
-            "options": f"{session_limits.START_OPTIONS} {_URL_OPTIONS.get('options', '')}".strip(),
+            **options,
+            **of_url,
+            "options": f"{session_limits.START_OPTIONS} {of_url.get('options', '')}".strip(),
         },
     }
-}
+
+
+DATABASES = {"default": _connection(_DATABASE)}
+DATABASE_ROUTERS = ["evermuse.replica.Router"]
+if _REPLICA is not None:
+    # A page and its horizon come from one snapshot (`lake.standby`). Tests use the primary.
+    DATABASES["replica"] = _connection(_REPLICA, isolation_level=IsolationLevel.REPEATABLE_READ) | {
+        "TEST": {"MIRROR": "default"}
+    }
 EVERMUSE_PREPARED_STATEMENTS = env.choice(
     "EVERMUSE_PREPARED_STATEMENTS",
     "AUTO",

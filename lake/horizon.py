@@ -127,18 +127,23 @@ def draw(workspace_id: int) -> datetime:
     return cast(datetime, at)
 
 
+def position(workspace_id: int) -> datetime | None:
+    """The horizon as an instant, or None before the workspace's first landing."""
+    [(first_open, last)] = prepared.rows(READ, {"workspace": workspace_id})
+    if first_open is not None:
+        return cast(datetime, first_open)
+    # Everything up to the last instant has landed, or never will.
+    return None if last is None else cast(datetime, last) + timedelta(milliseconds=1)
+
+
 def of(workspace_id: int) -> datetime | Coalesce:
     """Rows with an earlier ``updated_at`` are final. Call it before each statement that reads rows.
 
     It returns a value, so that PostgreSQL can plan with it. For an unknown upper bound the planner expects few rows,
     and walks through all changes instead of using the index of terms.
     """
-    [(first_open, last)] = prepared.rows(READ, {"workspace": workspace_id})
-    if first_open is not None:
-        return cast(datetime, first_open)
-    if last is not None:
-        # Everything up to the last instant has landed, or never will.
-        return cast(datetime, last) + timedelta(milliseconds=1)
+    if (known := position(workspace_id)) is not None:
+        return known
     # The first landing may begin at any moment. The reading statement's own snapshot then shows its open landing.
     opened = OpenLanding.objects.filter(workspace_id=workspace_id).order_by("at").values("at")[:1]
     return Coalesce(Subquery(opened), Value(_NONE_OPEN))

@@ -18,7 +18,7 @@ from django.db.models import Q
 
 from evermuse import public_ids
 from evermuse.instants import milliseconds
-from lake import horizon
+from lake import horizon, standby
 from lake.journal import notes
 from lake.models import OpenLanding, RemovedRecord
 
@@ -136,7 +136,8 @@ def page(
     if after is not None:
         instant, last = datetime.fromisoformat(after[0]), UUID(after[1])
         rows = rows.filter(removed_at__gte=instant).filter(Q(removed_at__gt=instant) | Q(record_id__gt=last))
-    found = list(rows.order_by("removed_at", "record_id")[: limit + 1])
+    with standby.snapshot(workspace_id):
+        found = list(rows.order_by("removed_at", "record_id")[: limit + 1])
     following = None
     if len(found) > limit:
         end = found[limit - 1]

@@ -13,7 +13,7 @@ from django.db.models import Case, F, Func, IntegerField, Q, QuerySet, Value, Wh
 from evermuse import public_ids
 from evermuse.errors import ArchiveDamaged
 from evermuse.instants import milliseconds
-from lake import archive, horizon, places, term_sets, terms
+from lake import archive, horizon, places, standby, term_sets, terms
 from lake.filters import FILTERS
 from lake.frames import Place
 from lake.json_text import one_line
@@ -77,13 +77,14 @@ def record_page(
 
     The last page ends at the horizon, and later landings come after it.
     """
-    parts = wanted.records()
-    if after is not None:
-        parts = [_beyond(part, datetime.fromisoformat(after[0]), UUID(after[1])) for part in parts]
-    # The terms of a record with many participants take kilobytes.
-    first, *others = [part.defer("terms").order_by("updated_at", "id")[: limit + 1] for part in parts]
-    # One statement, and so one horizon. Between two statements a landing could add rows before those of the second.
-    found = list(first.union(*others, all=True) if others else first)
+    with standby.snapshot(wanted.workspace_id):
+        parts = wanted.records()
+        if after is not None:
+            parts = [_beyond(part, datetime.fromisoformat(after[0]), UUID(after[1])) for part in parts]
+        # The terms of a record with many participants take kilobytes.
+        first, *others = [part.defer("terms").order_by("updated_at", "id")[: limit + 1] for part in parts]
+        # One statement, and so one horizon. Between two statements a landing could add rows before those of the second.
+        found = list(first.union(*others, all=True) if others else first)
     found.sort(key=lambda record: (record.updated_at, record.id))
     count = fitting((record.body_size for record in found[:limit]), max_bytes)
     following = None

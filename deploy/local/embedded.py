@@ -42,6 +42,10 @@ class Servers:
         """Add another server, which is not started yet."""
         self._servers[server.name] = server
 
+    def server(self, name: str) -> Server:
+        """One of the servers."""
+        return self._servers[name]
+
     def start(self, name: str) -> None:
         """Start one server and keep it running. `wait_ready` waits until it serves."""
         server = self._servers[name]

@@ -6,12 +6,12 @@ from functools import cache
 
 import redis
 from django.conf import settings
-from django.db import NotSupportedError, ProgrammingError, connection
+from django.db import NotSupportedError, ProgrammingError, connection, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from kombu import Connection
 
-from evermuse import logs
+from evermuse import logs, replica
 from evermuse.celery import app
 from evermuse.errors import DATABASE_AWAY
 from lake import object_store
@@ -34,11 +34,11 @@ _threads = ThreadPoolExecutor(6, thread_name_prefix="health")
 
 
 def check() -> dict[str, str]:
-    """``ok`` or what is wrong, for the database, the broker, Redis (rate limits) and the object store."""
-    asked = {
-        name: _threads.submit(probe)
-        for name, probe in {"broker": _broker, "redis": _redis, "objectStore": object_store.is_up}.items()
-    }
+    """``ok`` or what is wrong, for the database, the broker, Redis (rate limits), the object store and the standby."""
+    probes = {"broker": _broker, "redis": _redis, "objectStore": object_store.is_up}
+    if replica.is_configured():
+        probes["replica"] = _replica
+    asked = {name: _threads.submit(probe) for name, probe in probes.items()}
     found = {"database": _database()}
     for name, answer in asked.items():
         found[name] = OK if _result(answer.result) else AWAY
@@ -75,6 +75,16 @@ def _is_migrated() -> bool:
 @cache
 def _last_migrations() -> frozenset[tuple[str, str]]:
     return frozenset(MigrationLoader(None).graph.leaf_nodes())
+
+
+def _replica() -> bool:
+    """Whether the standby may be used for reads."""
+    try:
+        seconds = replica.lag()
+    except DATABASE_AWAY:
+        connections[replica.ALIAS].close()
+        return False
+    return seconds is not None and seconds <= settings.EVERMUSE_REPLICA_MAX_LAG_SECONDS
 
 
 def _broker() -> bool:

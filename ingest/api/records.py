@@ -21,7 +21,7 @@ from ingest.api.queries import Cursor
 from ingest.clients.credentials import credentials_of
 from ingest.ndjson import STEP_BYTES, ndjson
 from ingest.refusals import expired, invalid_body, not_found
-from lake import known_versions, removal, selectors
+from lake import known_versions, removal, selectors, standby
 from lake.filters import FILTERS, Filter
 from lake.retention import REMOVED_RECORDS
 from lake.selectors import RecordFilter
@@ -42,15 +42,17 @@ class RecordListView(ContractView):
         scope = sorted((name, given[name]) for name in RecordFilter.NAMES if name in given)
         cursor = Cursor("records", credentials.workspace_id, scope)
         place = cursor.decode(given.get("cursor"))
+
+        def page(after: Any, **how: Any) -> tuple[list[bytes], Any]:
+            return standby.read(wanted.workspace_id, lambda: selectors.record_page(wanted, after=after, **how))
+
         if wants_ndjson(request):
             return ndjson(
                 request,
                 reader(credentials),
-                lambda after: selectors.record_page(
-                    wanted, after=after, limit=STREAM_PAGE, max_bytes=STEP_BYTES, single_line=True
-                ),
+                lambda after: page(after, limit=STREAM_PAGE, max_bytes=STEP_BYTES, single_line=True),
             )
-        rows, following = selectors.record_page(wanted, after=place, limit=limit, max_bytes=PAGE_BYTES)
+        rows, following = page(place, limit=limit, max_bytes=PAGE_BYTES)
         return raw_page("records", rows, None if following is None else cursor.encode(following))
 
 
@@ -105,7 +107,10 @@ class RemovedRecordsView(ContractView):
         _refuse_expired(since if place is None else datetime.fromisoformat(place[0]))
 
         def page(after: Any, size: int) -> tuple[list[bytes], Any]:
-            return removal.page(credentials.workspace_id, since=since or BEGINNING, after=after, limit=size)
+            workspace_id = credentials.workspace_id
+            return standby.read(
+                workspace_id, lambda: removal.page(workspace_id, since=since or BEGINNING, after=after, limit=size)
+            )
 
         if wants_ndjson(request):
             return ndjson(request, reader(credentials), lambda after: page(after, STREAM_PAGE))
