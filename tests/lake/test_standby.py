@@ -12,7 +12,7 @@ from psycopg import IsolationLevel
 from pytest_django.fixtures import Settings
 
 from deploy.local.embedded import Servers
-from evermuse import replica
+from evermuse import replica, server_urls
 from ingest.models import Workspace
 from lake import standby as reads
 from tests.http_client import ApiClient
@@ -196,3 +196,20 @@ def test_server_that_is_no_standby_is_not_used(api: ApiClient, workspace: Worksp
     reads.read(workspace.pk, lambda: used.append(replica.alias()))
     assert used == ["default"]
     assert replica._Process.fault == "it is not a standby"
+
+
+def test_url_of_several_hosts_leads_to_the_server_that_accepts_writes(standby: Standby) -> None:
+    """`target_session_attrs` is how processes find the new primary after a failover."""
+    own = connections.settings["default"]
+    hosts = f"127.0.0.1:{standby.port},127.0.0.1:{own['PORT']}"
+    url = f"postgresql://{own['USER']}:{own['PASSWORD']}@{hosts}/{connections['default'].settings_dict['NAME']}"
+    found = {}
+    for wanted in ("any", "read-write", "standby"):
+        parsed = server_urls.database(f"{url}?target_session_attrs={wanted}")
+        connections.settings[replica.ALIAS] = {**connections.settings[replica.ALIAS], **parsed}
+        connections[replica.ALIAS].close()
+        del connections[replica.ALIAS]
+        with connections[replica.ALIAS].cursor() as cursor:
+            cursor.execute("SELECT pg_is_in_recovery()")
+            [found[wanted]] = cursor.fetchone()
+    assert found == {"any": True, "read-write": False, "standby": True}
