@@ -25,6 +25,7 @@ OF_DEPLOYMENT = {
     "ingest.RetentionRun": "when retention last ran",
     "lake.JournalFill": "how far the journal was filled with old rows",
     "lake.RestoreMark": "what is known about restores of this database",
+    "lake.TermSetStart": "when this database may store its first set of terms",
     "problems.Alert": "alerts to the operators",
     "problems.BacklogWatch": "whether the backlog was reported",
 }
@@ -36,6 +37,7 @@ UNIQUE_EVERYWHERE = {
     "ingest.Workspace.name": "the name of a workspace is its place in the bucket, so no two primaries may share a name",
     "lake.Record.id": "a hash over the workspace's id and the record's identity",
     "lake.RecordVersion.record_id": "the same",
+    "lake.TermSet.id": "a hash over terms, which are hashes over the workspace's id",
 }
 
 
