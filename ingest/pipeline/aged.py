@@ -3,7 +3,10 @@
 A record is removed with all its versions and files. A record whose files are still being fetched stays until they settle.
 """
 
+import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby, islice
 from uuid import UUID
@@ -15,8 +18,18 @@ from ingest.clients import holds
 from lake import removal
 from lake.models import RemovedRecord
 
-# The most records that a run removes from one workspace. The next run continues.
-RECORDS_OF_A_RUN = 10_000
+# Read for one workspace before it is the next one's turn.
+RECORDS_AT_ONCE = 2000
+
+
+@dataclass(slots=True)
+class _Turn:
+    """How far a run is in a workspace. ``seen``: the records that it has read. ``staying``: those that the last page had again."""
+
+    workspace_id: int
+    before: datetime
+    seen: set[UUID] = field(default_factory=set)
+    staying: int = 0
 
 
 def _all_records(now: datetime) -> Iterator[Due]:
@@ -25,8 +38,23 @@ def _all_records(now: datetime) -> Iterator[Due]:
 
 
 def _records_of_a_run(now: datetime) -> Iterator[Due]:
-    for workspace_id, before in holds.records_before(now).items():
-        yield from _settled(iter(removal.expired(workspace_id, before, limit=RECORDS_OF_A_RUN)), workspace_id)
+    """Each workspace in turn, so that one with many expired records does not hold up the others.
+
+    A run may end at any time, so each begins with another workspace.
+    """
+    turns = deque(_Turn(workspace_id, before) for workspace_id, before in holds.records_before(now).items())
+    turns.rotate(int(time.time()))
+    while turns:
+        turn = turns.popleft()
+        limit = RECORDS_AT_ONCE + turn.staying
+        page = removal.expired(turn.workspace_id, turn.before, limit=limit)
+        new = [one for one in page if one not in turn.seen]
+        turn.seen.update(new)
+        # Records that were read and are not removed are read again: files at work, or rows that a landing has locked.
+        turn.staying = len(page) - len(new)
+        yield from _settled(iter(new), turn.workspace_id)
+        if len(page) == limit:
+            turns.append(turn)
 
 
 def _settled(ids: Iterator[UUID], workspace_id: int) -> Iterator[Due]:

@@ -21,9 +21,10 @@ from django.utils import timezone
 from attachments import removal as files
 from attachments.models import Attachment, DownloadAttempt, RemovedObject, StoredFile, UploadIntent
 from attachments.queue import sweeper
+from evermuse import retention as steps
 from ingest import retention
 from ingest.clients import holds
-from ingest.models import Workspace
+from ingest.models import RetentionRun, Workspace
 from ingest.pipeline import aged, claims, reprocessing
 from ingest.pipeline import landing as pipeline
 from lake.models import OpenLanding, Record, RecordVersion, RemovedRecord, Segment
@@ -124,6 +125,36 @@ def test_records_of_other_workspaces_are_not_removed(
     remove()
     assert (len(ids(api)), len(ids(other))) == (0, 1)
     assert removed(other) == []
+
+
+def test_a_run_removes_all_expired_records_or_says_that_more_are_left(
+    api: ApiClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aged, "RECORDS_AT_ONCE", 2)
+    monkeypatch.setattr(steps, "STEP_ITEMS", 3)
+    send_and_land(api, [record(vendor_ids={"id": str(n)}, event_at=OLD) for n in range(10)])
+    keep(workspace, record_retention_days=365)
+    assert retention.remove_expired(kinds=aged.KINDS, seconds=0)["records"] == 3
+    assert RetentionRun.objects.get(kind="records").is_whole is False
+    assert remove()["records"] == 7
+    found = RetentionRun.objects.get(kind="records")
+    assert (found.is_whole, found.removed, found.last_removed) == (True, 10, 7)
+
+
+def test_workspaces_take_turns_when_their_records_are_removed(
+    api: ApiClient, new_client: Callable[..., ApiClient], workspace: Workspace, other_workspace: Workspace,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(aged, "RECORDS_AT_ONCE", 2)
+    for client in (api, new_client(of=other_workspace)):
+        send_and_land(client, [record(vendor_ids={"id": str(n)}, event_at=OLD) for n in range(6)])
+    for one in (workspace, other_workspace):
+        keep(one, record_retention_days=365)
+    kind = aged.KINDS[0]
+    assert kind.due_in_run is not None
+    found = [due.key for due in kind.due_in_run(timezone.now())]
+    assert len(set(found)) == len(found) == 12
+    assert {workspace_id for workspace_id, _ in found[:4]} == {workspace.pk, other_workspace.pk}
 
 
 def test_dry_run_lists_exactly_the_records_and_files_to_be_removed(api: ApiClient, workspace: Workspace) -> None:
