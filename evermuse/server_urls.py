@@ -87,6 +87,18 @@ def redis(url: str) -> str:
     return url
 
 
+class BrokerTLS(dict[str, Any]):
+    """Options of TLS for several brokers.
+
+    If ``server_hostname`` is None, kombu puts the host's name into this same dictionary when it connects
+    (kombu.transport.pyamqp). It would then expect the first broker's certificate of the second one. So this always reads as
+    None there, and the unpacked options, which amqp gets, have the name of the last host.
+    """
+
+    def __getitem__(self, name: str) -> Any:
+        return None if name == "server_hostname" else super().__getitem__(name)
+
+
 def broker(url: str) -> tuple[str, dict[str, Any] | None]:
     """The broker's URL, and Celery's ``broker_use_ssl`` for it.
 
@@ -116,8 +128,7 @@ def broker(url: str) -> tuple[str, dict[str, Any] | None]:
             raise Unusable("must give all brokers the same ssl_ca_certs, ssl_certfile and ssl_keyfile")
         # The library takes no parameters in the URL.
         plain = ";".join(one.strip().partition("?")[0] for one in url.split(";"))
-        # The empty name means the broker's host (kombu.transport.pyamqp).
-        return plain, {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None, **files[0]}
+        return plain, BrokerTLS(cert_reqs=ssl.CERT_REQUIRED, server_hostname=None, **files[0])
     return url, None
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from django.db import DatabaseError, InterfaceError, NotSupportedError, connection
 
-from evermuse import env
+from evermuse import connection_budget, env
 from evermuse.env import ConfigurationError
 
 # Django requires 50 characters. The embedded stack makes 32 random ones.
@@ -55,6 +55,7 @@ def _refuse_old_database() -> None:
     probe = connection.copy()
     try:
         probe.ensure_connection()
+        connection_budget.warn_if_short(probe)
     except NotSupportedError as error:
         raise ConfigurationError(f"DATABASE_URL: {error}") from None
     except (DatabaseError, InterfaceError):

@@ -18,6 +18,7 @@ from lake.segments import sweeper as segment_sweeper
 def land_batches(batch_ids: list[int] | None = None, **_: Any) -> None:
     """A wake-up: land all waiting batches, named or not."""
     pipeline.land_waiting()
+    journal.keep_up()
 
 
 @shared_task(name="ingest.advance_batches")

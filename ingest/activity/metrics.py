@@ -13,6 +13,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from attachments.models import Lane, VendorHost
+from evermuse import connection_budget
 from ingest.activity import selectors, surroundings
 from ingest.activity.health import OK
 from ingest.activity.measures import Key
@@ -41,6 +42,7 @@ class StateCollector(Collector):
         asked = surroundings.Asked()
         totals = selectors.totals()
         yield from _standing(totals)
+        yield from _connections()
         yield from _by_workspace(totals)
         yield from _by_label(totals)
         yield from _vendors()
@@ -95,6 +97,18 @@ def _standing(totals: dict[Key, int]) -> Iterator[Family]:
         "evermuse_restore_check_needed",
         "1 if the database was restored from an earlier time and manage.py restorecheck has not run since.",
         value=float(marks.is_check_needed()),
+    )
+
+
+def _connections() -> Iterator[Family]:
+    budget = connection_budget.read()
+    yield GaugeMetricFamily(
+        "evermuse_database_connections", "Connections of all clients of PostgreSQL.", value=budget.used
+    )
+    yield GaugeMetricFamily(
+        "evermuse_database_connections_allowed",
+        "Connections that PostgreSQL allows, without those reserved for administrators.",
+        value=budget.allowed,
     )
 
 

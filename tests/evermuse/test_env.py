@@ -5,9 +5,11 @@ import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kombu import Connection
+from kombu.transport import pyamqp
 
 from evermuse import env, server_urls
 from evermuse.env import ConfigurationError
@@ -234,6 +236,25 @@ def test_broker_certificate_is_verified_unless_the_url_disables_it(url: str, key
     given = Connection("rediss://h/0?ssl_cert_reqs=none", ssl=tls)
     assert isinstance(given.ssl, dict)
     assert given.ssl["ssl_cert_reqs"] == ssl.CERT_NONE  # in kombu, the URL's own parameter wins
+
+
+def test_each_of_several_brokers_must_show_the_certificate_of_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    url, tls = server_urls.broker("amqps://u:p@one.example//;amqps://u:p@two.example//")
+    expected: list[str] = []
+
+    class Recorder:
+        def __init__(self, **options: Any) -> None:
+            expected.append(dict(**options["ssl"])["server_hostname"])
+
+        def connect(self) -> None:
+            """Opens no connection."""
+
+    connection = Connection(url, ssl=tls, failover_strategy="round-robin")
+    monkeypatch.setattr(pyamqp.Transport, "Connection", Recorder)
+    for _ in range(2):
+        connection.transport.establish_connection()
+        connection.maybe_switch_next()
+    assert expected == ["one.example", "two.example"]
 
 
 def test_mail_server_url_becomes_django_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from evermuse.errors import StoreUnavailable
-from ingest import retention
+from ingest import retention, tasks
 from ingest.models import Workspace
 from ingest.pipeline import detail, journal
 from ingest.pipeline import landing as pipeline
@@ -146,6 +146,15 @@ def test_nothing_is_written_while_nothing_happens(api: ApiClient, workspace: Wor
     assert journal.write() == 1
     assert journal.write() == 0
     assert len(journal_keys(workspace)) == 1
+
+
+def test_landing_task_writes_the_journal_only_if_entries_have_waited_too_long(api: ApiClient) -> None:
+    api.post([record()])
+    tasks.land_batches()
+    assert len(writing.waiting()) == 1
+    JournalEntry.objects.update(noted_at=timezone.now() - timedelta(seconds=journal.LATE_SECONDS))
+    tasks.land_batches()
+    assert writing.waiting() == []
 
 
 def test_landing_of_many_batches_costs_one_entry(api: ApiClient) -> None:
