@@ -249,6 +249,7 @@ def test_each_of_several_brokers_must_show_the_certificate_of_its_own_name(monke
         def connect(self) -> None:
             """Opens no connection."""
 
+    assert tls is not None
     connection = Connection(url, ssl=tls, failover_strategy="round-robin")
     monkeypatch.setattr(pyamqp.Transport, "Connection", Recorder)
     for _ in range(2):

@@ -238,10 +238,10 @@ class Stack:
         return bool(found[0][0])
 
     def cut_connections(self) -> None:
-        """Terminates every other session of the stack's database."""
+        """Terminates every other client's session of the stack's database. Our role may not terminate autovacuum's."""
         self.rows(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
 
     def set_read_only(self, value: bool) -> None:
