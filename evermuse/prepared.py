@@ -37,7 +37,7 @@ class ConnectionLost(psycopg.OperationalError):
 SESSION_CRASHED = "server conn crashed"
 
 
-class _Connection:
+class _OpenConnection:
     """A thread's connection with its cursor, and the names of the statements that `value` prepared there."""
 
     def __init__(self, raw: psycopg.Connection[Any]) -> None:
@@ -48,7 +48,7 @@ class _ThreadsConnections(threading.local):
     """A thread's connections by database: the primary, and perhaps the standby."""
 
     def __init__(self) -> None:
-        self.known: dict[str, _Connection] = {}
+        self.known: dict[str, _OpenConnection] = {}
 
 
 # The function of PostgreSQL that refuses a plan whose result has another type now.
@@ -64,11 +64,11 @@ class _Plans:
 _mine = _ThreadsConnections()
 
 
-def _of(raw: psycopg.Connection[Any]) -> _Connection:
+def _of(raw: psycopg.Connection[Any]) -> _OpenConnection:
     """The connection's cursor and names. Those of a connection that was replaced by this one are forgotten."""
     found = _mine.known.get(replica.alias())
     if found is None or found.raw is not raw:
-        found = _mine.known[replica.alias()] = _Connection(raw)
+        found = _mine.known[replica.alias()] = _OpenConnection(raw)
     return found
 
 

@@ -31,7 +31,7 @@ SELECT CASE WHEN pg_is_in_recovery() THEN extract(epoch FROM clock_timestamp() -
 """
 
 
-class _Thread(threading.local):
+class _Route(threading.local):
     alias = DEFAULT_DB_ALIAS
 
 
@@ -42,7 +42,7 @@ class _Process:
     fault = ""
 
 
-_mine = _Thread()
+_mine = _Route()
 
 
 class NotUsable(Exception):

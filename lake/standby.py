@@ -22,13 +22,13 @@ log = logs.get(__name__)
 T = TypeVar("T")
 
 
-class _Thread(threading.local):
+class _Needed(threading.local):
     """The primary's horizon, which the standby must have reached."""
 
     needed: datetime | None = None
 
 
-_mine = _Thread()
+_mine = _Needed()
 
 
 def read(workspace_id: int, page: Callable[[], T]) -> T:

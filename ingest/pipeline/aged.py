@@ -23,7 +23,7 @@ RECORDS_AT_ONCE = 2000
 
 
 @dataclass(slots=True)
-class _Turn:
+class _Unread:
     """How far a run is in a workspace. ``seen``: the records that it has read. ``staying``: those that the last page had again."""
 
     workspace_id: int
@@ -42,7 +42,7 @@ def _records_of_a_run(now: datetime) -> Iterator[Due]:
 
     A run may end at any time, so each begins with another workspace.
     """
-    turns = deque(_Turn(workspace_id, before) for workspace_id, before in holds.records_before(now).items())
+    turns = deque(_Unread(workspace_id, before) for workspace_id, before in holds.records_before(now).items())
     turns.rotate(int(time.time()))
     while turns:
         turn = turns.popleft()

@@ -135,7 +135,7 @@ def test_refused_key_ends_with_3_and_wrong_usage_with_2(evermuse: Evermuse) -> N
 
 
 def test_interrupted_run_ends_with_4_and_the_printed_command_goes_on(stack: Stack, tmp_path: Path) -> None:
-    client = stack.new_client(rate_limit="4")
+    client = stack.new_client(rate_limit="2")
     evermuse = Evermuse(client, tmp_path)
     path = write_lines(tmp_path / "all.ndjson", many(15_000))
     sending = evermuse.start("send", path)
