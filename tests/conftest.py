@@ -1,5 +1,6 @@
 """Fixtures that most tests share."""
 
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -20,6 +21,12 @@ __all__ = ["running_stack", "stack"]
 # loaded machine that happens to any test.
 settings.register_profile("any-speed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any-speed")
+
+
+def pytest_configure() -> None:
+    """A shell starts background jobs with SIGINT ignored, and every process of the tests would inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

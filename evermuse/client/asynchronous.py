@@ -93,12 +93,19 @@ class AsyncClient:
         """Like `call`, but returns the bytes of the answer."""
         return (await self._response(call)).content
 
-    async def lines(self, listing: Listing[Any]) -> AsyncIterator[bytes]:
+    def lines(self, listing: Listing[Any]) -> AsyncIterator[bytes]:
         """A list as lines of NDJSON, in constant memory. Raises Unreachable if the stream breaks off."""
+        return lines.split_async(self._parts(listing))
+
+    def blocks(self, listing: Listing[Any]) -> AsyncIterator[bytes]:
+        """Like `lines`, but returns several lines at once, each with its line feed. This is faster."""
+        return lines.whole_async(self._parts(listing))
+
+    async def _parts(self, listing: Listing[Any]) -> AsyncIterator[bytes]:
         async with self._opened(listing) as response:
             try:
-                async for line in lines.split_async(response.aiter_bytes()):
-                    yield line
+                async for part in response.aiter_bytes():
+                    yield part
             except httpx.HTTPError as error:
                 raise transport.unreachable(error) from error
 

@@ -25,17 +25,42 @@ class LineSplitter:
         return b"".join(self._open)
 
 
-def whole(parts: Iterable[bytes]) -> Iterator[bytes]:
-    """Blocks of whole lines that are not blank, each with its line feed."""
-    open: list[bytes] = []
-    for part in parts:
+class BlockSplitter:
+    """Splits parts of bytes into blocks of whole lines. A line without its end is kept until the next part."""
+
+    def __init__(self) -> None:
+        self._open: list[bytes] = []
+
+    def feed(self, part: bytes) -> Iterator[bytes]:
+        """The lines that end in this part, as one block."""
         ended, separator, rest = part.rpartition(b"\n")
         if separator:
-            yield from _without_blanks(b"".join([*open, ended, separator]))
-            open = []
-        open.append(rest)
-    if any(open):
-        yield from _without_blanks(b"".join([*open, b"\n"]))
+            yield from _without_blanks(b"".join([*self._open, ended, separator]))
+            self._open = []
+        self._open.append(rest)
+
+    def rest(self) -> Iterator[bytes]:
+        """The line after the last line feed, with one."""
+        if any(self._open):
+            yield from _without_blanks(b"".join([*self._open, b"\n"]))
+
+
+def whole(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """Blocks of whole lines that are not blank, each with its line feed."""
+    splitter = BlockSplitter()
+    for part in parts:
+        yield from splitter.feed(part)
+    yield from splitter.rest()
+
+
+async def whole_async(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Like `whole`, for an asynchronous stream."""
+    splitter = BlockSplitter()
+    async for part in parts:
+        for block in splitter.feed(part):
+            yield block
+    for block in splitter.rest():
+        yield block
 
 
 def _without_blanks(block: bytes) -> Iterator[bytes]:
