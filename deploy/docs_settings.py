@@ -10,8 +10,8 @@ from collections.abc import Iterable
 import evermuse.celery
 import evermuse.settings  # noqa: F401  (both are imported for the settings that they read)
 from deploy.docs import SOURCES
-from evermuse import env
-from evermuse.env import Setting
+from evermuse import setting_table
+from evermuse.setting_table import Setting
 
 PAGE = SOURCES / "configure.md"
 _PLACE = re.compile(r"(?<=<!-- settings -->\n).*?(?=<!-- end of settings -->)", re.DOTALL)
@@ -42,8 +42,9 @@ def tables(settings: Iterable[Setting]) -> str:
     parts = []
     for heading, found in grouped.items():
         if found:
-            rows = [f"| `{one.name}` | {_default(one)} | {one.help} |" for one in found]
-            parts.append("\n".join([f"### {heading}", "", "| setting | default | meaning |", "|---|---|---|", *rows]))
+            rows = [f"| `{one.name}` | {one.kind} | {_default(one)} | {one.help} | {one.read_by} |" for one in found]
+            head = ["| setting | value | default | meaning | read by |", "|---|---|---|---|---|"]
+            parts.append("\n".join([f"### {heading}", "", *head, *rows]))
     return "\n" + "\n\n".join(parts) + "\n\n"
 
 
@@ -53,13 +54,13 @@ def _default(setting: Setting) -> str:
 
 def page() -> str:
     """The page with a current table."""
-    return _PLACE.sub(lambda _: tables(env.described()), PAGE.read_text())
+    return _PLACE.sub(lambda _: tables(setting_table.rows()), PAGE.read_text())
 
 
 def main() -> int:
     """Write the page, and return the exit code."""
     PAGE.write_text(page())
-    print(f"{len(env.described())} settings are described.")
+    print(f"{len(setting_table.rows())} settings are described.")
     return 0
 
 

@@ -44,9 +44,9 @@ from evermuse.web.lifetime import serve_lifespan
 
 log = logs.get(__name__)
 
-serving.require_settings()
+serving.require_settings_or_exit("web")
 django = get_wsgi_application()
-serving.refuse_old_database()
+serving.refuse_old_database_or_exit()
 # A thread that returns from the database waits for the interpreter's lock. With the default of 5 ms, eight threads
 # spend their time in this queue.
 sys.setswitchinterval(0.0005)

@@ -12,12 +12,14 @@ from celery import Celery
 from celery.signals import (
     beat_init,
     celeryd_after_setup,
+    import_modules,
     setup_logging,
     task_postrun,
     task_prerun,
     worker_init,
     worker_process_init,
 )
+from django.core.checks import run_checks
 from kombu import Exchange, Queue
 from structlog import contextvars
 
@@ -66,22 +68,33 @@ BROKER_URL, BROKER_TLS = env.read(
     "CELERY_BROKER_URL",
     DEFAULT_BROKER_URL,
     server_urls.broker,
+    kind="redis:// or amqp:// URL",
     help="The broker for wake-ups: Redis, Valkey or RabbitMQ. With `rediss://` and `amqps://` certificates are checked; both take `ssl_ca_certs`, `ssl_certfile` and `ssl_keyfile`.",
     shown="embedded",
 )
 
-QUORUM_QUEUES = env.flag(
+QUORUM_QUEUES: bool = env.flag(
     "EVERMUSE_QUORUM_QUEUES",
     default=False,
     help="RabbitMQ: whether the queues are quorum queues, for a cluster. Queues of the other kind must be deleted first.",
 )
-PUBLISHER_CONFIRMS = env.flag(
+PUBLISHER_CONFIRMS: bool = env.flag(
     "EVERMUSE_PUBLISHER_CONFIRMS",
     default=False,
     help="RabbitMQ: whether publishers wait until the broker confirms a message.",
 )
 # Celery finds these arguments, and then sets the prefetch count for each consumer, as quorum queues require.
 _QUEUE_ARGUMENTS = {"x-queue-type": "quorum"} if QUORUM_QUEUES else None
+
+
+@import_modules.connect
+def _require_settings(**_: Any) -> None:
+    """Exit if the settings of this worker, beat or Flower are faulty. Connected before the application is made, so that it runs
+    before the receiver that sets Django up. Celery only logs other exceptions of a receiver.
+    """
+    role = next((word for word in sys.argv[1:] if word in {*serving.SERVING, serving.FLOWER}), "")
+    serving.require_settings_or_exit(role)
+
 
 app = Celery("evermuse")
 
@@ -194,9 +207,9 @@ app.autodiscover_tasks()
 
 @worker_init.connect
 @beat_init.connect
-def _require_settings(**_: Any) -> None:
-    """Exit the process. Celery only logs other exceptions of a signal's receiver."""
-    serving.require_settings_or_exit()
+def _check_start(**_: Any) -> None:
+    serving.warn(run_checks(tags=[serving.CHECKS]))
+    serving.refuse_old_database_or_exit()
 
 
 @worker_init.connect

@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
@@ -9,14 +10,24 @@ from math import ceil
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning
 
-from evermuse import celery, env, retry_policy, serving, store_address
+from evermuse import celery, env, retry_policy, serving, setting_table, store_address
 
 PREFIX = "EVERMUSE_"
-# Variables that the client and the tests read. Settings of the product are described where they are read.
+# Other programs read variables that begin like these. Only names that are nearly ours are typing errors.
+OTHER_PREFIXES, TYPO = ("CELERY_", "DATABASE_", "MINIO_", "REDIS_"), 0.85
+# Kubernetes sets these for each Service, such as EVERMUSE_SERVICE_HOST and EVERMUSE_PORT_80_TCP_ADDR.
+SERVICE_LINK = re.compile(r"_SERVICE_(HOST|PORT)(_|$)|_PORT_[0-9]+_(TCP|UDP)(_|$)")
+WITHOUT_EFFECT = (
+    ("EVERMUSE_ALERT_WEBHOOK_SECRET", "EVERMUSE_ALERT_WEBHOOK_URL"),
+    ("EVERMUSE_EMAIL_URL", "EVERMUSE_ALERT_EMAILS"),
+)
+# Variables that the client and the tests read, and that our processes set for each other. Settings of the product are declared
+# where they are read.
 READ_ELSEWHERE = frozenset(
     PREFIX + name
     for name in (
-        "SUPERVISED_HOME", "FAULTS_SEED", "BENCH_RECORDS", "URL", "API_KEY",
+        "SUPERVISED_HOME", "WEB_PARENT", "FAULTS_SEED", "BENCH_RECORDS", "URL", "API_KEY", "CONFIG", "PROFILE", "STATE_DIR",
+        "PRODUCT", "PROJECT",
     )
 )  # fmt: skip
 
@@ -76,6 +87,9 @@ def check_settings(**_: object) -> list[CheckMessage]:
         *_download_urls(),
         *_orders(),
         *_retry_window(),
+        *_without_effect(),
+        *_replica(),
+        *_given_twice(),
         *_unknown_names(),
     ]
 
@@ -158,6 +172,35 @@ def _retry_window() -> Iterator[CheckMessage]:
         )
 
 
+def _without_effect() -> Iterator[CheckMessage]:
+    for name, needed in WITHOUT_EFFECT:
+        if env.is_set(name) and not env.is_set(needed):
+            yield Warning(
+                f"{name} is set and has no effect without {needed}.",
+                hint=f"Set {needed}, or remove {name}.",
+                id="evermuse.W008",
+            )
+
+
+def _replica() -> Iterator[CheckMessage]:
+    if env.is_set("DATABASE_REPLICA_URL") and env.text("DATABASE_REPLICA_URL") == env.text("DATABASE_URL", ""):
+        yield Warning(
+            "DATABASE_REPLICA_URL is the same as DATABASE_URL: each list asks the primary twice.",
+            hint="Set DATABASE_REPLICA_URL to a standby, or remove it.",
+            id="evermuse.W009",
+        )
+
+
+def _given_twice() -> Iterator[CheckMessage]:
+    for name in sorted(setting_table.names()):
+        if os.environ.get(name) and os.environ.get(f"{name}_FILE"):
+            yield Warning(
+                f"{name} and {name}_FILE are both set: the file is not read.",
+                hint=f"Remove {name} or {name}_FILE.",
+                id="evermuse.W010",
+            )
+
+
 def _value(name: str) -> int:
     # Read where it is used, not among Django's settings.
     value: int = celery.SWEEP_SECONDS if name == "EVERMUSE_SWEEP_SECONDS" else getattr(settings, name)
@@ -165,11 +208,14 @@ def _value(name: str) -> int:
 
 
 def _unknown_names() -> Iterator[CheckMessage]:
-    known = env.names_read() | READ_ELSEWHERE
+    known = setting_table.names() | READ_ELSEWHERE
     for name in sorted(os.environ):
         plain = name.removesuffix("_FILE")
-        if name.startswith(PREFIX) and plain not in known and name not in known:
-            near = difflib.get_close_matches(plain, known, n=1)
+        if plain in known or name in known or SERVICE_LINK.search(name):
+            continue
+        near = difflib.get_close_matches(plain, known, n=1)
+        is_typo = name.startswith(OTHER_PREFIXES) and difflib.get_close_matches(plain, known, n=1, cutoff=TYPO)
+        if name.startswith(PREFIX) or is_typo:
             yield Warning(
                 f"{name} is set, but nothing reads it.",
                 hint=f"Did you mean {near[0]}?" if near else "Remove it: /docs/configure.html lists all settings.",

@@ -3,6 +3,9 @@
 A value is looked up in the process environment, then in the file that ``NAME_FILE`` names (for secrets), then in the
 file that the embedded stack leaves at ``$EVERMUSE_HOME/run/environment.json``. So ``manage.py`` works with the servers
 that ``make run`` started, without any configuration.
+
+A reader that meets a wrong value notes the fault in `evermuse.setting_table` and returns the default, so that the others are
+read too. `refuse_faults` then reports all of them.
 """
 
 import ipaddress
@@ -13,31 +16,20 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
-from evermuse import server_urls
+from evermuse import server_urls, setting_table
+from evermuse.server_urls import Unusable
+from evermuse.setting_table import Setting
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+TRUE, FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
 
-
-class Setting(NamedTuple):
-    """A setting as the documentation describes it. ``shown``: the text for a default that depends on other things."""
-
-    name: str
-    default: str
-    help: str
-    shown: str | None = None
-
-
-_asked: set[str] = set()
-_described: dict[str, Setting] = {}
-
-
-_PATHS_RULE = "write import paths, separated by commas"
+_T = TypeVar("_T")
 
 
 class ConfigurationError(Exception):
-    """A setting that cannot be used. The message names the variable and the rule."""
+    """Settings that cannot be used. One line for each: the variable, the shape of its value, and the fix."""
 
 
 def home() -> Path:
@@ -47,9 +39,15 @@ def home() -> Path:
 
 @cache
 def _embedded() -> dict[str, str]:
+    path = home() / "run" / "environment.json"
     try:
-        values = json.loads((home() / "run" / "environment.json").read_text())
+        values = json.loads(path.read_text())
     except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return {}
+    except ValueError:
+        values = None
+    if not isinstance(values, dict):
+        setting_table.refuse(str(path), f"{path} is not what `make run` writes: remove it, and start `make run` again")
         return {}
     return {str(name): str(value) for name, value in values.items()}
 
@@ -59,83 +57,148 @@ def is_set(name: str) -> bool:
     return bool(text(name, ""))
 
 
-def names_read() -> frozenset[str]:
-    """The names of all variables that have been read."""
-    return frozenset(_asked)
+def refuse_faults() -> None:
+    """Raise ConfigurationError with all faults that the readers have noted."""
+    if found := setting_table.faults():
+        raise ConfigurationError("\n".join(found.values()))
 
 
-def described() -> tuple[Setting, ...]:
-    """The settings that have been read with a description, in the order of their first reading."""
-    return tuple(_described.values())
+def not_set(name: str) -> str:
+    """The line for a setting that is missing."""
+    return f"{name} is not set (nor {name}_FILE): set it, or start the embedded stack with `make run`"
 
 
-def describe(name: str, default: str, help: str, *, shown: str | None = None) -> None:
-    """Describe a setting that a command or the embedded stack reads itself."""
-    _asked.add(name)
-    _described.setdefault(name, Setting(name, default, help, shown))
-
-
-def text(name: str, default: str | None = None, *, help: str = "", shown: str | None = None) -> str:
-    """The value of ``name``. Raises ConfigurationError if there is neither a value nor a default.
-
-    ``help`` and ``shown`` describe the setting (`Setting`). All other readers pass them on.
-    """
-    _asked.add(name)
-    if help:
-        _described.setdefault(name, Setting(name, default or "", help, shown))
-    if name in os.environ:
-        return os.environ[name]
-    if path := os.environ.get(f"{name}_FILE"):
+def _find(name: str) -> str | None:
+    """The value from the first source that has one. An empty variable does not hide the file of its secret."""
+    setting_table.note_read(name)
+    given = os.environ.get(name)
+    if not given and (path := os.environ.get(f"{name}_FILE")):
         try:
             return Path(path).read_text().strip()
         except OSError as error:
-            raise ConfigurationError(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
-    value = _embedded().get(name, default)
-    if value is None:
-        raise ConfigurationError(
-            f"{name} is not set (nor {name}_FILE); start the embedded stack with `make run` or set it"
-        )
-    return value
+            reason = error.strerror
+        except ValueError:
+            reason = "it is not UTF-8"
+        setting_table.refuse(name, f"{name}_FILE: cannot read {path}: {reason}: correct the path or the file's rights")
+        return None
+    return given if given is not None else _embedded().get(name)
+
+
+def text(
+    name: str, default: str | None = None, *, help: str = "", shown: str | None = None, read_by: str = "all"
+) -> str:
+    """The value of ``name``. Raises ConfigurationError if there is neither a value nor a default.
+
+    ``help``, ``shown`` and ``read_by`` describe the setting (`Setting`). All other readers pass them on.
+    """
+    setting_table.declare(Setting(name, "text", default or "", help, shown, read_by))
+    value = _find(name)
+    if value is None and default is None:
+        raise ConfigurationError(setting_table.faults().get(name) or not_set(name))
+    return value if value is not None else default or ""
+
+
+def read(
+    name: str,
+    default: str,
+    parse: Callable[[str], _T],
+    *,
+    kind: str,
+    fallback: _T | None = None,
+    help: str = "",
+    shown: str | None = None,
+    read_by: str = "all",
+) -> _T:
+    """A value that a function parses, which raises Unusable. Without a usable value: ``fallback``, or else the parsed
+    ``default``.
+    """
+    setting_table.declare(Setting(name, kind, default, help, shown, read_by))
+    value = _find(name)
+    if value is not None:
+        try:
+            return parse(value)
+        except Unusable as error:
+            setting_table.refuse(name, setting_table.value_fault(name, value, error))
+    return parse(default) if fallback is None else fallback
 
 
 def flag(name: str, default: bool, *, help: str = "", shown: str | None = None) -> bool:
     """A boolean: 1/true/yes/on or 0/false/no/off."""
-    value = text(name, str(default).lower(), help=help, shown=shown).strip().lower()
-    if value in {"1", "true", "yes", "on"}:
-        return True
-    if value in {"0", "false", "no", "off", ""}:
-        return False
-    raise ConfigurationError(f"{name} must be true or false, not {value!r}")
+
+    def parse(value: str) -> bool:
+        if value.strip().lower() not in TRUE | FALSE:
+            raise Unusable("must be true or false")
+        return value.strip().lower() in TRUE
+
+    return read(name, str(default).lower(), parse, kind="true or false", help=help, shown=shown)
 
 
-def integer(name: str, default: int, *, minimum: int = 0, help: str = "") -> int:
-    """A whole number of at least ``minimum``."""
-    value = text(name, str(default), help=help).strip()
-    try:
-        number = int(value)
-    except ValueError:
-        raise ConfigurationError(f"{name} must be a whole number, not {value!r}") from None
-    if number < minimum:
-        raise ConfigurationError(f"{name} must be at least {minimum}, not {number}")
-    return number
+def integer(
+    name: str,
+    default: int,
+    *,
+    minimum: int = 0,
+    maximum: int | None = None,
+    help: str = "",
+    shown: str | None = None,
+    read_by: str = "all",
+) -> int:
+    """A whole number from ``minimum`` to ``maximum``."""
+    kind = f"whole number, at least {minimum}" if maximum is None else f"whole number from {minimum} to {maximum}"
+    rule = f"must be a {kind}"
+
+    def parse(value: str) -> int:
+        try:
+            number = int(value.strip())
+        except ValueError:
+            raise Unusable(rule) from None
+        if number < minimum or (maximum is not None and number > maximum):
+            raise Unusable(rule)
+        return number
+
+    # The default may be a number that nobody may set, such as 0 for "by cores".
+    return read(name, str(default), parse, kind=kind, fallback=default, help=help, shown=shown, read_by=read_by)
 
 
-def words(name: str, default: str = "", *, help: str = "", shown: str | None = None) -> list[str]:
-    """A comma-separated list. Empty parts are dropped."""
-    return [part.strip() for part in text(name, default, help=help, shown=shown).split(",") if part.strip()]
+def port(name: str, default: int, *, help: str = "") -> int:
+    """A TCP port."""
+    return integer(name, default, minimum=1, maximum=65535, help=help)
+
+
+def words(
+    name: str,
+    default: str = "",
+    *,
+    check: Callable[[str], None] | None = None,
+    kind: str = "texts",
+    help: str = "",
+    shown: str | None = None,
+) -> list[str]:
+    """A comma-separated list. Empty parts are dropped. ``check`` raises Unusable for a part."""
+
+    def parse(value: str) -> list[str]:
+        found = [part.strip() for part in value.split(",") if part.strip()]
+        if check is not None:
+            for part in found:
+                check(part)
+        return found
+
+    return read(name, default, parse, kind=f"{kind}, separated by commas", help=help, shown=shown)
 
 
 def import_paths(name: str, *, help: str = "") -> list[str]:
     """A comma-separated list of modules, or of classes in modules. They are looked up, but not imported."""
-    found = words(name, help=help)
-    for path in found:
-        try:
-            is_there = _module_exists(path) or _is_in_module(path)
-        except (ImportError, ValueError) as error:
-            raise ConfigurationError(f"{name}: {path!r} cannot be found ({error}); {_PATHS_RULE}") from None
-        if not is_there:
-            raise ConfigurationError(f"{name}: {path!r} cannot be found; {_PATHS_RULE}")
-    return found
+    return words(name, check=_check_import_path, kind="import paths", help=help)
+
+
+def _check_import_path(path: str) -> None:
+    rule = "write import paths, separated by commas"
+    try:
+        is_there = _module_exists(path) or _is_in_module(path)
+    except (ImportError, ValueError) as error:
+        raise Unusable(f"has {path!r}, which cannot be found ({error}): {rule}") from None
+    if not is_there:
+        raise Unusable(f"has {path!r}, which cannot be found: {rule}")
 
 
 def _module_exists(path: str) -> bool:
@@ -157,32 +220,39 @@ def _is_package(path: str) -> bool:
 
 def networks(name: str, *, help: str = "") -> tuple[Network, ...]:
     """A comma-separated list of CIDRs."""
-    found: list[Network] = []
-    for part in words(name, help=help):
-        try:
-            found.append(ipaddress.ip_network(part))
-        except ValueError as error:
-            raise ConfigurationError(f"{name}: {part!r} is not a network in CIDR form: {error}") from None
-    return tuple(found)
+
+    def parse(value: str) -> tuple[Network, ...]:
+        found: list[Network] = []
+        for number, part in enumerate((part.strip() for part in value.split(",")), start=1):
+            try:
+                found += [ipaddress.ip_network(part)] if part else []
+            except ValueError as error:
+                has_bits = "host bits" in str(error)
+                why = "has bits set behind its prefix" if has_bits else "is not a network"
+                raise Unusable(f"must be networks in CIDR form, such as 10.0.0.0/8: number {number} {why}") from None
+        return tuple(found)
+
+    return read(name, "", parse, kind="networks in CIDR form, separated by commas", help=help)
 
 
 def choice(name: str, default: str, values: Sequence[str], *, help: str = "", shown: str | None = None) -> str:
     """One of ``values``, in any case."""
-    value = text(name, default, help=help, shown=shown).strip().upper()
-    if value not in values:
-        raise ConfigurationError(f"{name} must be one of {', '.join(values)}, not {value!r}")
-    return value
+    kind = f"one of {', '.join(value.lower() for value in values)}"
+
+    def parse(value: str) -> str:
+        if value.strip().upper() not in values:
+            raise Unusable(f"must be {kind}")
+        return value.strip().upper()
+
+    return read(name, default, parse, kind=kind, help=help, shown=shown)
 
 
-_T = TypeVar("_T")
+def http_url(name: str, default: str = "", *, help: str = "", shown: str | None = None) -> str:
+    """An address that begins with ``http://`` or ``https://``, or nothing."""
+    return read(name, default, server_urls.optional_http, kind="http:// or https:// address", help=help, shown=shown)
 
 
-def read(name: str, default: str, parse: Callable[[str], _T], *, help: str = "", shown: str | None = None) -> _T:
-    """A value that a function of `server_urls` parses."""
-    try:
-        return parse(text(name, default, help=help, shown=shown))
-    except server_urls.Unusable as error:
-        raise ConfigurationError(f"{name} {error}") from None
+DATABASE_KIND = "postgresql:// URL"
 
 
 def database(name: str = "DATABASE_URL", *, help: str = "") -> dict[str, Any]:
@@ -190,20 +260,19 @@ def database(name: str = "DATABASE_URL", *, help: str = "") -> dict[str, Any]:
     (`server_urls.database`).
 
     If the variable is not set, placeholders are returned, so that commands that need no database (checks, migrations'
-    dry run) work before anything is installed. The first query then fails with PostgreSQL's own message.
+    dry run) work before anything is installed.
     """
     default = "postgresql://evermuse@127.0.0.1:5432/evermuse"
-    return read(name, default, server_urls.database, help=help, shown="embedded")
+    return read(name, default, server_urls.database, kind=DATABASE_KIND, help=help, shown="embedded")
 
 
-def direct_database(name: str = "DATABASE_DIRECT_URL", *, help: str = "") -> dict[str, Any] | None:
+def optional_database(name: str, *, help: str = "", shown: str) -> dict[str, Any] | None:
     """Like `database`, or None if the variable is not set."""
-    return read(name, "", lambda url: server_urls.database(url) if url else None, help=help, shown="`DATABASE_URL`")
 
+    def parse(url: str) -> dict[str, Any] | None:
+        return server_urls.database(url) if url else None
 
-def replica_database(name: str = "DATABASE_REPLICA_URL", *, help: str = "") -> dict[str, Any] | None:
-    """Like `database`, or None if the variable is not set."""
-    return read(name, "", lambda url: server_urls.database(url) if url else None, help=help, shown="none")
+    return read(name, "", parse, kind=DATABASE_KIND, help=help, shown=shown)
 
 
 class MailServer(NamedTuple):
@@ -221,19 +290,18 @@ def mail_server(name: str = "EVERMUSE_EMAIL_URL", *, help: str = "") -> MailServ
     """The mail server of ``smtp://user:password@host:port``. ``smtp+starttls://`` upgrades the connection, ``smtps://``
     uses TLS.
     """
-    parts = urlsplit(text(name, "", help=help, shown="`smtp://localhost`") or "smtp://localhost")
+    return read(name, "", _mail_server, kind="smtp:// URL", help=help, shown="`smtp://localhost`")
+
+
+def _mail_server(url: str) -> MailServer:
+    parts = server_urls.urlsplit_of(url or "smtp://localhost")
     ports = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
     if parts.scheme not in ports:
-        raise ConfigurationError(f"{name} must begin with smtp://, smtp+starttls:// or smtps://")
-    try:
-        port = parts.port or ports[parts.scheme]
-    except ValueError:
-        raise ConfigurationError(f"{name}: the port must be a number from 1 to 65535") from None
-    if not parts.hostname:
-        raise ConfigurationError(f"{name} names no host")
+        raise Unusable("must begin with smtp://, smtp+starttls:// or smtps://")
+    server_urls.check_server(parts)
     return MailServer(
-        unquote(parts.hostname),
-        port,
+        unquote(parts.hostname or ""),
+        parts.port or ports[parts.scheme],
         unquote(parts.username or ""),
         unquote(parts.password or ""),
         parts.scheme == "smtp+starttls",

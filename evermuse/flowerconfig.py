@@ -5,7 +5,6 @@ its template loader are replaced before it creates its application.
 """
 
 import os
-import sys
 from pathlib import Path
 
 from flower.urls import settings as _settings
@@ -16,7 +15,8 @@ from tornado.template import Template as _Template
 from tornado.web import RequestHandler as _RequestHandler
 from tornado.web import authenticated as _authenticated
 
-from evermuse import env as _env
+from evermuse import flower_login as _flower_login
+from evermuse import serving as _serving
 
 # The code replaced here is internal to Flower and tornado. A test fails with any other version.
 WRITTEN_FOR = {"flower": "2.2.0", "tornado": "6.6.1"}
@@ -49,7 +49,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
 }
-_MIN_PASSWORD_CHARACTERS = 12
 
 
 def _with_headers(handler: type[_RequestHandler]) -> None:
@@ -64,37 +63,19 @@ def _with_headers(handler: type[_RequestHandler]) -> None:
     handler.set_default_headers = set_default_headers  # type: ignore[method-assign]
 
 
-def _logins() -> list[str]:
-    """Flower's own login, and those of FLOWER_BASIC_AUTH (in the embedded stack the admin's). Without a login Flower
-    exits.
-    """
-    found = [login for login in os.environ.get("FLOWER_BASIC_AUTH", "").split(",") if login.partition(":")[2]]
-    username, password = _env.text("EVERMUSE_FLOWER_USERNAME", "flower"), _env.text("EVERMUSE_FLOWER_PASSWORD", "")
-    if password and len(password) < _MIN_PASSWORD_CHARACTERS:
-        sys.exit(f"evermuse: EVERMUSE_FLOWER_PASSWORD must have at least {_MIN_PASSWORD_CHARACTERS} characters")
-    if ":" in username or not username:
-        sys.exit("evermuse: EVERMUSE_FLOWER_USERNAME must be a name without a colon")
-    if password:
-        found.insert(0, f"{username}:{password}")
-    if not found:
-        sys.exit(
-            "evermuse: EVERMUSE_FLOWER_PASSWORD is not set (nor EVERMUSE_FLOWER_PASSWORD_FILE): Flower shows every task"
-        )
-    return found
-
-
 def _admin() -> str:
     """The admin's public address."""
     public = os.environ.get("EVERMUSE_PUBLIC_URL", "").rstrip("/")
     return f"{public or 'http://127.0.0.1:' + os.environ.get('EVERMUSE_PORT', '8000')}/admin/"
 
 
+_serving.require_settings_or_exit("flower")
 for _handler in (_RequestHandler, _BaseHandler):
     _with_headers(_handler)
 _monitor.Metrics.get = _authenticated(_monitor.Metrics.get)
 _settings["template_loader"] = _LoaderWithAdminLink(_settings["template_path"])
 _settings["evermuse_admin"] = _admin()
 
-basic_auth = _logins()
+basic_auth = _flower_login.logins()
 tasks_columns = "name,uuid,state,args,received,started,runtime,worker"
 natural_time = True

@@ -23,6 +23,7 @@ TLS_PARAMETERS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"
 # What amqp's library calls those that it takes. The certificate is always checked.
 AMQP_TLS = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
 _REGION = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
+_MAIL_ADDRESS = re.compile(r"[^@<>()\s]+@[^@<>()\s]+")
 _TIMEOUTS = "their time-outs are set by the application"
 
 
@@ -57,8 +58,8 @@ def database(url: str) -> dict[str, Any]:
 
 
 def _check_values(found: dict[str, Any]) -> None:
-    if (mode := found.get("sslmode", "prefer")) not in SSL_MODES:
-        raise Unusable(f"has sslmode={mode!r}: it must be one of {', '.join(SSL_MODES)}")
+    if found.get("sslmode", "prefer") not in SSL_MODES:
+        raise Unusable(f"has an sslmode that must be one of {', '.join(SSL_MODES)}")
     for port in filter(None, str(found.get("port", "")).split(",")):
         if not _is_port(port):
             raise Unusable("must name a port from 1 to 65535")
@@ -77,7 +78,7 @@ def redis(url: str) -> str:
     if parts.scheme == "unix" and not parts.path:
         raise Unusable("must name the socket's path: unix:///run/redis.sock?db=1")
     if parts.scheme != "unix":
-        _check_server(parts)
+        check_server(parts)
         _check_number(parts.path.strip("/"))
     for name, value in _parameters(parts):
         if name == "db":
@@ -111,7 +112,7 @@ def broker(url: str) -> tuple[str, dict[str, Any] | None]:
         if parts.scheme not in {"redis", "rediss", "amqp", "amqps", "pyamqp"}:
             raise Unusable("must begin with redis://, rediss://, amqp:// or amqps://")
         schemes.add(parts.scheme)
-        _check_server(parts)
+        check_server(parts)
         if parts.scheme in {"redis", "rediss"}:
             _check_number(parts.path.strip("/"))
         files.append({AMQP_TLS[name]: value for name, value in _parameters(parts) if name in AMQP_TLS})
@@ -137,7 +138,7 @@ def endpoint(text: str) -> str:
     parts = urlsplit_of(f"//{text}")
     if "://" in text or not parts.hostname or parts.path or parts.query or parts.fragment or "@" in text:
         raise Unusable("must be host:port, without https:// and without a path")
-    _check_server(parts)
+    check_server(parts)
     return text
 
 
@@ -147,8 +148,40 @@ def optional_http(url: str) -> str:
         parts = urlsplit_of(url)
         if parts.scheme not in {"http", "https"}:
             raise Unusable("must begin with http:// or https://")
-        _check_server(parts)
+        if any(one.isspace() for one in url):
+            raise Unusable("must not contain spaces")
+        check_server(parts)
     return url
+
+
+def check_endpoint(text: str) -> None:
+    """Raise Unusable unless a text is ``host`` or ``host:port``."""
+    try:
+        endpoint(text)
+    except Unusable:
+        raise Unusable("must be host:port, without https:// and without a path, separated by commas") from None
+
+
+def check_host_name(text: str) -> None:
+    """Raise Unusable unless a text is a host as Django matches it: a name, an address, ``.example.com`` or ``*``."""
+    if "://" in text or "/" in text or any(one.isspace() for one in text):
+        raise Unusable("must be host names without https:// and without a path, separated by commas")
+    is_ipv6 = text.startswith("[") and text.endswith("]")
+    if ":" in text and not is_ipv6:
+        raise Unusable("must be host names without ports, separated by commas; an IPv6 address stands in [ ]")
+
+
+def check_origin(text: str) -> None:
+    """Raise Unusable unless a text is an origin, such as ``https://ingest.example``."""
+    parts = urlsplit_of(text)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
+        raise Unusable("must be origins such as https://ingest.example, without a path, separated by commas")
+
+
+def check_mail_address(text: str) -> None:
+    """Raise Unusable unless a text is an e-mail address."""
+    if not _MAIL_ADDRESS.fullmatch(text):
+        raise Unusable("must be e-mail addresses, separated by commas")
 
 
 def region(text: str) -> str:
@@ -170,7 +203,7 @@ def _parameters(parts: SplitResult) -> list[tuple[str, str]]:
     return parse_qsl(parts.query, keep_blank_values=True)
 
 
-def _check_server(parts: SplitResult) -> None:
+def check_server(parts: SplitResult) -> None:
     try:
         _ = parts.port
     except ValueError:

@@ -1,21 +1,39 @@
-"""Settings without a safe default, which a process needs before it serves.
+"""What a process needs of its settings before it starts. All faults are reported together, one line each.
 
-Commands such as ``check`` or ``makemigrations`` run without them. Web, workers and beat do not.
+Commands such as ``check`` or ``makemigrations`` run without servers. Web, workers, beat, Flower and the commands that work on the
+database do not.
 """
 
+import contextlib
 import sys
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
+from django.core.checks import WARNING, CheckMessage
 from django.db import DatabaseError, InterfaceError, NotSupportedError, connection
 
-from evermuse import connection_budget, env
+from evermuse import connection_budget, env, flower_login, logs, setting_table
 from evermuse.env import ConfigurationError
+
+log = logs.get(__name__)
 
 # Django requires 50 characters. The embedded stack makes 32 random ones.
 MIN_SECRET_CHARACTERS, MIN_DIFFERENT_CHARACTERS = 32, 5
 NEEDED = ("DATABASE_URL", "CELERY_BROKER_URL", "REDIS_URL", "MINIO_ENDPOINT")
 # Needed unless MINIO_CREDENTIALS names another source of keys.
 STORE_KEYS = ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")
+SERVING = ("web", "worker", "beat")
+FLOWER = "flower"
+# Of the commands of manage.py. The others need no server, or say themselves what they miss.
+ON_THE_DATABASE = frozenset({
+    "allowdownloads", "bootstrap_demo", "changepassword", "createapikey", "createsuperuser", "createworkspace", "dbshell",
+    "fillfilter", "migrate", "removeexpired", "revokeapikey", "showmigrations",
+})  # fmt: skip
+ON_DATABASE_AND_STORE = frozenset({"bootstrap", "compactsegments", "restorecheck"})
+ON_THE_STORE = frozenset({"checkstore"})
+# The tag of the system checks of our settings.
+CHECKS = "evermuse"
 
 
 def secret_key_fault() -> str | None:
@@ -34,14 +52,48 @@ def secret_key_fault() -> str | None:
     return None
 
 
-def require_settings() -> None:
-    """Raise ConfigurationError for the first setting that is missing."""
-    if fault := secret_key_fault():
-        raise ConfigurationError(fault)
-    has_keys = env.text("MINIO_CREDENTIALS", "keys").strip().upper() == "KEYS"
-    for name in NEEDED + (STORE_KEYS if has_keys else ()):
+def require_settings(role: str = "web") -> None:
+    """Raise ConfigurationError with all faults of the settings. ``role``: one of `SERVING`, `FLOWER`, or the name of a command of
+    ``manage.py``.
+    """
+    with contextlib.suppress(ConfigurationError):
+        # Its faults are in the table.
+        import_module("evermuse.settings")
+    found = setting_table.faults()
+    for name, line in _missing(role):
+        found.setdefault(name, line)
+    if found:
+        raise ConfigurationError("\n".join(found.values()))
+
+
+def _missing(role: str) -> Iterator[tuple[str, str]]:
+    if role in SERVING and (fault := secret_key_fault()):
+        yield "EVERMUSE_SECRET_KEY", fault
+    for name in _needed(role):
         if not env.is_set(name):
-            raise ConfigurationError(f"{name} is not set (nor {name}_FILE): set it, or start all with `make run`")
+            yield name, env.not_set(name)
+    if role == FLOWER:
+        yield from flower_login.faults()
+
+
+def _needed(role: str) -> tuple[str, ...]:
+    has_keys = env.text("MINIO_CREDENTIALS", "keys").strip().upper() == "KEYS"
+    store = ("MINIO_ENDPOINT", *(STORE_KEYS if has_keys else ()))
+    if role in SERVING:
+        return NEEDED[:-1] + store
+    if role == FLOWER:
+        return ("CELERY_BROKER_URL",)
+    database = ("DATABASE_URL",) if role in ON_THE_DATABASE | ON_DATABASE_AND_STORE else ()
+    # With the root's login, `bootstrap` needs no other.
+    keys = ("MINIO_ENDPOINT",) if role == "bootstrap" and env.is_set("MINIO_ROOT_USER") else store
+    return database + (keys if role in ON_DATABASE_AND_STORE | ON_THE_STORE else ())
+
+
+def warn(messages: Iterable[CheckMessage]) -> None:
+    """Log what the system checks doubt, such as names that nothing reads."""
+    for found in messages:
+        if found.level == WARNING:
+            log.warning("settings.doubtful", id=found.id, problem=found.msg, fix=found.hint)
 
 
 def refuse_old_database() -> None:
@@ -58,16 +110,28 @@ def _refuse_old_database() -> None:
         connection_budget.warn_if_short(probe)
     except NotSupportedError as error:
         raise ConfigurationError(f"DATABASE_URL: {error}") from None
-    except (DatabaseError, InterfaceError):
-        pass
+    except (DatabaseError, InterfaceError) as error:
+        log.warning("database.away", setting="DATABASE_URL", error=" ".join(str(error).split()))
     finally:
         probe.close()
 
 
-def require_settings_or_exit() -> None:
-    """Like `require_settings` and `refuse_old_database`, but print the message and exit."""
+def require_settings_or_exit(role: str = "web") -> None:
+    """Like `require_settings`, but print the faults and exit."""
     try:
-        require_settings()
+        require_settings(role)
+    except ConfigurationError as error:
+        exit_with(error)
+
+
+def refuse_old_database_or_exit() -> None:
+    """Like `refuse_old_database`, but print the fault and exit."""
+    try:
         refuse_old_database()
     except ConfigurationError as error:
-        sys.exit(f"evermuse: {error}")
+        exit_with(error)
+
+
+def exit_with(error: ConfigurationError) -> None:
+    """Print the faults, one a line, and exit."""
+    sys.exit("\n".join(f"evermuse: {line}" for line in str(error).splitlines()))

@@ -13,7 +13,7 @@ from psycopg import IsolationLevel
 
 # Tasks are sent by the default application, which importing `evermuse.celery` sets.
 from evermuse import celery as celery
-from evermuse import env, logs, server_urls, session_limits
+from evermuse import contradictions, env, logs, server_urls, session_limits
 from evermuse.configuration import commands as commands
 from evermuse.configuration.downloads import *  # noqa: F403
 from evermuse.configuration.object_store import *  # noqa: F403
@@ -40,10 +40,16 @@ SECRET_KEY = (
 # Always off: its pages show settings and stack traces, and API clients expect JSON.
 DEBUG = False
 ALLOWED_HOSTS = env.words(
-    "EVERMUSE_ALLOWED_HOSTS", "127.0.0.1,localhost", help="Host names that requests may use, separated by commas."
+    "EVERMUSE_ALLOWED_HOSTS",
+    "127.0.0.1,localhost",
+    check=server_urls.check_host_name,
+    kind="host names",
+    help="Host names that requests may use, separated by commas.",
 )
 CSRF_TRUSTED_ORIGINS = env.words(
     "EVERMUSE_CSRF_TRUSTED_ORIGINS",
+    check=server_urls.check_origin,
+    kind="origins",
     help="Origins that forms of the admin may come from, such as `https://ingest.example`, separated by commas.",
 )
 
@@ -103,12 +109,16 @@ _DATABASE: dict[str, Any] = env.database(
     help="PostgreSQL: `postgresql://user:password@host:port/name`. Every parameter of libpq is accepted, such as `?sslmode=verify-full&sslrootcert=…`, host lists and sockets. Unknown parameters are refused."
 )
 # Read by `manage.py migrate`.
-DATABASE_DIRECT = env.direct_database(
+DATABASE_DIRECT = env.optional_database(
+    "DATABASE_DIRECT_URL",
     help="PostgreSQL itself, for `manage.py migrate`, if `DATABASE_URL` names a pooler such as PgBouncer.",
+    shown="`DATABASE_URL`",
 )
 # A standby that answers reads (`evermuse.replica`).
-_REPLICA = env.replica_database(
+_REPLICA = env.optional_database(
+    "DATABASE_REPLICA_URL",
     help="A streaming standby that answers lists and streams of records, as `DATABASE_URL`. If it is away, lags behind or lacks what the primary would show, the primary answers.",
+    shown="none",
 )
 EVERMUSE_REPLICA_MAX_LAG_SECONDS = env.integer(
     "EVERMUSE_REPLICA_MAX_LAG_SECONDS",
@@ -244,6 +254,7 @@ REDIS_URL = env.read(
     "REDIS_URL",
     "redis://127.0.0.1:6379/1",
     server_urls.redis,
+    kind="redis:// URL",
     help="Redis or Valkey for the rate limits: `redis://` or `rediss://`. With `rediss://` certificates are checked; it takes `ssl_cert_reqs`, `ssl_ca_certs`, `ssl_certfile`, `ssl_keyfile` and `ssl_check_hostname`. Other parameters are refused.",
     shown="embedded",
 )
@@ -260,7 +271,7 @@ EVERMUSE_HANG_SECONDS = env.integer(
 
 
 _BUILT_IN_PROCESSORS = ("attachments.processor.AttachmentDownloads",)
-_ADDED_PROCESSORS = env.words(
+_ADDED_PROCESSORS = env.import_paths(
     "EVERMUSE_PROCESSORS",
     help="Processors besides the download of attachments: import paths of classes, separated by commas. See [Extend](extend.md#a-processor).",
 )
@@ -281,6 +292,10 @@ logs.configure(
     as_json=env.flag("EVERMUSE_LOG_JSON", default=False, help="Whether log lines are JSON."),
 )
 
-_PORT = env.integer("EVERMUSE_PORT", 8000, minimum=1, help="The web process's port on 127.0.0.1.")
+_PORT = env.port("EVERMUSE_PORT", 8000, help="The web process's port on 127.0.0.1.")
 # The base of the URLs of EVERMUSE_DOWNLOAD_URLS=web.
 EVERMUSE_DOWNLOAD_BASE_URL = EVERMUSE_PUBLIC_URL or f"http://127.0.0.1:{_PORT}"
+
+# After all settings are read, so that all faults are reported at once.
+contradictions.look()
+env.refuse_faults()

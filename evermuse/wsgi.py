@@ -7,6 +7,6 @@ from django.core.wsgi import get_wsgi_application
 from evermuse import serving
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
-serving.require_settings()
+serving.require_settings_or_exit("web")
 application = get_wsgi_application()
-serving.refuse_old_database()
+serving.refuse_old_database_or_exit()

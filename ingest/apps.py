@@ -3,6 +3,7 @@
 from django.apps import AppConfig
 from django.core import checks
 
+from evermuse import serving
 from evermuse.checks import check_settings
 
 
@@ -13,4 +14,4 @@ class IngestConfig(AppConfig):
     verbose_name = "Ingest"
 
     def ready(self) -> None:
-        checks.register(check_settings)
+        checks.register(check_settings, serving.CHECKS)

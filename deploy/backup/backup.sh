@@ -25,6 +25,51 @@ say() {
   echo "backup: $*" >&2
 }
 
+faults=0
+fault() {
+  say "$*"
+  faults=$((faults + 1))
+}
+
+is_whole() {
+  case $1 in '' | 0 | *[!0-9]*) return 1 ;; esac
+}
+
+# All faults of the settings at once, one line each. No line has a value, because it may be a secret.
+check() {
+  case ${BACKUP_URL:-} in
+    s3://?*) ;;
+    '') fault "BACKUP_URL is not set: set it to s3://bucket/path" ;;
+    *) fault "BACKUP_URL (${#BACKUP_URL} characters) must be s3://bucket/path" ;;
+  esac
+  case ${BACKUP_ENDPOINT:-} in
+    '' | http://?* | https://?*) ;;
+    *) fault "BACKUP_ENDPOINT (${#BACKUP_ENDPOINT} characters) must begin with http:// or https://, or be empty for AWS" ;;
+  esac
+  if [ -n "${AWS_ACCESS_KEY_ID:-}" ] && [ -z "${AWS_SECRET_ACCESS_KEY:-}" ]; then
+    fault "AWS_SECRET_ACCESS_KEY is not set, but AWS_ACCESS_KEY_ID is: set both or neither"
+  elif [ -z "${AWS_ACCESS_KEY_ID:-}" ] && [ -n "${AWS_SECRET_ACCESS_KEY:-}" ]; then
+    fault "AWS_ACCESS_KEY_ID is not set, but AWS_SECRET_ACCESS_KEY is: set both or neither"
+  fi
+  is_whole "${BACKUP_HOURS:-24}" || fault "BACKUP_HOURS (${#BACKUP_HOURS} characters) must be a whole number, at least 1"
+  is_whole "${ARCHIVE_SECONDS:-5}" || fault "ARCHIVE_SECONDS (${#ARCHIVE_SECONDS} characters) must be a whole number, at least 1"
+  is_whole "${PGPORT:-5432}" || fault "PGPORT (${#PGPORT} characters) must be a port"
+  if ! echo "${BACKUP_RETENTION:-REDUNDANCY 1}" | grep -Eq '^(RECOVERY WINDOW OF [0-9]+ (DAYS|WEEKS|MONTHS)|REDUNDANCY [0-9]+)$'; then
+    fault "BACKUP_RETENTION (${#BACKUP_RETENTION} characters) must be RECOVERY WINDOW OF n DAYS (WEEKS, MONTHS), or REDUNDANCY n"
+  fi
+  case $1 in
+    run | archive) [ -d "$spool" ] || fault "WAL_SPOOL (${#spool} characters) must be a directory, that of PostgreSQL's archive_command" ;;
+    fetch | restore)
+      [ -n "${PGDATA:-}" ] || fault "PGDATA is not set: set it to the directory to restore into"
+      case ${RESTORE_TIME:-} in
+        '' | [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*) ;;
+        *) fault "RESTORE_TIME (${#RESTORE_TIME} characters) must be a time such as 2026-01-31 12:00:00+00" ;;
+      esac
+      ;;
+  esac
+  [ "$faults" = 0 ] || exit 2
+}
+
 # PostgreSQL writes complete files only. A file is removed when the store has it, so an interrupted round is repeated.
 archive() {
   touch "$alive"
@@ -113,8 +158,14 @@ show() {
 }
 
 case ${1:-run} in
-  run | archive | base | fetch | restore) "${1:-run}" ;;
-  list) show ;;
+  run | archive | base | fetch | restore)
+    check "${1:-run}"
+    "${1:-run}"
+    ;;
+  list)
+    check list
+    show
+    ;;
   alive) [ "$(($(date +%s) - $(stat -c %Y "$alive")))" -lt 600 ] ;;
   *) say "run, archive, base, list, fetch or restore" && exit 2 ;;
 esac

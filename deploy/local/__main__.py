@@ -38,6 +38,7 @@ def main() -> int:
 def _run(home: Home, supervisor: Supervisor) -> int:
     failure = None
     try:
+        _check_settings(home)
         if cleared := leftovers.clear(home):
             say("stack", f"cleared away what a killed stack left: {', '.join(sorted(set(cleared)))}")
         web_port, flower_port = port(WEB_PORT, 8000), port(FLOWER_PORT, 5555)
@@ -64,6 +65,17 @@ def _run(home: Home, supervisor: Supervisor) -> int:
         print(f"make run: {failure}", file=sys.stderr, flush=True)
         return 1
     return 0
+
+
+def _check_settings(home: Home) -> None:
+    """Report all faulty settings before anything is started. In a process of its own, so that this one stays small."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from evermuse import serving; serving.require_settings_or_exit('make run')"],
+        env={**os.environ, "EVERMUSE_HOME": str(home.root), "PYTHONPATH": str(ROOT), "DJANGO_SETTINGS_MODULE": "evermuse.settings"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise StartFailed(f"settings are wrong:\n{done.stderr.strip()}")
 
 
 def _start_servers(home: Home, supervisor: Supervisor) -> dict[str, str]:

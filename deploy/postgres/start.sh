@@ -2,6 +2,22 @@
 # Starts PostgreSQL with memory settings computed from the container's limit. POSTGRES_OPTIONS comes last and takes precedence.
 set -eu
 
+faults=0
+is_whole() {
+  case $1 in '' | 0 | *[!0-9]*) return 1 ;; esac
+}
+fault() {
+  echo "start.sh: $*" >&2
+  faults=1
+}
+is_whole "${POSTGRES_MAX_CONNECTIONS:-200}" || fault "POSTGRES_MAX_CONNECTIONS (${#POSTGRES_MAX_CONNECTIONS} characters) must be a whole number"
+is_whole "${POSTGRES_ARCHIVE_SECONDS:-60}" || fault "POSTGRES_ARCHIVE_SECONDS (${#POSTGRES_ARCHIVE_SECONDS} characters) must be a whole number"
+case ${POSTGRES_ARCHIVE:-off} in
+  on | off) ;;
+  *) fault "POSTGRES_ARCHIVE (${#POSTGRES_ARCHIVE} characters) must be on or off" ;;
+esac
+[ "$faults" = 0 ] || exit 1
+
 limit=$(cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes 2>/dev/null || echo max)
 total=$(awk '/^MemTotal:/ {print $2}' /proc/meminfo)
 case $limit in

@@ -4,17 +4,21 @@
 set -eu
 umask 077
 
-: "${STORE_ROOT_SECRET_KEY:?}" "${STORE_SECRET_KEY:?}" "${STORE_UPLOAD_SECRET_KEY:?}"
+faults=0
+# Secrets are inserted into JSON strings without escaping.
+check() {
+  case $2 in
+    '') echo "start.sh: $1 is not set: set it to letters, digits, - and _" >&2 && faults=1 ;;
+    *[!A-Za-z0-9_-]*) echo "start.sh: $1 (${#2} characters) may hold letters, digits, - and _ only" >&2 && faults=1 ;;
+  esac
+}
+check STORE_ROOT_SECRET_KEY "${STORE_ROOT_SECRET_KEY:-}"
+check STORE_SECRET_KEY "${STORE_SECRET_KEY:-}"
+check STORE_UPLOAD_SECRET_KEY "${STORE_UPLOAD_SECRET_KEY:-}"
+[ "$faults" = 0 ] || exit 1
 bucket=${STORE_BUCKET:-evermuse-lake}
 settings=${STORE_SETTINGS:-/tmp/seaweedfs}
 data=${STORE_DATA:-/data}
-
-# Secrets are inserted into JSON strings without escaping.
-for secret in "$STORE_ROOT_SECRET_KEY" "$STORE_SECRET_KEY" "$STORE_UPLOAD_SECRET_KEY"; do
-  case $secret in
-    *[!A-Za-z0-9_-]*) echo "start.sh: secrets of the store may hold letters, digits, - and _ only" >&2; exit 1 ;;
-  esac
-done
 
 identity() {
   printf '{"name": "%s", "credentials": [{"accessKey": "%s", "secretKey": "%s"}], "actions": [%s]}' "$1" "$1" "$2" "$3"

@@ -1,30 +1,62 @@
-"""Settings that the embedded stack, the commands and Flower read themselves. They are only described here."""
+"""Settings that one command, Flower, the embedded stack or Compose reads itself. They are declared here, so that every process checks them."""
 
 from evermuse import env
 
-env.describe("EVERMUSE_HOME", "./var", "The directory of all state of `make run`.")
-env.describe("EVERMUSE_WEB_WORKERS", "", "Web processes.", shown="by cores")
-env.describe("EVERMUSE_LANDING_CONCURRENCY", "", "Landing processes of a worker.", shown="by cores")
-env.describe("EVERMUSE_ADMIN_USERNAME", "admin", "The admin's login, made by `manage.py bootstrap`.")
-env.describe(
+BOOTSTRAP, FLOWER, MAKE_RUN, COMPOSE = "bootstrap", "Flower", "make run", "Compose"
+
+env.text("EVERMUSE_HOME", "./var", help="The directory of all state of `make run`.", read_by=MAKE_RUN)
+env.integer(
+    "EVERMUSE_WEB_WORKERS", 0, minimum=1, maximum=1024, help="Web processes.", shown="by cores", read_by=MAKE_RUN
+)
+env.integer(
+    "EVERMUSE_LANDING_CONCURRENCY",
+    0,
+    minimum=1,
+    maximum=1024,
+    help="Landing processes of a worker.",
+    shown="by cores",
+    read_by=MAKE_RUN,
+)
+env.text(
+    "EVERMUSE_ADMIN_USERNAME", "admin", help="The admin's login, made by `manage.py bootstrap`.", read_by=BOOTSTRAP
+)
+env.text(
     "EVERMUSE_ADMIN_PASSWORD",
     "",
-    "The password of `EVERMUSE_ADMIN_USERNAME`, at least 12 characters.",
+    help="The password of `EVERMUSE_ADMIN_USERNAME`, at least 12 characters.",
     shown="made once by `make run`",
+    read_by=BOOTSTRAP,
 )
-env.describe(
+env.text(
     "MINIO_ROOT_USER",
     "",
-    "The object store's root user. Only `manage.py bootstrap` uses it, to create the other users.",
+    help="The object store's root user. Only `manage.py bootstrap` uses it, to create the other users.",
+    read_by=BOOTSTRAP,
 )
-env.describe("MINIO_ROOT_PASSWORD", "", "The password of `MINIO_ROOT_USER`.")
-env.describe("EVERMUSE_FLOWER_USERNAME", "flower", "Flower's own login. Flower does not start without one.")
-env.describe(
-    "EVERMUSE_FLOWER_PASSWORD", "", "The password of `EVERMUSE_FLOWER_USERNAME`.", shown="made once by `make run`"
+env.text("MINIO_ROOT_PASSWORD", "", help="The password of `MINIO_ROOT_USER`.", read_by=BOOTSTRAP)
+env.text(
+    "EVERMUSE_FLOWER_USERNAME",
+    "flower",
+    help="Flower's own login. Flower does not start without one.",
+    read_by=FLOWER,
 )
-# Read by `deploy/compose.yaml` alone.
-env.describe("EVERMUSE_DOMAIN", "localhost", "Compose: the host name for which its proxy has a certificate.")
-env.describe("EVERMUSE_FILES_DOMAIN", "files.localhost", "Compose: the host name of upload URLs behind its proxy.")
-env.describe("EVERMUSE_WEB_REPLICAS", "1", "Compose: containers of the web process.")
-env.describe("EVERMUSE_LANDING_REPLICAS", "1", "Compose: containers of the landing worker.")
-env.describe("EVERMUSE_ATTACHMENT_REPLICAS", "1", "Compose: containers of the attachment worker.")
+env.text(
+    "EVERMUSE_FLOWER_PASSWORD",
+    "",
+    help="The password of `EVERMUSE_FLOWER_USERNAME`, at least 12 characters.",
+    shown="made once by `make run`",
+    read_by=FLOWER,
+)
+env.text("EVERMUSE_DOMAIN", "localhost", help="The host name for which the proxy has a certificate.", read_by=COMPOSE)
+env.text(
+    "EVERMUSE_FILES_DOMAIN",
+    "files.localhost",
+    help="The host name of upload URLs behind the proxy.",
+    read_by=COMPOSE,
+)
+for _name, _process in (
+    ("EVERMUSE_WEB_REPLICAS", "web process"),
+    ("EVERMUSE_LANDING_REPLICAS", "landing worker"),
+    ("EVERMUSE_ATTACHMENT_REPLICAS", "attachment worker"),
+):
+    env.integer(_name, 1, help=f"Containers of the {_process}.", read_by=COMPOSE)

@@ -1,6 +1,6 @@
 """Downloads of attachments and uploads by clients: limits, retries and the networks that may be reached."""
 
-from evermuse import env
+from evermuse import env, server_urls
 
 EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS = env.networks(
     "EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS",
@@ -8,6 +8,8 @@ EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS = env.networks(
 )
 EVERMUSE_OWN_SERVERS = env.words(
     "EVERMUSE_OWN_SERVERS",
+    check=server_urls.check_endpoint,
+    kind="host:port",
     help="Servers as `host:port` that downloads never dial, separated by commas. Those that other settings name need not be listed.",
     shown="empty; all of its ports with `make run`",
 )

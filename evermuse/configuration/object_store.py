@@ -6,6 +6,7 @@ MINIO_ENDPOINT = env.read(
     "MINIO_ENDPOINT",
     "127.0.0.1:9000",
     server_urls.endpoint,
+    kind="host:port",
     help="Host and port of the object store.",
     shown="embedded",
 )
@@ -23,10 +24,8 @@ MINIO_SECRET_KEY = env.text("MINIO_SECRET_KEY", "", help="The secret of `MINIO_A
 MINIO_SESSION_TOKEN = env.text(
     "MINIO_SESSION_TOKEN", "", help="The session token of `MINIO_ACCESS_KEY`, if it is a temporary key."
 )
-MINIO_ROLE_ENDPOINT = env.read(
+MINIO_ROLE_ENDPOINT = env.http_url(
     "MINIO_ROLE_ENDPOINT",
-    "",
-    server_urls.optional_http,
     help="The address of the service that issues a role's keys.",
     shown="AWS's",
 )
@@ -34,6 +33,7 @@ MINIO_REGION = env.read(
     "MINIO_REGION",
     "",
     server_urls.region,
+    kind="name of a region",
     help="The region that requests are signed for.",
     shown="that of an AWS endpoint, else `us-east-1`",
 )
@@ -60,6 +60,7 @@ MINIO_PUBLIC_ENDPOINT = env.read(
     "MINIO_PUBLIC_ENDPOINT",
     MINIO_ENDPOINT,
     server_urls.endpoint,
+    kind="host:port",
     help="The object store's address in the URLs that clients and browsers get.",
     shown="`MINIO_ENDPOINT`",
 )

@@ -1,9 +1,9 @@
 """For operators: metrics, alerts, mail, and links to the admin and to Flower."""
 
-from evermuse import env
+from evermuse import env, server_urls
 
-_FLOWER_PORT = env.integer("EVERMUSE_FLOWER_PORT", 5555, help="Flower's port on 127.0.0.1.")
-EVERMUSE_FLOWER_URL = env.text(
+_FLOWER_PORT = env.port("EVERMUSE_FLOWER_PORT", 5555, help="Flower's port on 127.0.0.1.")
+EVERMUSE_FLOWER_URL = env.http_url(
     "EVERMUSE_FLOWER_URL",
     f"http://127.0.0.1:{_FLOWER_PORT}",
     help="The address of Flower in the admin's links.",
@@ -16,14 +16,17 @@ EVERMUSE_METRICS_NETWORKS = env.networks(
 EVERMUSE_METRICS_TOKEN = env.text(
     "EVERMUSE_METRICS_TOKEN", "", help="A request with this token (`Authorization: Bearer …`) may read `/metrics`."
 )
-EVERMUSE_ALERT_WEBHOOK_URL = env.text("EVERMUSE_ALERT_WEBHOOK_URL", "", help="Where alerts are sent as a JSON `POST`.")
+EVERMUSE_ALERT_WEBHOOK_URL = env.http_url("EVERMUSE_ALERT_WEBHOOK_URL", help="Where alerts are sent as a JSON `POST`.")
 EVERMUSE_ALERT_WEBHOOK_SECRET = env.text(
     "EVERMUSE_ALERT_WEBHOOK_SECRET",
     "",
     help="The secret that signs alerts: `X-Evermuse-Signature: sha256=` and the HMAC of the body.",
 )
 EVERMUSE_ALERT_EMAILS = env.words(
-    "EVERMUSE_ALERT_EMAILS", help="Addresses that alerts are sent to, separated by commas."
+    "EVERMUSE_ALERT_EMAILS",
+    check=server_urls.check_mail_address,
+    kind="e-mail addresses",
+    help="Addresses that alerts are sent to, separated by commas.",
 )
 EVERMUSE_ALERT_BACKLOG_SECONDS = env.integer(
     "EVERMUSE_ALERT_BACKLOG_SECONDS",
@@ -36,9 +39,8 @@ EVERMUSE_PROBLEM_STUCK_SECONDS = env.integer(
     minimum=1,
     help="A batch or file counts as stuck this many seconds after a fault.",
 )
-EVERMUSE_PUBLIC_URL = env.text(
+EVERMUSE_PUBLIC_URL = env.http_url(
     "EVERMUSE_PUBLIC_URL",
-    "",
     help="The public address of the web process, for links in alerts and for `EVERMUSE_DOWNLOAD_URLS=web`.",
 ).rstrip("/")
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EVERMUSE_EMAIL_FROM", "evermuse@localhost", help="The sender of mail.")

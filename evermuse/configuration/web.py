@@ -52,7 +52,7 @@ EVERMUSE_TRUSTED_PROXIES = env.networks(
 EVERMUSE_DRAIN_SECONDS = env.integer(
     "EVERMUSE_DRAIN_SECONDS",
     0,
-    minimum=0,
+    maximum=20,
     help="How long a web process keeps serving after SIGTERM while `/readyz` answers 503. Longer than two health checks of the proxy; 20 at most.",
 )
 EVERMUSE_KEEP_ALIVE_SECONDS = env.integer(

@@ -9,8 +9,9 @@ import os
 import resource
 
 import uvicorn
+from django.conf import settings
 
-from evermuse import settings
+from evermuse import checks, serving
 
 # A worker that does not answer the parent's ping for this long is killed and replaced.
 HUNG_SECONDS = 20
@@ -26,6 +27,9 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--backlog", type=int, default=2048)
     given = parser.parse_args()
+    serving.require_settings_or_exit("web")
+    # Here and not in each worker, so that each doubt is logged once.
+    serving.warn(checks.check_settings())
     _raise_open_files_limit()
     os.environ["EVERMUSE_WEB_PARENT"] = str(os.getpid())
     uvicorn.run(

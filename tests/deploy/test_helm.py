@@ -14,7 +14,7 @@ import yaml
 from django.test import Client
 
 from deploy.local.processes import commands
-from evermuse import env
+from evermuse import setting_table
 from tests.deploy.test_monitoring import metrics, named
 
 CHART = Path(__file__).resolve().parent.parent.parent / "deploy" / "helm"
@@ -155,8 +155,7 @@ def test_only_pods_that_download_or_send_alerts_reach_the_internet() -> None:
 
 def test_settings_of_the_chart_exist(db: None) -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    known = env.names_read() | {"EVERMUSE_ADMIN_PASSWORD", "EVERMUSE_FLOWER_PASSWORD"}
-    assert set(values["settings"]) | set(values["secrets"]["values"]) <= known
+    assert set(values["settings"]) | set(values["secrets"]["values"]) <= setting_table.names()
 
 
 def test_scaling_follows_existing_metrics(db: None, client: Client) -> None:

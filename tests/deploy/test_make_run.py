@@ -291,9 +291,12 @@ def test_error_of_an_occupied_port_names_its_variable(tmp_path: Path, variable: 
     assert run.alive() == []
 
 
-def test_error_of_an_invalid_port_names_its_variable(tmp_path: Path) -> None:
-    code, said = Run(tmp_path, EVERMUSE_PORT="http").to_the_end()
-    assert (code, "EVERMUSE_PORT must be a port from 1 to 65535, not 'http'" in said) == (1, True)
+def test_invalid_settings_end_make_run_before_anything_starts(tmp_path: Path) -> None:
+    code, said = Run(tmp_path, EVERMUSE_PORT="http", EVERMUSE_WEB_WORKERS="0").to_the_end()
+    assert code == 1
+    assert "evermuse: EVERMUSE_PORT (4 characters: letters) must be a whole number from 1 to 65535" in said
+    assert "evermuse: EVERMUSE_WEB_WORKERS (1 character: digits) must be a whole number from 1 to 1024" in said
+    assert "starting postgres" not in said
 
 
 def demo(home: Path) -> "subprocess.CompletedProcess[str]":

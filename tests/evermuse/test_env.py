@@ -3,7 +3,7 @@
 import ipaddress
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,25 @@ import pytest
 from kombu import Connection
 from kombu.transport import pyamqp
 
-from evermuse import env, server_urls
+from evermuse import env, server_urls, setting_table
 from evermuse.env import ConfigurationError
 
 
 @pytest.fixture(autouse=True)
 def _no_embedded_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No embedded stack, and an empty table of settings."""
     monkeypatch.setenv("EVERMUSE_HOME", str(tmp_path))
+    for name, empty in (("_settings", {}), ("_names", set()), ("_faults", {})):
+        monkeypatch.setattr(setting_table, name, empty)
     env._embedded.cache_clear()
     yield
     env._embedded.cache_clear()
+
+
+def fault() -> str:
+    """The only fault that the readers have noted."""
+    [line] = setting_table.faults().values()
+    return line
 
 
 def test_process_environment_wins_over_file_and_default(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -49,6 +58,28 @@ def test_error_of_an_unreadable_secret_file_names_the_variable(monkeypatch: pyte
     monkeypatch.setenv("X_FILE", "/nowhere/at/all")
     with pytest.raises(ConfigurationError, match="X_FILE: cannot read /nowhere/at/all"):
         env.text("X")
+    assert env.text("X", "") == ""
+    assert (
+        fault()
+        == "X_FILE: cannot read /nowhere/at/all: No such file or directory: correct the path or the file's rights"
+    )
+
+
+def test_empty_variable_does_not_hide_the_file_of_its_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Compose gives variables that nobody sets an empty value."""
+    (tmp_path / "secret").write_text("from file")
+    monkeypatch.setenv("X_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("X", "")
+    assert env.text("X") == "from file"
+
+
+@pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff"])
+def test_broken_file_of_the_embedded_stack_is_a_fault_that_names_it(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "run" / "environment.json"
+    path.parent.mkdir()
+    path.write_bytes(content)
+    assert env.text("X", "default") == "default"
+    assert fault().startswith(f"{path} is not what `make run` writes: remove it")
 
 
 @pytest.mark.parametrize(("text", "value"), [("1", True), ("Yes", True), ("off", False), ("", False), ("false", False)])
@@ -60,20 +91,40 @@ def test_flag_accepts_the_usual_words_for_true_and_false(
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("ten", "X must be a whole number, not 'ten'"), ("0", "X must be at least 1, not 0")]
-)
-def test_error_of_a_bad_number_names_variable_and_rule(
-    monkeypatch: pytest.MonkeyPatch, text: str, message: str
+    ("text", "shape"),
+    [
+        ("ten", "3 characters: letters"), ("0", "1 character: digits"), ("10", "2 characters: digits"), ("", "empty"),
+        ("5 s", "3 characters: letters and digits and spaces"),
+        ("'5'", "3 characters: digits and others, in quotation marks"),
+    ],
+)  # fmt: skip
+def test_fault_of_a_bad_number_has_the_shape_of_its_value_and_the_rule(
+    monkeypatch: pytest.MonkeyPatch, text: str, shape: str
 ) -> None:
     monkeypatch.setenv("X", text)
-    with pytest.raises(ConfigurationError, match=message):
-        env.integer("X", 5, minimum=1)
+    assert env.integer("X", 5, minimum=1, maximum=9) == 5
+    assert fault() == f"X ({shape}) must be a whole number from 1 to 9"
+
+
+def test_number_may_have_a_default_that_nobody_may_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert env.integer("X", 0, minimum=1) == 0
+    monkeypatch.setenv("X", "0")
+    assert env.integer("X", 0, minimum=1) == 0
+    assert fault() == "X (1 character: digits) must be a whole number, at least 1"
 
 
 def test_error_of_a_bad_flag_names_variable_and_rule(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X", "maybe")
-    with pytest.raises(ConfigurationError, match="X must be true or false, not 'maybe'"):
-        env.flag("X", default=True)
+    assert env.flag("X", default=True) is True
+    assert fault() == "X (5 characters: letters) must be true or false"
+
+
+def test_fault_of_a_bad_choice_lists_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("X", "web")
+    assert env.choice("X", "STORE", ("STORE", "WEB")) == "WEB"
+    monkeypatch.setenv("X", "shop")
+    assert env.choice("X", "STORE", ("STORE", "WEB")) == "STORE"
+    assert fault() == "X (4 characters: letters) must be one of store, web"
 
 
 def test_import_paths_of_apps_may_name_modules_and_classes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,18 +150,19 @@ def test_error_of_an_import_path_that_leads_nowhere_names_variable_path_and_rule
     monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.setenv("X", f"json,{path}")
-    with pytest.raises(ConfigurationError) as raised:
-        env.import_paths("X")
-    assert str(raised.value).startswith(f"X: {path!r} cannot be found")
-    assert str(raised.value).endswith("write import paths, separated by commas")
+    assert env.import_paths("X") == []
+    assert fault().partition(") ")[2].startswith(f"has {path!r}, which cannot be found")
+    assert fault().endswith("write import paths, separated by commas")
 
 
 def test_networks_are_read_and_bad_ones_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("X", "127.0.0.0/8, fd00::/8,")
     assert env.networks("X") == (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("fd00::/8"))
-    monkeypatch.setenv("X", "127.0.0.1/8")
-    with pytest.raises(ConfigurationError, match=r"X: '127\.0\.0\.1/8' is not a network"):
-        env.networks("X")
+    monkeypatch.setenv("X", "10.0.0.0/8,127.0.0.1/8")
+    assert env.networks("X") == ()
+    assert fault().endswith(
+        "must be networks in CIDR form, such as 10.0.0.0/8: number 2 has bits set behind its prefix"
+    )
 
 
 def test_database_url_becomes_django_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,8 +171,8 @@ def test_database_url_becomes_django_settings(monkeypatch: pytest.MonkeyPatch) -
         "NAME": "name", "USER": "us@er", "PASSWORD": "p/w", "HOST": "db.example", "PORT": "5433",
     }  # fmt: skip
     monkeypatch.setenv("DATABASE_URL", "mysql://x/y")
-    with pytest.raises(ConfigurationError, match="DATABASE_URL must begin with postgresql://"):
-        env.database()
+    assert env.database()["HOST"] == "127.0.0.1"
+    assert fault() == "DATABASE_URL (11 characters: letters and others) must begin with postgresql://"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +217,11 @@ def test_database_url_may_name_several_hosts_a_socket_or_an_ipv6_address(
             "postgresql://u:secret@h/n?client_encoding=latin1",
             "DATABASE_URL has the parameter 'client_e",
         ),
-        ("DATABASE_URL", "postgresql://u:secret@h/n?sslmode=yes", "DATABASE_URL has sslmode='yes': it must be one of"),
+        (
+            "DATABASE_URL",
+            "postgresql://u:secret@h/n?sslmode=yes",
+            "DATABASE_URL has an sslmode that must be one of disable",
+        ),
         ("DATABASE_URL", "postgresql://u:secret%zz@h/n", "DATABASE_URL cannot be read: write postgresql://user"),
         ("DATABASE_URL", "postgresql://u:secret@h:99999/n", "DATABASE_URL must name a port from 1 to 65535"),
         ("DATABASE_URL", "postgresql://u:secret@[h/n", "DATABASE_URL is not a URL"),
@@ -217,11 +273,12 @@ def test_bad_server_url_is_rejected_in_one_line_without_its_password(
         "MINIO_ENDPOINT": server_urls.endpoint,
     }  # fmt: skip
     monkeypatch.setenv(name, url)
-    with pytest.raises(ConfigurationError) as refused:
-        env.read(name, "", readers[name])
-    assert str(refused.value).startswith(message)
-    assert "secret" not in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert env.read(name, "", lambda text: readers[name](text) if text else None, kind="URL") is None
+    variable, _, rest = fault().partition(" (")
+    assert f"{variable} {rest.partition(') ')[2]}".startswith(message)
+    assert f"({len(url)} characters" in fault()
+    assert "secret" not in fault()
+    assert "\n" not in fault()
 
 
 @pytest.mark.parametrize(
@@ -269,29 +326,61 @@ def test_mail_server_url_becomes_django_settings(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("mail.example", "X must begin with smtp://"),
-        ("smtp://", "X names no host"),
-        ("smtp://mail.example:x", "X: the port must be a number"),
+        ("mail.example", "must begin with smtp://"),
+        ("smtp://", "names no host"),
+        ("smtp://mail.example:x", "must name a port from 1 to 65535"),
     ],
 )
 def test_error_of_a_bad_mail_server_url_says_what_is_wrong(
     monkeypatch: pytest.MonkeyPatch, url: str, message: str
 ) -> None:
     monkeypatch.setenv("X", url)
-    with pytest.raises(ConfigurationError, match=message):
-        env.mail_server("X")
+    assert env.mail_server("X").host == "localhost"
+    assert fault().partition(") ")[2].startswith(message)
 
 
-def test_setting_that_is_read_twice_is_described_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(env, "_described", {})
+@pytest.mark.parametrize(
+    ("check", "good", "bad"),
+    [
+        (server_urls.check_host_name, ["a.example", ".example", "*", "10.0.0.1", "[::1]"], ["https://a", "a:80", "a/b", "::1"]),
+        (server_urls.check_origin, ["https://a.example", "http://a:80", "https://*.example"], ["a.example", "https://a/b", "//a"]),
+        (server_urls.check_mail_address, ["ops@a.example"], ["ops", "ops@", "Ops <ops@a.example>"]),
+        (server_urls.check_endpoint, ["store", "store:9000", "[::1]:9000"], ["http://store", "store/x", "store:0x", "u@store"]),
+    ],
+)  # fmt: skip
+def test_each_part_of_a_list_is_checked_and_a_bad_one_is_not_repeated(
+    check: Callable[[str], None], good: list[str], bad: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("X", ", ".join(good))
+    assert env.words("X", check=check) == good
+    assert setting_table.faults() == {}
+    for number, part in enumerate(bad):
+        monkeypatch.setenv(f"X{number}", f"{good[0]},{part}")
+        assert env.words(f"X{number}", check=check) == []
+        assert part not in setting_table.faults()[f"X{number}"].replace("https://ingest.example", "")
+
+
+def test_all_faults_are_raised_together_one_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    env.refuse_faults()
+    for name in ("X", "Y"):
+        monkeypatch.setenv(name, "maybe")
+        env.flag(name, default=False)
+        env.flag(name, default=False)
+    with pytest.raises(ConfigurationError) as raised:
+        env.refuse_faults()
+    rest = "(5 characters: letters) must be true or false"
+    assert str(raised.value).splitlines() == [f"X {rest}", f"Y {rest}"]
+
+
+def test_table_has_a_row_with_type_default_and_reader_for_each_setting() -> None:
     env.integer("X", 5, help="A number.")
     env.integer("X", 6, help="Another text.")
     env.flag("Y", default=True, help="A flag.", shown="as X")
     env.text("Z", "not described")
-    env.describe("W", "1", "Read by a command.")
-    assert [tuple(one) for one in env.described()] == [
-        ("X", "5", "A number.", None),
-        ("Y", "true", "A flag.", "as X"),
-        ("W", "1", "Read by a command.", None),
+    env.text("W", "1", help="Read by a command.", read_by="bootstrap")
+    assert [tuple(one) for one in setting_table.rows()] == [
+        ("X", "whole number, at least 0", "5", "A number.", None, "all"),
+        ("Y", "true or false", "true", "A flag.", "as X", "all"),
+        ("W", "text", "1", "Read by a command.", None, "bootstrap"),
     ]
-    assert {"X", "Y", "Z", "W"} <= env.names_read()
+    assert setting_table.names() == {"X", "Y", "Z", "W"}

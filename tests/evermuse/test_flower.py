@@ -74,8 +74,11 @@ def test_flower_accepts_its_configured_logins_only(flower: str) -> None:
     ("environment", "message"),
     [
         ({}, "EVERMUSE_FLOWER_PASSWORD is not set"),
-        ({"EVERMUSE_FLOWER_PASSWORD": "short"}, "EVERMUSE_FLOWER_PASSWORD must have at least 12"),
-        ({"EVERMUSE_FLOWER_PASSWORD": OWN[1], "EVERMUSE_FLOWER_USERNAME": "a:b"}, "EVERMUSE_FLOWER_USERNAME must be"),
+        ({"EVERMUSE_FLOWER_PASSWORD": "short"}, "EVERMUSE_FLOWER_PASSWORD (5 characters) must have at least 12"),
+        (
+            {"EVERMUSE_FLOWER_PASSWORD": OWN[1], "EVERMUSE_FLOWER_USERNAME": "a:b"},
+            "EVERMUSE_FLOWER_USERNAME (3 characters: letters and others) must be",
+        ),
     ],
 )
 def test_flower_does_not_start_without_a_login(servers: Servers, environment: dict[str, str], message: str) -> None:

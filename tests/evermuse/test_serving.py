@@ -14,7 +14,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client, override_settings
 
 from deploy.local.embedded import Servers
-from evermuse import checks, env, serving
+from evermuse import checks, env, serving, setting_table
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STRONG = "a-real-secret-with-many-different-letters-0123456789!"
@@ -84,7 +84,9 @@ def test_commands_that_sign_nothing_run_without_a_secret_key() -> None:
 def test_command_reports_a_bad_setting_in_one_line() -> None:
     done = run("manage.py", "check", DATABASE_URL="postgresql://u:secret@h/n?sslmod=require")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert done.stderr.startswith("evermuse: DATABASE_URL has the parameter 'sslmod'")
+    assert done.stderr.startswith(
+        "evermuse: DATABASE_URL (40 characters: letters and others) has the parameter 'sslmod'"
+    )
 
 
 def test_options_of_a_database_url_keep_our_timeouts() -> None:
@@ -131,7 +133,7 @@ def test_check_asks_for_the_public_address_when_web_serves_downloads(
 def test_no_setting_turns_on_debug_pages() -> None:
     done = run("-c", "from django.conf import settings; print(settings.DEBUG)", EVERMUSE_DEBUG="true")
     assert done.stdout.strip() == "False"
-    assert "EVERMUSE_DEBUG" not in env.names_read()
+    assert "EVERMUSE_DEBUG" not in setting_table.names()
 
 
 class TestBootstrap:

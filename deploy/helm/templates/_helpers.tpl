@@ -30,6 +30,8 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{/* The pod of a process. Takes root, component, command (a list), resources, probes (YAML), env (YAML). */}}
 {{- define "evermuse.pod" -}}
 serviceAccountName: {{ include "evermuse.serviceAccount" .root }}
+{{- /* Kubernetes would set variables such as EVERMUSE_PORT for each Service. */}}
+enableServiceLinks: false
 automountServiceAccountToken: false
 terminationGracePeriodSeconds: {{ .root.Values.terminationGracePeriodSeconds }}
 {{- with .root.Values.imagePullSecrets }}
