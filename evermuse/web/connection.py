@@ -22,6 +22,7 @@ from evermuse.web.closing import LINGER_SECONDS, ClosingProtocol
 from evermuse.web.exchange import Exchange
 from evermuse.web.request_bytes import BadRequest, RequestBytes
 from evermuse.web.request_line import mended
+from evermuse.web.upgrade import without_upgrade
 
 MAX_HEADERS = 200
 # The most exchanges that wait on a connection before the parser pauses. One slice may add more.
@@ -118,7 +119,10 @@ class Connection(ClosingProtocol):
             try:
                 self.parser.feed_data(part)
             except httptools.HttpParserUpgrade as upgrade:
-                data, at = self._without_upgrade() + data[at + upgrade.args[0] :], 0
+                method, version = self.parser.get_method(), self.parser.get_http_version()
+                self._new_parser()
+                data = without_upgrade(method, self.url, version, self.headers) + data[at + upgrade.args[0] :]
+                at = 0
                 continue
             except httptools.HttpParserError as error:
                 sound = mended(data, begins_at) if begins_at is not None and before is self.cycle else None
@@ -162,21 +166,6 @@ class Connection(ClosingProtocol):
     def _new_parser(self) -> None:
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-
-    def _without_upgrade(self) -> bytes:
-        """The head without its Upgrade header, for a new parser. Java's client asks for HTTP/2 in its first request.
-
-        The old parser takes the bytes after such a head for the other protocol, and not for the body.
-        """
-        method = self.parser.get_method()
-        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
-        for name, value in self.headers:
-            if name == b"connection":
-                lines.append(b"connection: close" if b"close" in value.lower() else b"connection: keep-alive")
-            elif name != b"upgrade":
-                lines.append(b"%b: %b" % (name, value))
-        self._new_parser()
-        return b"\r\n".join([*lines, b"", b""])
 
     # -- What the parser calls --
 
