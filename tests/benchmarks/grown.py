@@ -9,6 +9,7 @@ import json
 import os
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 
@@ -25,6 +26,8 @@ OTHERS = {"project": 5, "thread": 100, "tag": 20, "participant": 50}
 RARE_TAG = "rare"
 
 WORKSPACE = "INSERT INTO ingest_workspace (name, created_at) SELECT 'grown-' || n, now() FROM generate_series(1, %s) n"
+# As after each workspace's last landing: lists end at a known instant (`lake.horizon`).
+CLOCKS = "INSERT INTO lake_changeclock (workspace_id, at) SELECT id, now() FROM ingest_workspace"
 VOCABULARY = """
 CREATE UNLOGGED TABLE bench_term (workspace_id bigint, kind text, number int, name text, term bigint,
   PRIMARY KEY (workspace_id, kind, number))
@@ -95,6 +98,14 @@ JOIN bench_term type ON type.workspace_id = r.w AND type.kind = 'type' AND type.
 JOIN bench_term product ON product.workspace_id = r.w AND product.kind = 'product'
 LEFT JOIN bench_term rare ON r.rare AND rare.workspace_id = r.w AND rare.kind = 'rare'
 """
+# Only a superuser may set these (auto_explain), unless they are granted.
+PLAN_SETTINGS = {
+    "auto_explain.log_level": "notice",
+    "auto_explain.log_min_duration": "0",
+    "auto_explain.log_analyze": "on",
+    "auto_explain.log_buffers": "on",
+    "auto_explain.log_parameter_max_length": "0",
+}
 FILLED = ("ingest_batch", "lake_record", "lake_payloadpart")
 
 
@@ -129,7 +140,7 @@ def grow(stack: BenchStack, name: str, records: int) -> Grown:
     dsn = stack.dsn.rsplit("/", 1)[0] + f"/{name}"
     stack.manage("migrate", "--noinput", "--verbosity", "0", DATABASE_URL=dsn)
     began = time.perf_counter()
-    with psycopg.connect(dsn, autocommit=True) as connection:
+    with psycopg.connect(stack.superuser_url(name), autocommit=True) as connection:
         # For loading only: no checks of foreign keys, no wait for the disk after each slice, memory for building indexes.
         connection.execute("SET session_replication_role = replica")
         # Each slice is planned with its own bounds; a generic plan would go row by row.
@@ -150,13 +161,23 @@ def grow(stack: BenchStack, name: str, records: int) -> Grown:
         for table in FILLED:
             connection.execute(f"VACUUM (ANALYZE) {table}".encode())
         connection.execute("CHECKPOINT")
+        _allow_plans(connection, name, role=psycopg.conninfo.conninfo_to_dict(dsn)["user"])
         found = connection.execute("SELECT count(*) FROM lake_record").fetchone()
         assert found == (records,), found
     return Grown(dsn, records, time.perf_counter() - began)
 
 
+def _allow_plans(connection: psycopg.Connection, database: str, *, role: Any) -> None:
+    """Lets a role log the plans of its statements in later sessions. Until it does, nothing is measured differently."""
+    connection.execute("LOAD 'auto_explain'")
+    connection.execute(f"ALTER DATABASE {database} SET session_preload_libraries = 'auto_explain'".encode())
+    for parameter in PLAN_SETTINGS:
+        connection.execute(f"GRANT SET ON PARAMETER {parameter} TO {role}".encode())
+
+
 def _vocabulary(connection: psycopg.Connection) -> None:
     connection.execute(WORKSPACE.encode(), [WORKSPACES])
+    connection.execute(CLOCKS.encode())
     connection.execute(VOCABULARY.encode())
     with connection.cursor() as cursor, cursor.copy("COPY bench_term FROM STDIN") as copy:
         for workspace in range(1, WORKSPACES + 1):

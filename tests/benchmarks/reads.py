@@ -28,18 +28,10 @@ from lake.envelope import Envelope  # noqa: E402
 from lake.landing import LandedRecord, prepare  # noqa: E402
 from lake.models import Payload, Record  # noqa: E402
 from tests.benchmarks import data  # noqa: E402
-from tests.benchmarks.grown import Grown  # noqa: E402
+from tests.benchmarks.grown import PLAN_SETTINGS, Grown  # noqa: E402
 
 # A measurement ends after this many requests, or this many seconds.
 REQUESTS, SECONDS = 30, 0.6
-EXPLAIN = (
-    "LOAD 'auto_explain'",
-    "SET auto_explain.log_level = 'notice'",
-    "SET auto_explain.log_min_duration = 0",
-    "SET auto_explain.log_analyze = on",
-    "SET auto_explain.log_buffers = on",
-    "SET auto_explain.log_parameter_max_length = 0",
-)
 LONGEST_PLAN = 4000
 _decode = msgspec.json.Decoder(Envelope).decode
 
@@ -154,8 +146,8 @@ def plans(found: list[str]) -> Iterator[None]:
             found.append(text if len(text) <= LONGEST_PLAN else f"{text[:LONGEST_PLAN]} …")
 
     with psycopg.Cursor(raw) as cursor:
-        for statement in EXPLAIN:
-            cursor.execute(statement.encode())
+        for parameter, value in PLAN_SETTINGS.items():
+            cursor.execute("SELECT set_config(%s, %s, false)", [parameter, value])
     raw.add_notice_handler(note)
     try:
         yield

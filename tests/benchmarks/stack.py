@@ -19,6 +19,7 @@ from minio import Minio
 from deploy.local.child import Child
 from deploy.local.embedded import Servers
 from deploy.local.processes import commands
+from deploy.local.servers import PostgreSQL
 from deploy.local.state import BUCKET, free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -29,6 +30,7 @@ class BenchStack:
     """Processes on running servers. Every check reads PostgreSQL or the object store directly."""
 
     def __init__(self, servers: Servers, root: Path) -> None:
+        self._servers = servers
         self.dsn = servers.environment["DATABASE_URL"]
         self.environment = {
             **os.environ,
@@ -110,6 +112,12 @@ class BenchStack:
         with psycopg.connect(self.dsn, autocommit=True) as connection:
             row = connection.execute(statement.encode(), parameters).fetchone()
             return row[0] if row else None
+
+    def superuser_url(self, database: str) -> str:
+        """Returns the address of a database with rights that the product does not have."""
+        server = self._servers.server("postgres")
+        assert isinstance(server, PostgreSQL)
+        return server.superuser_url(database)
 
     def execute(self, statement: str) -> None:
         """Executes a statement without a result."""
