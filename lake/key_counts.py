@@ -14,11 +14,20 @@ _DOUBTFUL = (b'{":', b'[":', b',":', b':":')
 
 def key_count(text: bytes) -> int:
     """The number of keys of all objects in a text that is JSON, including repeated keys."""
+    bare = text.translate(None, _SPACE)
+    if (found := _plain_count(bare)) is not None:
+        return found
     return _STRINGS.sub(b'"', text).translate(None, _SPACE).count(b'":')
 
 
 def written_key_count(text: bytes) -> int:
     """Like `key_count`, for a text without white space, as encoders write it."""
-    if b"\\" in text or any(mark in text for mark in _DOUBTFUL):
-        return key_count(text)
-    return text.count(b'":')
+    found = _plain_count(text)
+    return key_count(text) if found is None else found
+
+
+def _plain_count(bare: bytes) -> int | None:
+    """The number of keys in a text whose white space was removed, also from strings. None if strings make it uncertain."""
+    if b"\\" in bare or any(mark in bare for mark in _DOUBTFUL):
+        return None
+    return bare.count(b'":')

@@ -25,7 +25,7 @@ MAX_MESSAGE = 2048
 LONGEST_COUNT = 10_000
 
 # Entries of an array that are tested at once.
-PROVEN_TOGETHER = 64
+PROVEN_TOGETHER = 32
 
 # Checks members of an object all at once.
 GroupTest = Callable[[dict[str, Any]], bool]
