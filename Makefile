@@ -9,7 +9,7 @@ PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > 3 ? 4 : n + 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo docs docs-settings test lint types faults matrix bench clean
+.PHONY: help run demo docs docs-settings test lint types faults matrix scale-out bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -46,6 +46,9 @@ faults: $(VENV)/dev.stamp ## Every fault against the real stack, and the table (
 
 matrix: $(VENV)/dev.stamp ## Journeys and faults over PostgreSQL 16 and 17, Redis, RabbitMQ, PgBouncer, another S3 store (PARTS=names TESTS= FAULT= DEBIAN_ROOT=)
 	@exec $(BIN)/python -m tests.matrix
+
+scale-out: $(VENV)/dev.stamp ## Many machines as network namespaces, and a failover under load, and the table (MODES=synchronous,asynchronous MACHINES=few SEED=1 KEEP_LOGS=directory)
+	@exec $(BIN)/python -m tests.journeys.scale_out
 
 bench: $(VENV)/dev.stamp ## Benchmarks: ours beside each limit, in one run (ROW=name for one of them)
 	@exec $(BIN)/python -m tests.benchmarks $(ROW)

@@ -31,11 +31,12 @@ class SeaweedFS:
 
     Master, volume, filer and every gRPC port require a certificate that only this process has, and its tokens.
     Otherwise anything that reaches 127.0.0.1 could read and delete anything. ``buckets``: those that the product's keys may
-    use.
+    use. ``host``: where the S3 gateway listens. The other ports are on 127.0.0.1.
     """
 
     home: Home
     buckets: tuple[str, ...] = (BUCKET,)
+    host: str = "127.0.0.1"
     name: str = "seaweedfs"
     is_talkative: bool = True
     # When asked to end, it waits 15 s for streams between its own parts. When killed, it keeps everything it has
@@ -86,7 +87,8 @@ class SeaweedFS:
             named += [f"-{part}.port={ports[part]}", f"-{part}.port.grpc={ports[f'{part}.grpc']}"]
         command = [
             str(weed), f"-config_dir={self._directory}", "-logtostderr=true", "server",
-            f"-dir={self.home.root / 'seaweedfs'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", *named,
+            f"-dir={self.home.root / 'seaweedfs'}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3",
+            f"-s3.ip.bind={self.host}", *named,
             f"-s3.config={self._identities}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
             # Pages of other sites must not read through a browser. Identities come only from the file.
             "-s3.allowedOrigins=", "-filer.allowedOrigins=", "-s3.iam=false", "-s3.autoCreateBucket=false",
@@ -116,7 +118,7 @@ class SeaweedFS:
 
     @property
     def _endpoint(self) -> str:
-        return f"127.0.0.1:{self.home.ports_in_use['s3']}"
+        return f"{self.host}:{self.home.ports_in_use['s3']}"
 
     def environment(self) -> dict[str, str]:
         return {

@@ -87,7 +87,7 @@ def unprivileged() -> list[str]:
 
 @dataclass(frozen=True)
 class PostgreSQL:
-    """PostgreSQL over TCP on 127.0.0.1, with a password.
+    """PostgreSQL over TCP on ``host``, with a password.
 
     The product connects as a role that owns only its database. ``creates_databases``: tests create their own.
     ``is_durable``: commits survive a crash of the machine. Without it they still survive a kill of the server.
@@ -96,6 +96,7 @@ class PostgreSQL:
     home: Home
     creates_databases: bool = False
     is_durable: bool = True
+    host: str = "127.0.0.1"
     name: str = "postgres"
     is_talkative: bool = False
     stop_signal: signal.Signals = signal.SIGINT  # "fast": ends sessions and loses nothing
@@ -128,7 +129,7 @@ class PostgreSQL:
 
     def command(self) -> list[str]:
         settings = {
-            "listen_addresses": "127.0.0.1",
+            "listen_addresses": self.host,
             "port": self.port,
             "unix_socket_directories": "",
             "max_connections": 200,
@@ -170,11 +171,11 @@ class PostgreSQL:
 
     def superuser_url(self, database: str) -> str:
         """For the stack itself and its tests. No process of the product gets it."""
-        return f"postgresql://{SUPERUSER}:{quote(self.home.secrets()['database'])}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{SUPERUSER}:{quote(self.home.secrets()['database'])}@{self.host}:{self.port}/{database}"
 
     def environment(self) -> dict[str, str]:
         password = quote(self.home.secrets()["database_app"])
-        return {"DATABASE_URL": f"postgresql://{APPLICATION}:{password}@127.0.0.1:{self.port}/{DATABASE}"}
+        return {"DATABASE_URL": f"postgresql://{APPLICATION}:{password}@{self.host}:{self.port}/{DATABASE}"}
 
 
 def hand_over(connection: psycopg.Connection, *, password: str) -> None:
@@ -190,6 +191,7 @@ class Valkey:
     """
 
     home: Home
+    host: str = "127.0.0.1"
     name: str = "valkey"
     is_talkative: bool = False
     stop_signal: signal.Signals = signal.SIGTERM
@@ -204,7 +206,7 @@ class Valkey:
 
     def prepare(self) -> None:
         lines = [
-            "bind 127.0.0.1", f"port {self.port}", f"requirepass {self.home.secrets()['valkey']}",
+            f"bind {self.host}", f"port {self.port}", f"requirepass {self.home.secrets()['valkey']}",
             f'dir "{self.home.run}"', 'save ""', "appendonly no", "maxmemory 512mb", "maxmemory-policy noeviction",
             "daemonize no", "loglevel warning",
         ]  # fmt: skip
@@ -221,7 +223,7 @@ class Valkey:
             return False
 
     def _url(self, number: int) -> str:
-        return f"redis://:{quote(self.home.secrets()['valkey'])}@127.0.0.1:{self.port}/{number}"
+        return f"redis://:{quote(self.home.secrets()['valkey'])}@{self.host}:{self.port}/{number}"
 
     def environment(self) -> dict[str, str]:
         return {"CELERY_BROKER_URL": self._url(0), "REDIS_URL": self._url(1)}

@@ -77,6 +77,7 @@ class Vendor:
     requests: list[Request] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
     tls: ssl.SSLContext | None = None
+    host: str = "127.0.0.1"
     connections: int = 0
     open_connections: int = 0
     busy: int = 0
@@ -84,13 +85,13 @@ class Vendor:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self._listener = socket.create_server((self.host, 0), backlog=256)
         self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def url(self, path: str) -> str:
         """Returns the URL of a path."""
-        return f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}{path}"
+        return f"{'https' if self.tls else 'http'}://{self.host}:{self.port}{path}"
 
     def on(self, path: str, behaviour: Behaviour) -> str:
         """Sets the behaviour of a path and returns its URL."""

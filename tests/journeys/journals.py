@@ -4,7 +4,7 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.journeys.stack import BUCKET, LEASE_SECONDS, Stack, until
+from tests.journeys.deployment import BUCKET, LEASE_SECONDS, Deployment, until
 from tests.lake.journal.rebuilt import Replaced, Version, rebuild
 
 WAITING = """
@@ -29,7 +29,7 @@ REMOVED = "SELECT record_id, removed_at, reason FROM lake_removedrecord WHERE wo
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def differences(stack: Stack, workspace: str, workspace_id: int) -> list[str]:
+def differences(stack: Deployment, workspace: str, workspace_id: int) -> list[str]:
     """What the bucket tells differently from PostgreSQL, once the journal is up to date."""
     until(
         lambda: stack.rows(WAITING, workspace_id, workspace_id) == [(0,)],
@@ -67,7 +67,7 @@ def _first(name: str, told: dict[Any, Any], known: dict[Any, Any]) -> str:
     return f"journal: {len(different)} {name} differ, such as {key}: {told.get(key)} and {known.get(key)}"
 
 
-def _content(stack: Stack, key: str) -> bytes:
+def _content(stack: Deployment, key: str) -> bytes:
     with contextlib.closing(stack.store.get_object(BUCKET, key)) as answer:
         return bytes(answer.read())
 

@@ -1,13 +1,11 @@
 """The real stack for journeys: web, workers and beat as separate processes, killed with real signals."""
 
-import json
 import os
 import secrets
 import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,29 +14,26 @@ from typing import Any
 import psutil
 import psycopg
 import redis
-import requests
-from django.utils.crypto import get_random_string
-from minio import Minio
 
 from deploy.local.child import Child
 from deploy.local.embedded import Servers
 from deploy.local.processes import ProcessCommand, commands
 from deploy.local.state import is_free
-from tests.journeys.client import HttpClient
+from tests.journeys.deployment import BUCKET as BUCKET
+from tests.journeys.deployment import LEASE_SECONDS as LEASE_SECONDS
+from tests.journeys.deployment import ROOT as ROOT
+from tests.journeys.deployment import Deployment
+from tests.journeys.deployment import until as until
 from tests.journeys.proxy import StoreProxy
 from tests.parts import chosen
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-DATABASE, BUCKET = "journeys", "journeys"
+DATABASE = "journeys"
 NAMES = ("web", "worker-landing", "worker-attachments", "beat")
 BEAT_2 = "beat-2"
 BROKER_NUMBER, REDIS_NUMBER = 4, 5
-LEASE_SECONDS = 3
-# How long a test waits before it fails. On a working stack nothing takes this long.
-PATIENCE_SECONDS = 180.0
 
 
-class Stack:
+class Stack(Deployment):
     """The product's processes on the test run's servers, with a separate database, broker and bucket."""
 
     def __init__(self, servers: Servers, root: Path) -> None:
@@ -47,17 +42,16 @@ class Stack:
         with psycopg.connect(given["DATABASE_URL"].rpartition("/")[0] + "/postgres", autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)".encode())
             connection.execute(f"CREATE DATABASE {DATABASE}".encode())
-        self.dsn = given["DATABASE_URL"].rpartition("/")[0] + f"/{DATABASE}"
+        dsn = given["DATABASE_URL"].rpartition("/")[0] + f"/{DATABASE}"
         broker = given["CELERY_BROKER_URL"].rpartition("/")[0]
         self.broker, of_broker = chosen.broker(servers, f"{broker}/{BROKER_NUMBER}")
         self.port, flower_port = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
         self.store_proxy = StoreProxy(given["MINIO_ENDPOINT"])
-        self.environment = {
+        environment = {
             **os.environ,
             "MINIO_ENDPOINT": self.store_proxy.endpoint,
-            "DATABASE_URL": chosen.pooled(servers, self.dsn),
-            "DATABASE_DIRECT_URL": self.dsn,
+            "DATABASE_URL": chosen.pooled(servers, dsn),
+            "DATABASE_DIRECT_URL": dsn,
             **of_broker,
             "REDIS_URL": f"{broker}/{REDIS_NUMBER}",
             "MINIO_BUCKET": BUCKET,
@@ -72,18 +66,11 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
             "PYTHONPATH": str(ROOT),
         }
+        super().__init__(url=f"http://127.0.0.1:{self.port}", dsn=dsn, environment=environment)
         root.mkdir(parents=True, exist_ok=True)
         self.log = (root / "stack.log").open("a", buffering=1)
         self.manage("migrate", "--noinput", "--verbosity", "0")
-        self.store = Minio(
-            given["MINIO_ENDPOINT"],
-            given["MINIO_ACCESS_KEY"],
-            given["MINIO_SECRET_KEY"],
-            secure=False,
-            region="us-east-1",
-        )
-        if not self.store.bucket_exists(BUCKET):
-            self.store.make_bucket(BUCKET)
+        self.use_store(given)
         os.environ["EVERMUSE_LANDING_CONCURRENCY"] = os.environ["EVERMUSE_WEB_WORKERS"] = "2"
         try:
             made = commands(web_port=self.port, flower_port=flower_port, run=str(root))
@@ -93,7 +80,6 @@ class Stack:
         words = [word.replace("beat-schedule", f"{BEAT_2}-schedule") for word in self.commands["beat"].words]
         self.commands[BEAT_2] = ProcessCommand(BEAT_2, words)
         self.children: dict[str, Child] = {}
-        self._ready_clients: list[HttpClient] = []
 
     def start(self, *names: str) -> None:
         """Starts processes by name and keeps them running."""
@@ -167,47 +153,12 @@ class Stack:
             for pid in pids:
                 os.killpg(pid, signal.SIGCONT)
 
-    def manage(self, *words: str) -> Any:
-        """Runs a manage.py command; returns its JSON, if it prints any."""
-        printed = self._manage(*words)
-        return json.loads(printed.splitlines()[-1]) if printed.strip() else None
-
-    def _manage(self, *words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "manage.py"), *words],
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
     def manage_later(self, *words: str) -> subprocess.Popen[bytes]:
         """Starts a manage.py command in the background, to be awaited or killed."""
         quiet = subprocess.DEVNULL
         return subprocess.Popen(
             [sys.executable, str(ROOT / "manage.py"), *words], env=self.environment, stdout=quiet, stderr=quiet
         )
-
-    def new_client(self, *, rate_limit: str = "none") -> HttpClient:
-        """Returns a client with a key of a new workspace with ``prod-abc`` and ``proj-123``."""
-        if rate_limit == "none" and self._ready_clients:
-            return self._ready_clients.pop()
-        names = [f"w-{get_random_string(8)}" for _ in range(16 if rate_limit == "none" else 1)]
-        lines = ["from django.core.management import call_command as call"]
-        for name in names:
-            lines.append(f"call('createworkspace', {name!r}, '--product', 'prod-abc', '--project', 'proj-123')")
-            lines.append(f"call('createapikey', {name!r}, '--rate-limit', {rate_limit!r})")
-        printed = self._manage("shell", "--no-imports", "-c", "\n".join(lines)).splitlines()
-        keys = [json.loads(line)["apiKey"] for line in printed if "apiKey" in line]
-        self._ready_clients += [HttpClient(self.url, key, name) for name, key in zip(names, keys, strict=True)]
-        return self._ready_clients.pop()
-
-    def rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """Returns the rows of a query on the stack's database."""
-        with psycopg.connect(self.dsn, autocommit=True) as connection:
-            return connection.execute(statement.encode(), parameters).fetchall()
 
     @contextmanager
     def table_locked(self, table: str, mode: str = "EXCLUSIVE") -> Iterator[psycopg.Connection[Any]]:
@@ -251,24 +202,9 @@ class Stack:
             connection.execute(f"ALTER DATABASE {DATABASE} SET default_transaction_read_only = {value}".encode())
         self.cut_connections()
 
-    def is_up(self) -> bool:
-        """Whether web answers and can reach all servers."""
-        try:
-            return requests.get(f"{self.url}/readyz", timeout=3).status_code == 200
-        except requests.RequestException:
-            return False
-
     def rates(self) -> "redis.Redis":
         """Returns a client of the Redis with the rate limits."""
         return redis.Redis.from_url(self.environment["REDIS_URL"], socket_timeout=5)
-
-
-def until(condition: Callable[[], object], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
-    """Waits for a condition; fails with ``what`` after ``seconds``."""
-    ends_at = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends_at, f"waited in vain: {what}"
-        time.sleep(0.05)
 
 
 def has_stopped(pid: int) -> bool:

@@ -11,8 +11,8 @@ from lake import frames
 from lake.segments import reader
 from lake.segments.registry import STORE_SECONDS
 from tests.journeys import journals
+from tests.journeys.deployment import BUCKET, LEASE_SECONDS, Deployment, until
 from tests.journeys.load import REFUSED, Load
-from tests.journeys.stack import BUCKET, LEASE_SECONDS, Stack, until
 
 TALLY = """
 SELECT count(*) FROM attachments_attachmenttally t JOIN ingest_batch b ON b.id = t.batch_id WHERE b.workspace_id = %s
@@ -55,7 +55,7 @@ class Verdict:
         return 1
 
 
-def judge(stack: Stack, load: Load) -> Verdict:
+def judge(stack: Deployment, load: Load) -> Verdict:
     """Judges a trial. Payloads in PostgreSQL show which unanswered requests were stored; the API shows what became of all."""
     verdict = Verdict(acknowledged=len(load.acknowledged()))
     [(workspace_id,)] = stack.rows("SELECT id FROM ingest_workspace WHERE name = %s", load.client.workspace)
@@ -70,7 +70,7 @@ def judge(stack: Stack, load: Load) -> Verdict:
     return verdict
 
 
-def _payloads(stack: Stack, workspace_id: int) -> dict[str, list[dict[str, Any]]]:
+def _payloads(stack: Deployment, workspace_id: int) -> dict[str, list[dict[str, Any]]]:
     rows = stack.rows(
         "SELECT b.id, p.content, p.frames, p.size FROM ingest_batch b JOIN lake_payload p ON p.batch_id = b.id "
         "WHERE b.workspace_id = %s ORDER BY b.id",
@@ -129,7 +129,7 @@ def _check_batches(verdict: Verdict, load: Load, payloads: dict[str, list[dict[s
             verdict.wrong_counts += verdict.tell(f"{status}: {outcomes} of {len(records)}")
 
 
-def _check_lines(verdict: Verdict, stack: Stack, workspace_id: int) -> None:
+def _check_lines(verdict: Verdict, stack: Deployment, workspace_id: int) -> None:
     """The line of each current version is in its batch's segment, and no line is in two live segments."""
     places: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     live = "SELECT id, key FROM lake_segment WHERE workspace_id = %s AND state = 'L' AND layout < 2"
@@ -147,7 +147,7 @@ def _check_lines(verdict: Verdict, stack: Stack, workspace_id: int) -> None:
     )
 
 
-def _check_objects(verdict: Verdict, stack: Stack, workspace: str, workspace_id: int) -> None:
+def _check_objects(verdict: Verdict, stack: Deployment, workspace: str, workspace_id: int) -> None:
     """Every object has a row, every row has its object, and no upload is open.
 
     The segments of a killed worker are deleted after their grace time.
@@ -188,9 +188,9 @@ def _check_objects(verdict: Verdict, stack: Stack, workspace: str, workspace_id:
     verdict.orphans += sum(verdict.tell(f"{one.object_name} is still open") for one in uploads)
 
 
-def _objects(stack: Stack, prefix: str) -> set[str]:
+def _objects(stack: Deployment, prefix: str) -> set[str]:
     return {f"s3://{BUCKET}/{found.object_name}" for found in stack.store.list_objects(BUCKET, prefix, recursive=True)}
 
 
-def _named(stack: Stack, statement: str, workspace_id: int) -> set[str]:
+def _named(stack: Deployment, statement: str, workspace_id: int) -> set[str]:
     return {row[0] for row in stack.rows(statement, workspace_id)}

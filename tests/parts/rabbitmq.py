@@ -42,6 +42,7 @@ class RabbitMQ:
 
     root: Path
     is_debians: bool = IS_DEBIANS
+    host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     node_port: int = field(default_factory=free_port)
     mapper_port: int = field(default_factory=free_port)
@@ -60,7 +61,7 @@ class RabbitMQ:
             "RABBITMQ_ADVANCED_CONFIG_FILE": str(self.root / "none"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.root / "plugins"),
             "RABBITMQ_NODENAME": f"evermuse{self.port}@localhost",
-            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_IP_ADDRESS": self.host,
             "RABBITMQ_NODE_PORT": str(self.port),
             "RABBITMQ_DIST_PORT": str(self.node_port),
             "RABBITMQ_MNESIA_BASE": str(self.root / "data"),
@@ -92,7 +93,7 @@ class RabbitMQ:
 
     @property
     def url(self) -> str:
-        return f"amqp://{USER}:{PASSWORD}@127.0.0.1:{self.port}//"
+        return f"amqp://{USER}:{PASSWORD}@{self.host}:{self.port}//"
 
     def is_ready(self) -> bool:
         try:

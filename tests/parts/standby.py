@@ -20,6 +20,7 @@ class Standby:
 
     root: Path
     primary: str
+    host: str = "127.0.0.1"
     port: int = field(default_factory=free_port)
     name: str = "standby"
     is_talkative: bool = False
@@ -39,7 +40,7 @@ class Standby:
 
     def command(self) -> list[str]:
         settings = {
-            "listen_addresses": "127.0.0.1", "port": self.port, "unix_socket_directories": "", "max_connections": 200,
+            "listen_addresses": self.host, "port": self.port, "unix_socket_directories": "", "max_connections": 200,
             "fsync": "off", "log_min_messages": "warning",
         }  # fmt: skip
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
@@ -57,7 +58,9 @@ class Standby:
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows of a superuser's statement on the standby."""
-        given = conninfo_to_dict(self.primary) | {"port": self.port, "connect_timeout": 2, "dbname": "postgres"}
+        given = conninfo_to_dict(self.primary) | {
+            "host": self.host, "port": self.port, "connect_timeout": 2, "dbname": "postgres",
+        }  # fmt: skip
         with psycopg.connect(**given, autocommit=True) as connection:  # type: ignore[arg-type]
             return connection.execute(statement.encode()).fetchall()
 
