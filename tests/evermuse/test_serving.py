@@ -95,6 +95,8 @@ def test_options_of_a_database_url_keep_our_timeouts() -> None:
     options = json.loads(run("-c", code, DATABASE_URL=url).stdout)
     assert options["options"].startswith("-c statement_timeout=30000") and options["options"].endswith("work_mem=8MB")
     assert (options["connect_timeout"], options["sslmode"], options["tcp_user_timeout"]) == ("9", "disable", 10_000)
+    # Otherwise a process that waits for an answer of a server that has disappeared would wait for two hours.
+    assert options["keepalives_idle"] + options["keepalives_interval"] < 10
 
 
 def test_database_url_with_sslmode_require_does_not_connect_without_tls(servers: Servers) -> None:
