@@ -3,7 +3,9 @@
 from django.apps import AppConfig
 from django.core import checks
 
+from evermuse import timelines
 from lake import processors
+from lake.restore import new_timeline
 
 
 class LakeConfig(AppConfig):
@@ -12,3 +14,4 @@ class LakeConfig(AppConfig):
 
     def ready(self) -> None:
         checks.register(processors.check)
+        timelines.reactions.append(new_timeline.note)

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from evermuse import logs
+from evermuse import logs, timelines
 from evermuse.errors import StoreUnavailable
+from evermuse.raw_connection import is_in_transaction, raw_connection
 from ingest.models import Batch, Workspace
 from lake.journal import filling, writing
 from lake.journal.events import BatchFacts
@@ -39,6 +40,10 @@ def keep_up() -> None:
 
 def mark() -> None:
     """Tell the bucket how far the database is. While the store is away, a later round does."""
+    if not is_in_transaction():
+        # A connection through a pooler outlives a failover, so looking at new connections is not enough.
+        with raw_connection() as raw:
+            timelines.look(raw)
     try:
         marks.note()
     except StoreUnavailable as error:

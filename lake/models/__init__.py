@@ -5,7 +5,7 @@ from lake.models.journal import Journal, JournalEntry, JournalFill
 from lake.models.outcomes import BatchOutcomes, RejectedRecord
 from lake.models.payloads import Payload, PayloadKept, PayloadPart
 from lake.models.records import Record, RecordVersion, RemovedRecord
-from lake.models.restore import RestoreMark
+from lake.models.restore import DatabaseTimeline, RestoreMark
 from lake.models.segments import ArchivedObject, Segment, SegmentBatch
 from lake.models.term_sets import TermSet, TermSetStart
 
@@ -13,6 +13,7 @@ __all__ = [
     "ArchivedObject",
     "BatchOutcomes",
     "ChangeClock",
+    "DatabaseTimeline",
     "Journal",
     "JournalEntry",
     "JournalFill",

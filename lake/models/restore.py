@@ -20,3 +20,14 @@ class RestoreMark(models.Model):
     leaps = models.JSONField(
         default=dict, help_text="By sequence, the ranges that leaps have skipped: nobody was given these ids."
     )
+
+
+class DatabaseTimeline(models.Model):
+    """PostgreSQL's timeline, to recognise that a standby was promoted (`lake.restore.promotion`). One row."""
+
+    timeline = models.BigIntegerField(help_text="The last timeline on which this database was used.")
+    promoted_at = models.DateTimeField(
+        null=True, help_text="When a new timeline was found. Empty once the bucket was compared with it."
+    )
+    before = models.JSONField(default=dict, help_text="The last value of each sequence before it leapt.")
+    moved = models.JSONField(default=dict, help_text="Where each sequence continues.")

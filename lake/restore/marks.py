@@ -23,7 +23,7 @@ from evermuse import logs
 from evermuse.errors import StoreUnavailable
 from lake import object_store
 from lake.models import RestoreMark
-from lake.restore import listing, sequences
+from lake.restore import listing, promotion, sequences
 
 log = logs.get(__name__)
 
@@ -93,7 +93,7 @@ def every() -> list[Mark]:
 def note() -> None:
     """Write a mark if anything happened since the last one. Raises StoreUnavailable."""
     drawn = sequences.drawn()
-    if drawn != row().drawn and not is_set_back():
+    if drawn != row().drawn and not promotion.is_recent() and not is_set_back():
         write(drawn)
 
 
@@ -120,11 +120,17 @@ def is_set_back() -> bool:
     ours = row()
     if ours.set_back_at is not None:
         return True
-    if time.monotonic() < _looked.at + LOOK_SECONDS:
+    leap = promotion.unchecked()
+    if leap is None and time.monotonic() < _looked.at + LOOK_SECONDS:
         return False
     mark = latest(ours.database)
     if mark is not None and mark.tick > ours.tick and _note_set_back(mark):
         return True
+    if leap is not None:
+        if promotion.is_journal_ahead():
+            return _note_set_back(mark or Mark(str(ours.database), ours.tick, datetime.now(UTC), {}), is_sure=True)
+        if not promotion.is_recent():
+            _note_leap(leap)
     _looked.at = time.monotonic()
     return False
 
@@ -170,6 +176,8 @@ def recognise() -> None:
 def may_change_bucket() -> bool:
     """Whether tasks may delete, merge and write objects that rows name. False while that is unknown."""
     try:
+        if promotion.is_recent():
+            return False
         if not is_set_back():
             return True
         log.error("restore.check_needed", command="manage.py restorecheck")
@@ -178,19 +186,36 @@ def may_change_bucket() -> bool:
     return False
 
 
-def _note_set_back(mark: Mark) -> bool:
-    """Keep what the mark says, and move the sequences. False if the row has caught up meanwhile."""
+def _note_set_back(mark: Mark, *, is_sure: bool = False) -> bool:
+    """Keep what the mark says, and move the sequences. False if the row has caught up meanwhile, unless ``is_sure``."""
     with transaction.atomic():
         ours = lock_row()
-        if ours.tick >= mark.tick and ours.set_back_at is None:
+        if ours.tick >= mark.tick and ours.set_back_at is None and not is_sure:
             return False
         if ours.set_back_at is None:
             ours.set_back_at, ours.found = timezone.now(), msgspec.to_builtins(mark)
             ours.leaps = {**mark.leaps, **{name: mark.leaps.get(name, []) + of for name, of in ours.leaps.items()}}
             ours.save(update_fields=["set_back_at", "found", "leaps"])
             move_sequences(ours, mark.drawn)
+            if leap := promotion.unchecked():
+                # They leapt for the first time before anything was written. What is missing is found from there on.
+                ours.before = {**ours.before, **leap.before}
+                ours.save(update_fields=["before"])
+                promotion.settle()
     log.error("restore.found", tick=ours.tick, tick_of_bucket=mark.tick)
     return True
+
+
+def _note_leap(leap: promotion.Leap) -> None:
+    """Keep which ids the leap of a promotion has skipped, so that nobody misses them."""
+    with transaction.atomic():
+        ours = lock_row()
+        ours.leaps = dict(ours.leaps)
+        for name, moved in leap.moved.items():
+            skipped = (leap.before.get(name, 0) + 1, moved)
+            ours.leaps[name] = [*ours.leaps.get(name, []), skipped][-MOST_LEAPS:]
+        ours.save(update_fields=["leaps"])
+        promotion.settle()
 
 
 def planned(ours: RestoreMark, known: dict[str, int]) -> dict[str, int]:

@@ -41,3 +41,21 @@ INSERT INTO lake_journalfill AS f (id, starts_at, after_id, ended_at)
 VALUES (1, statement_timestamp(), '00000000-0000-0000-0000-000000000000', NULL)
 ON CONFLICT (id) DO UPDATE SET after_id = EXCLUDED.after_id, ended_at = NULL, starts_at = least(f.starts_at, EXCLUDED.starts_at)
 """
+
+TIMELINE = "SELECT timeline FROM lake_databasetimeline WHERE id = 1"
+FIRST_TIMELINE = """
+INSERT INTO lake_databasetimeline (id, timeline, before, moved) VALUES (1, %s, '{}', '{}') ON CONFLICT (id) DO NOTHING
+"""
+# An earlier promotion that was not compared with the bucket keeps its values.
+LEAP = """
+WITH drawn AS MATERIALIZED (
+  SELECT sequencename::text AS name, format('%%I.%%I', schemaname, sequencename)::regclass AS sequence,
+    coalesce(last_value, 0) AS value
+  FROM pg_sequences WHERE schemaname = current_schema() AND data_type = 'bigint'::regtype
+), leapt AS MATERIALIZED (SELECT name, value, setval(sequence, value + %(leap)s) AS moved FROM drawn),
+told AS (SELECT jsonb_object_agg(name, value) AS before, jsonb_object_agg(name, moved) AS moved FROM leapt)
+UPDATE lake_databasetimeline AS t SET timeline = %(timeline)s, promoted_at = clock_timestamp(),
+  before = CASE WHEN t.promoted_at IS NULL THEN told.before ELSE t.before END, moved = told.moved
+FROM told WHERE t.id = 1
+"""
+JOURNAL_KEYS = "SELECT key FROM lake_segment WHERE layout = %s"

@@ -23,6 +23,7 @@ OF_DEPLOYMENT = {
     "attachments.RemovedObject": "objects of the bucket that nothing names any more",
     "attachments.VendorHost": "an operator's pause of a vendor, which holds all workspaces",
     "ingest.RetentionRun": "when retention last ran",
+    "lake.DatabaseTimeline": "on which timeline of PostgreSQL this database is",
     "lake.JournalFill": "how far the journal was filled with old rows",
     "lake.RestoreMark": "what is known about restores of this database",
     "lake.TermSetStart": "when this database may store its first set of terms",

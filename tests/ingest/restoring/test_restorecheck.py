@@ -17,7 +17,7 @@ from ingest.models import Batch, Workspace
 from ingest.pipeline import journal
 from ingest.pipeline import landing as pipeline
 from lake import object_store
-from lake.models import JournalFill, Payload, Record, RestoreMark, Segment
+from lake.models import DatabaseTimeline, JournalFill, Payload, Record, RestoreMark, Segment
 from lake.restore import listing, marks, sequences
 from lake.segments import sweeper
 from tests.http_client import ApiClient
@@ -245,3 +245,62 @@ def test_database_without_a_mark_gets_a_new_identity() -> None:
     assert marks.may_change_bucket()
     first = RestoreMark.objects.get()
     assert (marks.row().database, first.tick, first.set_back_at) == (first.database, 0, None)
+
+
+def promote(before: dict[str, int], *, seconds_ago: float = 3600.0) -> None:
+    """What the first connection to a promoted standby does: the sequences have leapt, and the row says so."""
+    moved = {name: value + sequences.LEAST_LEAP for name, value in before.items()}
+    set_sequences(moved)
+    at = timezone.now() - timedelta(seconds=seconds_ago)
+    DatabaseTimeline.objects.update_or_create(
+        pk=1, defaults={"timeline": 2, "promoted_at": at, "before": before, "moved": moved}
+    )
+    room.make_ahead()
+
+
+def test_journal_of_the_bucket_that_a_promoted_standby_does_not_know_needs_the_check(
+    api: ApiClient, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The old primary was lost before it wrote its next mark, so the marks alone do not tell."""
+    send_and_land(api, [named("a", "1")])
+    round_of_journal()
+    with lost():
+        first = send_and_land(api, [named("b", "1")])
+        journal.write()
+    promote(sequences.drawn())
+    assert not marks.may_change_bucket()
+    assert RestoreMark.objects.get().set_back_at is not None
+    room.make_ahead()
+    second = send_and_land(api, [named("c", "1")])
+    tasks.write_journal()
+    report = check(capsys)
+    assert (report["wasSetBack"], [one["first"] for one in report["landedAgain"]["batches"]]) == (True, [first])
+    assert report["missing"]["batches"] == []
+    assert number(second) > number(first) + 10**8
+    round_of_journal()
+    assert set(data(api)) == {"a", "b", "c"}
+    assert differences(workspace) == []
+    assert marks.may_change_bucket()
+
+
+def test_promoted_standby_that_lacks_nothing_needs_no_check(api: ApiClient, capsys: pytest.CaptureFixture[str]) -> None:
+    send_and_land(api, [named("a", "1")])
+    round_of_journal()
+    promote(sequences.drawn())
+    forget_looks()
+    assert marks.may_change_bucket()
+    assert DatabaseTimeline.objects.get().promoted_at is None
+    send_and_land(api, [named("b", "1")])
+    round_of_journal()
+    report = check(capsys)
+    # The ids that the leap has skipped are not missing.
+    assert (report["complete"], report["missing"]["batches"]) == (True, [])
+
+
+def test_bucket_is_left_alone_while_workers_of_the_old_primary_may_be_writing(api: ApiClient) -> None:
+    send_and_land(api, [named("a", "1")])
+    promote(sequences.drawn(), seconds_ago=1)
+    forget_looks()
+    assert not marks.may_change_bucket()
+    assert DatabaseTimeline.objects.get().promoted_at is not None
+    assert RestoreMark.objects.get().set_back_at is None

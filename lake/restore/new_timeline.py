@@ -1,0 +1,37 @@
+"""Ids leap when a standby was promoted, before the first statement on the new primary: no id is given twice, whatever was lost."""
+
+from typing import Any
+
+import psycopg
+from psycopg.rows import tuple_row
+
+from evermuse import logs
+from lake.restore import sequences, sql
+
+log = logs.get(__name__)
+
+
+def note(raw: psycopg.Connection[Any], timeline: int) -> bool:
+    """Let the sequences leap if this timeline is newer than the database's last one. For `evermuse.timelines`.
+
+    False before the first migration, and while the database accepts no writes: then no id can be drawn either.
+    """
+    cursor = psycopg.Cursor(raw, row_factory=tuple_row)
+    try:
+        if not (known := cursor.execute(sql.TIMELINE).fetchall()):
+            cursor.execute(sql.FIRST_TIMELINE, [timeline])
+        elif timeline > known[0][0]:
+            _leap(raw, cursor, timeline)
+    except (psycopg.errors.UndefinedTable, psycopg.errors.ReadOnlySqlTransaction):
+        return False
+    return True
+
+
+def _leap(raw: psycopg.Connection[Any], cursor: psycopg.Cursor[tuple[Any, ...]], timeline: int) -> None:
+    """Let the sequences leap once. Other processes wait for the row, and then find that it was done."""
+    with raw.transaction():
+        [(known,)] = cursor.execute(f"{sql.TIMELINE} FOR UPDATE").fetchall()
+        if timeline <= known:
+            return
+        cursor.execute(sql.LEAP, {"timeline": timeline, "leap": sequences.LEAST_LEAP})
+    log.warning("database.promoted", timeline=timeline, earlier=known, ids_leap=sequences.LEAST_LEAP)

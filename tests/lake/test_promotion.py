@@ -1,0 +1,110 @@
+"""A standby is promoted: ids go on beyond all that were given, and nobody writes to a standby or to the old primary."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connections
+
+from deploy.local.embedded import Servers
+from evermuse import timelines
+from lake.models import DatabaseTimeline
+from tests.journeys.stack import until
+from tests.parts.standby import Standby
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SEQUENCE = "ingest_batch_id_seq"
+# PostgreSQL logs a sequence this many values ahead.
+LOGGED_AHEAD = 32
+
+
+@pytest.fixture
+def standby(servers: Servers, tmp_path: Path) -> Iterator[Standby]:
+    """A standby of its own, because it is promoted."""
+    primary = servers.server("postgres").superuser_url("postgres")  # type: ignore[attr-defined]
+    made = Standby(tmp_path / "promoted", primary, name="promoted")
+    servers.add(made)
+    servers.start(made.name)
+    servers.wait_ready(made.name)
+    yield made
+    servers.stop(made.name)
+
+
+@pytest.fixture(autouse=True)
+def seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process has seen the first timeline."""
+    DatabaseTimeline.objects.update_or_create(pk=1, defaults={"timeline": 1, "promoted_at": None})
+    monkeypatch.setattr(timelines._Seen, "timeline", 1)
+
+
+def connect(port: Any) -> psycopg.Connection[Any]:
+    """A connection of the product's role to the tests' database on one of the servers."""
+    own = connections["default"].settings_dict
+    return psycopg.connect(
+        host=own["HOST"], port=port, user=own["USER"], password=own["PASSWORD"], dbname=own["NAME"], autocommit=True
+    )
+
+
+def draw(connection: psycopg.Connection[Any], count: int) -> list[int]:
+    found = connection.execute(f"SELECT nextval('{SEQUENCE}') FROM generate_series(1, {count})".encode()).fetchall()
+    return [row[0] for row in found]
+
+
+def promote_without_the_last_changes(standby: Standby) -> list[int]:
+    """Promotes a standby that lacks what was committed last. Returns the ids that were given meanwhile."""
+    until(standby.has_replayed, "the standby has replayed everything")
+    standby.rows("ALTER SYSTEM SET primary_conninfo = ''")
+    standby.rows("SELECT pg_reload_conf()")
+    until(lambda: standby.rows("SELECT count(*) FROM pg_stat_wal_receiver") == [(0,)], "the standby receives nothing")
+    with connect(connections["default"].settings_dict["PORT"]) as primary:
+        given = draw(primary, 10 * LOGGED_AHEAD)
+    standby.rows("SELECT pg_promote(true, 60)")
+    return given
+
+
+def test_no_id_is_given_twice_by_a_promoted_standby_that_lacks_the_last_changes(standby: Standby) -> None:
+    given = promote_without_the_last_changes(standby)
+    with connect(standby.port) as unseen:
+        [next_id] = draw(unseen, 1)
+        assert next_id in given, "PostgreSQL alone would give it again"
+    with connect(standby.port) as first, connect(standby.port) as second:
+        timelines.look(first)
+        [after] = draw(first, 1)
+        assert after > max(given)
+        assert timelines._Seen.timeline == 2
+        # Another process.
+        timelines._Seen.timeline = 1
+        timelines.look(second)
+        assert draw(second, 1) == [after + 1], "they leap once"
+        assert second.execute("SELECT timeline, promoted_at IS NULL FROM lake_databasetimeline").fetchall() == [
+            (2, False)
+        ]
+
+
+def test_process_that_has_seen_the_new_primary_refuses_the_old_one(standby: Standby) -> None:
+    until(standby.has_replayed, "the standby has replayed everything")
+    standby.rows("SELECT pg_promote(true, 60)")
+    with connect(standby.port) as new, connect(connections["default"].settings_dict["PORT"]) as old:
+        timelines.look(new)
+        with pytest.raises(psycopg.OperationalError, match="an old primary, on timeline 1"):
+            timelines.look(old)
+
+
+def test_standby_is_refused_as_the_database(standby: Standby) -> None:
+    with connect(standby.port) as connection, pytest.raises(psycopg.OperationalError, match="leads to a standby"):
+        timelines.look(connection)
+
+
+def test_timeline_is_noted_once_the_database_accepts_writes() -> None:
+    with connect(connections["default"].settings_dict["PORT"]) as connection:
+        DatabaseTimeline.objects.all().delete()
+        timelines._Seen.timeline = 0
+        connection.execute("SET default_transaction_read_only = on")
+        timelines.look(connection)
+        assert timelines._Seen.timeline == 0
+        connection.execute("SET default_transaction_read_only = off")
+        timelines.look(connection)
+        assert timelines._Seen.timeline == 1
+        assert DatabaseTimeline.objects.get().timeline == 1
