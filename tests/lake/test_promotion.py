@@ -55,7 +55,7 @@ def draw(connection: psycopg.Connection[Any], count: int) -> list[int]:
 def promote_without_the_last_changes(standby: Standby) -> list[int]:
     """Promotes a standby that lacks what was committed last. Returns the ids that were given meanwhile."""
     until(standby.has_replayed, "the standby has replayed everything")
-    standby.rows("ALTER SYSTEM SET primary_conninfo = ''")
+    standby.execute("ALTER SYSTEM SET primary_conninfo = ''")
     standby.rows("SELECT pg_reload_conf()")
     until(lambda: standby.rows("SELECT count(*) FROM pg_stat_wal_receiver") == [(0,)], "the standby receives nothing")
     with connect(connections["default"].settings_dict["PORT"]) as primary:

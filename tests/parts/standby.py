@@ -58,11 +58,19 @@ class Standby:
 
     def rows(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows of a superuser's statement on the standby."""
+        with self._connect() as connection:
+            return connection.execute(statement.encode()).fetchall()
+
+    def execute(self, statement: str) -> None:
+        """Runs a superuser's statement that has no rows."""
+        with self._connect() as connection:
+            connection.execute(statement.encode())
+
+    def _connect(self) -> psycopg.Connection[tuple[Any, ...]]:
         given = conninfo_to_dict(self.primary) | {
             "host": self.host, "port": self.port, "connect_timeout": 2, "dbname": "postgres",
         }  # fmt: skip
-        with psycopg.connect(**given, autocommit=True) as connection:  # type: ignore[arg-type]
-            return connection.execute(statement.encode()).fetchall()
+        return psycopg.connect(**given, autocommit=True)  # type: ignore[arg-type]
 
     def has_replayed(self) -> bool:
         """Whether it has everything that the primary has committed."""
