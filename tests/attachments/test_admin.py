@@ -5,8 +5,6 @@ import uuid
 import pytest
 import requests
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -16,28 +14,21 @@ from attachments.models import Attachment, AttachmentTally, VendorHost
 from deploy.local.embedded import Servers
 from ingest.models import Batch, Workspace
 from lake import object_store
+from tests.staff import logged_in
 
 URL = "https://files.example/secret-path/a.png"
 HOST = "files.example:443"
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 64
 
 
-def login(*permissions: str) -> Client:
-    user = get_user_model().objects.create_user(f"u{len(permissions)}", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 @pytest.fixture
 def operator(db: None) -> Client:
-    return login("view_attachment", "view_vendorhost", "see_payloads", "operate")
+    return logged_in("view_attachment", "view_vendorhost", "see_payloads", "operate")
 
 
 @pytest.fixture
 def viewer(db: None) -> Client:
-    return login("view_attachment", "view_vendorhost")
+    return logged_in("view_attachment", "view_vendorhost")
 
 
 @pytest.fixture

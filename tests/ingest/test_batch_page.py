@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
@@ -20,28 +18,19 @@ from lake.processors import Processor, WakeUp
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
 from tests.records import record
+from tests.staff import logged_in
 
 SECRET_WORDS = "what the customer said"
 
 
-def login(*permissions: str) -> Client:
-    """Returns a client of a staff user with these permissions (codenames)."""
-    name = f"user-{len(permissions)}-{get_user_model().objects.count()}"
-    user = get_user_model().objects.create_user(name, password="secret", is_staff=True)
-    user.user_permissions.set(Permission.objects.filter(codename__in=permissions))
-    client = Client()
-    client.force_login(user)
-    return client
-
-
 @pytest.fixture
 def operator(db: None) -> Client:
-    return login("view_batch", "see_payloads", "operate")
+    return logged_in("view_batch", "see_payloads", "operate")
 
 
 @pytest.fixture
 def viewer(db: None) -> Client:
-    return login("view_batch")
+    return logged_in("view_batch")
 
 
 def page(client: Client, batch_id: str, **query: int) -> str:

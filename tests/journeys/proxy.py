@@ -2,7 +2,8 @@
 
 import contextlib
 import socket
-import threading
+
+from tests.journeys.forwarding import Listener, both_ways
 
 PASS, BUSY, SILENT, CLOSED = "pass", "answers 503", "swallows everything", "closes at once"
 # The store receives the requests, but its answers are lost.
@@ -10,7 +11,7 @@ DEAF = "loses its answers"
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 
-class StoreProxy:
+class StoreProxy(Listener):
     """Forwards TCP connections. Its mode can be switched at any time, also for open connections."""
 
     def __init__(self, target: str) -> None:
@@ -18,9 +19,7 @@ class StoreProxy:
         self._target = (host, int(port))
         self.mode = PASS
         self._open: set[socket.socket] = set()
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-        self.endpoint = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        threading.Thread(target=self._accept, daemon=True).start()
+        super().__init__()
 
     def switch(self, mode: str) -> None:
         """Switches the mode and cuts open connections."""
@@ -31,48 +30,26 @@ class StoreProxy:
 
     def close(self) -> None:
         """Stops the proxy."""
-        self._listener.close()
+        super().close()
         self.switch(CLOSED)
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
-        with client, contextlib.suppress(OSError):
-            self._open.add(client)
-            try:
-                if self.mode in (PASS, DEAF):
-                    self._forward(client)
-                elif self.mode == SILENT:
-                    while client.recv(65536):
-                        pass
-                elif self.mode == BUSY:
-                    client.recv(65536)
-                    client.sendall(_BUSY)
-            finally:
-                self._open.discard(client)
+    def serve(self, client: socket.socket) -> None:
+        """Serves one connection as the mode says."""
+        self._open.add(client)
+        try:
+            if self.mode in (PASS, DEAF):
+                self._forward(client)
+            elif self.mode == SILENT:
+                while client.recv(65536):
+                    pass
+            elif self.mode == BUSY:
+                client.recv(65536)
+                client.sendall(_BUSY)
+        finally:
+            self._open.discard(client)
 
     def _forward(self, client: socket.socket) -> None:
         with socket.create_connection(self._target, timeout=10) as store:
-            store.settimeout(None)
             self._open.add(store)
-            back = threading.Thread(target=_copy, args=(store, None if self.mode == DEAF else client), daemon=True)
-            back.start()
-            _copy(client, store)
-            back.join()
+            both_ways(client, store, answers=self.mode != DEAF)
             self._open.discard(store)
-
-
-def _copy(source: socket.socket, sink: socket.socket | None) -> None:
-    with contextlib.suppress(OSError):
-        while part := source.recv(65536):
-            if sink is not None:
-                sink.sendall(part)
-    if sink is not None:
-        with contextlib.suppress(OSError):
-            sink.shutdown(socket.SHUT_WR)

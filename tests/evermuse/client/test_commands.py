@@ -67,7 +67,8 @@ def test_wrong_usage_ends_with_2(tmp_path: Path, words: tuple[str, ...]) -> None
 
 
 def test_unreachable_server_ends_with_3(tmp_path: Path) -> None:
-    done = run(tmp_path, "get", "rec_1", "--url", "http://127.0.0.1:1", EVERMUSE_API_KEY="em_sk_x" * 3)
+    words = ("export", "--state", "state", "--url", "http://127.0.0.1:1", "--patience", "1")
+    done = run(tmp_path, *words, EVERMUSE_API_KEY="em_sk_x" * 3)
     assert done.returncode == 3, done.stderr
 
 
