@@ -154,6 +154,17 @@ def optional_http(url: str) -> str:
     return url
 
 
+def link(url: str) -> str:
+    """A link's target: an address that begins with ``http://`` or ``https://``, or a path on the page's own server."""
+    if url[:1] != "/":
+        return optional_http(url)
+    if url.startswith(("//", "/\\")):
+        raise Unusable("must begin with http:// or https://, or be a path with one / in front")
+    if any(one.isspace() for one in url):
+        raise Unusable("must not contain spaces")
+    return url
+
+
 def check_endpoint(text: str) -> None:
     """Raise Unusable unless a text is ``host`` or ``host:port``."""
     try:

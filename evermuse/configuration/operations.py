@@ -3,9 +3,11 @@
 from evermuse import env, server_urls
 
 _FLOWER_PORT = env.port("EVERMUSE_FLOWER_PORT", 5555, help="Flower's port on 127.0.0.1.")
-EVERMUSE_FLOWER_URL = env.http_url(
+EVERMUSE_FLOWER_URL = env.read(
     "EVERMUSE_FLOWER_URL",
     f"http://127.0.0.1:{_FLOWER_PORT}",
+    server_urls.link,
+    kind="http:// or https:// address, or path",
     help="The address of Flower in the admin's links.",
     shown="Flower's port on 127.0.0.1",
 )

@@ -339,6 +339,19 @@ def test_error_of_a_bad_mail_server_url_says_what_is_wrong(
     assert fault().partition(") ")[2].startswith(message)
 
 
+@pytest.mark.parametrize("target", ["", "/flower", "/ops/flower/", "https://flower.example:8443/x"])
+def test_target_of_a_link_may_be_a_path_or_a_whole_address(target: str) -> None:
+    assert server_urls.link(target) == target
+
+
+@pytest.mark.parametrize(
+    "target", ["flower", "javascript:alert(1)", "//flower.example", "/\\flower.example", "/a b", "http://"]
+)
+def test_target_of_a_link_is_refused_if_it_is_neither_path_nor_whole_address(target: str) -> None:
+    with pytest.raises(server_urls.Unusable):
+        server_urls.link(target)
+
+
 @pytest.mark.parametrize(
     ("check", "good", "bad"),
     [
