@@ -22,6 +22,9 @@ def note(raw: psycopg.Connection[Any], timeline: int) -> bool:
             cursor.execute(sql.FIRST_TIMELINE, [timeline])
         elif timeline > known[0][0]:
             _leap(raw, cursor, timeline)
+        elif timeline < known[0][0]:
+            # A new cluster counts from 1 again, after pg_upgrade or a dump. Without this, its promotions would go unnoticed.
+            cursor.execute(sql.LATER_TIMELINE, [timeline])
     except (psycopg.errors.UndefinedTable, psycopg.errors.ReadOnlySqlTransaction):
         return False
     return True

@@ -46,6 +46,7 @@ TIMELINE = "SELECT timeline FROM lake_databasetimeline WHERE id = 1"
 FIRST_TIMELINE = """
 INSERT INTO lake_databasetimeline (id, timeline, before, moved) VALUES (1, %s, '{}', '{}') ON CONFLICT (id) DO NOTHING
 """
+LATER_TIMELINE = "UPDATE lake_databasetimeline SET timeline = %s WHERE id = 1"
 # An earlier promotion that was not compared with the bucket keeps its values.
 LEAP = """
 WITH drawn AS MATERIALIZED (

@@ -108,3 +108,13 @@ def test_timeline_is_noted_once_the_database_accepts_writes() -> None:
         timelines.look(connection)
         assert timelines._Seen.timeline == 1
         assert DatabaseTimeline.objects.get().timeline == 1
+
+
+def test_database_that_moved_to_a_new_cluster_follows_the_timeline_of_that_cluster() -> None:
+    DatabaseTimeline.objects.filter(pk=1).update(timeline=5)
+    timelines._Seen.timeline = 0
+    with connect(connections["default"].settings_dict["PORT"]) as connection:
+        [before] = draw(connection, 1)
+        timelines.look(connection)
+        assert draw(connection, 1) == [before + 1], "nothing is lost, so no id leaps"
+    assert DatabaseTimeline.objects.get().timeline == 1
