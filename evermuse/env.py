@@ -15,8 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
-from urllib.parse import unquote
+from typing import Any, TypeVar
 
 from evermuse import server_urls, setting_table
 from evermuse.server_urls import Unusable
@@ -275,35 +274,8 @@ def optional_database(name: str, *, help: str = "", shown: str) -> dict[str, Any
     return read(name, "", parse, kind=DATABASE_KIND, help=help, shown=shown)
 
 
-class MailServer(NamedTuple):
-    """Django's ``EMAIL_*`` settings."""
-
-    host: str
-    port: int
-    user: str
-    password: str
-    starttls: bool
-    tls: bool
-
-
-def mail_server(name: str = "EVERMUSE_EMAIL_URL", *, help: str = "") -> MailServer:
+def mail_server(name: str = "EVERMUSE_EMAIL_URL", *, help: str = "") -> server_urls.MailServer:
     """The mail server of ``smtp://user:password@host:port``. ``smtp+starttls://`` upgrades the connection, ``smtps://``
     uses TLS.
     """
-    return read(name, "", _mail_server, kind="smtp:// URL", help=help, shown="`smtp://localhost`")
-
-
-def _mail_server(url: str) -> MailServer:
-    parts = server_urls.urlsplit_of(url or "smtp://localhost")
-    ports = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
-    if parts.scheme not in ports:
-        raise Unusable("must begin with smtp://, smtp+starttls:// or smtps://")
-    server_urls.check_server(parts)
-    return MailServer(
-        unquote(parts.hostname or ""),
-        parts.port or ports[parts.scheme],
-        unquote(parts.username or ""),
-        unquote(parts.password or ""),
-        parts.scheme == "smtp+starttls",
-        parts.scheme == "smtps",
-    )
+    return read(name, "", server_urls.mail_server, kind="smtp:// URL", help=help, shown="`smtp://localhost`")

@@ -6,8 +6,8 @@ not encrypted. Errors never repeat a value, because a URL may contain a password
 
 import re
 import ssl
-from typing import Any
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from typing import Any, NamedTuple
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from psycopg import ProgrammingError, pq
 from psycopg.conninfo import conninfo_to_dict
@@ -241,3 +241,31 @@ def _check_tls(parts: SplitResult, name: str, value: str) -> None:
 
 def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and 1 <= int(text) <= 65535
+
+
+class MailServer(NamedTuple):
+    """Django's ``EMAIL_*`` settings."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    starttls: bool
+    tls: bool
+
+
+def mail_server(url: str) -> MailServer:
+    """The mail server of an ``smtp://`` URL, or the local one. Raises Unusable."""
+    parts = urlsplit_of(url or "smtp://localhost")
+    ports = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
+    if parts.scheme not in ports:
+        raise Unusable("must begin with smtp://, smtp+starttls:// or smtps://")
+    check_server(parts)
+    return MailServer(
+        unquote(parts.hostname or ""),
+        parts.port or ports[parts.scheme],
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+        parts.scheme == "smtp+starttls",
+        parts.scheme == "smtps",
+    )

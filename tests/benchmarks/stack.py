@@ -14,13 +14,13 @@ import psycopg
 import requests
 import urllib3
 from django.utils.crypto import get_random_string
-from minio import Minio
 
 from deploy.local.child import Child
 from deploy.local.embedded import Servers
 from deploy.local.processes import commands
 from deploy.local.servers import PostgreSQL
 from deploy.local.state import BUCKET, free_port
+from tests.store import store_client
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WEB_PORT, BARE_PORT, FLOWER_PORT = (free_port() for _ in range(3))
@@ -47,16 +47,8 @@ class BenchStack:
         self._words = {command.name: command.words for command in made}
         self._log = (root / "bench.log").open("a", buffering=1)
         self.manage("migrate", "--noinput", "--verbosity", "0")
-        given = servers.environment
-        self.store = Minio(
-            given["MINIO_ENDPOINT"],
-            given["MINIO_ACCESS_KEY"],
-            given["MINIO_SECRET_KEY"],
-            secure=False,
-            region="us-east-1",
-            # minio's default pool has ten connections, so sixteen threads would open new ones all the time.
-            http_client=urllib3.PoolManager(maxsize=32),
-        )
+        # minio's default pool has ten connections, so sixteen threads would open new ones all the time.
+        self.store = store_client(servers.environment, http_client=urllib3.PoolManager(maxsize=32))
         if not self.store.bucket_exists(BUCKET):
             self.store.make_bucket(BUCKET)
 

@@ -20,6 +20,7 @@ from deploy.local.seaweedfs import SeaweedFS
 from deploy.local.servers import PostgreSQL, hand_over
 from deploy.local.state import BUCKET, ROOT_ACCESS_KEY
 from tests.journeys.stack import until
+from tests.store import store_client
 
 KEY, SECRET = "attachments/workspace=acme/guarded", b"only with a key " * 4096
 INNER = ("master", "volume", "filer", "master.grpc", "volume.grpc", "filer.grpc", "s3.grpc")
@@ -33,14 +34,7 @@ REQUESTS = [
 
 
 def store(servers: Servers, who: str = "MINIO") -> Minio:
-    given = servers.environment
-    return Minio(
-        given["MINIO_ENDPOINT"],
-        given[f"{who}_ACCESS_KEY"],
-        given[f"{who}_SECRET_KEY"],
-        secure=False,
-        region="us-east-1",
-    )
+    return store_client(servers.environment, who)
 
 
 @pytest.fixture

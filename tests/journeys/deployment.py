@@ -11,9 +11,9 @@ from typing import Any
 import psycopg
 import requests
 from django.utils.crypto import get_random_string
-from minio import Minio
 
 from tests.journeys.client import HttpClient
+from tests.store import store_client
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUCKET = "journeys"
@@ -31,13 +31,7 @@ class Deployment:
 
     def use_store(self, given: dict[str, str]) -> None:
         """Makes the bucket, and the client with which journeys look into it. ``given``: the settings of the store itself."""
-        self.store = Minio(
-            given["MINIO_ENDPOINT"],
-            given["MINIO_ACCESS_KEY"],
-            given["MINIO_SECRET_KEY"],
-            secure=False,
-            region="us-east-1",
-        )
+        self.store = store_client(given)
         if not self.store.bucket_exists(BUCKET):
             self.store.make_bucket(BUCKET)
 

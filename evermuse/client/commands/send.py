@@ -12,6 +12,7 @@ import typer
 
 from evermuse.client import profiles, terminal
 from evermuse.client.blocking import Client
+from evermuse.client.commands.next_call import kept_options
 from evermuse.client.convert import FORMATS, ConvertOptions, PoolError, UsageError
 from evermuse.client.errors import EvermuseError
 from evermuse.client.send import converting, waiting
@@ -236,7 +237,7 @@ class _Sending:
             return f"… | {command}" if any(source.is_stdin for source in self._reader.sources) else command
         run = self._run
         assert run is not None
-        kept = _without_paths(arguments, self._reader.sources)
+        kept = kept_options(arguments, self._reader.sources)
         if files := run.outcomes.reject_files:
             return terminal.command_line("send", *(str(path) for path in files), *kept)
         if self._settled is not None and self._settled.failed:
@@ -284,31 +285,5 @@ _INVITATIONS = {
 }
 
 
-# Options with a value that the next call leaves out, because its records are converted already.
-_OF_THIS_CALL = frozenset(
-    {
-        "--limit", "--rejects", "--from", "--product", "--project", "--internal-domain", "--tag", "--mapping",
-        "--event-at",
-    }
-)  # fmt: skip
-
-
 def _as_dict(error: EvermuseError | None) -> dict[str, Any] | None:
     return None if error is None else {"code": error.code, "message": error.message, "status": error.status}
-
-
-def _without_paths(arguments: list[str], sources: Any) -> list[str]:
-    """The options of this call, for the next one: without the command, the paths, and what belongs to them."""
-    paths = {str(source.argument) for source in sources}
-    kept: list[str] = []
-    skip = 0
-    for word in arguments[1:]:
-        if skip:
-            skip -= 1
-        elif word in _OF_THIS_CALL:
-            skip = 1
-        elif word.partition("=")[0] in _OF_THIS_CALL or word == "--overwrite" or str(Path(word)) in paths:
-            continue
-        else:
-            kept.append(word)
-    return kept
