@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deploy.local import leftovers, loopback
 from deploy.local.child import say
-from deploy.local.processes import FLOWER_PORT, WEB_PORT, commands, port
+from deploy.local.processes import FLOWER_PORT, WEB_PORT, commands, number
 from deploy.local.seaweedfs import SeaweedFS
 from deploy.local.servers import PostgreSQL, Server, StartFailed, Valkey
 from deploy.local.state import ADMIN, FLOWER, Home, is_free, write_private
@@ -41,10 +41,10 @@ def _run(home: Home, supervisor: Supervisor) -> int:
         _check_settings(home)
         if cleared := leftovers.clear(home):
             say("stack", f"cleared away what a killed stack left: {', '.join(sorted(set(cleared)))}")
-        web_port, flower_port = port(WEB_PORT, 8000), port(FLOWER_PORT, 5555)
-        for variable, number in ((WEB_PORT, web_port), (FLOWER_PORT, flower_port)):
-            if not is_free(number):
-                raise StartFailed(f"port {number} is occupied: end what listens there, or set {variable}")
+        web_port, flower_port = number(WEB_PORT, 8000), number(FLOWER_PORT, 5555)
+        for variable, port in ((WEB_PORT, web_port), (FLOWER_PORT, flower_port)):
+            if not is_free(port):
+                raise StartFailed(f"port {port} is occupied: end what listens there, or set {variable}")
         environment = _start_servers(home, supervisor)
         environment |= {WEB_PORT: str(web_port), FLOWER_PORT: str(flower_port)}
         environment[OWN_SERVERS] = _own_servers(home, web_port, flower_port)

@@ -148,5 +148,8 @@ def test_check_names_the_setting_for_the_missing_app_of_a_processor() -> None:
 
 def test_misspelt_app_is_reported_with_its_setting_and_without_a_traceback() -> None:
     done = check_with(EVERMUSE_APPS="deploy.examples.langages")
-    expected = "EVERMUSE_APPS: 'deploy.examples.langages' cannot be found; write import paths, separated by commas"
-    assert (done.returncode, done.stderr.strip()) == (1, f"evermuse: {expected}")
+    expected = (
+        "evermuse: EVERMUSE_APPS (24 characters: letters and others) has 'deploy.examples.langages', which cannot be found: "
+        "write import paths, separated by commas"
+    )
+    assert (done.returncode, done.stderr.strip()) == (1, expected)
