@@ -32,9 +32,6 @@ def configure(*, level: str, as_json: bool) -> None:
             exception_formatter=structlog.dev.plain_traceback,
         )
     )
-    # Our lines contain no code position, thread or process, so do not look them up (logging, "Optimization").
-    logging._srcfile = None
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -47,16 +44,7 @@ def configure(*, level: str, as_json: bool) -> None:
             ],
         )
     )
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(level.upper())
-    for silent in SILENT:
-        logging.getLogger(silent).setLevel(logging.CRITICAL + 1)
-    for noisy in NOISY:
-        logging.getLogger(noisy).setLevel(logging.WARNING)
-    # Refused requests are normal. Flower asks workers that have not started yet.
-    for chatty in ("django.request", "flower.inspector"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
+    _configure_standard_library(handler, level)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -68,6 +56,23 @@ def configure(*, level: str, as_json: bool) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
+
+
+def _configure_standard_library(handler: logging.Handler, level: str) -> None:
+    """Write all events to ``handler``, and only the important ones of libraries that log much."""
+    # Our lines contain no code position, thread or process, so do not look them up (logging, "Optimization").
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for silent in SILENT:
+        logging.getLogger(silent).setLevel(logging.CRITICAL + 1)
+    for noisy in NOISY:
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    # Refused requests are normal. Flower asks workers that have not started yet.
+    for chatty in ("django.request", "flower.inspector"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

@@ -5,7 +5,6 @@ writes the table of ``evermuse/docs/configure.md`` from the descriptions.
 """
 
 import secrets
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from evermuse import celery as celery
 from evermuse import contradictions, env, logs, server_urls, session_limits
 from evermuse.configuration import commands as commands
 from evermuse.configuration.downloads import *  # noqa: F403
+from evermuse.configuration.logins import *  # noqa: F403
 from evermuse.configuration.object_store import *  # noqa: F403
 from evermuse.configuration.operations import *  # noqa: F403
 from evermuse.configuration.operations import EVERMUSE_PUBLIC_URL as EVERMUSE_PUBLIC_URL
@@ -185,31 +185,6 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
-
-# -- Logins of the admin (django-axes, in PostgreSQL) --
-AUTHENTICATION_BACKENDS = ["evermuse.logins.Throttle", "django.contrib.auth.backends.ModelBackend"]
-# By name and address together, so that nobody can lock an administrator out from elsewhere. `evermuse.logins` limits
-# addresses.
-AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
-AXES_HANDLER = "evermuse.logins.Handler"
-AXES_FAILURE_LIMIT = 5
-AXES_COOLOFF_TIME = timedelta(minutes=15)
-# Otherwise continued attempts would block the login for ever.
-AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
-AXES_RESET_ON_SUCCESS = True
-AXES_ENABLE_ADMIN = False
-# The log needs names and addresses. It never contains passwords.
-AXES_SENSITIVE_PARAMETERS: list[str] = []
-AXES_DISABLE_ACCESS_LOG = True
-AXES_ENABLE_ACCESS_FAILURE_LOG = True
-# `evermuse.asgi` sets the client's address, which a trusted proxy may name.
-AXES_CLIENT_IP_CALLABLE = "evermuse.logins.address"
-AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
-]
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
