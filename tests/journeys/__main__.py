@@ -34,6 +34,7 @@ def main() -> int:
     guard = Guard(root)
     console = Console(width=140)
     trials: dict[str, list[Trial]] = defaultdict(list)
+    failures: list[str] = []
     try:
         with running_servers(root / "servers", choose=chosen.replace) as servers:
             os.environ.update(servers.environment | {"EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS": "127.0.0.0/8"})
@@ -44,7 +45,13 @@ def main() -> int:
                 until(stack.is_up, "the stack is up")
                 for number in range(rounds):
                     for name in wanted:
-                        found = trial.run(stack, name, seed + number)
+                        try:
+                            found = trial.run(stack, name, seed + number)
+                        except AssertionError as reason:
+                            # The other faults can still be tried.
+                            failures.append(name)
+                            console.print(f"{name}: FAILED: {reason}", style="red", markup=False)
+                            continue
                         trials[name].append(found)
                         console.print(f"{name}: {found.verdict.acknowledged} acknowledged, {found.drain_seconds:.1f} s")
                         for finding in found.verdict.told:
@@ -54,10 +61,12 @@ def main() -> int:
     finally:
         guard.close()
     console.print(_table(trials))
+    if failures:
+        console.print(f"{len(failures)} failed before their verdict: {', '.join(failures)}", style="red", markup=False)
+    clean = [one.verdict.is_clean for several in trials.values() for one in several]
     if counts := os.environ.get("COUNTS"):
-        clean = [one.verdict.is_clean for several in trials.values() for one in several]
-        Path(counts).write_text(f"{clean.count(True)} {clean.count(False)}")
-    return int(any(not one.verdict.is_clean for several in trials.values() for one in several))
+        Path(counts).write_text(f"{clean.count(True)} {clean.count(False) + len(failures)}")
+    return int(bool(failures) or not all(clean))
 
 
 def _table(trials: dict[str, list[Trial]]) -> Table:

@@ -137,7 +137,11 @@ def _(stack: Stack) -> Iterator[None]:
     stack.store_proxy.switch(proxy.SILENT)
     stack.rows("UPDATE lake_segment SET expires_at = now() WHERE state = 'R' AND sweeps = 0 RETURNING id")
     taken = "SELECT count(*) = 0 FROM lake_segment WHERE state = 'R' AND sweeps = 0 AND expires_at < now()"
+    # In a process of its own: the workers may all wait for the store with their landings.
+    running = stack.manage_later("shell", "--no-imports", "-c", "from lake.segments import sweeper; sweeper.sweep()")
     until(lambda: stack.rows(taken) == [(True,)], "the sweeper deletes", seconds=60)
+    running.kill()
+    running.wait()
     stack.kill("worker-landing")
     stack.store_proxy.switch(proxy.PASS)
     yield
