@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evermuse.client.convert import csv_mapping, inputs
 from evermuse.client.convert.csv_mapping import Mapped, entries_of, moment_of, text_from
-from evermuse.client.convert.decoding import known_codec
+from evermuse.client.convert.decoding import known_codec, unmarked_utf16
 from evermuse.client.convert.format import ConvertOptions, NotConvertible, UsageError, reason_of
 from evermuse.client.convert.people import People
 from evermuse.client.convert.records import MAX_RECORD_BYTES, record_line
@@ -143,7 +143,7 @@ def _delimiter_of(path: Path) -> str:
 
 
 def _in_utf8(path: Path, mapped: Mapped, scratch: Path) -> Path:
-    """The file, or a copy of it in UTF-8. Without a declared encoding: by its byte order mark, UTF-8, or Windows-1252."""
+    """The file, or a copy of it in UTF-8. Without a declared encoding: by its byte order mark or zero bytes, UTF-8, or Windows-1252."""
     codec = known_codec(mapped.encoding) if mapped.encoding else None
     if mapped.encoding and codec is None:
         raise UsageError(f"encoding: {mapped.encoding} is not known")
@@ -151,6 +151,8 @@ def _in_utf8(path: Path, mapped: Mapped, scratch: Path) -> Path:
         head = file.read(65536)
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         codec = "utf-16"
+    elif codec is None:
+        codec = unmarked_utf16(head)
     is_old_macintosh = b"\r" in head and b"\n" not in head
     if codec is None:
         codec = "utf-8" if _is_utf8(path) else "cp1252"

@@ -22,13 +22,18 @@ _REFUSED = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape"
 # A valid multi-byte sequence of UTF-8 is meaningless in these sets, so trust the bytes over the declaration.
 _LATIN = frozenset({"ascii", "cp1252", "cp1254", "iso8859-15", "mac-roman"})
 _SPLIT = re.compile(r"[\s\"'();,*]+")
+# The bytes at the beginning of a text that show whether it is UTF-16.
+_UTF16_HEAD_BYTES = 4096
 
 
 def decoded(raw: bytes, charset: str | None = None) -> str:
     """Decode bytes. Never fails: invalid bytes become U+FFFD. A leading byte order mark is removed.
 
-    Order: a byte order mark, the declared set (UTF-8 where a Latin set was declared and UTF-8 fits), UTF-8, Windows-1252.
+    Order: a byte order mark, the declared set (UTF-8 where a Latin set was declared and UTF-8 fits), UTF-16 by its zero
+    bytes, UTF-8, Windows-1252.
     """
+    if not charset and b"\0" in raw:
+        charset = unmarked_utf16(raw)
     if raw.isascii() and (
         not charset or (b"\x1b" not in raw and b"\x00" not in raw and b"+" not in raw and b"~" not in raw)
     ):
@@ -53,6 +58,21 @@ def _candidates(name: str | None) -> list[str]:
     if name is None or name in _LATIN:
         return ["utf-8", *([name] if name else [])]
     return [name, "utf-8"]
+
+
+def unmarked_utf16(raw: bytes) -> str | None:
+    """The codec of a text in UTF-16 without a byte order mark, or None.
+
+    In UTF-16 each ASCII character has one zero byte, always on the same side. Few other characters have a zero byte.
+    """
+    head = raw[: _UTF16_HEAD_BYTES & ~1]
+    first, second = head[::2].count(0), head[1::2].count(0)
+    enough = max(2, len(head) // 10)
+    if second >= enough and second > 8 * first:
+        return "utf-16-le"
+    if first >= enough and first > 8 * second:
+        return "utf-16-be"
+    return None
 
 
 @lru_cache(256)

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evermuse.client.convert.decoding import unmarked_utf16
+
 BLOCK_BYTES = 1024 * 1024
 # A record has at most 5 MiB, but a page of a list counts as one object until its array is found.
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
@@ -38,6 +40,8 @@ def objects_in(path: Path, arrays: Sequence[str]) -> Iterator[Value]:
         first = file.read(BLOCK_BYTES)
         if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             first = (first + file.read()).decode("utf-16", "replace").encode()
+        elif codec := unmarked_utf16(first):
+            first = (first + file.read()).decode(codec, "replace").encode()
         yield from scanner.feed(first)
         while block := file.read(BLOCK_BYTES):
             yield from scanner.feed(block)

@@ -12,10 +12,14 @@ from evermuse.client.convert.people import short_id
 from evermuse.client.convert.rejects import sound_text
 from evermuse.client.convert.validation import why_invalid
 
-# A batch has at most 5 MiB, and so has a record.
-MAX_RECORD_BYTES = 5 * 1024 * 1024
+# A batch has at most 5 MiB. An array of one record has two brackets.
+MAX_RECORD_BYTES = 5 * 1024 * 1024 - 2
 MAX_THREAD_ID, MAX_TAG, MAX_TAGS, MAX_ATTACHMENTS = 512, 64, 200, 10
 _encode = msgspec.json.Encoder().encode
+
+
+class RecordTooLarge(NotConvertible):
+    """The record is larger than a batch may be."""
 
 
 def record_line(
@@ -55,7 +59,7 @@ def record_line(
 def checked(line: bytes) -> bytes:
     """The line, if it is a valid record. Raises NotConvertible."""
     if len(line) > MAX_RECORD_BYTES:
-        raise NotConvertible(f"the record has {len(line):,} bytes; a batch holds at most {MAX_RECORD_BYTES:,}")
+        raise RecordTooLarge(f"the record has {len(line):,} bytes; a batch holds at most {MAX_RECORD_BYTES:,}")
     if (reason := why_invalid(line)) is not None:
         raise NotConvertible(f"the record is not valid: {reason}")
     return line

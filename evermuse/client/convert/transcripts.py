@@ -14,11 +14,14 @@ from evermuse.client.convert import cues, inputs, instants
 from evermuse.client.convert.decoding import decoded
 from evermuse.client.convert.format import ConvertOptions, NotConvertible, UsageError, reason_of
 from evermuse.client.convert.people import People
-from evermuse.client.convert.records import MAX_RECORD_BYTES, record_line
+from evermuse.client.convert.records import MAX_RECORD_BYTES, RecordTooLarge, record_line
 from evermuse.client.convert.rejects import RejectWriter
 
 BY_FILE_TIME = "Transcripts without a date in the name: the file's modification time was used"
+WITHOUT_CUES = "Transcripts too large for a record with cues: the record has the whole source, but no cues"
 BROKEN_CUES = "Broken cues and stray text: listed in defects; the whole source is in data"
+# A text in UTF-16 takes half as many bytes in a record.
+MAX_FILE_BYTES = 2 * MAX_RECORD_BYTES
 _IN_NAME = re.compile(
     r"(?<!\d)((?:19|20)\d{2})[-_.]?(0[1-9]|1[0-2])[-_.]?(0[1-9]|[12]\d|3[01])"
     r"(?:[T _.-]{0,3}([01]\d|2[0-3])[-_.:hH]?([0-5]\d)(?:[-_.:mM]?([0-5]\d))?)?(?!\d)"
@@ -52,38 +55,50 @@ class Transcripts:
 
 def _line(file: Path, name: str, given: datetime | None, options: ConvertOptions, rejects: RejectWriter) -> bytes:
     size = file.stat().st_size
-    if size > MAX_RECORD_BYTES:
+    if size > MAX_FILE_BYTES:
         raise NotConvertible(f"the file has {size:,} bytes; a record holds at most {MAX_RECORD_BYTES:,}")
     source = decoded(file.read_bytes())
     transcript = cues.parsed(source.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd"))
     if not transcript.cues:
         raise NotConvertible("no cue: no line with times such as 00:00:01.000 --> 00:00:02.000")
     event_at, event_at_from = _event_at(file, given)
+    people = People(options.internal_domains)
+    for speaker in transcript.speakers:
+        people.add(id=speaker, name=speaker)
+
+    def written(**shown: Any) -> bytes:
+        return record_line(
+            options,
+            type="call_transcription",
+            event_at=event_at,
+            vendor_ids={"transcript_file": name},
+            participants=people.entries,
+            data={**_described(transcript, event_at_from), **shown, "source": source},
+        )
+
+    try:
+        line = written(cues=[_shown(cue) for cue in transcript.cues])
+    except RecordTooLarge:
+        # Two copies of the words are too many. The source is the whole one.
+        line = written(cues_omitted=len(transcript.cues))
+        rejects.note(WITHOUT_CUES)
     if event_at_from == "file time":
         rejects.note(BY_FILE_TIME)
     if transcript.defects:
         rejects.note(BROKEN_CUES, len(transcript.defects))
-    people = People(options.internal_domains)
-    for speaker in transcript.speakers:
-        people.add(id=speaker, name=speaker)
-    data: dict[str, Any] = {
+    return line
+
+
+def _described(transcript: cues.Transcript, event_at_from: str) -> dict[str, Any]:
+    described = {
         "format": transcript.format,
         "event_at_from": event_at_from,
         "duration": max(cue.end for cue in transcript.cues),
         "speakers": transcript.speakers,
-        "cues": [_shown(cue) for cue in transcript.cues],
         "notes": transcript.notes,
         "defects": transcript.defects,
-        "source": source,
     }
-    return record_line(
-        options,
-        type="call_transcription",
-        event_at=event_at,
-        vendor_ids={"transcript_file": name},
-        participants=people.entries,
-        data={key: value for key, value in data.items() if value not in ("", [])},
-    )
+    return {key: value for key, value in described.items() if value not in ("", [])}
 
 
 def _shown(cue: cues.Cue) -> dict[str, Any]:

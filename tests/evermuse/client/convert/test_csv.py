@@ -40,7 +40,7 @@ def table(rows: list[list[str]], delimiter: str = ",") -> str:
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be"])
 def test_any_dialect_and_encoding_gives_the_same_record(
     tmp_path: Path, mapping: Path, delimiter: str, encoding: str
 ) -> None:

@@ -105,6 +105,13 @@ def test_intercom_conversations_are_found_in_every_shape(tmp_path: Path, content
     assert {(one["id"], one["role"]) for one in record["_participants"]} == {("u", "external"), ("z", "internal")}
 
 
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16", "utf-16-le", "utf-16-be"])
+def test_json_in_utf_16_is_read_with_and_without_a_byte_order_mark(tmp_path: Path, codec: str) -> None:
+    file = tmp_path / "t.json"
+    file.write_bytes(json.dumps([TICKET | {"subject": "一緒に"}], ensure_ascii=False).encode(codec))
+    assert run("zendesk", file, folder=tmp_path).records[0]["data"]["ticket"]["subject"] == "一緒に"
+
+
 def test_numbers_and_order_of_the_sources_json_are_kept(tmp_path: Path) -> None:
     raw = '{"id": 1, "requester_id": 5, "created_at": "2024-01-01T10:00:00Z", "z": 1.0, "a": 12345678901234567890123, "z": 2}'
     (line,) = run("zendesk", *write(tmp_path, {"t.json": raw}), folder=tmp_path).lines

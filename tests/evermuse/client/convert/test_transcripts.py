@@ -119,6 +119,30 @@ def test_file_without_cues_is_rejected_and_a_wrong_time_refused(tmp_path: Path) 
         run("srt", tmp_path / "a.srt", folder=tmp_path, event_at="yesterday")
 
 
+def test_transcript_too_large_with_its_cues_is_a_record_with_the_whole_source(tmp_path: Path) -> None:
+    cue = "00:01.000 --> 00:02.000\n<v Ann Lee>" + "word " * 200 + "\n\n"
+    source = "WEBVTT\n\n" + cue * (4_600_000 // len(cue))
+    file = tmp_path / "long.vtt"
+    file.write_text(source)
+    done = run("vtt", file, folder=tmp_path, event_at="2024-01-31T12:00:00Z")
+    data = done.records[0]["data"]
+    assert data["source"] == source and "cues" not in data
+    assert (data["cues_omitted"], data["speakers"]) == (source.count("-->"), ["Ann Lee"])
+    assert any("no cues" in text for text in done.writer.notes)
+    file.write_text(source + cue * (2_000_000 // len(cue)))
+    (reason,) = run("vtt", file, folder=tmp_path, event_at="2024-01-31T12:00:00Z").reasons
+    assert "a batch holds at most" in reason
+
+
+@pytest.mark.parametrize("codec", ["utf-16-le", "utf-16-be", "utf-16"])
+def test_transcript_in_utf_16_is_read_with_and_without_a_byte_order_mark(tmp_path: Path, codec: str) -> None:
+    file = tmp_path / "call.srt"
+    # The first character of this word has a zero byte on the other side.
+    file.write_bytes("1\r\n00:00:01,000 --> 00:00:02,000\r\n一緒に\r\n".encode(codec))
+    done = run("srt", file, folder=tmp_path, event_at="2024-01-31T12:00:00Z")
+    assert [cue["text"] for cue in done.records[0]["data"]["cues"]] == ["一緒に"]
+
+
 WORDS = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1, max_size=20)
 
 
