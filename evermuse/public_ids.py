@@ -3,7 +3,11 @@
 import re
 from uuid import UUID
 
-_BATCH = re.compile(r"batch_([0-9]{19})")
+# A batch's id is its number with this many digits, in this format.
+BATCH_DIGITS = 19
+BATCH_FORMAT = "batch_%s"
+
+_BATCH = re.compile(rf"batch_([0-9]{{{BATCH_DIGITS}}})")
 _ATTACHMENT = re.compile(r"att_([0-9]{19})")
 _RECORD = re.compile(r"rec_([0-9a-f]{32})")
 _MAX = 2**63 - 1
@@ -11,7 +15,7 @@ _MAX = 2**63 - 1
 
 def of_batch(number: int) -> str:
     """A ``batchId``. Its width is fixed, so that it sorts by acceptance."""
-    return f"batch_{number:019d}"
+    return BATCH_FORMAT % f"{number:0{BATCH_DIGITS}d}"
 
 
 def of_attachment(number: int) -> str:

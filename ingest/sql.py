@@ -3,6 +3,8 @@
 Parameters have names, and columns have the names of the fields that they fill (`evermuse.named_rows`).
 """
 
+from evermuse import public_ids
+
 # -- Keys --
 
 # A live key and its workspace. A small workspace's products and projects come with it, so that most requests need no other
@@ -60,6 +62,25 @@ WITH batch AS ({_INSERT_BATCH}
   FROM ({_KEY}) AS key WHERE key::text = %(snapshot)s
   RETURNING id
 ), payload AS ({_INSERT_PAYLOAD}
+)
+SELECT id FROM batch
+"""
+
+# Like ACCEPT_IF_KEY_IS_UNCHANGED, for a batch with an Idempotency-Key: stores its answer too. Inserts nothing and returns no row
+# if the Idempotency-Key has an answer, or if another request holds its lock. ``answer``: a format with a place for the
+# batch's number. It raises a unique violation if the answer was committed after this statement began.
+ACCEPT_ONCE_IF_KEY_IS_UNCHANGED = f"""
+WITH batch AS ({_INSERT_BATCH}
+  FROM ({_KEY}) AS key
+  WHERE key::text = %(snapshot)s AND pg_try_advisory_xact_lock(%(idempotency_lock)s) AND NOT EXISTS (
+    SELECT FROM ingest_idempotencykey once
+    WHERE once.workspace_id = %(workspace_id)s AND once.key = %(idempotency_key)s)
+  RETURNING id
+), payload AS ({_INSERT_PAYLOAD}
+), answer AS (
+  INSERT INTO ingest_idempotencykey (workspace_id, key, fingerprint, batch_id, answer, created_at)
+  SELECT %(workspace_id)s, %(idempotency_key)s, %(fingerprint)s, id,
+    format(%(answer)s, lpad(id::text, {public_ids.BATCH_DIGITS}, '0')), statement_timestamp() FROM batch
 )
 SELECT id FROM batch
 """

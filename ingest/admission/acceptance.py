@@ -1,12 +1,14 @@
 """Stores a batch. Its commit comes before the 202."""
 
 import json
+from collections.abc import Mapping
 
-from django.db import OperationalError, transaction
+from django.db import IntegrityError, OperationalError, transaction
 
 from evermuse import prepared
 from evermuse.errors import OutcomeUnknown
 from ingest import sql
+from ingest.admission import idempotency
 from ingest.admission.bodies import Body
 from ingest.clients.credentials import Credentials, key_parameters
 from ingest.failure_codes import EVERY_RECORD_REJECTED
@@ -16,6 +18,28 @@ from lake.landing import Verdict
 from lake.models import Payload
 
 Status = Batch.Status
+
+
+def persist_once(
+    credentials: Credentials, body: Body, query: str, verdict: Verdict, once: Mapping[str, prepared.Parameter]
+) -> int | None:
+    """Like `persist` with cached credentials, for a batch without rejected records that has an Idempotency-Key.
+
+    Returns None and stores nothing also if the key has an answer, or another request has it. ``once``: see
+    `idempotency.parameters`.
+    """
+    parameters = {
+        **_parameters(credentials, body, query, verdict),
+        **key_parameters(credentials.digest),
+        **once,
+        "snapshot": credentials.snapshot,
+    }
+    try:
+        return _insert(sql.ACCEPT_ONCE_IF_KEY_IS_UNCHANGED, parameters)
+    except IntegrityError as error:
+        if idempotency.is_answered(error):
+            return None
+        raise
 
 
 def persist(credentials: Credentials, body: Body, query: str, verdict: Verdict) -> int | None:

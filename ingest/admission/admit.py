@@ -60,13 +60,17 @@ class _StoredBatch:
     @cached_property
     def summary(self) -> dict[str, Any]:
         """The 202's body; of a batch without an acceptable record, the refusal's details."""
-        return {
-            "batchId": public_ids.of_batch(self.batch_id),
-            "acceptedCount": len(self.verdict.accepted),
-            "rejectedCount": len(self.verdict.rejected),
-            "totalErrorCount": self.verdict.error_count,
-            "errors": self.verdict.first_errors(),
-        }
+        return _summary(public_ids.of_batch(self.batch_id), self.verdict)
+
+
+def _summary(batch_id: str, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "batchId": batch_id,
+        "acceptedCount": len(verdict.accepted),
+        "rejectedCount": len(verdict.rejected),
+        "totalErrorCount": verdict.error_count,
+        "errors": verdict.first_errors(),
+    }
 
 
 def admit(submission: Submission, *, confirm: Callable[[], Credentials]) -> Admitted:
@@ -86,16 +90,20 @@ def admit(submission: Submission, *, confirm: Callable[[], Credentials]) -> Admi
 
 
 def _admit(submission: Submission, confirm: Callable[[], Credentials]) -> Admitted:
-    verdict: Verdict | None = None
+    found: Verdict | Refusal | None = None
     if submission.credentials.is_cached:
-        found = _take_with_cached_key(submission)
-        if isinstance(found, _StoredBatch):
-            return _answer(found)
-        submission, verdict = replace(submission, credentials=confirm()), found
+        taken = _take_with_cached_key(submission)
+        if isinstance(taken, _StoredBatch):
+            return _answer(taken)
+        is_same = (fresh := confirm()).snapshot == submission.credentials.snapshot
+        submission = replace(submission, credentials=fresh)
+        # A verdict on products and projects holds only if the key has the same ones now.
+        if is_same or not (isinstance(taken, Verdict) and taken.has_used_catalog):
+            found = taken
     if submission.idempotency_key is None:
-        return _answer(_take(submission, verdict))
-    taken = _take_once(submission, submission.idempotency_key)
-    return taken if isinstance(taken, Admitted) else _answer(taken)
+        return _answer(_take(submission, found))
+    once = _take_once(submission, submission.idempotency_key, found)
+    return once if isinstance(once, Admitted) else _answer(once)
 
 
 def examine_body(body: Body, credentials: Credentials) -> Verdict:
@@ -112,36 +120,49 @@ def examine_body(body: Body, credentials: Credentials) -> Verdict:
     return verdict
 
 
-def _take_with_cached_key(submission: Submission) -> _StoredBatch | Verdict | None:
-    """Store a batch that gets a 202. Stores nothing if the key must be looked up first.
+def _take_with_cached_key(submission: Submission) -> _StoredBatch | Verdict | Refusal | None:
+    """Store a batch that gets a 202. Stores nothing if the key must be looked up first, or if the answer may be a replay.
 
-    Returns the verdict if it does not depend on the key, because it takes far longer than the lookup of the key.
+    Returns what the examination found, because it takes far longer than the lookup of the key. Raises its refusals, except
+    with an Idempotency-Key: a replay precedes them.
     """
-    if submission.idempotency_key is not None:
-        return None  # the answer may be a replay
-    verdict = examine_body(submission.body, submission.credentials)
-    if not verdict.accepted:
-        return None if verdict.has_used_catalog else verdict
-    batch_id = acceptance.persist(submission.credentials, submission.body, submission.query, verdict)
-    return None if batch_id is None else _StoredBatch(batch_id, verdict)
+    credentials, body, query = submission.credentials, submission.body, submission.query
+    key = submission.idempotency_key
+    try:
+        verdict = examine_body(body, credentials)
+    except Refusal as refusal:
+        if key is None:
+            raise
+        return refusal
+    if not verdict.accepted or (key is not None and verdict.rejected):
+        return verdict
+    if key is None:
+        batch_id = acceptance.persist(credentials, body, query, verdict)
+    else:
+        answer = json.dumps(_summary(public_ids.BATCH_FORMAT, verdict))
+        once = idempotency.parameters(credentials.workspace_id, key, submission.fingerprint(), answer)
+        batch_id = acceptance.persist_once(credentials, body, query, verdict, once)
+    return verdict if batch_id is None else _StoredBatch(batch_id, verdict)
 
 
-def _take(submission: Submission, verdict: Verdict | None = None) -> _StoredBatch:
-    """``verdict``: if the body was examined already."""
-    verdict = verdict or examine_body(submission.body, submission.credentials)
+def _take(submission: Submission, found: Verdict | Refusal | None = None) -> _StoredBatch:
+    """``found``: if the body was examined already."""
+    if isinstance(found, Refusal):
+        raise found
+    verdict = found or examine_body(submission.body, submission.credentials)
     batch_id = acceptance.persist(submission.credentials, submission.body, submission.query, verdict)
     assert batch_id is not None  # only cached credentials can be out of date
     return _StoredBatch(batch_id, verdict)
 
 
 @transaction.atomic
-def _take_once(submission: Submission, key: str) -> _StoredBatch | Admitted:
+def _take_once(submission: Submission, key: str, found: Verdict | Refusal | None) -> _StoredBatch | Admitted:
     """Store the batch together with its answer, or return the answer that the key has already."""
     workspace_id, fingerprint = submission.credentials.workspace_id, submission.fingerprint()
     stored_answer = idempotency.begin(workspace_id, key, fingerprint)
     if stored_answer is not None:
         return Admitted(stored_answer, is_replay=True)
-    stored = _take(submission)
+    stored = _take(submission, found)
     if stored.verdict.accepted:
         idempotency.remember(workspace_id, key, fingerprint, stored.batch_id, json.dumps(stored.summary))
     return stored

@@ -1,10 +1,12 @@
 """A batch is accepted with a cached key; a change of the key since then takes effect at once all the same."""
 
+import contextlib
 import gc
 import json
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -15,8 +17,10 @@ from django.test import RequestFactory
 from django.utils import timezone
 from psycopg import pq
 
-from evermuse import prepared, wake
+from evermuse import prepared, public_ids, wake
 from ingest.admission import admit as admission
+from ingest.admission import idempotency
+from ingest.admission.bodies import Body
 from ingest.api import throttles
 from ingest.api.batches import IngestView
 from ingest.api.permissions import READ
@@ -326,6 +330,86 @@ def test_body_without_a_valid_record_is_examined_once(
     answer = known.post([{}, record(event_at="x")])
     assert (answer.status_code, answer.json()["details"]["rejectedCount"]) == (400, 2)
     assert (examined, lookups.count) == ([2], 1)
-    # The products and projects of the workspace are read again.
+    # The lookup shows that the workspace still has the same products and projects.
     assert known.post(record(product_id="new")).status_code == 400
-    assert (examined, lookups.count) == ([2, 1, 1], 2)
+    assert (examined, lookups.count) == ([2, 1], 2)
+    Product.objects.create(workspace=key_of(known).workspace, product_id="new")
+    assert known.post(record(product_id="new")).status_code == 202
+    assert (examined, lookups.count) == ([2, 1, 1, 1], 3)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_batch_with_an_idempotency_key_is_accepted_without_a_lookup_and_replayed(
+    known: ApiClient, lookups: Lookups
+) -> None:
+    before = Batch.objects.count()
+    sent = json.dumps([record(), record()]).encode()
+    first = known.post(sent, **{"Idempotency-Key": "k"})
+    assert (first.status_code, lookups.count) == (202, 0)
+    again = known.post(sent, **{"Idempotency-Key": "k"})
+    assert (again.status_code, again.content, again.get("Idempotent-Replayed")) == (202, first.content, "true")
+    assert again.json()["batchId"] == public_ids.of_batch(Batch.objects.latest("id").id)
+    assert Batch.objects.count() == before + 1
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", {"another": 1}, [record(), {}], record()])
+def test_used_idempotency_key_precedes_what_is_wrong_with_the_body(known: ApiClient, body: Any) -> None:
+    assert known.post(record(), **{"Idempotency-Key": "k"}).status_code == 202
+    assert known.post(body, **{"Idempotency-Key": "k"}).json()["error"] == "IDEMPOTENCY_KEY_REUSED"
+
+
+def test_body_with_an_idempotency_key_is_examined_once_whatever_is_wrong_with_it(
+    known: ApiClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    examined: list[Body] = []
+    real = admission.examine_body
+
+    def examine_body(body: Body, credentials: authentication.Credentials) -> landing.Verdict:
+        examined.append(body)
+        return real(body, credentials)
+
+    monkeypatch.setattr(admission, "examine_body", examine_body)
+    answers = [known.post(body, **{"Idempotency-Key": "k"}) for body in (b"{", b"[]", {"_type": "x"}, [record(), {}])]
+    assert [answer.status_code for answer in answers] == [400, 400, 400, 202]
+    assert len(examined) == 4
+    assert known.post(record(), **{"Idempotency-Key": "k2"}).status_code == 202
+
+
+@pytest.mark.django_db(transaction=True)
+def test_idempotency_key_that_another_request_holds_gets_a_409(known: ApiClient) -> None:
+    before = Batch.objects.count()
+    given = idempotency.parameters(key_of(known).workspace_id, "k", b"", "")
+    with psycopg.connect(**connection.get_connection_params()) as other:
+        other.execute("SELECT pg_advisory_xact_lock(%s)", [given["idempotency_lock"]])
+        answer = known.post(record(), **{"Idempotency-Key": "k"})
+    assert (answer.status_code, answer.json()["error"]) == (409, "IDEMPOTENCY_IN_PROGRESS")
+    assert Batch.objects.count() == before
+
+
+@pytest.mark.django_db(transaction=True)
+def test_answer_that_is_committed_while_the_batch_is_stored_is_replayed(known: ApiClient) -> None:
+    sent, mine = json.dumps(record()).encode(), key_of(known)
+    submission = admission.Submission(authentication.identify(known.key), Body(JSON, sent))
+    count, batch = Batch.objects.count(), Batch.objects.latest("id")
+    digest = idempotency.parameters(mine.workspace_id, "k", b"", "")["idempotency_key"]
+
+    def post() -> Any:
+        with contextlib.closing(connection):
+            return known.post(sent, **{"Idempotency-Key": "k"})
+
+    with psycopg.connect(**connection.get_connection_params()) as other, ThreadPoolExecutor(1) as pool:
+        other.execute(
+            "INSERT INTO ingest_idempotencykey (workspace_id, key, fingerprint, batch_id, answer, created_at) "
+            "VALUES (%s, %s, %s, %s, '{}', clock_timestamp())",
+            [mine.workspace_id, digest, submission.fingerprint(), batch.id],
+        )
+        posted = pool.submit(post)
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'transactionid'"
+        with psycopg.connect(**connection.get_connection_params() | {"autocommit": True}) as watcher:
+            until(
+                lambda: watcher.execute(waiting).fetchone() == (1,), "the insert waits for the other answer", seconds=20
+            )
+        other.commit()
+        answer = posted.result(30)
+    assert (answer.status_code, answer.content, answer.get("Idempotent-Replayed")) == (202, b"{}", "true")
+    assert Batch.objects.count() == count
