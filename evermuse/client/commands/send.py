@@ -162,6 +162,8 @@ class _Sending:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
         # Thousands of parsed records are alive at any time. The garbage collector would scan them again and again.
         gc.set_threshold(200_000, 20, 100)
+        # The threads that send need the interpreter for moments only. They would wait 5 ms each time for the one that reads.
+        sys.setswitchinterval(0.0005)
         try:
             with Display(terminal.output, is_quiet=self._as_json) as display:
                 self._go(display)

@@ -1,7 +1,10 @@
 """Checks each record with the server's validator, and extracts what grouping needs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import count, repeat
+from operator import attrgetter
+from typing import cast
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -18,6 +21,7 @@ Position = tuple[int, int]
 TOO_LARGE = "PAYLOAD_TOO_LARGE"
 # An array of one record has two brackets.
 MAX_RECORD_BYTES = MAX_BODY_BYTES - 2
+_product_id = attrgetter("product_id")
 
 
 class Candidate(msgspec.Struct, gc=False):
@@ -96,26 +100,35 @@ def _payload(raw: bytes) -> bytes | None:
 
 def check(raws: Sequence[bytes], source: int, first: int) -> list[Candidate | Invalid]:
     """The verdict on each record. ``first``: the number of the first one in its source."""
+    envelopes = decode_quickly(raws)
+    positions = zip(repeat(source), count(first))
+    if None not in envelopes and max(map(len, raws), default=0) <= MAX_RECORD_BYTES:
+        return _candidates(positions, raws, cast(list[Envelope], envelopes))
     return [
-        _checked_slowly(raw, (source, number))
+        _checked_slowly(raw, position)
         if envelope is None or len(raw) > MAX_RECORD_BYTES
-        else _candidate(raw, envelope, (source, number))
-        for number, (raw, envelope) in enumerate(zip(raws, decode_quickly(raws), strict=True), first)
+        else _candidate(position, raw, envelope)
+        for position, raw, envelope in zip(positions, raws, envelopes, strict=False)
     ]
 
 
-def _candidate(raw: bytes, envelope: Envelope, position: Position) -> Candidate:
-    kind = envelope.type
-    if not kind.islower():
-        kind = kind.lower()
-    return Candidate(
-        position,
-        raw,
-        kind,
-        envelope.product_id,
-        hash((kind, envelope.event_at[:19], frozenset(envelope.vendor_ids.items()))),
-        0 if envelope.attachments is UNSET else len(envelope.attachments),
-    )
+def _candidates(
+    positions: Iterable[Position], raws: Sequence[bytes], envelopes: Sequence[Envelope]
+) -> list[Candidate | Invalid]:
+    """Candidates for valid records. Makes them together, because Python's share of the work for one is several times that."""
+    types = [one.type.lower() for one in envelopes]
+    identities = [
+        hash((type, one.event_at[:19], frozenset(one.vendor_ids.items())))
+        for type, one in zip(types, envelopes, strict=True)
+    ]
+    products = map(_product_id, envelopes)
+    counts = [0 if one.attachments is UNSET else len(one.attachments) for one in envelopes]
+    return list(map(Candidate, positions, raws, types, products, identities, counts))
+
+
+def _candidate(position: Position, raw: bytes, envelope: Envelope) -> Candidate | Invalid:
+    (found,) = _candidates([position], [raw], [envelope])
+    return found
 
 
 def _checked_slowly(raw: bytes, position: Position) -> Candidate | Invalid:
@@ -131,7 +144,7 @@ def _checked_slowly(raw: bytes, position: Position) -> Candidate | Invalid:
         if found.envelope is None:
             return Invalid(position, raw, found.errors)
         envelope = found.envelope
-    return _candidate(raw, envelope, position)
+    return _candidate(position, raw, envelope)
 
 
 def _decoded(raw: bytes) -> Envelope:

@@ -2,11 +2,9 @@
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
-from operator import contains
 
 from evermuse.client.answers import FieldError, Rejection
 from evermuse.client.blocking import Client
@@ -20,6 +18,7 @@ from evermuse.client.send.outcome import Outcomes
 
 # The server, or a proxy in front of it, would accept no more at once.
 _TOO_MUCH = frozenset({"PAYLOAD_TOO_LARGE", "TOO_MANY_RECORDS", "TOO_MANY_ATTACHMENTS"})
+TICK_SECONDS = 0.1
 
 
 @dataclass(slots=True)
@@ -51,16 +50,17 @@ class Delivery:
         self._attacher, self._outcomes = attacher, outcomes
         self._pool = ThreadPoolExecutor(width, thread_name_prefix="send")
         # Drafts that are being sent, and drafts that wait, are all in memory.
-        self._room = threading.Semaphore(width + 2)
+        self._places = width + 2
+        self._room = threading.Semaphore(self._places)
         self._lock = threading.Lock()
         # The identities of the records in each draft that is not sent yet.
         self._unsent: dict[Future[None], set[int]] = {}
         self.error: EvermuseError | OSError | None = None
         self._is_stopped = False
 
-    def submit(self, draft: Draft) -> None:
-        """Send a draft as soon as there is room. Raises the error that ended the run."""
-        self._room.acquire()
+    def submit(self, draft: Draft, tick: Callable[[], None]) -> None:
+        """Send a draft as soon as there is room. Calls ``tick`` while it waits. Raises the error that ended the run."""
+        self._wait_for_room(tick)
         self._raise_if_ended()
         identities = {one.identity for one in draft.candidates}
         future: Future[None] = Future()
@@ -69,8 +69,10 @@ class Delivery:
             self._unsent[future] = identities
         self._pool.submit(self._work, draft, before, future)
 
-    def finish(self) -> None:
-        """Wait until all drafts are sent. Raises the error that ended the run."""
+    def finish(self, tick: Callable[[], None]) -> None:
+        """Wait until all drafts are sent. Calls ``tick`` meanwhile. Raises the error that ended the run."""
+        for _ in range(self._places):
+            self._wait_for_room(tick)
         self._pool.shutdown(wait=True)
         self._raise_if_ended()
 
@@ -78,6 +80,10 @@ class Delivery:
         """Start no further batch."""
         self._is_stopped = True
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _wait_for_room(self, tick: Callable[[], None]) -> None:
+        while not self._room.acquire(timeout=TICK_SECONDS):
+            tick()
 
     def _raise_if_ended(self) -> None:
         if self.error is not None:
@@ -169,9 +175,10 @@ class Delivery:
 
 def body_of(raws: Sequence[bytes]) -> tuple[bytes, str]:
     """The body of a batch and its media type. Records with line breaks keep them in an array."""
-    if any(map(contains, raws, repeat(b"\n"))) or any(map(contains, raws, repeat(b"\r"))):
+    lines = b"\n".join(raws)
+    if b"\r" in lines or lines.count(b"\n") >= len(raws):
         return b"[%b]" % b",".join(raws), JSON
-    return b"\n".join(raws), NDJSON
+    return lines, NDJSON
 
 
 def digest_of(body: Packed) -> str:

@@ -4,7 +4,8 @@ The grouping depends only on the records and their order, so the same file gives
 identity are never in two open batches, so batches may be sent in the order in which they are closed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
 MAX_RECORDS = 1000
@@ -81,6 +82,41 @@ class Grouper(Generic[T]):
         while self._size > MAX_OPEN_BYTES:
             closed.append(self._close(next(iter(self._open))))
         return closed
+
+    def add_all(self, records: Sequence[T]) -> Iterator[list[T]]:
+        """Take records in order. Yields each batch when it is closed."""
+        at = 0
+        while at < len(records):
+            if taken := self._extend(records, at):
+                at += taken
+            else:
+                yield from self.add(records[at])
+                at += 1
+
+    def _extend(self, records: Sequence[T], at: int) -> int:
+        """Put successive records of one type and product into their open batch. Returns how many; 0 if `add` must decide."""
+        group = self._open.get((records[at].type, records[at].product_id))
+        if group is None or group.is_watched:
+            return 0
+        type, product_id = group.place
+        room = min(MAX_BODY_BYTES - group.size, MAX_OPEN_BYTES - self._size)
+        size, end = 0, at
+        for one in islice(records, at, at + MAX_RECORDS - len(group)):
+            more = len(one.raw) + 1
+            if (
+                one.type != type
+                or one.product_id != product_id
+                or one.attachment_count
+                or one.local_files
+                or size + more > room
+            ):
+                break
+            size += more
+            end += 1
+        group.extend(records[at:end])
+        group.size += size
+        self._size += size
+        return end - at
 
     def rest(self) -> Iterator[list[T]]:
         """Close all batches."""

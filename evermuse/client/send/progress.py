@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from evermuse.client.send.running import Run
 from evermuse.client.wording import counted
@@ -21,14 +21,15 @@ class Display:
         self._console, self._is_quiet = console, is_quiet
         self._started = time.monotonic()
         self._shown = self._started
+        self._done = 0.0
         self._progress: Progress | None = None
-        self._before: int | None = None
 
     def __enter__(self) -> Self:
         if self._console.is_terminal and not self._is_quiet:
+            # Only the bar gets shorter if the terminal is narrow, so that 80 columns show all figures.
             self._progress = Progress(
-                BarColumn(), DownloadColumn(), TextColumn("{task.fields[counts]}"), TimeRemainingColumn(),
-                console=self._console, transient=True,
+                BarColumn(bar_width=None), TextColumn("{task.fields[counts]}"), TimeRemainingColumn(),
+                console=self._console, transient=True, expand=True,
             )  # fmt: skip
             self._progress.start()
             self._task = self._progress.add_task("send", total=None, counts="")
@@ -50,14 +51,15 @@ class Display:
         now = time.monotonic()
         if self._is_quiet or now - self._shown < (LINE_SECONDS if self._progress is None else BAR_SECONDS):
             return
-        self._shown = now
-        total = sum(source.size for source in run.reader.sources) or None
+        since, self._shown = now - self._shown, now
+        total = _total(run)
+        before, self._done = self._done, _done(run)
         if self._progress is not None:
-            self._progress.update(self._task, completed=run.reader.position, total=total, counts=self._counts(run, now))
+            self._progress.update(self._task, completed=self._done, total=total, counts=self._counts(run, now))
             return
         left = ""
-        if total and run.reader.position:
-            seconds = (now - self._started) * (total - run.reader.position) / run.reader.position
+        if total and self._done > before:
+            seconds = since * (total - self._done) / (self._done - before)
             left = f", about {seconds:,.0f} s left"
         self._console.print(f"{self._counts(run, now)}{left}")
 
@@ -66,3 +68,15 @@ class Display:
         rate = run.outcomes.sent_records / max(now - self._started, 0.001)
         megabytes = run.outcomes.sent_bytes / 1_000_000
         return f"{counted(totals.all, 'record')}, {megabytes:,.1f} MB sent, {rate:,.0f} records/s, {totals.rejected:,} rejected"
+
+
+def _total(run: Run) -> int | None:
+    """The bytes of all sources, or None if nobody knows how much is left: of a pipe, or of a file that is converted."""
+    if run.reader.convert is not None:
+        return None
+    return sum(source.size for source in run.reader.sources) or None
+
+
+def _done(run: Run) -> float:
+    """The bytes of the sources whose records are accounted for. More of them are read, and wait to be sent."""
+    return run.reader.position * min(1.0, run.journal.totals.all / max(1, run.reader.records))

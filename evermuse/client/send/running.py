@@ -99,40 +99,51 @@ class Run:
         self._rebuilt = _Rebuilt(self.journal)
 
     def go(self, tick: Callable[[], None]) -> None:
-        """Read, check, group and send all. Calls ``tick`` after each part that was read. Raises EvermuseError."""
+        """Read, check, group and send all. Calls ``tick`` after each part that was read, and while it waits.
+
+        Raises EvermuseError.
+        """
         self._known.begin(self._note)
         if self.journal.is_resumed:
             self._note(f"Continuing an interrupted run: {counted(self.journal.totals.all, 'record')} done already.")
         for index, first, raws in self.reader.chunks():
-            self._take(check(raws, index, first))
+            self._take(check(raws, index, first), tick)
             tick()
         for draft in self._rebuilt.incomplete():
-            self.delivery.submit(draft)
+            self.delivery.submit(draft, tick)
         for group in self._grouper.rest():
-            self.delivery.submit(Draft(group))
-        self.delivery.finish()
+            self.delivery.submit(Draft(group), tick)
+        self.delivery.finish(tick)
         self.journal.end()
 
-    def _take(self, found: Sequence[Candidate | Invalid]) -> None:
-        invalid: list[Invalid] = []
-        for one in found:
-            code = self.journal.code(one.position) if self.journal.is_resumed else UNSEEN
-            if isinstance(one, Invalid):
-                if code == UNSEEN:
-                    invalid.append(one)
-                continue
-            if code == UNSEEN:
+    def _take(self, found: Sequence[Candidate | Invalid], tick: Callable[[], None]) -> None:
+        if self.journal.is_resumed:
+            found = self._unseen(found, tick)
+        valid = [one for one in found if isinstance(one, Candidate)]
+        if self.options.attach is not None:
+            for one in valid:
                 self.attacher.find(one)
-                for group in self._grouper.add(one):
-                    self.delivery.submit(Draft(group))
+        for group in self._grouper.add_all(valid):
+            self.delivery.submit(Draft(group), tick)
+        if len(valid) < len(found):
+            self.outcomes.invalid([one for one in found if isinstance(one, Invalid)])
+
+    def _unseen(self, found: Sequence[Candidate | Invalid], tick: Callable[[], None]) -> list[Candidate | Invalid]:
+        """The records that no earlier process has handled. Sends batches again that an earlier process planned."""
+        unseen: list[Candidate | Invalid] = []
+        for one in found:
+            code = self.journal.code(one.position)
+            if code == UNSEEN:
+                unseen.append(one)
+            elif isinstance(one, Invalid):
+                continue
             elif code == PLANNED:
                 self.attacher.find(one)
                 if (draft := self._rebuilt.add(one)) is not None:
-                    self.delivery.submit(draft)
+                    self.delivery.submit(draft, tick)
             else:
                 self._known.remember(one, code)
-        if invalid:
-            self.outcomes.invalid(invalid)
+        return unseen
 
 
 class _Rebuilt:

@@ -1,6 +1,7 @@
 """Grouping keeps every limit of a batch, every record, and the order of the versions of one record."""
 
 from dataclasses import dataclass, field
+from functools import cache
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -31,8 +32,12 @@ SPECS = st.lists(
     ),
     max_size=60,
 )
-# One long text of which all items share a part: otherwise the examples would take gigabytes.
-TEXT = b"x" * MAX_BODY_BYTES
+
+
+@cache
+def text(size: int) -> bytes:
+    """A record's bytes. Items of one size share them, because the examples would take gigabytes otherwise."""
+    return b"x" * size
 
 
 def grouped(items: list[Item]) -> list[list[Item]]:
@@ -46,7 +51,7 @@ def test_batches_keep_all_limits_and_all_records(specs: list[tuple[int, str, str
     items = [
         Item(
             n,
-            TEXT[:size],
+            text(size),
             kind,
             product,
             hash((kind, identity)),
@@ -68,6 +73,22 @@ def test_batches_keep_all_limits_and_all_records(specs: list[tuple[int, str, str
     assert [[i.number for i in g] for g in groups] == [[i.number for i in g] for g in grouped(items)]
 
 
+@UNHURRIED
+@given(SPECS, st.integers(1, 50), st.integers(1, 40))
+def test_batches_are_the_same_for_records_given_one_by_one_and_many_at_once(
+    specs: list[tuple[int, str, str, int, int, bool]], at_once: int, times: int
+) -> None:
+    # Repeated, so that some batches get more records than they may have.
+    items = [
+        Item(n, text(size), kind, product, hash((kind, identity)), files)
+        for n, (size, kind, product, identity, files, _) in enumerate(specs * times)
+    ]
+    grouper: Grouper[Item] = Grouper()
+    parts = [items[start : start + at_once] for start in range(0, len(items), at_once)]
+    groups = [group for part in parts for group in grouper.add_all(part)] + list(grouper.rest())
+    assert [[i.number for i in g] for g in groups] == [[i.number for i in g] for g in grouped(items)]
+
+
 def test_number_of_records_and_attachments_closes_a_batch() -> None:
     items = [Item(n, b"{}", "a", "p", n, 10) for n in range(2 * MAX_RECORDS)]
     assert {len(group) for group in grouped(items)} == {MAX_ATTACHMENTS // 10}
@@ -78,7 +99,7 @@ def test_number_of_records_and_attachments_closes_a_batch() -> None:
 def test_open_batches_of_many_products_are_bounded() -> None:
     grouper: Grouper[Item] = Grouper()
     size = grouping.MAX_OPEN_BYTES // 8
-    closed = [g for n in range(20) for g in grouper.add(Item(n, TEXT[:size], "a", f"p{n}", n))]
+    closed = [g for n in range(20) for g in grouper.add(Item(n, text(size), "a", f"p{n}", n))]
     assert len(closed) >= 12
 
 
