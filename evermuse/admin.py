@@ -9,16 +9,17 @@ from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
-from django.db import connection
+from django.db import connections
 from django.db.models import CharField, Model, QuerySet
 from django.http import Http404, HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404
+from django.template.response import TemplateResponse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
-from evermuse import audit, roles
+from evermuse import audit, replica, roles
 
 M = TypeVar("M", bound=Model)
 
@@ -36,7 +37,7 @@ class EstimatingPaginator(Paginator):  # type: ignore[type-arg]
         exact = rows.order_by().values("pk")[: EXACT_UP_TO + 1].count()
         if exact <= EXACT_UP_TO or rows.query.where:
             return exact
-        with connection.cursor() as cursor:
+        with connections[replica.alias()].cursor() as cursor:
             cursor.execute(
                 "SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [rows.model._meta.db_table]
             )
@@ -124,6 +125,17 @@ class PipelineAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """For actions declared with ``permissions=["operate"]``."""
         return roles.may_act(request)
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:
+        """A list comes from the standby, if that has replayed all changes."""
+        view: Callable[..., HttpResponseBase] = super().changelist_view
+
+        def page() -> HttpResponseBase:
+            answer = view(request, extra_context)
+            # Its template reads the rows.
+            return answer.render() if isinstance(answer, TemplateResponse) else answer
+
+        return replica.read_current(page) if request.method == "GET" else page()
 
     def row_with_payload(self, request: HttpRequest, rows: QuerySet[M], number: int) -> M:
         """The row of this number, for a login that may see payloads. Raises PermissionDenied and Http404."""

@@ -1,15 +1,15 @@
 """A streaming standby of PostgreSQL that answers reads: ``DATABASE_REPLICA_URL``.
 
 Within `reading`, every read of this thread goes to the standby: Django's queries by `Router`, raw SQL by
-`evermuse.raw_connection`. Only callers that check that the standby has what they need use it (`lake.standby`). Whatever goes
-wrong there, they read from the primary.
+`evermuse.raw_connection`. Only callers that check that the standby has what they need use it: lists of records by their horizon
+(`lake.standby`), everything else by the position of the WAL (`read_current`). Whatever goes wrong there, they read from the primary.
 """
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, Error, connections
@@ -18,6 +18,7 @@ from evermuse import logs
 
 log = logs.get(__name__)
 
+T = TypeVar("T")
 ALIAS = "replica"
 # After a fault, the standby is tried again after this many seconds.
 RETRY_SECONDS = 5.0
@@ -29,6 +30,12 @@ CONFLICTS = {"40001", "57014"}
 LAG = """
 SELECT CASE WHEN pg_is_in_recovery() THEN extract(epoch FROM clock_timestamp() - pg_last_xact_replay_timestamp())::float END
 """
+
+# What was committed when this is read is in the WAL up to here.
+WRITTEN = "SELECT pg_current_wal_flush_lsn()::text"
+HAS_REPLAYED = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+# How long a read waits for the standby, which usually follows within some milliseconds.
+REPLAY_SECONDS, STEP_SECONDS = 0.1, 0.005
 
 
 class _Route(threading.local):
@@ -85,12 +92,42 @@ def reading() -> Iterator[None]:
         _mine.alias = DEFAULT_DB_ALIAS
 
 
+def read_current(page: Callable[[], T]) -> T:
+    """The result of ``page``, from the standby once it has replayed all that the primary has committed by now.
+
+    If that takes too long, or something goes wrong, it comes from the primary. ``page`` must only read, because it may be called
+    twice.
+    """
+    if not may_try():
+        return page()
+    needed = _first(DEFAULT_DB_ALIAS, WRITTEN)
+    try:
+        with reading():
+            _await_replay(needed)
+            return page()
+    except NotUsable as reason:
+        log.debug("replica.read_from_primary", reason=str(reason))
+    return page()
+
+
+def _await_replay(needed: str) -> None:
+    ends_at = time.monotonic() + REPLAY_SECONDS
+    while not _first(ALIAS, HAS_REPLAYED, [needed]):
+        if time.monotonic() >= ends_at:
+            raise NotUsable("it has not replayed the primary's last changes")
+        time.sleep(STEP_SECONDS)
+
+
+def _first(database: str, statement: str, parameters: Any = None) -> Any:
+    with connections[database].cursor() as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchone()[0]
+
+
 def lag() -> float | None:
     """Seconds that the standby lags behind, or None if it is no standby. Raises Django's database errors."""
-    with connections[ALIAS].cursor() as cursor:
-        cursor.execute(LAG)
-        found: tuple[float | None] = cursor.fetchone()
-        return found[0]
+    found: float | None = _first(ALIAS, LAG)
+    return found
 
 
 def _check_lag() -> None:

@@ -117,7 +117,7 @@ DATABASE_DIRECT = env.optional_database(
 # A standby that answers reads (`evermuse.replica`).
 _REPLICA = env.optional_database(
     "DATABASE_REPLICA_URL",
-    help="A streaming standby that answers lists and streams of records, as `DATABASE_URL`. If it is away, lags behind or lacks what the primary would show, the primary answers.",
+    help="A streaming standby that answers reads of records and lists of the admin, as `DATABASE_URL`. If it is away, lags behind or lacks what the primary would show, the primary answers.",
     shown="none",
 )
 EVERMUSE_REPLICA_MAX_LAG_SECONDS = env.integer(

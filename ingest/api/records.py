@@ -10,6 +10,7 @@ from drf_spectacular.utils import extend_schema
 from msgspec import Meta
 from rest_framework.request import Request
 
+from evermuse import replica
 from ingest.admission import bodies
 from ingest.api import queries
 from ingest.api import schema_records as schema
@@ -129,7 +130,8 @@ class RecordView(ContractView):
 
     @extend_schema(**schema.RECORD)
     def get(self, request: Request, record_id: str) -> HttpResponse:
-        content = selectors.record(credentials_of(request).workspace_id, record_id)
+        workspace_id = credentials_of(request).workspace_id
+        content = replica.read_current(lambda: selectors.record(workspace_id, record_id))
         if content is None:
             raise not_found("There is no such record in this workspace.")
         return json_answer(content)

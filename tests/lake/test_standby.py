@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connections
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from psycopg import IsolationLevel
 from pytest_django.fixtures import Settings
@@ -102,6 +103,41 @@ def test_landing_that_the_standby_has_not_replayed_is_read_from_the_primary(api:
     with reading_from_the_standby() as was_used:
         assert listed(api) == ["a", "b"]
         assert was_used()
+
+
+def test_single_record_is_read_from_the_standby_and_never_in_an_older_version(api: ApiClient, standby: Standby) -> None:
+    def text() -> str:
+        return str(api.get(f"/api/v1/records/{record_id}").json()["record"]["data"]["text"])
+
+    sent = {"vendor_ids": {"id": "one"}}
+    send_and_land(api, record(**sent, data={"text": "a"}))
+    [row] = api.get("/api/v1/records").json()["records"]
+    record_id = row["recordId"]
+    until(standby.has_replayed, "the standby has replayed the landing")
+    with reading_from_the_standby() as was_used:
+        assert text() == "a"
+        assert was_used()
+    standby.rows("SELECT 1 FROM pg_wal_replay_pause()")
+    send_and_land(api, record(**sent, data={"text": "b"}))
+    with reading_from_the_standby() as was_used:
+        assert text() == "b"
+        assert not was_used()
+
+
+def test_list_of_the_admin_is_read_from_the_standby_and_shows_the_last_batch(
+    api: ApiClient, admin_client: Client, standby: Standby
+) -> None:
+    def shown() -> tuple[bool, bool]:
+        with CaptureQueriesContext(connections[replica.ALIAS]) as queries:
+            page = admin_client.get("/admin/ingest/batch/").content.decode()
+        return sent in page, any('FROM "ingest_batch"' in query["sql"] for query in queries.captured_queries)
+
+    sent = api.post([record()]).json()["batchId"]
+    until(standby.has_replayed, "the standby has replayed the batch")
+    assert shown() == (True, True)
+    standby.rows("SELECT 1 FROM pg_wal_replay_pause()")
+    sent = api.post([record()]).json()["batchId"]
+    assert shown() == (True, False)
 
 
 def test_reader_that_continues_by_changed_since_misses_nothing_while_the_standby_lags(
