@@ -23,7 +23,7 @@ from ingest.activity import rollup  # noqa: E402
 from ingest.activity.models import RollupState  # noqa: E402
 from ingest.clients import api_keys  # noqa: E402
 from ingest.models import Batch, Workspace  # noqa: E402
-from lake import frames, index  # noqa: E402
+from lake import common_terms, frames, index  # noqa: E402
 from lake.envelope import Envelope  # noqa: E402
 from lake.landing import LandedRecord, prepare  # noqa: E402
 from lake.models import Payload, Record  # noqa: E402
@@ -54,6 +54,7 @@ def use(dsn: str) -> None:
     """Connects Django to a database."""
     connection.close()
     connection.settings_dict["NAME"] = dsn.rsplit("/", 1)[1]
+    common_terms.forget()
 
 
 def open_place(grown: Grown) -> Place:
