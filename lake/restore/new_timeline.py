@@ -31,10 +31,14 @@ def note(raw: psycopg.Connection[Any], timeline: int) -> bool:
 
 
 def _leap(raw: psycopg.Connection[Any], cursor: psycopg.Cursor[tuple[Any, ...]], timeline: int) -> None:
-    """Let the sequences leap once. Other processes wait for the row, and then find that it was done."""
-    with raw.transaction():
-        [(known,)] = cursor.execute(f"{sql.TIMELINE} FOR UPDATE").fetchall()
-        if timeline <= known:
-            return
-        cursor.execute(sql.LEAP, {"timeline": timeline, "leap": sequences.LEAST_LEAP})
+    """Let the sequences leap once. Other processes wait for the row, and then find that it was done.
+
+    If the process dies between the two transactions, or within the second one, the next process lets them leap again.
+    """
+    for statement in (sql.BEFORE_LEAP, sql.LEAP):
+        with raw.transaction():
+            [(known,)] = cursor.execute(f"{sql.TIMELINE} FOR UPDATE").fetchall()
+            if timeline <= known:
+                return
+            cursor.execute(statement, {"row": 1, "timeline": timeline, "leap": sequences.LEAST_LEAP})
     log.warning("database.promoted", timeline=timeline, earlier=known, ids_leap=sequences.LEAST_LEAP)

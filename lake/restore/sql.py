@@ -47,16 +47,23 @@ FIRST_TIMELINE = """
 INSERT INTO lake_databasetimeline (id, timeline, before, moved) VALUES (1, %s, '{}', '{}') ON CONFLICT (id) DO NOTHING
 """
 LATER_TIMELINE = "UPDATE lake_databasetimeline SET timeline = %s WHERE id = 1"
-# An earlier promotion that was not compared with the bucket keeps its values.
-LEAP = """
-WITH drawn AS MATERIALIZED (
+_DRAWN = """
   SELECT sequencename::text AS name, format('%%I.%%I', schemaname, sequencename)::regclass AS sequence,
     coalesce(last_value, 0) AS value
   FROM pg_sequences WHERE schemaname = current_schema() AND data_type = 'bigint'::regtype
-), leapt AS MATERIALIZED (SELECT name, value, setval(sequence, value + %(leap)s) AS moved FROM drawn),
-told AS (SELECT jsonb_object_agg(name, value) AS before, jsonb_object_agg(name, moved) AS moved FROM leapt)
-UPDATE lake_databasetimeline AS t SET timeline = %(timeline)s, promoted_at = clock_timestamp(),
-  before = CASE WHEN t.promoted_at IS NULL THEN told.before ELSE t.before END, moved = told.moved
+"""
+# An earlier promotion that was not compared with the bucket keeps its values.
+BEFORE_LEAP = f"""
+UPDATE lake_databasetimeline AS t SET promoted_at = clock_timestamp(), before = told.before
+FROM (SELECT jsonb_object_agg(name, value) AS before FROM ({_DRAWN}) AS drawn) AS told
+WHERE t.id = %(row)s AND t.promoted_at IS NULL
+"""
+# A sequence that has leapt does not go back with its transaction. So what it was before is committed first.
+LEAP = f"""
+WITH drawn AS MATERIALIZED ({_DRAWN}),
+leapt AS MATERIALIZED (SELECT name, setval(sequence, value + %(leap)s) AS moved FROM drawn),
+told AS (SELECT jsonb_object_agg(name, moved) AS moved FROM leapt)
+UPDATE lake_databasetimeline AS t SET timeline = %(timeline)s, promoted_at = clock_timestamp(), moved = told.moved
 FROM told WHERE t.id = 1
 """
 JOURNAL_KEYS = "SELECT key FROM lake_segment WHERE layout = %s"

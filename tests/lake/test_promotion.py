@@ -11,6 +11,7 @@ from django.db import connections
 from deploy.local.embedded import Servers
 from evermuse import timelines
 from lake.models import DatabaseTimeline
+from lake.restore import new_timeline, sequences, sql
 from tests.journeys.stack import until
 from tests.parts.standby import Standby
 
@@ -118,3 +119,23 @@ def test_database_that_moved_to_a_new_cluster_follows_the_timeline_of_that_clust
         timelines.look(connection)
         assert draw(connection, 1) == [before + 1], "nothing is lost, so no id leaps"
     assert DatabaseTimeline.objects.get().timeline == 1
+
+
+def test_process_that_dies_during_the_leap_leaves_the_last_ids_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = connections["default"].settings_dict
+    with connect(own["PORT"]) as raw:
+        [last] = draw(raw, 1)
+        # The sequences have leapt, and the transaction fails.
+        dies = sql.LEAP.replace("WHERE t.id = 1", "WHERE t.id = 1 AND 1 / (told.moved IS NULL)::int = 1")
+        with monkeypatch.context() as patched, pytest.raises(psycopg.errors.DivisionByZero):
+            patched.setattr(sql, "LEAP", dies)
+            new_timeline.note(raw, 2)
+        try:
+            assert new_timeline.note(raw, 2)
+            row = DatabaseTimeline.objects.get(pk=1)
+            assert (row.timeline, row.before[SEQUENCE]) == (2, last)
+            assert row.moved[SEQUENCE] == last + 2 * sequences.LEAST_LEAP
+            assert draw(raw, 1) == [row.moved[SEQUENCE] + 1]
+        finally:
+            for name, value in DatabaseTimeline.objects.get(pk=1).before.items():
+                raw.execute("SELECT setval(%s::regclass, %s)", [name, max(1, value)])
