@@ -157,6 +157,15 @@ show() {
   barman-cloud-backup-list $store "$BACKUP_URL" "$server"
 }
 
+is_alive() {
+  # The file is touched with each try. Before the first one it is not there.
+  tried=$(stat -c %Y "$alive" 2>/dev/null || echo 0)
+  if [ $(($(date +%s) - tried)) -ge 600 ]; then
+    say "nothing was archived, or tried to, within the last 10 minutes"
+    return 1
+  fi
+}
+
 case ${1:-run} in
   run | archive | base | fetch | restore)
     check "${1:-run}"
@@ -166,6 +175,6 @@ case ${1:-run} in
     check list
     show
     ;;
-  alive) [ "$(($(date +%s) - $(stat -c %Y "$alive")))" -lt 600 ] ;;
-  *) say "run, archive, base, list, fetch or restore" && exit 2 ;;
+  alive) is_alive ;;
+  *) say "run, archive, base, alive, list, fetch or restore" && exit 2 ;;
 esac

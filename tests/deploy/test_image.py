@@ -1,53 +1,27 @@
-"""The image, built with buildah and run with podman, where both and the base image are there. Neither can be on every machine."""
+"""The image of the product, built and run."""
 
 import json
-import os
-import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-IMAGE = "localhost/evermuse-image-test"
+from tests.deploy import images
+
+DOCKERFILE, IMAGE = "deploy/Dockerfile", "localhost/evermuse-image-test"
 MAX_BYTES_OF_OURS = 190 * 1000 * 1000
-RUN = ("podman", "run", "--rm", "--runtime", "runc", "--network", "host",
-       "--ulimit", "nofile=1024:2048", "--ulimit", "nproc=1000:1000")  # fmt: skip
 
-# Directories of packages that the machine's pip reads besides its index, as options of the build: "/a /b".
-PACKAGES = [word for path in os.environ.get("IMAGE_PACKAGES", "").split() for word in ("-v", f"{path}:{path}:ro")]
-
-
-def base_image() -> str:
-    return (ROOT / "deploy" / "Dockerfile").read_text().partition("FROM ")[2].split()[0]
-
-
-def has_base() -> bool:
-    if not (shutil.which("buildah") and shutil.which("podman") and shutil.which("runc")):
-        return False
-    asked = ("podman", "image", "exists", f"docker.io/library/{base_image()}")
-    return subprocess.run(asked, check=False, capture_output=True).returncode == 0
-
-
-pytestmark = pytest.mark.skipif(
-    not has_base(), reason=f"buildah, podman, runc and {base_image()} in the local storage are needed"
-)
+pytestmark = images.needs_base(DOCKERFILE)
 
 
 def run(*words: str, options: tuple[str, ...] = ()) -> str:
-    done = subprocess.run([*RUN, *options, IMAGE, *words], check=False, capture_output=True, text=True)
+    done = images.run(IMAGE, *words, options=options)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 @pytest.fixture(scope="module", autouse=True)
 def image() -> None:
-    built = subprocess.run(
-        ["buildah", "bud", "--isolation", "chroot", "--pull=never", "--format", "docker", "-t", IMAGE,
-         *PACKAGES, "-f", "deploy/Dockerfile", "."],
-        cwd=ROOT, check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    assert built.returncode == 0, built.stderr[-3000:]
+    images.build(DOCKERFILE, IMAGE)
 
 
 def test_image_has_a_numeric_user_labels_and_a_health_check() -> None:

@@ -98,4 +98,6 @@ def test_backup_that_runs_archives_takes_a_base_backup_shows_its_life_and_ends_o
     # A file that PostgreSQL has not finished is left alone.
     assert [path.name for path in spool.iterdir()] == ["000000010000000000000002.part"]
     os.utime(alive, (0, 0))
-    assert run(BACKUP, "alive", BACKUP_ALIVE=str(alive))[0] != 0
+    for gone in (alive, tmp_path / "missing"):
+        code, [line] = run(BACKUP, "alive", BACKUP_ALIVE=str(gone))
+        assert (code, line) == (1, "backup: nothing was archived, or tried to, within the last 10 minutes")
