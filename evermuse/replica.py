@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS, Error, connections
+from django.db import DEFAULT_DB_ALIAS, DataError, Error, connections
 
 from evermuse import logs
 
@@ -76,11 +76,14 @@ def reading() -> Iterator[None]:
     """Send this thread's reads to the standby during the block.
 
     Raises NotUsable if it does not answer, lags behind or is no standby; another fault during the block as NotUsable, too.
+    Raises DataError: the primary would refuse the query's values as well.
     """
     _mine.alias = ALIAS
     try:
         _check_lag()
         yield
+    except DataError:
+        raise
     except Error as error:
         # Also a table or column that a migration has added on the primary, and that is not replayed yet.
         _mine.alias = DEFAULT_DB_ALIAS
@@ -155,6 +158,10 @@ class Router:
     def db_for_read(self, model: type, **hints: Any) -> str | None:
         """The standby within `reading`."""
         return None if _mine.alias == DEFAULT_DB_ALIAS else _mine.alias
+
+    def db_for_write(self, model: type, **hints: Any) -> str:
+        """The primary, also for rows that were read from the standby."""
+        return DEFAULT_DB_ALIAS
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool | None:
         """Only on the primary."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.db import connections
+from django.db import DataError, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from psycopg import IsolationLevel
@@ -220,6 +220,30 @@ def test_query_that_the_standby_cancels_for_the_replay_runs_again_on_the_primary
     assert reads.read(workspace.pk, page) == "default"
     assert asked == ["replica", "default"]
     assert replica.may_try()
+
+
+def test_query_with_values_that_no_server_takes_is_no_fault_of_the_standby(standby: Standby) -> None:
+    asked: list[str] = []
+
+    def page() -> None:
+        asked.append(replica.alias())
+        with connections[replica.alias()].cursor() as cursor:
+            cursor.execute("SELECT 'x'::timestamptz")
+
+    with pytest.raises(DataError):
+        replica.read_current(page)
+    assert asked == ["replica"]
+    assert replica.may_try()
+
+
+def test_row_that_was_read_from_the_standby_is_saved_on_the_primary(workspace: Workspace, standby: Standby) -> None:
+    until(standby.has_replayed, "the standby has replayed the workspace")
+    found = replica.read_current(lambda: Workspace.objects.get(pk=workspace.pk))
+    assert found._state.db == replica.ALIAS
+    found.name = "renamed"
+    found.save(update_fields=["name"])
+    workspace.refresh_from_db()
+    assert workspace.name == "renamed"
 
 
 def test_server_that_is_no_standby_is_not_used(api: ApiClient, workspace: Workspace, standby: Standby) -> None:
