@@ -81,7 +81,6 @@ class Vendor:
     connections: int = 0
     open_connections: int = 0
     busy: int = 0
-    most_busy: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -138,7 +137,6 @@ class Vendor:
         with self._lock:
             self.requests.append(request)
             self.busy += 1
-            self.most_busy = max(self.busy, self.most_busy)
         try:
             exchange = Exchange(connection, request, self)
             behave = self.behaviours.get(request.path)
