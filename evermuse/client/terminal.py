@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 ACCEPTED, SOME_REJECTED, USAGE, REFUSED, INTERRUPTED = 0, 1, 2, 3, 4
 
+Paths = Annotated[list[Path], typer.Argument(metavar="PATH", help="Files or directories; - is the input.")]
 Profile = Annotated[str | None, typer.Option(help="A profile that evermuse login made.", envvar="EVERMUSE_PROFILE")]
 Url = Annotated[str | None, typer.Option(help="The server's address, instead of the profile's.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

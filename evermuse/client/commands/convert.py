@@ -39,7 +39,7 @@ def convert(
         str,
         typer.Argument(metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", autocompletion=lambda: list(FORMATS)),
     ],
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or directories; - is the input.")],
+    paths: terminal.Paths,
     product: Annotated[str, typer.Option(envvar="EVERMUSE_PRODUCT", help="The product id of every record.")],
     project: Annotated[list[str], typer.Option(envvar="EVERMUSE_PROJECT", help="A project id; may be repeated.")],
     internal_domain: Annotated[

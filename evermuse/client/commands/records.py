@@ -1,7 +1,6 @@
 """`evermuse records`, `get` and `validate`."""
 
 import itertools
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -83,7 +82,7 @@ get.__doc__ = _GET_HELP
 
 
 def validate(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or directories; - is the input.")],
+    paths: terminal.Paths,
     as_json: terminal.AsJson = False,
 ) -> None:
     """Check files without a server."""

@@ -6,12 +6,13 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, NoReturn
 
 import typer
 
 from evermuse.client import profiles, terminal
 from evermuse.client.blocking import Client
+from evermuse.client.commands import send_options as options
 from evermuse.client.commands.next_call import kept_options
 from evermuse.client.convert import FORMATS, ConvertOptions, PoolError, UsageError
 from evermuse.client.errors import EvermuseError
@@ -45,58 +46,29 @@ Exit code: 0 all accepted, 1 some rejected, 2 usage, 3 unreachable or refused, 4
 
 
 def send(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or directories; - is the input.")],
-    wait: Annotated[bool, typer.Option("--wait", help="Follow the batches until they are COMPLETE.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and count; send nothing.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="Send at most this many records.")] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Also send versions that the server has replaced by newer ones.")
-    ] = False,
-    attach: Annotated[
-        Path | None,
-        typer.Option(
-            help="Upload the files that attachments name from this directory. With --from, files of the source are written there."
-        ),
-    ] = None,
-    rejects: Annotated[
-        Path | None, typer.Option(help="Write rejected records to this file instead of PATH.rejected.ndjson.")
-    ] = None,
-    state_dir: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="EVERMUSE_STATE_DIR", help="The directory where runs record which batches were acknowledged."
-        ),
-    ] = None,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            help=f"Convert the files first: {', '.join(FORMATS)}. See evermuse convert.",
-            autocompletion=lambda: list(FORMATS),
-        ),
-    ] = None,
-    product: Annotated[
-        str | None, typer.Option(envvar="EVERMUSE_PRODUCT", help="With --from: the product id of every record.")
-    ] = None,
-    project: Annotated[
-        list[str] | None, typer.Option(envvar="EVERMUSE_PROJECT", help="With --from: a project id; may be repeated.")
-    ] = None,
-    internal_domain: Annotated[
-        list[str] | None, typer.Option(help="With --from: a domain of your own people; may be repeated.")
-    ] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="With --from: a tag; may be repeated.")] = None,
-    mapping: Annotated[Path | None, typer.Option(help="With --from csv: the file that maps columns to fields.")] = None,
-    event_at: Annotated[
-        str | None, typer.Option(help="With --from, for transcripts: when it happened, such as 2026-01-31T12:00:00Z.")
-    ] = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=64, help="The number of batches sent at once.")] = 6,
+    paths: terminal.Paths,
+    wait: options.Wait = False,
+    dry_run: options.DryRun = False,
+    limit: options.Limit = None,
+    overwrite: options.Overwrite = False,
+    attach: options.Attach = None,
+    rejects: options.Rejects = None,
+    state_dir: options.StateDir = None,
+    format: options.Format = None,
+    product: options.Product = None,
+    project: options.Project = None,
+    internal_domain: options.InternalDomain = None,
+    tag: options.Tag = None,
+    mapping: options.Mapping = None,
+    event_at: options.EventAt = None,
+    concurrency: options.Concurrency = 6,
     patience: terminal.Patience = 60.0,
     profile: terminal.Profile = None,
     url: terminal.Url = None,
     as_json: terminal.AsJson = False,
 ) -> None:
     """Send records."""
-    conversion: Conversion | None = None
+    conversion = None
     if format is not None:
         converted = ConvertOptions(
             product_id=product or "",
@@ -108,25 +80,16 @@ def send(
             mapping=mapping,
         )
         conversion = _conversion(format, converted)
-    elif attach is not None and not attach.is_dir():
-        raise terminal.fail(f"--attach {attach}: there is no such directory", terminal.USAGE)
-    try:
-        sources = find(paths) if conversion is None else converting.find(paths)
-    except (NothingToRead, OSError) as error:
-        raise terminal.fail(str(error), terminal.USAGE) from None
+    sources = _sources(paths, attach, conversion)
     reader = Reader(sources, limit, conversion)
     if dry_run:
         raise typer.Exit(rehearse(reader, attach, as_json=as_json))
     client = terminal.connect(profile, url, patience)
-    options = Options(overwrite=overwrite, attach=attach, limit=limit, width=concurrency, rejects=rejects)
-    options.state = (state_dir or profiles.directory() / "state") / _run_name(client, sources)
-    sending = _Sending(client, reader, options, wants_wait=wait, as_json=as_json)
+    chosen = Options(overwrite=overwrite, attach=attach, limit=limit, width=concurrency, rejects=rejects)
+    chosen.state = (state_dir or profiles.directory() / "state") / _run_name(client, sources)
+    sending = _Sending(client, reader, chosen, wants_wait=wait, as_json=as_json)
     sending.conversion = conversion
-    code = sending.run()
-    # Threads may still wait for a server that does not answer.
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    _exit_now(sending.run())
 
 
 send.__doc__ = _HELP
@@ -138,6 +101,22 @@ def _conversion(format: str, options: ConvertOptions) -> Conversion:
     if not options.product_id or not options.project_ids:
         raise terminal.fail("--from needs --product and --project", terminal.USAGE)
     return Conversion(format, options)
+
+
+def _sources(paths: list[Path], attach: Path | None, conversion: Conversion | None) -> list[Source]:
+    if conversion is None and attach is not None and not attach.is_dir():
+        raise terminal.fail(f"--attach {attach}: there is no such directory", terminal.USAGE)
+    try:
+        return find(paths) if conversion is None else converting.find(paths)
+    except (NothingToRead, OSError) as error:
+        raise terminal.fail(str(error), terminal.USAGE) from None
+
+
+def _exit_now(code: int) -> NoReturn:
+    """End the process although threads may still wait for a server that does not answer."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _run_name(client: Client, sources: list[Source]) -> str:
