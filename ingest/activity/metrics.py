@@ -174,7 +174,9 @@ def _surroundings(around: Surroundings) -> Iterator[Family]:
     for queue, length in (around.queues or {}).items():
         queues.add_metric([queue], length)
     yield queues
-    workers = GaugeMetricFamily("evermuse_workers", "Worker processes that answer.", labels=["kind"])
+    workers = GaugeMetricFamily(
+        "evermuse_workers", "Workers that answer, by the queue that they read.", labels=["kind"]
+    )
     for kind, count in sorted((around.workers or {}).items()):
         workers.add_metric([kind], count)
     yield workers

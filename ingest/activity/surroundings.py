@@ -20,7 +20,6 @@ from ingest.activity import health
 SOCKET_SECONDS, ANSWER_SECONDS = 1, 0.6
 # The time limit of all questions together.
 WAIT_SECONDS = 2.0
-WORKERS = ("landing", "attachments")
 _threads = ThreadPoolExecutor(4, thread_name_prefix="surroundings")
 
 _T = TypeVar("_T")
@@ -28,7 +27,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """``servers``: ok or away. ``queues``: messages. ``workers``: processes by kind. None: the broker did not answer."""
+    """``servers``: ok or away. ``queues``: messages. ``workers``: how many read each queue. None: the broker did not answer."""
 
     servers: dict[str, str]
     queues: dict[str, int] | None
@@ -77,7 +76,7 @@ def _workers() -> dict[str, int]:
     box = Mailbox(app.conf.control_exchange, type="fanout", accept=["json"], reply_queue_expires=10)
     with _broker() as broker:
         bound: Any = box(broker)
-        answers = bound.multi_call("ping", timeout=ANSWER_SECONDS) or []
-    # Each answer is {"landing@host": {"ok": "pong"}}.
-    seen = Counter(name.partition("@")[0] for answer in answers for name in answer)
-    return {kind: seen[kind] for kind in {*WORKERS, *seen}}
+        answers = bound.multi_call("active_queues", timeout=ANSWER_SECONDS) or []
+    # Each answer is {"landing@host": [{"name": "landing", …}, …]}. One worker may read several queues.
+    seen = Counter(queue["name"] for answer in answers for queues in answer.values() for queue in queues)
+    return {name: seen[name] for name in QUEUES}

@@ -1,4 +1,4 @@
-"""compose.yaml and the Dockerfile run the same processes as `make run`."""
+"""compose.yaml and the Dockerfile run the processes of `make run`, with maintenance apart."""
 
 import os
 import re
@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from deploy.local.child import ALLOCATOR
-from deploy.local.processes import FLOWER_CONFIGURATION, commands
+from deploy.local.processes import FLOWER_CONFIGURATION, commands_apart
 from deploy.local.servers import APPLICATION, APPLICATION_SQL
+from evermuse.celery import QUEUES
 
 DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
 DEFAULTS = {"EVERMUSE_WEB_WORKERS": "2", "EVERMUSE_LANDING_CONCURRENCY": "2", "EVERMUSE_ATTACHMENT_CONCURRENCY": "16"}
@@ -29,7 +30,7 @@ def services() -> dict[str, Any]:
 def local_commands(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
     for name, value in DEFAULTS.items():
         monkeypatch.setenv(name, value)
-    made = commands(web_port=8000, flower_port=5555, run="/var/lib/evermuse")
+    made = commands_apart(web_port=8000, flower_port=5555, run="/var/lib/evermuse")
     return {
         one.name: [
             word.replace("127.0.0.1", "0.0.0.0").replace(f"={FLOWER_CONFIGURATION}", "=/app/evermuse/flowerconfig.py")
@@ -47,6 +48,15 @@ def test_compose_runs_each_process_with_the_command_line_of_make_run(
         composed = [re.sub(r"\$\{\w+:-(\w+)\}", r"\1", word) for word in services[name]["command"]]
         assert composed == ["python", *words[1:]], name
         assert words[0] == sys.executable
+
+
+def test_each_queue_is_read_by_one_service_of_compose(services: dict[str, Any]) -> None:
+    read = {
+        name: service["command"][service["command"].index("-Q") + 1]
+        for name, service in services.items()
+        if "-Q" in service.get("command", [])
+    }
+    assert read == {f"worker-{queue}": queue for queue in QUEUES}
 
 
 def test_compose_has_the_servers_and_every_process(services: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -87,8 +87,9 @@ def test_refreshed_part_of_the_overview_has_servers_queues_and_workers(boss: Cli
     found = figures(boss)
     assert found["figures"]["servers"] == {"database": "ok", "broker": "ok", "redis": "ok", "objectStore": "ok"}
     assert set(found["figures"]["queues"]) == {"landing", "attachments", "maintenance"}
-    assert found["figures"]["workers"] == {"landing": 0, "attachments": 0}
-    assert "No landing worker is seen." in found["parts"]["notices"]
+    assert found["figures"]["workers"] == {"landing": 0, "attachments": 0, "maintenance": 0}
+    for queue in found["figures"]["workers"]:
+        assert f"No {queue} worker is seen." in found["parts"]["notices"]
 
 
 def test_overview_metric_and_alert_say_that_a_restored_database_was_not_checked(boss: Client) -> None:
