@@ -20,6 +20,7 @@ from attachments.queue import claims, sweeper
 from attachments.queue.claims import DownloadClaim
 from evermuse import retry_policy
 from evermuse.errors import LeaseLost, StoreUnavailable
+from evermuse.retry_policy import RetryPolicy
 from ingest.models import Workspace
 from lake import object_store
 from tests.attachments.journey import file, make_due, objects, run, send, stored
@@ -197,24 +198,30 @@ def claim_of(attempts: int, *, window: float = 0.0) -> DownloadClaim:
     )
 
 
-def test_retry_waits_grow_honour_retry_after_and_end_with_the_window() -> None:
+def test_retry_waits_grow_and_end_with_the_last_attempt() -> None:
     fault = DownloadFailure("HTTP_503", "", is_transient=True)
     policy = retry_policy.downloads()
     assert policy.max_attempts is not None
-    assert policy.window is not None
     for attempt in range(1, policy.max_attempts):
         wait = fetching.next_wait(claim_of(attempt), fault)
         assert wait is not None
         expected = min(policy.first * policy.factor ** (attempt - 1), policy.longest)
         assert 1 - policy.jitter <= wait / expected <= 1 + policy.jitter
     assert fetching.next_wait(claim_of(policy.max_attempts), fault) is None
-    assert fetching.next_wait(claim_of(2, window=policy.window - 0.5), fault) is None
     assert fetching.next_wait(claim_of(1), DownloadFailure("HTTP_404", "", is_transient=False)) is None
+
+
+def test_retry_waits_honour_retry_after_and_end_with_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With figures of its own, because a backoff longer than the asked wait would hide it."""
+    policy = RetryPolicy(first=2.0, longest=10.0, jitter=0.5, longest_asked=100.0, max_attempts=6, window=200.0)
+    monkeypatch.setattr(retry_policy, "downloads", lambda: policy)
+    fault = DownloadFailure("HTTP_503", "", is_transient=True)
     asked = DownloadFailure("HTTP_429", "", is_transient=True, retry_after=60)
     absurd = DownloadFailure("HTTP_429", "", is_transient=True, retry_after=86_400)
     assert fetching.next_wait(claim_of(1), asked) == 60
-    assert fetching.next_wait(claim_of(1), absurd) == policy.longest_asked
-    assert fetching.next_wait(claim_of(3, window=policy.window - 40), absurd) == 40
+    assert fetching.next_wait(claim_of(1), absurd) == 100
+    assert fetching.next_wait(claim_of(3, window=160.0), absurd) == 40
+    assert fetching.next_wait(claim_of(2, window=199.5), fault) is None
 
 
 def test_same_content_is_stored_once_in_a_workspace(api: ApiClient, vendor: Vendor) -> None:
