@@ -18,6 +18,8 @@ def note(raw: psycopg.Connection[Any], timeline: int) -> bool:
     """
     cursor = psycopg.Cursor(raw, row_factory=tuple_row)
     try:
+        if cursor.execute(sql.HAS_TIMELINE).fetchall() == [(False,)]:
+            return False
         if not (known := cursor.execute(sql.TIMELINE).fetchall()):
             cursor.execute(sql.FIRST_TIMELINE, [timeline])
         elif timeline > known[0][0]:
@@ -25,7 +27,7 @@ def note(raw: psycopg.Connection[Any], timeline: int) -> bool:
         elif timeline < known[0][0]:
             # A new cluster counts from 1 again, after pg_upgrade or a dump. Without this, its promotions would go unnoticed.
             cursor.execute(sql.LATER_TIMELINE, [timeline])
-    except (psycopg.errors.UndefinedTable, psycopg.errors.ReadOnlySqlTransaction):
+    except psycopg.errors.ReadOnlySqlTransaction:
         return False
     return True
 

@@ -42,6 +42,8 @@ VALUES (1, statement_timestamp(), '00000000-0000-0000-0000-000000000000', NULL)
 ON CONFLICT (id) DO UPDATE SET after_id = EXCLUDED.after_id, ended_at = NULL, starts_at = least(f.starts_at, EXCLUDED.starts_at)
 """
 
+# Asked first, because selecting from a missing table writes an error to the log of a new database.
+HAS_TIMELINE = "SELECT to_regclass('lake_databasetimeline') IS NOT NULL"
 TIMELINE = "SELECT timeline FROM lake_databasetimeline WHERE id = 1"
 FIRST_TIMELINE = """
 INSERT INTO lake_databasetimeline (id, timeline, before, moved) VALUES (1, %s, '{}', '{}') ON CONFLICT (id) DO NOTHING

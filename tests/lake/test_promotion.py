@@ -121,6 +121,13 @@ def test_database_that_moved_to_a_new_cluster_follows_the_timeline_of_that_clust
     assert DatabaseTimeline.objects.get().timeline == 1
 
 
+def test_first_connection_to_an_empty_database_causes_no_error_in_its_log() -> None:
+    with connect(connections["default"].settings_dict["PORT"]) as raw, raw.transaction(force_rollback=True):
+        raw.execute("ALTER TABLE lake_databasetimeline RENAME TO other")
+        assert not new_timeline.note(raw, 1)
+        assert raw.info.transaction_status is psycopg.pq.TransactionStatus.INTRANS, "no statement failed"
+
+
 def test_process_that_dies_during_the_leap_leaves_the_last_ids_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     own = connections["default"].settings_dict
     with connect(own["PORT"]) as raw:
