@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DataError, Error, connections
 
-from evermuse import logs
+from evermuse import logs, replica_reads
 
 log = logs.get(__name__)
 
@@ -102,14 +102,28 @@ def read_current(page: Callable[[], T]) -> T:
     twice.
     """
     if not may_try():
-        return page()
+        return read_from_primary(page)
     needed = _first(DEFAULT_DB_ALIAS, WRITTEN)
+    return read_from_standby(page, check=lambda: _await_replay(needed))
+
+
+def read_from_standby(page: Callable[[], T], *, check: Callable[[], None] = lambda: None) -> T:
+    """The result of ``page`` from the standby, after ``check``; from the primary if that or ``page`` raises NotUsable."""
     try:
         with reading():
-            _await_replay(needed)
-            return page()
+            check()
+            found = page()
     except NotUsable as reason:
         log.debug("replica.read_from_primary", reason=str(reason))
+        return read_from_primary(page)
+    replica_reads.counts.add(replica_reads.STANDBY)
+    return found
+
+
+def read_from_primary(page: Callable[[], T]) -> T:
+    """The result of ``page``, which the standby could not answer. It counts as such if there is one."""
+    if is_configured():
+        replica_reads.counts.add(replica_reads.PRIMARY)
     return page()
 
 

@@ -14,10 +14,8 @@ from typing import TypeVar
 
 from django.db import transaction
 
-from evermuse import logs, replica
+from evermuse import replica
 from lake import horizon
-
-log = logs.get(__name__)
 
 T = TypeVar("T")
 
@@ -36,17 +34,16 @@ def read(workspace_id: int, page: Callable[[], T]) -> T:
 
     ``page`` must only read, because it is called again after a fault. It reads its rows within `snapshot`.
     """
-    if not replica.may_try() or (needed := horizon.position(workspace_id)) is None:
+    if not replica.may_try():
+        return replica.read_from_primary(page)
+    if (needed := horizon.position(workspace_id)) is None:
+        # Nothing has landed, so there is nothing to read.
         return page()
     _mine.needed = needed
     try:
-        with replica.reading():
-            return page()
-    except replica.NotUsable as reason:
-        log.debug("replica.read_from_primary", reason=str(reason))
+        return replica.read_from_standby(page)
     finally:
         _mine.needed = None
-    return page()
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
 from attachments.models import Lane, VendorHost
-from evermuse import connection_budget
+from evermuse import connection_budget, replica, replica_reads
 from ingest.activity import selectors, surroundings
 from ingest.activity.health import OK
 from ingest.activity.measures import Key
@@ -46,6 +46,7 @@ class StateCollector(Collector):
         yield from _by_workspace(totals)
         yield from _by_label(totals)
         yield from _vendors()
+        yield from _replica_reads()
         yield from _surroundings(asked.answers())
 
 
@@ -162,6 +163,19 @@ def _vendors() -> Iterator[Family]:
     hosts.add_metric(["paused"], VendorHost.objects.exclude(paused_at=None).count())
     hosts.add_metric(["breaker_open"], Lane.objects.exclude(opened_at=None).values("host").distinct().count())
     yield hosts
+
+
+def _replica_reads() -> Iterator[Family]:
+    """Left out while Redis does not answer."""
+    reads = CounterMetricFamily(
+        "evermuse_replica_reads",
+        "Reads that were meant for the standby, by the server that answered them.",
+        labels=["server"],
+    )
+    totals = replica_reads.counts.totals() if replica.is_configured() else dict.fromkeys(replica_reads.SERVERS, 0)
+    for server, count in (totals or {}).items():
+        reads.add_metric([server], count)
+    yield reads
 
 
 def _surroundings(around: Surroundings) -> Iterator[Family]:

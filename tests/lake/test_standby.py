@@ -9,7 +9,6 @@ import pytest
 from django.db import DataError, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from psycopg import IsolationLevel
 from pytest_django.fixtures import Settings
 
 from deploy.local.embedded import Servers
@@ -19,39 +18,10 @@ from lake import standby as reads
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
 from tests.journeys.stack import until
-from tests.parts import standby as standbys
 from tests.parts.standby import Standby
 from tests.records import record
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture(scope="module")
-def server(servers: Servers) -> Iterator[Standby]:
-    made = standbys.of(servers)
-    servers.add(made)
-    servers.start(made.name)
-    servers.wait_ready(made.name)
-    yield made
-    servers.stop(made.name)
-
-
-@pytest.fixture
-def standby(server: Standby, workspace: Workspace) -> Iterator[Standby]:
-    """The standby as `DATABASE_REPLICA_URL` of this process."""
-    given = connections.settings["default"]
-    connections.settings[replica.ALIAS] = {
-        **given,
-        "ENGINE": "tests.parts.standby_engine",
-        "NAME": connections["default"].settings_dict["NAME"],
-        "PORT": str(server.port),
-        "OPTIONS": {**given["OPTIONS"], "isolation_level": IsolationLevel.REPEATABLE_READ},
-    }
-    replica._Process.retry_at, replica._Process.fault = 0.0, ""
-    yield server
-    server.rows("SELECT 1 FROM pg_wal_replay_resume()")
-    connections[replica.ALIAS].close()
-    del connections[replica.ALIAS], connections.settings[replica.ALIAS]
 
 
 @contextmanager
