@@ -8,6 +8,7 @@ import pytest
 import redis
 from django.conf import settings
 
+from deploy.local.embedded import Servers
 from deploy.local.state import free_port
 from evermuse.replica_reads import KEY, PRIMARY, STANDBY, ReadCounts
 from tests.journeys.stack import until
@@ -25,7 +26,7 @@ for _ in range(int(sys.argv[2])):
 
 
 @pytest.fixture
-def server() -> Iterator["redis.Redis"]:
+def server(servers: Servers) -> Iterator["redis.Redis"]:
     with redis.Redis.from_url(settings.REDIS_URL) as client:
         client.delete(KEY)
         yield client
