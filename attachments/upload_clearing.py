@@ -33,7 +33,7 @@ def clear(intent_id: str, workspace: str) -> None:
 def _is_over(now: datetime) -> Q:
     """Intents that are unclaimed and can no longer be claimed: they have expired, or their key has ended.
 
-    A legal hold keeps them all the same.
+    A legal hold keeps them anyway.
     """
     return Q(origin=None, workspace__legal_hold=False) & (Q(expires_at__lt=now) | Q(key_ends_at__lte=now))
 

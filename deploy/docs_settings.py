@@ -1,6 +1,6 @@
 """`make docs-settings`: writes the table of settings into the page on configuration.
 
-The descriptions stand where `evermuse.env` reads the settings. A test compares the page with `tables`.
+The descriptions are where `evermuse.env` reads the settings. A test compares the page with `tables`.
 """
 
 import re

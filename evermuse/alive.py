@@ -29,7 +29,7 @@ def start() -> None:
 
 def _touch() -> None:
     while True:
-        # Without the file the check fails, which is all that could be said.
+        # Without the file the check fails, as it should.
         with contextlib.suppress(OSError):
             path().touch()
         time.sleep(TOUCH_SECONDS)

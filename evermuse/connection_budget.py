@@ -1,4 +1,4 @@
-"""How many of PostgreSQL's connections are in use, so that nobody learns of the limit by a refused one."""
+"""How many of PostgreSQL's connections are in use, so that the limit is noticed before one is refused."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,5 @@
-"""Settings that are good alone and contradict each other. A process with one of them would do something else than it was set to do."""
+"""Settings that are valid alone but contradict each other. One of them would have no effect, or another one than its name
+says."""
 
 from collections.abc import Iterator
 

@@ -1,6 +1,7 @@
 """Finds out whether a pooler such as PgBouncer stands before PostgreSQL, and whether it keeps prepared statements.
 
-A pooler invents the process id that it tells its client, so this id differs from the session's own. One that keeps prepared
+A pooler makes up the process id that it reports to its client, so this id differs from the session's own. One that keeps
+prepared
 statements (PgBouncer from 1.21, with ``max_prepared_statements``) gives them names of its own, so the session does not know
 ours. Any other pooler is used without prepared statements: that is slower, but right in every mode.
 """

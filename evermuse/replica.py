@@ -159,7 +159,7 @@ def _check_lag() -> None:
 
 
 def _set_fault(fault: str) -> None:
-    """Leave the standby alone for some seconds. Logged once, until it is used again."""
+    """Do not use the standby for some seconds. Logged once, until it is used again."""
     _Process.retry_at = time.monotonic() + RETRY_SECONDS
     if fault != _Process.fault:
         _Process.fault = fault

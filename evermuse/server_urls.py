@@ -179,7 +179,7 @@ def check_host_name(text: str) -> None:
         raise Unusable("must be host names without https:// and without a path, separated by commas")
     is_ipv6 = text.startswith("[") and text.endswith("]")
     if ":" in text and not is_ipv6:
-        raise Unusable("must be host names without ports, separated by commas; an IPv6 address stands in [ ]")
+        raise Unusable("must be host names without ports, separated by commas; write an IPv6 address in [ ]")
 
 
 def check_origin(text: str) -> None:

@@ -25,7 +25,7 @@ NEEDED = ("DATABASE_URL", "CELERY_BROKER_URL", "REDIS_URL", "MINIO_ENDPOINT")
 STORE_KEYS = ("MINIO_ACCESS_KEY", "MINIO_SECRET_KEY")
 SERVING = ("web", "worker", "beat")
 FLOWER = "flower"
-# Of the commands of manage.py. The others need no server, or say themselves what they miss.
+# Of the commands of manage.py. The others need no server, or report themselves what is missing.
 ON_THE_DATABASE = frozenset({
     "allowdownloads", "bootstrap_demo", "changepassword", "createapikey", "createsuperuser", "createworkspace", "dbshell",
     "fillfilter", "migrate", "removeexpired", "revokeapikey", "showmigrations",
@@ -90,7 +90,7 @@ def _needed(role: str) -> tuple[str, ...]:
 
 
 def warn(messages: Iterable[CheckMessage]) -> None:
-    """Log what the system checks doubt, such as names that nothing reads."""
+    """Log the warnings of the system checks, such as names that nothing reads."""
     for found in messages:
         if found.level == WARNING:
             log.warning("settings.doubtful", id=found.id, problem=found.msg, fix=found.hint)

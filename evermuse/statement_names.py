@@ -1,7 +1,7 @@
 """Names for prepared statements: a digest of the statement's text and of its parameters' types.
 
-A pooler may give a connection another server session for each transaction. Names that count up would then stand for other
-statements, and a wrong statement would run. A name of ours stands for one statement in every session of every process. The
+A pooler may give a connection another server session for each transaction. Numbered names would then refer to other
+statements, and a wrong statement would run. A name of ours refers to the same statement in every session of every process. The
 worst that can happen is that a session does not know the name yet, or knows it already; both are errors before anything runs.
 """
 
@@ -65,7 +65,7 @@ class StatementNames(PrepareManager):
 
 
 def use(raw: psycopg.Connection[Any], names: StatementNames) -> None:
-    """Let a new connection name its statements so."""
+    """Give a new connection these names for its statements."""
     raw._prepared = names
 
 

@@ -52,7 +52,7 @@ def look(raw: psycopg.Connection[Any]) -> None:
 
 
 def current(raw: psycopg.Connection[Any]) -> int | None:
-    """The timeline of a connection's server, 0 for a standby. None: a service that does not tell it."""
+    """The timeline of a connection's server, 0 for a standby. None: the service does not report it."""
     try:
         [(timeline,)] = psycopg.Cursor(raw, row_factory=tuple_row).execute(CURRENT).fetchall()
     except (psycopg.errors.FeatureNotSupported, psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedFunction):

@@ -12,7 +12,7 @@ from ingest.refusals import not_found
 
 # A batch as JSON, without its errors.
 ROW_BYTES = 512
-# Bytes; PostgreSQL knows them without reading what it keeps apart.
+# Sizes in bytes. PostgreSQL knows them without reading values that it stores out of line.
 ERRORS_SIZE = Func(F("first_errors"), function="octet_length", output_field=IntegerField())
 
 

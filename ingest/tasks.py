@@ -43,7 +43,7 @@ def remove_expired(**_: Any) -> None:
 
 @shared_task(name="ingest.sweep_segments")
 def sweep_segments(**_: Any) -> None:
-    """Delete objects that do not count, or count no more."""
+    """Delete objects that were never published or have been replaced."""
     if marks.may_change_bucket():
         segment_sweeper.sweep()
 
@@ -57,7 +57,7 @@ def compact_segments(**_: Any) -> None:
 
 @shared_task(name="ingest.write_journal")
 def write_journal(**_: Any) -> None:
-    """Write what the journal has to tell of."""
+    """Write the waiting entries of the journals."""
     if marks.may_change_bucket():
         journal.write()
         journal.mark()

@@ -72,7 +72,7 @@ class Envelope(
     forbid_unknown_fields=True,
     kw_only=True,
     gc=False,
-    # A default that is added later must not change how records are written that were stored before (`lake.normalization`).
+    # A default that is added later must not change how stored records are written (`lake.normalization`).
     omit_defaults=True,
     rename=lambda name: name if name == "data" else f"_{name}",
 ):

@@ -17,7 +17,7 @@ AcceptedAt = Callable[[Sequence[int]], Mapping[int, datetime]]
 
 EARLIER_WRITERS = "SELECT DISTINCT batch_id FROM lake_recordversion WHERE record_id = ANY(%(id)b::uuid[])"
 
-# All terms of a row, with those of its sets: which sets there are changes. Terms are sorted before they are compared, because
+# All terms of a row, with those of its sets, because sets come and go. Terms are sorted before they are compared, because
 # a record may have a hundred thousand of them, and the operators @> and <@ compare every pair.
 _WHOLE = """ARRAY(
     SELECT DISTINCT unnest(coalesce(s.terms, ARRAY[t.term])) FROM unnest({}) AS t (term)

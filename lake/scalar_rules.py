@@ -1,4 +1,4 @@
-"""The rules of values that are no containers: a test for each type, which says in words what is broken."""
+"""The rules of values that are not containers. Each type has a test that returns the broken rule in words."""
 
 import math
 import re
@@ -16,7 +16,7 @@ from lake.walk_nodes import opening
 
 # The parameters here are named ``type`` too.
 type_of = type
-# What a test says of a value: None if it is sound, else the broken rule in words.
+# What a test returns for a value: None if it is sound, else the broken rule in words.
 Test = Callable[[Any], str | None]
 
 
@@ -75,7 +75,7 @@ def _not_text(node: Any) -> str | None:
 
 
 def _longest(type: inspect.Type) -> int:
-    """The length up to which a string of ASCII characters is sound whatever it says. -1 if there is none."""
+    """The length up to which a string of ASCII characters is sound whatever it contains. -1 if there is none."""
     if not isinstance(type, inspect.StrType) or type.min_length is not None or type.pattern is not None:
         return -1
     return sys.maxsize if type.max_length is None else type.max_length
@@ -115,7 +115,7 @@ def _literal_test(type: inspect.LiteralType) -> Test:
 
 
 def _format_test(inner: Test, name: str, longest: int) -> Test:
-    """``longest``: the length up to which a string without other characters than ASCII's holds the inner test."""
+    """``longest``: the length up to which a string of ASCII characters passes the inner test."""
     holds, wrong = FORMATS[name]
 
     def test(node: Any) -> str | None:

@@ -1,8 +1,8 @@
 """Reads lists of records from the standby, if it is at least as new as the primary.
 
 `lake.horizon` says up to which instant a workspace's lists are final. A standby replays the primary's transactions in their
-order. If its horizon has reached the primary's, every row that the primary's list would show is there, so nobody who just
-wrote, and read from the primary that the batch had landed, misses it. The primary's horizon is read first, by one statement
+order. If its horizon has reached the primary's, every row that the primary's list would show is there, so a client that has
+seen on the primary that its batch landed finds the records in the list. The primary's horizon is read first, by one statement
 with the primary key. The standby's is read in the same snapshot as the rows.
 """
 

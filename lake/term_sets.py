@@ -35,7 +35,7 @@ MOST_ADDED = 4
 
 # Not every set is there: earlier landings had none, and unused sets are removed.
 HOLD = "SELECT id FROM lake_termset WHERE id = ANY(%(ids)s::bigint[]) ORDER BY id FOR KEY SHARE"
-# Never waits: while another landing stores the same set, this one does without.
+# Never waits: while another landing stores the same set, this one does not use it.
 ADD = """
 INSERT INTO lake_termset (id, workspace_id, terms)
 SELECT %(id)s::bigint, %(workspace)s::bigint, %(terms)s::bigint[]
@@ -157,7 +157,7 @@ def _is_in_index(set_id: int) -> bool:
 
 def _remove(set_id: int) -> int:
     with transaction.atomic():
-        # A statement of its own: the next one sees what landings committed until they let go of the set.
+        # A statement of its own: the next one sees what landings committed before they released the set.
         if not _executed(LOCK, [set_id]) or _is_in_index(set_id):
             return 0
         return TermSet.objects.filter(id=set_id).delete()[0]

@@ -1,4 +1,4 @@
-"""The rules of the envelope's types, each with a test that tells sound values from others.
+"""The rules of the envelope's types, each with a test that separates sound values from others.
 
 A record may contain half a million values, nearly all of them sound. The walk (`lake.walk`) visits only the others.
 """
@@ -14,7 +14,7 @@ from msgspec import inspect
 from lake.envelope import Envelope
 from lake.scalar_rules import Test, are_sound_strings, test_of
 
-# What the test of a container or an integer says of a value that the walk has to visit.
+# What the test of a container or an integer returns for a value that the walk has to visit.
 VISIT = ""
 
 
@@ -24,7 +24,7 @@ def _visit(node: Any) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A type with its test, which says None of a sound value, the broken rule in words, or VISIT.
+    """A type with its test, which returns None for a sound value, the broken rule in words, or VISIT.
 
     ``inner``: the rule of an array's entries or a mapping's values.
     """
@@ -34,7 +34,7 @@ class Rule:
     inner: "Rule | None" = None
 
     def all_hold(self, nodes: Sequence[Any]) -> bool:
-        """Whether the test says None of each value. False proves nothing."""
+        """Whether the test returns None for each value. False proves nothing."""
         if not nodes:
             return True
         if are_sound_strings(nodes, self.type):
@@ -54,7 +54,7 @@ class StructRules:
     unknown: str
 
     def all_hold(self, nodes: Sequence[Any]) -> bool:
-        """Whether `test` says None of each. Cheaper for several, because each field is tested for all at once."""
+        """Whether `test` returns None for each. Cheaper for several, because each field is tested for all at once."""
         if set(map(type, nodes)) != {tuple}:
             return False
         found = list(map(dict, nodes))

@@ -164,7 +164,7 @@ class _Check:
         try:
             if (key, upload_id) not in self.client.open_uploads(self.bucket, key):
                 raise _Missing(
-                    "an upload that was begun is not listed, so that what a dead worker sent is kept for ever"
+                    "an upload that was begun is not listed, so the parts that a dead worker sent are never removed"
                 )
         finally:
             self.client.abort_upload(self.bucket, key, upload_id)

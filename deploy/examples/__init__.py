@@ -1,1 +1,1 @@
-"""Examples of what a deployment can add. Nothing of the product imports them, and the image does not hold them."""
+"""Examples of what a deployment can add. The product does not import them, and the image does not contain them."""

@@ -40,11 +40,11 @@ def _run(home: Home, supervisor: Supervisor) -> int:
     try:
         _check_settings(home)
         if cleared := leftovers.clear(home):
-            say("stack", f"cleared away what a killed stack left: {', '.join(sorted(set(cleared)))}")
+            say("stack", f"ended processes that a killed stack left: {', '.join(sorted(set(cleared)))}")
         web_port, flower_port = number(WEB_PORT, 8000), number(FLOWER_PORT, 5555)
         for variable, port in ((WEB_PORT, web_port), (FLOWER_PORT, flower_port)):
             if not is_free(port):
-                raise StartFailed(f"port {port} is occupied: end what listens there, or set {variable}")
+                raise StartFailed(f"port {port} is in use: stop the process that listens there, or set {variable}")
         environment = _start_servers(home, supervisor)
         environment |= {WEB_PORT: str(web_port), FLOWER_PORT: str(flower_port)}
         environment[OWN_SERVERS] = _own_servers(home, web_port, flower_port)
@@ -169,7 +169,7 @@ def _tell(url: str, flower_port: int, environment: dict[str, str], key: str) -> 
         "",
         f"curl -sS {url}/api/v1/ingest -H 'x-api-key: {key}' -H 'Content-Type: application/json' -d '{json.dumps(record)}'",
         "",
-        f"Attachments are fetched from {_vendors()} ({ALLOWED_NETWORKS}). Ctrl-C ends all of it.",
+        f"Attachments are fetched from {_vendors()} ({ALLOWED_NETWORKS}). Ctrl-C stops all processes.",
         "",
     ]
     print("\n".join(lines), flush=True)

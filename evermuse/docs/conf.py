@@ -18,7 +18,7 @@ language = "en"
 
 extensions = ["myst_parser"]
 exclude_patterns = ["_site*"]
-# Links are strict: `deploy.docs` turns every warning into an error, a heading that does not exist included.
+# Links are strict: `deploy.docs` turns every warning into an error, also links to headings that do not exist.
 nitpicky = True
 myst_heading_anchors = 4
 myst_enable_extensions = ["colon_fence"]

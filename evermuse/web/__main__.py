@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--backlog", type=int, default=2048)
     given = parser.parse_args()
     serving.require_settings_or_exit("web")
-    # Here and not in each worker, so that each doubt is logged once.
+    # Here and not in each worker, so that each warning is logged once.
     serving.warn(checks.check_settings())
     _raise_open_files_limit()
     os.environ["EVERMUSE_WEB_PARENT"] = str(os.getpid())

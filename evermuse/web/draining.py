@@ -1,8 +1,9 @@
 """Draining: what a web worker does between SIGTERM and its end, so that a proxy sends it no more requests.
 
-For some seconds it serves on. `/readyz` answers 503, so that the proxy's health check takes it out, and each response closes its
-connection, so that no request arrives on a connection that is about to be closed. Without a proxy that looks, draining only takes
-time, so the default is none.
+It keeps serving for some seconds. `/readyz` answers 503, so that the proxy's health check takes it out, and each response
+closes its
+connection, so that no request arrives on a connection that is about to be closed. Without a proxy that checks, draining only
+delays the stop, so the default is none.
 """
 
 import asyncio

@@ -18,13 +18,14 @@ from ingest.clients import holds
 from lake import removal
 from lake.models import RemovedRecord
 
-# Read for one workspace before it is the next one's turn.
+# Records read for one workspace before the next workspace gets its turn.
 RECORDS_AT_ONCE = 2000
 
 
 @dataclass(slots=True)
 class _Unread:
-    """How far a run is in a workspace. ``seen``: the records that it has read. ``staying``: those that the last page had again."""
+    """How far a run is in a workspace. ``seen``: the records that it has read. ``staying``: those that the last page returned
+    again."""
 
     workspace_id: int
     before: datetime

@@ -1,4 +1,4 @@
-"""The journal, orchestrated: what was stored before it is noted, and then what waits is written (`lake.journal`)."""
+"""Rounds of the journal (`lake.journal`): adds records that were stored before it existed, then writes the waiting entries."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ LATE_SECONDS, KEEP_UP_SECONDS = 3.0, 1.0
 
 
 def write(*, seconds: float = ROUND_SECONDS) -> int:
-    """One round; how many events were written. While the store is away, they wait."""
+    """Run one round. Returns the number of events written. While the store is away, the entries wait."""
     behind = writing.behind_seconds()
     filling.fill()
     try:
@@ -39,7 +39,7 @@ def keep_up() -> None:
 
 
 def mark() -> None:
-    """Tell the bucket how far the database is. While the store is away, a later round does."""
+    """Record in the bucket how far the database is. While the store is away, this is left to a later round."""
     if not is_in_transaction():
         # A connection through a pooler outlives a failover, so looking at new connections is not enough.
         with raw_connection() as raw:

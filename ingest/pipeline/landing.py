@@ -244,7 +244,8 @@ def _write(landings: Sequence[Landing]) -> None:
 
 
 def _note(landings: Sequence[Landing]) -> None:
-    """Last, for the journal. Batches that were claimed together share a row."""
+    """Insert the journal's entries, as the last statements of the transaction. Batches that were claimed together share
+    one."""
     together: dict[tuple[int, datetime], list[int]] = {}
     for landing in landings:
         together.setdefault((landing.claim.workspace_id, landing.claim.at), []).append(landing.claim.batch_id)

@@ -15,9 +15,9 @@ from django.db import connection, transaction
 
 from evermuse import logs
 from evermuse.advisory_locks import AdvisoryLock
-from ingest import sql
 from ingest.admission import room
 from ingest.models import Batch
+from ingest.pipeline import sql
 from lake import payload_partitions
 from lake.payload_partitions import PayloadPartition
 

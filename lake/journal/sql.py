@@ -25,7 +25,7 @@ SELECT workspace_id, (
 FROM one WHERE workspace_id IS NOT NULL
 """
 
-# Those of the batches whose landing is not written yet. ``before``: an instant after they landed.
+# The batches among these whose landing is not written yet. ``before``: an instant after they landed.
 UNWRITTEN = """
 SELECT unnest(batch_ids) FROM lake_journalentry
 WHERE kind = 'L' AND noted_at < %(before)s AND batch_ids && %(batches)s::bigint[]

@@ -58,9 +58,9 @@ class Record(models.Model):
             # Lists are in the order of `updated_at` and `id`. PostgreSQL sorts the rows of one landing, at most a few
             # thousand, when it reads them: without ids this index takes 7 bytes a record instead of 50.
             models.Index(fields=["workspace", "updated_at"], name="record_by_instant"),
-            # Every filter reads the entries that wait in the list, and the index keeps the pages of a list that was long.
+            # A short pending list (kB): every filter reads all of it, and the index never returns the pages of a long one.
             GinIndex("terms", name="record_terms", gin_pending_list_limit=128),
-            # With its length, seven bytes take what the smallest entry of a B-tree has room for.
+            # Seven bytes and their length fit into the smallest entry of a B-tree.
             models.Index(Substr("digest", 1, 7), name="record_by_digest_start"),
             # Retention by the age of the event: a few bytes for each thousand rows.
             BrinIndex(fields=["event_at"], name="record_event_brin", pages_per_range=32, autosummarize=True),

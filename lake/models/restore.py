@@ -1,10 +1,10 @@
-"""How far the database is, to be compared with the bucket (`lake.restore`)."""
+"""How far the database has got, for comparison with the bucket (`lake.restore`)."""
 
 from django.db import models
 
 
 class RestoreMark(models.Model):
-    """How far this database is, to be compared with the bucket after a restore (`lake.restore.marks`). One row."""
+    """How far this database has got, for comparison with the bucket after a restore (`lake.restore.marks`). One row."""
 
     database = models.UUIDField(help_text="Made once. A restored database keeps it.")
     tick = models.BigIntegerField(help_text="Counts the marks.")

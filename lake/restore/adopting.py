@@ -1,4 +1,4 @@
-"""Lets objects of the bucket count again that a restored database does not know, or believes to be unfinished."""
+"""Makes objects of the bucket count again that are missing from a restored database, or are unfinished there."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -90,7 +90,7 @@ def continue_journal(workspace_id: int, last: int) -> None:
 
 
 def fill_journal_again() -> None:
-    """Let the journal tell all records again."""
+    """Have the journal list all records again."""
     _execute(sql.FILL_AGAIN)
 
 

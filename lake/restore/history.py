@@ -1,4 +1,4 @@
-"""What a journal tells of the time after a number, for a database that was restored from an earlier time."""
+"""Reads a journal's events after a number, for a database that was restored from an earlier time."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ _ID_DIGITS = 32
 
 
 class _ReadEvent(msgspec.Struct, rename="camel"):
-    """An event as far as it matters here. ``batches``: of two kinds."""
+    """The fields of an event that matter here. ``batches`` has one of two forms."""
 
     entry: int
     event: str
@@ -62,7 +62,7 @@ class History:
 
 
 def after(number: int, objects: Sequence[BucketObject]) -> History:
-    """What these objects of a journal tell after an event's number. Raises StoreUnavailable, ArchiveDamaged."""
+    """The events in these objects of a journal after a number. Raises StoreUnavailable, ArchiveDamaged."""
     history = History(number)
     for one in sorted(objects, key=lambda found: writing.numbers_of(found.key)):
         if last_number(one.key) <= history.last:

@@ -1,4 +1,4 @@
-"""What the bucket holds, by the keys of its objects."""
+"""Lists the objects of the bucket by their keys."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,7 +55,7 @@ def day_of(key: str) -> date:
 
 
 def name_in(part: str) -> str:
-    """The workspace that a part of a key names, as far as it is known: long names are cut off."""
+    """The workspace that a part of a key names. A long name is cut off there."""
     return unquote(part)
 
 

@@ -1,12 +1,12 @@
-"""Marks: the bucket knows how far the database was, so that a database that was set back is recognised.
+"""Marks in the bucket say how far the database was, so that a database that was set back is recognised.
 
 Whenever something happened, the task that writes the journal counts a tick in the database, and writes the tick and the last ids to
 the bucket. A tick in the bucket that the database does not know means that the database was restored from an earlier time. From then
 on until ``manage.py restorecheck`` has run, nothing in the bucket is deleted, merged or written over: rows of the restored database
 may name objects as unfinished or alive that have changed since.
 
-Each database has its own marks, so that a new database in an old bucket is not mistaken. A mark is deleted when a later one is
-there; no object is written over.
+Each database has its own marks, so that a new database in an old bucket is not taken for a restored one. A mark is deleted
+once there is a later one. No object is overwritten.
 """
 
 import secrets
@@ -32,7 +32,7 @@ MAX_BYTES = 1024 * 1024
 # Another worker may replace a mark between the list and the read.
 ATTEMPTS = 3
 MOST_LEAPS = 100
-# For this long a process relies on its last look at the bucket.
+# A process relies on its last look at the bucket for this long.
 LOOK_SECONDS = 5.0
 
 
@@ -81,7 +81,7 @@ def latest(database: object) -> Mark | None:
         content = object_store.get(keys[-1], max_bytes=MAX_BYTES)
         if content is not None:
             return msgspec.json.decode(content, type=Mark)
-    raise StoreUnavailable("it has no mark that it lists")
+    raise StoreUnavailable("it does not return a mark that it lists")
 
 
 def every() -> list[Mark]:
@@ -115,7 +115,7 @@ def write(drawn: dict[str, int], *, above: int = 0) -> None:
 def is_set_back() -> bool:
     """Whether the database was restored from an earlier time, and ``restorecheck`` has not run since.
 
-    Moves the sequences as soon as that is known. While the store is away, nobody knows; then this raises StoreUnavailable.
+    Moves the sequences as soon as that is known. Raises StoreUnavailable while the store is away, because then it is unknown.
     """
     ours = row()
     if ours.set_back_at is not None:
@@ -198,7 +198,7 @@ def _note_set_back(mark: Mark, *, is_sure: bool = False) -> bool:
             ours.save(update_fields=["set_back_at", "found", "leaps"])
             move_sequences(ours, mark.drawn)
             if leap := promotion.unchecked():
-                # They leapt for the first time before anything was written. What is missing is found from there on.
+                # The first leap came before anything was written. Missing ids are looked for from there on.
                 ours.before = {**ours.before, **leap.before}
                 ours.save(update_fields=["before"])
                 promotion.settle()
@@ -207,7 +207,7 @@ def _note_set_back(mark: Mark, *, is_sure: bool = False) -> bool:
 
 
 def _note_leap(leap: promotion.Leap) -> None:
-    """Keep which ids the leap of a promotion has skipped, so that nobody misses them."""
+    """Record the ids that the leap of a promotion has skipped, so that they are not reported as missing."""
     with transaction.atomic():
         ours = lock_row()
         ours.leaps = dict(ours.leaps)
@@ -219,7 +219,7 @@ def _note_leap(leap: promotion.Leap) -> None:
 
 
 def planned(ours: RestoreMark, known: dict[str, int]) -> dict[str, int]:
-    """Where sequences have to leap. One that nobody has used since its last leap stays."""
+    """Where sequences have to leap to. One that was not used since its last leap stays."""
     now = sequences.drawn()
     to = sequences.leap(now, known, since=ours.noted_at, until=timezone.now())
     return {

@@ -1,4 +1,5 @@
-"""Ids leap when a standby was promoted, before the first statement on the new primary: no id is given twice, whatever was lost."""
+"""Sequences leap after a standby was promoted, before the first statement on the new primary. So no id is given twice,
+whatever was lost."""
 
 from typing import Any
 

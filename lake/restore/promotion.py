@@ -27,7 +27,7 @@ class Leap:
 
 
 def unchecked() -> Leap | None:
-    """The leap of a promotion after which nobody has compared the bucket with the database."""
+    """The leap of a promotion that was not followed yet by a comparison of the bucket with the database."""
     row = DatabaseTimeline.objects.filter(pk=1).exclude(promoted_at=None).first()
     return None if row is None else Leap(row.before, row.moved)
 
@@ -39,7 +39,7 @@ def is_recent() -> bool:
 
 
 def settle() -> None:
-    """The bucket was compared with the database."""
+    """Record that the bucket was compared with the database."""
     DatabaseTimeline.objects.filter(pk=1).update(promoted_at=None, before={}, moved={})
 
 

@@ -1,7 +1,8 @@
 """The sequences that ids are drawn from. After a restore they must not give an id a second time.
 
-A restored database continues with the ids that were drawn after its backup. The greatest id that is found anywhere is no bound:
-ids are drawn in the accepting transaction, so nothing but the lost database may name the last ones. A sequence therefore leaps far
+A restored database continues with the ids that were drawn after its backup. The greatest id that is found anywhere is not an
+upper bound: ids are drawn in the accepting transaction, so perhaps only the lost database had the last ones. A sequence
+therefore leaps far
 beyond all of them. Ids are 64 bits wide, so leaps cost nothing: 8 billion of them fit.
 """
 
@@ -15,7 +16,7 @@ from django.db import connection
 LEAST_LEAP = 1_000_000_000
 LEAP_A_SECOND = 1_000_000
 
-# Others, of the admin's tables, are 32 bits wide, and nobody outside knows their ids.
+# The other sequences, of the admin's tables, are 32 bits wide, and their ids are not visible outside.
 _DRAWN = """
 SELECT sequencename::text, coalesce(last_value, 0) FROM pg_sequences
 WHERE schemaname = current_schema() AND data_type = 'bigint'::regtype ORDER BY 1
@@ -31,7 +32,7 @@ def drawn() -> dict[str, int]:
 
 
 def leap(now: Mapping[str, int], known: Mapping[str, int], *, since: datetime, until: datetime) -> dict[str, int]:
-    """Where each sequence has to continue. ``known``: values that were drawn for sure, from any other source."""
+    """Where each sequence has to continue. ``known``: values that are known to have been drawn, from any other source."""
     seconds = max((until - since).total_seconds(), 0.0)
     distance = max(LEAST_LEAP, int(seconds * LEAP_A_SECOND))
     return {name: max(value, known.get(name, 0)) + distance for name, value in now.items()}

@@ -28,13 +28,13 @@ DELETE FROM lake_segment s WHERE s.id = ANY(%s::bigint[]) AND s.state = 'L'
 """
 
 LAST_NUMBER = "SELECT last_number FROM lake_journal WHERE workspace_id = %s"
-# Entries that were bound to numbers get new ones. They tell of rows, and tell the same whenever they are written.
+# Entries that were bound to numbers get new ones. They only name rows, so it does not matter when they are written.
 CONTINUE_JOURNAL = """
 INSERT INTO lake_journal (workspace_id, last_number, bound, claim_token) VALUES (%(workspace)s, %(last)s, '{}', 0)
 ON CONFLICT (workspace_id) DO UPDATE SET last_number = greatest(lake_journal.last_number, EXCLUDED.last_number), bound = '{}',
   claim_token = lake_journal.claim_token + 1, claimed_until = NULL
 """
-# The journal tells all records again: what it told after the backup need not be what the database holds now.
+# The journal lists all records again, because its events after the backup may differ from what the database holds now.
 # The row is missing if somebody emptied the tables by hand.
 FILL_AGAIN = """
 INSERT INTO lake_journalfill AS f (id, starts_at, after_id, ended_at)
@@ -60,7 +60,7 @@ UPDATE lake_databasetimeline AS t SET promoted_at = clock_timestamp(), before = 
 FROM (SELECT jsonb_object_agg(name, value) AS before FROM ({_DRAWN}) AS drawn) AS told
 WHERE t.id = %(row)s AND t.promoted_at IS NULL
 """
-# A sequence that has leapt does not go back with its transaction. So what it was before is committed first.
+# A sequence that has leapt does not go back with its transaction. So its previous value is committed first.
 LEAP = f"""
 WITH drawn AS MATERIALIZED ({_DRAWN}),
 leapt AS MATERIALIZED (SELECT name, setval(sequence, value + %(leap)s) AS moved FROM drawn),

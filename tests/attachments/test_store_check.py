@@ -117,7 +117,7 @@ def test_wrong_keys_for_uploads_are_named_and_the_rest_is_proven(settings: Any, 
     assert everything() == before
 
 
-def test_store_that_is_away_is_no_fault_of_a_setting(settings: Any) -> None:
+def test_unavailable_store_is_not_reported_as_a_wrong_setting(settings: Any) -> None:
     settings.MINIO_ENDPOINT = "127.0.0.1:1"
     report = store_check.run()
     assert (report.status, report.faults, report.error) == ("away", (), "it takes no connection")

@@ -287,7 +287,7 @@ def test_error_of_an_occupied_port_names_its_variable(tmp_path: Path, variable: 
         run = Run(tmp_path, **ports)
         code, said = run.to_the_end()
     assert code == 1
-    assert f"port {port} is occupied: end what listens there, or set {variable}" in said
+    assert f"port {port} is in use: stop the process that listens there, or set {variable}" in said
     assert run.alive() == []
 
 

@@ -25,6 +25,6 @@ def test_process_that_starts_warns_if_few_connections_are_left(
     assert ("database.connections_short" in caplog.text) is is_told
 
 
-def test_metrics_tell_how_many_connections_are_in_use_and_allowed(db: None, client: Client) -> None:
+def test_metrics_report_how_many_connections_are_in_use_and_allowed(db: None, client: Client) -> None:
     found = dict(line.rsplit(" ", 1) for line in client.get("/metrics").content.decode().splitlines() if line[0] != "#")
     assert 1 <= float(found["evermuse_database_connections"]) < float(found["evermuse_database_connections_allowed"])

@@ -106,7 +106,7 @@ def test_fault_of_a_bad_number_has_the_shape_of_its_value_and_the_rule(
     assert fault() == f"X ({shape}) must be a whole number from 1 to 9"
 
 
-def test_number_may_have_a_default_that_nobody_may_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_number_may_have_a_default_that_cannot_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert env.integer("X", 0, minimum=1) == 0
     monkeypatch.setenv("X", "0")
     assert env.integer("X", 0, minimum=1) == 0

@@ -39,7 +39,7 @@ def test_forked_child_of_an_unwatched_process_is_watched() -> None:
     assert (ended.returncode, ended.stdout.split()) == (0, ["1"])
 
 
-def test_process_that_computes_for_longer_than_the_limit_goes_on() -> None:
+def test_process_that_computes_for_longer_than_the_limit_keeps_running() -> None:
     ended = ends(
         STARTS + "\nends_at = time.monotonic() + 5\nwhile time.monotonic() < ends_at: sum(range(1000))\nprint('done')"
     )

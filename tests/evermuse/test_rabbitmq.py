@@ -49,7 +49,7 @@ def beat(broker: RabbitMQ, tmp_path: Path) -> Iterator[Child]:
         child.kill()
 
 
-def test_beat_publishes_to_quorum_queues_and_goes_on_after_the_broker_was_killed(
+def test_beat_publishes_to_quorum_queues_and_continues_after_the_broker_was_killed(
     servers: Servers, broker: RabbitMQ, beat: Child
 ) -> None:
     until(lambda: broker.waiting("maintenance"), "beat has published")

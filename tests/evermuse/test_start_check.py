@@ -156,7 +156,7 @@ def test_contradiction_ends_a_process(tmp_path: Path) -> None:
         ("EVERMUSE_API_KEY", None),
     ],
 )
-def test_unknown_name_is_reported_with_the_nearest_one_unless_it_is_another_program_s(
+def test_unknown_name_is_reported_with_the_nearest_one_unless_another_program_has_it(
     name: str, hint: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(name, "1")

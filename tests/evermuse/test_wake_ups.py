@@ -45,7 +45,7 @@ def test_missing_queue_has_no_messages(broker: "redis.Redis") -> None:
         assert broker_queues.length(connection, "no such queue") == 0
 
 
-def test_sweeper_goes_on_while_the_broker_is_away(
+def test_sweeper_continues_while_the_broker_is_away(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     with app.connection_for_write("redis://127.0.0.1:9/0") as away:

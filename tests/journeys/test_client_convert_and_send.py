@@ -54,7 +54,9 @@ def test_mailbox_is_converted_and_sent_with_its_files_by_one_command(stack: Stac
 
 
 @pytest.mark.parametrize("keeps_state", [True, False])
-def test_killed_conversion_goes_on_without_loss_or_double(stack: Stack, tmp_path: Path, keeps_state: bool) -> None:
+def test_killed_conversion_continues_without_lost_or_repeated_records(
+    stack: Stack, tmp_path: Path, keeps_state: bool
+) -> None:
     client = stack.new_client(rate_limit="6")
     evermuse = Evermuse(client, tmp_path)
     box = tmp_path / "Archive.mbox"

@@ -105,7 +105,7 @@ def test_killed_runs_lose_nothing_and_change_nothing_twice(stack: Stack, tmp_pat
     assert versions(stack, client) == {1: 12_000}
 
 
-def test_parallel_senders_of_one_file_double_nothing_and_keep_the_rate(stack: Stack, tmp_path: Path) -> None:
+def test_parallel_senders_of_one_file_repeat_nothing_and_keep_the_rate(stack: Stack, tmp_path: Path) -> None:
     client = stack.new_client(rate_limit="6")
     evermuse = Evermuse(client, tmp_path)
     path = write_lines(tmp_path / "all.ndjson", many(4500))
@@ -118,7 +118,7 @@ def test_parallel_senders_of_one_file_double_nothing_and_keep_the_rate(stack: St
     assert versions(stack, client) == {1: 4500}
 
 
-def test_server_that_is_away_ends_with_3_and_the_command_that_goes_on(client: HttpClient, tmp_path: Path) -> None:
+def test_server_that_is_away_ends_with_3_and_the_command_to_continue(client: HttpClient, tmp_path: Path) -> None:
     path = write_lines(tmp_path / "some file.ndjson", [one(1)])
     away = HttpClient(f"http://127.0.0.1:{free_port()}", client.key, client.workspace)
     printed = Evermuse(away, tmp_path).run("send", path, "--patience", "0.3", code=3)
@@ -134,7 +134,7 @@ def test_refused_key_ends_with_3_and_wrong_usage_with_2(evermuse: Evermuse) -> N
     evermuse.run("send", path, code=2)
 
 
-def test_interrupted_run_ends_with_4_and_the_printed_command_goes_on(stack: Stack, tmp_path: Path) -> None:
+def test_interrupted_run_ends_with_4_and_the_printed_command_continues_it(stack: Stack, tmp_path: Path) -> None:
     client = stack.new_client(rate_limit="2")
     evermuse = Evermuse(client, tmp_path)
     path = write_lines(tmp_path / "all.ndjson", many(15_000))

@@ -134,7 +134,7 @@ def test_search_for_an_error_starts_near_it(monkeypatch: pytest.MonkeyPatch, end
 
 
 @pytest.mark.parametrize("text", [b'"a" ,,', b"[1] ,1", b"[1][,", b'{"a":1} {"b":1,,', b"1,", b",", b"[,"])
-def test_commas_after_the_value_are_no_part_of_it(text: bytes) -> None:
+def test_commas_after_the_value_are_not_part_of_it(text: bytes) -> None:
     assert verdict(json_syntax.check, text) == verdict(plainly, text)
 
 

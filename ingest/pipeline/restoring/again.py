@@ -1,4 +1,4 @@
-"""Lands batches again that a restored database does not know: from the lines of their segments, and from the journal.
+"""Lands batches again that are missing from a restored database: from the lines of their segments, and from the journal.
 
 The body of the request is lost, so rejected records are only counted, and the records are read from the segment, as after
 retention has removed the payload. The batch has its old id, so a version of a record that was accepted later still wins.
@@ -98,7 +98,7 @@ def _records(unit: Unit, history: History) -> list[LandedRecord]:
 
 
 def _batch(unit: Unit, history: History, records: Sequence[LandedRecord], landed_at: datetime) -> Batch:
-    """Without the journal, only the indexes of the records tell how many were sent at least."""
+    """Without the journal, the number of records sent is unknown. The indexes of the records give a lower bound."""
     told = history.landed.get(unit.part.number)
     count = len(told.batch.outcomes) if told else _sent(records)
     rejected = told.batch.outcomes.count(REJECTED) if told else count - len(records)
@@ -123,7 +123,7 @@ def _sent(records: Sequence[LandedRecord]) -> int:
 
 
 def _store_outcomes(batches: Sequence[Batch], history: History, indexed: Mapping[int, IndexedBatch]) -> None:
-    """The outcomes that the journal knows; otherwise those of landing again."""
+    """Store the outcomes from the journal, or else those of the repeated landing."""
     columns = [_outcomes(batch.pk, history, indexed.get(batch.pk)) for batch in batches]
     letters, ids = [text for text, _ in columns], [content for _, content in columns]
     prepared.rows(outcomes.STORE, [int8s([batch.pk for batch in batches]), letters, byteas(ids)])

@@ -1,4 +1,4 @@
-"""What the bucket holds beyond a restored database: read once, before anything is changed."""
+"""Finds what is in the bucket but not in a restored database. Reads it once, before anything is changed."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ log = logs.get(__name__)
 
 @dataclass(slots=True)
 class Bucket:
-    """Objects that the database does not count, and what the journal tells beyond it.
+    """Objects that the database does not count, and events of the journal that it lacks.
 
     ``unknown``: keys of segments without a row. ``uncounted``: segments that were read, with those whose row says unfinished.
     ``gone``: segments that count and whose object does not exist, by id. ``unreadable``: keys of damaged objects.
@@ -45,14 +45,14 @@ class Bucket:
         }
 
     def history(self, workspace_id: int) -> History:
-        """What the journal of a workspace tells; nothing if it has none."""
+        """The events of a workspace's journal that the database lacks. Empty if there is no journal."""
         return self.histories.setdefault(workspace_id, History(0))
 
 
 def look() -> Bucket:
     """Read the bucket. Raises StoreUnavailable."""
     bucket = Bucket()
-    # The bucket first: the row of an object is older than the object.
+    # Read the bucket before the database, because an object's row is committed before the object is written.
     segments, journals = listing.segments(), listing.journals()
     rows, uncounted = adopting.live(), adopting.known()
     _read_segments(bucket, segments, counted={key for _, key, _ in rows}, uncounted=uncounted)
@@ -80,7 +80,7 @@ def _read_segments(bucket: Bucket, segments: Iterable[BucketObject], *, counted:
 
 
 def _read_journals(bucket: Bucket, journals: Mapping[str, list[BucketObject]], *, counted: set[str]) -> None:
-    """A workspace that the database does not know is known by its segments."""
+    """Workspaces that are missing from the database are found by their segments."""
     ids = {object_store.partition(name): id for id, name in Workspace.objects.values_list("id", "name")}
     ids |= {object_store.partition(one.workspace): one.workspace_id for one in bucket.uncounted if one.units}
     for part, found in journals.items():

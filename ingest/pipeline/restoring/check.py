@@ -1,9 +1,9 @@
 """The check after a restore of the database: `manage.py restorecheck`.
 
-    sequences leap ▸ removals again ▸ batches are pointed to where compaction put their lines ▸ batches that the database does not
-    know land again ▸ journals continue behind what the bucket has ▸ the report says what is missing
+    sequences leap ▸ removals are repeated ▸ batches point to where compaction moved their lines ▸ missing batches land again ▸
+    journals continue after the last event in the bucket ▸ the report lists what is missing
 
-Every step is a transaction or several, and can be repeated. What is found in the bucket is never deleted.
+Every step is one or more transactions and can be repeated. Nothing that is found in the bucket is deleted.
 """
 
 from dataclasses import dataclass, field
@@ -34,7 +34,7 @@ REMOVED_AT_ONCE = 500
 
 @dataclass(slots=True)
 class Outcome:
-    """What the check found and did. ``known_to``: the greatest batch id that was given for sure."""
+    """What the check found and did. ``known_to``: the greatest batch id that is known to have been given."""
 
     is_dry: bool
     was_set_back: bool
@@ -72,7 +72,7 @@ def check(*, is_dry: bool) -> Outcome:
     units = looked.best_units()
     unknown = bucket.unknown_batches(units)
     row = marks.row()
-    # What the sequence says after a restore may be a little more than the last id.
+    # After a restore, the sequence's value may be slightly greater than the last id.
     before = row.before if row.set_back_at else sequences.drawn()
     last = gaps.last_batch(before.get(BATCHES, 0))
     found = [unit.part.number for unit in unknown]
@@ -91,7 +91,7 @@ def check(*, is_dry: bool) -> Outcome:
 
 
 def _of(row: RestoreMark, every: list[Mark]) -> list[Mark]:
-    """The marks that tell of lost ids: of other databases, and the one that was found ahead of this database."""
+    """The marks that show lost ids: those of other databases, and the one that was ahead of this database."""
     found = marks.found(row)
     return [one for one in every if one.database != str(row.database)] + ([found] if found else [])
 
@@ -101,7 +101,7 @@ def _told(looked: Bucket) -> list[int]:
 
 
 def _move_sequences(outcome: Outcome, every: list[Mark]) -> None:
-    """They have leapt already if the database was found to be set back."""
+    """Move the sequences. They have leapt already if the database was found to be set back."""
     known: dict[str, int] = {BATCHES: outcome.known_to}
     for one in every:
         for name, value in one.drawn.items():
@@ -150,7 +150,7 @@ def _make_workspaces(outcome: Outcome, unknown: list[Unit]) -> set[int]:
 
 
 def _remove_again(outcome: Outcome) -> None:
-    """Removals that the database does not know: who asked for them has been told that the records are gone."""
+    """Repeat removals that are missing from the database, because readers were told that these records are gone."""
     for workspace_id, history in outcome.looked.histories.items():
         ids = sorted(history.removed)
         for at in range(0, len(ids), REMOVED_AT_ONCE):
@@ -166,7 +166,7 @@ def _remove_again(outcome: Outcome) -> None:
 
 
 def _point_again(outcome: Outcome, units: dict[int, Unit]) -> None:
-    """Batches whose segment compaction has replaced and deleted since the backup."""
+    """Point batches to their new segments if compaction has replaced and deleted the old ones since the backup."""
     looked = outcome.looked
     lost = adopting.batches_in(list(looked.gone))
     told = {number: key for one in looked.histories.values() for number, key in one.places.items()}
@@ -196,7 +196,7 @@ def _look_for_files(outcome: Outcome) -> None:
 
 
 def _finish(outcome: Outcome) -> None:
-    """From now on the database is the truth again."""
+    """End the check. From now on the database is trusted again."""
     missing = [{"first": one.first, "last": one.last} for one in outcome.missing]
     if outcome.was_set_back or outcome.landed.batch_ids or outcome.pointed or outcome.removed:
         adopting.fill_journal_again()

@@ -1,4 +1,4 @@
-"""Batch ids that were given and that nothing knows any more."""
+"""Finds batch ids that were given, but of which neither the database nor the bucket has a trace."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from typing import Any
 from django.db import connection
 from django.db.models import Max
 
-from ingest import sql
 from ingest.models import Batch
+from ingest.pipeline import sql
 
 # A request may commit this long after its id was drawn. Until then later ids are stored already.
 LONGEST_REQUEST = timedelta(seconds=60)

@@ -57,7 +57,7 @@ def of(outcome: Outcome) -> dict[str, Any]:
 
 
 def _not_known(outcome: Outcome) -> dict[str, Any] | None:
-    """Batches that were accepted after the last mark: nothing in the bucket need name them."""
+    """Batches that were accepted after the last mark. The bucket may have no trace of them."""
     if not outcome.was_set_back:
         return None
     return {

@@ -86,7 +86,7 @@ def data(api: ApiClient) -> dict[str, Any]:
     return {row["record"]["_vendor_ids"]["id"]: (row["record"]["data"]["v"], row["version"]) for row in rows}
 
 
-def test_nothing_is_missing_where_nothing_was_lost(api: ApiClient, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_nothing_missing_if_nothing_was_lost(api: ApiClient, capsys: pytest.CaptureFixture[str]) -> None:
     send_and_land(api, [named("a", "1")])
     round_of_journal()
     report = check(capsys)
@@ -198,7 +198,7 @@ def test_lines_that_compaction_moved_are_found_where_they_are(
     assert data(api) == {f"r{n}": ("1", 1) for n in range(3)}
 
 
-def test_a_workspace_of_after_the_backup_is_made_again(
+def test_workspace_that_was_made_after_the_backup_is_made_again(
     new_client: Callable[..., ApiClient], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with lost():

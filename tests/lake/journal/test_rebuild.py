@@ -84,7 +84,7 @@ def test_records_versions_instants_outcomes_places_and_removals_are_those_of_pos
     assert (len(told.records), len(told.replaced)) == (5, 0)
 
 
-def test_what_a_line_says_leads_to_the_row_of_its_record(api: ApiClient, workspace: Workspace) -> None:
+def test_fields_of_a_line_lead_to_the_row_of_its_record(api: ApiClient, workspace: Workspace) -> None:
     mixed_load(api, workspace)
     journal.write()
     told = from_bucket(workspace)
@@ -147,7 +147,7 @@ def test_an_object_is_not_merged_over_a_gap_in_the_numbers(
     assert differences(workspace) == []
 
 
-def test_records_that_were_stored_before_the_journal_are_told_of(
+def test_records_that_were_stored_before_the_journal_are_added_to_it(
     api: ApiClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(filling, "RECORDS_A_STEP", 2)

@@ -108,7 +108,7 @@ def test_text_is_decoded_when_its_charset_is_missing_unknown_or_wrong(mail: Conv
         '\\"' * 5000,
     ],
 )
-def test_address_that_the_contract_refuses_costs_no_record(mail: Convert, address: str) -> None:
+def test_record_is_kept_without_an_address_that_the_contract_refuses(mail: Convert, address: str) -> None:
     record = mail(f"{HEAD}To: {address}, bob@x.example\n\nx\n")
     assert record["data"]["text"] == "x\n"
 

@@ -50,7 +50,7 @@ def test_every_writers_from_line_starts_a_mail(line: bytes, end: bytes) -> None:
         b"\nFrom our side: nothing\n",
     ],
 )
-def test_text_that_begins_with_from_splits_no_mail(text: bytes) -> None:
+def test_text_that_begins_with_from_does_not_split_a_mail(text: bytes) -> None:
     one = FROM + MAIL + b"\n" + text + b"\n"
     assert split(one * 2) == [one] * 2
 
@@ -70,7 +70,7 @@ def test_wrong_content_length_is_ignored() -> None:
     assert split(wrong + wrong) == [wrong, wrong]
 
 
-def test_byte_order_mark_and_blank_lines_may_stand_before_the_first_mail() -> None:
+def test_byte_order_mark_and_blank_lines_may_precede_the_first_mail() -> None:
     assert len(split(b"\xef\xbb\xbf" + FROM + MAIL)) == 1
     assert len(split(b"\n\r\n" + FROM + MAIL)) == 1
 
@@ -96,7 +96,7 @@ def test_any_bytes_are_covered_by_the_spans(junk: bytes, pieces: list[bytes]) ->
     assert b"".join(content[s.offset : s.offset + s.length] for s in mbox.spans(io.BytesIO(content))) == content
 
 
-def test_escaped_from_lines_lose_one_sign_and_the_last_blank_line_goes() -> None:
+def test_escaped_from_lines_lose_one_sign_and_the_last_blank_line_is_removed() -> None:
     raw, date = mbox.mail_in(FROM + b"A: b\n\n>From me\n>>From you\n> From\n\n", is_counted=False)
     assert raw == b"A: b\n\nFrom me\n>From you\n> From\n"
     assert date is not None and date.year == 2024

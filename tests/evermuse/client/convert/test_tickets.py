@@ -146,7 +146,7 @@ JSON = st.recursive(
     st.integers(1, 50),
 )
 @settings(max_examples=150, deadline=None)
-def test_objects_are_split_as_they_stand_for_any_block_size(
+def test_objects_are_split_unchanged_for_any_block_size(
     tmp_path_factory: pytest.TempPathFactory, objects: list[Any], shape: str, block: int
 ) -> None:
     file = tmp_path_factory.mktemp("json") / "x.json"

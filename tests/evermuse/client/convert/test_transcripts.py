@@ -76,7 +76,7 @@ def test_spaces_beside_colons_and_commas_are_read(times: str) -> None:
     assert shown(f"1\n{times}\nhello\n") == [(1.5, 2.0, "", "hello")]
 
 
-def test_one_broken_cue_costs_no_other_and_is_listed(tmp_path: Path) -> None:
+def test_broken_cue_is_listed_and_the_others_are_kept(tmp_path: Path) -> None:
     file = tmp_path / "call.vtt"
     file.write_text(
         "WEBVTT\n\n00:01.000 --> 00:02.000\none\n\n00:xx --> 00:03\nlost\n\n00:05.000 --> 00:04.000\nback\n"
