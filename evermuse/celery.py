@@ -28,6 +28,7 @@ from evermuse import (
     env,
     garbage_collection,
     heartbeat,
+    lost_broker,
     pool_end,
     priority,
     server_urls,
@@ -227,6 +228,11 @@ def _share_the_interpreter(**_: Any) -> None:
 @worker_init.connect
 def _end_promptly(**_: Any) -> None:
     pool_end.shorten()
+
+
+@worker_init.connect
+def _survive_lost_broker(**_: Any) -> None:
+    lost_broker.survive()
 
 
 @worker_init.connect
