@@ -63,6 +63,9 @@ class WorkspaceAdmin(_ClientAdmin):
         "name", "number_of_products", "number_of_projects", "number_of_keys", "legal_hold", "created_at",
     )  # fmt: skip
     search_fields = ("name",)
+    # The default order of the model does not apply to a query with GROUP BY. Without this, pages of an autocomplete could
+    # show a workspace twice and another one not at all.
+    ordering: ClassVar = ["name"]
     change_form_outer_after_template = "ingest/workspace.html"
 
     def save_model(self, request: HttpRequest, obj: Workspace, form: Any, change: bool) -> None:

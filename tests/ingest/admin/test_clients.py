@@ -3,7 +3,8 @@
 import html
 from collections.abc import Callable
 
-from django.test import Client
+from django.contrib import admin
+from django.test import Client, RequestFactory
 from django.urls import reverse
 
 from ingest.clients import api_keys
@@ -78,3 +79,10 @@ def test_names_of_workspaces_products_and_projects_cannot_be_changed(
         client.post(reverse(f"admin:ingest_{target._meta.model_name}_change", args=[target.pk]), fields)
         target.refresh_from_db()
     assert (workspace.name, product.product_id, project.project_id) == (name, "prod-abc", "proj-123")
+
+
+def test_rows_that_an_autocomplete_offers_are_ordered(rf: RequestFactory) -> None:
+    """The view of autocompletes divides a queryset of the admin into pages as it is."""
+    searched = [registered for registered in admin.site._registry.values() if registered.search_fields]
+    assert Workspace in {registered.model for registered in searched}
+    assert [one.model for one in searched if not one.get_queryset(rf.get("/")).ordered] == []
