@@ -4,7 +4,8 @@ import signal
 from collections.abc import Callable, Iterator
 
 import pytest
-from django.test import Client
+from django.conf import settings as django_settings
+from django.test import Client, override_settings
 from django.utils.crypto import get_random_string
 from hypothesis import HealthCheck, settings
 
@@ -27,6 +28,17 @@ def pytest_configure() -> None:
     """A shell starts background jobs with SIGINT ignored, and every process of the tests would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_passwords() -> Iterator[None]:
+    """New passwords get a cheap hash: the product's takes a third of a second of processor time for each password.
+
+    Processes that tests start have the product's hashers, for example web in the journeys of the browser, which log in.
+    """
+    cheap = "django.contrib.auth.hashers.MD5PasswordHasher"
+    with override_settings(PASSWORD_HASHERS=[cheap, *django_settings.PASSWORD_HASHERS]):
+        yield
 
 
 @pytest.fixture(scope="session")
