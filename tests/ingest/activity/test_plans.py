@@ -5,12 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
+from pytest_django import DjangoDbBlocker
 
 from ingest.activity import measures, rollup, selectors
 from ingest.activity.measures import MINUTE, Stretch, floor
 from ingest.activity.models import Rollup, RollupState
+from ingest.clients import workspaces
 from ingest.models import Workspace
 from tests.ingest.activity.rows import ago, batch, roll_up
 
@@ -36,8 +38,23 @@ ANALYZE ingest_batch, lake_rejectedrecord, attachments_attachment, attachments_d
 """
 
 
-@pytest.fixture
-def full(workspace: Workspace) -> Workspace:
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(scope="module")
+def full(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[Workspace]:
+    """A workspace with a day and a half of rows.
+
+    Inserting them takes most of the time, so the tests share them. Each test runs in a savepoint of this transaction.
+    """
+    with django_db_blocker.unblock(), transaction.atomic():
+        workspace = workspaces.ensure(name="full", products=[])
+        _fill(workspace)
+        yield workspace
+        transaction.set_rollback(True)
+
+
+def _fill(workspace: Workspace) -> None:
     with connection.cursor() as cursor:
         cursor.execute(FILL, {"workspace": workspace.pk, "n": 60_000})
         for index in ("batch_created", "batch_landed", "batch_completed", "attachment_completed", "attempt_finished"):
@@ -45,7 +62,8 @@ def full(workspace: Workspace) -> Workspace:
         # Autovacuum gathers these statistics sooner or later; without them the planner would guess.
         for table in ("ingest_batch", "attachments_attachment", "attachments_downloadattempt"):
             cursor.execute(f"ANALYZE {table}")
-    return workspace
+    # Otherwise these rows would be checked at the end of each test.
+    connection.check_constraints()
 
 
 @contextmanager
