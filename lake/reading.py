@@ -31,7 +31,7 @@ def _relaxed(of: type[msgspec.Struct]) -> type[msgspec.Struct]:
     return msgspec.defstruct(
         f"Stored{of.__name__}",
         [
-            (one.name, kind) if one.required else (one.name, kind | UnsetType, _default(one))
+            (one.name, kind) if one.required else (one.name, kind | UnsetType, field_rules.absent(one))
             for one, kind in ((one, _kind(one.type)) for one in described.fields)
         ],
         rename={one.name: one.encode_name for one in described.fields},
@@ -41,13 +41,6 @@ def _relaxed(of: type[msgspec.Struct]) -> type[msgspec.Struct]:
         omit_defaults=of is Envelope,
         gc=False,
     )
-
-
-def _default(one: inspect.Field) -> Any:
-    """The value of a field that was not sent. Integers are kept as they were spelled."""
-    absent = field_rules.absent(one)
-    is_integer = isinstance(absent, int) and not isinstance(absent, bool)
-    return Raw(_encode(absent)) if is_integer else absent
 
 
 def _kind(type: inspect.Type) -> Any:
@@ -140,11 +133,10 @@ def _text(sent: bytes) -> JsonText | None:
 
 
 def _respelled(value: Any, type: inspect.Type) -> Any:
-    """Write integers as normalization does: ``5`` for ``5.0``."""
+    """Convert integers, which may be written as ``5.0``. One that today's rules refuse stays as it was sent."""
     match type:
         case inspect.IntType():
-            spelled = bytes(value)
-            return value if spelled.isdigit() else Raw(_integer(spelled))
+            return _integer(value) if isinstance(value, Raw) else value
         case inspect.Metadata():
             return _respelled(value, type.type)
         case inspect.ListType():
@@ -158,13 +150,15 @@ def _respelled(value: Any, type: inspect.Type) -> Any:
     return value
 
 
-def _integer(number: bytes) -> bytes:
+def _integer(sent: Raw) -> int | Raw:
+    number = bytes(sent)
     if number[:1] not in b"-0123456789":
-        return number
+        return sent
     try:
-        return json_text.integer(number, MAX_DIGITS) or number
+        digits = json_text.integer(number, MAX_DIGITS)
     except OverflowError:
-        return number
+        return sent
+    return sent if digits is None else int(digits)
 
 
 def _member_by_member(sent: bytes) -> StoredRecord:

@@ -14,6 +14,7 @@ from evermuse import retry_policy
 from ingest.models import Batch
 from ingest.pipeline import claims
 from lake import json_schema, processors
+from lake.batch_records import records_of
 from lake.envelope import Envelope
 from lake.envelope_errors import check_schema
 from lake.models import Record
@@ -82,6 +83,13 @@ def test_field_with_its_default_changes_neither_digest_nor_document() -> None:
         assert stored(landed.document).document == landed.document
     assert normalized().envelope.acme_rank == 1.0
     assert b"_acme_rank" not in normalized().document
+
+
+def test_integer_field_is_a_number_when_a_stored_record_is_read(api: ApiClient) -> None:
+    batch_id = send_and_land(api, [record(), record(acme_level=7.0)])
+    levels = [one.envelope.acme_level for one in records_of(int(batch_id[6:]))]  # type: ignore[attr-defined]
+    assert levels == [5, 7]
+    assert b"_acme_level" not in normalized(_acme_level=5).document
 
 
 def test_record_resent_with_the_default_of_a_field_is_identical(api: ApiClient) -> None:

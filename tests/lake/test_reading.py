@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lake.envelope import Envelope
 from lake.envelope_errors import check_schema
-from lake.normalization import normalize
+from lake.normalization import NormalizedRecord, normalize
 from lake.reading import stored
 from tests.records import record
 
@@ -73,6 +73,11 @@ def valid_records(draw: st.DrawFn) -> bytes:
     return text.encode("utf-8", "replace").replace(b'"data"', draw(st.sampled_from([b'"data"', b'"d\\u0061ta"'])), 1)
 
 
+def sizes(found: NormalizedRecord) -> list[Any]:
+    """The declared sizes of a record's attachments."""
+    return [one.size for one in found.envelope.attachment_list]
+
+
 @given(valid_records(), st.sampled_from([b"", b"lone", b"deep", b"repeated"]))
 @settings(max_examples=600, deadline=None)
 def test_stored_record_is_read_as_normalization_writes_it(raw: bytes, more: bytes) -> None:
@@ -85,6 +90,8 @@ def test_stored_record_is_read_as_normalization_writes_it(raw: bytes, more: byte
     assert (found.document, found.head, found.data, found.line) == (
         expected.document, expected.head, expected.data, expected.line,
     )  # fmt: skip
+    assert isinstance(found, NormalizedRecord)
+    assert sizes(found) == sizes(expected), "processors and filters get numbers"
 
 
 REFUSED: list[dict[str, Any]] = [
