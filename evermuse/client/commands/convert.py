@@ -54,7 +54,10 @@ def convert(
     tag: Annotated[list[str] | None, typer.Option(help="A tag of every record; may be repeated.")] = None,
     mapping: Annotated[Path | None, typer.Option(help="For csv: the file that maps columns to fields.")] = None,
     event_at: Annotated[
-        str | None, typer.Option(help="For transcripts: when it happened, such as 2026-01-31T12:00:00Z.")
+        str | None,
+        typer.Option(
+            help="When it happened, such as 2026-01-31T12:00:00Z: for transcripts, and for mails and rows without any date."
+        ),
     ] = None,
     processes: Annotated[int | None, typer.Option(min=1, help="For mails. Default: one for each processor.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON, on the standard error.")] = False,

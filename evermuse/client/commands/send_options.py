@@ -48,5 +48,5 @@ InternalDomain = Annotated[
 Tag = Annotated[list[str] | None, typer.Option(help="With --from: a tag; may be repeated.")]
 Mapping = Annotated[Path | None, typer.Option(help="With --from csv: the file that maps columns to fields.")]
 EventAt = Annotated[
-    str | None, typer.Option(help="With --from, for transcripts: when it happened, such as 2026-01-31T12:00:00Z.")
+    str | None, typer.Option(help="With --from: when items without a date happened, such as 2026-01-31T12:00:00Z.")
 ]

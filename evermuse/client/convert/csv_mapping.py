@@ -1,6 +1,6 @@
 """Reads the mapping of a CSV file's columns to the fields of a record, from a TOML or JSON file.
 
-A text names a column; ``{"value": …}`` is a constant. ``vendor_ids`` and ``event_at`` are needed:
+A text names a column; ``{"value": …}`` is a constant. ``vendor_ids`` is needed, and ``event_at`` unless ``--event-at`` is given:
 
     type = "conversation"
     vendor_ids = { crm_case = "Case ID" }
@@ -66,7 +66,7 @@ class Mapped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The whole mapping. ``tag_separator``: splits a column with several tags."""
 
     vendor_ids: dict[str, Source]
-    event_at: str | Moment
+    event_at: str | Moment = ""
     type: Source = Constant("conversation")
     thread_id: Source = ""
     participants: list[Person] = []
@@ -117,10 +117,12 @@ def zone_of(mapped: Mapped) -> tzinfo:
         raise UsageError(f"event_at.timezone: {name} is not a known time zone") from error
 
 
-def moment_of(mapped: Mapped, row: Mapping[str, str], zone: tzinfo) -> datetime | None:
-    """When the row happened, or None if its date cannot be read."""
+def moment_of(mapped: Mapped, row: Mapping[str, str], zone: tzinfo, given: datetime | None = None) -> datetime | None:
+    """When the row happened, or None if its date cannot be read. ``given``: the time of rows without a date."""
     moment = mapped.event_at if isinstance(mapped.event_at, Moment) else Moment(mapped.event_at)
     text = row.get(moment.column, "").strip()
+    if not text and given is not None:
+        return given
     for pattern in [moment.format] if isinstance(moment.format, str) else moment.format:
         try:
             found = datetime.strptime(text, pattern)

@@ -27,7 +27,9 @@ class Csv:
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
         """One record for each row that is not blank. Only rows that cannot be converted are rejected."""
         inputs.check_readable(paths)
-        mapped = csv_mapping.loaded(options.mapping)
+        mapped, given = csv_mapping.loaded(options.mapping), options.instant
+        if not mapped.event_at and given is None:
+            raise UsageError(f"{options.mapping}: event_at is needed, or --event-at for rows without a date")
         zone = csv_mapping.zone_of(mapped)
         with tempfile.TemporaryDirectory(prefix="evermuse-convert-") as folder:
             for path in paths:
@@ -39,7 +41,7 @@ class Csv:
                             rejects.reject(file=str(file), offset=offset, reason=row)
                             continue
                         try:
-                            event_at = moment_of(mapped, row, zone)
+                            event_at = moment_of(mapped, row, zone, given)
                             if event_at is None:
                                 raise NotConvertible("event_at: the row has no date that can be read")
                             line = record_line(options, event_at=event_at, **_fields(mapped, row, options))  # type: ignore[arg-type]

@@ -9,7 +9,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 # Programs that translate subtitles put a space beside the colons and commas.
-_TIME = r"(?:(\d{1,4}) ?: ?)?(\d{1,3}) ?: ?(\d{1,2})(?: ?[.,:] ?(\d{1,6}))?"
+# Shifting subtitles gives times before the start.
+_TIME = r"(-?)(?:(\d{1,4}) ?: ?)?(\d{1,3}) ?: ?(\d{1,2})(?: ?[.,:] ?(\d{1,6}))?"
 _TIMES = re.compile(rf"\s*{_TIME}\s*-{{1,3}}>\s*{_TIME}(.*)")
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]{1,256})>")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
@@ -80,7 +81,7 @@ def _first_line(lines: list[str], index: int) -> int:
 
 
 def _take_cue(transcript: Transcript, times: re.Match[str], id: str, lines: list[str], number: int) -> None:
-    start, end = _seconds(times.groups()[:4]), _seconds(times.groups()[4:8])
+    start, end = _seconds(times.groups()[:5]), _seconds(times.groups()[5:10])
     body = lines
     if transcript.format == "vtt":
         # A blank line ends the text. Notes and styles may follow.
@@ -98,25 +99,27 @@ def _take_cue(transcript: Transcript, times: re.Match[str], id: str, lines: list
         shown = html.unescape(_TAG.sub("", words)).strip()
         if shown or (not speaker and len(pieces) == 1):
             name = html.unescape(speaker).strip()
-            transcript.cues.append(Cue(start, end, shown, number, id, name, times[9].strip()))
+            transcript.cues.append(Cue(start, end, shown, number, id, name, times[11].strip()))
 
 
 def _take_between(transcript: Transcript, lines: list[str], number: int) -> None:
     """The header, notes, styles, and texts that belong to no cue."""
     for block in "\n".join(lines).split("\n\n"):
+        first, number = number, number + block.count("\n") + 2
         text = block.strip()
         if text.startswith("WEBVTT"):
             transcript.header = text
         elif text.startswith("NOTE"):
             transcript.notes.append(text[4:].strip())
         elif text and not _BLOCK.match(text):
-            transcript.defects.append(f"near line {number + 1}: text that belongs to no cue")
+            transcript.defects.append(f"near line {first + 1}: text that belongs to no cue")
 
 
 def _seconds(parts: tuple[str | None, ...]) -> float:
-    hours, minutes, seconds, fraction = parts
+    sign, hours, minutes, seconds, fraction = parts
     whole = int(hours or 0) * 3600 + int(minutes or 0) * 60 + int(seconds or 0)
-    return round(whole + float(f"0.{fraction or 0}"), 3)
+    instant = round(whole + float(f"0.{fraction or 0}"), 3)
+    return -instant if sign else instant
 
 
 def _name_speakers(transcript: Transcript) -> None:

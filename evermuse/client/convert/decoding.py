@@ -19,8 +19,10 @@ _ALIASES = {
 }  # fmt: skip
 # Codecs that are not character sets, or that take more than linear time.
 _REFUSED = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape", "undefined", "mbcs", "oem"})
-# A valid multi-byte sequence of UTF-8 is meaningless in these sets, so trust the bytes over the declaration.
-_LATIN = frozenset({"ascii", "cp1252", "cp1254", "iso8859-15", "mac-roman"})
+# A valid multi-byte sequence of UTF-8 is meaningless in these sets, so trust the bytes over the declaration. In Thai sets such
+# a sequence may be a word.
+_ALPHABETIC = re.compile(r"ascii|iso8859-(?!11)|cp125|koi8|mac|cp(?:437|85|86)")
+_CONTROLS = "evermuse.controls"
 _SPLIT = re.compile(r"[\s\"'();,*]+")
 # The bytes at the beginning of a text that show whether it is UTF-16.
 _UTF16_HEAD_BYTES = 4096
@@ -29,8 +31,8 @@ _UTF16_HEAD_BYTES = 4096
 def decoded(raw: bytes, charset: str | None = None) -> str:
     """Decode bytes. Never fails: invalid bytes become U+FFFD. A leading byte order mark is removed.
 
-    Order: a byte order mark, the declared set (UTF-8 where a Latin set was declared and UTF-8 fits), UTF-16 by its zero
-    bytes, UTF-8, Windows-1252.
+    Order: a byte order mark, the declared set (UTF-8 where a set of one alphabet was declared and UTF-8 fits), UTF-16 by its
+    zero bytes, UTF-8, Windows-1252.
     """
     if not charset and b"\0" in raw:
         charset = unmarked_utf16(raw)
@@ -48,14 +50,23 @@ def decoded(raw: bytes, charset: str | None = None) -> str:
             return raw.decode(codec).removeprefix("\ufeff")
         except (UnicodeDecodeError, ValueError):
             continue
-    if name is not None and name not in _LATIN and name != "utf-8":
+    if name and name not in {"ascii", "cp1252", "utf-8"}:
         return raw.decode(name, "replace")
-    # Windows-1252 has five holes.
-    return raw.decode("cp1252", "replace")
+    return raw.decode("cp1252", _CONTROLS)
+
+
+def _control(error: UnicodeError) -> tuple[str, int]:
+    """Fills the five holes of Windows-1252 with control characters, as the WHATWG encoding standard does."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+codecs.register_error(_CONTROLS, _control)
 
 
 def _candidates(name: str | None) -> list[str]:
-    if name is None or name in _LATIN:
+    if name is None or _ALPHABETIC.match(name):
         return ["utf-8", *([name] if name else [])]
     return [name, "utf-8"]
 

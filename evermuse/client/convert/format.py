@@ -3,9 +3,11 @@
 import importlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from evermuse.client.convert import instants
 from evermuse.client.convert.rejects import RejectWriter
 
 
@@ -31,7 +33,7 @@ class ConvertOptions:
     """The settings of a run. They are the same for every item.
 
     ``attachments``: the directory to write the source's files to; without it they are only described. ``event_at``: an
-    instant in UTC for sources without times. ``mapping``: a file, see `csv_mapping`. ``item_seconds``: the longest time for
+    instant for sources without times. ``mapping``: a file, see `csv_mapping`. ``item_seconds``: the longest time for
     one mail.
     """
 
@@ -44,6 +46,14 @@ class ConvertOptions:
     mapping: Path | None = None
     processes: int | None = None
     item_seconds: float = 60.0
+
+    @property
+    def instant(self) -> datetime | None:
+        """``event_at`` in UTC. Raises UsageError."""
+        found = instants.from_iso(self.event_at) if self.event_at else None
+        if self.event_at and found is None:
+            raise UsageError(f"--event-at: {self.event_at} is not an instant such as 2026-01-31T12:00:00Z")
+        return found
 
 
 class Format(Protocol):

@@ -144,8 +144,8 @@ def _files(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _add_authors(people: People, content: Mapping[str, Any], users: Mapping[str, Mapping[str, Any]]) -> None:
-    """The author of a message, the author of a changed message, and the editor."""
-    for one in (content, content.get("message"), content.get("previous_message")):
+    """The author of a message, those of a changed message and of a comment on a file, and the editor."""
+    for one in (content, content.get("message"), content.get("previous_message"), content.get("comment")):
         if not isinstance(one, dict):
             continue
         if user := text_of(one.get("user")):

@@ -7,12 +7,13 @@ changed the latter, so the summary counts these files. A time without a zone is 
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from evermuse.client.convert import cues, inputs, instants
+from evermuse.client.convert import cues, inputs
 from evermuse.client.convert.decoding import decoded
-from evermuse.client.convert.format import ConvertOptions, NotConvertible, UsageError, reason_of
+from evermuse.client.convert.format import ConvertOptions, NotConvertible, reason_of
 from evermuse.client.convert.people import People
 from evermuse.client.convert.records import MAX_RECORD_BYTES, RecordTooLarge, record_line
 from evermuse.client.convert.rejects import RejectWriter
@@ -37,27 +38,49 @@ class Transcripts:
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
         """One record for each file. A file without cues is rejected."""
         inputs.check_readable(paths)
-        given = instants.from_iso(options.event_at) if options.event_at else None
-        if options.event_at and given is None:
-            raise UsageError(f"--event-at: {options.event_at} is not an instant such as 2026-01-31T12:00:00Z")
+        given = options.instant
+        first_files: dict[tuple[str, str], str] = {}
+        names: set[str] = set()
         for path in paths:
             for file in inputs.files_under(path, suffixes=(self._suffix,)):
                 rejects.read += 1
                 name = file.relative_to(path).as_posix() if path.is_dir() else file.name
                 try:
-                    line = _line(file, name, given, options, rejects)
+                    content = _read(file)
+                    digest = sha256(content).hexdigest()
+                    if (first := first_files.get((name, digest))) is not None:
+                        rejects.duplicate(file=str(file), offset=0, first_file=first, first_offset=0)
+                        continue
+                    ids = {"transcript_file": name}
+                    if name in names:
+                        # A file of another directory. Without a second id, it would replace the first one.
+                        ids["content_sha256"] = digest
+                    line = _line(file, content, ids, given, options, rejects)
                 except Exception as error:
                     rejects.reject(file=str(file), offset=0, reason=reason_of(error))
                     continue
+                first_files[name, digest] = str(file)
+                names.add(name)
                 rejects.converted += 1
                 yield line
 
 
-def _line(file: Path, name: str, given: datetime | None, options: ConvertOptions, rejects: RejectWriter) -> bytes:
+def _read(file: Path) -> bytes:
     size = file.stat().st_size
     if size > MAX_FILE_BYTES:
         raise NotConvertible(f"the file has {size:,} bytes; a record holds at most {MAX_RECORD_BYTES:,}")
-    source = decoded(file.read_bytes())
+    return file.read_bytes()
+
+
+def _line(
+    file: Path,
+    content: bytes,
+    ids: dict[str, str],
+    given: datetime | None,
+    options: ConvertOptions,
+    rejects: RejectWriter,
+) -> bytes:
+    source = decoded(content)
     transcript = cues.parsed(source.replace("\r\n", "\n").replace("\r", "\n").replace("\x00", "\ufffd"))
     if not transcript.cues:
         raise NotConvertible("no cue: no line with times such as 00:00:01.000 --> 00:00:02.000")
@@ -71,7 +94,7 @@ def _line(file: Path, name: str, given: datetime | None, options: ConvertOptions
             options,
             type="call_transcription",
             event_at=event_at,
-            vendor_ids={"transcript_file": name},
+            vendor_ids=ids,
             participants=people.entries,
             data={**_described(transcript, event_at_from), **shown, "source": source},
         )

@@ -7,7 +7,7 @@ from evermuse.client.convert.mail.words import plain
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*+)"|<([^<>]*+)>?|([,;:])|([^"(<,;:\s]++)|\s++|.', re.DOTALL)
 # A quote or a parenthesis that is never closed counts as an ordinary character.
 _COMMENT_MARK = re.compile(r"\\.|[()]", re.DOTALL)
-_BARE = re.compile(r'("(?:[^"\\]|\\.)*+"|[^\s"@]{1,256}+)@(\[[^\]\s]*\]|[^\s"@]+)')
+_BARE = re.compile(r'("(?:[^"\\]|\\.)*+"|[^\s"@<>]{1,256}+)@(\[[^\]\s]*\]|[^\s"@<>]+)')
 # Public archives of mailing lists write addresses like this.
 _OBSCURED = re.compile(r"(\S+) at (\S+\.\S+)")
 _BLANKS = re.compile(r"\s+")
@@ -51,6 +51,8 @@ class _Scan:
         self.raw: list[str] = []
         self.words: list[str] = []
         self.comment = self.angle = ""
+        # The number of words up to the address.
+        self.after_angle = 0
 
     def take(self, token: re.Match[str]) -> None:
         if token[3] == ":":
@@ -60,14 +62,29 @@ class _Scan:
         elif token[3]:
             self.flush()
         elif token[2] is not None:
+            if self.angle and token[2].strip():
+                self._end_at_angle()
             self.angle = token[2].strip() or self.angle
             self.words.append(" ")
+            self.after_angle = len(self.words)
         elif token[1] is not None:
-            self.raw.append(token[0])
-            self.words.append(_ESCAPE.sub(r"\1", token[1]))
+            self._word(token[0], _ESCAPE.sub(r"\1", token[1]))
         elif token[0] != '"':
-            self.raw.append(token[0])
-            self.words.append(token[0])
+            self._word(token[0], token[0])
+
+    def _word(self, raw: str, text: str) -> None:
+        if self.angle and not text.isspace() and _BARE.fullmatch(raw) is not None:
+            # A comma is missing before this address.
+            self._end_at_angle()
+        self.raw.append(raw)
+        self.words.append(text)
+
+    def _end_at_angle(self) -> None:
+        """End the mailbox before the words that follow its address: they belong to another one. The comma is missing."""
+        following = self.words[self.after_angle :]
+        del self.words[self.after_angle :]
+        self.flush()
+        self.words, self.raw = following, list(following)
 
     def flush(self) -> None:
         name = _BLANKS.sub(" ", plain("".join(self.words))).strip()
@@ -76,11 +93,15 @@ class _Scan:
             self._add(name or comment, _clean(self.angle))
         elif name:
             self._add_bare("".join(self.raw).strip(), name, comment)
-        self.raw, self.words, self.comment, self.angle = [], [], "", ""
+        self.raw, self.words, self.comment, self.angle, self.after_angle = [], [], "", "", 0
 
     def _add_bare(self, raw: str, name: str, comment: str) -> None:
         bare = _BARE.search(raw) if "@" in raw and len(raw) <= 2000 else None
-        if bare is not None:
+        if bare is not None and not comment and all(map(_BARE.fullmatch, words := raw.split())):
+            # One address, or several without commas.
+            for word in words:
+                self._add("", _clean(word))
+        elif bare is not None:
             rest = (raw[: bare.start()] + raw[bare.end() :]).strip(" '<>\"")
             self._add(comment or plain(rest), _clean(bare[0]))
         elif (obscured := _OBSCURED.fullmatch(raw)) is not None:

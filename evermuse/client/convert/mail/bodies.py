@@ -11,12 +11,13 @@ _SHOWN = ("text/plain", "text/html")
 
 @dataclass(slots=True)
 class Body:
-    """``is_from_html``: whether some of the text was extracted from HTML."""
+    """``is_from_html``: whether some of the text was extracted from HTML. ``named_text``: the file that is also shown."""
 
     texts: list[str] = field(default_factory=list)
     htmls: list[str] = field(default_factory=list)
     files: list[Part] = field(default_factory=list)
     is_from_html: bool = False
+    named_text: Part | None = None
 
     @property
     def text(self) -> str:
@@ -28,7 +29,7 @@ class Body:
 
 
 def body_of(root: Part) -> Body:
-    """The body. Every leaf part becomes text, HTML or a file."""
+    """The body. Every leaf part becomes text, HTML or a file. A first text with a file name is both, so the name is kept."""
     body = Body()
     _take(root, body, is_root=True)
     return body
@@ -48,10 +49,14 @@ def _take(part: Part, body: Body, *, is_root: bool = False) -> None:
             _take(child, body, is_root=is_root and child is part.children[0])
     elif not _is_shown(part, is_root=is_root):
         body.files.append(part)
-    elif part.type == "text/html":
-        _add_html(part, body, with_text=True)
     else:
-        body.texts.append(text_of_part(part))
+        if part.filename:
+            body.files.append(part)
+            body.named_text = part
+        if part.type == "text/html":
+            _add_html(part, body, with_text=True)
+        else:
+            body.texts.append(text_of_part(part))
 
 
 def _take_alternative(part: Part, body: Body) -> None:

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_tz
+from functools import partial
 
 from evermuse.client.convert import instants
 from evermuse.client.convert.mail.headers import Header
 from evermuse.client.convert.mail.words import plain
 
 MAX_DATE = 200
+OPTION = "option"
+# Fields with a date, for mails with neither Date nor Received.
+_FIELDS = ("Delivery-date", "X-Received", "NNTP-Posting-Date", "Resent-Date")
 
 
 def parsed(text: str) -> datetime | None:
@@ -29,19 +33,30 @@ def parsed(text: str) -> datetime | None:
         return None
 
 
-def event_time(header: Header, envelope_date: datetime | None, envelope_source: str) -> tuple[datetime, str] | None:
-    """The time and its source: Date, the first Received, the mbox or maildir, then a Date outside 1970 to 2100."""
+def event_time(
+    header: Header, envelope_date: datetime | None, envelope_source: str, given: datetime | None = None
+) -> tuple[datetime, str] | None:
+    """The time and its source: Date, the first Received, fields of servers, the mbox or maildir, a Date outside 1970 to 2100.
+
+    ``given``: the time for mails without any.
+    """
     date = parsed(header.text("date"))
     candidates: list[tuple[str, Callable[[], datetime | None]]] = [
         ("Date", lambda: date),
         ("Received", lambda: next(_received(header), None)),
-        ("Delivery-date", lambda: parsed(header.text("delivery-date"))),
+        *((name, partial(_dated, header, name.lower())) for name in _FIELDS),
         (envelope_source, lambda: envelope_date),
     ]
     for source, find in candidates:
         if (instant := find()) is not None and instants.is_plausible(instant):
             return instant, source
-    return (date, "Date") if date is not None else None
+    if date is not None:
+        return date, "Date"
+    return (given, OPTION) if given is not None else None
+
+
+def _dated(header: Header, name: str) -> datetime | None:
+    return parsed(header.text(name).rpartition(";")[2])
 
 
 def _received(header: Header) -> Iterator[datetime]:

@@ -30,6 +30,7 @@ class MailFormat:
     def convert(self, paths: Sequence[Path], *, options: ConvertOptions, rejects: RejectWriter) -> Iterator[bytes]:
         """One record for each mail, in the order of the source. Copies of one mail are converted once."""
         inputs.check_readable(paths)
+        _ = options.instant  # a wrong option must fail before the first mail
         with tempfile.TemporaryDirectory(prefix="evermuse-convert-") as folder:
             scratch = Path(folder)
             files = scratch / "unpacked"

@@ -14,16 +14,23 @@ _KNOWN = re.compile(
     rb"|mime-version|content-[a-z-]+|delivered-to|errors-to|list-[a-z-]+|precedence|status|user-agent|importance)[ \t]*:",
     re.IGNORECASE,
 )
+_CHARSET = re.compile(rb"charset\s*=\s*[\"']?([\w.:-]{1,60})", re.IGNORECASE)
+_ESCAPE = b"\x1b"
 _LEADING = re.compile(rb"(?:\xef\xbb\xbf)?[\r\n]*+(?:>?From [^\n]*+\n)?")
 
 
 @dataclass(slots=True)
 class Header:
-    """The fields of a header in order: (name, unfolded value). ``body``: the offset of the body."""
+    """The fields of a header in order: (name, unfolded value).
+
+    ``body``: the offset of the body. ``charset``: the character set of values that are neither encoded nor UTF-8, if the
+    header's own Content-Type names none.
+    """
 
     fields: list[tuple[str, bytes]]
     body: int
     defects: list[str] = field(default_factory=list)
+    charset: str = ""
 
     def raw(self, name: str) -> bytes:
         """The value of the first field with a name, which is given in lower case; empty if there is none."""
@@ -38,7 +45,24 @@ class Header:
 
     def text(self, name: str) -> str:
         """The first value as text. Encoded words are not decoded."""
-        return decoded(self.raw(name)).strip()
+        return self.shown(self.raw(name)).strip()
+
+    def shown(self, value: bytes) -> str:
+        """A value as text: UTF-8, or else in the body's character set, which old mailers use without encoding headers."""
+        if not value.isascii() or _ESCAPE in value:
+            found = _CHARSET.search(self.raw("content-type"))
+            charset = found[1].decode("ascii") if found else self.charset
+            if charset and (charset.lower().startswith("iso-2022") if value.isascii() else not _is_utf8(value)):
+                return decoded(value, charset)
+        return decoded(value)
+
+
+def _is_utf8(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def unix_lines(raw: bytes) -> bytes:
@@ -50,7 +74,8 @@ def header_of(raw: bytes, start: int = 0, end: int | None = None, *, is_message:
     """The header that begins at ``start``.
 
     ``is_message``: a byte order mark, blank lines and an mbox line ``From …`` may come first. A line that is not a field
-    continues the previous field if a well-known field follows. Otherwise it starts the body.
+    continues the previous field if a well-known field follows. Otherwise it starts the body. So does such a line after one of
+    blanks only, and a boundary.
     """
     end = len(raw) if end is None else end
     if is_message and (leading := _LEADING.match(raw, start, end)):
@@ -74,7 +99,9 @@ def header_of(raw: bytes, start: int = 0, end: int | None = None, *, is_message:
 
 
 def _goes_on(lines: Sequence[bytes], index: int) -> bool:
-    return index + 1 < len(lines) and _KNOWN.match(lines[index + 1]) is not None
+    if index + 1 == len(lines) or lines[index].startswith(b"--") or not lines[index - 1].strip():
+        return False
+    return _KNOWN.match(lines[index + 1]) is not None
 
 
 def _unfolded(pairs: list[tuple[str, list[bytes]]]) -> list[tuple[str, bytes]]:

@@ -3,7 +3,6 @@
 import re
 from hashlib import sha256
 
-from evermuse.client.convert.decoding import decoded
 from evermuse.client.convert.mail.headers import Header
 from evermuse.client.convert.mail.words import plain
 
@@ -64,7 +63,7 @@ def parent_of(header: Header) -> str:
 
 def subject_of(header: Header) -> str:
     """The subject as text."""
-    return _BLANKS.sub(" ", plain(decoded(header.raw("subject")))).strip()
+    return _BLANKS.sub(" ", plain(header.text("subject"))).strip()
 
 
 def bare_subject(subject: str) -> tuple[str, bool]:

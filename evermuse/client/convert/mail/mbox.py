@@ -26,6 +26,7 @@ _TIME = re.compile(rb"\d{1,2}:\d{2}")
 _DAY = re.compile(rb"\b" + _MONTH + rb"|\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{2,4}", re.IGNORECASE)
 # Thunderbird omits the date, and sometimes the sender.
 _SHORT = re.compile(rb"From (?:-|[^\s]{1,320})?[ \t]*\r*")
+_THUNDERBIRD = re.compile(rb"From -[ \t]*\r*")
 _FIELD = re.compile(rb">?[!-9;-~]{1,100}[ \t]*:|>From ")
 _FIELD_OR_FOLDED = re.compile(rb"[!-9;-~]{1,100}[ \t]*:|[ \t]+[^\s]|\r*\n")
 _MAIL_FIELD = re.compile(
@@ -117,12 +118,13 @@ def _is_start(buffer: bytes, start: int) -> bool:
     if stop < 0 or _FIELD.match(buffer, stop + 1) is None:
         return False
     line = buffer[start:stop]
+    has_mail_field = _MAIL_FIELD.match(buffer, stop + 1) is not None
     second = buffer.find(b"\n", stop + 1, stop + 1 + MAX_LINE * 10)
     has_two_fields = second >= 0 and _FIELD_OR_FOLDED.match(buffer, second + 1) is not None
     is_strict = _STRICT.fullmatch(line) is not None
     if not _follows_blank_line(buffer, start):
-        return is_strict and has_two_fields
-    has_mail_field = _MAIL_FIELD.match(buffer, stop + 1) is not None
+        has_two_mail_fields = has_mail_field and second >= 0 and _MAIL_FIELD.match(buffer, second + 1) is not None
+        return (is_strict and has_two_fields) or (has_two_mail_fields and _THUNDERBIRD.fullmatch(line) is not None)
     names_date = _TIME.search(line) is not None and _DAY.search(line) is not None
     return (
         is_strict

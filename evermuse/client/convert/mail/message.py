@@ -6,13 +6,12 @@ from datetime import UTC, datetime
 from hashlib import sha1
 from typing import Any
 
-from evermuse.client.convert.decoding import decoded
 from evermuse.client.convert.format import ConvertOptions, NotConvertible
 from evermuse.client.convert.mail import attachment_files, dates, identity, quotes
 from evermuse.client.convert.mail.addresses import mailboxes
 from evermuse.client.convert.mail.bodies import body_of, text_of_part
 from evermuse.client.convert.mail.headers import Header, header_of, unix_lines
-from evermuse.client.convert.mail.parts import Part, Structure, structure_of
+from evermuse.client.convert.mail.parts import Part, Structure, leaves, structure_of
 from evermuse.client.convert.mail.threads import Threads
 from evermuse.client.convert.mail.words import plain
 from evermuse.client.convert.people import People
@@ -24,6 +23,8 @@ DIGEST, _VENDOR_IDS = "content_sha256", '"_vendor_ids":{'
 # Limits on nested mails, and on texts of parts that are not bodies.
 MAX_INNER_DEPTH, MAX_PART_TEXT = 5, 256 * 1024
 MORE_FILES = "Attachments beyond the tenth of a mail: in data and in the directory, but not in _attachments"
+NO_DATE = "no date: neither Date nor Received nor the file says when the mail was written; --event-at gives a time to such mails"
+DATED_BY_OPTION = "Mails without any date: --event-at was used"
 NOT_WRITTEN = "Attachments not written, because --attachments was not given"
 
 
@@ -56,15 +57,17 @@ def convert(mail: Mail, options: ConvertOptions, threads: Threads) -> Converted:
     header = structure.root.header
     if not header.fields:
         raise NotConvertible("no header: this is not a mail")
-    found = dates.event_time(header, mail.delivered_at, mail.delivered_source)
+    found = dates.event_time(header, mail.delivered_at, mail.delivered_source, options.instant)
     if found is None:
-        raise NotConvertible("no date: neither Date nor Received nor the file says when the mail was written")
+        raise NotConvertible(NO_DATE)
     event_at, source = found
     id = identity.message_id(header)
     digest = identity.content_digest(raw, header)
     vendor_ids = {"message_id": id} if id else {DIGEST: digest}
-    notes: dict[str, int] = {}
+    notes = {DATED_BY_OPTION: 1} if source == dates.OPTION else {}
     files: list[dict[str, Any]] = []
+    # Before the content, because the index of threads knows no more than the header.
+    thread_id = threads.thread_of(header, id or f"sha256:{digest}", _seconds(event_at))
     data = {"message_id": id, "date_source": source, **_content(structure, options, files, notes, depth=0)}
     people = _people(header, options)
     line = record_line(
@@ -72,10 +75,10 @@ def convert(mail: Mail, options: ConvertOptions, threads: Threads) -> Converted:
         type="email",
         event_at=event_at,
         vendor_ids=vendor_ids,
-        thread_id=threads.thread_of(header, id or f"sha256:{digest}", _seconds(event_at)),
+        thread_id=thread_id,
         participants=people.entries,
         attachments=[_entry(file) for file in files],
-        tags=[tag.strip() for tag in plain(decoded(header.raw("x-gmail-labels"))).split(",")],
+        tags=[tag.strip() for tag in plain(header.text("x-gmail-labels")).split(",")],
         data=data,
     )
     if len(files) > MAX_ATTACHMENTS:
@@ -101,8 +104,12 @@ def _content(
 ) -> dict[str, Any]:
     """The ``data`` of a mail. Absent and empty fields are left out. Files are appended to ``files``."""
     header, body = structure.root.header, body_of(structure.root)
+    header.charset = header.charset or next((found for leaf in leaves(structure.root) if (found := _charset(leaf))), "")
     text = body.text
     described = [_described(part, options, notes, is_outer=depth == 0) for part in body.files]
+    for part, one in zip(body.files, described, strict=True):
+        if part is not body.named_text and (beside := _text_beside(part, one["size"])):
+            one["text"] = beside
     if depth == 0:
         files.extend(described)
     inner = [part for part in body.files if part.type in {"message/rfc822", "message/global"}]
@@ -118,10 +125,14 @@ def _content(
         "quotes": quotes.marked(text),
         "attachments": described,
         "messages": _inner(inner, options, notes, depth=depth + 1),
-        "headers": [[name, decoded(value)] for name, value in header.fields],
+        "headers": [[name, header.shown(value)] for name, value in header.fields],
         "defects": list(dict.fromkeys(structure.defects)),
     }
     return {name: value for name, value in content.items() if value}
+
+
+def _charset(part: Part) -> str:
+    return part.parameters.get("charset", "") if part.type.startswith("text/") else ""
 
 
 def _inner(
@@ -154,7 +165,6 @@ def _described(part: Part, options: ConvertOptions, notes: dict[str, int], *, is
         "sha1": checksum,
         "content_id": part.header.text("content-id").strip("<> "),
         "disposition": part.disposition,
-        "text": _text_beside(part, len(content)),
     }
     return {key: value for key, value in described.items() if value != ""}
 
@@ -184,7 +194,7 @@ def _entry(file: dict[str, Any]) -> dict[str, Any]:
 def _listed(header: Header, name: str) -> list[dict[str, str]]:
     found: list[dict[str, str]] = []
     for value in header.raw_all(name):
-        for shown, address in mailboxes(decoded(value)):
+        for shown, address in mailboxes(header.shown(value)):
             found.append({key: text for key, text in (("name", shown), ("email", address)) if text})
     return found
 

@@ -4,14 +4,14 @@ A part's content is copied and decoded only on request. Depth and number of part
 not split off from the last part.
 """
 
-import binascii
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
 from evermuse.client.convert.mail.headers import Header, header_of
 from evermuse.client.convert.mail.parameters import with_parameters
-from evermuse.client.convert.mail.words import plain, unpadded_base64
+from evermuse.client.convert.mail.transfer import content_of
+from evermuse.client.convert.mail.words import plain
 
 MAX_DEPTH, MAX_PARTS = 40, 2000
 _TYPE = re.compile(r"[!-.0-~]+/[!-.0-~]+")
@@ -41,15 +41,9 @@ class Part:
 
     def content(self) -> bytes:
         """The content, with its transfer encoding decoded."""
-        raw = self.raw[self.start : self.end]
         encoding = self.header.text("content-transfer-encoding").lower().strip(" \"';")
-        if encoding == "base64":
-            return _base64(raw)
-        if encoding == "quoted-printable":
-            return binascii.a2b_qp(raw)
-        if encoding in {"x-uuencode", "uuencode", "x-uue", "uue"}:
-            return _uudecoded(raw)
-        return raw
+        is_text = self.type.startswith("text/") and self.disposition != "attachment" and not self.filename
+        return content_of(self.raw[self.start : self.end], encoding, is_text=is_text)
 
 
 @dataclass(slots=True)
@@ -106,6 +100,7 @@ def _divide(structure: Structure, part: Part, depth: int) -> None:
         structure.count += 1
         number = f"{part.number}.{index}" if part.number else str(index)
         header = header_of(part.raw, start, end)
+        header.charset = part.header.charset
         child = _part(part.raw, header, end, number, default)
         part.children.append(child)
         _divide(structure, child, depth + 1)
@@ -136,32 +131,6 @@ def _before_newline(raw: bytes, start: int, end: int) -> int:
         if end > start and raw[end - 1] == 13:
             end -= 1
     return end
-
-
-def _base64(raw: bytes) -> bytes:
-    try:
-        return binascii.a2b_base64(raw)
-    except binascii.Error:
-        return unpadded_base64(raw)
-
-
-def _uudecoded(raw: bytes) -> bytes:
-    lines = raw.splitlines()
-    begin = next((index for index, line in enumerate(lines) if line.startswith(b"begin ")), -1)
-    pieces: list[bytes] = []
-    for line in lines[begin + 1 :]:
-        if line.strip() in (b"end", b"`", b""):
-            break
-        try:
-            pieces.append(binascii.a2b_uu(line))
-        except binascii.Error:
-            # Some writers miscount the padding. Keep the number of bytes that the line declares.
-            wanted = ((line[0] - 32) & 63) * 4 // 3 + 5
-            try:
-                pieces.append(binascii.a2b_uu(line[:wanted]))
-            except binascii.Error:
-                return raw
-    return b"".join(pieces) if pieces else raw
 
 
 def leaves(part: Part) -> list[Part]:

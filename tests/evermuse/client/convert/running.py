@@ -1,6 +1,7 @@
 """Runs a converter and holds what came out."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from evermuse.client.convert import FORMATS, ConvertOptions, RejectWriter
 from lake.known_ids import Catalog
 from lake.landing import examine
 
+Convert = Callable[..., dict[str, Any]]
+HEAD = "Date: Mon, 1 Jan 2024 10:00:00 +0100\nMessage-ID: <1@acme.example>\nFrom: Ann <ann@acme.example>\n"
 CATALOG = Catalog(frozenset({"prod"}), frozenset({"proj"}))
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -115,3 +116,17 @@ def test_cells_come_back_as_they_were_written(tmp_path_factory: pytest.TempPathF
     )
     done = run("csv", folder / "a.csv", folder=folder, mapping=folder / "m.json")
     assert [[one["data"][name] for name in "abc"] for one in done.records] == rows
+
+
+def test_rows_without_a_date_get_the_given_time_and_those_with_a_wrong_one_are_rejected(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("id,day\n1,\n2,2024-01-01\n3,someday\n")
+    (tmp_path / "m.json").write_text('{"vendor_ids": {"crm": "id"}, "event_at": "day"}')
+    given: dict[str, Any] = {"folder": tmp_path, "event_at": "2020-02-02T02:02:02Z"}
+    done = run("csv", tmp_path / "a.csv", mapping=tmp_path / "m.json", **given)
+    assert [one["_event_at"] for one in done.records] == ["2020-02-02T02:02:02Z", "2024-01-01T00:00:00Z"]
+    assert done.writer.rejected == 1
+    (tmp_path / "without.json").write_text('{"vendor_ids": {"crm": "id"}}')
+    done = run("csv", tmp_path / "a.csv", mapping=tmp_path / "without.json", **given)
+    assert {one["_event_at"] for one in done.records} == {"2020-02-02T02:02:02Z"}
+    with pytest.raises(UsageError, match="event_at is needed"):
+        run("csv", tmp_path / "a.csv", mapping=tmp_path / "without.json", folder=tmp_path)

@@ -5,7 +5,6 @@ import email.encoders
 import email.mime.multipart
 import gzip
 import json
-from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -14,34 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evermuse.client.convert import ConvertOptions
-from evermuse.client.convert.mail import message
 from evermuse.client.convert.mail.html_text import text_of
-from evermuse.client.convert.mail.message import Mail
 from evermuse.client.convert.mail.parts import leaves, structure_of
-from evermuse.client.convert.mail.threads import ThreadIndex, Threads
-from lake.landing import examine
-from tests.evermuse.client.convert.running import CATALOG, run
-
-HEAD = "Date: Mon, 1 Jan 2024 10:00:00 +0100\nMessage-ID: <1@acme.example>\nFrom: Ann <ann@acme.example>\n"
-Convert = Callable[..., dict[str, Any]]
-
-
-@pytest.fixture
-def mail(tmp_path: Path) -> Iterator[Convert]:
-    """Converts one mail to its record, in this process."""
-    index = ThreadIndex(tmp_path / "threads")
-    index.finish()
-    threads = Threads(tmp_path / "threads")
-
-    def convert(raw: bytes | str, **options: Any) -> dict[str, Any]:
-        given = Mail(raw.encode() if isinstance(raw, str) else raw)
-        line = message.convert(given, ConvertOptions(product_id="prod", project_ids=("proj",), **options), threads).line
-        assert not examine([line], lambda products, projects: CATALOG).rejected
-        return dict(json.loads(line))
-
-    yield convert
-    threads.close()
+from tests.evermuse.client.convert.running import HEAD, Convert, run
 
 
 def test_mail_becomes_a_record_with_ids_time_and_people(mail: Convert) -> None:

@@ -170,3 +170,9 @@ def test_path_that_is_no_slack_export_is_refused_as_a_whole(tmp_path: Path) -> N
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="not a Slack export"):
         run("slack", tmp_path / "empty", folder=tmp_path)
+
+
+def test_author_of_a_comment_on_a_file_is_a_participant(tmp_path: Path) -> None:
+    comment = {"type": "message", "subtype": "file_comment", "ts": "1486999900.000000", "comment": {"user": "U1"}}
+    done = run("slack", export(tmp_path, {"general/2017-02-13.json": [comment]}), folder=tmp_path)
+    assert [one["id"] for one in done.records[0]["_participants"]] == ["U1"]

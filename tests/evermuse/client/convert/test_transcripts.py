@@ -170,3 +170,28 @@ def test_cues_come_back_as_they_were_written(
 @settings(max_examples=200, deadline=None)
 def test_any_text_can_be_read(text: str) -> None:
     cues.parsed(text)
+
+
+def test_times_before_the_start_are_read() -> None:
+    text = "1\n-00:00:06,500 --> -00:00:02,000\nfirst\n\n2\n-00:01,000 --> 00:01,000\nsecond\n"
+    assert shown(text) == [(-6.5, -2.0, "", "first"), (-1.0, 1.0, "", "second")]
+
+
+def test_stray_texts_are_listed_with_their_lines() -> None:
+    defects = cues.parsed("stray\n\nmore\nof it\n\nlast\n\n1\n00:01,000 --> 00:02,000\nwords\n").defects
+    assert defects == [f"near line {line}: text that belongs to no cue" for line in (1, 3, 6)]
+
+
+def test_files_with_the_same_name_do_not_replace_each_other_and_copies_are_duplicates(tmp_path: Path) -> None:
+    for folder, words in (("a", "one"), ("b", "two"), ("c", "one")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "call.srt").write_text(f"1\n00:01,000 --> 00:02,000\n{words}\n")
+    (tmp_path / "d").mkdir()
+    for name in ("broken.srt", "other.srt"):
+        (tmp_path / "d" / name).write_text("nothing")
+    paths = [tmp_path / folder for folder in "abcd"]
+    done = run("srt", *paths, tmp_path / "a" / "call.srt", tmp_path / "d" / "broken.srt", folder=tmp_path)
+    first, second = (one["_vendor_ids"] for one in done.records)
+    assert first == {"transcript_file": "call.srt"}
+    assert (second["transcript_file"], len(second["content_sha256"])) == ("call.srt", 64)
+    assert (done.writer.duplicates, done.writer.failed) == (2, 3)

@@ -1,0 +1,148 @@
+"""Flaws of mails in public collections, each in a mail that has only this flaw."""
+
+import binascii
+import json
+from base64 import b64encode
+from pathlib import Path
+
+import pytest
+
+from evermuse.client.convert.mail.message import DATED_BY_OPTION, NO_DATE
+from tests.evermuse.client.convert.running import HEAD, Convert, run
+
+RUSSIAN = "Привет, мир"
+
+
+@pytest.mark.parametrize(
+    ("declared", "codec"),
+    [
+        ("koi8-r", "koi8-r"),
+        ("windows-1251", "cp1251"),
+        ("koi8-r", "utf-8"),
+        ("iso-2022-jp", "utf-8"),
+        ("x-none", "utf-8"),
+    ],
+)
+def test_unencoded_headers_are_read_in_the_body_charset_unless_they_are_utf_8(
+    mail: Convert, declared: str, codec: str
+) -> None:
+    text = RUSSIAN.encode(codec)
+    content_type = f"Content-Type: text/plain; charset={declared}\n".encode()
+    record = mail(
+        HEAD.encode() + b"To: " + text + b" <m@x.example>\nSubject: " + text + b"\n" + content_type + b"\nx\n"
+    )
+    assert record["data"]["subject"] == RUSSIAN
+    assert record["data"]["to"][-1]["email"] == "m@x.example"
+    assert ["Subject", RUSSIAN] in record["data"]["headers"]
+
+
+def test_unencoded_headers_of_a_multipart_are_read_in_the_charset_of_its_first_text(mail: Convert) -> None:
+    head = b"Subject: " + RUSSIAN.encode("koi8-r") + b"\nContent-Type: multipart/mixed; boundary=b\n\n"
+    body = b"--b\nContent-Type: text/plain; charset=koi8-r\n\n" + RUSSIAN.encode("koi8-r") + b"\n--b--\n"
+    data = mail(HEAD.encode() + head + body)["data"]
+    assert (data["subject"], data["text"]) == (RUSSIAN, RUSSIAN)
+
+
+def test_unencoded_header_in_iso_2022_jp_is_read(mail: Convert) -> None:
+    head = b"Subject: " + "日本語".encode("iso-2022-jp") + b"\nContent-Type: text/plain; charset=ISO-2022-JP\n\n"
+    assert mail(HEAD.encode() + head + b"x\n")["data"]["subject"] == "日本語"
+
+
+@pytest.mark.parametrize("charset", ["koi8-r", "windows-1251", "iso-8859-2", "windows-1250", "macintosh"])
+def test_utf_8_is_recognized_where_a_set_of_one_alphabet_is_declared(mail: Convert, charset: str) -> None:
+    head = f"{HEAD}Content-Type: text/plain; charset={charset}\n\n".encode()
+    assert mail(head + RUSSIAN.encode())["data"]["text"] == RUSSIAN
+    written = "zażółć".encode("iso-8859-2")
+    assert (
+        mail(f"{HEAD}Content-Type: text/plain; charset=iso-8859-2\n\n".encode() + written)["data"]["text"] == "zażółć"
+    )
+
+
+def test_bytes_without_a_character_in_windows_1252_are_kept(mail: Convert) -> None:
+    raw = f"{HEAD}Content-Type: text/plain; charset=iso-8859-1\n\n".encode() + b"a\x81\x93b\x94"
+    assert mail(raw)["data"]["text"] == "a\x81“b”"
+
+
+@pytest.mark.parametrize(
+    ("text", "people"),
+    [
+        ("Bob D <bob@x.example> Eve D <eve@x.example>", [("Bob D", "bob@x.example"), ("Eve D", "eve@x.example")]),
+        ("Bob <bob@x.example>\n eve@x.example", [("Bob", "bob@x.example"), ("", "eve@x.example")]),
+        ("bob@x.example eve@x.example", [("", "bob@x.example"), ("", "eve@x.example")]),
+        ('"Bob" <bob@x.example> "Eve" <eve@x.example>', [("Bob", "bob@x.example"), ("Eve", "eve@x.example")]),
+        ("bob@x.example>", [("", "bob@x.example")]),
+        ("Bob <bob@x.example> Builder", [("Bob Builder", "bob@x.example")]),
+        ("bob@x.example <eve@x.example>", [("bob@x.example", "eve@x.example")]),
+    ],
+)
+def test_addresses_without_commas_are_all_found(mail: Convert, text: str, people: list[tuple[str, str]]) -> None:
+    found = mail(f"{HEAD}To: {text}\n\nx\n")["data"]["to"]
+    assert [(one.get("name", ""), one["email"]) for one in found] == people
+
+
+def test_line_of_blanks_or_a_boundary_ends_the_header(mail: Convert) -> None:
+    head = HEAD + "Content-Type: multipart/mixed; boundary=b\nSubject: \n"
+    part = "--b\nContent-Type: text/plain\n\nHello\n--b--\n"
+    for between in (" \n", ""):
+        data = mail(head + between + part)["data"]
+        assert (data.get("subject", ""), data["text"]) == ("", "Hello")
+
+
+def test_first_text_with_a_file_name_is_shown_and_listed_as_a_file(mail: Convert) -> None:
+    head = HEAD + "Content-Type: multipart/mixed; boundary=b\n\n"
+    data = mail(f'{head}--b\nContent-Type: text/plain; name="notes.txt"\n\nHello\n--b\n\nMore\n--b--\n')["data"]
+    assert data["text"] == "Hello\n\nMore"
+    assert [(one["filename"], one["size"], "text" in one) for one in data["attachments"]] == [("notes.txt", 5, False)]
+
+
+def test_uuencoded_file_is_decoded_although_its_padding_is_not_zero(mail: Convert, tmp_path: Path) -> None:
+    content = bytes(range(41))
+    line = bytearray(binascii.b2a_uu(content))
+    # Writers that do not clear their buffer leave bytes of the line before in the last group.
+    line[-2] = ord("I")
+    head = (
+        HEAD + "Content-Type: application/zip; name=a.zip\nContent-Transfer-Encoding: x-uuencode\n\nbegin 644 a.zip\n"
+    )
+    record = mail(head.encode() + bytes(line) + b"`\nend\n", attachments=tmp_path)
+    assert (tmp_path / record["data"]["attachments"][0]["file"]).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (
+            "Nothing here is encoded at all\nalthough it should be\n",
+            "Nothing here is encoded at all\nalthough it should be\n",
+        ),
+        (b64encode(b"Hello\n").decode() + "\n____\nA list, x@y\n", "Hello\n____\nA list, x@y\n"),
+        (b64encode(b"Hello, world\n").decode()[:6] + " " + b64encode(b"Hello, world\n").decode()[6:], "Hello, world\n"),
+    ],
+)
+def test_text_that_is_only_partly_in_base64_is_read(mail: Convert, body: str, text: str) -> None:
+    assert mail(f"{HEAD}Content-Transfer-Encoding: base64\n\n{body}")["data"]["text"] == text
+
+
+@pytest.mark.parametrize("field", ["Resent-Date", "X-Received", "NNTP-Posting-Date", "Delivery-date"])
+def test_mail_without_date_takes_that_of_a_server(mail: Convert, field: str) -> None:
+    record = mail(f"{field}: by x; Mon, 1 Jan 2024 12:00:00 +0100\nFrom: a@b.example\n\nx\n")
+    assert (record["_event_at"], record["data"]["date_source"]) == ("2024-01-01T11:00:00Z", field)
+
+
+def test_mails_without_any_date_are_rejected_or_get_the_given_time(tmp_path: Path) -> None:
+    (tmp_path / "a.eml").write_text("From: a@b.example\n\nx\n")
+    (tmp_path / "b.eml").write_text(HEAD + "\nx\n")
+    rejected = run("eml", tmp_path / "a.eml", tmp_path / "b.eml", folder=tmp_path)
+    assert (rejected.reasons, rejected.writer.converted) == ([NO_DATE], 1)
+    given = run("eml", tmp_path / "a.eml", tmp_path / "b.eml", folder=tmp_path, event_at="2020-02-02T02:02:02Z")
+    assert [one["_event_at"] for one in given.records] == ["2020-02-02T02:02:02Z", "2024-01-01T09:00:00Z"]
+    assert given.records[0]["data"]["date_source"] == "option"
+    assert given.writer.notes == {DATED_BY_OPTION: 1}
+
+
+def test_thunderbird_mails_without_a_blank_line_between_them_are_split(tmp_path: Path) -> None:
+    mails = "".join(f"From - \n{HEAD.replace('<1@', f'<{n}@')}\nHello {n}\n" for n in range(3))
+    (tmp_path / "box").write_text(mails + "From - here on\nnothing splits.\nFrom -\nhere: neither\nnor here\n")
+    texts = [one["data"]["text"] for one in run("mbox", tmp_path / "box", folder=tmp_path).records]
+    assert texts[:2] == ["Hello 0\n", "Hello 1\n"]
+    assert texts[2].startswith("Hello 2\nFrom - here on\n")
+    assert json.dumps(texts).count("neither") == 1
