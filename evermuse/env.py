@@ -23,6 +23,10 @@ from evermuse.setting_table import Setting
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 TRUE, FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off", ""})
+# The most that a number without a maximum of its own may be, by the end of its name. Days are cut off where they are used.
+# Timeouts of sockets are counted in milliseconds with 32 bits, and a size must fit into a bigint.
+LARGEST = {"_SECONDS": 2_000_000, "_BYTES": 2**62, "_DAYS": None}
+LARGEST_COUNT = 2**31 - 1
 
 _T = TypeVar("_T")
 
@@ -142,17 +146,20 @@ def integer(
     shown: str | None = None,
     read_by: str = "all",
 ) -> int:
-    """A whole number from ``minimum`` to ``maximum``."""
+    """A whole number from ``minimum`` to ``maximum``. Without a maximum it may be as large as the code can use (`LARGEST`)."""
     kind = f"whole number, at least {minimum}" if maximum is None else f"whole number from {minimum} to {maximum}"
     rule = f"must be a {kind}"
+    most = LARGEST.get(f"_{name.rpartition('_')[2]}", LARGEST_COUNT) if maximum is None else maximum
 
     def parse(value: str) -> int:
         try:
             number = int(value.strip())
         except ValueError:
             raise Unusable(rule) from None
-        if number < minimum or (maximum is not None and number > maximum):
+        if number < minimum:
             raise Unusable(rule)
+        if most is not None and number > most:
+            raise Unusable(rule if maximum is not None else f"{rule} and at most {most}")
         return number
 
     # The default may be a number that nobody may set, such as 0 for "by cores".

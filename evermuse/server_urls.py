@@ -23,6 +23,8 @@ TLS_PARAMETERS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"
 # What amqp's library calls those that it takes. The certificate is always checked.
 AMQP_TLS = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
 _REGION = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
+# Other characters come from quotation marks, from a variable that was not replaced, or from a name that is not in its xn-- form.
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(%[a-z0-9._-]+)?", re.IGNORECASE | re.ASCII)
 _MAIL_ADDRESS = re.compile(r"[^@<>()\s]+@[^@<>()\s]+")
 _TIMEOUTS = "their time-outs are set by the application"
 
@@ -180,6 +182,8 @@ def check_host_name(text: str) -> None:
     is_ipv6 = text.startswith("[") and text.endswith("]")
     if ":" in text and not is_ipv6:
         raise Unusable("must be host names without ports, separated by commas; write an IPv6 address in [ ]")
+    if text != "*" and not _HOST.fullmatch(text.strip("[]")):
+        raise Unusable("must be host names of ASCII letters, digits, dots and hyphens, separated by commas")
 
 
 def check_origin(text: str) -> None:
@@ -187,6 +191,8 @@ def check_origin(text: str) -> None:
     parts = urlsplit_of(text)
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/"):
         raise Unusable("must be origins such as https://ingest.example, without a path, separated by commas")
+    # Django takes a wildcard for the names below a domain.
+    check_server(parts._replace(netloc=parts.netloc.removeprefix("*.")))
 
 
 def check_mail_address(text: str) -> None:
@@ -221,6 +227,8 @@ def check_server(parts: SplitResult) -> None:
         raise Unusable("must name a port from 1 to 65535") from None
     if not parts.hostname:
         raise Unusable("names no host")
+    if not _HOST.fullmatch(parts.hostname):
+        raise Unusable("names a host with characters that no host name has: correct it")
 
 
 def _check_number(text: str) -> None:

@@ -20,6 +20,7 @@ EVERMUSE_ATTACHMENT_MAX_ATTEMPTS = env.integer(
     "EVERMUSE_ATTACHMENT_MAX_ATTEMPTS",
     6,
     minimum=1,
+    maximum=1000,
     help="The most attempts at a download that fails with transient errors, including the first.",
 )
 EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS = env.integer(
@@ -29,12 +30,13 @@ EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS = env.integer(
     help="Retries start at most this many seconds after the first attempt.",
 )
 EVERMUSE_ATTACHMENT_CONCURRENCY = env.integer(
-    "EVERMUSE_ATTACHMENT_CONCURRENCY", 16, minimum=1, help="Download threads of a worker."
+    "EVERMUSE_ATTACHMENT_CONCURRENCY", 16, minimum=1, maximum=1024, help="Download threads of a worker."
 )
 EVERMUSE_ATTACHMENT_SLOW_TRANSFERS = env.integer(
     "EVERMUSE_ATTACHMENT_SLOW_TRANSFERS",
     32,
     minimum=0,
+    maximum=1024,
     help="Slow downloads that a worker runs in addition to its threads. Each holds a database connection and up to 24 MB.",
 )
 EVERMUSE_ATTACHMENT_ALONE_BYTES = env.integer(
@@ -62,7 +64,11 @@ EVERMUSE_UPLOAD_QUOTA_BYTES = env.integer(
     help="The most bytes of all unclaimed uploads of a workspace together.",
 )
 EVERMUSE_UPLOAD_INTENT_SECONDS = env.integer(
-    "EVERMUSE_UPLOAD_INTENT_SECONDS", 86_400, minimum=60, help="Seconds for which an upload intent is valid."
+    "EVERMUSE_UPLOAD_INTENT_SECONDS",
+    86_400,
+    minimum=60,
+    maximum=7 * 86_400,
+    help="Seconds for which an upload intent is valid.",
 )
 EVERMUSE_ATTACHMENT_DEADLINE_SECONDS = env.integer(
     "EVERMUSE_ATTACHMENT_DEADLINE_SECONDS", 3600, minimum=1, help="The longest time for one attempt at a download."

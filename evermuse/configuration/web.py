@@ -12,18 +12,21 @@ EVERMUSE_WEB_THREADS = env.integer(
     "EVERMUSE_WEB_THREADS",
     4,
     minimum=1,
+    maximum=1024,
     help="Threads of a web process for `POST` and `PATCH`. Each keeps a database connection.",
 )
 EVERMUSE_WEB_READ_THREADS = env.integer(
     "EVERMUSE_WEB_READ_THREADS",
     4,
     minimum=1,
+    maximum=1024,
     help="Threads of a web process for `GET`. Each keeps a database connection.",
 )
 EVERMUSE_WEB_PAGE_THREADS = env.integer(
     "EVERMUSE_WEB_PAGE_THREADS",
     2,
     minimum=1,
+    maximum=1024,
     help="Threads of a web process for the admin and other pages. Each keeps a database connection.",
 )
 EVERMUSE_BODY_BUDGET_BYTES = env.integer(

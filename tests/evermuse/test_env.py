@@ -355,8 +355,8 @@ def test_target_of_a_link_is_refused_if_it_is_neither_path_nor_whole_address(tar
 @pytest.mark.parametrize(
     ("check", "good", "bad"),
     [
-        (server_urls.check_host_name, ["a.example", ".example", "*", "10.0.0.1", "[::1]"], ["https://a", "a:80", "a/b", "::1"]),
-        (server_urls.check_origin, ["https://a.example", "http://a:80", "https://*.example"], ["a.example", "https://a/b", "//a"]),
+        (server_urls.check_host_name, ["a.example", ".example", "*", "10.0.0.1", "[::1]"], ["https://a", "a:80", "a/b", "::1", "${A}", '"a"', "é"]),
+        (server_urls.check_origin, ["https://a.example", "http://a:80", "https://*.example"], ["a.example", "https://a/b", "//a", "https://a:x"]),
         (server_urls.check_mail_address, ["ops@a.example"], ["ops", "ops@", "Ops <ops@a.example>"]),
         (server_urls.check_endpoint, ["store", "store:9000", "[::1]:9000"], ["http://store", "store/x", "store:0x", "u@store"]),
     ],
