@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from evermuse import command_line
 from ingest.clients import api_keys
 from ingest.models import ApiKey, Workspace
 
@@ -45,7 +46,7 @@ class Command(BaseCommand):
                 rate_limit=options["rate_limit"],
             )
         except ValidationError as error:
-            raise CommandError("; ".join(error.messages)) from error
+            raise CommandError(command_line.by_field(error)) from error
         answer = {
             "workspace": workspace.name,
             "label": label,

@@ -7,6 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from evermuse import command_line
 from ingest.clients import workspaces
 
 
@@ -40,5 +41,5 @@ class Command(BaseCommand):
         try:
             workspace = workspaces.ensure(name=options["name"], products=options["products"] or [])
         except ValidationError as error:
-            raise CommandError("; ".join(error.messages)) from error
+            raise CommandError(command_line.by_field(error)) from error
         self.stdout.write(json.dumps(workspaces.describe(workspace)))
