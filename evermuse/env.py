@@ -162,7 +162,7 @@ def integer(
             raise Unusable(rule if maximum is not None else f"{rule} and at most {most}")
         return number
 
-    # The default may be a number that nobody may set, such as 0 for "by cores".
+    # The default may be a number that cannot be set, such as 0 for "by cores".
     return read(name, str(default), parse, kind=kind, fallback=default, help=help, shown=shown, read_by=read_by)
 
 

@@ -1,4 +1,4 @@
-"""Finds out whether a pooler such as PgBouncer stands before PostgreSQL, and whether it keeps prepared statements.
+"""Finds out whether a pooler such as PgBouncer is in front of PostgreSQL, and whether it keeps prepared statements.
 
 A pooler makes up the process id that it reports to its client, so this id differs from the session's own. One that keeps
 prepared

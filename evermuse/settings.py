@@ -142,8 +142,8 @@ def _connection(url: dict[str, Any], **options: Any) -> dict[str, Any]:
         # The URL's options come last, because PostgreSQL uses the last of two.
         "OPTIONS": {
             "connect_timeout": 3,
-            # A server that disappears without closing its connections is noticed after 10 to 16 seconds: by data that
-            # nobody confirms, and by probes while a process only waits for an answer.
+            # A server that disappears without closing its connections is noticed after 10 to 16 seconds: by data that is not
+            # acknowledged, and by probes while a process only waits for an answer.
             "tcp_user_timeout": 10_000,
             "keepalives_idle": 5,
             "keepalives_interval": 2,

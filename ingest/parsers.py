@@ -134,7 +134,7 @@ def _without_surrogates(text: bytes) -> list[bytes] | None:
         plain = _elements(json_syntax.without_surrogates(text))
     except (msgspec.MsgspecError, RecursionError):
         return None
-    # The replaced text has the same structure and length, so the records stand at the same places.
+    # The replaced text has the same structure and length, so the records are at the same places.
     return [
         text[at : at + len(raw)] for at, raw in zip(_offsets(text, plain, 1, _BETWEEN_ELEMENTS), plain, strict=True)
     ]

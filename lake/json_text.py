@@ -146,5 +146,5 @@ def place(text: bytes, offset: int) -> tuple[int, int]:
 
 
 def one_line(raw: bytes) -> bytes:
-    """The text with spaces instead of CR and LF. In JSON these can only stand between tokens."""
+    """The text with spaces instead of CR and LF. In JSON these can only be between tokens."""
     return raw.translate(_LINE_BREAKS) if b"\n" in raw or b"\r" in raw else raw

@@ -1,4 +1,4 @@
-"""The benchmarks are no tests, so nothing else notices a row that cannot begin."""
+"""Each row of the benchmarks can begin. No other test notices one that cannot."""
 
 import os
 import subprocess

@@ -199,7 +199,7 @@ def test_private_address_is_never_connected_to(vendor: Vendor, settings: Setting
 def test_host_name_is_resolved_once_so_that_rebinding_reaches_no_private_address(
     vendor: Vendor, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection goes to the very address that was checked."""
+    """The connection goes to the address that was checked."""
     settings.EVERMUSE_ATTACHMENT_ALLOWED_NETWORKS = ()
     answers = iter(["93.184.215.14", "127.0.0.1"])
     asked: list[str] = []

@@ -1,4 +1,4 @@
-"""What is missing of an object store is said precisely, and nothing is left behind in it."""
+"""The check of an object store reports precisely what is missing, and leaves nothing in it."""
 
 import json
 import os

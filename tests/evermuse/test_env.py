@@ -66,7 +66,7 @@ def test_error_of_an_unreadable_secret_file_names_the_variable(monkeypatch: pyte
 
 
 def test_empty_variable_does_not_hide_the_file_of_its_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Compose gives variables that nobody sets an empty value."""
+    """Compose gives unset variables an empty value."""
     (tmp_path / "secret").write_text("from file")
     monkeypatch.setenv("X_FILE", str(tmp_path / "secret"))
     monkeypatch.setenv("X", "")

@@ -1,4 +1,4 @@
-"""POST /records/known tells which versions of records a workspace has."""
+"""POST /records/known returns which versions of records a workspace has."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A batch is accepted with a cached key; a change of the key since then takes effect at once all the same."""
+"""A batch is accepted with a cached key; a change of the key since then still takes effect at once."""
 
 import contextlib
 import gc

@@ -238,7 +238,7 @@ def _(stack: Stack) -> Iterator[None]:
     partition = _fill_a_partition(stack)
     attached = "SELECT count(*) FROM pg_inherits WHERE inhrelid = to_regclass(%s)"
     with psycopg.connect(stack.dsn) as reader:
-        # Detaching waits for whoever may see the partition.
+        # Detaching waits for every session that may see the partition.
         reader.execute("SELECT FROM lake_payloadpart LIMIT 1")
         running = stack.manage_later("removeexpired", "payloads")
         pending = "SELECT count(*) FROM pg_inherits WHERE inhrelid = to_regclass(%s) AND inhdetachpending"
@@ -254,7 +254,7 @@ def _(stack: Stack) -> Iterator[None]:
 
 
 def _fill_a_partition(stack: Stack) -> str:
-    """Lets the load go on in the next partition of payloads, and then in the one behind it; returns the first one's name.
+    """Moves the load to the next partition of payloads, and then to the one after it. Returns the first one's name.
 
     The last batch of the partition was accepted long ago. Those of the load are young: their payloads have to stay.
     """

@@ -30,7 +30,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def differences(stack: Deployment, workspace: str, workspace_id: int) -> list[str]:
-    """What the bucket tells differently from PostgreSQL, once the journal is up to date."""
+    """Where the bucket differs from PostgreSQL, once the journal is up to date."""
     until(
         lambda: stack.rows(WAITING, workspace_id, workspace_id) == [(0,)],
         "the journal is written",

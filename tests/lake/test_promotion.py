@@ -1,4 +1,5 @@
-"""A standby is promoted: ids go on beyond all that were given, and nobody writes to a standby or to the old primary."""
+"""A standby is promoted: new ids are greater than all earlier ones, and neither a standby nor the old primary is written
+to."""
 
 from collections.abc import Iterator
 from pathlib import Path

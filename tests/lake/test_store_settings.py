@@ -35,7 +35,7 @@ def forget() -> None:
 def fresh_clients(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     for name in AWS_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    # No file of credentials of whoever runs the tests.
+    # No file of credentials of the user who runs the tests.
     monkeypatch.setenv("HOME", str(tmp_path))
     forget()
     yield

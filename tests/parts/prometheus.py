@@ -29,7 +29,7 @@ class Prometheus:
         job["scrape_timeout"] = "5s"
         job["static_configs"] = [{"targets": [target]}]
         [rules] = configuration["rule_files"]
-        # The test of the rules themselves shows how long a fault must last. Here nobody waits for that.
+        # The test of the rules themselves shows how long a fault must last. This test does not wait for that.
         at_once = re.sub(r"(?m)^( +)for: \d+m$", r"\1for: 0s", (SHIPPED / rules).read_text())
         (root / rules).write_text(at_once)
         (root / "prometheus.yaml").write_text(yaml.safe_dump(configuration))

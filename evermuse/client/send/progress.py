@@ -71,7 +71,7 @@ class Display:
 
 
 def _total(run: Run) -> int | None:
-    """The bytes of all sources, or None if nobody knows how much is left: of a pipe, or of a file that is converted."""
+    """The bytes of all sources, or None if it is unknown how much is left: of a pipe, or of a file that is converted."""
     if run.reader.convert is not None:
         return None
     return sum(source.size for source in run.reader.sources) or None

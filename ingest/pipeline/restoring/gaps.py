@@ -57,7 +57,7 @@ def missing(ranges: Iterable[IdRange]) -> list[IdRange]:
 
 
 def outside(ranges: Iterable[IdRange], skipped: Sequence[IdRange]) -> list[IdRange]:
-    """The ranges without those ids that nobody was given, because the sequence leapt over them. ``skipped``: in order."""
+    """The ranges without the ids that were never given, because the sequence leapt over them. ``skipped``: in order."""
     found: list[IdRange] = []
     for one in ranges:
         first = one.first

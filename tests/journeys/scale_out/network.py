@@ -68,7 +68,7 @@ class Machine:
         _ip("-n", self.name, "link", "set", "eth0", "up")
 
     def cut(self) -> None:
-        """Pulls its cable: packets are lost, and nobody gets a reset."""
+        """Pulls its cable: packets are lost, and no peer gets a reset."""
         _ip("link", "set", self._link, "down")
 
     def mend(self) -> None:

@@ -55,7 +55,7 @@ def from_postgresql(workspace: Workspace) -> Rebuilt:
 
 
 def differences(workspace: Workspace) -> list[str]:
-    """What the bucket tells differently from PostgreSQL."""
+    """Where the bucket differs from PostgreSQL."""
     told, known = from_bucket(workspace), from_postgresql(workspace)
     found = [
         f"{name}: {getattr(told, name)} is not {getattr(known, name)}"

@@ -1,4 +1,4 @@
-"""What the bucket alone tells: a reader of journal and segments that knows only their documented layout.
+"""A reader of journal and segments that knows only their documented layout.
 
 It shows that the layout is enough for a rebuild. It imports nothing of the product.
 """
@@ -73,7 +73,7 @@ def rebuild(keys: list[str], get: Callable[[str], bytes]) -> Rebuilt:
     return found
 
 
-# By index among the records that were sent, until the segments have told the offsets.
+# By index among the records that were sent, until the offsets are read from the segments.
 _Indexes = dict[str, tuple[int, int]]
 _Versions = dict[tuple[str, int], tuple[int, int]]
 

@@ -1,4 +1,4 @@
-"""Splitting an mbox: what starts a mail and what does not, whatever stands where the blocks meet."""
+"""An mbox is split at the lines that start a mail, also where two blocks of the file meet."""
 
 import io
 from pathlib import Path
