@@ -8,6 +8,7 @@ the last seconds.
 import atexit
 import threading
 from collections import Counter
+from functools import cached_property
 
 import redis
 from django.conf import settings
@@ -26,13 +27,17 @@ TIMEOUT_SECONDS = 0.3
 class ReadCounts:
     """The numbers of this process that Redis does not have yet, and those of all processes in Redis."""
 
-    def __init__(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(
-            url, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, retry=None
-        )
+    def __init__(self) -> None:
         self._unsent: Counter[str] = Counter()
         self._lock = threading.Lock()
         self._sender: threading.Thread | None = None
+
+    @cached_property
+    def _redis(self) -> "redis.Redis":
+        # At the first use, because programs without Django's settings import this module, too.
+        return redis.Redis.from_url(
+            settings.REDIS_URL, socket_timeout=TIMEOUT_SECONDS, socket_connect_timeout=TIMEOUT_SECONDS, retry=None
+        )
 
     def add(self, server: str) -> None:
         """A read was answered by this server."""
@@ -74,4 +79,4 @@ class ReadCounts:
             self.send()
 
 
-counts = ReadCounts(settings.REDIS_URL)
+counts = ReadCounts()

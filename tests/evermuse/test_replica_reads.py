@@ -39,7 +39,7 @@ def test_reads_of_all_processes_are_added_up(server: "redis.Redis") -> None:
         for standby, primary in ((1000, 30), (500, 0), (0, 7))
     ]
     assert [process.wait(60) for process in running] == [0, 0, 0]
-    mine = ReadCounts(settings.REDIS_URL)
+    mine = ReadCounts()
     mine.add(PRIMARY)
     assert mine.totals() == {STANDBY: 1500, PRIMARY: 38}
     assert mine.totals() == {STANDBY: 1500, PRIMARY: 38}
@@ -49,12 +49,12 @@ def test_reads_of_a_process_that_nobody_scrapes_are_sent_after_some_seconds(
     server: "redis.Redis", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("evermuse.replica_reads.SEND_SECONDS", 0.05)
-    ReadCounts(settings.REDIS_URL).add(STANDBY)
+    ReadCounts().add(STANDBY)
     until(lambda: server.hget(KEY, STANDBY) == b"1", "the read is counted in Redis")
 
 
 def test_reads_are_kept_while_redis_does_not_answer(server: "redis.Redis", monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = ReadCounts(settings.REDIS_URL)
+    counts = ReadCounts()
     away = redis.Redis.from_url(f"redis://127.0.0.1:{free_port()}", retry=None)
     with monkeypatch.context() as patched:
         patched.setattr(counts, "_redis", away)

@@ -54,3 +54,12 @@ def test_servers_of_debian_that_are_unknown_or_not_there_are_named(
     assert "debootstrap" in str(debian.missing("redis", "postgres"))
     monkeypatch.setattr(debian, "WANTED", {"postgres"})
     assert "debootstrap" in str(chosen.fault())
+
+
+@pytest.mark.parametrize("program", ["tests.journeys.__main__", "tests.journeys.scale_out.__main__"])
+def test_programs_of_make_can_be_imported_before_they_choose_settings(program: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    done = subprocess.run(
+        [sys.executable, "-c", f"import {program}"], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
