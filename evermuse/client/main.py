@@ -1,8 +1,6 @@
 """The command `evermuse`."""
 
-from evermuse.client.commands import app, convert
-
-__all__ = ["convert", "main"]
+from evermuse.client.commands import app
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import typer
 
 from evermuse.client import terminal
-from evermuse.client.commands import batches, export, login, records, send
+from evermuse.client.commands import batches, convert, export, login, records, send
 
 app = typer.Typer(
     name="evermuse",
@@ -30,8 +30,6 @@ for command in (
     batches.retry,
     records.validate,
     export.export,
+    convert.convert,
 ):
     app.command()(terminal.interruptible(command))
-
-# Importing the module registers its command.
-from evermuse.client.commands import convert as convert  # noqa: E402

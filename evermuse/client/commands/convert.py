@@ -11,7 +11,6 @@ import typer
 from rich.console import Console
 
 from evermuse.client import terminal
-from evermuse.client.commands import app
 from evermuse.client.convert import FORMATS, ConvertOptions, PoolError, RejectWriter, UsageError
 from evermuse.client.wording import counted
 
@@ -32,8 +31,6 @@ Exit code: 0 everything was converted, 1 some items were rejected, 2 wrong usage
 """
 
 
-@app.command(help=_HELP)
-@terminal.interruptible
 def convert(
     format: Annotated[
         str,
@@ -85,6 +82,9 @@ def convert(
         _fail(str(error), FAILED)
     _report(writer, target, as_json=as_json)
     raise typer.Exit(code or (SOME_REJECTED if writer.failed else ALL_CONVERTED))
+
+
+convert.__doc__ = _HELP
 
 
 def _run(lines: Iterable[bytes]) -> int:
