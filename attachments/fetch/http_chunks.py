@@ -19,6 +19,7 @@ class Chunks:
         self._line = b""
         self._left = 0
         self._is_behind_data = False
+        self._size_ended_with_cr = True
         self._trailer_bytes = -1  # until the last chunk
 
     def feed(self, received: bytes) -> bytes:
@@ -39,8 +40,8 @@ class Chunks:
             if not end:
                 break
             at = end
-            line, self._line = self._line[:-1].removesuffix(b"\r"), b""
-            self._take(line)
+            line, self._line = self._line[:-1], b""
+            self._take(line.removesuffix(b"\r"), ends_with_cr=line.endswith(b"\r"))
         if self.is_complete:
             self.rest += received[at:]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -52,11 +53,14 @@ class Chunks:
             raise transient("TRUNCATED", "the body ended before its last chunk", 200)
         self.is_complete = True
 
-    def _take(self, line: bytes) -> None:
+    def _take(self, line: bytes, *, ends_with_cr: bool) -> None:
         """Take a complete line of framing."""
         if self._is_behind_data:
             if line:
                 raise http_head.bad("a chunk that is longer than announced", 200)
+            # With one byte too many announced, the CR of the line end would pass for content.
+            if ends_with_cr != self._size_ended_with_cr:
+                raise http_head.bad("a chunk whose size and content end in different line ends", 200)
             self._is_behind_data = False
         elif self._trailer_bytes >= 0:
             self._trailer_bytes += len(line) + 1
@@ -68,5 +72,6 @@ class Chunks:
             if found is None:
                 raise http_head.bad("a chunk without a size", 200)
             self._left = int(found[1], 16)
+            self._size_ended_with_cr = ends_with_cr
             if not self._left:
                 self._trailer_bytes = 0

@@ -55,6 +55,15 @@ def test_truncated_chunked_body_is_never_complete(parts: list[bytes], cut: int, 
         chunks.end()
 
 
+@pytest.mark.parametrize("newline", [b"\r\n", b"\n"])
+@pytest.mark.parametrize("part", [b"hello", b"hello\n", b"hello\r", b"a\r\n"])
+@pytest.mark.parametrize("error", [-2, -1, 1, 2])
+def test_chunk_of_another_size_than_announced_is_never_complete(part: bytes, newline: bytes, error: int) -> None:
+    content = b"%x" % (len(part) + error) + newline + part + newline + b"0" + newline + newline
+    with pytest.raises(DownloadFailed, match="BAD_RESPONSE"):
+        fed(content, [])
+
+
 @given(st.binary(max_size=60), st.lists(st.integers(0, 10_000), max_size=4))
 def test_arbitrary_bytes_give_the_same_content_or_error_however_they_are_split(content: bytes, cuts: list[int]) -> None:
     def outcome(cuts: list[int]) -> object:
