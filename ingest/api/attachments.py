@@ -26,7 +26,7 @@ class BatchAttachmentsView(ContractView):
 
     @extend_schema(**schema.BATCH_ATTACHMENTS)
     def get(self, request: Request, batch_id: str) -> HttpResponseBase:
-        given = queries.known(request.query_params, ("limit", "cursor"))
+        given = queries.known(request, ("limit", "cursor"))
         limit = queries.limit(given)
         credentials = credentials_of(request)
         cursor = Cursor("attachments", credentials.workspace_id, batch_id)

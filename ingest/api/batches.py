@@ -120,7 +120,7 @@ class BatchListView(ContractView):
     @extend_schema(**schema.BATCH_LIST)
     def get(self, request: Request) -> JsonResponse:
         credentials = credentials_of(request)
-        given = queries.known(request.query_params, ("limit", "cursor", *self.FILTERS))
+        given = queries.known(request, ("limit", "cursor", *self.FILTERS))
         limit = queries.limit(given)
         filters = {name: given.get(name) for name in self.FILTERS}
         order = "batches by time" if {"since", "until"} & given.keys() else "batches"
@@ -130,7 +130,7 @@ class BatchListView(ContractView):
             after=cursor.decode(given.get("cursor")),
             limit=limit,
             status=queries.choice(given, "status", Batch.Status.values),
-            type=_text(given, "type"),
+            type=(_text(given, "type") or "").lower() or None,
             source=_text(given, "source"),
             since=parse("since", given["since"]) if "since" in given else None,
             until=parse("until", given["until"]) if "until" in given else None,
@@ -176,7 +176,7 @@ def _rows(
     request: Request, batch_id: str, name: str, page: Any, has_expired: Callable[[int], bool]
 ) -> HttpResponseBase:
     """A page or a stream of the rows that ``page(batch, after=, limit=)`` returns by index."""
-    given = queries.known(request.query_params, ("limit", "cursor"))
+    given = queries.known(request, ("limit", "cursor"))
     limit = queries.limit(given)
     credentials = credentials_of(request)
     cursor = Cursor(name, credentials.workspace_id, batch_id)

@@ -6,9 +6,10 @@ import hmac
 import json
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from django.conf import settings
-from django.http import QueryDict
+from rest_framework.request import Request
 
 from ingest.refusals import Refusal, invalid_body
 
@@ -16,17 +17,28 @@ DEFAULT_LIMIT, MAX_LIMIT = 20, 100
 MAX_CURSOR = 256
 
 
-def known(query: QueryDict, names: Iterable[str]) -> dict[str, str]:
-    """The given parameters. Raises 400 for an unknown or repeated one, and for text that PostgreSQL cannot store."""
+def known(request: Request, names: Iterable[str]) -> dict[str, str]:
+    """The given parameters. Raises 400 for an unknown or repeated one, and for one that is not UTF-8."""
+    _require_utf8(request.META.get("QUERY_STRING", ""))
     allowed = list(names)
     found: dict[str, str] = {}
-    for name, values in query.lists():
+    for name, values in request.query_params.lists():
         if name not in allowed:
             raise invalid_body(f"Unknown query parameter {name[:64]!r}; known: {', '.join(allowed)}.")
         if len(values) > 1:
             raise invalid_body(f"{name} is given more than once.")
         found[name] = str(values[0])
     return found
+
+
+def _require_utf8(query: str) -> None:
+    """Django reads such bytes as U+FFFD, or the whole query as Latin-1: the filter would match other records."""
+    for parameter in query.split("&"):
+        try:
+            unquote_to_bytes(parameter.encode("latin-1")).decode()
+        except UnicodeDecodeError:
+            name = parameter.partition("=")[0]
+            raise invalid_body(f"The query parameter {name[:64]!r} is not percent-encoded UTF-8.") from None
 
 
 def limit(parameters: dict[str, str]) -> int:

@@ -37,7 +37,7 @@ class RecordListView(ContractView):
     @extend_schema(**schema.RECORD_LIST)
     def get(self, request: Request) -> HttpResponseBase:
         credentials = credentials_of(request)
-        given = queries.known(request.query_params, ("limit", "cursor", *RecordFilter.NAMES))
+        given = queries.known(request, ("limit", "cursor", *RecordFilter.NAMES))
         limit = queries.limit(given)
         wanted = _filter(credentials.workspace_id, given)
         scope = sorted((name, given[name]) for name in RecordFilter.NAMES if name in given)
@@ -100,7 +100,7 @@ class RemovedRecordsView(ContractView):
     @extend_schema(**schema.REMOVED_RECORDS)
     def get(self, request: Request) -> HttpResponseBase:
         credentials = credentials_of(request)
-        given = queries.known(request.query_params, ("limit", "cursor", "since"))
+        given = queries.known(request, ("limit", "cursor", "since"))
         limit = queries.limit(given)
         since = parse("since", given["since"]) if "since" in given else None
         cursor = Cursor("removed records", credentials.workspace_id, given.get("since"))

@@ -73,7 +73,7 @@ def test_page_that_ends_exactly_with_the_list_has_no_next_cursor(api: ApiClient)
     [
         "limit=0", "limit=101", "limit=x", "limit=", "limit=1.0", "limit=-1", "limit=%D9%A1", "limit=1&limit=2",
         "cursor=", "cursor=x", "cursor=AAAA", "cursor=" + "A" * 300, "status=NOPE", "since=yesterday", "until=2026-13-01",
-        "type=", "source=%00", "unknown=1",
+        "type=", "source=%00", "source=%FF", "unknown=1",
     ],
 )  # fmt: skip
 def test_invalid_query_of_the_batch_list_gets_a_400(api: ApiClient, query: str) -> None:
@@ -106,6 +106,7 @@ def test_filters_narrow_the_list_of_batches(new_client: Callable[..., ApiClient]
     year_ago = (timezone.now() - timedelta(days=365)).strftime("%Y-%m-%dT%H:%M:%SZ")
     assert found("source=crm") == [email]
     assert found("type=call") == [call]
+    assert found("type=Call") == [call]
     assert found("status=FAILED") == [failed]
     assert found(f"since={year_ago}") == [failed, call]
     assert found(f"until={year_ago}") == [email]

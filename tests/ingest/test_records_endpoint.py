@@ -64,11 +64,19 @@ def test_changed_since_lists_records_written_since_then(api: ApiClient) -> None:
 @pytest.mark.parametrize(
     "query",
     ["type=nope", "type=", "vendor_id=nocolon", "event_since=x", "changed_since=2026-01-01T00:00:00%2B02:00", "limit=101",
-     "unknown=1", "tag=a&tag=b", "cursor=zzz", "event_since="],
+     "unknown=1", "tag=a&tag=b", "cursor=zzz", "event_since=", "tag=%FF", "limit=1&thread_id=%ED%A0%80",
+     "vendor_id=a:%C0%80", "%FF=a"],
 )  # fmt: skip
 def test_unknown_or_malformed_filter_of_records_gets_a_400(api: ApiClient, query: str) -> None:
     answer = api.get(RECORDS, query)
     assert (answer.status_code, answer.json()["error"]) == (400, "INVALID_BODY")
+
+
+def test_replacement_character_in_a_filter_is_text_like_any_other(api: ApiClient) -> None:
+    found = send_and_land(api, record(tags=["a\ufffd"]))
+    assert [r["batchId"] for r in api.get(RECORDS, "tag=a%EF%BF%BD").json()["records"]] == [found]
+    answer = api.get(RECORDS, "tag=a%FF")
+    assert (answer.status_code, "tag" in answer.json()["message"]) == (400, True)
 
 
 def test_pages_of_records_list_every_record_once(api: ApiClient) -> None:
