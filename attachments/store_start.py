@@ -5,9 +5,7 @@ import time
 
 from attachments.fetch import store_check
 from attachments.fetch.store_check import Report
-from evermuse import logs
-
-FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 5.0, 60.0
+from evermuse import logs, retry_policy
 
 log = logs.get(__name__)
 
@@ -18,13 +16,13 @@ def check_later() -> None:
 
 
 def _check() -> None:
-    wait = FIRST_WAIT_SECONDS
+    attempts = 0
     try:
         while (report := store_check.run()).status == store_check.AWAY:
-            if wait == FIRST_WAIT_SECONDS:
+            attempts += 1
+            if attempts == 1:
                 write(report)
-            time.sleep(wait)
-            wait = min(2 * wait, LONGEST_WAIT_SECONDS)
+            time.sleep(retry_policy.STORE_CHECK.backoff(attempts))
         write(report)
     except Exception:
         # The worker works without it.

@@ -16,7 +16,8 @@ from evermuse.errors import StoreUnavailable
 UNDECLARED_SHARE = 256
 # How many such files are measured when the next intent is made. The sweeper measures the others.
 MEASURED_AT_ONCE = 16
-LONGEST_WAIT_SECONDS = 60
+# Seconds.
+LONGEST_RETRY_AFTER = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def reserve(workspace_id: int, size: int | None) -> None:
         cursor.execute(sql.UPLOADS_HELD, {"workspace": workspace_id, "undeclared": undeclared})
         held, seconds = cursor.fetchone()
     if held + (undeclared if size is None else size) > quota:
-        raise QuotaFull(held, max(1, min(LONGEST_WAIT_SECONDS, int(seconds or LONGEST_WAIT_SECONDS))))
+        raise QuotaFull(held, max(1, min(LONGEST_RETRY_AFTER, int(seconds or LONGEST_RETRY_AFTER))))
 
 
 def measure_files(workspace_id: int, workspace: str) -> None:

@@ -14,14 +14,12 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DataError, Error, connections
 
-from evermuse import logs, replica_reads
+from evermuse import logs, replica_reads, retry_policy
 
 log = logs.get(__name__)
 
 T = TypeVar("T")
 ALIAS = "replica"
-# After a fault, the standby is tried again after this many seconds.
-RETRY_SECONDS = 5.0
 # A query that would block the replay of changes is cancelled. Another one succeeds.
 CONFLICTS = {"40001", "57014"}
 
@@ -160,7 +158,7 @@ def _check_lag() -> None:
 
 def _set_fault(fault: str) -> None:
     """Do not use the standby for some seconds. Logged once, until it is used again."""
-    _Process.retry_at = time.monotonic() + RETRY_SECONDS
+    _Process.retry_at = time.monotonic() + retry_policy.STANDBY.backoff(1)
     if fault != _Process.fault:
         _Process.fault = fault
         log.warning("replica.not_used", reason=fault, fix="reads go to the primary until the standby has recovered")

@@ -88,6 +88,15 @@ PROCESSORS = RetryPolicy(first=10.0, longest=3600.0, jitter=0.1)
 _DOWNLOADS = RetryPolicy(first=3.0, longest=60.0, jitter=0.5, longest_asked=120.0)
 # The object store is away. That is our fault, so it does not count as an attempt.
 DOWNLOAD_STORE = RetryPolicy(first=5.0, longest=5.0)
+# The worker died, or our code raised an unexpected error. The next attempts are made alone (`attachments.queue.crashes`).
+DOWNLOAD_CRASH = RetryPolicy(first=3.0, longest=3.0)
+
+# The object store did not delete objects that are no longer needed.
+DELETION = RetryPolicy(first=5.0, longest=5.0)
+# The object store is away when a worker starts and checks it.
+STORE_CHECK = RetryPolicy(first=5.0, longest=60.0)
+# A fault of the standby that answers reads. The primary answers meanwhile.
+STANDBY = RetryPolicy(first=5.0, longest=5.0)
 
 # Alerts are retried for about two and a half days.
 ALERTS = RetryPolicy(first=10.0, longest=3600.0, max_attempts=70)
@@ -103,6 +112,11 @@ def downloads() -> RetryPolicy:
         max_attempts=settings.EVERMUSE_ATTACHMENT_MAX_ATTEMPTS,
         window=float(settings.EVERMUSE_ATTACHMENT_RETRY_WINDOW_SECONDS),
     )
+
+
+def furthest_download() -> float:
+    """The longest wait of a file for its next attempt, in seconds."""
+    return furthest(downloads(), DOWNLOAD_STORE, DOWNLOAD_CRASH)
 
 
 def furthest(*policies: RetryPolicy) -> float:

@@ -60,7 +60,8 @@ SELECT %(workspace)s, %(at)s, id, %(reason)s FROM records RETURNING record_id
 """
 
 
-LONGEST_WAIT_SECONDS = 1.0
+# Seconds.
+LONGEST_WAIT_FOR_LANDINGS = 1.0
 
 
 class LandingOpen(Exception):
@@ -89,7 +90,7 @@ def draw(workspace_id: int) -> datetime:
     transaction.
     """
     at = horizon.draw(workspace_id)
-    ends_at = time.monotonic() + LONGEST_WAIT_SECONDS
+    ends_at = time.monotonic() + LONGEST_WAIT_FOR_LANDINGS
     while OpenLanding.objects.filter(workspace_id=workspace_id).exists():
         if time.monotonic() >= ends_at:
             raise LandingOpen

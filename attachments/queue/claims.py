@@ -215,7 +215,7 @@ def take_back() -> tuple[list[int], set[int]]:
         "message": "the worker died or lost its connection during the download",
     }
     with connection.cursor() as cursor:
-        longest_wait = retry_policy.furthest(retry_policy.downloads(), retry_policy.DOWNLOAD_STORE)
+        longest_wait = retry_policy.furthest_download()
         cursor.execute(sql.PULL_FORWARD, [longest_wait])
         longest_hold = max(MAX_HOST_HOLD_SECONDS, lanes.BREAKER_HOLD_SECONDS)
         cursor.execute(sql.PULL_LANES_FORWARD, {"hold": longest_hold, "wait": longest_wait})

@@ -12,7 +12,7 @@ from django.db import connection
 
 from attachments import sql
 from attachments.queue.claims import DownloadClaim
-from evermuse import logs, named_rows, public_ids
+from evermuse import logs, named_rows, public_ids, retry_policy
 
 log = logs.get(__name__)
 
@@ -20,7 +20,6 @@ log = logs.get(__name__)
 MAX_CRASHES, MAX_LONE_CRASHES = 3, 2
 # The most suspects of one workspace at the same time, so that others get a turn.
 WORKSPACE_LIMIT = 2
-WAIT_SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +57,12 @@ def blame_claimed_by(name: str, message: str) -> list[Crash]:
 
 def _crashed(message: str, **which: Any) -> list[Crash]:
     parameters = {"id": None, "token": None, "claimed_by": None, **which}
-    parameters |= {"message": message, "takes": MAX_CRASHES, "lone": MAX_LONE_CRASHES, "wait": WAIT_SECONDS}
+    parameters |= {
+        "message": message,
+        "takes": MAX_CRASHES,
+        "lone": MAX_LONE_CRASHES,
+        "wait": retry_policy.DOWNLOAD_CRASH.backoff(1),
+    }
     crashed = named_rows.fetch(Crash, sql.CRASHED, parameters)
     for crash in crashed:
         event = "attachment.given_up" if crash.is_hopeless else "attachment.crashed"

@@ -1,6 +1,6 @@
 """Deletes objects that are no longer needed: those whose worker died before publishing them, and those that compaction replaced."""
 
-from evermuse import logs, prepared
+from evermuse import logs, prepared, retry_policy
 from evermuse.errors import StoreUnavailable
 from lake import object_store
 from lake.models import Segment
@@ -9,7 +9,6 @@ from lake.segments import sql
 log = logs.get(__name__)
 
 AT_ONCE = 500
-AGAIN_SECONDS = 5
 # After this many deletions, over about 34 hours, no suspended worker is expected to write the object any more.
 LAST_SWEEP = 12
 
@@ -25,7 +24,7 @@ def sweep() -> int:
         for key in abandoned:
             object_store.abort_uploads(key)
     except StoreUnavailable as error:
-        prepared.rows(sql.PUT_BACK, [AGAIN_SECONDS, [id for id, *_ in found]])
+        prepared.rows(sql.PUT_BACK, [retry_policy.DELETION.backoff(1), [id for id, *_ in found]])
         log.warning("segments.store_away", error=str(error)[:200], segments=len(found))
         return 0
     over = [id for id, _, state, sweeps in found if state != Segment.State.ABANDONED or sweeps > LAST_SWEEP]

@@ -1,6 +1,8 @@
 """Retry policies: their waits, and which policies are rejected."""
 
 import itertools
+import re
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +48,24 @@ def test_span_of_a_policy_is_the_sum_of_its_longest_waits() -> None:
 def test_contradictory_retry_policy_is_rejected_at_its_definition(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"first \(|factor must be"):
         RetryPolicy(**{"first": 1.0, "longest": 8.0, **wrong})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["_DOWNLOADS", "DOWNLOAD_STORE", "DOWNLOAD_CRASH"])
+def test_longer_wait_of_a_file_is_not_taken_for_a_wrong_clock(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweeper starts a file at once if its next attempt is further ahead than the longest wait."""
+    monkeypatch.setattr(retry_policy, name, RetryPolicy(first=7200.0, longest=7200.0))
+    assert retry_policy.furthest_download() >= 7200
+
+
+def test_every_wait_between_attempts_is_in_the_module_of_retry_policies() -> None:
+    """A backoff elsewhere would double its waits itself."""
+    root = Path(retry_policy.__file__).parents[1]
+    files = [
+        path for package in ("ingest", "attachments", "lake", "evermuse") for path in (root / package).rglob("*.py")
+    ]
+    server = [path for path in files if "client" not in path.parts and path.name != "retry_policy.py"]
+    assert [
+        str(path)
+        for path in server
+        if re.search(r"wait = min\(|wait \*= |(?:FIRST|LONGEST)_WAIT_SECONDS", path.read_text())
+    ] == []

@@ -13,6 +13,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from evermuse import retry_policy
 from evermuse.errors import StoreUnavailable
 from ingest.models import Batch
 from ingest.pipeline import claims
@@ -279,7 +280,9 @@ def test_failed_deletion_of_an_object_is_retried_soon(api: ApiClient, monkeypatc
     sweeper.sweep()
     segment = Segment.objects.get()
     assert (segment.state, segment.sweeps) == ("A", 0)
-    assert segment.expires_at and segment.expires_at - timezone.now() <= timedelta(seconds=sweeper.AGAIN_SECONDS)
+    assert segment.expires_at and segment.expires_at - timezone.now() <= timedelta(
+        seconds=retry_policy.DELETION.furthest
+    )
 
 
 def test_wait_for_more_batches_ends_when_they_arrive(

@@ -294,7 +294,7 @@ def test_records_are_not_removed_while_a_landing_of_their_workspace_is_open(
     api: ApiClient, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For a record that it brings back, the landing would commit an earlier time than the removal's."""
-    monkeypatch.setattr("lake.removal.LONGEST_WAIT_SECONDS", 0.05)
+    monkeypatch.setattr("lake.removal.LONGEST_WAIT_FOR_LANDINGS", 0.05)
     one = record(event_at=OLD)
     send_and_land(api, [one])
     keep(workspace, record_retention_days=1)
