@@ -6,7 +6,10 @@ every prepared plan.
 
 import sys
 
+import psycopg
 from django.db import close_old_connections, connection
+
+from evermuse import pooler, timelines
 
 # Neither the setting that Celery's support for Django reads (`celery.fixups.django`) nor Django's
 # `close_if_health_check_failed` is documented. A test fails with any other version.
@@ -17,6 +20,16 @@ TASKS_PER_CONNECTION = sys.maxsize
 
 
 def check() -> None:
-    """Close this thread's connection if it broke since the last task. The next statement opens another one."""
+    """Close this thread's connection if it broke since the last task. The next statement opens another one.
+
+    A connection through a pooler outlives a failover, so it is searched for a new timeline here, too.
+    """
     close_old_connections()
     connection.close_if_health_check_failed()
+    raw = connection.connection
+    if raw is not None and pooler.is_pooled(raw):
+        try:
+            timelines.look(raw)
+        except psycopg.Error:
+            # The next connection is refused for the same reason, and the task reports it.
+            connection.close()

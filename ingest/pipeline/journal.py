@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from evermuse import logs, timelines
+from evermuse import logs
 from evermuse.errors import StoreUnavailable
-from evermuse.raw_connection import is_in_transaction, raw_connection
 from ingest.models import Batch, Workspace
 from lake.journal import filling, writing
 from lake.journal.events import BatchFacts
@@ -40,10 +39,6 @@ def keep_up() -> None:
 
 def mark() -> None:
     """Record in the bucket how far the database is. While the store is away, this is left to a later round."""
-    if not is_in_transaction():
-        # A connection through a pooler outlives a failover, so looking at new connections is not enough.
-        with raw_connection() as raw:
-            timelines.look(raw)
     try:
         marks.note()
     except StoreUnavailable as error:

@@ -1,19 +1,23 @@
 """A standby is promoted: new ids are greater than all earlier ones, and neither a standby nor the old primary is written
 to."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import connections
+from django.db import OperationalError, connection, connections
+from psycopg.conninfo import conninfo_to_dict
 
 from deploy.local.embedded import Servers
-from evermuse import timelines
+from evermuse import prepared, task_connections, timelines
 from lake.models import DatabaseTimeline
 from lake.restore import new_timeline, sequences, sql
 from tests.journeys.stack import until
+from tests.parts import pgbouncer
+from tests.parts.pgbouncer import PgBouncer
 from tests.parts.standby import Standby
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,6 +87,48 @@ def test_no_id_is_given_twice_by_a_promoted_standby_that_lacks_the_last_changes(
         assert second.execute("SELECT timeline, promoted_at IS NULL FROM lake_databasetimeline").fetchall() == [
             (2, False)
         ]
+
+
+@pytest.fixture
+def pooler(servers: Servers, tmp_path: Path) -> Iterator[PgBouncer]:
+    """Django's connection leads to the primary through a pooler."""
+    own = connection.settings_dict
+    direct = f"postgresql://{own['USER']}:{own['PASSWORD']}@{own['HOST']}:{own['PORT']}/{own['NAME']}"
+    made = PgBouncer(tmp_path / "pooler", direct)
+    servers.add(made)
+    servers.start(made.name)
+    servers.wait_ready(made.name)
+    connection.close()
+    port, own["PORT"] = own["PORT"], str(made.port)
+    connection.ensure_connection()
+    yield made
+    connection.close()
+    own["PORT"] = port
+    servers.stop(made.name)
+
+
+def lead_to(pooler: PgBouncer, port: int, servers: Servers) -> None:
+    """Let the pooler move Django's connection to another server."""
+    pooler.lead_to(port)
+    servers.signal(pooler.name, signal.SIGHUP)
+    until(lambda: prepared.rows("SELECT inet_server_port()", []) == [(port,)], "the pooler has moved the connection")
+
+
+@pytest.mark.skipif(bool(pgbouncer.missing()), reason=str(pgbouncer.missing()))
+def test_next_task_notices_that_a_pooler_has_moved_its_connection(
+    standby: Standby, servers: Servers, pooler: PgBouncer
+) -> None:
+    primary = int(conninfo_to_dict(pooler.target)["port"] or 0)
+    given = promote_without_the_last_changes(standby)
+    lead_to(pooler, standby.port, servers)
+    kept = connection.connection
+    task_connections.check()
+    assert draw(connection.connection, 1)[0] > max(given)
+    assert connection.connection is kept
+    lead_to(pooler, primary, servers)
+    task_connections.check()
+    with pytest.raises(OperationalError, match="an old primary, on timeline 1"):
+        prepared.rows("SELECT 1", [])
 
 
 def test_process_that_has_seen_the_new_primary_refuses_the_old_one(standby: Standby) -> None:

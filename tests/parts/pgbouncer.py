@@ -1,6 +1,7 @@
 """PgBouncer in transaction mode before the tests' PostgreSQL."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,8 @@ from tests.parts import debian
 PROGRAM = os.environ.get("PGBOUNCER") or shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or ""
 MISSING = "pgbouncer is not installed: apt-get install pgbouncer, or name the program in PGBOUNCER"
 IS_DEBIANS = "pgbouncer" in debian.WANTED
+# A server that disappears without closing its connections is noticed after 10 seconds.
+SILENT_SERVER = ("tcp_user_timeout = 10000", "tcp_keepidle = 5", "tcp_keepintvl = 2", "tcp_keepcnt = 3")
 
 
 def missing() -> str | None:
@@ -73,9 +76,13 @@ class PgBouncer:
             # Otherwise it would wait 15 seconds after a failed login, and let clients wait for two minutes.
             "server_login_retry = 1", "query_wait_timeout = 5", "log_connections = 0", "log_disconnections = 0",
             # The lines that evermuse/docs/deploy.md asks for.
-            "ignore_startup_parameters = options", *(["max_prepared_statements = 200"] if keeps_statements() else []),
+            *SILENT_SERVER, "ignore_startup_parameters = options", *(["max_prepared_statements = 200"] if keeps_statements() else []),
         ]  # fmt: skip
         write_private(self._config, "\n".join(lines) + "\n")
+
+    def lead_to(self, port: int) -> None:
+        """Write another port of PostgreSQL into its configuration, which SIGHUP makes it read."""
+        write_private(self._config, re.sub(r" port=\d+", f" port={port}", self._config.read_text(), count=1))
 
     def command(self) -> list[str]:
         return [*_command(IS_DEBIANS), str(self._config)]
