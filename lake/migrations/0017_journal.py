@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
                         ('at', models.DateTimeField(help_text='The instant of the landing or removal (`lake.horizon`).', null=True)),
                         ('batch_ids', django.contrib.postgres.fields.ArrayField(base_field=models.BigIntegerField(), null=True, size=None)),
                         ('record_ids', django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), null=True, size=None)),
-                        ('versions', django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), help_text='Of each record, the version that went.', null=True, size=None)),
+                        ('versions', django.contrib.postgres.fields.ArrayField(base_field=models.IntegerField(), help_text='The version of each removed record.', null=True, size=None)),
                         ('reason', models.CharField(max_length=64)),
                         ('workspace', models.ForeignKey(db_constraint=False, db_index=False, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='ingest.workspace')),
                     ],

@@ -29,7 +29,7 @@ class JournalEntry(models.Model):
     at = models.DateTimeField(null=True, help_text="The instant of the landing or removal (`lake.horizon`).")
     batch_ids = ArrayField(models.BigIntegerField(), null=True)
     record_ids = ArrayField(models.UUIDField(), null=True)
-    versions = ArrayField(models.IntegerField(), null=True, help_text="Of each record, the version that went.")
+    versions = ArrayField(models.IntegerField(), null=True, help_text="The version of each removed record.")
     reason = models.CharField(max_length=64)
 
 

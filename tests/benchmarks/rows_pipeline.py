@@ -198,19 +198,7 @@ def _attachments(
             return mine.session.get(f"{base}/{size}-{number}", timeout=30).content
 
         def limit(source: Callable[[int], bytes]) -> float:
-            folder = get_random_string(8)
-
-            def put(number: int) -> None:
-                stack.store.put_object(
-                    BUCKET, f"bench/{folder}/{number}", io.BytesIO(source(number)), size,
-                    part_size=8 * 1024 * 1024 if size > 8 * 1024 * 1024 else 0, num_parallel_uploads=3,
-                )  # fmt: skip
-
-            def work() -> None:
-                with ThreadPoolExecutor(16) as pool:
-                    assert len(list(pool.map(put, range(count)))) == count
-
-            return per_second(count * size, work)
+            return _put(stack, source, size, count)
 
         by_turns(row, ours=ours, limit=lambda: limit(local), runs=runs)
         for peer in peers:
@@ -220,6 +208,23 @@ def _attachments(
             by_turns(peer, ours=ours, limit=copied, runs=runs)
     server.shutdown()
     return [row, *peers]
+
+
+def _put(stack: BenchStack, source: Callable[[int], bytes], size: int, count: int) -> float:
+    """Bytes a second of sixteen threads that store what ``source`` returns for each number."""
+    folder = get_random_string(8)
+
+    def put(number: int) -> None:
+        stack.store.put_object(
+            BUCKET, f"bench/{folder}/{number}", io.BytesIO(source(number)), size,
+            part_size=8 * 1024 * 1024 if size > 8 * 1024 * 1024 else 0, num_parallel_uploads=3,
+        )  # fmt: skip
+
+    def work() -> None:
+        with ThreadPoolExecutor(16) as pool:
+            assert len(list(pool.map(put, range(count)))) == count
+
+    return per_second(count * size, work)
 
 
 def _rclone(stack: BenchStack, base: str, size: int, count: int) -> float:

@@ -30,12 +30,13 @@ Items that cannot be converted are written to the file of rejects, with file, of
 Exit code: 0 everything was converted, 1 some items were rejected, 2 wrong usage, 3 failed, 4 interrupted.
 """
 
+_FormatName = Annotated[
+    str, typer.Argument(metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", autocompletion=lambda: list(FORMATS))
+]
+
 
 def convert(
-    format: Annotated[
-        str,
-        typer.Argument(metavar="FORMAT", help=f"One of {', '.join(FORMATS)}.", autocompletion=lambda: list(FORMATS)),
-    ],
+    format: _FormatName,
     paths: terminal.Paths,
     product: Annotated[str, typer.Option(envvar="EVERMUSE_PRODUCT", help="The product id of every record.")],
     project: Annotated[list[str], typer.Option(envvar="EVERMUSE_PROJECT", help="A project id; may be repeated.")],
