@@ -1,12 +1,14 @@
 """Whether the servers that the product needs answer, each within about a second."""
 
+import select
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import redis
 from django.conf import settings
-from django.db import NotSupportedError, ProgrammingError, connection, connections
+from django.db import NotSupportedError, OperationalError, ProgrammingError, connection, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from kombu import Connection
@@ -14,6 +16,7 @@ from kombu import Connection
 from evermuse import logs, replica
 from evermuse.celery import app
 from evermuse.errors import DATABASE_AWAY
+from evermuse.raw_connection import raw_connection
 from lake import object_store
 
 OK, AWAY = "ok", "away"
@@ -54,6 +57,7 @@ def _result(wait: Callable[[float], bool]) -> bool:
 
 def _database() -> str:
     try:
+        _require_answer()
         return OK if _is_migrated() else NOT_MIGRATED
     except NotSupportedError as error:
         log.error("readiness.database_unsupported", error=str(error).strip()[:200])
@@ -62,6 +66,26 @@ def _database() -> str:
         log.warning("readiness.database_away", error=str(error).strip()[:200])
         connection.close()
         return AWAY
+
+
+def _require_answer() -> None:
+    """Raise OperationalError if PostgreSQL is silent. Its own time limits do not help when the server is frozen.
+
+    psycopg waits for an answer without an end, so this sends its query by libpq.
+    """
+    with raw_connection() as raw:
+        server = raw.pgconn
+        server.send_query(b"SELECT 1")
+        answers = select.poll()
+        answers.register(server.socket, select.POLLIN)
+        ends_at = time.monotonic() + TIMEOUT_SECONDS
+        while server.is_busy():
+            if not answers.poll(max(0.0, ends_at - time.monotonic()) * 1000):
+                raw.close()
+                raise OperationalError(f"no answer within {TIMEOUT_SECONDS} s")
+            server.consume_input()
+        while server.get_result():
+            pass
 
 
 def _is_migrated() -> bool:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import signal
 from typing import Any
 from unittest.mock import patch
 
@@ -9,7 +11,7 @@ import jsonschema
 import pytest
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
-from django.db import NotSupportedError
+from django.db import NotSupportedError, connection
 from django.test import Client
 from django.urls import reverse
 
@@ -46,6 +48,20 @@ def test_readiness_reports_an_unsupported_version_of_postgresql(db: None, client
     ):
         ready = client.get("/readyz")
     assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "unsupported")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_readiness_answers_while_postgresql_is_frozen(client: Client) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        [backend] = cursor.fetchone()
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        ready = client.get("/readyz")
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    assert (ready.status_code, ready.json()["checks"]["database"]) == (503, "away")
+    assert client.get("/readyz").json()["checks"]["database"] == "ok"
 
 
 @pytest.mark.parametrize(("role", "status"), [("web", 200), ("beat", 200), ("landing", 503), ("attachments", 503)])
