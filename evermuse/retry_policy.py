@@ -40,7 +40,7 @@ class RetryPolicy:
 
         ``asked``: the wait that a server asked for. ``elapsed``: since the first attempt began.
         """
-        if self.max_attempts is not None and attempts >= self.max_attempts:
+        if self.is_last(attempts):
             return None
         wait = self.backoff(attempts)
         if self.window is None:
@@ -49,6 +49,10 @@ class RetryPolicy:
         if wait > left:
             return None
         return min(max(wait, min(asked, self.longest_asked)), left)
+
+    def is_last(self, attempts: int) -> bool:
+        """Whether no attempt follows after this many."""
+        return self.max_attempts is not None and attempts >= self.max_attempts
 
     def backoff(self, attempts: int) -> float:
         """The wait after this many attempts (from 1), whether or not there is another one."""
@@ -93,6 +97,9 @@ DOWNLOAD_CRASH = RetryPolicy(first=3.0, longest=3.0)
 
 # The object store did not delete objects that are no longer needed.
 DELETION = RetryPolicy(first=5.0, longest=5.0)
+# An object that a dead worker may have written is deleted again and again. The last time is about 68 hours after the first:
+# no suspended worker is expected to write the object any more.
+ABANDONED_OBJECTS = RetryPolicy(first=60.0, longest=60.0 * 2**12, max_attempts=13)
 # The object store is away when a worker starts and checks it.
 STORE_CHECK = RetryPolicy(first=5.0, longest=60.0)
 # A fault of the standby that answers reads. The primary answers meanwhile.

@@ -39,10 +39,11 @@ RETURNING id
 TAKE_EXPIRED = """
 UPDATE lake_segment SET
   state = CASE state WHEN 'I' THEN 'A' ELSE state END, sweeps = least(sweeps + 1, 30),
-  expires_at = statement_timestamp() + make_interval(mins => (2 ^ least(sweeps, 12))::int)
+  expires_at = statement_timestamp()
+    + make_interval(secs => least(%(first)s::float * %(factor)s::float ^ sweeps, %(longest)s::float))
 WHERE id IN (
   SELECT id FROM lake_segment WHERE state <> 'L' AND expires_at < statement_timestamp()
-  ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
+  ORDER BY expires_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 )
 RETURNING id, key, state, sweeps
 """

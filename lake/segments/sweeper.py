@@ -9,13 +9,13 @@ from lake.segments import sql
 log = logs.get(__name__)
 
 AT_ONCE = 500
-# After this many deletions, over about 34 hours, no suspended worker is expected to write the object any more.
-LAST_SWEEP = 12
 
 
 def sweep() -> int:
     """Delete expired objects once. Returns their number. Several sweepers may run at once."""
-    found = prepared.rows(sql.TAKE_EXPIRED, [AT_ONCE])
+    policy = retry_policy.ABANDONED_OBJECTS
+    waits = {"first": policy.first, "factor": policy.factor, "longest": policy.longest}
+    found = prepared.rows(sql.TAKE_EXPIRED, {**waits, "limit": AT_ONCE})
     if not found:
         return 0
     abandoned = [key for _, key, state, _ in found if state == Segment.State.ABANDONED]
@@ -27,7 +27,7 @@ def sweep() -> int:
         prepared.rows(sql.PUT_BACK, [retry_policy.DELETION.backoff(1), [id for id, *_ in found]])
         log.warning("segments.store_away", error=str(error)[:200], segments=len(found))
         return 0
-    over = [id for id, _, state, sweeps in found if state != Segment.State.ABANDONED or sweeps > LAST_SWEEP]
+    over = [id for id, _, state, sweeps in found if state != Segment.State.ABANDONED or policy.is_last(sweeps)]
     if over:
         prepared.rows(sql.FORGET, [over])
     log.info("segments.swept", objects=len(found), abandoned=len(abandoned))

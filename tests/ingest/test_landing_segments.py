@@ -26,6 +26,8 @@ from tests.ingest.landing import outcomes, send_and_land
 from tests.ingest.test_claims import expire
 from tests.records import record
 
+ABANDONED = retry_policy.ABANDONED_OBJECTS
+
 
 def number(batch_id: str) -> int:
     return int(batch_id[6:])
@@ -145,10 +147,24 @@ def test_object_written_after_its_segment_was_given_up_is_deleted_later(api: Api
         object_store.put(segment.key, b"written late", "application/zstd")
         assert sweeper.sweep() == 1
         assert object_of(segment) is None
-    for _ in range(sweeper.LAST_SWEEP):
+    while Segment.objects.filter(sweeps__lt=ABANDONED.max_attempts).exists():
         let_expire()
         sweeper.sweep()
     assert not Segment.objects.exists()
+
+
+@pytest.mark.parametrize("deletions", [1, 2, 6, ABANDONED.max_attempts])
+def test_waits_between_deletions_of_an_object_are_those_of_the_policy(api: ApiClient, deletions: int) -> None:
+    api.post(record())
+    pipeline._archive(pipeline._parse(claims.claim()))
+    Segment.objects.update(sweeps=deletions - 1)
+    let_expire()
+    before = timezone.now()
+    sweeper.sweep()
+    wait = timedelta(seconds=ABANDONED.backoff(deletions))
+    left = [one.expires_at for one in Segment.objects.all()]
+    assert all(before + wait <= at <= timezone.now() + wait for at in left if at)
+    assert bool(left) is not ABANDONED.is_last(deletions)
 
 
 def test_landing_whose_segment_was_swept_starts_again(api: ApiClient) -> None:
