@@ -173,6 +173,8 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en-us"
+# The admin's instants and dates, for people who compare them with logs.
+FORMAT_MODULE_PATH = "evermuse.formats"
 
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True

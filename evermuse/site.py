@@ -8,6 +8,7 @@ from django.core.exceptions import BadRequest, PermissionDenied
 from django.core.paginator import InvalidPage
 from django.db import DataError
 from django.http import HttpRequest, HttpResponseBase
+from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.sites import UnfoldAdminSite
 
@@ -29,7 +30,9 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
             _refuse_nul(request)
             name = request.resolver_match.url_name if request.resolver_match else None
             if self.has_permission(request) and name not in OPEN and not roles.has_role(request):
-                raise PermissionDenied
+                if request.path_info.endswith(".json"):
+                    raise PermissionDenied
+                return self._without_role(request)
             try:
                 return inner(request, *args, **kwargs)
             except (DataError, OverflowError) as error:
@@ -41,6 +44,11 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
             if hasattr(inner, mark):
                 setattr(guarded, mark, getattr(inner, mark))
         return guarded
+
+    def _without_role(self, request: HttpRequest) -> HttpResponseBase:
+        """A page instead of JSON, because a person has just logged in and needs to know whom to ask, and a way out."""
+        context = {"site_title": self.site_title, "title": "This login has no role"}
+        return TemplateResponse(request, "admin/no_role.html", context, status=403)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:
         answer: HttpResponseBase = super().login(request, extra_context)

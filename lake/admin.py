@@ -34,7 +34,10 @@ class RejectedRecordAdmin(PipelineAdmin):
 
     @admin.display(description="First error")
     def first_error(self, obj: RejectedRecord) -> SafeString:
-        return format_html("{}", obj.errors[:200])
+        first, *others = json.loads(obj.errors)
+        return format_html(
+            '<span class="excerpt">{}</span>', f"{first['message'][:200]}{f' and {len(others)} more' if others else ''}"
+        )
 
     @admin.display(description="Errors")
     def reasons(self, obj: RejectedRecord) -> SafeString:

@@ -37,6 +37,9 @@ class VendorHostAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
 
+    def has_change_permission(self, request: HttpRequest, obj: VendorHost | None = None) -> bool:
+        return False
+
     def has_delete_permission(self, request: HttpRequest, obj: VendorHost | None = None) -> bool:
         return False
 

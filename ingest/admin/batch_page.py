@@ -45,7 +45,7 @@ class TimelineStep:
 def timeline(batch: Batch, sees_payloads: bool) -> list[TimelineStep]:
     """The steps accepted, landed, processing and complete; or accepted and failed."""
     failure = batch.failure if sees_payloads else failure_codes.in_words(batch.failure_code)
-    instants: list[tuple[str, datetime | None, str]] = [("Accepted", batch.created_at, "committed, answered with 202")]
+    instants: list[tuple[str, datetime | None, str]] = [("Accepted", batch.created_at, "committed before the answer")]
     if batch.status == Status.FAILED and batch.landed_at is None:
         instants.append(("Failed", batch.completed_at or batch.created_at, failure))
     else:

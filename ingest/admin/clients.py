@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, F, Q, QuerySet
 from django.forms import Media
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
@@ -113,7 +113,9 @@ def of_workspace(request: HttpRequest, workspace_id: int) -> dict[str, Any]:
     products = Product.objects.filter(workspace_id=workspace_id).prefetch_related("projects")
     keys = [
         {"key": key, "state": key_states.of(key)}
-        for key in ApiKey.objects.filter(workspace_id=workspace_id).order_by("revoked_at", "label")
+        for key in ApiKey.objects.filter(workspace_id=workspace_id).order_by(
+            F("revoked_at").desc(nulls_first=True), "label"
+        )
     ]
     live = sum(entry["state"] == key_states.LIVE for entry in keys)
     return {

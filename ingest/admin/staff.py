@@ -38,7 +38,7 @@ class AuditAdmin(PipelineAdmin):
     date_hierarchy = "action_time"
     ordering: ClassVar = ["-action_time", "-id"]
     lookups = (
-        "user__id__exact", "content_type__id__exact", "action_flag__exact", "action_time__gte", "action_time__lt",
+        "user__id__exact", "content_type__id__exact", "content_type__isnull", "action_flag__exact", "action_time__gte", "action_time__lt",
         "action_time__year", "action_time__month", "action_time__day",
     )  # fmt: skip
     fields = ("action_time", "user", "kind", "act", "row", "content_type", "object_id")
@@ -66,7 +66,7 @@ class StaffAdmin(RoleAware, UserAdmin, ModelAdmin):  # type: ignore[misc, type-a
     change_password_form = AdminPasswordChangeForm
     list_display = ("username", "roles", "is_active", "is_staff", "is_superuser", "last_login")
     list_filter = ("is_active", "is_superuser", "groups")
-    lookups = ("is_active__exact", "is_superuser__exact", "groups__id__exact")
+    lookups = ("is_active__exact", "is_superuser__exact", "groups__id__exact", "groups__isnull")
     ORDINARY: ClassVar = [
         (None, {"fields": ("username", "password")}),
         ("Person", {"fields": ("first_name", "last_name", "email")}),
