@@ -1,12 +1,40 @@
-"""Flower's logins, and what is wrong with their settings."""
+"""Flower's logins, what is wrong with their settings, and how many wrong passwords an address may try."""
 
 import os
-from collections.abc import Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from evermuse import env, setting_table
 
 USERNAME, PASSWORD = "EVERMUSE_FLOWER_USERNAME", "EVERMUSE_FLOWER_PASSWORD"
 MIN_PASSWORD_CHARACTERS = 12
+# As for the logins of the admin.
+MOST_FAILURES, WITHIN_SECONDS = 20, 15 * 60.0
+# Addresses that are remembered. Beyond that the oldest is forgotten, so that many addresses cannot fill the memory.
+MOST_ADDRESSES = 10_000
+
+
+@dataclass
+class Failures:
+    """Wrong passwords by address. Flower is one process and checks every request, so memory is enough."""
+
+    clock: Callable[[], float] = time.monotonic
+    _at: dict[str, deque[float]] = field(default_factory=dict)
+
+    def add(self, address: str) -> None:
+        """Note a wrong password."""
+        found = self._at.pop(address, None) or deque(maxlen=MOST_FAILURES)
+        found.append(self.clock())
+        self._at[address] = found
+        if len(self._at) > MOST_ADDRESSES:
+            del self._at[next(iter(self._at))]
+
+    def are_too_many(self, address: str) -> bool:
+        """Whether the address has tried so many that its requests are refused for now."""
+        found = self._at.get(address, deque[float]())
+        return len(found) == MOST_FAILURES and found[0] > self.clock() - WITHIN_SECONDS
 
 
 def logins() -> list[str]:

@@ -12,16 +12,19 @@ from flower.views import BaseHandler as _BaseHandler
 from flower.views import monitor as _monitor
 from tornado.template import Loader as _Loader
 from tornado.template import Template as _Template
+from tornado.web import HTTPError as _HTTPError
 from tornado.web import RequestHandler as _RequestHandler
 from tornado.web import authenticated as _authenticated
 
 from evermuse import flower_login as _flower_login
+from evermuse import logs as _logs
 from evermuse import serving as _serving
 
 # The code replaced here is internal to Flower and tornado. A test fails with any other version.
 WRITTEN_FOR = {"flower": "2.2.0", "tornado": "6.6.1"}
 
 # Names begin with an underscore, because Flower reads a plain name that it knows as an option.
+_log = _logs.get(__name__)
 _BEFORE = '<ul class="app-nav navbar-nav">'
 _LINK = (
     '<li class="nav-item"><a class="nav-link" '
@@ -63,6 +66,28 @@ def _with_headers(handler: type[_RequestHandler]) -> None:
     handler.set_default_headers = set_default_headers  # type: ignore[method-assign]
 
 
+_failures = _flower_login.Failures()
+_check = _BaseHandler.get_current_user
+
+
+def _current_user(self: _BaseHandler) -> object:
+    """Flower's own check of the password, for a limited number of wrong ones from an address."""
+    address = self.request.remote_ip or ""
+    if _failures.are_too_many(address):
+        raise _HTTPError(429, "Too many wrong passwords. Try again later.")
+    try:
+        return _check(self)
+    except TypeError:
+        # Python compares no texts that are not ASCII.
+        failure = _HTTPError(401)
+    except _HTTPError as error:
+        failure = error
+    if failure.status_code == 401 and self.request.headers.get("Authorization"):
+        _failures.add(address)
+        _log.warning("flower.login_failed", address=address)
+    raise failure
+
+
 def _admin() -> str:
     """The admin's public address."""
     public = os.environ.get("EVERMUSE_PUBLIC_URL", "").rstrip("/")
@@ -72,6 +97,7 @@ def _admin() -> str:
 _serving.require_settings_or_exit("flower")
 for _handler in (_RequestHandler, _BaseHandler):
     _with_headers(_handler)
+_BaseHandler.get_current_user = _current_user
 _monitor.Metrics.get = _authenticated(_monitor.Metrics.get)
 _settings["template_loader"] = _LoaderWithAdminLink(_settings["template_path"])
 _settings["evermuse_admin"] = _admin()

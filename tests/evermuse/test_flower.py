@@ -1,9 +1,11 @@
 """Flower has its own logins, and headers on every answer that forbid framing."""
 
+import base64
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import requests
 
 from deploy.local.embedded import Servers
 from deploy.local.state import free_port
+from evermuse import flower_login
 from tests.journeys.stack import until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -32,10 +35,11 @@ def command(port: int) -> list[str]:
     ]
 
 
-@pytest.fixture(scope="module")
-def flower(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@contextmanager
+def running(directory: Path) -> Iterator[str]:
+    """Flower with two logins; gives its address."""
     port = free_port()
-    secret = tmp_path_factory.mktemp("flower") / "password"
+    secret = directory / "password"
     secret.write_text(OWN[1] + "\n")
     environment = {
         **os.environ, "FLOWER_BASIC_AUTH": ":".join(ADMIN), "EVERMUSE_FLOWER_USERNAME": OWN[0],
@@ -51,9 +55,17 @@ def flower(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             return False
 
     until(answers, "Flower answers")
-    yield url
-    process.terminate()
-    process.wait(20)
+    try:
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+@pytest.fixture(scope="module")
+def flower(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(tmp_path_factory.mktemp("flower")) as url:
+        yield url
 
 
 @pytest.mark.parametrize("path", ["/", "/tasks", "/metrics", "/api/workers", "/static/css/flower.css", "/nowhere"])
@@ -88,3 +100,40 @@ def test_flower_does_not_start_without_a_login(servers: Servers, environment: di
     )  # fmt: skip
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def test_login_that_is_not_ascii_is_refused_like_any_wrong_one(flower: str) -> None:
+    for login in ("é:x", "admin:é"):
+        header = base64.b64encode(login.encode()).decode()
+        answer = requests.get(flower, headers={"Authorization": f"Basic {header}"}, timeout=5)
+        assert answer.status_code == 401, login
+
+
+def test_address_is_refused_after_too_many_wrong_passwords_until_the_oldest_is_long_ago() -> None:
+    now = 1000.0
+    failures = flower_login.Failures(clock=lambda: now)
+    for _ in range(flower_login.MOST_FAILURES):
+        assert not failures.are_too_many("10.0.0.1")
+        failures.add("10.0.0.1")
+        now += 1
+    assert failures.are_too_many("10.0.0.1")
+    assert not failures.are_too_many("10.0.0.2")
+    now = 1000.0 + flower_login.WITHIN_SECONDS
+    assert not failures.are_too_many("10.0.0.1")
+
+
+def test_many_addresses_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flower_login, "MOST_ADDRESSES", 3)
+    failures = flower_login.Failures()
+    for number in range(10):
+        failures.add(f"10.0.0.{number}")
+    assert list(failures._at) == ["10.0.0.7", "10.0.0.8", "10.0.0.9"]
+
+
+def test_flower_refuses_even_the_right_password_after_too_many_wrong_ones(servers: Servers, tmp_path: Path) -> None:
+    with running(tmp_path) as url:
+        statuses = [requests.get(url, auth=("admin", f"wrong-{n}"), timeout=5).status_code for n in range(25)]
+        assert statuses == [401] * flower_login.MOST_FAILURES + [429] * (25 - flower_login.MOST_FAILURES)
+        refused = requests.get(url, auth=OWN, timeout=5)
+        assert (refused.status_code, refused.text) == (429, "Too many wrong passwords. Try again later.")
+        assert requests.get(f"{url}/healthcheck", timeout=5).status_code == 200
