@@ -32,8 +32,9 @@ def hosts(request: HttpRequest, figures: Figures) -> list[dict[str, Any]]:
     """The hosts of attachments with the most failed downloads."""
     failures: dict[str, dict[str, int]] = {}
     for label, n in figures.labels.get(Metric.DOWNLOAD_FAILURES, {}).items():
-        host, _, code = label.rpartition(" ")
-        failures.setdefault(host or code, {})[code if host else ""] = n
+        # The label of all further hosts together is one word. An upload has no host, but has a code.
+        host, is_one_host, code = label.rpartition(" ")
+        failures.setdefault(host if is_one_host else code, {})[code if is_one_host else ""] = n
     files, sizes = figures.labels.get(Metric.FILES, {}), figures.labels.get(Metric.FILE_BYTES, {})
     hosts = sorted({*files, *failures}, key=lambda h: (-sum(failures.get(h, {}).values()), -sizes.get(h, 0), h))[:TOP]
     conditions = selectors.conditions(hosts)

@@ -184,3 +184,13 @@ def test_names_chosen_by_clients_are_escaped_on_the_overview(boss: Client, works
     parts = figures(boss)["parts"]
     assert "<img src=x" not in parts["reasons"] and "&lt;img" in parts["reasons"]
     assert "<script>" not in parts["hosts"] and "&lt;script" in parts["hosts"]
+
+
+def test_overview_names_failed_uploads_as_uploads_and_not_as_a_host(boss: Client, workspace: Workspace) -> None:
+    landed = batch(workspace, ago(minutes=3))
+    attempt(file(landed, "", state="FAILED", error_code="UNKNOWN_INTENT"), ago(minutes=3), "UNKNOWN_INTENT")
+    roll_up()
+    page = boss.get(reverse("admin:index")).content.decode()
+    assert "uploaded by clients" in page
+    assert "UNKNOWN_INTENT 1" in page
+    assert "q=UNKNOWN_INTENT" not in page
