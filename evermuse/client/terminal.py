@@ -62,7 +62,10 @@ def reported() -> Iterator[None]:
 
 
 def interruptible(command: Callable[P, T]) -> Callable[P, T]:
-    """Exit with INTERRUPTED after Ctrl-C, or the end of input at a prompt. Typer would exit with 1."""
+    """Exit with INTERRUPTED after Ctrl-C, or the end of input at a prompt. Typer would exit with 1.
+
+    Names of files may have any bytes. An id or filter that is not UTF-8 is wrong usage.
+    """
 
     @wraps(command)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -70,8 +73,20 @@ def interruptible(command: Callable[P, T]) -> Callable[P, T]:
             return command(*args, **kwargs)
         except (KeyboardInterrupt, typer.Abort):
             raise fail("interrupted", INTERRUPTED) from None
+        except UnicodeEncodeError:
+            if all(map(_is_utf8, sys.argv)):
+                raise
+            raise fail("an argument is not UTF-8", USAGE) from None
 
     return called
+
+
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def command_line(*words: str) -> str:

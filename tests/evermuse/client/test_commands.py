@@ -111,3 +111,11 @@ def test_prompt_on_a_terminal_hides_the_key_and_ends_with_4_when_interrupted(tmp
     shown += os.read(master, 1000)
     os.close(master)
     assert b"secret" not in shown
+
+
+@pytest.mark.parametrize("command", ["status", "errors", "get", "retry"])
+def test_argument_that_is_not_utf8_is_wrong_usage(tmp_path: Path, command: str) -> None:
+    more = {"EVERMUSE_URL": "http://127.0.0.1:1", "EVERMUSE_API_KEY": "em_sk_x"}
+    done = run(tmp_path, command, os.fsdecode(b"caf\xe9"), **more)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1] == "error: an argument is not UTF-8"
