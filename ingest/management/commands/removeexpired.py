@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
 from django.utils import timezone
 
 from evermuse.retention import Due, Kind
@@ -28,8 +29,15 @@ class Command(BaseCommand):
         if options["dry_run"]:
             self._tell(kinds)
         else:
-            removed = retention.remove_expired(kinds=kinds, seconds=A_DAY)
-            self.stdout.write(json.dumps({"dryRun": False, "removed": removed}))
+            self._remove(kinds)
+
+    def _remove(self, kinds: tuple[Kind, ...]) -> None:
+        # Without the database each kind would fail and log its own traceback.
+        connection.ensure_connection()
+        removed = retention.remove_expired(kinds=kinds, seconds=A_DAY)
+        self.stdout.write(json.dumps({"dryRun": False, "removed": removed}))
+        if failed := [kind.name for kind in kinds if kind.name not in removed]:
+            raise CommandError(f"failed: {', '.join(failed)}; the log says why (retention.failed)")
 
     def _tell(self, kinds: Iterable[Kind]) -> None:
         """Write one JSON object while its rows are read: there may be millions."""

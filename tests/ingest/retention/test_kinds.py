@@ -4,6 +4,7 @@ import json
 from datetime import datetime, timedelta
 from io import StringIO
 from typing import Any
+from unittest import mock
 
 import pytest
 from django.conf import settings as product_settings
@@ -12,10 +13,12 @@ from django.contrib.auth.models import User
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
 from django.db.models import Model
 from django.test import Client
 from django.utils import timezone
 
+import evermuse.retention
 from attachments.models import AttachmentTally, UploadIntent
 from evermuse import public_ids
 from ingest import retention
@@ -147,6 +150,31 @@ def test_removeexpired_removes_only_the_given_kinds(old_and_new: dict[str, set[s
     call_command("removeexpired", "jobs", stdout=out)
     assert json.loads(out.getvalue()) == {"dryRun": False, "removed": {"jobs": 1}}
     assert Alert.objects.count() == 2
+
+
+def test_removeexpired_fails_and_names_the_kinds_that_failed(
+    old_and_new: dict[str, set[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = evermuse.retention.run
+
+    def fails(kind: Any, **options: Any) -> Any:
+        if kind.name == "alerts":
+            raise RuntimeError("made by the test")
+        return run(kind, **options)
+
+    monkeypatch.setattr(evermuse.retention, "run", fails)
+    out = StringIO()
+    with pytest.raises(CommandError, match=r"^failed: alerts;"):
+        call_command("removeexpired", "jobs", "alerts", stdout=out)
+    assert json.loads(out.getvalue()) == {"dryRun": False, "removed": {"jobs": 1}}
+
+
+def test_removeexpired_without_a_database_fails_before_any_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "ensure_connection", mock.Mock(side_effect=OperationalError("connection failed")))
+    out = StringIO()
+    with pytest.raises(OperationalError):
+        call_command("removeexpired", "jobs", stdout=out)
+    assert out.getvalue() == ""
 
 
 @pytest.mark.parametrize(
