@@ -47,7 +47,7 @@ class Site(UnfoldAdminSite):  # type: ignore[misc]
 
     def _without_role(self, request: HttpRequest) -> HttpResponseBase:
         """A page instead of JSON, because a person has just logged in and needs to know whom to ask, and a way out."""
-        context = {"site_title": self.site_title, "title": "This login has no role"}
+        context = {**self.each_context(request), "title": "This login has no role"}
         return TemplateResponse(request, "admin/no_role.html", context, status=403)
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponseBase:

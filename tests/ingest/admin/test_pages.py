@@ -47,6 +47,8 @@ def test_login_without_a_role_is_told_whom_to_ask_and_can_log_out(db: None, logi
     assert page.status_code == 403
     assert "Ask an administrator for the role" in page.content.decode()
     assert 'action="/admin/logout/"' in page.content.decode()
+    # Without the theme's colours the button is white on white.
+    assert "--color-primary-600" in page.content.decode()
     assert client.post("/admin/logout/").status_code == 200
     assert client.get("/admin/").status_code == 302
 
