@@ -80,7 +80,7 @@ def test_allowdownloads_allows_its_endpoint_until_its_input_ends(end: str) -> No
         if end == "kill":
             command.kill()
         command.stdin.close()
-        code = command.wait(30)
+        code = command.wait(120)
         command.stdout.close()
     left = AllowedEndpoint.objects.get() if end == "kill" else None
     assert (code, left is None) == ((-9, False) if end == "kill" else (0, True))

@@ -134,7 +134,7 @@ def test_concurrent_workers_stay_within_the_limit_of_a_host(
     begin = threading.Barrier(6)
 
     def worker(number: int) -> list[claims.DownloadClaim]:
-        begin.wait(30)
+        begin.wait(120)
         try:
             # To PostgreSQL, each thread is a process of its own: it shares its statement with no other thread.
             return [claim for claim in claims.take_for([f"worker-{number}"] * 3) if claim]
@@ -155,7 +155,7 @@ def test_threads_that_claim_at_once_each_get_a_different_file(
     begin = threading.Barrier(8)
 
     def taker(_: int) -> int | None:
-        begin.wait(30)
+        begin.wait(120)
         try:
             claim = claims.take()
             return claim.id if claim else None

@@ -21,7 +21,7 @@ class Held:
         self.calls.append(list(questions))
         if len(self.calls) == 1:
             self.has_begun.set()
-            assert self.go_on.wait(30)
+            assert self.go_on.wait(120)
         if self._broken_by in questions:
             raise ConnectionError("gone")
         return [-question for question in questions]
@@ -49,7 +49,7 @@ def test_questions_asked_during_a_call_are_answered_together() -> None:
     together = Together(held, at_most=4)
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(together.ask, 100)
-        assert held.has_begun.wait(30)
+        assert held.has_begun.wait(120)
         others = [pool.submit(together.ask, n) for n in range(1, 7)]
         waiting(together, 6)
         held.go_on.set()
@@ -63,7 +63,7 @@ def test_error_reaches_only_the_threads_of_its_own_call() -> None:
     together = Together(held, at_most=2)
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(together.ask, 100)
-        assert held.has_begun.wait(30)
+        assert held.has_begun.wait(120)
         others = []
         for n in range(1, 5):
             others.append(pool.submit(together.ask, n))

@@ -71,7 +71,7 @@ def test_operator_makes_and_revokes_an_api_key(visit: Callable[..., Visit], stac
     visited.leave(lambda: page.get_by_role("button", name="Revoke").click())
     page.wait_for_url("**/admin/ingest/apikey/")
     assert made.post(record()).status_code == 401
-    assert requests.get(f"{stack.url}{INGEST}/batches", headers=made.headers, timeout=10).status_code == 401
+    assert requests.get(f"{stack.url}{INGEST}/batches", headers=made.headers, timeout=60).status_code == 401
     assert (visited.strangers, visited.complaints) == ([], [])
 
 

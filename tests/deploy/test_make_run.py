@@ -81,7 +81,7 @@ class Run:
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         assert self.process
         self.process.send_signal(how)
-        return self.process.wait(timeout=60)
+        return self.process.wait(timeout=180)
 
     def to_the_end(self) -> tuple[int, str]:
         """Returns the exit code and all output of a start that must fail."""
@@ -139,7 +139,7 @@ def curl(run: Run) -> Any:
     headers = dict(words[i + 1].split(": ", 1) for i, word in enumerate(words) if word == "-H")
 
     def ask() -> requests.Response:
-        return requests.post(words[2], headers=headers, data=words[words.index("-d") + 1], timeout=10)
+        return requests.post(words[2], headers=headers, data=words[words.index("-d") + 1], timeout=60)
 
     answer = ask()
     while answer.status_code == 429:
@@ -176,9 +176,9 @@ def test_services_command_lists_every_server_login_and_process(stack: Run) -> No
     assert set(found["admin"]) == {"url", "username", "password"}
     assert set(found["objectStore"]) == {"endpoint", "accessKey", "secretKey", "bucket"}
     login = (found["admin"]["username"], found["admin"]["password"])
-    assert requests.get(found["flower"], timeout=10).status_code == 401
-    assert requests.get(found["flower"], auth=login, timeout=10).status_code == 200
-    assert requests.get(found["admin"]["url"], timeout=10).url.startswith(f"{found['web']}/admin/login/")
+    assert requests.get(found["flower"], timeout=60).status_code == 401
+    assert requests.get(found["flower"], auth=login, timeout=60).status_code == 200
+    assert requests.get(found["admin"]["url"], timeout=60).url.startswith(f"{found['web']}/admin/login/")
 
 
 def test_workers_and_store_run_at_lower_priority_than_web(stack: Run) -> None:
@@ -197,14 +197,14 @@ def test_flower_requires_its_login_on_every_page_and_links_to_the_admin(stack: R
     found = stack.services()
     login = (found["admin"]["username"], found["admin"]["password"])
     for path in ("/", "/tasks", "/broker", "/metrics", "/api/workers"):
-        assert requests.get(found["flower"] + path, timeout=10).status_code == 401, path
-    assert requests.get(found["flower"] + "/metrics", auth=login, timeout=10).status_code == 200
+        assert requests.get(found["flower"] + path, timeout=60).status_code == 401, path
+    assert requests.get(found["flower"] + "/metrics", auth=login, timeout=60).status_code == 200
     for path in ("/", "/tasks", "/broker"):
-        assert f'href="{found["admin"]["url"]}"' in requests.get(found["flower"] + path, auth=login, timeout=10).text
+        assert f'href="{found["admin"]["url"]}"' in requests.get(found["flower"] + path, auth=login, timeout=60).text
 
     def broker() -> str:
-        requests.get(found["flower"] + "/workers?refresh=1", auth=login, timeout=10)
-        return requests.get(found["flower"] + "/broker", auth=login, timeout=10).text
+        requests.get(found["flower"] + "/workers?refresh=1", auth=login, timeout=60)
+        return requests.get(found["flower"] + "/broker", auth=login, timeout=60).text
 
     until(lambda: all(queue in broker() for queue in ("landing", "attachments", "maintenance")), "all queues are shown")
 
@@ -228,7 +228,7 @@ def test_second_stack_in_the_same_home_does_not_start(stack: Run) -> None:
     code, said = Run(stack.home, EVERMUSE_PORT=str(free_port())).to_the_end()
     assert code == 1
     assert f"already running in EVERMUSE_HOME={stack.home}" in said
-    assert requests.get(f"{stack.url}/healthz", timeout=5).status_code == 200
+    assert requests.get(f"{stack.url}/healthz", timeout=60).status_code == 200
 
 
 @pytest.mark.parametrize("name", sorted(NAMES))
@@ -242,7 +242,7 @@ def test_killed_process_of_the_stack_is_restarted_and_batches_complete(stack: Ru
 
     def is_whole() -> bool:
         try:
-            return bool(requests.get(f"{stack.url}/readyz", timeout=5).json()["status"] == "ok")
+            return bool(requests.get(f"{stack.url}/readyz", timeout=10).json()["status"] == "ok")
         except requests.RequestException:
             return False
 

@@ -92,7 +92,7 @@ def test_backup_that_runs_archives_takes_a_base_backup_shows_its_life_and_ends_o
         assert run(BACKUP, "alive", BACKUP_ALIVE=str(alive))[0] == 0
     finally:
         started.send_signal(signal.SIGTERM)
-    assert started.wait(30) == 0
+    assert started.wait(120) == 0
     done = [line.split()[0] for line in calls.read_text().splitlines()]
     assert done == ["barman-cloud-wal-archive", "barman-cloud-backup", "barman-cloud-backup-delete"]
     # A file that PostgreSQL has not finished is left alone.

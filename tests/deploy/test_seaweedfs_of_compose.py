@@ -59,7 +59,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def answers(port: int) -> bool:
     try:
-        requests.get(f"http://127.0.0.1:{port}/healthz", timeout=2).raise_for_status()
+        requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).raise_for_status()
         client(f"127.0.0.1:{port}", "evermuse-root").list_buckets()
         return True
     except (requests.RequestException, S3Error):
@@ -78,7 +78,7 @@ def test_store_of_compose_gives_each_key_its_rights_and_no_more(endpoint: str) -
     assert product.get_object(BUCKET, "records/a").data == b"a"
     uploads.put_object(BUCKET, "uploads/b", io.BytesIO(b"b"), 1)
     signed = uploads.presigned_put_object(BUCKET, "uploads/c", timedelta(minutes=1))
-    assert requests.put(signed, data=b"c", timeout=5).status_code == 200
+    assert requests.put(signed, data=b"c", timeout=60).status_code == 200
     for refused in (
         lambda: uploads.get_object(BUCKET, "records/a"),
         lambda: uploads.put_object(BUCKET, "records/d", io.BytesIO(b"d"), 1),
@@ -87,7 +87,7 @@ def test_store_of_compose_gives_each_key_its_rights_and_no_more(endpoint: str) -
     ):
         with pytest.raises(S3Error, match="AccessDenied"):
             refused()
-    assert requests.get(f"http://{endpoint}/{BUCKET}/records/a", timeout=5).status_code == 403
+    assert requests.get(f"http://{endpoint}/{BUCKET}/records/a", timeout=60).status_code == 403
 
 
 def test_store_of_compose_listens_beyond_its_container_with_the_gateway_alone(endpoint: str, tmp_path: Path) -> None:

@@ -182,7 +182,7 @@ def test_serving_process_logs_what_is_doubtful_once(process: str, servers: Serve
     started = subprocess.Popen(
         [sys.executable, *PROCESSES[process]], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
     )
-    too_late = threading.Timer(90, started.kill)
+    too_late = threading.Timer(180, started.kill)
     too_late.start()
     lines: list[str] = []
     assert started.stderr is not None

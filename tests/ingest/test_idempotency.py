@@ -121,7 +121,7 @@ def test_retention_keeps_an_idempotency_key_that_is_renewed_meanwhile(api: ApiCl
             assert idempotency.begin(workspace.id, "a", b"f") is None
             idempotency.remember(workspace.id, "a", b"f", Batch.objects.get().id, "{}")
             sweeping = pool.submit(sweep)
-            assert found.wait(30)
+            assert found.wait(120)
             until(waits_for_a_row, "the deletion waits for the row")
         assert sweeping.result() == 0
     assert IdempotencyKey.objects.count() == 1

@@ -48,6 +48,14 @@ class HttpClient:
         assert answer.status_code == 202, answer.text
         return str(answer.json()["batchId"])
 
+    def limit(self, seconds: float) -> float:
+        """Returns a time-out, in seconds, that fails a request if it is delayed by ``seconds``.
+
+        Call it while nothing delays requests. It measures them, because on a loaded machine each one takes seconds.
+        """
+        usual = [self.get(f"{INGEST}/batches", limit=n).elapsed.total_seconds() for n in range(1, 9)]
+        return seconds + 3 * max(usual)
+
     def batch(self, batch_id: str) -> dict[str, Any]:
         """Returns the status of a batch."""
         answer = self.get(f"{INGEST}/batches/{batch_id}")

@@ -73,7 +73,7 @@ class Deployment:
     def is_up(self) -> bool:
         """Whether web answers and can reach all servers."""
         try:
-            return requests.get(f"{self.url}/readyz", timeout=3).status_code == 200
+            return requests.get(f"{self.url}/readyz", timeout=10).status_code == 200
         except requests.RequestException:
             return False
 

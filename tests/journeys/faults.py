@@ -63,7 +63,7 @@ for _point, (_table, _mode) in POINTS.items():
     @_fault(f"worker-landing: kill -9 {_point}")
     def _(stack: Stack, table: str = _table, mode: str = _mode) -> Iterator[None]:
         with stack.table_locked(table, mode):
-            until(lambda: stack.waits_for_lock(table), f"a worker waits for {table}", seconds=60)
+            until(lambda: stack.waits_for_lock(table), f"a worker waits for {table}")
             stack.kill("worker-landing")
         yield
 
@@ -71,7 +71,7 @@ for _point, (_table, _mode) in POINTS.items():
 @_fault("worker-landing: overtaken, then wakes up before the index")
 def _(stack: Stack) -> Iterator[None]:
     with stack.table_locked("lake_record"):
-        until(lambda: stack.waits_for_lock("lake_record"), "a worker waits before the index", seconds=60)
+        until(lambda: stack.waits_for_lock("lake_record"), "a worker waits before the index")
         time.sleep(LEASE_SECONDS + 1)
     yield
 
@@ -80,7 +80,7 @@ def _(stack: Stack) -> Iterator[None]:
 def _(stack: Stack) -> Iterator[None]:
     stack.store_proxy.switch(proxy.SILENT)
     intended = "SELECT count(*) > 0 FROM lake_segment WHERE state = 'I' AND created_at > now() - interval '5 s'"
-    until(lambda: stack.rows(intended) == [(True,)], "a worker writes a segment", seconds=60)
+    until(lambda: stack.rows(intended) == [(True,)], "a worker writes a segment")
     stack.kill("worker-landing")
     stack.store_proxy.switch(proxy.PASS)
     yield
@@ -110,7 +110,6 @@ def _(stack: Stack) -> Iterator[None]:
         until(
             lambda: running.poll() is not None or stack.rows(moves, "%UPDATE lake_segmentbatch%") == [(True,)],
             "the compaction moves pointers",
-            seconds=60,
         )
         running.kill()
         running.wait()
@@ -128,7 +127,7 @@ def _(stack: Stack) -> Iterator[None]:
 def _until_it_merges(stack: Stack, running: subprocess.Popen[bytes]) -> None:
     """Waits for a claim on a segment; only a compaction claims segments."""
     merges = "SELECT count(*) > 0 FROM lake_segment WHERE state = 'L' AND claimed_until > now()"
-    until(lambda: running.poll() is not None or stack.rows(merges) == [(True,)], "segments are merged", seconds=60)
+    until(lambda: running.poll() is not None or stack.rows(merges) == [(True,)], "segments are merged")
 
 
 @_fault("compaction: kill -9 of the sweeper while it deletes replaced objects")
@@ -139,7 +138,7 @@ def _(stack: Stack) -> Iterator[None]:
     taken = "SELECT count(*) = 0 FROM lake_segment WHERE state = 'R' AND sweeps = 0 AND expires_at < now()"
     # In a process of its own: the workers may all wait for the store with their landings.
     running = stack.manage_later("shell", "--no-imports", "-c", "from lake.segments import sweeper; sweeper.sweep()")
-    until(lambda: stack.rows(taken) == [(True,)], "the sweeper deletes", seconds=60)
+    until(lambda: stack.rows(taken) == [(True,)], "the sweeper deletes")
     running.kill()
     running.wait()
     stack.kill("worker-landing")
@@ -156,7 +155,7 @@ def _(stack: Stack) -> Iterator[None]:
 
 def _killed_while_it_gives_up(stack: Stack) -> bool:
     with stack.table_locked("lake_segment"):
-        until(lambda: _waits(stack, "%INSERT INTO lake_segment%"), "a worker intends a segment", seconds=60)
+        until(lambda: _waits(stack, "%INSERT INTO lake_segment%"), "a worker intends a segment")
         # As if another worker had claimed the batches and died.
         stack.rows(
             "UPDATE ingest_batch SET claim_token = claim_token + 1, claimed_until = now() WHERE id IN (SELECT id FROM"
@@ -179,12 +178,12 @@ def _killed_while_it_gives_up(stack: Stack) -> bool:
 def _(stack: Stack) -> Iterator[None]:
     # Nothing lands while the store is silent, so an entry has to wait before.
     waiting = "SELECT count(*) > 0 FROM lake_journalentry"
-    until(lambda: stack.rows(waiting) == [(True,)], "the journal has something to tell", seconds=60)
+    until(lambda: stack.rows(waiting) == [(True,)], "the journal has something to tell")
     stack.store_proxy.switch(proxy.SILENT)
     # In a process of its own: the workers may all wait for the store with their landings.
     running = stack.manage_later("shell", "--no-imports", "-c", "from ingest.pipeline import journal; journal.write()")
     intended = "SELECT count(*) > 0 FROM lake_segment WHERE layout = 2 AND state = 'I'"
-    until(lambda: stack.rows(intended) == [(True,)], "somebody writes the journal", seconds=60)
+    until(lambda: stack.rows(intended) == [(True,)], "somebody writes the journal")
     running.kill()
     running.wait()
     stack.kill("worker-landing")
@@ -196,14 +195,13 @@ def _(stack: Stack) -> Iterator[None]:
 def _(stack: Stack) -> Iterator[None]:
     waiting = "SELECT count(*) > 0 FROM lake_journalentry"
     with psycopg.connect(stack.dsn) as holder:
-        until(lambda: stack.rows(waiting) == [(True,)], "the journal has something to tell", seconds=60)
+        until(lambda: stack.rows(waiting) == [(True,)], "the journal has something to tell")
         # Rows and not the table, for which landings would wait too. The entries may be written before they are locked.
         until(
             lambda: holder.execute("SELECT id FROM lake_journalentry FOR UPDATE SKIP LOCKED").fetchall(),
             "entries are locked",
-            seconds=60,
         )
-        until(lambda: _waits(stack, "%DELETE FROM lake_journalentry%"), "a worker publishes the journal", seconds=60)
+        until(lambda: _waits(stack, "%DELETE FROM lake_journalentry%"), "a worker publishes the journal")
         stack.kill("worker-landing")
     yield
 
@@ -213,13 +211,13 @@ def _(stack: Stack) -> Iterator[None]:
     old = stack.new_client()
     sent = [record(event_at="2020-01-31T12:00:00Z", data={"n": n}) for n in range(20)]
     batch_id = old.post([*sent, record()]).json()["batchId"]
-    until(lambda: old.batch(batch_id)["status"] == "COMPLETE", "the old records have landed", seconds=60)
+    until(lambda: old.batch(batch_id)["status"] == "COMPLETE", "the old records have landed")
     of = "WHERE name = %s RETURNING id"
     [(workspace_id,)] = stack.rows(f"UPDATE ingest_workspace SET record_retention_days = 365 {of}", old.workspace)
     count = "SELECT count(*) FROM lake_record WHERE workspace_id = %s"
     with stack.table_locked("lake_removedrecord"):
         running = stack.manage_later("removeexpired", "records")
-        until(lambda: _waits(stack, REMOVES), "it removes records", seconds=60)
+        until(lambda: _waits(stack, REMOVES), "it removes records")
         running.kill()
         running.wait()
     until(lambda: not _waits(stack, REMOVES), "its transaction has ended")
@@ -242,7 +240,7 @@ def _(stack: Stack) -> Iterator[None]:
         reader.execute("SELECT FROM lake_payloadpart LIMIT 1")
         running = stack.manage_later("removeexpired", "payloads")
         pending = "SELECT count(*) FROM pg_inherits WHERE inhrelid = to_regclass(%s) AND inhdetachpending"
-        until(lambda: stack.rows(pending, partition) == [(1,)], "it detaches the partition", seconds=60)
+        until(lambda: stack.rows(pending, partition) == [(1,)], "it detaches the partition")
         running.kill()
         running.wait()
     yield

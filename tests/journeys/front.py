@@ -30,7 +30,7 @@ class Front:
     def answers(self) -> bool:
         """Whether it answers requests."""
         try:
-            return requests.get(f"{self.url}/healthz", timeout=2).status_code == 200
+            return requests.get(f"{self.url}/healthz", timeout=10).status_code == 200
         except requests.RequestException:
             return False
 

@@ -22,8 +22,8 @@ from deploy.local.processes import ProcessCommand, commands
 from deploy.local.state import is_free
 from tests.journeys.deployment import BUCKET as BUCKET
 from tests.journeys.deployment import LEASE_SECONDS as LEASE_SECONDS
+from tests.journeys.deployment import PATIENCE_SECONDS, Deployment
 from tests.journeys.deployment import ROOT as ROOT
-from tests.journeys.deployment import Deployment
 from tests.journeys.deployment import until as until
 from tests.journeys.proxy import StoreProxy
 from tests.parts import chosen
@@ -32,6 +32,8 @@ DATABASE = "journeys"
 NAMES = ("web", "worker-landing", "worker-attachments", "beat")
 BEAT_2 = "beat-2"
 BROKER_NUMBER, REDIS_NUMBER = 4, 5
+# After this time, web ends a request whose body does not arrive.
+BODY_SECONDS = 4
 
 
 class Stack(Deployment):
@@ -61,7 +63,7 @@ class Stack(Deployment):
             "EVERMUSE_DOWNLOAD_URLS": "web",
             "EVERMUSE_LEASE_SECONDS": str(LEASE_SECONDS),
             "EVERMUSE_SWEEP_SECONDS": "1",
-            "EVERMUSE_BODY_TIMEOUT_SECONDS": "4",
+            "EVERMUSE_BODY_TIMEOUT_SECONDS": str(BODY_SECONDS),
             "EVERMUSE_LANDING_CONCURRENCY": "2",
             "EVERMUSE_WEB_WORKERS": "2",
             "PYTHONUNBUFFERED": "1",
@@ -114,7 +116,7 @@ class Stack(Deployment):
         for child in stopping:
             child.stop()
         for child in stopping:
-            if not child.wait(30.0):
+            if not child.wait(PATIENCE_SECONDS):
                 child.kill()
                 child.wait(3.0)
                 raise AssertionError(f"{child.name} did not end on SIGTERM")
@@ -124,7 +126,7 @@ class Stack(Deployment):
         for child in self.children.values():
             child.stop()
         for child in self.children.values():
-            if not child.wait(20.0):
+            if not child.wait(60.0):
                 child.kill()
         self.children.clear()
         if hasattr(self._own, "connection"):

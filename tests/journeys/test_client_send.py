@@ -141,7 +141,7 @@ def test_interrupted_run_ends_with_4_and_the_printed_command_continues_it(stack:
     sending = evermuse.start("send", path)
     until(lambda: batch_count(stack, client) > 1, "two batches were accepted")
     sending.send_signal(signal.SIGINT)
-    printed, _ = sending.communicate(timeout=60)
+    printed, _ = sending.communicate(timeout=200)
     assert sending.returncode == 4
     assert "15,000 records read: 15,000 accepted" in evermuse.paste(printed)
     assert versions(stack, client) == {1: 15_000}

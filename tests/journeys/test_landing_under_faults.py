@@ -125,9 +125,10 @@ def test_worker_that_resumes_after_its_lease_writes_nothing(client: HttpClient, 
 
 
 def test_batches_complete_after_the_broker_was_killed(client: HttpClient, stack: Stack) -> None:
+    limit = client.limit(2)
     before = [client.send(record()) for _ in range(10)]
     stack.servers.signal(stack.broker.name, signal.SIGKILL)
-    during = [client.send(record(), timeout=2) for _ in range(10)]
+    during = [client.send(record(), timeout=limit) for _ in range(10)]
     complete(client, before + during)
 
 
@@ -139,18 +140,20 @@ def test_batches_complete_after_the_broker_was_flushed(client: HttpClient, stack
     complete(client, batch_ids)
 
 
-def test_posts_are_accepted_within_two_seconds_while_the_broker_hangs(client: HttpClient, stack: Stack) -> None:
+def test_hanging_broker_delays_posts_by_less_than_two_seconds(client: HttpClient, stack: Stack) -> None:
+    limit = client.limit(2)
     with stack.frozen(stack.broker.name):
-        batch_ids = [client.send(record(), timeout=2) for _ in range(12)]
+        batch_ids = [client.send(record(), timeout=limit) for _ in range(12)]
         ready = client.get("/readyz").json()
         rates = "away" if stack.broker.name == "valkey" else "ok"
         assert (ready["status"], ready["checks"]["broker"], ready["checks"]["redis"]) == ("degraded", "away", rates)
     complete(client, batch_ids)
 
 
-def test_posts_are_accepted_within_two_seconds_while_the_object_store_hangs(client: HttpClient, stack: Stack) -> None:
+def test_hanging_object_store_delays_posts_by_less_than_two_seconds(client: HttpClient, stack: Stack) -> None:
+    limit = client.limit(2)
     with stack.frozen("seaweedfs"):
-        batch_ids = [client.send(record(), timeout=2) for _ in range(12)]
+        batch_ids = [client.send(record(), timeout=limit) for _ in range(12)]
         assert client.get("/readyz").json()["checks"]["objectStore"] == "away"
         assert {client.batch(batch_id)["status"] for batch_id in batch_ids} == {"LANDING"}
     complete(client, batch_ids)

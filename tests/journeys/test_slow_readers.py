@@ -47,9 +47,10 @@ def test_paused_readers_delay_no_other_request_and_resume(filled: HttpClient, ne
         EVERMUSE_WEB_THREADS="1", EVERMUSE_WEB_READ_THREADS="1", EVERMUSE_ANSWER_BUDGET_BYTES=str(8 * 1024 * 1024)
     )
     client = front.client(filled)
+    limit = client.limit(5)
     readers = [paused(front, client) for _ in range(4)]
     readers.append(paused(front, client, f"{RECORDS}?limit=100", "Accept: application/json"))
-    assert client.post(record(), timeout=5).status_code == 202
+    assert client.post(record(), timeout=limit).status_code == 202
     assert client.get(f"{INGEST}/batches").status_code == 200
     assert front.answers()
     for reader in readers[:4]:

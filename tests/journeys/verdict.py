@@ -9,9 +9,8 @@ from typing import Any
 from evermuse import public_ids
 from lake import frames
 from lake.segments import reader
-from lake.segments.registry import STORE_SECONDS
 from tests.journeys import journals
-from tests.journeys.deployment import BUCKET, LEASE_SECONDS, Deployment, until
+from tests.journeys.deployment import BUCKET, Deployment, until
 from tests.journeys.load import REFUSED, Load
 
 TALLY = """
@@ -21,7 +20,6 @@ AND (t.total, t.complete, t.failed) <> (SELECT count(*), count(*) FILTER (WHERE 
 """
 # Segments that the sweeper has not deleted yet.
 UNSWEPT = "SELECT count(*) FROM lake_segment WHERE workspace_id = %s AND (state = 'I' OR (state = 'A' AND sweeps = 0))"
-DELETION_SECONDS = 15
 
 POINTED = """
 SELECT r.batch_id, r.body_offset, b.segment_id FROM lake_record r LEFT JOIN lake_segmentbatch b ON b.batch_id = r.batch_id
@@ -155,7 +153,6 @@ def _check_objects(verdict: Verdict, stack: Deployment, workspace: str, workspac
     until(
         lambda: stack.rows(UNSWEPT, workspace_id) == [(0,)],
         "segments that are not live are deleted",
-        seconds=LEASE_SECONDS + STORE_SECONDS + 30,
     )
     segments = f"SELECT 's3://{BUCKET}/' || key FROM lake_segment WHERE workspace_id = %s AND state IN ('L', 'R')"
     # A sweeper that was killed may have deleted the objects of replaced segments and left their rows, for the next round.
@@ -173,7 +170,6 @@ def _check_objects(verdict: Verdict, stack: Deployment, workspace: str, workspac
                     _objects(stack, prefix) <= _named(stack, statement, workspace_id)
                 ),
                 "objects without a row are deleted",
-                seconds=DELETION_SECONDS,
             )
         # Rows first: an object that was written since has a row that was not read.
         must_be = _named(stack, needed, workspace_id)
