@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from typing import Any
 
+import psycopg
 import redis
 from django.conf import settings
 from django.db import NotSupportedError, OperationalError, ProgrammingError, connection, connections
@@ -16,7 +18,7 @@ from kombu import Connection
 from evermuse import logs, replica
 from evermuse.celery import app
 from evermuse.errors import DATABASE_AWAY
-from evermuse.raw_connection import raw_connection
+from evermuse.raw_connection import opened, raw_connection
 from lake import object_store
 
 OK, AWAY = "ok", "away"
@@ -57,6 +59,7 @@ def _result(wait: Callable[[float], bool]) -> bool:
 
 def _database() -> str:
     try:
+        _close_ended_connection()
         _require_answer()
         return OK if _is_migrated() else NOT_MIGRATED
     except NotSupportedError as error:
@@ -66,6 +69,22 @@ def _database() -> str:
         log.warning("readiness.database_away", error=str(error).strip()[:200])
         connection.close()
         return AWAY
+
+
+def _close_ended_connection() -> None:
+    """Close this thread's connection if PostgreSQL ended it, for example by a restart. Whether it answers now, only a new
+    connection shows.
+    """
+    raw = opened()
+    if raw is not None and (raw.closed or _has_input(raw)):
+        connection.close()
+
+
+def _has_input(raw: psycopg.Connection[Any]) -> bool:
+    """Whether PostgreSQL has sent something although nothing was asked: the reason why it ended the connection."""
+    waiting = select.poll()
+    waiting.register(raw.fileno(), select.POLLIN)
+    return bool(waiting.poll(0))
 
 
 def _require_answer() -> None:
