@@ -97,7 +97,7 @@ def _require_settings(**_: Any) -> None:
     serving.require_settings_or_exit(role)
 
 
-app = Celery("evermuse")
+app = Celery("evermuse", events="evermuse.task_events:Events")
 
 
 class Config:

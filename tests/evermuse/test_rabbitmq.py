@@ -3,13 +3,16 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kombu import Connection
 
 from deploy.local.child import Child
 from deploy.local.embedded import Servers
+from evermuse.celery import app
 from tests.journeys.stack import until
 from tests.parts import rabbitmq
 from tests.parts.rabbitmq import RabbitMQ
@@ -60,3 +63,20 @@ def test_beat_publishes_to_quorum_queues_and_continues_after_the_broker_was_kill
     servers.wait_ready("rabbitmq")
     until(lambda: len(broker.waiting("maintenance")) > before, "beat publishes again")
     assert beat.pid == pid
+
+
+def test_event_of_a_download_thread_does_not_wait_for_a_confirm_which_the_event_loop_could_read_first(
+    servers: Servers, broker: RabbitMQ
+) -> None:
+    options = app.conf.broker_transport_options | {"confirm_publish": True}
+    with Connection(broker.url, transport_options=options) as connection:
+        connection.ensure_connection(max_retries=3)
+        dispatcher = app.events.Dispatcher(connection)
+        dispatcher.send("worker-online")  # declares the exchange
+        servers.signal("rabbitmq", signal.SIGSTOP)
+        thread = threading.Thread(target=dispatcher.send, args=["task-succeeded"], daemon=True)
+        try:
+            thread.start()
+            until(lambda: not thread.is_alive(), "the event is sent while nobody confirms it", seconds=20)
+        finally:
+            servers.signal("rabbitmq", signal.SIGCONT)
