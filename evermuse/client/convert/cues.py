@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 # Programs that translate subtitles put a space beside the colons and commas.
 # Shifting subtitles gives times before the start.
 _TIME = r"(-?)(?:(\d{1,4}) ?: ?)?(\d{1,3}) ?: ?(\d{1,2})(?: ?[.,:] ?(\d{1,6}))?"
-_TIMES = re.compile(rf"\s*{_TIME}\s*-{{1,3}}>\s*{_TIME}(.*)")
+# Word processors make dashes of hyphens.
+_TIMES = re.compile(rf"\s*{_TIME}\s*[-–—]{{1,3}} ?>\s*{_TIME}(.*)")
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]{1,256})>")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
 _BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")
@@ -56,7 +57,7 @@ def parsed(text: str) -> Transcript:
     """The transcript in a text with line feeds."""
     lines = text.split("\n")
     transcript = Transcript("vtt" if lines[0].startswith("WEBVTT") else "srt")
-    times = [(index, found) for index, line in enumerate(lines) if "->" in line and (found := _TIMES.match(line))]
+    times = [(index, found) for index, line in enumerate(lines) if ">" in line and (found := _TIMES.match(line))]
     starts = [_first_line(lines, index) for index, _ in times]
     if times:
         _take_between(transcript, lines[: starts[0]], 0)

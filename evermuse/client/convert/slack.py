@@ -19,6 +19,9 @@ from evermuse.client.convert.tickets import attachment, text_of
 from lake.json_text import JsonText
 
 MORE_FILES = "Files beyond the tenth of a thread: in data, but not in _attachments"
+IGNORED = (
+    "Files outside the directories of channels, such as canvases.json: they have no messages, and are not converted"
+)
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -34,6 +37,8 @@ class Slack:
                     raise UsageError(
                         f"{path}: not a Slack export: it has no channels.json and no directory of messages"
                     )
+                if export.ignored:
+                    rejects.note(IGNORED, len(export.ignored))
                 for number, channel in enumerate(export.channels):
                     store = ThreadStore(Path(folder, f"channel-{number}"))
                     _gather(export, channel, store, rejects)

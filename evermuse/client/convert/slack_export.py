@@ -1,17 +1,21 @@
 """The files of a Slack export, in a directory or a zip file."""
 
 import json
+import posixpath
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol
 
 from evermuse.client.convert.format import UsageError
 from evermuse.client.convert.tickets import text_of
 
+_USERS = ("users.json", "org_users.json")
 _LISTS = {"channels.json": "channel", "groups.json": "group", "dms.json": "dm", "mpims.json": "mpim"}
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}.*\.json")
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
 
@@ -41,7 +45,10 @@ class _Files(Protocol):
 
 @dataclass(slots=True)
 class Export:
-    """``days``: the files of each directory, in the order of their dates."""
+    """``days``: the files of each directory, in the order of their dates. ``ignored``: files that are neither these nor lists.
+
+    The export of an organization has directories like those of an export in ``teams/NAME/``.
+    """
 
     path: Path
     files: _Files
@@ -49,6 +56,7 @@ class Export:
     users: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     channels: list[Channel] = field(default_factory=list)
     days: dict[str, list[str]] = field(default_factory=dict)
+    ignored: list[str] = field(default_factory=list)
 
     def read(self, name: str) -> bytes:
         """A file's content, without a byte order mark."""
@@ -71,41 +79,58 @@ def opened(path: Path) -> Iterator[Export]:
 
 def _loaded(export: Export) -> Export:
     names = [name for name in export.files.names() if "__MACOSX" not in name]
-    roots = sorted(
-        (str(PurePosixPath(name).parent) for name in names if PurePosixPath(name).name in {"users.json", *_LISTS}),
-        key=len,
-    )
-    export.prefix = "" if not roots or roots[0] == "." else f"{roots[0]}/"
+    roots = [posixpath.dirname(name) for name in names if posixpath.basename(name) in {*_USERS, *_LISTS}]
+    if root := posixpath.commonpath(roots) if roots else "":
+        export.prefix = f"{root}/"
     inside = sorted(name.removeprefix(export.prefix) for name in names if name.startswith(export.prefix))
-    for name in inside:
-        folder, _, file = name.rpartition("/")
-        if folder and "/" not in folder and file.endswith(".json"):
-            export.days.setdefault(folder, []).append(name)
-    for user in _objects(export, "users.json", inside):
-        if id := text_of(user.get("id")):
-            export.users[id] = user
+    _find_days(export, inside)
+    for name in _USERS:
+        for _, user in _objects(export, name, inside):
+            if id := text_of(user.get("id")):
+                export.users.setdefault(id, user)
     for name, kind in _LISTS.items():
-        for one in _objects(export, name, inside):
-            id = text_of(one.get("id"))
-            title = text_of(one.get("name")) or id
-            folder = title if title in export.days else id
-            if id:
+        for parent, one in _objects(export, name, inside):
+            if id := text_of(one.get("id")):
+                title = text_of(one.get("name")) or id
+                folder = posixpath.join(parent, title)
+                folder = folder if folder in export.days else posixpath.join(parent, id)
                 export.channels.append(Channel(id, title, folder, kind))
     known = {channel.folder for channel in export.channels}
-    export.channels += [Channel(folder, folder, folder, "channel") for folder in export.days if folder not in known]
+    export.channels += [
+        Channel(folder, posixpath.basename(folder), folder, "channel") for folder in export.days if folder not in known
+    ]
     export.channels.sort(key=lambda channel: (channel.folder, channel.id))
     return export
 
 
-def _objects(export: Export, name: str, inside: list[str]) -> list[dict[str, Any]]:
-    """The objects of a list. Raises UsageError if the file is broken, because names and roles would be missing."""
-    if name not in inside:
-        return []
-    try:
-        found = json.loads(export.read(name))
-    except (ValueError, OSError, RecursionError) as error:
-        raise UsageError(f"{export.path}: {name} cannot be read: {error}") from error
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+def _find_days(export: Export, inside: list[str]) -> None:
+    """A directory has a channel's messages if it has the file of a day, or is one of an export without teams."""
+    files = [name for name in inside if posixpath.basename(name) not in {*_USERS, *_LISTS}]
+    folders = {posixpath.dirname(name) for name in files if _DAY.fullmatch(posixpath.basename(name))}
+    for name in files:
+        folder = posixpath.dirname(name)
+        if folder and (folder in folders or "/" not in folder):
+            export.days.setdefault(folder, []).append(name)
+        else:
+            export.ignored.append(name)
+
+
+def _objects(export: Export, file: str, inside: list[str]) -> list[tuple[str, dict[str, Any]]]:
+    """The objects of all lists of this name, with the lists' directories.
+
+    Raises UsageError if a list is broken, because names and roles would be missing.
+    """
+    objects = []
+    for name in inside:
+        if posixpath.basename(name) != file:
+            continue
+        try:
+            found = json.loads(export.read(name))
+        except (ValueError, OSError, RecursionError) as error:
+            raise UsageError(f"{export.path}: {name} cannot be read: {error}") from error
+        if isinstance(found, list):
+            objects += [(posixpath.dirname(name), one) for one in found if isinstance(one, dict)]
+    return objects
 
 
 class _Directory:

@@ -5,6 +5,7 @@ changed the latter, so the summary counts these files. A time without a zone is 
 """
 
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -51,9 +52,9 @@ class Transcripts:
                     if (first := first_files.get((name, digest))) is not None:
                         rejects.duplicate(file=str(file), offset=0, first_file=first, first_offset=0)
                         continue
-                    ids = {"transcript_file": name}
-                    if name in names:
-                        # A file of another directory. Without a second id, it would replace the first one.
+                    ids = {"transcript_file": name} if file != inputs.STANDARD_INPUT else {}
+                    if name in names or not ids:
+                        # A file of another directory, or standard input. By its name alone it would replace another one.
                         ids["content_sha256"] = digest
                     line = _line(file, content, ids, given, options, rejects)
                 except Exception as error:
@@ -66,6 +67,11 @@ class Transcripts:
 
 
 def _read(file: Path) -> bytes:
+    if file == inputs.STANDARD_INPUT:
+        content = sys.stdin.buffer.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise NotConvertible(f"the input is too large; a record holds at most {MAX_RECORD_BYTES:,} bytes")
+        return content
     size = file.stat().st_size
     if size > MAX_FILE_BYTES:
         raise NotConvertible(f"the file has {size:,} bytes; a record holds at most {MAX_RECORD_BYTES:,}")
@@ -138,6 +144,8 @@ def _event_at(file: Path, given: datetime | None) -> tuple[datetime, str]:
             return datetime(year, month, day, hour, minute, second, tzinfo=UTC), "file name"
         except ValueError:
             pass
+    if file == inputs.STANDARD_INPUT:
+        raise NotConvertible("standard input has no date: give it with --event-at")
     return datetime.fromtimestamp(file.stat().st_mtime, UTC), "file time"
 
 

@@ -1,5 +1,6 @@
 """Finds when a mail was written: its Date, or else the times that mail servers added."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_tz
@@ -11,6 +12,12 @@ from evermuse.client.convert.mail.words import plain
 
 MAX_DATE = 200
 OPTION = "option"
+# The names of zones that mean one offset, in hours. The library knows those of the United States. BST and IST are ambiguous.
+_HOURS = {
+    "WET": 0, "WEST": 1, "CET": 1, "MET": 1, "MEZ": 1, "CEST": 2, "MEST": 2, "MESZ": 2, "EET": 2, "EEST": 3, "SAST": 2,
+    "MSK": 3, "MSD": 4, "HKT": 8, "SGT": 8, "JST": 9, "KST": 9, "AEST": 10, "AEDT": 11, "NZST": 12, "NZDT": 13,
+}  # fmt: skip
+_ZONE = re.compile(r"\d ([A-Z]{3,4})(?: \d{4})?(?: *\([^()]*\))?$")
 # Fields with a date, for mails with neither Date nor Received.
 _FIELDS = ("Delivery-date", "X-Received", "NNTP-Posting-Date", "Resent-Date")
 
@@ -26,6 +33,8 @@ def parsed(text: str) -> datetime | None:
             return None
         year, month, day, hour, minute, second = found[:6]
         offset = timedelta(seconds=found[9] or 0)
+        if not offset and (zone := _ZONE.search(text)) is not None:
+            offset = timedelta(hours=_HOURS.get(zone[1], 0))
         if abs(offset) > timedelta(hours=24):
             offset = timedelta()
         return datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC) - offset

@@ -51,10 +51,11 @@ def ids_in(text: str) -> list[str]:
 def parent_of(header: Header) -> str:
     """The id of the oldest mail that this one references: the first of References, else In-Reply-To, else empty.
 
-    Old mailers put the sender's address before the id in In-Reply-To.
+    Old mailers put the sender's address before the id in In-Reply-To. Words that are no ids, such as ``<yes>`` from users of
+    git, would join mails that have nothing in common.
     """
     own = message_id(header)
-    references = [one for one in ids_in(header.text("references")) if one != own]
+    references = [one for one in ids_in(header.text("references")) if one != own and "@" in one]
     if references:
         return references[0]
     answered = [one for one in ids_in(header.text("in-reply-to")) if one != own and "@" in one]

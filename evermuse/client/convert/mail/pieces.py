@@ -46,14 +46,14 @@ def in_maildirs(paths: Sequence[Path], scratch: Path) -> Iterator[Piece]:
     """The mails of maildirs with their subfolders, and of plain directories with one file for each mail."""
     for path in paths:
         for file in sorted(_mail_files(path)) if path.is_dir() else [path]:
-            yield _whole(file, scratch)
+            yield from _in_file(file, scratch)
 
 
 def in_files(paths: Sequence[Path], scratch: Path) -> Iterator[Piece]:
     """Files of one mail each. Directories are searched for them."""
     for path in paths:
         for file in inputs.files_under(path):
-            yield _whole(file, scratch)
+            yield from _in_file(file, scratch)
 
 
 def _mail_files(path: Path) -> Iterator[Path]:
@@ -72,9 +72,15 @@ def _mail_files(path: Path) -> Iterator[Path]:
             yield entry
 
 
-def _whole(file: Path, scratch: Path) -> Piece:
+def _in_file(file: Path, scratch: Path) -> Iterator[Piece]:
+    """The mail of a file. Archives keep the line ``From …`` of a mail, and folders of mails may hold whole mailboxes."""
     source = inputs.unpacked(file, scratch)
-    return Piece(str(file), str(source), 0, source.stat().st_size)
+    with source.open("rb") as stream:
+        if stream.read(5) == b"From ":
+            for span in mbox.spans(stream):
+                yield Piece(str(file), str(source), span.offset, span.length, True, span.is_counted)
+            return
+    yield Piece(str(file), str(source), 0, source.stat().st_size)
 
 
 def read(piece: Piece, limit: int | None = None) -> Mail:

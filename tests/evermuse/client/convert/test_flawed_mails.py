@@ -146,3 +146,44 @@ def test_thunderbird_mails_without_a_blank_line_between_them_are_split(tmp_path:
     assert texts[:2] == ["Hello 0\n", "Hello 1\n"]
     assert texts[2].startswith("Hello 2\nFrom - here on\n")
     assert json.dumps(texts).count("neither") == 1
+
+
+def test_words_in_references_that_are_no_ids_join_no_thread(tmp_path: Path) -> None:
+    for number, references in enumerate(("<yes>", "<yes>", "<yes> <root@acme.example>")):
+        head = HEAD.replace("<1@", f"<{number}@").replace(
+            "Date:", f"Subject: s{number}\nReferences: {references}\nDate:"
+        )
+        (tmp_path / f"{number}.eml").write_text(f"{head}\nx\n")
+    done = run("eml", *sorted(tmp_path.glob("*.eml")), folder=tmp_path)
+    threads = [one["_thread_id"] for one in done.records]
+    assert len(set(threads)) == 3
+    assert "root@acme.example" in threads[2]
+
+
+@pytest.mark.parametrize(
+    ("date", "instant"),
+    [
+        ("Tue, 2 Jan 2024 10:00:00 CET", "2024-01-02T09:00:00"),
+        ("Tue, 2 Jan 2024 10:00:00 JST (Tokyo)", "2024-01-02T01:00:00"),
+        ("Tue Jan 2 10:00:00 MSK 2024", "2024-01-02T07:00:00"),
+        ("Tue, 2 Jan 2024 10:00:00 EST", "2024-01-02T15:00:00"),
+        ("Tue, 2 Jan 2024 10:00:00 XYZ", "2024-01-02T10:00:00"),
+        ("Tue, 2 Jan 2024 10:00:00 +0000 (CET)", "2024-01-02T10:00:00"),
+    ],
+)
+def test_names_of_time_zones_are_read(mail: Convert, date: str, instant: str) -> None:
+    head = HEAD.partition("\n")[2]
+    assert mail(f"Date: {date}\n{head}\nx\n".encode())["_event_at"].startswith(instant)
+
+
+@pytest.mark.parametrize("format", ["eml", "maildir"])
+def test_file_that_begins_with_a_from_line_is_read_as_a_mailbox(tmp_path: Path, format: str) -> None:
+    one, two = (
+        f"From ann@acme.example Mon Jan  1 10:00:00 2024\n{HEAD.replace('<1@', f'<{n}@')}\nbody {n}\n" for n in "12"
+    )
+    folder = tmp_path / "mails"
+    folder.mkdir()
+    (folder / "one").write_text(one.replace("<1@", "<0@"))
+    (folder / "two").write_text(f"{one}\n{two}")
+    done = run(format, folder, folder=tmp_path)
+    assert [one["data"]["text"].strip() for one in done.records] == ["body 1", "body 1", "body 2"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from evermuse.client.convert import UsageError, instants
+from evermuse.client.convert.slack import IGNORED
 from tests.evermuse.client.convert.running import run
 
 USERS = [
@@ -176,3 +177,37 @@ def test_author_of_a_comment_on_a_file_is_a_participant(tmp_path: Path) -> None:
     comment = {"type": "message", "subtype": "file_comment", "ts": "1486999900.000000", "comment": {"user": "U1"}}
     done = run("slack", export(tmp_path, {"general/2017-02-13.json": [comment]}), folder=tmp_path)
     assert [one["id"] for one in done.records[0]["_participants"]] == ["U1"]
+
+
+def test_channels_of_the_teams_of_an_organization_are_read_and_other_files_are_counted(tmp_path: Path) -> None:
+    path = export(
+        tmp_path,
+        {
+            "general/2023-11-14.json": [message("root", "1700000000.1")],
+            "org_users.json": [{"id": "U9", "name": "zoe"}],
+            "canvases.json": [{"a": 1}],
+            "teams/acme/users.json": USERS,
+            "teams/acme/channels.json": [{"id": "C7", "name": "general"}],
+            "teams/acme/integration_logs.json": [{"a": 1}],
+            "teams/acme/general/2023-11-14.json": [message("team", "1700000001.1", "U9")],
+            "teams/acme/general/canvas.json": [message("beside the days", "1700000002.1")],
+            "teams/other/C8/2023-11-14.json": [message("unlisted", "1700000003.1")],
+        },
+    )
+    done = run("slack", path, folder=tmp_path)
+    found = {one["data"]["messages"][0]["text"]: one for one in done.records}
+    ids = {text: one["_vendor_ids"]["slack_channel_id"] for text, one in found.items()}
+    assert ids == {"root": "C1", "team": "C7", "beside the days": "C7", "unlisted": "teams/other/C8"}
+    assert found["team"]["_participants"][0]["name"] == "zoe"
+    # The integration logs of the organization and of the team, and the canvases.
+    assert done.writer.notes[IGNORED] == 3
+
+
+def test_teams_without_lists_of_the_organization_are_all_read(tmp_path: Path) -> None:
+    for team in ("acme", "other"):
+        folder = tmp_path / "export" / "teams" / team
+        (folder / "general").mkdir(parents=True)
+        (folder / "channels.json").write_text(json.dumps([{"id": f"C-{team}", "name": "general"}]))
+        (folder / "general" / "2023-11-14.json").write_text(json.dumps([message(team, "1700000000.1")]))
+    done = run("slack", tmp_path / "export", folder=tmp_path)
+    assert sorted(one["_vendor_ids"]["slack_channel_id"] for one in done.records) == ["C-acme", "C-other"]

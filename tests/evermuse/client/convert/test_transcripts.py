@@ -1,5 +1,7 @@
 """WebVTT and SRT as recorders and editors write them."""
 
+import hashlib
+import io
 import os
 from pathlib import Path
 
@@ -195,3 +197,19 @@ def test_files_with_the_same_name_do_not_replace_each_other_and_copies_are_dupli
     assert first == {"transcript_file": "call.srt"}
     assert (second["transcript_file"], len(second["content_sha256"])) == ("call.srt", 64)
     assert (done.writer.duplicates, done.writer.failed) == (2, 3)
+
+
+@pytest.mark.parametrize("arrow", ["-->", "->", "–>", "—>", "-- >", "—–>"])
+def test_arrows_that_word_processors_changed_are_read(arrow: str) -> None:
+    assert shown(f"1\n00:00:01,000 {arrow} 00:00:02,000\nwords\n") == [(1.0, 2.0, "", "words")]
+
+
+def test_standard_input_is_a_transcript_with_an_id_of_its_content_and_a_given_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = b"1\n00:01,000 --> 00:02,000\nwords\n"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    (record,) = run("srt", Path("-"), folder=tmp_path, event_at="2026-01-31T12:00:00Z").records
+    assert record["_vendor_ids"] == {"content_sha256": hashlib.sha256(content).hexdigest()}
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert "--event-at" in run("srt", Path("-"), folder=tmp_path).reasons[0]
