@@ -26,6 +26,7 @@ T = TypeVar("T", bound=msgspec.Struct)
 # One more than a batch may hold.
 ENOUGH_ATTACHMENTS = 1001
 
+_READ_FIRST = frozenset({"_attachments", "_type"})
 _BRACE = ord("{")
 _SPACES = b" \t\r\n"
 # The name of the data, which is not a part of a string, and the spaces before it that are looked at.
@@ -79,7 +80,7 @@ def explain(raw: bytes, *, is_json: bool = False) -> Explained:
         return Explained(envelope=envelope)
     found = Explained()
     node = walk_nodes.shortened(walk_nodes.node_of(JsonText(head), 0, len(head)))
-    for key, member in walk_nodes.members(node):
+    for key, member in walk_nodes.members_named(node, _READ_FIRST):
         if key == "_attachments" and opening(member) == b"[":
             found.attachment_count += walk_nodes.count(member, ENOUGH_ATTACHMENTS)
         elif key == "_type" and found.type is None and opening(member) == b'"':

@@ -18,21 +18,23 @@ class Catalog:
 
 def check_known(envelope: Envelope, catalog: Catalog) -> list[FieldError]:
     """One error for each product or project that the workspace does not have."""
-    if envelope.product_id in catalog.product_ids and catalog.project_ids.issuperset(envelope.all_project_ids):
-        return []
+    several = [] if isinstance(envelope.project_ids, UnsetType) else envelope.project_ids
+    one = envelope.project_id
     errors: list[FieldError] = []
     if envelope.product_id not in catalog.product_ids:
         message = f"_product_id: the product {_shown(envelope.product_id)} is not known in this workspace"
         errors.append(FieldError(UNKNOWN_PRODUCT, "/_product_id", message))
-    several = [] if isinstance(envelope.project_ids, UnsetType) else envelope.project_ids
-    # Each is reported once, at its first mention.
-    unknown = [value for value in dict.fromkeys(several) if value not in catalog.project_ids]
-    at = 0
-    for value in unknown[: MAX_ERRORS - len(errors)]:
-        at = several.index(value, at)
-        message = f"_project_ids[{at}]: the project {_shown(value)} is not known in this workspace"
-        errors.append(FieldError(UNKNOWN_PROJECT, f"/_project_ids/{at}", message))
-    one = envelope.project_id
+    if not catalog.project_ids.issuperset(several):
+        # Each is reported once, at its first mention.
+        seen = set(catalog.project_ids)
+        for at, value in enumerate(several):
+            if value in seen:
+                continue
+            if len(errors) >= MAX_ERRORS:
+                break
+            seen.add(value)
+            message = f"_project_ids[{at}]: the project {_shown(value)} is not known in this workspace"
+            errors.append(FieldError(UNKNOWN_PROJECT, f"/_project_ids/{at}", message))
     if len(errors) < MAX_ERRORS and isinstance(one, str) and one not in catalog.project_ids and one not in several:
         message = f"_project_id: the project {_shown(one)} is not known in this workspace"
         errors.append(FieldError(UNKNOWN_PROJECT, "/_project_id", message))

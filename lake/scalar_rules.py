@@ -88,7 +88,7 @@ def are_sound_strings(values: Collection[Any], type: inspect.Type) -> bool:
         longest >= 0
         and set(map(type_of, values)) == {str}
         and len(max(values, key=len)) <= longest
-        and "".join(values).isascii()
+        and not json_text.has_lone_surrogate("".join(values))
     )
 
 

@@ -102,7 +102,7 @@ class Walk:
         repeated: set[str] = set()
         for group in walk_nodes.member_groups(node):
             found = dict(group)
-            if len(found) == len(group) and seen.isdisjoint(found) and "".join(found).isascii():
+            if len(found) == len(group) and seen.isdisjoint(found) and not json_text.has_lone_surrogate("".join(found)):
                 seen.update(found)
                 if is_sound is None or not is_sound(found):
                     yield group
@@ -240,7 +240,7 @@ _CHECKS: dict[type, Callable[[Walk, Any, Rule, str, str], None]] = {
 
 def _are_sound_strings(members: dict[str, Any]) -> bool:
     """Whether the values are sound strings. Runs in native code."""
-    return set(map(type, members.values())) == {str} and "".join(members.values()).isascii()
+    return set(map(type, members.values())) == {str} and not json_text.has_lone_surrogate("".join(members.values()))
 
 
 def _doubtful(node: Any, type: inspect.Type) -> Iterator[tuple[int, Any]]:

@@ -60,6 +60,26 @@ class ValueSpan:
             else:
                 return
 
+    def members_named(self, names: frozenset[str]) -> Iterator[tuple[str, Any]]:
+        """An object's members with some names. Builds no trees of the others."""
+        raw, at = self.text.raw, self.start + 1
+        quoted = [json_tree.text(name) for name in names]
+        while True:
+            if found := _MEMBERS.match(raw, at):
+                at = found.end()
+                group = found[0]
+                if b"\\" in group or any(name in group for name in quoted):
+                    tree = json_tree.tree(b"{%b}" % group.rstrip(b", \t\r\n"))
+                    yield from (member for member in tree if member[0] in names)
+            elif found := _KEY.match(raw, at):
+                if (name := json_text.decode_string(found[1])) in names:
+                    node, at = self._value(found.end())
+                    yield name, node
+                else:
+                    at = self._behind(self.text.skip(found.end()))
+            else:
+                return
+
     def groups(self) -> Iterator[bytes | Any]:
         """An array's entries. Small ones come as bytes of an array of up to GROUP entries."""
         raw, at = self.text.raw, self.start + 1
@@ -73,12 +93,30 @@ class ValueSpan:
             else:
                 return
 
+    def count(self, limit: int) -> int:
+        """The number of an array's entries, counted up to the limit. Builds no tree."""
+        raw, at, counted = self.text.raw, self.start + 1, 0
+        while counted < limit:
+            if found := _ENTRIES.match(raw, at):
+                at = found.end()
+                counted += native_proofs.entry_count(b"[%b]" % found[0].rstrip(b", \t\r\n"))
+            elif found := _ENTRY.match(raw, at):
+                at = self._behind(self.text.skip(found.end()))
+                counted += 1
+            else:
+                break
+        return min(counted, limit)
+
     def _value(self, start: int) -> tuple[Any, int]:
         """The value at ``start``, and the position of what follows it."""
         end = self.text.skip(start)
+        return node_of(self.text, start, end), self._behind(end)
+
+    def _behind(self, end: int) -> int:
+        """The position behind a value's comma, if it has one."""
         after = _AFTER.match(self.text.raw, end)
         assert after is not None
-        return node_of(self.text, start, end), after.end()
+        return after.end()
 
 
 def node_of(text: JsonText, start: int, end: int) -> Any:
@@ -104,6 +142,13 @@ def members(node: Any) -> Iterator[tuple[str, Any]]:
     return chain.from_iterable(member_groups(node))
 
 
+def members_named(node: Any, names: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    """An object's members with some names."""
+    if node.__class__ is ValueSpan:
+        return node.members_named(names)
+    return (member for member in node if member[0] in names)
+
+
 def entries(node: Any) -> Iterator[Any]:
     """An array's entries."""
     if node.__class__ is not ValueSpan:
@@ -118,14 +163,7 @@ def entries(node: Any) -> Iterator[Any]:
 
 def count(node: Any, limit: int) -> int:
     """The number of an array's entries, counted up to the limit."""
-    if node.__class__ is not ValueSpan:
-        return min(len(node), limit)
-    counted = 0
-    for group in node.groups():
-        counted += native_proofs.entry_count(group) if isinstance(group, bytes) else 1
-        if counted >= limit:
-            return limit
-    return counted
+    return min(len(node), limit) if node.__class__ is not ValueSpan else node.count(limit)
 
 
 def shortened(node: Any) -> Any:

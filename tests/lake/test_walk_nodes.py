@@ -1,0 +1,48 @@
+"""Spans of long values are counted and searched without trees of what nobody reads."""
+
+from typing import Any
+
+import pytest
+
+from lake import json_tree, walk_nodes
+from lake.envelope_errors import explain
+from lake.json_text import JsonText
+from tests.lake.test_walk import HEAD
+
+
+@pytest.mark.parametrize("limit", [1, 7, 2000, 5000])
+def test_entries_are_counted_without_building_their_trees(monkeypatch: pytest.MonkeyPatch, limit: int) -> None:
+    listed = ["1", '"a"', "[1,[2]]", '{"a":[{}]}', "[" + "1," * 300 + "1]"] * 600
+    text = f"[ {' , '.join(listed)} ]".encode()
+    node = walk_nodes.node_of(JsonText(text), 0, len(text))
+    assert isinstance(node, walk_nodes.ValueSpan)
+    monkeypatch.setattr(json_tree, "tree", lambda *_: pytest.fail("a tree was built"))
+    assert walk_nodes.count(node, limit) == min(limit, len(listed))
+
+
+def test_members_with_other_names_are_passed_over_without_building_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[bytes] = []
+    plain = json_tree.tree
+
+    def tree(text: bytes) -> Any:
+        built.append(text)
+        return plain(text)
+
+    others = ",".join(f'"k{n}":{value}' for n in range(9000) for value in ("1", '[{"a":[1]}]'))
+    text = f'{{{others},"a":[[2]],"\\u0061":3,{others}}}'.encode()
+    node = walk_nodes.node_of(JsonText(text), 0, len(text))
+    assert isinstance(node, walk_nodes.ValueSpan)
+    monkeypatch.setattr(json_tree, "tree", tree)
+    names = [name for name, _ in walk_nodes.members_named(node, frozenset({"a"}))]
+    assert names == ["a", "a"]
+    assert sum(map(len, built)) < len(text) / 100
+
+
+@pytest.mark.parametrize("half", ["\\ud83d", "\\ude00"])
+def test_lone_surrogate_among_sound_names_that_are_not_ascii_is_found(half: str) -> None:
+    ids = ",".join(f'"é{n}":"ü{n}"' for n in range(3000))
+    head = HEAD.replace('"_vendor_ids"', '"_ignored"')
+    for bad, pointer in ((f'"x{half}":"1"', "/_vendor_ids/x"), (f'"x":"1{half}"', "/_vendor_ids/x")):
+        raw = f'{{{head},"_vendor_ids":{{{ids},{bad},{ids.replace("é", "à")}}},"data":{{}}}}'.encode()
+        found = [error.pointer for error in explain(raw).errors if error.pointer.startswith("/_vendor_ids")]
+        assert len(found) == 1 and found[0].startswith(pointer)
