@@ -52,16 +52,20 @@ def beat(broker: RabbitMQ, tmp_path: Path) -> Iterator[Child]:
         child.kill()
 
 
-def test_beat_publishes_to_quorum_queues_and_continues_after_the_broker_was_killed(
+def test_beat_publishes_to_quorum_queues_and_continues_after_the_broker_was_restarted_and_killed(
     servers: Servers, broker: RabbitMQ, beat: Child
 ) -> None:
     until(lambda: broker.waiting("maintenance"), "beat has published")
     assert "maintenance\tquorum" in broker.control("list_queues", "--silent", "name", "type")
     pid = beat.pid
-    before = len(broker.waiting("maintenance"))
-    servers.signal("rabbitmq", signal.SIGKILL)
-    servers.wait_ready("rabbitmq")
-    until(lambda: len(broker.waiting("maintenance")) > before, "beat publishes again")
+    # RabbitMQ loses a quorum queue on a single node that is killed within seconds of its declaration: it never gets a leader
+    # again. A queue that a stopped node has written to disk survives.
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        before, node = len(broker.waiting("maintenance")), servers.pid("rabbitmq")
+        servers.signal("rabbitmq", how)
+        until(lambda node=node: servers.pid("rabbitmq") not in {node, None}, "the broker runs again")  # type: ignore[misc]
+        servers.wait_ready("rabbitmq")
+        until(lambda before=before: len(broker.waiting("maintenance")) > before, "beat publishes again")  # type: ignore[misc]
     assert beat.pid == pid
 
 
