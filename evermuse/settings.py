@@ -211,7 +211,7 @@ if EVERMUSE_HTTPS:
     SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["ingest.clients.credentials.ApiKeyAuthentication"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["ingest.api.authentication.ApiKeyAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["ingest.api.permissions.Denied"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": [],

@@ -11,10 +11,10 @@ from ingest import selectors
 from ingest.admission import bodies
 from ingest.api import queries
 from ingest.api import schema_attachments as schema
+from ingest.api.authentication import credentials_of
 from ingest.api.base import PAGE_BYTES, ContractView, raw_page, reader
 from ingest.api.negotiation import wants_ndjson
 from ingest.api.queries import Cursor
-from ingest.clients.credentials import credentials_of
 from ingest.expired import detail_expired, kept
 from ingest.ndjson import STEP_BYTES, ndjson
 from ingest.refusals import not_found

@@ -8,8 +8,9 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from ingest.api import throttles
+from ingest.api.authentication import credentials_of
 from ingest.api.permissions import READ, WRITE
-from ingest.clients.credentials import Credentials, credentials_of
+from ingest.clients.credentials import Credentials
 from ingest.refusals import Refusal, method_not_allowed
 
 # DRF documents neither the order of `initial` nor the parser context; a test fails at a version other than this one.

@@ -17,11 +17,12 @@ from ingest.admission import bodies
 from ingest.admission.admit import Admitted, Submission, admit, examine_body
 from ingest.api import queries, serializers, validation
 from ingest.api import schema_batches as schema
+from ingest.api.authentication import ApiKeyAuthentication, confirm, credentials_of
 from ingest.api.base import PAGE_BYTES, SMALL_PAGE_BYTES, ContractView, json_answer, raw_page, reader
 from ingest.api.instants import parse
 from ingest.api.negotiation import wants_ndjson
 from ingest.api.queries import Cursor
-from ingest.clients.credentials import ApiKeyAuthentication, Credentials, confirm, credentials_of
+from ingest.clients.credentials import Credentials
 from ingest.expired import detail_expired, kept
 from ingest.models import Batch
 from ingest.ndjson import STEP_BYTES, ndjson

@@ -6,9 +6,9 @@ from rest_framework.request import Request
 
 from evermuse.instants import milliseconds
 from ingest.api import schema_key as schema
+from ingest.api.authentication import credentials_of
 from ingest.api.base import ContractView
 from ingest.clients import workspaces
-from ingest.clients.credentials import credentials_of
 from ingest.models import PERMISSIONS, ApiKey
 from ingest.refusals import unauthorized
 

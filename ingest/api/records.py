@@ -14,12 +14,12 @@ from evermuse import replica
 from ingest.admission import bodies
 from ingest.api import queries
 from ingest.api import schema_records as schema
+from ingest.api.authentication import credentials_of
 from ingest.api.base import PAGE_BYTES, ContractView, json_answer, raw_page, reader
 from ingest.api.instants import parse
 from ingest.api.negotiation import wants_ndjson
 from ingest.api.permissions import READ, WRITE
 from ingest.api.queries import Cursor
-from ingest.clients.credentials import credentials_of
 from ingest.ndjson import STEP_BYTES, ndjson
 from ingest.refusals import expired, invalid_body, not_found
 from lake import known_versions, removal, selectors, standby

@@ -17,7 +17,7 @@ JSON, NDJSON = "application/json", "application/x-ndjson"
 class ApiKeyScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """The header ``x-api-key``."""
 
-    target_class = "ingest.clients.credentials.ApiKeyAuthentication"
+    target_class = "ingest.api.authentication.ApiKeyAuthentication"
     name = "apiKey"
 
     def get_security_definition(self, auto_schema: Any) -> dict[str, str]:

@@ -13,9 +13,9 @@ from attachments import upload_quota, uploads
 from evermuse.instants import milliseconds
 from ingest.admission import bodies
 from ingest.api import schema_attachments as schema
+from ingest.api.authentication import credentials_of
 from ingest.api.base import ContractView
 from ingest.clients import api_keys
-from ingest.clients.credentials import credentials_of
 from ingest.refusals import invalid_body, upload_quota_full
 from lake.envelope import Text128, Text256, Text512
 

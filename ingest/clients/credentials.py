@@ -1,23 +1,19 @@
-"""Authentication by the API key in the header ``x-api-key``.
+"""What an API key allows.
 
 Each request looks its key up, so that revoking a key takes effect at once. Accepting a batch saves that query: it uses the
 credentials that this process cached, and the statement that stores the batch compares them with the key as it is now. Only
-a 202 may rest on cached credentials; anything else needs `confirm`.
+a 202 may rest on cached credentials; anything else needs `ingest.api.authentication.confirm`.
 """
 
 import hmac
 import json
 from dataclasses import dataclass, replace
-from typing import Any
 
 from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
-from rest_framework.authentication import BaseAuthentication
-from rest_framework.request import Request
 
 from evermuse import prepared
-from evermuse.asgi_body import AWAITED
 from evermuse.errors import DATABASE_AWAY
 from ingest import sql
 from ingest.clients import api_keys
@@ -71,48 +67,11 @@ class _LiveKey:
     snapshot: str
 
 
-def credentials_of(request: Request) -> Credentials:
-    """The credentials of an authenticated request."""
-    credentials: Any = request.auth
-    assert isinstance(credentials, Credentials)
-    return credentials
-
-
-class ApiKeyAuthentication(BaseAuthentication):
-    """DRF's hook: returns Credentials as both user and auth, or raises the 401.
-
-    ``may_use_cache`` is for a view that confirms cached credentials before it answers anything but a 202.
-    """
-
-    def __init__(self, *, may_use_cache: bool = False) -> None:
-        self._may_use_cache = may_use_cache
-
-    def authenticate(self, request: Request) -> tuple[Credentials, Credentials]:
-        secret = _secret(request)
-        # A cached key may be revoked, so a body is received only after a lookup.
-        may_use_cache = self._may_use_cache and request.META.get("evermuse.body") != AWAITED
-        credentials = (_cached(secret) if may_use_cache else None) or identify(secret)
-        return credentials, credentials
-
-    def authenticate_header(self, request: Request) -> str:
-        return "x-api-key"
-
-
-def confirm(request: Request) -> Credentials:
-    """Replace the request's cached credentials by what the key allows now. Raises the 401."""
-    if credentials_of(request).is_cached:
-        request.auth = identify(_secret(request))
-    return credentials_of(request)
-
-
-def _secret(request: Request) -> str:
-    return str(request.META.get("HTTP_X_API_KEY", ""))
-
-
 _cache: dict[bytes, Credentials] = {}
 
 
-def _cached(secret: str) -> Credentials | None:
+def cached(secret: str) -> Credentials | None:
+    """The credentials of a key that this process has cached. They need a confirmation."""
     # If the connection is dead, look the key up first: a lookup can be repeated on a new connection, storing a batch cannot.
     return _cache.get(api_keys.digest(secret)) if prepared.is_alive() else None
 

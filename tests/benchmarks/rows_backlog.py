@@ -12,7 +12,7 @@ from tests.benchmarks.rows_accept import INGEST, NDJSON
 from tests.benchmarks.rows_pipeline import IS_UNSETTLED
 from tests.benchmarks.stack import WEB_PORT, BenchStack
 
-WAITING_BATCHES, EMPTY_BATCHES, PACED_REQUESTS = 10_000, 1000, 400
+WAITING_BATCHES, EMPTY_BATCHES, PACED_REQUESTS = 20_000, 1000, 400
 # Batches per second among those after an id, from the first landing to the last completion.
 RATE = """
 SELECT (count(*) / extract(epoch FROM max(completed_at) - min({begin})))::float8
@@ -24,7 +24,7 @@ WORKER = ("worker-landing", "beat")
 
 
 def backlog(stack: BenchStack) -> list[Row]:
-    """The rate at which 10,000 waiting batches of one record drain, and the speed of accepting a batch meanwhile."""
+    """The rate at which 20,000 waiting batches of one record drain, and the speed of accepting a batch meanwhile."""
     drain = Row("backlog-drain", "batches/s", 1.0)
     drain.note = (
         f"limit: {EMPTY_BATCHES} batches sent to an empty system, from the first POST until the last is COMPLETE"
