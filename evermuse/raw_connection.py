@@ -26,9 +26,9 @@ def raw_connection() -> Iterator[psycopg.Connection[Any]]:
         yield connection.connection
 
 
-def opened() -> psycopg.Connection[Any] | None:
-    """This thread's connection if it is open, else None."""
-    found: psycopg.Connection[Any] | None = connections[replica.alias()].connection
+def opened(alias: str | None = None) -> psycopg.Connection[Any] | None:
+    """This thread's connection if it is open, else None. ``alias``: of which database, else the one of `raw_connection`."""
+    found: psycopg.Connection[Any] | None = connections[alias or replica.alias()].connection
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import redis
 from django.conf import settings
-from django.db import NotSupportedError, OperationalError, ProgrammingError, connection, connections
+from django.db import DEFAULT_DB_ALIAS, NotSupportedError, OperationalError, ProgrammingError, connection, connections
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from kombu import Connection
@@ -59,7 +59,7 @@ def _result(wait: Callable[[float], bool]) -> bool:
 
 def _database() -> str:
     try:
-        _close_ended_connection()
+        _close_ended_connection(DEFAULT_DB_ALIAS)
         _require_answer()
         return OK if _is_migrated() else NOT_MIGRATED
     except NotSupportedError as error:
@@ -71,13 +71,13 @@ def _database() -> str:
         return AWAY
 
 
-def _close_ended_connection() -> None:
+def _close_ended_connection(alias: str) -> None:
     """Close this thread's connection if PostgreSQL ended it, for example by a restart. Whether it answers now, only a new
     connection shows.
     """
-    raw = opened()
+    raw = opened(alias)
     if raw is not None and (raw.closed or _has_input(raw)):
-        connection.close()
+        connections[alias].close()
 
 
 def _has_input(raw: psycopg.Connection[Any]) -> bool:
@@ -123,6 +123,7 @@ def _last_migrations() -> frozenset[tuple[str, str]]:
 def _replica() -> bool:
     """Whether the standby may be used for reads."""
     try:
+        _close_ended_connection(replica.ALIAS)
         seconds = replica.lag()
     except DATABASE_AWAY:
         connections[replica.ALIAS].close()

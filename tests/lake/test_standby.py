@@ -165,6 +165,16 @@ def test_standby_that_is_away_is_named_by_readyz_and_reads_go_to_the_primary(
         servers.start(standby.name)
         servers.wait_ready(standby.name)
     assert listed(api) == ["a"]
+    # A standby knows how far it is behind once it has replayed a transaction.
+    land(api, "b")
+    until(standby.has_replayed, "the standby has replayed the landing")
+    assert ready(api) == (200, "ok")
+    servers.stop(standby.name)
+    servers.start(standby.name)
+    servers.wait_ready(standby.name)
+    land(api, "c")
+    until(standby.has_replayed, "the standby has replayed the landing")
+    assert ready(api) == (200, "ok"), "the probe asks the standby itself, not a connection that it has ended"
 
 
 def ready(api: ApiClient) -> tuple[int, str]:
@@ -193,6 +203,8 @@ def test_query_that_the_standby_cancels_for_the_replay_runs_again_on_the_primary
 
 
 def test_query_with_values_that_no_server_takes_is_no_fault_of_the_standby(standby: Standby) -> None:
+    # A standby knows how far it is behind once it has replayed a transaction.
+    until(standby.has_replayed, "the standby has replayed the workspace")
     asked: list[str] = []
 
     def page() -> None:
