@@ -1,5 +1,6 @@
 """Decodes answers. Records may contain JSON that a fast decoder refuses, such as deep nesting and lone surrogates."""
 
+import threading
 from typing import Any, TypeVar
 
 import msgspec
@@ -9,11 +10,26 @@ from lake.json_text import JsonText, decode_string
 
 T = TypeVar("T")
 
+_making = threading.RLock()
+_decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+_page_types: dict[tuple[str, Any], Any] = {}
+
+
+def decoder_of(kind: Any) -> msgspec.json.Decoder[Any]:
+    """The decoder of a type. Made by one thread only: msgspec crashes if several use a structure for the first time."""
+    found = _decoders.get(kind)
+    if found is None:
+        with _making:
+            found = _decoders.get(kind) or msgspec.json.Decoder(kind)
+            _decoders[kind] = found
+    return found
+
 
 def decode(text: bytes, kind: type[T]) -> T:
     """A value of ``kind``. Raises msgspec's DecodeError or ValidationError."""
     try:
-        return msgspec.json.decode(text, type=kind)
+        found: T = decoder_of(kind).decode(text)
+        return found
     except (msgspec.DecodeError, RecursionError):
         if not issubclass(kind, Struct):
             raise
@@ -35,7 +51,7 @@ def _patiently(text: bytes, kind: type[T]) -> T:
         else:
             plain.append(b"%b:null" % key)
             cut[name] = Raw(text[start:end])
-    found = msgspec.json.decode(b"{%b}" % b",".join(plain), type=kind)
+    found: T = decoder_of(kind).decode(b"{%b}" % b",".join(plain))
     for name, raw in cut.items():
         setattr(found, name, raw)
     return found
@@ -44,7 +60,7 @@ def _patiently(text: bytes, kind: type[T]) -> T:
 def decode_page(text: bytes, field: str, kind: type[T]) -> tuple[list[T], str | None]:
     """The rows of a page and its ``nextCursor``."""
     try:
-        page = msgspec.json.decode(text, type=_page_type(field, kind))
+        page = decoder_of(_page_type(field, kind)).decode(text)
         return page.rows, page.cursor
     except (msgspec.DecodeError, RecursionError):
         json = JsonText(text.strip(b" \t\r\n"))
@@ -59,13 +75,11 @@ def decode_page(text: bytes, field: str, kind: type[T]) -> tuple[list[T], str | 
     return rows, cursor
 
 
-_PAGE_TYPES: dict[tuple[str, Any], Any] = {}
-
-
 def _page_type(field: str, kind: Any) -> Any:
-    if (field, kind) not in _PAGE_TYPES:
-        rename = {"rows": field, "cursor": "nextCursor"}
-        _PAGE_TYPES[field, kind] = msgspec.defstruct(
-            "Page", [("rows", list[kind]), ("cursor", str | None, None)], rename=rename
-        )
-    return _PAGE_TYPES[field, kind]
+    with _making:
+        if (field, kind) not in _page_types:
+            rename = {"rows": field, "cursor": "nextCursor"}
+            _page_types[field, kind] = msgspec.defstruct(
+                "Page", [("rows", list[kind]), ("cursor", str | None, None)], rename=rename
+            )
+        return _page_types[field, kind]

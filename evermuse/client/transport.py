@@ -25,6 +25,9 @@ class _Refusal(msgspec.Struct):
     retryAfter: float | None = None
 
 
+_decode_refusal = msgspec.json.Decoder(_Refusal).decode
+
+
 def _version() -> str:
     try:
         return version("evermuse-ingest")
@@ -99,7 +102,7 @@ def raise_for_status(response: httpx.Response) -> None:
     if response.is_success:
         return
     try:
-        refusal = msgspec.json.decode(response.content, type=_Refusal)
+        refusal = _decode_refusal(response.content)
     except msgspec.MsgspecError:
         raise _strange(response, "the answer is not from Evermuse") from None
     raise ApiError(

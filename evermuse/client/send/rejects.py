@@ -23,6 +23,9 @@ class _Entry(msgspec.Struct):
     record: int
 
 
+_decode_entry = msgspec.json.Decoder(_Entry).decode
+
+
 def beside(argument: Path, kind: str) -> Path:
     """The file for the records of a path: ``PATH.rejected.ndjson``."""
     if argument == STDIN:
@@ -95,7 +98,7 @@ class RejectFile:
 def _entry(line: bytes) -> _Entry | None:
     """The record of a line, or None if `evermuse send` did not write the line."""
     try:
-        return msgspec.json.decode(line, type=_Entry)
+        return _decode_entry(line)
     except (msgspec.DecodeError, RecursionError):
         pass  # the fast decoder refuses some payloads
     head, found, _ = line.partition(b',"payload":')
