@@ -72,12 +72,12 @@ def _of(raw: psycopg.Connection[Any]) -> _OpenConnection:
     return found
 
 
-def is_alive() -> bool:
+def is_alive(alias: str | None = None) -> bool:
     """Whether this thread's connection is usable, as far as the client knows. True when none is open yet.
 
-    An idle connection becomes readable only when the server closes it.
+    An idle connection becomes readable only when the server closes it. ``alias``: as for `opened`.
     """
-    raw = opened()
+    raw = opened(alias)
     if raw is None:
         return True
     if raw.closed:

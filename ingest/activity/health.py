@@ -5,9 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from typing import Any
 
-import psycopg
 import redis
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, NotSupportedError, OperationalError, ProgrammingError, connection, connections
@@ -15,10 +13,10 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from kombu import Connection
 
-from evermuse import logs, replica
+from evermuse import logs, prepared, replica
 from evermuse.celery import app
 from evermuse.errors import DATABASE_AWAY
-from evermuse.raw_connection import opened, raw_connection
+from evermuse.raw_connection import raw_connection
 from lake import object_store
 
 OK, AWAY = "ok", "away"
@@ -75,16 +73,8 @@ def _close_ended_connection(alias: str) -> None:
     """Close this thread's connection if PostgreSQL ended it, for example by a restart. Whether it answers now, only a new
     connection shows.
     """
-    raw = opened(alias)
-    if raw is not None and (raw.closed or _has_input(raw)):
+    if not prepared.is_alive(alias):
         connections[alias].close()
-
-
-def _has_input(raw: psycopg.Connection[Any]) -> bool:
-    """Whether PostgreSQL has sent something although nothing was asked: the reason why it ended the connection."""
-    waiting = select.poll()
-    waiting.register(raw.fileno(), select.POLLIN)
-    return bool(waiting.poll(0))
 
 
 def _require_answer() -> None:
