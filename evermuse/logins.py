@@ -5,9 +5,13 @@ from typing import Any
 from axes.attempts import get_cool_off_threshold
 from axes.backends import AxesStandaloneBackend
 from axes.handlers.database import AxesDatabaseHandler
+from axes.helpers import get_cool_off
 from axes.models import AccessAttempt
+from django.contrib import admin
 from django.db.models import Sum
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
 
 # The tables of attempts and the start of the cool-off are internals of axes. A test fails with any other version.
 WRITTEN_FOR = {"django-axes": "8.3.1"}
@@ -34,6 +38,21 @@ class Handler(AxesDatabaseHandler):  # type: ignore[misc]
 
     def is_locked(self, request: HttpRequest, credentials: dict[str, Any] | None = None) -> bool:
         return super().is_locked(request, credentials) or _failures(request) >= FAILURES_OF_AN_ADDRESS
+
+
+def locked_out(request: HttpRequest, *_: object) -> HttpResponse:
+    """The page in place of a locked login. It is the same for a name that exists and for one that does not."""
+    seconds = int(cool_off.total_seconds()) if (cool_off := get_cool_off(request)) else 0
+    context = {
+        **admin.site.each_context(request),
+        "title": "Logins are locked",
+        "address": address(request),
+        "minutes": -(-seconds // 60),
+        "login_url": reverse("admin:login"),
+    }
+    answer = render(request, "admin/locked_out.html", context, status=429)
+    answer["Retry-After"] = str(seconds)
+    return answer
 
 
 def _failures(request: HttpRequest) -> int:

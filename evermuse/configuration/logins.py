@@ -7,6 +7,7 @@ AUTHENTICATION_BACKENDS = ["evermuse.logins.Throttle", "django.contrib.auth.back
 # addresses.
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_HANDLER = "evermuse.logins.Handler"
+AXES_LOCKOUT_CALLABLE = "evermuse.logins.locked_out"
 AXES_FAILURE_LIMIT = 5
 AXES_COOLOFF_TIME = timedelta(minutes=15)
 # Otherwise continued attempts would block the login for ever.

@@ -2,12 +2,14 @@
 
 import logging
 from datetime import timedelta
+from io import StringIO
 
 import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -38,6 +40,25 @@ def test_failed_logins_lock_a_name_for_their_address_only(
     told = "\n".join(entry.getMessage() for entry in caplog.records if entry.levelno >= logging.WARNING)
     assert "boss" in told and "203.0.113.1" in told
     assert "wrong" not in told and PASSWORD not in told
+
+
+def test_locked_login_gets_a_page_of_the_admin_that_says_how_long_and_leads_back() -> None:
+    for name in ("boss", "nobody"):
+        for _ in range(settings.AXES_FAILURE_LIMIT):
+            answer = Client().post(LOGIN, {"username": name, "password": "wrong"}, REMOTE_ADDR="203.0.113.1")
+        page = answer.content.decode()
+        assert (answer.status_code, answer["Retry-After"]) == (429, "900")
+        assert "unfold/css/styles.css" in page and f'href="{LOGIN}"' in page
+        assert "For 15 minutes" in page and "manage.py axes_reset_ip 203.0.113.1" in page
+        assert name not in page
+
+
+def test_lock_of_an_address_is_lifted_by_the_command_that_the_page_names() -> None:
+    for _ in range(settings.AXES_FAILURE_LIMIT):
+        enter("wrong")
+    assert enter(PASSWORD) == 429
+    call_command("axes_reset_ip", "203.0.113.1", stdout=StringIO())
+    assert enter(PASSWORD) == 302
 
 
 def test_failed_logins_of_unknown_names_are_counted_like_others() -> None:
