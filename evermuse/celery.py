@@ -6,9 +6,11 @@ another task did the work. If a message is lost, the sweepers that beat starts f
 
 import os
 import sys
+import warnings
 from typing import Any
 
 from celery import Celery
+from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import (
     beat_init,
     celeryd_after_setup,
@@ -233,6 +235,12 @@ def _end_promptly(**_: Any) -> None:
 @worker_init.connect
 def _survive_lost_broker(**_: Any) -> None:
     lost_broker.survive()
+
+
+@worker_init.connect
+def _keep_tasks_of_a_lost_connection(**_: Any) -> None:
+    """Each lost connection would log six lines about this setting, which is false on purpose."""
+    warnings.filterwarnings("ignore", "(?s).*cancels all currently executed tasks", CPendingDeprecationWarning)
 
 
 @worker_init.connect

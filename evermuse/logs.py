@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-from evermuse import redaction
+from evermuse import outages, redaction
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # These loggers write URLs with signatures at every level. We log their errors in our own words.
@@ -37,9 +37,11 @@ def configure(*, level: str, as_json: bool) -> None:
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
             processors=[
+                outages.shorten,
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 redaction.redact,
+                outages.join_lines,
                 renderer,
             ],
         )

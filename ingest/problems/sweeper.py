@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from django.db import connection
 
-from evermuse import logs, wake
+from evermuse import logs, outages, wake
 from ingest.problems import alerts, collector, delivery, jobs, sql
 
 log = logs.get(__name__)
@@ -15,7 +15,8 @@ SEND = "problems.send_alerts"
 def sweep() -> None:
     """Run one round. Several may run at once: rows are locked with SKIP LOCKED, and each step is one transaction.
 
-    If a step fails, the others still run: a backlog is reported even when nothing can be counted.
+    If a step fails, the others still run: a backlog is reported even when nothing can be counted. Without the database no step
+    can.
     """
     steps: list[Callable[[], object]] = [
         alerts.watch_backlogs,
@@ -30,8 +31,10 @@ def sweep() -> None:
     for step in steps:
         try:
             step()
-        except Exception:
+        except Exception as error:
             log.exception("problems.step_failed", step=step.__name__)
+            if outages.is_away(error):
+                return
 
 
 def forget() -> None:
