@@ -18,6 +18,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
+from evermuse import asgi_settings as asgi_settings
 from evermuse import garbage_collection, logs, serving
 from evermuse.asgi_body import (
     AWAITED,
@@ -44,7 +45,6 @@ from evermuse.web.lifetime import serve_lifespan
 
 log = logs.get(__name__)
 
-serving.require_settings_or_exit("web")
 django = get_wsgi_application()
 serving.refuse_old_database_or_exit()
 # A thread that returns from the database waits for the interpreter's lock. With the default of 5 ms, eight threads

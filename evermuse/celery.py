@@ -237,9 +237,11 @@ def _survive_lost_broker(**_: Any) -> None:
     lost_broker.survive()
 
 
-@worker_init.connect
+@celeryd_after_setup.connect
 def _keep_tasks_of_a_lost_connection(**_: Any) -> None:
-    """Each lost connection would log six lines about this setting, which is false on purpose."""
+    """Each lost connection would log six lines about this setting, which is false on purpose. Celery shows all such warnings from
+    its start on, so they are hidden after it.
+    """
     warnings.filterwarnings("ignore", "(?s).*cancels all currently executed tasks", CPendingDeprecationWarning)
 
 

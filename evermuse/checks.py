@@ -132,7 +132,7 @@ def _bucket() -> Iterator[CheckMessage]:
     # Only a warning, because web accepts batches without a store.
     if not store_address.is_bucket_name(settings.MINIO_BUCKET):
         yield Warning(
-            f"MINIO_BUCKET ({len(settings.MINIO_BUCKET)} characters) is not the name of a bucket.",
+            f"MINIO_BUCKET ({setting_table.shape(settings.MINIO_BUCKET)}) is not the name of a bucket.",
             hint=f"It must be {store_address.BUCKET_RULE}.",
             id="evermuse.W007",
         )

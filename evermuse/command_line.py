@@ -8,11 +8,9 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management import execute_from_command_line
 from django.db import OperationalError
 
-from evermuse import env, serving
+from evermuse import env, outages, serving
 from evermuse.env import ConfigurationError
 
-# What psycopg's errors begin with if no connection was made.
-NO_CONNECTION = ("connection failed", "connection timeout", "failed to resolve host", "[Errno")
 HELP = {"-h", "--help", "help", "--version"}
 # What a shell reports for a process that Ctrl-C ended.
 INTERRUPTED = 130
@@ -48,9 +46,9 @@ def _run(words: list[str]) -> None:
     except ConfigurationError as error:
         serving.exit_with(error)
     except OperationalError as error:
-        text = " ".join(str(error).split())
-        if not text.startswith(NO_CONNECTION) or "--traceback" in words:
+        if not outages.is_away(error) or "--traceback" in words:
             raise
+        text = " ".join(str(error).split())
         is_direct = words[1] == "migrate" and env.is_set("DATABASE_DIRECT_URL")
         sys.exit(f"evermuse: {'DATABASE_DIRECT_URL' if is_direct else 'DATABASE_URL'}: {text}")
 

@@ -11,13 +11,14 @@ read too. `refuse_faults` then reports all of them.
 import ipaddress
 import json
 import os
+import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
-from evermuse import server_urls, setting_table
+from evermuse import mail_settings, server_urls, setting_table
 from evermuse.server_urls import Unusable
 from evermuse.setting_table import Setting
 
@@ -96,6 +97,10 @@ def text(
     """
     setting_table.declare(Setting(name, "text", default or "", help, shown, read_by))
     value = _find(name)
+    if value is not None and any(unicodedata.category(one) == "Cc" for one in value):
+        error = Unusable("must not contain line breaks or other control characters")
+        setting_table.refuse(name, setting_table.value_fault(name, value, error))
+        value = None
     if value is None and default is None:
         raise ConfigurationError(setting_table.faults().get(name) or not_set(name))
     return value if value is not None else default or ""
@@ -281,8 +286,8 @@ def optional_database(name: str, *, help: str = "", shown: str) -> dict[str, Any
     return read(name, "", parse, kind=DATABASE_KIND, help=help, shown=shown)
 
 
-def mail_server(name: str = "EVERMUSE_EMAIL_URL", *, help: str = "") -> server_urls.MailServer:
+def mail_server(name: str = "EVERMUSE_EMAIL_URL", *, help: str = "") -> mail_settings.MailServer:
     """The mail server of ``smtp://user:password@host:port``. ``smtp+starttls://`` upgrades the connection, ``smtps://``
     uses TLS.
     """
-    return read(name, "", server_urls.mail_server, kind="smtp:// URL", help=help, shown="`smtp://localhost`")
+    return read(name, "", mail_settings.mail_server, kind="smtp:// URL", help=help, shown="`smtp://localhost`")

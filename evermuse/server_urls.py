@@ -6,8 +6,8 @@ not encrypted. Errors never repeat a value, because a URL may contain a password
 
 import re
 import ssl
-from typing import Any, NamedTuple
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from typing import Any
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from psycopg import ProgrammingError, pq
 from psycopg.conninfo import conninfo_to_dict
@@ -24,8 +24,12 @@ TLS_PARAMETERS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile"
 AMQP_TLS = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
 _REGION = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
 # Other characters come from quotation marks, from a variable that was not replaced, or from a name that is not in its xn-- form.
-_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+(%[a-z0-9._-]+)?", re.IGNORECASE | re.ASCII)
-_MAIL_ADDRESS = re.compile(r"[^@<>()\s]+@[^@<>()\s]+")
+# A label of a name has up to 63 of them, and Python refuses longer and empty ones with an error of its own.
+_HOST = re.compile(
+    r"(?=.{1,253}\Z)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?|(?=.*:)[0-9a-f:.]+(%[a-z0-9._-]+)?",
+    re.IGNORECASE | re.ASCII,
+)
+BAD_HOST = "names a host with characters or an empty part that no host name has: correct it"
 _TIMEOUTS = "their time-outs are set by the application"
 
 
@@ -65,6 +69,10 @@ def _check_values(found: dict[str, Any]) -> None:
     for port in filter(None, str(found.get("port", "")).split(",")):
         if not _is_port(port):
             raise Unusable("must name a port from 1 to 65535")
+    for host in filter(None, str(found.get("host", "")).split(",")):
+        # Those with a slash or an @ are sockets.
+        if host[0] not in "/@" and not _HOST.fullmatch(host):
+            raise Unusable(BAD_HOST)
     for name in ("connect_timeout", "tcp_user_timeout"):
         if name in found and not str(found[name]).isdigit():
             raise Unusable(f"has the parameter {name!r}, which must be a whole number")
@@ -182,7 +190,7 @@ def check_host_name(text: str) -> None:
     is_ipv6 = text.startswith("[") and text.endswith("]")
     if ":" in text and not is_ipv6:
         raise Unusable("must be host names without ports, separated by commas; write an IPv6 address in [ ]")
-    if text != "*" and not _HOST.fullmatch(text.strip("[]")):
+    if text != "*" and not _HOST.fullmatch(text.strip("[]").removeprefix(".")):
         raise Unusable("must be host names of ASCII letters, digits, dots and hyphens, separated by commas")
 
 
@@ -195,10 +203,12 @@ def check_origin(text: str) -> None:
     check_server(parts._replace(netloc=parts.netloc.removeprefix("*.")))
 
 
-def check_mail_address(text: str) -> None:
-    """Raise Unusable unless a text is an e-mail address."""
-    if not _MAIL_ADDRESS.fullmatch(text):
-        raise Unusable("must be e-mail addresses, separated by commas")
+def host_name(text: str) -> str:
+    """The name of one host."""
+    check_host_name(text)
+    if "*" in text or "," in text:
+        raise Unusable("must be one host name")
+    return text
 
 
 def region(text: str) -> str:
@@ -228,7 +238,7 @@ def check_server(parts: SplitResult) -> None:
     if not parts.hostname:
         raise Unusable("names no host")
     if not _HOST.fullmatch(parts.hostname):
-        raise Unusable("names a host with characters that no host name has: correct it")
+        raise Unusable(BAD_HOST)
 
 
 def _check_number(text: str) -> None:
@@ -249,31 +259,3 @@ def _check_tls(parts: SplitResult, name: str, value: str) -> None:
 
 def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and 1 <= int(text) <= 65535
-
-
-class MailServer(NamedTuple):
-    """Django's ``EMAIL_*`` settings."""
-
-    host: str
-    port: int
-    user: str
-    password: str
-    starttls: bool
-    tls: bool
-
-
-def mail_server(url: str) -> MailServer:
-    """The mail server of an ``smtp://`` URL, or the local one. Raises Unusable."""
-    parts = urlsplit_of(url or "smtp://localhost")
-    ports = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
-    if parts.scheme not in ports:
-        raise Unusable("must begin with smtp://, smtp+starttls:// or smtps://")
-    check_server(parts)
-    return MailServer(
-        unquote(parts.hostname or ""),
-        parts.port or ports[parts.scheme],
-        unquote(parts.username or ""),
-        unquote(parts.password or ""),
-        parts.scheme == "smtp+starttls",
-        parts.scheme == "smtps",
-    )

@@ -25,6 +25,8 @@ log = logs.get(__name__)
 CONNECT_SECONDS, READ_SECONDS = 2.0, 10.0
 FAULTS = (MinioException, urllib3.exceptions.HTTPError, OSError)
 
+UNKNOWN_HOST = "the name of its host cannot be resolved"
+
 # Objects of checks, which are removed at once.
 CHECK_PREFIX = "evermuse-check/"
 
@@ -176,6 +178,8 @@ def unavailable(error: BaseException) -> StoreUnavailable:
     cause = getattr(error, "reason", None)
     if not isinstance(cause, BaseException):
         cause = error
+    if isinstance(cause, urllib3.exceptions.NameResolutionError):
+        return StoreUnavailable(UNKNOWN_HOST)
     # First, because urllib3's NewConnectionError is also one of its time-outs.
     if isinstance(cause, urllib3.exceptions.NewConnectionError | ConnectionRefusedError):
         return StoreUnavailable("it takes no connection")

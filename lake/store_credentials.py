@@ -22,7 +22,7 @@ from minio.credentials.providers import (
 )
 from minio.error import MinioException
 
-from evermuse import store_address
+from evermuse import setting_table, store_address
 
 # The longest time for which keys without an expiry are used. Variables and files may change.
 KEPT_SECONDS = 60.0
@@ -31,20 +31,33 @@ _FAULTS = (
 )  # fmt: skip
 
 
+# What helps if a source has no keys.
+_FIX = {
+    "ENVIRONMENT": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "FILE": "write them to ~/.aws/credentials, or name the file in AWS_SHARED_CREDENTIALS_FILE and the profile in AWS_PROFILE",
+    "ROLE": "give this machine, container or service account a role, or correct MINIO_ROLE_ENDPOINT",
+    "CHAIN": "set AWS's variables, write its file of credentials, or give this machine a role",
+}
+
+
 class StoreMisconfigured(MinioException):
     """A setting of the object store cannot be used. The text names the setting, and never contains its value."""
+
+    fix = "correct the setting"
 
 
 class NoKeys(StoreMisconfigured):
     """There are no keys, at least at the moment."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.fix = _FIX.get(settings.MINIO_CREDENTIALS, self.fix)
+
 
 def bad_bucket_name() -> StoreMisconfigured:
     """The error for a MINIO_BUCKET that no store takes."""
-    length = len(settings.MINIO_BUCKET)
-    return StoreMisconfigured(
-        f"MINIO_BUCKET ({length} characters) is not the name of a bucket: {store_address.BUCKET_RULE}"
-    )
+    shape = setting_table.shape(settings.MINIO_BUCKET)
+    return StoreMisconfigured(f"MINIO_BUCKET ({shape}) is not the name of a bucket: {store_address.BUCKET_RULE}")
 
 
 class _Kept(Provider):

@@ -30,7 +30,9 @@ LEFT_BEHIND_AFTER = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """``status``: ok, faulty, or away if the store could not be reached. ``error``: why it is away."""
+    """``status``: ok, faulty, or away if the store could not be reached. ``error``: why it is away, with the setting
+    and the fix.
+    """
 
     status: str
     proven: tuple[str, ...] = ()
@@ -94,7 +96,7 @@ class _Check:
             return False
         except object_store.FAULTS as error:
             if store_faults.is_away(error):
-                raise _Away(str(object_store.unavailable(error))) from None
+                raise _Away(store_faults.away(error)) from None
             self.faults.append(store_faults.explain(ability, error, keys=keys))
             return False
         self.proven.append(ability)

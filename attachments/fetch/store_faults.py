@@ -6,7 +6,7 @@ import urllib3
 from django.conf import settings
 from minio.error import InvalidResponseError, S3Error
 
-from evermuse import env
+from evermuse import env, setting_table, store_address
 from lake import object_store
 from lake.store_client import status_of
 from lake.store_credentials import StoreMisconfigured
@@ -57,11 +57,24 @@ def is_away(error: BaseException) -> bool:
     return status is None or status in _STATUS_OF_A_STORE_IN_TROUBLE
 
 
+def away(error: BaseException) -> str:
+    """Why the store cannot be reached, with the setting that says where it is, and the fix."""
+    reason = str(object_store.unavailable(error))
+    where = f"MINIO_ENDPOINT ({setting_table.shape(settings.MINIO_ENDPOINT)})"
+    if status_of(error) is not None:
+        return f"{where}: {reason}: look at the store's own log"
+    if reason != object_store.UNKNOWN_HOST:
+        return f"{where}: {reason}: start the store, or correct MINIO_ENDPOINT"
+    with_bucket = store_address.of_bucket(settings.MINIO_ENDPOINT, is_secure=settings.MINIO_SECURE).path == ""
+    style = ", or set MINIO_ADDRESSING=path, because the bucket's name is part of the host now" if with_bucket else ""
+    return f"{where}: {reason}: correct MINIO_ENDPOINT or the name service{style}"
+
+
 def explain(ability: str, error: BaseException, *, keys: Keys = PRODUCT) -> Fault:
     """The fault behind a library's error."""
     if isinstance(error, StoreMisconfigured):
         text = str(error)
-        return Fault(ability, text.partition(" ")[0].partition("=")[0], text, "correct the setting")
+        return Fault(ability, text.partition(" ")[0].partition("=")[0], text, error.fix)
     if _is_tls(error):
         return Fault(
             ability,
@@ -88,10 +101,14 @@ def explain(ability: str, error: BaseException, *, keys: Keys = PRODUCT) -> Faul
 
 
 def _by_code(ability: str, code: str, keys: Keys) -> Fault | None:
-    bucket = f"MINIO_BUCKET ({len(settings.MINIO_BUCKET)} characters)"
+    bucket = f"MINIO_BUCKET ({setting_table.shape(settings.MINIO_BUCKET)})"
     match code:
         case "InvalidAccessKeyId" | "InvalidClientTokenId":
-            return Fault(ability, *_key(keys.access, "the store does not know this access key", "a key of the store"))
+            is_temporary = bool(settings.MINIO_SESSION_TOKEN) and keys.access == PRODUCT.access
+            also = ", and correct or remove MINIO_SESSION_TOKEN" if is_temporary else ""
+            return Fault(
+                ability, *_key(keys.access, "the store does not know this access key", f"a key of the store{also}")
+            )
         case "SignatureDoesNotMatch":
             return Fault(
                 ability, *_key(keys.secret, f"it is not the secret of {keys.access}", f"the secret of {keys.access}")
@@ -119,7 +136,7 @@ def _by_code(ability: str, code: str, keys: Keys) -> Fault | None:
             return Fault(
                 ability,
                 "MINIO_REGION",
-                f"MINIO_REGION ({len(settings.MINIO_REGION)} characters): the bucket is in another region",
+                f"MINIO_REGION ({setting_table.shape(settings.MINIO_REGION)}): the bucket is in another region",
                 "set MINIO_REGION to the region of the bucket",
             )
         case "RequestTimeTooSkewed":
@@ -134,7 +151,7 @@ def _key(setting: str, problem: str, value: str) -> tuple[str, str, str]:
     if settings.MINIO_CREDENTIALS != "KEYS" and "UPLOAD" not in setting:
         kind = settings.MINIO_CREDENTIALS.lower()
         return "MINIO_CREDENTIALS", f"MINIO_CREDENTIALS={kind}: {problem}", "correct the source of the keys"
-    return setting, f"{setting} ({_length(setting)} characters): {problem}", f"set {setting} to {value}"
+    return setting, f"{setting} ({_shape(setting)}): {problem}", f"set {setting} to {value}"
 
 
 def _is_tls(error: BaseException) -> bool:
@@ -146,6 +163,6 @@ def _shown(value: bool) -> str:
     return str(value).lower()
 
 
-def _length(setting: str) -> int:
+def _shape(setting: str) -> str:
     # The root's are not among Django's settings.
-    return len(getattr(settings, setting, None) or env.text(setting, ""))
+    return setting_table.shape(getattr(settings, setting, None) or env.text(setting, ""))

@@ -1,6 +1,6 @@
 """Settings that one command, Flower, the embedded stack or Compose reads itself. They are declared here, so that every process checks them."""
 
-from evermuse import env
+from evermuse import env, server_urls
 
 BOOTSTRAP, FLOWER, MAKE_RUN, COMPOSE = "bootstrap", "Flower", "make run", "Compose"
 
@@ -47,10 +47,19 @@ env.text(
     shown="made once by `make run`",
     read_by=FLOWER,
 )
-env.text("EVERMUSE_DOMAIN", "localhost", help="The host name for which the proxy has a certificate.", read_by=COMPOSE)
-env.text(
+env.read(
+    "EVERMUSE_DOMAIN",
+    "localhost",
+    server_urls.host_name,
+    kind="host name",
+    help="The host name for which the proxy has a certificate.",
+    read_by=COMPOSE,
+)
+env.read(
     "EVERMUSE_FILES_DOMAIN",
     "files.localhost",
+    server_urls.host_name,
+    kind="host name",
     help="The host name of upload URLs behind the proxy.",
     read_by=COMPOSE,
 )

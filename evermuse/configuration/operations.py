@@ -1,6 +1,6 @@
 """For operators: metrics, alerts, mail, and links to the admin and to Flower."""
 
-from evermuse import env, server_urls
+from evermuse import env, mail_settings, server_urls
 
 _FLOWER_PORT = env.port("EVERMUSE_FLOWER_PORT", 5555, help="Flower's port on 127.0.0.1.")
 EVERMUSE_FLOWER_URL = env.read(
@@ -26,7 +26,7 @@ EVERMUSE_ALERT_WEBHOOK_SECRET = env.text(
 )
 EVERMUSE_ALERT_EMAILS = env.words(
     "EVERMUSE_ALERT_EMAILS",
-    check=server_urls.check_mail_address,
+    check=mail_settings.check_mail_address,
     kind="e-mail addresses",
     help="Addresses that alerts are sent to, separated by commas.",
 )
@@ -45,7 +45,9 @@ EVERMUSE_PUBLIC_URL = env.http_url(
     "EVERMUSE_PUBLIC_URL",
     help="The public address of the web process, for links in alerts and for `EVERMUSE_DOWNLOAD_URLS=web`.",
 ).rstrip("/")
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.text("EVERMUSE_EMAIL_FROM", "evermuse@localhost", help="The sender of mail.")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.read(
+    "EVERMUSE_EMAIL_FROM", "evermuse@localhost", mail_settings.sender, kind="e-mail address", help="The sender of mail."
+)
 EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMAIL_USE_SSL = env.mail_server(
     help="The mail server: `smtp://`, `smtp+starttls://` or `smtps://` with `user:password@host:port`."
 )

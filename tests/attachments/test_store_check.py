@@ -55,24 +55,29 @@ def test_store_of_the_stack_can_do_everything_and_nothing_is_left_in_it() -> Non
 @pytest.mark.parametrize(
     ("setting", "value", "named", "problem"),
     [
-        ("MINIO_ACCESS_KEY", "nobody", "MINIO_ACCESS_KEY", "MINIO_ACCESS_KEY (6 characters): the store does not know"),
+        (
+            "MINIO_ACCESS_KEY",
+            "nobody",
+            "MINIO_ACCESS_KEY",
+            "MINIO_ACCESS_KEY (6 characters: letters): the store does not know",
+        ),
         (
             "MINIO_SECRET_KEY",
             "wrong-secret",
             "MINIO_SECRET_KEY",
-            "MINIO_SECRET_KEY (12 characters): it is not the secret",
+            "MINIO_SECRET_KEY (12 characters: letters and others): it is not the secret",
         ),
         (
             "MINIO_BUCKET",
             "no-such-bucket",
             "MINIO_ACCESS_KEY",
-            "MINIO_BUCKET (14 characters), or there is no such bucket",
+            "MINIO_BUCKET (14 characters: letters and others), or there is no such bucket",
         ),
         (
             "MINIO_BUCKET",
             "Bad_Bucket",
             "MINIO_BUCKET",
-            "MINIO_BUCKET (10 characters) is not the name of a bucket: 3 to 63",
+            "MINIO_BUCKET (10 characters: letters and others) is not the name of a bucket: 3 to 63",
         ),
         ("MINIO_SECRET_KEY", "", "MINIO_SECRET_KEY", "MINIO_SECRET_KEY is not set"),
         ("MINIO_SECURE", True, "MINIO_SECURE", "MINIO_SECURE=true: there is no TLS connection"),
@@ -117,10 +122,37 @@ def test_wrong_keys_for_uploads_are_named_and_the_rest_is_proven(settings: Any, 
     assert everything() == before
 
 
-def test_unavailable_store_is_not_reported_as_a_wrong_setting(settings: Any) -> None:
-    settings.MINIO_ENDPOINT = "127.0.0.1:1"
+@pytest.mark.parametrize(
+    ("addressing", "endpoint", "shape", "reason", "fix"),
+    [
+        ("AUTO", "127.0.0.1:1", "11 characters: digits and others", "it takes no connection", "start the store, or correct"),
+        ("AUTO", "nowhere.invalid", "15 characters: letters and others", object_store.UNKNOWN_HOST, "correct MINIO_ENDPOINT"),
+        ("VIRTUAL", "localhost.invalid", "17 characters: letters and others", object_store.UNKNOWN_HOST, "MINIO_ADDRESSING=path"),
+    ],
+)  # fmt: skip
+def test_store_that_cannot_be_reached_is_away_and_the_setting_that_says_where_it_is_is_named(
+    settings: Any, addressing: str, endpoint: str, shape: str, reason: str, fix: str
+) -> None:
+    settings.MINIO_ADDRESSING, settings.MINIO_ENDPOINT = addressing, endpoint
     report = store_check.run()
-    assert (report.status, report.faults, report.error) == ("away", (), "it takes no connection")
+    assert (report.status, report.faults) == ("away", ())
+    assert report.error.startswith(f"MINIO_ENDPOINT ({shape}): {reason}: ") and fix in report.error
+    assert endpoint not in report.error
+
+
+@pytest.mark.parametrize(
+    ("kind", "fix"),
+    [("ENVIRONMENT", "AWS_ACCESS_KEY_ID"), ("FILE", "~/.aws/credentials"), ("ROLE", "MINIO_ROLE_ENDPOINT")],
+)
+def test_source_without_keys_is_named_with_what_helps(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str, fix: str
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    settings.MINIO_CREDENTIALS, settings.MINIO_ROLE_ENDPOINT = kind, "http://127.0.0.1:1"
+    [fault] = store_check.run().faults
+    assert fault.setting == "MINIO_CREDENTIALS" and fix in fault.fix
 
 
 Answer = tuple[int, bytes] | None
@@ -220,7 +252,7 @@ def test_each_fault_is_one_line_of_the_log(settings: Any, caplog: pytest.LogCapt
     settings.MINIO_UPLOAD_SECRET_KEY = "wrong"
     store_start.write(store_check.run())
     [line] = [str(one.msg) for one in caplog.records if "store.fault" in str(one.msg)]
-    for part in ("presigned put", "MINIO_UPLOAD_SECRET_KEY (5 characters)", "set MINIO_UPLOAD_SECRET_KEY to"):
+    for part in ("presigned put", "MINIO_UPLOAD_SECRET_KEY (5 characters: letters)", "set MINIO_UPLOAD_SECRET_KEY to"):
         assert part in line
 
 
@@ -260,8 +292,8 @@ def test_web_is_ready_whatever_is_wrong_with_the_store(
 @pytest.mark.parametrize(
     ("queue", "environment", "setting"),
     [
-        ("landing", {"MINIO_BUCKET": "Bad_Bucket"}, "MINIO_BUCKET (10 characters)"),
-        ("attachments", {"MINIO_SECRET_KEY": "wrong-secret"}, "MINIO_SECRET_KEY (12 characters)"),
+        ("landing", {"MINIO_BUCKET": "Bad_Bucket"}, "MINIO_BUCKET (10 characters: letters and others)"),
+        ("attachments", {"MINIO_SECRET_KEY": "wrong-secret"}, "MINIO_SECRET_KEY (12 characters: letters and others)"),
     ],
 )
 def test_worker_starts_and_logs_what_is_wrong_with_the_store(
@@ -293,7 +325,8 @@ def test_bootstrap_refuses_a_bad_name_of_the_bucket_in_one_line(
     monkeypatch.setenv("MINIO_ROOT_USER", "root" if root else "")
     monkeypatch.setenv("MINIO_ROOT_PASSWORD", "secret")
     with pytest.raises(
-        CommandError, match=r"^MINIO_BUCKET \(10 characters\) is not the name of a bucket: .*correct the"
+        CommandError,
+        match=r"^MINIO_BUCKET \(10 characters: letters and others\) is not the name of a bucket: .*correct the",
     ):
         call_command("bootstrap")
 
@@ -308,5 +341,5 @@ def test_bootstrap_names_a_wrong_password_of_the_root(db: None, monkeypatch: pyt
 def test_check_warns_of_a_bad_name_of_the_bucket(settings: Any) -> None:
     settings.MINIO_BUCKET = "Bad_Bucket"
     [found] = [one for one in check_settings() if one.id == "evermuse.W007"]
-    assert "MINIO_BUCKET (10 characters)" in found.msg
+    assert "MINIO_BUCKET (10 characters: letters and others)" in found.msg
     assert "3 to 63 lower-case" in str(found.hint)

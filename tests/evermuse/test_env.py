@@ -11,7 +11,7 @@ import pytest
 from kombu import Connection
 from kombu.transport import pyamqp
 
-from evermuse import env, server_urls, setting_table
+from evermuse import env, mail_settings, server_urls, setting_table
 from evermuse.env import ConfigurationError
 
 
@@ -357,7 +357,7 @@ def test_target_of_a_link_is_refused_if_it_is_neither_path_nor_whole_address(tar
     [
         (server_urls.check_host_name, ["a.example", ".example", "*", "10.0.0.1", "[::1]"], ["https://a", "a:80", "a/b", "::1", "${A}", '"a"', "é"]),
         (server_urls.check_origin, ["https://a.example", "http://a:80", "https://*.example"], ["a.example", "https://a/b", "//a", "https://a:x"]),
-        (server_urls.check_mail_address, ["ops@a.example"], ["ops", "ops@", "Ops <ops@a.example>"]),
+        (mail_settings.check_mail_address, ["ops@a.example"], ["ops", "ops@", "Ops <ops@a.example>"]),
         (server_urls.check_endpoint, ["store", "store:9000", "[::1]:9000"], ["http://store", "store/x", "store:0x", "u@store"]),
     ],
 )  # fmt: skip
@@ -371,6 +371,27 @@ def test_each_part_of_a_list_is_checked_and_a_bad_one_is_not_repeated(
         monkeypatch.setenv(f"X{number}", f"{good[0]},{part}")
         assert env.words(f"X{number}", check=check) == []
         assert part not in setting_table.faults()[f"X{number}"].replace("https://ingest.example", "")
+
+
+@pytest.mark.parametrize("text", ["a\nb", "\x01", "a\x7f", "line\r"])
+def test_text_with_a_line_break_or_another_control_character_is_refused(
+    text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("X", text)
+    assert env.text("X", "default") == "default"
+    [fault] = setting_table.faults().values()
+    assert fault.startswith("X (") and fault.endswith("must not contain line breaks or other control characters")
+
+
+@pytest.mark.parametrize("text", ["ops@example.com", "Evermuse <ingest@example.com>", "evermuse@localhost"])
+def test_sender_of_mail_is_an_address_with_or_without_a_name(text: str) -> None:
+    assert mail_settings.sender(text) == text
+
+
+@pytest.mark.parametrize("text", ["ops", "", "Evermuse <>", "a@b, c@d", "a@b\nBcc: c@d"])
+def test_text_that_is_no_sender_of_mail_is_refused(text: str) -> None:
+    with pytest.raises(server_urls.Unusable, match="must be an e-mail address"):
+        mail_settings.sender(text)
 
 
 def test_all_faults_are_raised_together_one_a_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,10 +44,25 @@ def test_upload_intent_cannot_be_valid_longer_than_the_week_that_stores_accept(m
     assert setting_table.faults()[name].endswith(f"must be a whole number from 60 to {week}")
 
 
-@pytest.mark.parametrize("host", ["${HOST}", '"store"', "'store'", "a b", "%", "é.example", "store\u00a0"])
-@pytest.mark.parametrize("url", ["redis://{}:6379/0", "http://{}/", "//{}:9000"])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "${HOST}",
+        '"store"',
+        "'store'",
+        "a b",
+        "%",
+        "é.example",
+        "store\u00a0",
+        "a..b",
+        ".a",
+        f"{64 * 'a'}.b",
+        "a." * 130,
+    ],
+)
+@pytest.mark.parametrize("url", ["redis://{}:6379/0", "http://{}/", "//{}:9000", "postgresql://u:p@{}/n"])
 def test_url_with_a_host_that_no_name_can_have_is_refused_without_its_text(host: str, url: str) -> None:
-    reader = {"r": server_urls.redis, "h": server_urls.optional_http}.get(
+    reader = {"r": server_urls.redis, "h": server_urls.optional_http, "p": server_urls.database}.get(
         url[0], lambda text: server_urls.endpoint(text[2:])
     )
     with pytest.raises(server_urls.Unusable) as refused:
@@ -56,8 +71,9 @@ def test_url_with_a_host_that_no_name_can_have_is_refused_without_its_text(host:
 
 
 @pytest.mark.parametrize(
-    "host", ["store", "store_1.internal", "10.0.0.1", "[::1]", "[fe80::1%eth0]", "xn--9ca.example"]
+    "host", ["store", "store_1.internal", "10.0.0.1", "[::1]", "[fe80::1%eth0]", "xn--9ca.example", "store.", 63 * "a"]
 )
 def test_url_with_a_host_name_or_an_address_is_accepted(host: str) -> None:
     assert server_urls.redis(f"redis://{host}:6379/0")
     assert server_urls.endpoint(f"{host}:9000")
+    assert server_urls.database(f"postgresql://u:p@{host.replace('%', '%25')}:5432/n")

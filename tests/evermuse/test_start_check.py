@@ -18,6 +18,7 @@ CELERY = ("-m", "celery", "-A", "evermuse")
 FLOWER_CONFIGURATION = ROOT / "evermuse" / "flowerconfig.py"
 PROCESSES = {
     "web": ("-m", "evermuse.web", "--port", str(free_port()), "--workers", "2"),
+    "asgi": ("-c", "import evermuse.asgi"),
     "wsgi": ("-c", "import evermuse.wsgi"),
     "landing": (*CELERY, "worker", "-P", "prefork", "-c", "1", "-Q", "landing"),
     "attachments": (*CELERY, "worker", "-P", "threads", "-c", "1", "-Q", "attachments"),
@@ -27,7 +28,7 @@ PROCESSES = {
     "bootstrap": ("manage.py", "bootstrap"),
     "check": ("manage.py", "check"),
 }
-SERVING = ("web", "wsgi", "landing", "attachments", "beat")
+SERVING = ("web", "asgi", "wsgi", "landing", "attachments", "beat")
 MARK = "swordfish"
 # Each has a value of another kind, and a mark that may not be printed.
 WRONG = {
@@ -195,14 +196,21 @@ def test_serving_process_logs_what_is_doubtful_once(process: str, servers: Serve
     told = [line for line in lines if "settings.doubtful" in line]
     assert len(told) == 2, lines
     assert any("EVERMUSE_RATE_LIMTI" in line and "EVERMUSE_RATE_LIMIT?" in line for line in told), lines
-    assert any("MINIO_BUCKET (10 characters)" in line for line in told), lines
+    assert any("MINIO_BUCKET (10 characters: letters and others)" in line for line in told), lines
 
 
-def test_database_that_cannot_be_reached_is_one_line_of_a_command(tmp_path: Path) -> None:
-    secret = "postgresql://u:swordfish@127.0.0.1:1/n"
-    code, lines = start("migrate", {"DATABASE_URL": secret}, home=tmp_path)
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("postgresql://u:swordfish@127.0.0.1:1/n", "connection failed"),
+        ("postgresql://u:swordfish@nowhere.invalid/n", "failed to resolve host"),
+        ("postgresql://u:swordfish@/n?host=/nowhere", "connection is bad"),
+    ],
+)
+def test_database_that_cannot_be_reached_is_one_line_of_a_command(url: str, reason: str, tmp_path: Path) -> None:
+    code, lines = start("migrate", {"DATABASE_URL": url}, home=tmp_path)
     assert code == 1
-    assert lines[-1].startswith("evermuse: DATABASE_URL: connection failed")
+    assert lines[-1].startswith(f"evermuse: DATABASE_URL: {reason}")
     assert "Traceback" not in "\n".join(lines)
     assert MARK not in "\n".join(lines)
 

@@ -51,7 +51,7 @@ def _ensure_store() -> None:
 
 def _reason(error: BaseException) -> str:
     if store_faults.is_away(error):
-        return f"the object store: {object_store.unavailable(error)}"
+        return store_faults.away(error)
     fault = store_faults.explain("bucket", error, keys=ROOT if env.text(ROOT_USER, "") else store_faults.PRODUCT)
     return f"{fault.problem}: {fault.fix}"
 
