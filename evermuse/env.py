@@ -46,7 +46,8 @@ def _embedded() -> dict[str, str]:
     path = home() / "run" / "environment.json"
     try:
         values = json.loads(path.read_text())
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
+    except OSError:
+        # Not there, not ours, or a name that no file system takes.
         return {}
     except ValueError:
         values = None
