@@ -23,7 +23,14 @@ GOLDEN = Path(__file__).resolve().parent / "helm"
 # The oldest and the newest version whose schemas are at hand.
 VERSIONS = ("1.27", "1.33")
 SECRETS = dict.fromkeys(
-    ("EVERMUSE_SECRET_KEY", "DATABASE_URL", "CELERY_BROKER_URL", "REDIS_URL", "EVERMUSE_ADMIN_PASSWORD"),
+    (
+        "EVERMUSE_SECRET_KEY",
+        "DATABASE_URL",
+        "CELERY_BROKER_URL",
+        "REDIS_URL",
+        "EVERMUSE_ADMIN_PASSWORD",
+        "EVERMUSE_FLOWER_PASSWORD",
+    ),
     "from-the-test",
 )
 DEFAULT: dict[str, Any] = {"secrets": {"values": SECRETS}}
@@ -34,11 +41,16 @@ FULL: dict[str, Any] = {
     "landing": {"keda": {"enabled": True}},
     "attachments": {"keda": {"enabled": True}},
     "ingress": {"enabled": True, "className": "nginx", "tlsSecret": "tls", "annotations": {"a": "b"}},
-    "monitoring": {"serviceMonitor": True, "prometheusRule": True, "dashboard": True},
+    "monitoring": {"serviceMonitor": True, "prometheusRule": True, "dashboard": True, "labels": {"release": "prom"}},
     "networkPolicy": {"clients": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}]},
     "imagePullSecrets": [{"name": "pull"}],
     "nodeSelector": {"disk": "fast"},
     "tolerations": [{"key": "only", "operator": "Exists"}],
+    "volumes": [{"name": "authority", "secret": {"secretName": "authority"}}],
+    "volumeMounts": [{"name": "authority", "mountPath": "/etc/authority", "readOnly": True}],
+    "podAnnotations": {"team": "data"},
+    "priorityClassName": "high",
+    "affinity": {"nodeAffinity": {}},
 }
 # Resources of operators, whose schemas Kubernetes does not ship.
 OF_OPERATORS = {"ServiceMonitor", "PrometheusRule", "ScaledObject"}
@@ -93,6 +105,8 @@ def test_rendered_chart_is_as_in_the_golden_file(name: str, values: dict[str, An
     ("values", "message"),
     [
         ({}, r"secrets.values.\w+ must be set, or secrets.existing must name a Secret"),
+        ({"secrets": {"values": SECRETS | {"EVERMUSE_FLOWER_PASSWORD": ""}}}, "EVERMUSE_FLOWER_PASSWORD must be set"),
+        (DEFAULT | {"monitoring": {"serviceMonitor": True}}, "EVERMUSE_METRICS_TOKEN must be set"),
         (DEFAULT | {"webb": {}}, "'webb' not allowed"),
         (DEFAULT | {"web": {"replicas": 0}}, "minimum: got 0"),
         (DEFAULT | {"settings": {"EVERMUSE_HTTPS": True}}, "got boolean, want string"),

@@ -13,6 +13,7 @@ from django.test import Client
 
 DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
 RULES = DEPLOY / "prometheus" / "rules.yaml"
+DOCUMENTS = DEPLOY.parent / "evermuse" / "docs"
 DASHBOARDS = sorted((DEPLOY / "grafana").glob("*.json"))
 
 
@@ -76,6 +77,18 @@ def test_example_of_prometheus_scrapes_metrics_and_loads_the_rules() -> None:
     found = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yaml").read_text())
     assert found["rule_files"] == [RULES.name]
     assert [one["metrics_path"] for one in found["scrape_configs"]] == ["/metrics"]
+
+
+def test_every_alert_names_a_section_of_the_documents_that_exists() -> None:
+    for rule in alerts():
+        page, _, anchor = rule["annotations"]["runbook"].removeprefix("/docs/").partition("#")
+        text = (DOCUMENTS / page.replace(".html", ".md")).read_text()
+        headings = {
+            re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+            for line in text.splitlines()
+            if line.startswith("#")
+        }
+        assert anchor in headings, rule["alert"]
 
 
 promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on PATH")

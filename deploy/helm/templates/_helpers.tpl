@@ -65,9 +65,21 @@ containers:
     volumeMounts:
       - {name: tmp, mountPath: /tmp}
       - {name: home, mountPath: /var/lib/evermuse}
+      {{- with .root.Values.volumeMounts }}
+      {{- toYaml . | nindent 6 }}
+      {{- end }}
 volumes:
   - {name: tmp, emptyDir: {}}
   - {name: home, emptyDir: {}}
+  {{- with .root.Values.volumes }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with .root.Values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with .root.Values.affinity }}
+affinity: {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- with .root.Values.nodeSelector }}
 nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -84,6 +96,9 @@ topologySpreadConstraints:
 
 {{/* Pods are replaced when settings or secrets change. */}}
 {{- define "evermuse.checksums" -}}
+{{- with .Values.podAnnotations }}
+{{- toYaml . }}
+{{ end -}}
 checksum/settings: {{ toJson .Values.settings | sha256sum }}
 checksum/secrets: {{ toJson .Values.secrets | sha256sum }}
 {{- end }}
