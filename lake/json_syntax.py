@@ -3,9 +3,9 @@
 RFC 8259 with any nesting depth, any number and lone surrogate escapes. NaN, control characters in strings, leading
 zeros and trailing commas are refused. The text must be valid UTF-8.
 
-msgspec decides in nearly all cases. It gives up beyond Python's recursion limit; then yyjson decides. Their errors do
-not give the position as ours do. Texts that are not JSON are read here in pieces by one regular expression that never
-backtracks, and brackets are matched by replacing bytes. No step runs in Python for each token, so 5 MB take a fraction
+msgspec decides in nearly all cases. It gives up beyond Python's recursion limit; then yyjson decides, where it is
+installed: the server has it, and the client need not. Their errors do not give the position as ours do. All other texts
+are read here in pieces by one regular expression that never backtracks, and brackets are matched by replacing bytes. No step runs in Python for each token, so 5 MB take a fraction
 of a second for any content.
 """
 
@@ -13,9 +13,13 @@ import re
 from functools import cache
 
 import msgspec
-from yyjson import Document, ReaderFlags
 
 from lake import deep_containers
+
+try:
+    import yyjson
+except ImportError:
+    yyjson = None
 
 SPACE = rb"[ \t\n\r]*+"
 STRING = rb'"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+"'
@@ -67,9 +71,11 @@ def check(text: bytes) -> None:
 
 
 def _is_deep_json(text: bytes) -> bool:
-    """Whether yyjson, which does not recurse, takes a text for JSON."""
+    """Whether yyjson, which does not recurse, takes a text for JSON. False without yyjson: the pieces decide then."""
+    if yyjson is None:
+        return False
     try:
-        Document(text, flags=ReaderFlags.NUMBERS_AS_RAW)
+        yyjson.Document(text, flags=yyjson.ReaderFlags.NUMBERS_AS_RAW)
     except ValueError:
         return False
     return True

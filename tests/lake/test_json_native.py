@@ -100,8 +100,14 @@ DEEP = [
 ]
 
 
+@pytest.mark.parametrize("has_yyjson", [True, False])
 @pytest.mark.parametrize("text", DEEP)
-def test_deep_json_is_accepted_and_its_errors_are_located(text: bytes) -> None:
+def test_deep_json_is_accepted_and_its_errors_are_located(
+    text: bytes, has_yyjson: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not has_yyjson:
+        # As in an installation of the client alone.
+        monkeypatch.setattr(json_syntax, "yyjson", None)
     assert verdict(json_syntax.check, text) is None
     assert JsonText(b"[" + text + b",5]").skip(1) == 1 + len(text)
     middle = len(text) // 2

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
-SERVER_PACKAGES = ("django", "celery", "psycopg", "redis", "minio", "requests")
+SERVER_PACKAGES = ("django", "celery", "psycopg", "redis", "minio", "requests", "yyjson", "pydantic")
 PROBE = f"""
 import importlib.util, sys
 import evermuse, evermuse.client, evermuse.client.main
@@ -16,6 +16,8 @@ from lake import envelope_errors, identity, normalization
 assert "site-packages" in evermuse.client.__file__, evermuse.client.__file__
 found = [name for name in {SERVER_PACKAGES!r} if importlib.util.find_spec(name) or name in sys.modules]
 assert not found, found
+deep = b'[' * 50_000 + b']' * 50_000
+assert [error.pointer for error in envelope_errors.explain(deep).errors] == [""]
 """
 
 
