@@ -1,5 +1,6 @@
 """Native decoders prove that a part of a record breaks no rule, so the walk need not visit it."""
 
+from collections.abc import Set
 from functools import cache
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from lake.key_counts import key_count, written_key_count
 _REFUSALS = (msgspec.MsgspecError, RecursionError)
 _decode_entities = msgspec.json.Decoder(list[DetectedEntity]).decode
 _decode_entries = msgspec.json.Decoder(list[Raw]).decode
+_decode_members = msgspec.json.Decoder(dict[str, Raw]).decode
 _encode = msgspec.json.Encoder().encode
 
 
@@ -26,6 +28,22 @@ def _strings_decoder(
 def entry_count(entries: bytes) -> int:
     """The number of entries in an array of small values."""
     return len(_decode_entries(entries.replace(b"\\ud", b"\\u0").replace(b"\\uD", b"\\u0")))
+
+
+def may_have_members(object: bytes, names: frozenset[str]) -> bool:
+    """False if an object has no member with one of the names."""
+    try:
+        return not names.isdisjoint(_decode_members(object))
+    except _REFUSALS:  # a lone surrogate
+        return True
+
+
+def has_only_members(object: bytes, names: Set[str]) -> bool:
+    """Whether an object has no other members than these. False proves nothing."""
+    try:
+        return _decode_members(object).keys() <= names
+    except _REFUSALS:
+        return False
 
 
 def sound_entries(entries: bytes, type: inspect.Type) -> int | None:

@@ -100,7 +100,8 @@ class Walk:
         ``seen``: collects the keys. ``is_sound``: whether members with new keys need no check.
         """
         repeated: set[str] = set()
-        for group in walk_nodes.member_groups(node):
+        # Members with a key that was reported as repeated change nothing.
+        for group in walk_nodes.member_groups(node, but=repeated):
             found = dict(group)
             if len(found) == len(group) and seen.isdisjoint(found) and not json_text.has_lone_surrogate("".join(found)):
                 seen.update(found)

@@ -7,7 +7,8 @@ blocks the interpreter for long or takes much memory, however large the record i
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
+from functools import reduce
 from itertools import chain, islice
 from typing import Any
 
@@ -19,12 +20,47 @@ from lake.json_text import JsonText
 SHORT_BYTES = 256 * 1024
 GROUP = 1000
 
-# A short value with little nesting.
-_SMALL = rb"(?:%b|%b|\[[^\[\]{}\"]{0,256}+\]|\{(?:[^\[\]{}\"]{1,256}+|%b){0,32}+\})" % (ANY_STRING, SCALAR, ANY_STRING)
+# A container of small values, and how deep it may be in a group.
+_CONTAINER = rb"[\[{](?:[^\[\]{}\"]{1,256}+|%b|%b){0,32}+[\]}]"
+_LEVELS = 64
+_FLAT = _CONTAINER % (ANY_STRING, rb"(?!)")
+_NESTED = reduce(lambda inner, _: _CONTAINER % (ANY_STRING, inner), range(_LEVELS - 1), _FLAT)
 _NEXT = rb"(?:%b,|(?=%b[\]}]))" % (SPACE, SPACE)
-_MEMBERS = re.compile(rb"(?:%b%b%b:%b%b%b){1,%d}+" % (SPACE, ANY_STRING, SPACE, SPACE, _SMALL, _NEXT, GROUP), re.DOTALL)
+
+
+class _Runs:
+    """Finds runs of up to GROUP small values. ``before``: what comes before each one."""
+
+    def __init__(self, before: bytes) -> None:
+        self.nested, self.flat = (
+            re.compile(
+                rb"(?:%b(?:%b|%b|%b)%b){1,%d}+" % (before, ANY_STRING, SCALAR, container, _NEXT, GROUP), re.DOTALL
+            )
+            for container in (_NESTED, _FLAT)
+        )
+
+    def matcher(self) -> Callable[[bytes, int], re.Match[bytes] | None]:
+        """Matches a run at a position of a text. Positions must ascend.
+
+        A tree of a long run of nested values could need much memory, so there only flat values form a run.
+        """
+        until = 0
+
+        def match(raw: bytes, at: int) -> re.Match[bytes] | None:
+            nonlocal until
+            if at >= until:
+                found = self.nested.match(raw, at)
+                if found is None or found.end() - at <= SHORT_BYTES:
+                    return found
+                until = found.end()
+            return self.flat.match(raw, at)
+
+        return match
+
+
+_MEMBERS = _Runs(rb"%b%b%b:%b" % (SPACE, ANY_STRING, SPACE, SPACE))
+_ENTRIES = _Runs(SPACE)
 _KEY = re.compile(rb"%b(%b)%b:%b" % (SPACE, ANY_STRING, SPACE, SPACE), re.DOTALL)
-_ENTRIES = re.compile(rb"(?:%b%b%b){1,%d}+" % (SPACE, _SMALL, _NEXT, GROUP), re.DOTALL)
 _ENTRY = re.compile(rb"%b(?=[^\]\s])" % SPACE)
 _AFTER = re.compile(rb"%b,?" % SPACE)
 
@@ -47,13 +83,18 @@ class ValueSpan:
         """The value's text."""
         return self.text.raw[self.start : self.end]
 
-    def member_groups(self) -> Iterator[tuple[tuple[str, Any], ...]]:
-        """An object's keys and values. Small ones come as trees of up to GROUP members."""
-        raw, at = self.text.raw, self.start + 1
+    def member_groups(self, but: Set[str] = frozenset()) -> Iterator[tuple[tuple[str, Any], ...]]:
+        """An object's keys and values. Small ones come as trees of up to GROUP members.
+
+        Groups that have only the keys ``but`` are left out. The caller may add keys meanwhile.
+        """
+        raw, at, match = self.text.raw, self.start + 1, _MEMBERS.matcher()
         while True:
-            if found := _MEMBERS.match(raw, at):
+            if found := match(raw, at):
                 at = found.end()
-                yield json_tree.tree(b"{%b}" % found[0].rstrip(b", \t\r\n"))
+                whole = b"{%b}" % found[0].rstrip(b", \t\r\n")
+                if not but or not native_proofs.has_only_members(whole, but):
+                    yield json_tree.tree(whole)
             elif found := _KEY.match(raw, at):
                 node, at = self._value(found.end())
                 yield ((json_text.decode_string(found[1]), node),)
@@ -62,15 +103,17 @@ class ValueSpan:
 
     def members_named(self, names: frozenset[str]) -> Iterator[tuple[str, Any]]:
         """An object's members with some names. Builds no trees of the others."""
-        raw, at = self.text.raw, self.start + 1
+        raw, at, match = self.text.raw, self.start + 1, _MEMBERS.matcher()
         quoted = [json_tree.text(name) for name in names]
         while True:
-            if found := _MEMBERS.match(raw, at):
+            if found := match(raw, at):
                 at = found.end()
                 group = found[0]
                 if b"\\" in group or any(name in group for name in quoted):
-                    tree = json_tree.tree(b"{%b}" % group.rstrip(b", \t\r\n"))
-                    yield from (member for member in tree if member[0] in names)
+                    whole = b"{%b}" % group.rstrip(b", \t\r\n")
+                    # A name may also be in a value.
+                    if native_proofs.may_have_members(whole, names):
+                        yield from (member for member in json_tree.tree(whole) if member[0] in names)
             elif found := _KEY.match(raw, at):
                 if (name := json_text.decode_string(found[1])) in names:
                     node, at = self._value(found.end())
@@ -82,9 +125,9 @@ class ValueSpan:
 
     def groups(self) -> Iterator[bytes | Any]:
         """An array's entries. Small ones come as bytes of an array of up to GROUP entries."""
-        raw, at = self.text.raw, self.start + 1
+        raw, at, match = self.text.raw, self.start + 1, _ENTRIES.matcher()
         while True:
-            if found := _ENTRIES.match(raw, at):
+            if found := match(raw, at):
                 at = found.end()
                 yield b"[%b]" % found[0].rstrip(b", \t\r\n")
             elif found := _ENTRY.match(raw, at):
@@ -96,8 +139,9 @@ class ValueSpan:
     def count(self, limit: int) -> int:
         """The number of an array's entries, counted up to the limit. Builds no tree."""
         raw, at, counted = self.text.raw, self.start + 1, 0
+        match = _ENTRIES.matcher()
         while counted < limit:
-            if found := _ENTRIES.match(raw, at):
+            if found := match(raw, at):
                 at = found.end()
                 counted += native_proofs.entry_count(b"[%b]" % found[0].rstrip(b", \t\r\n"))
             elif found := _ENTRY.match(raw, at):
@@ -132,9 +176,9 @@ def opening(node: Any) -> bytes:
     return node.opening if node.__class__ is ValueSpan else json_tree.opening(node)
 
 
-def member_groups(node: Any) -> Iterator[tuple[tuple[str, Any], ...]]:
-    """An object's members, in groups."""
-    return node.member_groups() if node.__class__ is ValueSpan else iter((node,))
+def member_groups(node: Any, but: Set[str] = frozenset()) -> Iterator[tuple[tuple[str, Any], ...]]:
+    """An object's members, in groups. ``but``: see `ValueSpan.member_groups`."""
+    return node.member_groups(but) if node.__class__ is ValueSpan else iter((node,))
 
 
 def members(node: Any) -> Iterator[tuple[str, Any]]:
@@ -179,7 +223,7 @@ def last_member(text: JsonText, name: str) -> tuple[int, int] | None:
     raw, at, last = text.raw, 1, None
     quoted = json_tree.text(name)
     while True:
-        group = _MEMBERS.match(raw, at)
+        group = _MEMBERS.nested.match(raw, at)
         if group is not None and quoted not in group[0] and b"\\" not in group[0]:
             at = group.end()
             continue

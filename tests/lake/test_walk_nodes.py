@@ -28,7 +28,7 @@ def test_members_with_other_names_are_passed_over_without_building_trees(monkeyp
         built.append(text)
         return plain(text)
 
-    others = ",".join(f'"k{n}":{value}' for n in range(9000) for value in ("1", '[{"a":[1]}]'))
+    others = ",".join(f'"k{n}":{value}' for n in range(60_000) for value in ("1", '[{"a":[1]}]'))
     text = f'{{{others},"a":[[2]],"\\u0061":3,{others}}}'.encode()
     node = walk_nodes.node_of(JsonText(text), 0, len(text))
     assert isinstance(node, walk_nodes.ValueSpan)
@@ -46,3 +46,46 @@ def test_lone_surrogate_among_sound_names_that_are_not_ascii_is_found(half: str)
         raw = f'{{{head},"_vendor_ids":{{{ids},{bad},{ids.replace("é", "à")}}},"data":{{}}}}'.encode()
         found = [error.pointer for error in explain(raw).errors if error.pointer.startswith("/_vendor_ids")]
         assert len(found) == 1 and found[0].startswith(pointer)
+
+
+@pytest.mark.parametrize("value", ['[{"type":"a"}]', '{"a":[[{"b":{}}]]}', "[" * 32 + "]" * 32, '"a"'])
+def test_nested_values_are_built_in_groups(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    built = _sizes_of_trees(monkeypatch)
+    members = ",".join([f'"k":{value}'] * 40_000)
+    text = f"{{{members}}}".encode()
+    node = walk_nodes.node_of(JsonText(text), 0, len(text))
+    assert sum(map(len, walk_nodes.member_groups(node))) == 40_000
+    assert len(built) == 40
+
+
+def test_groups_of_repeated_keys_are_passed_over_once_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    repeated = ",".join(f'"k{n % 7}":[{n}.0]' for n in range(40_000))
+    raw = f'{{{HEAD},{repeated},"_thread_id":1,"k8":1,"data":{{}}}}'.encode()
+    built = _sizes_of_trees(monkeypatch)
+    found = explain(raw).errors
+    assert {error.pointer for error in found} == {"/_thread_id", "/k8", *(f"/k{n}" for n in range(7))}
+    assert sum(built) < len(raw) / 5
+
+
+def test_trees_of_nested_values_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = _sizes_of_trees(monkeypatch)
+    value = f"[{','.join(['[[],[]]'] * 15)}]"
+    large = f"[{','.join([value] * 15)}]"
+    text = f"[{','.join([large] * 1000)}]".encode()
+    node = walk_nodes.node_of(JsonText(text), 0, len(text))
+    assert list(walk_nodes.entries(node)) == json_tree.tree(text)
+    built.pop()
+    assert max(built) <= walk_nodes.SHORT_BYTES
+
+
+def _sizes_of_trees(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Collects the size of each text of which a tree is built."""
+    sizes: list[int] = []
+    plain = json_tree.tree
+
+    def tree(text: bytes) -> Any:
+        sizes.append(len(text))
+        return plain(text)
+
+    monkeypatch.setattr(json_tree, "tree", tree)
+    return sizes
