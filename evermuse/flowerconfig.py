@@ -5,8 +5,10 @@ its template loader are replaced before it creates its application.
 """
 
 import os
+import sys
 from pathlib import Path
 
+from flower.app import Flower as _Flower
 from flower.urls import settings as _settings
 from flower.views import BaseHandler as _BaseHandler
 from flower.views import monitor as _monitor
@@ -66,6 +68,18 @@ def _with_headers(handler: type[_RequestHandler]) -> None:
     handler.set_default_headers = set_default_headers  # type: ignore[method-assign]
 
 
+def _start_http_server(self: _Flower) -> None:
+    """Flower's own, with one line instead of a traceback if the port is taken."""
+    try:
+        _serve(self)
+    except OSError as error:
+        address = f"{self.options.address}:{self.options.port}"
+        sys.exit(
+            f"evermuse: Flower cannot listen on {address}: {error.strerror}: free the port, or give another --port"
+        )
+
+
+_serve = _Flower.start_http_server
 _failures = _flower_login.Failures()
 _check = _BaseHandler.get_current_user
 
@@ -98,6 +112,7 @@ _serving.require_settings_or_exit("flower")
 for _handler in (_RequestHandler, _BaseHandler):
     _with_headers(_handler)
 _BaseHandler.get_current_user = _current_user
+_Flower.start_http_server = _start_http_server
 _monitor.Metrics.get = _authenticated(_monitor.Metrics.get)
 _settings["template_loader"] = _LoaderWithAdminLink(_settings["template_path"])
 _settings["evermuse_admin"] = _admin()

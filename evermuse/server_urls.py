@@ -4,6 +4,7 @@ A parameter that a library ignores is worse than an error: if nobody reads ``ssl
 not encrypted. Errors never repeat a value, because a URL may contain a password.
 """
 
+import os
 import re
 import ssl
 from typing import Any
@@ -20,6 +21,7 @@ _OWN = {"dbname": "NAME", "user": "USER", "password": "PASSWORD", "host": "HOST"
 
 CERTIFICATE_RULES = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
 TLS_PARAMETERS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
+TLS_FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 # What amqp's library calls those that it takes. The certificate is always checked.
 AMQP_TLS = {"ssl_ca_certs": "ca_certs", "ssl_certfile": "certfile", "ssl_keyfile": "keyfile"}
 _REGION = re.compile(r"[a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?", re.IGNORECASE)
@@ -251,6 +253,8 @@ def _check_tls(parts: SplitResult, name: str, value: str) -> None:
         raise Unusable(f"has the parameter {name!r}, which cannot be honoured: remove it ({_TIMEOUTS})")
     if parts.scheme not in {"rediss", "amqps"}:
         raise Unusable(f"has the parameter {name!r}, which needs rediss://")
+    if name in TLS_FILES and not os.access(value, os.R_OK):
+        raise Unusable(f"has the parameter {name!r}, whose file cannot be read: correct its path or its rights")
     if name == "ssl_cert_reqs" and value not in CERTIFICATE_RULES:
         raise Unusable(f"has the parameter {name!r}, which must be one of {', '.join(CERTIFICATE_RULES)}")
     if name == "ssl_check_hostname" and value.lower() not in {"true", "false"}:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 
+import django
+from django.conf import settings
 from django.core.checks import WARNING, CheckMessage
 from django.db import DatabaseError, InterfaceError, NotSupportedError, connection
 
@@ -59,11 +61,26 @@ def require_settings(role: str = "web") -> None:
     with contextlib.suppress(ConfigurationError):
         # Its faults are in the table.
         import_module("evermuse.settings")
+        _load_added_apps()
     found = setting_table.faults()
     for name, line in _missing(role):
         found.setdefault(name, line)
     if found:
         raise ConfigurationError("\n".join(found.values()))
+
+
+def _load_added_apps() -> None:
+    """Note a fault if the apps that a deployment adds cannot be loaded. Otherwise Django would end with a traceback."""
+    names = "EVERMUSE_APPS"
+    if not settings.EVERMUSE_APPS:
+        return
+    try:
+        django.setup()
+    except Exception as error:  # whatever their modules raise
+        reason = " ".join(str(error).split())
+        setting_table.refuse(
+            names, f"{names}: the apps cannot be loaded: {type(error).__name__}: {reason}: correct or remove them"
+        )
 
 
 def _missing(role: str) -> Iterator[tuple[str, str]]:

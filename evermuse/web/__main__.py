@@ -7,6 +7,7 @@ to workers that are free.
 import argparse
 import os
 import resource
+from collections.abc import Callable
 
 import uvicorn
 from django.conf import settings
@@ -23,8 +24,9 @@ def main() -> None:
     """Serve until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog="python -m evermuse.web", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--workers", type=int, default=1)
+    # Python would cut a larger port off.
+    parser.add_argument("--port", type=_within(0, 65535), default=8000)
+    parser.add_argument("--workers", type=_within(1, 1024), default=1)
     parser.add_argument("--backlog", type=int, default=2048)
     given = parser.parse_args()
     serving.require_settings_or_exit("web")
@@ -53,6 +55,17 @@ def main() -> None:
         timeout_graceful_shutdown=STOP_SECONDS,
         timeout_worker_healthcheck=HUNG_SECONDS,
     )
+
+
+def _within(least: int, most: int) -> Callable[[str], int]:
+    """A reader of a number for argparse, which reports its ArgumentTypeError in one line."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return read
 
 
 def _raise_open_files_limit() -> None:

@@ -259,8 +259,18 @@ def test_database_url_may_name_several_hosts_a_socket_or_an_ipv6_address(
         ),
         (
             "CELERY_BROKER_URL",
-            "amqps://u:secret@a?ssl_ca_certs=/a;amqps://b",
+            "amqps://u:secret@a?ssl_ca_certs=/dev/null;amqps://b",
             "CELERY_BROKER_URL must give all brokers",
+        ),
+        (
+            "CELERY_BROKER_URL",
+            "amqps://u:secret@a?ssl_ca_certs=/nowhere",
+            "CELERY_BROKER_URL has the parameter 'ssl_ca_certs', whose file cannot be read",
+        ),
+        (
+            "REDIS_URL",
+            "rediss://:secret@a?ssl_keyfile=/nowhere",
+            "REDIS_URL has the parameter 'ssl_keyfile', whose file cannot be read",
         ),
         ("MINIO_ENDPOINT", "https://store.example", "MINIO_ENDPOINT must be host:port, without https://"),
     ],

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,6 +101,17 @@ def test_flower_does_not_start_without_a_login(servers: Servers, environment: di
     )  # fmt: skip
     assert done.returncode == 1
     assert message in done.stderr
+
+
+def test_flower_whose_port_is_taken_says_so_in_one_line(servers: Servers) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            command(port), cwd=ROOT, env={**os.environ, "EVERMUSE_FLOWER_PASSWORD": OWN[1]},
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"evermuse: Flower cannot listen on 127.0.0.1:{port}: Address already in use" in done.stderr
 
 
 def test_login_that_is_not_ascii_is_refused_like_any_wrong_one(flower: str) -> None:

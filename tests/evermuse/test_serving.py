@@ -145,6 +145,15 @@ class TestBootstrap:
     def _password(self, monkeypatch: pytest.MonkeyPatch, servers: Servers) -> None:
         monkeypatch.setenv("EVERMUSE_ADMIN_PASSWORD", "first-made-password-1")
 
+    @pytest.mark.parametrize("username", ["", "two words", "x" * 151])
+    def test_bootstrap_refuses_a_name_that_no_login_can_have(
+        self, db: None, monkeypatch: pytest.MonkeyPatch, username: str
+    ) -> None:
+        monkeypatch.setenv("EVERMUSE_ADMIN_USERNAME", username)
+        with pytest.raises(CommandError, match=r"^EVERMUSE_ADMIN_USERNAME \(.*\) is no name of a login: "):
+            call_command("bootstrap")
+        assert not get_user_model().objects.exists()
+
     def test_bootstrap_keeps_an_admin_password_that_was_changed(
         self, db: None, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -199,6 +199,25 @@ def test_serving_process_logs_what_is_doubtful_once(process: str, servers: Serve
     assert any("MINIO_BUCKET (10 characters: letters and others)" in line for line in told), lines
 
 
+@pytest.mark.parametrize("port", ["80000", "-1", "x", "５"])
+def test_port_that_does_not_exist_is_refused_by_web(port: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "evermuse.web", f"--port={port}"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("argument --port: must be a whole number from 0 to 65535")
+
+
+@pytest.mark.parametrize("process", ["web", "asgi", "landing", "flower", "check"])
+def test_apps_that_cannot_be_loaded_are_one_line(process: str, tmp_path: Path) -> None:
+    environment = {name: os.environ[name] for name in (*serving.NEEDED, *serving.STORE_KEYS, "EVERMUSE_SECRET_KEY")}
+    environment |= {"EVERMUSE_APPS": "lake", "EVERMUSE_FLOWER_PASSWORD": "correct-horse-battery"}
+    code, lines = start(process, environment, home=tmp_path)
+    assert code == 1
+    assert lines[-1].startswith("evermuse: EVERMUSE_APPS: the apps cannot be loaded: ImproperlyConfigured: "), lines
+    assert "Traceback" not in "\n".join(lines)
+
+
 @pytest.mark.parametrize(
     ("url", "reason"),
     [

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from attachments.fetch import store_faults
-from evermuse import env, logs, roles, time_limits
+from evermuse import env, logs, roles, setting_table, time_limits
 from lake import object_store, store_accounts
 
 log = logs.get(__name__)
@@ -61,12 +61,21 @@ def _ensure_admin(*, must_set_password: bool) -> None:
     username = env.text(USERNAME, "admin")
     admin = users.filter(username=username).first()
     if admin is None:
+        _check_username(username)
         users.create_superuser(username, "", _password(username))
         log.info("admin.made", username=username)
     elif must_set_password:
         admin.set_password(_password(username))
         admin.save(update_fields=["password"])
         log.info("admin.password_set", username=username)
+
+
+def _check_username(username: str) -> None:
+    try:
+        get_user_model()(username=username).clean_fields(exclude=["password"])
+    except ValidationError as error:
+        reason = " ".join(error.messages)
+        raise CommandError(f"{USERNAME} ({setting_table.shape(username)}) is no name of a login: {reason}") from None
 
 
 def _password(username: str) -> str:

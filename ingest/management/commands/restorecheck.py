@@ -23,7 +23,7 @@ class Command(BaseCommand):
         try:
             outcome = check.check(is_dry=options["dry_run"])
         except StoreUnavailable as error:
-            raise CommandError(f"the object store: {error}. Run it again.", returncode=2) from None
+            raise CommandError(f"the object store (MINIO_ENDPOINT): {error}. Run it again.", returncode=2) from None
         self.stdout.write(json.dumps(report.of(outcome)))
         if not outcome.is_whole:
             sys.exit(1)
