@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 
-from attachments import workspace_names
+from attachments import upload_quota, workspace_names
 from attachments.fetch import store, upload_area
 from attachments.models import Attachment, UploadIntent
 from evermuse import logs
@@ -69,7 +69,7 @@ def clear_expired() -> int:
 
 
 class UploadAreaWalk:
-    """Walks through the upload area page by page: measures files of undeclared size, and removes orphans.
+    """Walks through the upload area page by page: measures files of undeclared size, and removes orphans and overflow.
 
     A URL takes files until it expires, also after its file was claimed or its key was revoked. Such late files are
     orphans.
@@ -98,6 +98,7 @@ def _settle_page(page: list[upload_area.Uploaded]) -> int:
     # No upload URL is older than this, even if another deployment shares the bucket.
     long_ago = timezone.now() - timedelta(seconds=settings.EVERMUSE_UPLOAD_INTENT_SECONDS) - UNKNOWN_GRACE
     removed = 0
+    measured: set[int] = set()
     for token, one in found.items():
         intent = known.get(token)
         if (intent is None and one.modified_at < long_ago) or (intent is not None and intent.is_cleared):
@@ -105,6 +106,11 @@ def _settle_page(page: list[upload_area.Uploaded]) -> int:
             removed += 1
         elif intent is not None and intent.size is None and intent.measured_size != one.size:
             UploadIntent.objects.filter(pk=intent.pk).update(measured_size=one.size)
+            measured.add(intent.workspace_id)
     if removed:
         log.info("upload.orphans_removed", count=removed)
+    for workspace_id in sorted(measured):
+        if over := upload_quota.remove_overflow(workspace_id, workspace_names.name_of(workspace_id)):
+            log.warning("upload.over_quota", workspace_id=workspace_id, removed=over)
+            removed += over
     return removed

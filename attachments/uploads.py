@@ -139,6 +139,11 @@ def _refused(token: str, workspace_id: int) -> DownloadFailed:
         return final("UNKNOWN_INTENT", "upload_intent_id: there is no such upload intent in this workspace")
     if intent.origin is not None:
         return final("INTENT_CLAIMED", "upload_intent_id: another attachment has claimed this upload already")
+    if intent.expires_at > timezone.now() and (intent.key_ends_at is None or intent.key_ends_at > timezone.now()):
+        return final(
+            "UPLOAD_QUOTA",
+            "upload_intent_id: the file was removed because the workspace's uploads exceeded their quota",
+        )
     if intent.expires_at > timezone.now():
         return final("INTENT_EXPIRED", "upload_intent_id: the API key that made this intent is revoked or expired")
     return final("INTENT_EXPIRED", f"upload_intent_id: the intent expired at {intent.expires_at:%Y-%m-%dT%H:%M:%SZ}")

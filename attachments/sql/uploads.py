@@ -5,7 +5,7 @@ CLAIM_INTENT = """
 UPDATE attachments_uploadintent SET
   attachment_id = CASE WHEN origin IS NULL THEN %(attachment)s ELSE attachment_id END, origin = %(origin)s
 WHERE token = %(intent)s AND workspace_id = %(workspace)s AND (origin = %(origin)s OR
-  origin IS NULL AND expires_at > statement_timestamp() AND (key_ends_at IS NULL OR key_ends_at > statement_timestamp()))
+  origin IS NULL AND NOT is_cleared AND expires_at > statement_timestamp() AND (key_ends_at IS NULL OR key_ends_at > statement_timestamp()))
 RETURNING id
 """
 

@@ -71,6 +71,7 @@ _FILES = {
     "INTENT_AND_URL": ("Upload and URL together", "An attachment must name either an upload or a URL, not both.", _SEND_AGAIN),
     "INTENT_CLAIMED": ("Upload used twice", "Another attachment already uses the upload.", _SEND_AGAIN),
     "INTENT_EXPIRED": ("Upload expired", "No record named the upload in time.", "The client uploads again and sends the record again."),
+    "UPLOAD_QUOTA": ("Upload over quota", "The workspace's unclaimed uploads exceeded EVERMUSE_UPLOAD_QUOTA_BYTES, so the file was removed.", "The client declares sizes, sends records soon, uploads again and sends the record again."),
     "NOT_UPLOADED": ("Nothing uploaded", "The record arrived but the file was never uploaded.", "The client uploads the file; then retry all."),
     "WORKER_CRASHED": (
         "Crashes the worker",

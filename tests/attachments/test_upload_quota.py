@@ -10,12 +10,13 @@ from django.db import connection
 from django.utils import timezone
 
 from attachments import upload_clearing, upload_quota, uploads
+from attachments.fetch import upload_area
 from attachments.models import UploadIntent
 from attachments.queue import sweeper
 from ingest.clients import api_keys
 from ingest.models import Workspace
 from tests.attachments.journey import run
-from tests.attachments.test_uploads import UPLOADS, intent, naming
+from tests.attachments.test_uploads import UPLOADS, error_of, intent, naming
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
 
@@ -111,6 +112,47 @@ def test_sweeper_measures_a_larger_file_that_replaced_another(api: ApiClient) ->
     urllib3.request("PUT", url, body=b"x" * 990)
     upload_clearing.UploadAreaWalk().step()
     assert asked(api, size=20) == 429
+
+
+def size_of(made: dict[str, Any]) -> int | None:
+    workspace = UploadIntent.objects.get(token=made["uploadIntentId"]).workspace.name
+    return upload_area.size_of(upload_area.key_for(workspace=workspace, token=made["uploadIntentId"]))
+
+
+def test_files_of_undeclared_size_are_removed_when_they_exceed_the_quota_together(api: ApiClient) -> None:
+    made = [intent(api) for _ in range(4)]
+    for size, one in zip((400, 700, 300, 600), made, strict=True):
+        assert urllib3.request("PUT", one["uploadUrl"], body=b"x" * size).status == 200
+    upload_clearing.UploadAreaWalk().step()
+    assert [size_of(one) for one in made] == [400, None, 300, None]
+    assert asked(api, size=301) == 429
+    assert asked(api, size=290) == 201
+
+
+def test_removed_file_fails_with_the_quota_as_the_reason(api: ApiClient) -> None:
+    made = [intent(api), intent(api)]
+    for size, one in zip((600, 500), made, strict=True):
+        assert urllib3.request("PUT", one["uploadUrl"], body=b"x" * size).status == 200
+    upload_clearing.UploadAreaWalk().step()
+    batch_id = send_and_land(api, naming(made[0]["uploadIntentId"]))
+    run(api, batch_id)
+    assert error_of(api, batch_id) == "UPLOAD_QUOTA"
+
+
+def test_url_of_a_removed_file_leaves_nothing_in_the_upload_area(api: ApiClient) -> None:
+    made = intent(api)
+    for _ in range(2):
+        assert urllib3.request("PUT", made["uploadUrl"], body=b"x" * (QUOTA + 1)).status == 200
+        upload_clearing.UploadAreaWalk().step()
+        assert size_of(made) is None
+
+
+def test_claimed_file_is_not_removed_for_the_quota(api: ApiClient) -> None:
+    made = intent(api)
+    urllib3.request("PUT", made["uploadUrl"], body=b"x" * (QUOTA + 1))
+    UploadIntent.objects.update(origin=b"o" * 16)
+    upload_clearing.UploadAreaWalk().step()
+    assert size_of(made) == QUOTA + 1
 
 
 @pytest.mark.django_db(transaction=True)
