@@ -13,10 +13,12 @@ from dataclasses import dataclass, field
 _TIME = r"(-?)(?:(\d{1,4}) ?: ?)?(\d{1,3}) ?: ?(\d{1,2})(?: ?[.,:] ?(\d{1,6}))?"
 # Word processors make dashes of hyphens.
 _TIMES = re.compile(rf"\s*{_TIME}\s*[-–—]{{1,3}} ?>\s*{_TIME}(.*)")
-_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]{1,256})>")
+_VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]{1,256})>|</v\s*>")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>|<\d[\d:.]*>|\{\\[^{}]*\}")
 _BLOCK = re.compile(r"(?:NOTE|STYLE|REGION)(?:\s|$)")
 _PREFIX = re.compile(r"(?:>>+\s*|-\s+)?\[?([^\W\d_][^:<>\[\]\n]{0,59}?)\]?(?::(?:\s+|$)|：)")
+# Several people in one cue, each on a line with a mark and a name.
+_TURN = re.compile(r"\n(?=(?:>>|- )[^:\n]{1,60}:\s)")
 # A full name alone in parentheses above its words, as in captions of Google Meet. One word is often a sound: (Laughter).
 _NAME_ABOVE = re.compile(r"\(([^\W\d_][^:<>()\[\]\s]{0,29} [^:<>()\[\]\n]{1,40})\)\n")
 _WORD = re.compile(r"[^\W_]")
@@ -85,22 +87,33 @@ def _take_cue(transcript: Transcript, times: re.Match[str], id: str, lines: list
     start, end = _seconds(times.groups()[:5]), _seconds(times.groups()[5:10])
     body = lines
     if transcript.format == "vtt":
-        # A blank line ends the text. Notes and styles may follow.
-        stop = next((index for index, line in enumerate(lines) if not line.strip()), len(lines))
+        # A blank line ends the text. Notes and styles may follow. Some programs also write blank lines before the text.
+        first = next((index for index, line in enumerate(lines) if line.strip()), 0)
+        start_of_text = 0 if _BLOCK.match(lines[first] if lines else "") else first
+        # A line of spaces is not blank: YouTube's captions begin with one.
+        stop = next((index for index, line in enumerate(lines) if not line and index >= start_of_text), len(lines))
         body = lines[:stop]
         _take_between(transcript, lines[stop:], number + stop)
     if end < start:
         transcript.defects.append(f"line {number}: the cue ends before it starts")
     markup = "\n".join(body).strip()
-    pieces = _VOICE.split(markup)
     if not markup:
         transcript.defects.append(f"line {number}: the cue has no text")
-    # The text before the first voice, then each voice with its words.
-    for speaker, words in [("", pieces[0]), *zip(pieces[1::2], pieces[2::2], strict=True)]:
-        shown = html.unescape(_TAG.sub("", words)).strip()
-        if shown or (not speaker and len(pieces) == 1):
-            name = html.unescape(speaker).strip()
-            transcript.cues.append(Cue(start, end, shown, number, id, name, times[11].strip()))
+    voices = _voices(markup)
+    for speaker, words in [voice for voice in voices if voice[1]] or voices[:1]:
+        for text in [words] if speaker else _TURN.split(words):
+            transcript.cues.append(Cue(start, end, text, number, id, speaker, times[11].strip()))
+
+
+def _voices(markup: str) -> list[tuple[str, str]]:
+    """Each speaker with the words. Words outside of voices have no speaker."""
+    found, speaker, at = [], "", 0
+    for mark in [*_VOICE.finditer(markup), None]:
+        words = markup[at : mark.start() if mark else len(markup)]
+        found.append((" ".join(html.unescape(speaker).split()), html.unescape(_TAG.sub("", words)).strip()))
+        if mark:
+            speaker, at = mark[1] or "", mark.end()
+    return found
 
 
 def _take_between(transcript: Transcript, lines: list[str], number: int) -> None:

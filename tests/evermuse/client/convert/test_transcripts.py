@@ -213,3 +213,30 @@ def test_standard_input_is_a_transcript_with_an_id_of_its_content_and_a_given_ti
     assert record["_vendor_ids"] == {"content_sha256": hashlib.sha256(content).hexdigest()}
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(content)))
     assert "--event-at" in run("srt", Path("-"), folder=tmp_path).reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("<v Ann>Hi</v> (laughs) <v Bob>yo", [("Ann", "Hi"), ("", "(laughs)"), ("Bob", "yo")]),
+        ("<v Ann\nLee>Hi", [("Ann Lee", "Hi")]),
+        ("<v Ann></v>", [("", "")]),
+        (">> ANN: hi\n>> BOB: yo\nand on", [("ANN", "hi"), ("BOB", "yo\nand on")]),
+        ("- Ann Lee: hi\n- Bob Roe: yo", [("Ann Lee", "hi"), ("Bob Roe", "yo")]),
+        ("- hi\n- yo", [("", "- hi\n- yo")]),
+    ],
+)
+def test_each_speaker_of_a_cue_gets_only_the_own_words(text: str, expected: list[tuple[str, str]]) -> None:
+    assert [(cue[2], cue[3]) for cue in shown(f"WEBVTT\n\n00:01.000 --> 00:02.000\n{text}\n")] == expected
+
+
+def test_text_after_a_blank_line_or_a_line_of_spaces_belongs_to_its_cue() -> None:
+    text = (
+        "WEBVTT\n\n00:00.000 --> 00:03.000\n\n(Ann Lee)\nHello\n\n00:03.000 --> 00:04.000\n \none<00:03.500><c> two</c>\n\n"
+        "00:05.000 --> 00:06.000\n\nNOTE\nnothing said\n\n7\n00:07.000 --> 00:08.000\nthree\n"
+    )
+    assert shown(text) == [
+        (0.0, 3.0, "Ann Lee", "Hello"), (3.0, 4.0, "", "one two"), (5.0, 6.0, "", ""), (7.0, 8.0, "", "three"),
+    ]  # fmt: skip
+    parsed = cues.parsed(text)
+    assert (parsed.notes, parsed.defects) == (["nothing said"], ["line 12: the cue has no text"])
