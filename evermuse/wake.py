@@ -17,6 +17,10 @@ LAND, ADVANCE, DOWNLOAD = "ingest.land_batches", "ingest.advance_batches", "atta
 DOWNLOAD_ALONE = "attachments.download_alone"
 # The most batches that a message names. The claim finds the others.
 MAX_IDS = 500
+# A web process publishes no further wake-up while this many messages wait, and counts them after each so many of its own.
+# Each that waits lands all batches. Thousands of them would take a busy worker minutes.
+MAX_WAITING = 200
+COUNTED_EVERY = 20
 MAX_LOGGED = 50
 # The pause between two messages, so that many small batches need few wake-ups.
 SPACING_SECONDS = 0.05
@@ -33,6 +37,8 @@ class Publisher:
         self._waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        # Messages sent since those in the queue were counted.
+        self._uncounted = 0
 
     def add(self, batch_id: int) -> None:
         """Publish a wake-up for a committed batch soon. Never blocks and never raises."""
@@ -48,12 +54,29 @@ class Publisher:
                     ) as error:  # no thread could be started: the next batch tries again, or a sweeper finds the work
                         log.warning("wakeup.lost", task=self._task, batches=1, error=str(error))
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether every wake-up has been taken to be published."""
+        return self._waiting.empty()
+
     def _run(self) -> None:
         while True:
             batch_ids = [self._waiting.get()]
-            while len(batch_ids) < MAX_IDS and not self._waiting.empty():
+            self._await_room()
+            while not self._waiting.empty():
                 batch_ids.append(self._waiting.get())
-            time.sleep(SPACING_SECONDS if publish(self._task, batch_ids) else PAUSE_SECONDS)
+            # It does not expire: a worker that is a minute behind would discard it, and fall behind further.
+            is_sent = publish(self._task, batch_ids[:MAX_IDS], expires=None)
+            time.sleep(SPACING_SECONDS if is_sent else PAUSE_SECONDS)
+
+    def _await_room(self) -> None:
+        """Wait until few messages are in the queue."""
+        self._uncounted += 1
+        while self._uncounted >= COUNTED_EVERY:
+            if _count(self._task) < MAX_WAITING:
+                self._uncounted = 0
+            else:
+                time.sleep(PAUSE_SECONDS)
 
 
 def publish(task: str, batch_ids: list[int], *, expires: float | None = EXPIRES_SECONDS) -> bool:
@@ -73,6 +96,16 @@ def publish(task: str, batch_ids: list[int], *, expires: float | None = EXPIRES_
         _log_lost(task, batch_ids, error)
         return False
     return True
+
+
+def _count(task: str) -> int:
+    """How many messages wait in the task's queue, or 0 if the broker does not answer."""
+    try:
+        with app.connection_for_write() as connection:
+            return broker_queues.length(connection, str(app.conf.task_routes[task]["queue"]))
+    except Exception as error:  # kombu's transports raise errors of many libraries, and the thread must go on
+        log.info("wakeup.not_counted", task=task, error=f"{type(error).__name__}: {error}")
+        return 0
 
 
 def _log_lost(task: str, batch_ids: list[int], error: Exception) -> None:

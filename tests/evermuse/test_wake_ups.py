@@ -1,7 +1,8 @@
 """Wake-ups of the sweeper: few wait at a time, and none expires."""
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 import redis
@@ -29,6 +30,50 @@ def test_sweeper_adds_one_wake_up_while_as_many_messages_wait(broker: "redis.Red
     for _ in range(3):
         wake.top_up(wake.LAND, [1, 2, 3])
     assert broker.llen(LANDING) == 3 + 1 + 1
+
+
+@pytest.fixture
+def publisher(broker: "redis.Redis", monkeypatch: pytest.MonkeyPatch) -> Iterator[wake.Publisher]:
+    """A web process that may have 5 messages waiting, and publishes without pauses."""
+    for name, value in {"MAX_WAITING": 5, "COUNTED_EVERY": 1, "SPACING_SECONDS": 0, "PAUSE_SECONDS": 0.01}.items():
+        monkeypatch.setattr(wake, name, value)
+    publisher = wake.Publisher(wake.LAND)
+    yield publisher
+    # Its thread must not send anything during the next test.
+    broker.delete(LANDING)
+    publisher.add(0)
+    wait_until(lambda: broker.llen(LANDING) > 0 and publisher.is_idle)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def add_and_wait(publisher: wake.Publisher, broker: "redis.Redis", numbers: range) -> None:
+    """Add batches one after the other, so that each could have a message of its own."""
+    for number in numbers:
+        expected = min(broker.llen(LANDING) + 1, wake.MAX_WAITING)
+        publisher.add(number)
+        wait_until(lambda expected=expected: broker.llen(LANDING) >= expected)  # type: ignore[misc]
+
+
+def test_accepted_batches_never_fill_the_queue_while_no_worker_reads_it(
+    broker: "redis.Redis", publisher: wake.Publisher
+) -> None:
+    add_and_wait(publisher, broker, range(40))
+    messages = [json.loads(text) for text in broker.lrange(LANDING, 0, -1)]
+    assert [message["headers"]["expires"] for message in messages] == [None] * 5
+
+
+def test_wake_up_that_found_the_queue_full_is_sent_as_soon_as_a_worker_reads(
+    broker: "redis.Redis", publisher: wake.Publisher
+) -> None:
+    add_and_wait(publisher, broker, range(40))
+    broker.delete(LANDING)
+    wait_until(lambda: broker.llen(LANDING) == 1)
 
 
 def test_messages_of_another_task_do_not_keep_the_sweeper_from_waking_a_worker(broker: "redis.Redis") -> None:
