@@ -9,7 +9,7 @@ from evermuse.client.convert import instants
 from evermuse.client.convert.format import ConvertOptions, NotConvertible
 from evermuse.client.convert.people import People
 from evermuse.client.convert.records import record_line
-from evermuse.client.convert.tickets import BOT, CUSTOMER, STAFF, Item, TicketFormat, attachments_of, text_of
+from evermuse.client.convert.tickets import BOT, CUSTOMER, ROWS, STAFF, Item, TicketFormat, attachments_of, text_of
 
 _PERSONS = frozenset({"contact", "user", "lead", "admin", "teammate", "visitor", "contact.reference"})
 _PEOPLE = {
@@ -23,7 +23,7 @@ class Intercom(TicketFormat):
     """Converts conversations."""
 
     arrays = ("conversations", "data", "contacts", "users", "admins")
-    wrappers = ("conversation", "item")
+    wrappers = ("conversation", "item", *ROWS)
 
     def kind_of(self, key: str, value: Mapping[str, Any]) -> str:
         kind = text_of(value.get("type"))
@@ -31,12 +31,20 @@ class Intercom(TicketFormat):
             kind == "conversation"
             or "conversation_parts" in value
             or "conversation_message" in value
+            or (not kind and isinstance(value.get("source"), dict) and "created_at" in value)
             or (key in {"conversations", "conversation"})
         ):
             return "item"
         if kind == "conversation_part":
             return "part"
         return "person" if kind in _PERSONS or key in {"contacts", "users", "admins"} else "other"
+
+    def wrapper_of(self, content: Mapping[str, Any]) -> str | None:
+        """See `TicketFormat`. A notification of a webhook has the conversation as ``data.item``."""
+        kind = text_of(content.get("type"))
+        if kind == "notification_event" and isinstance(content.get("data"), dict):
+            return "data"
+        return None if kind.startswith("conversation") else super().wrapper_of(content)
 
     def owner_of(self, part: Mapping[str, Any]) -> str:
         return text_of(part.get("conversation_id"))
@@ -79,7 +87,7 @@ def _instant(value: Any) -> Any:
 
 def _listed(value: Any, name: str) -> list[Mapping[str, Any]]:
     """The objects of a list. The API wraps lists into objects."""
-    inner = value.get(name) if isinstance(value, dict) else value
+    inner = value.get(name, value.get("data")) if isinstance(value, dict) else value
     return [one for one in inner if isinstance(one, dict)] if isinstance(inner, list) else []
 
 

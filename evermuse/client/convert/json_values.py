@@ -5,10 +5,14 @@ in memory at a time, so a file may be larger than the memory.
 """
 
 import codecs
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 from evermuse.client.convert.decoding import unmarked_utf16
 
@@ -17,6 +21,10 @@ BLOCK_BYTES = 1024 * 1024
 MAX_OBJECT_BYTES = 64 * 1024 * 1024
 _MARK = re.compile(rb'["{}\[\]]')
 _STRING_END = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+# What follows a member's name, unless an array does.
+_NO_ARRAY = re.compile(rb"\s*:\s*[^\s\[]")
+_LONGEST_GAP = 200
+_SPACES = b" \t\r\n"
 _KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:\s*\Z')
 
 
@@ -30,27 +38,99 @@ class Value:
     is_whole: bool = True
 
 
-def objects_in(path: Path, arrays: Sequence[str]) -> Iterator[Value]:
+def objects_in(path: Path, arrays: Sequence[str], wrapped: Sequence[str] = ()) -> Iterator[Value]:
     """The objects at the top of a file, in arrays, and in arrays with these names in a top-level object.
 
-    A truncated object has ``is_whole=False``.
+    An object with an ``id``, or with an object that is named in ``wrapped``, is itself the item: its arrays belong to it.
+    A truncated object has ``is_whole=False``, and so has a line of NDJSON without any object.
     """
-    scanner = _Scanner(frozenset(arrays))
-    with path.open("rb") as file:
+    own = frozenset([b'"id"', *(f'"{name}"'.encode() for name in wrapped)])
+    with path.open("rb") as file, path.open("rb") as second:
         first = file.read(BLOCK_BYTES)
-        if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            first = (first + file.read()).decode("utf-16", "replace").encode()
-        elif codec := unmarked_utf16(first):
-            first = (first + file.read()).decode(codec, "replace").encode()
-        yield from scanner.feed(first)
+        codec = "utf-16" if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else unmarked_utf16(first)
+        if codec:
+            first += file.read()
+            content = first.decode(codec, "replace").encode()
+            yield from _values(BytesIO(content), BytesIO(content), frozenset(arrays), own)
+        else:
+            file.seek(0)
+            yield from _values(file, second, frozenset(arrays), own)
+
+
+def _values(file: BinaryIO, second: BinaryIO, arrays: frozenset[str], own: frozenset[bytes]) -> Iterator[Value]:
+    """``second``: the same content, to look ahead in."""
+    if not _has_lines(file.read(BLOCK_BYTES)):
+        file.seek(0)
+        scanner = _Scanner(arrays, partial(_has_own, second, 0, own))
         while block := file.read(BLOCK_BYTES):
             yield from scanner.feed(block)
-    yield from scanner.end()
+        yield from scanner.end()
+        return
+    # A broken line does not affect the next one.
+    offset = 0
+    file.seek(0)
+    for line in file:
+        if (text := line.strip(_SPACES)) and text != codecs.BOM_UTF8:
+            start = offset + line.index(text[:1])
+            scanner = _Scanner(arrays, partial(_has_own, BytesIO(text), start, own), start)
+            yield from scanner.feed(text)
+            yield from scanner.end()
+        offset += len(line)
+
+
+def _has_lines(head: bytes) -> bool:
+    """Whether a text is NDJSON: its first or second line is an object, and is not part of a larger one."""
+    lines = [line for one in head.split(b"\n")[:50] if (line := one.strip(_SPACES).removeprefix(codecs.BOM_UTF8))][:3]
+    if len(lines) < 2:
+        return False
+    if _is_object(lines[0]):
+        return lines[1] not in (b"{", b"[")
+    follow = all(line.startswith(b"{") for line in lines[1:])
+    return follow and not lines[0].endswith((b"[", b"{", b",", b":")) and _is_object(lines[1])
+
+
+def _is_object(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _has_own(source: BinaryIO, base: int, names: frozenset[bytes], start: int) -> bool:
+    """Whether the object that begins at an offset has a member of one of the names, which is not an array.
+
+    ``names``: in quotes. ``base``: the offset of the source's first byte. Members of inner objects do not count.
+    """
+    source.seek(start - base)
+    buffer, depth, is_last = b"", 0, False
+    while not is_last:
+        block = source.read(BLOCK_BYTES)
+        buffer, at, is_last = buffer + block, 0, not block
+        while (mark := _MARK.search(buffer, at)) is not None:
+            if mark[0] == b'"':
+                closed = _STRING_END.match(buffer, mark.end())
+                if not is_last and (closed is None or closed.end() + _LONGEST_GAP > len(buffer)):
+                    at = mark.start()
+                    break
+                if closed is None:
+                    return False
+                at = closed.end()
+                if depth == 1 and buffer[mark.start() : at] in names and _NO_ARRAY.match(buffer, at):
+                    return True
+                continue
+            at = mark.end()
+            depth += 1 if mark[0] in (b"{", b"[") else -1
+            if depth == 0:
+                return False
+        else:
+            at = len(buffer)
+        buffer = buffer[at:]
+    return False
 
 
 def whole_objects(text: bytes) -> Iterator[Value]:
     """The whole objects in an array whose JSON is broken or truncated."""
-    for value in _Scanner(frozenset()).feed(text):
+    for value in _Scanner(frozenset(), lambda start: True).feed(text):
         if value.is_whole:
             yield value
 
@@ -60,11 +140,12 @@ class _Scanner:
 
     ``_stack``: the open brackets. ``_start``, ``_depth``: the offset and the depth at which the current object began.
     ``_frame``: the depth of an object that only wraps a list. ``_array``: the name of the array being read.
+    ``_is_item``: whether the object at an offset is an item with such an array, and not the wrapper of a list.
     """
 
-    def __init__(self, arrays: frozenset[str]) -> None:
-        self._arrays = arrays
-        self._buffer, self._base, self._at = b"", 0, 0
+    def __init__(self, arrays: frozenset[str], is_item: Callable[[int], bool], base: int = 0) -> None:
+        self._arrays, self._is_item = arrays, is_item
+        self._buffer, self._base, self._at, self._first = b"", base, 0, base
         self._stack: list[bytes] = []
         self._start: int | None = None
         self._depth = self._frame = 0
@@ -100,7 +181,7 @@ class _Scanner:
         if self._start is not None:
             yield Value(self._buffer[self._start - self._base :], self._start, self._array, is_whole=False)
         elif self._stack or (size and not self._has_brackets):
-            yield Value(b"", size if self._stack else 0, self._array, is_whole=False)
+            yield Value(b"", size if self._stack else self._first, self._array, is_whole=False)
 
     def _open(self, kind: bytes, at: int) -> None:
         self._stack.append(kind)
@@ -124,11 +205,8 @@ class _Scanner:
         name = found[1].decode("utf-8", "replace") if found else ""
         if self._frame:
             self._array = name if name in self._arrays else ""
-        elif self._start is not None and name in self._arrays:
-            # An object with an id is an item with such an array, and not the wrapper of a list.
-            is_item = b'"id"' in self._buffer[self._start - self._base : at]
-            if not is_item:
-                self._array, self._frame, self._start = name, self._depth, None
+        elif self._start is not None and name in self._arrays and not self._is_item(self._start):
+            self._array, self._frame, self._start = name, self._depth, None
 
     def _close(self, at: int) -> Iterator[Value]:
         self._stack.pop()
@@ -136,5 +214,7 @@ class _Scanner:
         if self._start is not None and depth < self._depth:
             yield Value(self._buffer[self._start - self._base : at + 1], self._start, self._array)
             self._start = None
-        if self._frame and depth < self._frame:
-            self._frame, self._array = 0, ""
+        if self._frame and depth <= self._frame:
+            self._array = ""
+        if depth < self._frame:
+            self._frame = 0

@@ -16,9 +16,13 @@ import msgspec
 
 from evermuse.client.convert import inputs
 from evermuse.client.convert.format import ConvertOptions, reason_of
-from evermuse.client.convert.json_values import MAX_OBJECT_BYTES, Value, objects_in
+from evermuse.client.convert.json_values import MAX_OBJECT_BYTES, Value, objects_in, whole_objects
 from evermuse.client.convert.rejects import RejectWriter, sound_text
 from evermuse.client.convert.validation import is_uri
+
+# Tools that copy from the API add a few members of their own.
+MAX_WRAPPER_MEMBERS = 5
+ROWS = ("record", "_airbyte_data")
 
 
 @dataclass(slots=True)
@@ -69,7 +73,7 @@ class TicketFormat:
 
     def _remember(self, sources: Sequence[tuple[Path, Path]], store: "_Store") -> None:
         for file, source in sources:
-            for value in objects_in(source, self.arrays):
+            for value in self._objects(source):
                 parsed = self._parsed(value)
                 if isinstance(parsed, str):
                     continue
@@ -86,7 +90,7 @@ class TicketFormat:
         self, sources: Sequence[tuple[Path, Path]], store: "_Store", options: ConvertOptions, rejects: RejectWriter
     ) -> Iterator[bytes]:
         for file, source in sources:
-            for value in objects_in(source, self.arrays):
+            for value in self._objects(source):
                 parsed = self._parsed(value)
                 kind = "broken" if isinstance(parsed, str) else parsed[0]
                 if kind in {"part", "person"}:
@@ -97,7 +101,9 @@ class TicketFormat:
                     rejects.reject(**place, reason=parsed)  # type: ignore[arg-type]
                     continue
                 if kind == "other":
-                    rejects.reject(**place, reason="this format does not have such objects")  # type: ignore[arg-type]
+                    named = text_of(parsed[2].get("type"))[:100]
+                    what = f"objects of the type {named}" if named else "such objects"
+                    rejects.reject(**place, reason=f"this format does not have {what}")  # type: ignore[arg-type]
                     continue
                 item = Item(parsed[1], parsed[2])
                 id = text_of(item.value.get("id"))
@@ -115,8 +121,28 @@ class TicketFormat:
                 rejects.converted += 1
                 yield line
 
+    def _objects(self, source: Path) -> Iterator[Value]:
+        """The objects of a file. An object that stands beside arrays, such as a ticket beside its users, is one of them."""
+        for value in objects_in(source, self.arrays, self.wrappers):
+            if value.key or not value.is_whole or len(value.raw) > MAX_OBJECT_BYTES:
+                yield value
+                continue
+            try:
+                members = msgspec.json.decode(value.raw, type=dict[str, msgspec.Raw])
+            except (ValueError, RecursionError):
+                members = {}
+            lists = {name: raw for name, raw in members.items() if name in self.arrays and bytes(raw)[:1] == b"["}
+            if "id" in members or not lists:
+                yield value
+                continue
+            singles = {name: raw for name, raw in members.items() if name in self.wrappers and bytes(raw)[:1] == b"{"}
+            for name, raw in {**singles, **lists}.items():
+                start = value.raw.find(bytes(raw))
+                for one in whole_objects(bytes(raw)) if name in lists else [Value(bytes(raw), 0)]:
+                    yield Value(one.raw, value.offset + start + one.offset, name)
+
     def _parsed(self, value: Value) -> tuple[str, bytes, dict[str, Any]] | str:
-        """The kind, the bytes and the content of an object without its wrapper, or the reason why it cannot be read."""
+        """The kind, the bytes and the content of an object without its wrappers, or the reason why it cannot be read."""
         if not value.is_whole:
             return "the JSON is truncated or broken"
         if len(value.raw) > MAX_OBJECT_BYTES:
@@ -126,10 +152,16 @@ class TicketFormat:
         except (ValueError, RecursionError) as error:
             return f"not JSON: {error}"
         raw, key = value.raw, value.key
-        if len(content) <= 4 and (name := next((n for n in self.wrappers if isinstance(content.get(n), dict)), None)):
-            raw = bytes(msgspec.json.decode(value.raw, type=dict[str, msgspec.Raw])[name])
+        while (name := self.wrapper_of(content)) is not None:
+            raw = bytes(msgspec.json.decode(raw, type=dict[str, msgspec.Raw])[name])
             content, key = content[name], name
         return self.kind_of(key, content), raw, content
+
+    def wrapper_of(self, content: Mapping[str, Any]) -> str | None:
+        """The name of the member that an object only wraps, if it does."""
+        if len(content) > MAX_WRAPPER_MEMBERS:
+            return None
+        return next((name for name in self.wrappers if isinstance(content.get(name), dict)), None)
 
 
 class _Store(Mapping[str, Mapping[str, Any]]):
@@ -199,7 +231,13 @@ def text_of(value: Any) -> str:
     """A string or number of JSON as text, without lone surrogates; empty for anything else."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
-    return sound_text(str(value))
+    # Tables turn ids into numbers with a point.
+    return sound_text(str(int(value) if isinstance(value, float) and value.is_integer() else value))
+
+
+def values_in(value: Any) -> list[Any]:
+    """The entries of an array of JSON; none for anything else."""
+    return value if isinstance(value, list) else []
 
 
 def _ticket_in_name(file: Path) -> str:
@@ -219,7 +257,7 @@ def attachments_of(
     return [
         attachment(filename=one.get(filename), url=one.get(url), size=one.get(size), mime=one.get("content_type"))
         for message in messages
-        for one in message.get("attachments") or []
+        for one in values_in(message.get("attachments"))
         if isinstance(one, dict)
     ]
 

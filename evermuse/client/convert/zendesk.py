@@ -13,17 +13,34 @@ from evermuse.client.convert import instants
 from evermuse.client.convert.format import ConvertOptions, NotConvertible
 from evermuse.client.convert.people import People
 from evermuse.client.convert.records import record_line
-from evermuse.client.convert.tickets import CUSTOMER, STAFF, Item, TicketFormat, attachments_of, text_of
+from evermuse.client.convert.tickets import (
+    CUSTOMER,
+    ROWS,
+    STAFF,
+    Item,
+    TicketFormat,
+    attachments_of,
+    text_of,
+    values_in,
+)
 
 _PEOPLE = {"end-user": CUSTOMER, "agent": STAFF, "admin": STAFF}
-_KINDS = {"tickets": "item", "ticket": "item", "results": "item", "comments": "part", "users": "person"}
+_KINDS = {
+    "tickets": "item",
+    "ticket": "item",
+    "requests": "item",
+    "request": "item",
+    "results": "item",
+    "comments": "part",
+    "users": "person",
+}
 
 
 class Zendesk(TicketFormat):
     """Converts tickets."""
 
-    arrays = ("tickets", "comments", "users", "results")
-    wrappers = ("ticket", "comment", "user")
+    arrays = ("tickets", "requests", "comments", "users", "results")
+    wrappers = ("ticket", "request", "comment", "user", *ROWS)
 
     def kind_of(self, key: str, value: Mapping[str, Any]) -> str:
         if key in _KINDS and "requester_id" not in value and "subject" not in value:
@@ -45,7 +62,7 @@ class Zendesk(TicketFormat):
         event_at = instants.from_iso(text_of(ticket.get("created_at")))
         if event_at is None:
             raise NotConvertible("created_at of the ticket is missing or not a date")
-        comments = [one for one in ticket.get("comments") or [] if isinstance(one, dict)] + item.part_values
+        comments = [one for one in values_in(ticket.get("comments")) if isinstance(one, dict)] + item.part_values
         data: dict[str, Any] = {"ticket": msgspec.Raw(item.raw)}
         if item.parts:
             data["comments"] = [msgspec.Raw(raw) for raw in item.parts]
@@ -57,7 +74,7 @@ class Zendesk(TicketFormat):
             thread_id=f"zendesk:{id}",
             participants=_participants(ticket, comments, people, options).entries,
             attachments=attachments_of(comments, filename="file_name", url="content_url", size="size"),
-            tags=[text_of(tag) for tag in ticket.get("tags") or []],
+            tags=[text_of(tag) for tag in values_in(ticket.get("tags"))],
             data=data,
         )
 
@@ -71,14 +88,20 @@ def _participants(
     people = People(options.internal_domains)
     names = ("requester_id", "submitter_id", "assignee_id")
     ids = [text_of(ticket.get(name)) for name in names]
-    ids += [text_of(one) for one in ticket.get("collaborator_ids") or []]
-    ids += [text_of(one) for one in ticket.get("follower_ids") or []]
+    ids += [text_of(one) for one in values_in(ticket.get("collaborator_ids"))]
+    ids += [text_of(one) for one in values_in(ticket.get("follower_ids"))]
+    ids += [text_of(one) for one in values_in(ticket.get("email_cc_ids"))]
     ids += [text_of(one.get("author_id")) for one in comments]
+    # Exports of an account have the people themselves in the tickets.
+    given = [ticket.get(name) for name in ("requester", "submitter", "assignee")]
+    given += [*values_in(ticket.get("collaborator")), *values_in(ticket.get("collaborators"))]
+    inside = {text_of(one.get("id")): one for one in given if isinstance(one, dict)}
+    ids += inside
     for id in dict.fromkeys(ids):
         if not id or id == "-1":
             # -1 is Zendesk itself.
             continue
-        user = users.get(id, {})
+        user = {**inside.get(id, {}), **users.get(id, {})}
         role, type = _PEOPLE.get(text_of(user.get("role")), ("", ""))
         people.add(
             id=id,
@@ -87,9 +110,9 @@ def _participants(
             role=role,
             type=type,
         )
-    for name in ("requester", "assignee"):
-        if isinstance(one := ticket.get(name), dict):
-            people.add(id=text_of(one.get("id")), name=text_of(one.get("name")), email=text_of(one.get("email")))
+    for one in given:
+        if isinstance(one, dict) and not text_of(one.get("id")):
+            people.add(name=text_of(one.get("name")), email=text_of(one.get("email")))
     return people
 
 
