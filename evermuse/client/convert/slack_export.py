@@ -3,6 +3,7 @@
 import json
 import posixpath
 import re
+import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -88,12 +89,12 @@ def _loaded(export: Export) -> Export:
         for _, user in _objects(export, name, inside):
             if id := text_of(user.get("id")):
                 export.users.setdefault(id, user)
+    folders = {_composed(folder): folder for folder in export.days}
     for name, kind in _LISTS.items():
         for parent, one in _objects(export, name, inside):
             if id := text_of(one.get("id")):
                 title = text_of(one.get("name")) or id
-                folder = posixpath.join(parent, title)
-                folder = folder if folder in export.days else posixpath.join(parent, id)
+                folder = folders.get(_composed(posixpath.join(parent, title)), posixpath.join(parent, id))
                 export.channels.append(Channel(id, title, folder, kind))
     known = {channel.folder for channel in export.channels}
     export.channels += [
@@ -101,6 +102,11 @@ def _loaded(export: Export) -> Export:
     ]
     export.channels.sort(key=lambda channel: (channel.folder, channel.id))
     return export
+
+
+def _composed(name: str) -> str:
+    """Some file systems of Apple store an accent as a character of its own."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _find_days(export: Export, inside: list[str]) -> None:
@@ -147,15 +153,18 @@ class _Directory:
 class _Zip:
     def __init__(self, archive: zipfile.ZipFile) -> None:
         self._archive = archive
+        # Some programs for Windows write backslashes.
+        self._entries = {entry.filename.replace("\\", "/"): entry for entry in archive.infolist()}
 
     def names(self) -> list[str]:
-        return [name for name in self._archive.namelist() if name.endswith(".json")]
+        return [name for name in self._entries if name.endswith(".json")]
 
     def read(self, name: str) -> bytes:
         """Raises OSError if the entry is broken, encrypted or too large."""
-        if self._archive.getinfo(name).file_size > MAX_FILE_BYTES:
+        entry = self._entries[name]
+        if entry.file_size > MAX_FILE_BYTES:
             raise OSError(f"larger than {MAX_FILE_BYTES:,} bytes")
         try:
-            return self._archive.read(name)
+            return self._archive.read(entry)
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
             raise OSError(str(error)) from error

@@ -211,3 +211,18 @@ def test_teams_without_lists_of_the_organization_are_all_read(tmp_path: Path) ->
         (folder / "general" / "2023-11-14.json").write_text(json.dumps([message(team, "1700000000.1")]))
     done = run("slack", tmp_path / "export", folder=tmp_path)
     assert sorted(one["_vendor_ids"]["slack_channel_id"] for one in done.records) == ["C-acme", "C-other"]
+
+
+@pytest.mark.parametrize(("listed", "folder"), [("café", "cafe\u0301"), ("cafe\u0301", "café"), ("plain", "plain")])
+def test_channel_is_found_whatever_system_wrote_the_zip_file(tmp_path: Path, listed: str, folder: str) -> None:
+    archive = tmp_path / "export.zip"
+    with zipfile.ZipFile(archive, "w") as target:
+        # As some programs for Windows write them.
+        for name, content in {
+            "channels.json": [{"id": "C1", "name": listed}],
+            f"{folder}\\2024-01-01.json": [message("hi", "1704106800.0001")],
+        }.items():
+            target.writestr(name, json.dumps(content))
+    done = run("slack", archive, folder=tmp_path)
+    assert [record["_vendor_ids"]["slack_channel_id"] for record in done.records] == ["C1"]
+    assert done.writer.notes == {}
