@@ -167,8 +167,11 @@ def _may_fill(column: Any, value: Any) -> bool:
     return True
 
 
-def filter_of(field: str, values: Callable[[], Iterable[str]]) -> type[admin.SimpleListFilter]:
-    """A list filter on a text column with known values. Django's own filter would read the whole table to find them."""
+def filter_of(field: str, values: Callable[[], Iterable[str]], *, lookup: str = "") -> type[admin.SimpleListFilter]:
+    """A list filter on a text column with known values. Django's own filter would read the whole table to find them.
+
+    ``lookup``: where the column is, if it is another table's.
+    """
 
     class ValueFilter(admin.SimpleListFilter):
         title = field
@@ -179,7 +182,7 @@ def filter_of(field: str, values: Callable[[], Iterable[str]]) -> type[admin.Sim
 
         def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
             value = self.value()
-            return queryset if value is None else queryset.filter(**{field: value})
+            return queryset if value is None else queryset.filter(**{lookup or field: value})
 
     return ValueFilter
 

@@ -9,7 +9,7 @@ from celery.signals import worker_init
 from ingest import retention
 from ingest.pipeline import compaction, journal, processing, sweeper
 from ingest.pipeline import landing as pipeline
-from lake import processors, term_sets
+from lake import index_layout, processors, term_sets
 from lake.restore import marks
 from lake.segments import sweeper as segment_sweeper
 
@@ -29,8 +29,9 @@ def advance_batches(batch_ids: list[int], **_: Any) -> None:
 
 @shared_task(name="ingest.sweep")
 def sweep(**_: Any) -> None:
-    """Continue batches that are stuck."""
+    """Continue batches that are stuck. Drop the old columns of the index once no process of the previous version runs."""
     sweeper.sweep()
+    index_layout.complete()
 
 
 @shared_task(name="ingest.remove_expired")

@@ -24,8 +24,8 @@ WITH wanted AS (
   SELECT r.id, w.terms FROM lake_record r JOIN wanted w ON w.id = r.id AND w.digest = r.digest
   ORDER BY r.id FOR UPDATE OF r
 )
-UPDATE lake_record AS r SET terms = r.terms || held.terms FROM held
-WHERE r.id = held.id AND NOT r.terms @> held.terms
+UPDATE lake_record AS r SET terms = coalesce(r.terms, '{}') || held.terms FROM held
+WHERE r.id = held.id AND NOT coalesce(r.terms, '{}') @> held.terms
 """
 
 
@@ -48,7 +48,7 @@ def step(one: Filter, *, after: UUID | None) -> BackfillStep:
         return BackfillStep(0, 0, None)
     sent = places.read(record.place for record in found)
     missing: list[tuple[UUID, bytes, int]] = []
-    for record, has in zip(found, term_sets.whole(record.terms for record in found), strict=True):
+    for record, has in zip(found, term_sets.whole(found), strict=True):
         # Skip a record that was removed or overwritten meanwhile.
         if record.place not in sent:
             continue

@@ -7,9 +7,10 @@ rows, so it walks, also for a term that one record has or none.
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from evermuse import prepared
+from lake.term_sets import Wanted
 
 # Autovacuum renews the statistics about as often.
 MAX_AGE_SECONDS = 60.0
@@ -17,22 +18,23 @@ MAX_AGE_SECONDS = 60.0
 MOST_RARE = 8
 
 STATISTICS = """
-SELECT unnest(most_common_elems::text::bigint[]) FROM pg_stats
-WHERE schemaname = current_schema() AND tablename = 'lake_record' AND attname = 'terms' AND NOT inherited
+SELECT attname::text, unnest(CASE attname WHEN 'terms' THEN most_common_elems ELSE most_common_vals END::text::bigint[])
+FROM pg_stats WHERE schemaname = current_schema() AND tablename = 'lake_record' AND NOT inherited
+  AND attname IN ('terms', 'term_set', 'thread_term', 'vendor_term')
 """
 
 
 class _Known:
-    """The statistics that this process read last. Empty if there are none yet."""
+    """The statistics that this process read last, as column and value. Empty if there are none yet."""
 
-    common: frozenset[int] = frozenset()
+    common: frozenset[tuple[str, int]] = frozenset()
     read_at = float("-inf")
 
 
-def is_rare(any_of: Iterable[Sequence[int]]) -> bool:
-    """Whether one of these groups has no common term, so that few records match. False without statistics."""
+def is_rare(wanted: Iterable[Wanted]) -> bool:
+    """Whether one of these terms is not common, so that few records match. False without statistics."""
     common = _common()
-    return bool(common) and any(len(group) <= MOST_RARE and common.isdisjoint(group) for group in any_of)
+    return bool(common) and any(len(one.set_ids) < MOST_RARE and common.isdisjoint(one.places()) for one in wanted)
 
 
 def forget() -> None:
@@ -40,9 +42,9 @@ def forget() -> None:
     _Known.common, _Known.read_at = frozenset(), float("-inf")
 
 
-def _common() -> frozenset[int]:
+def _common() -> frozenset[tuple[str, int]]:
     now = time.monotonic()
     if now - _Known.read_at >= MAX_AGE_SECONDS:
-        _Known.common = frozenset(term for (term,) in prepared.rows(STATISTICS, {}))
+        _Known.common = frozenset((column, value) for column, value in prepared.rows(STATISTICS, {}))
         _Known.read_at = now
     return _Known.common

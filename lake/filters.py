@@ -40,7 +40,8 @@ class Filter:
     ``parse``: converts a client's text to a value. Raises ValueError with the broken rule, such as "must be key:value".
     ``choices``: the only values that are accepted, if any.
     ``values_repeat``: most records have the same values as others. Such values are hashed once, and may be stored once
-    (`lake.term_sets`). ``has_few_values``: a workspace has few different ones.
+    (`lake.term_sets`). ``has_few_values``: a workspace has few different ones. ``column``: of values that do not repeat, the
+    record's first has this column of its row (`lake.models.Record`).
     """
 
     parameter: str
@@ -51,6 +52,7 @@ class Filter:
     choices: tuple[str, ...] = ()
     values_repeat: bool = True
     has_few_values: bool = False
+    column: str = ""
 
     def parsed(self, text: str) -> str:
         """The value that a client's text means. Raises ValueError with the rule that is broken."""
@@ -90,6 +92,7 @@ FILTERS = (
         description="The record's thread.",
         values=_thread_id,
         values_repeat=False,
+        column="thread_term",
     ),
     Filter(
         parameter="tag",
@@ -111,8 +114,13 @@ FILTERS = (
         values=_vendor_ids,
         parse=vendor_id_of,
         values_repeat=False,
+        column="vendor_term",
     ),
 )
+
+
+# The statements write NULL for it (`lake.index_statements`). A term that happens to be equal is stored in no column.
+NO_TERM = bytes(WIDTH)
 
 
 def _hashing(beginning: str) -> Callable[[str], bytes]:
@@ -139,11 +147,16 @@ class _Hashed(dict[str, bytes]):
 
 
 class RecordTerms(NamedTuple):
-    """The distinct terms of a record, each as the eight bytes of a PostgreSQL bigint. A term may be in two of the parts."""
+    """The distinct terms of a record, each as the eight bytes of a PostgreSQL bigint. A term may be in two of the parts.
+
+    ``thread`` and ``vendor``: the term of that column, or `NO_TERM`.
+    """
 
     few: tuple[bytes, ...]
     repeating: tuple[bytes, ...]
     own: tuple[bytes, ...]
+    thread: bytes = NO_TERM
+    vendor: bytes = NO_TERM
 
 
 class Terms:
@@ -154,19 +167,28 @@ class Terms:
         repeating = [(one, _Hashed(start)) for one, start in named if one.values_repeat]
         self._few = [(one.values, hashed) for one, hashed in repeating if one.has_few_values]
         self._repeating = [(one.values, hashed) for one, hashed in repeating if not one.has_few_values]
-        self._own = [(one.values, _hashing(start)) for one, start in named if not one.values_repeat]
+        self._own = [(one.column, one.values, _hashing(start)) for one, start in named if not one.values_repeat]
 
     def of(self, records: Iterable[NormalizedRecord]) -> list[RecordTerms]:
         """The terms of each record."""
         records = list(records)
         own: list[list[bytes]] = [[] for _ in records]
-        for values, hashing in self._own:
-            for row, given in zip(own, map(values, records), strict=True):
-                row.extend(map(hashing, given))
+        columns = {"thread_term": [NO_TERM] * len(records), "vendor_term": [NO_TERM] * len(records)}
+        for column, values, hashing in self._own:
+            first = columns.get(column)
+            for place, given in enumerate(map(values, records)):
+                terms = list(map(hashing, given))
+                if first is not None and terms:
+                    first[place] = terms[0]
+                    # Only a term that the column cannot hold stays.
+                    del terms[: terms[0] != NO_TERM]
+                own[place].extend(terms)
         parts = (
             _repeating(self._few, records),
             _repeating(self._repeating, records),
             [tuple(dict.fromkeys(r)) for r in own],
+            columns["thread_term"],
+            columns["vendor_term"],
         )
         return [RecordTerms(*one) for one in zip(*parts, strict=True)]
 

@@ -8,69 +8,18 @@ from typing import NamedTuple
 
 from evermuse import prepared
 from evermuse.binary_arrays import BinaryArray, byteas, int4s, int8s, int8s_of_bytes, timestamps, uuids
-from lake import term_sets
+from lake import acceptance, index_layout, index_statements, term_sets
 from lake.filters import Terms
 from lake.landing import LandedRecord
 from lake.normalization import DIGEST_BYTES
+from lake.term_sets import StoredTerms
 
-# Rows are written in the order of their keys, so that two workers cannot deadlock. Values that all records of a batch
-# share are sent once for each batch: ``b`` is the number of a row's batch, and ``lo`` and ``hi`` select its terms from
-# all terms.
-_INCOMING = """
-  SELECT * FROM unnest(%(id)b::uuid[], %(b)b::int[], %(event_at)b::timestamptz[], %(lo)b::int[], %(hi)b::int[],
-    %(digest)b::bytea[], %(body_offset)b::int[], %(body_size)b::int[]) WITH ORDINALITY
-    AS i (id, b, event_at, lo, hi, digest, body_offset, body_size, n)
-"""
-# Inserts new records, and returns their numbers. If another transaction is inserting the same record, this waits for
-# it.
-INSERT = f"""
-WITH incoming AS ({_INCOMING}), written AS (
-  INSERT INTO lake_record AS r (id, workspace_id, batch_id, sequence, version, type, product_id, event_at,
-    first_accepted_at, updated_at, terms, digest, body_offset, body_size)
-  SELECT i.id, (%(workspace_id)b::bigint[])[i.b], (%(sequence)b::bigint[])[i.b], (%(sequence)b::bigint[])[i.b], 1,
-    (%(type)b::text[])[i.b], (%(product_id)b::text[])[i.b], i.event_at, (%(accepted_at)b::timestamptz[])[i.b],
-    (%(changed_at)b::timestamptz[])[i.b],
-    (%(terms)b::bigint[])[i.lo:i.hi], i.digest, i.body_offset, i.body_size
-  FROM incoming i ORDER BY i.id
-  ON CONFLICT (id) DO NOTHING
-  RETURNING r.id
+INSERT, ADVANCE = index_statements.insert(index_statements.COMPACT), index_statements.advance(index_statements.COMPACT)
+# As the previous version writes them (`lake.index_layout`).
+WIDE_INSERT, WIDE_ADVANCE = (
+    index_statements.insert(index_statements.WIDE),
+    index_statements.advance(index_statements.WIDE),
 )
-SELECT string_agg(CASE WHEN w.id IS NULL THEN '-' ELSE 'c' END, '' ORDER BY i.n) FROM incoming i LEFT JOIN written w USING (id)
-"""  # noqa: S608  (put together from constants)
-# Updates existing records. A separate statement, so that it sees what INSERT waited for. Rows are locked first, so that
-# the values read from them are those that the update replaces. A row that the update skips was written by a later
-# acceptance. A later acceptance may have an earlier instant; the greater one is kept, because no reader has seen it yet
-# (`lake.horizon`). The place of a replaced version is stored in `RecordVersion`. Returns one letter for each row in
-# their order, and a dash for a record that was removed after INSERT.
-ADVANCE = f"""
-WITH incoming AS ({_INCOMING}), known AS (
-  SELECT r.id, r.batch_id, r.sequence, r.version, r.digest, r.body_offset, r.body_size
-  FROM lake_record r WHERE r.id = ANY(%(id)b::uuid[]) ORDER BY r.id FOR NO KEY UPDATE
-), written AS (
-  UPDATE lake_record AS r SET
-    sequence = (%(sequence)b::bigint[])[i.b],
-    batch_id = CASE WHEN substring(k.digest, 1, 16) = i.digest THEN r.batch_id ELSE (%(sequence)b::bigint[])[i.b] END,
-    version = CASE WHEN substring(k.digest, 1, 16) = i.digest THEN r.version ELSE r.version + 1 END,
-    updated_at = CASE WHEN substring(k.digest, 1, 16) = i.digest THEN r.updated_at
-      ELSE greatest(r.updated_at, (%(changed_at)b::timestamptz[])[i.b]) END,
-    product_id = (%(product_id)b::text[])[i.b],
-    terms = CASE WHEN substring(k.digest, 1, 16) = i.digest THEN r.terms ELSE (%(terms)b::bigint[])[i.lo:i.hi] END,
-    body_offset = CASE WHEN substring(k.digest, 1, 16) = i.digest THEN r.body_offset ELSE i.body_offset END,
-    body_size = CASE WHEN substring(k.digest, 1, 16) = i.digest THEN r.body_size ELSE i.body_size END,
-    digest = i.digest
-  FROM incoming i JOIN known k ON k.id = i.id
-  WHERE r.id = i.id AND k.sequence < (%(sequence)b::bigint[])[i.b]
-  RETURNING r.id, r.batch_id, CASE WHEN substring(k.digest, 1, 16) = i.digest THEN 'i' ELSE 'u' END AS outcome,
-    k.version AS old_version, k.batch_id AS old_batch_id, k.body_offset AS old_offset, k.body_size AS old_size,
-    k.digest AS old_digest
-), replaced AS (
-  INSERT INTO lake_recordversion (record_id, version, batch_id, body_offset, body_size, replaced_by_id, replaced_at, digest)
-  SELECT id, old_version, old_batch_id, old_offset, old_size, batch_id, now(), old_digest FROM written WHERE outcome = 'u'
-  ON CONFLICT (record_id, version) DO NOTHING
-)
-SELECT string_agg(coalesce(w.outcome, CASE WHEN k.id IS NULL THEN '-' ELSE 's' END), '' ORDER BY i.n)
-FROM incoming i LEFT JOIN written w USING (id) LEFT JOIN known k USING (id)
-"""  # noqa: S608  (put together from constants)
 
 CREATED, UPDATED, IDENTICAL, SUPERSEDED, REJECTED = "c", "u", "i", "s", "r"
 # For a row that this statement could not write. The other statement can.
@@ -97,7 +46,7 @@ class Row(NamedTuple):
 
     number: int
     record: LandedRecord
-    terms: Sequence[bytes]
+    stored: StoredTerms
 
 
 def upsert(batches: Sequence[IndexedBatch]) -> None:
@@ -122,17 +71,24 @@ def upsert(batches: Sequence[IndexedBatch]) -> None:
             if level == len(rounds):
                 rounds.append({})
             rounds[level][key] = (number, record)
+    is_compact = index_layout.is_compact()
     # Terms of all rounds, before rows of records are locked.
     sorted_rows = [[rows[key] for key in sorted(rows)] for rows in rounds]
-    rows = iter(with_terms(ordered, list(itertools.chain.from_iterable(sorted_rows)), may_add_sets=True))
+    flat = list(itertools.chain.from_iterable(sorted_rows))
+    rows = iter(with_terms(ordered, flat, may_add_sets=True, in_columns=is_compact))
     for part in sorted_rows:
-        _write(ordered, list(itertools.islice(rows, len(part))))
+        _write(ordered, list(itertools.islice(rows, len(part))), is_compact=is_compact)
 
 
-def _write(batches: Sequence[IndexedBatch], rows: Sequence[Row]) -> None:
+def _write(batches: Sequence[IndexedBatch], rows: Sequence[Row], *, is_compact: bool) -> None:
     # Django's cursors bind parameters as text on the client. This sends binary arrays in the same transaction.
-    for statement in itertools.cycle((INSERT, ADVANCE)):
-        [(letters,)] = prepared.rows(statement, {**of_batches(batches), **of_rows(rows)})
+    statements = (INSERT, ADVANCE) if is_compact else (WIDE_INSERT, WIDE_ADVANCE)
+    for statement in itertools.cycle(statements):
+        [(letters, ids, writers)] = prepared.rows(statement, {**of_batches(batches), **of_rows(rows)})
+        if ids:
+            accepted = acceptance.of_batches(set(writers))
+            parameters = {"ids": ids, "at": [accepted[writer] for writer in writers]}
+            prepared.rows(index_statements.NOTE_FIRST, parameters)
         left: list[Row] = []
         for row, letter in zip(rows, letters, strict=True):
             if letter == _OPEN:
@@ -160,7 +116,8 @@ def of_batches(batches: Sequence[IndexedBatch]) -> dict[str, object]:
 
 def of_rows(rows: Sequence[Row]) -> dict[str, BinaryArray]:
     """Parameters of the statements: the rows in their order."""
-    ends = list(itertools.accumulate(len(row.terms) for row in rows))
+    stored = [row.stored for row in rows]
+    ends = list(itertools.accumulate(len(one.terms) for one in stored))
     records = [row.record for row in rows]
     return {
         "id": uuids([record.key for record in records]),
@@ -171,21 +128,28 @@ def of_rows(rows: Sequence[Row]) -> dict[str, BinaryArray]:
         "digest": byteas([record.digest[:DIGEST_BYTES] for record in records]),
         "body_offset": int4s([record.place.offset for record in records]),
         "body_size": int4s([record.place.size for record in records]),
-        "terms": int8s_of_bytes(list(itertools.chain.from_iterable(row.terms for row in rows))),
+        "terms": int8s_of_bytes(list(itertools.chain.from_iterable(one.terms for one in stored))),
+        "thread": int8s_of_bytes([one.thread for one in stored]),
+        "vendor": int8s_of_bytes([one.vendor for one in stored]),
+        "term_set": int4s([one.term_set for one in stored]),
     }
 
 
 def with_terms(
-    batches: Sequence[IndexedBatch], records: Sequence[tuple[int, LandedRecord]], *, may_add_sets: bool
+    batches: Sequence[IndexedBatch],
+    records: Sequence[tuple[int, LandedRecord]],
+    *,
+    may_add_sets: bool,
+    in_columns: bool,
 ) -> list[Row]:
     """The rows of records that come with the number of their batch. Records of one workspace are handled together."""
     members: dict[int, list[int]] = {}
     for place, (number, _) in enumerate(records):
         members.setdefault(batches[number - 1].workspace_id, []).append(place)
-    found: list[list[bytes]] = [[] for _ in records]
+    found: list[StoredTerms] = [StoredTerms([])] * len(records)
     for workspace_id, places in sorted(members.items()):
         terms = Terms(workspace_id).of(records[place][1].normalized for place in places)
-        stored = term_sets.stored(workspace_id, terms, may_add=may_add_sets)
+        stored = term_sets.stored(workspace_id, terms, may_add=may_add_sets, in_columns=in_columns)
         for place, one in zip(places, stored, strict=True):
             found[place] = one
-    return [Row(number, record, terms) for (number, record), terms in zip(records, found, strict=True)]
+    return [Row(number, record, one) for (number, record), one in zip(records, found, strict=True)]

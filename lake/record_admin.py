@@ -14,7 +14,7 @@ from unfold.views import ChangeList
 from evermuse import audit, logs, public_ids, roles
 from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
-from lake import frames, places, reading, record_excerpts, record_search, terms
+from lake import frames, index_layout, places, reading, record_excerpts, record_search, term_sets, terms
 from lake.formats import RECORD_TYPES
 from lake.models import Record, RecordVersion
 from lake.record_excerpts import Excerpt
@@ -47,11 +47,11 @@ class RecordAdmin(PipelineAdmin):
     """Records of the index. They cannot be edited."""
 
     list_display = (
-        "public_id", "workspace", "vendor_ids", "thread", "participants", "words", "type", "event", "version", "updated",
+        "public_id", "workspace", "vendor_ids", "thread", "participants", "words", "type_of", "event", "version", "updated",
     )  # fmt: skip
-    list_filter = ("workspace", filter_of("type", lambda: sorted(RECORD_TYPES)), "event_at")
+    list_filter = ("workspace", filter_of("type", lambda: sorted(RECORD_TYPES), lookup="batch__type"), "event_at")
     lookups = ("workspace__id__exact", "event_at__gte", "event_at__lt")
-    list_select_related = ("workspace",)
+    list_select_related = ("workspace", "batch")
     search_fields = ("id",)
     search_help_text = (
         "Record id. With permission to see payloads also vendor id (key:value, with %3A for a colon in the key), thread, "
@@ -60,8 +60,8 @@ class RecordAdmin(PipelineAdmin):
     # The index `record_by_instant` has the same order, so that no page has to sort all records.
     ordering: ClassVar = ["-workspace_id", "-updated_at", "-id"]
     fields = (
-        "public_id", "workspace", "type", "product_id", "event_at", "version", "written_by", "last_sent_by",
-        "first_accepted_at", "updated_at", "lineage", "as_sent", "envelope", "stored_data",
+        "public_id", "workspace", "type_of", "product", "event_at", "version", "written_by", "last_sent_by",
+        "first_accepted", "updated_at", "lineage", "as_sent", "envelope", "stored_data",
     )  # fmt: skip
     confidential = ("as_sent", "envelope", "stored_data", "vendor_ids", "thread", "participants", "words")
     reading = "Record seen"
@@ -111,9 +111,24 @@ class RecordAdmin(PipelineAdmin):
     def words(self, obj: Record) -> SafeString:
         return _shown(_excerpt(obj).words)
 
+    @admin.display(description="Type")
+    def type_of(self, obj: Record) -> str:
+        # All accepted records of a batch have its type.
+        return obj.batch.type
+
+    @admin.display(description="Product")
+    def product(self, obj: Record) -> str:
+        [has] = term_sets.whole([obj])
+        ids = obj.workspace.products.values_list("product_id", flat=True)
+        return ", ".join(one for one in ids if terms.term(obj.workspace_id, "product", one) in has)
+
     @admin.display(description="Event (UTC)", ordering="event_at")
     def event(self, obj: Record) -> SafeString:
         return moment(obj.event_at)
+
+    @admin.display(description="First accepted")
+    def first_accepted(self, obj: Record) -> str:
+        return _moment(obj.first_accepted_at or obj.batch.created_at)
 
     @admin.display(description="Updated (UTC)", ordering="updated_at")
     def updated(self, obj: Record) -> SafeString:
@@ -129,7 +144,7 @@ class RecordAdmin(PipelineAdmin):
 
     @admin.display(description="Last sent by")
     def last_sent_by(self, obj: Record) -> SafeString:
-        return _batch(obj.sequence)
+        return _batch(index_layout.last_sender(obj))
 
     @admin.display(description="Versions before this one")
     def lineage(self, obj: Record) -> SafeString | str:

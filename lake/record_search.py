@@ -8,12 +8,20 @@ from django.db import connection, transaction
 # The most records that a search shows, because half of all records may have the same tag.
 MOST = 1000
 
-# Looks each term, and each set that contains it, up in the index and never scans the table. The planner cannot know that most terms match nothing.
+# Looks each term, and each set that contains it, up in the indexes and never scans the table. The planner cannot know that most
+# terms match nothing.
 FIND = """
-SELECT found.id FROM (
-  SELECT unnest(%s::bigint[]) UNION ALL SELECT id FROM lake_termset WHERE terms && %s::bigint[]
-) AS wanted (term)
-CROSS JOIN LATERAL (SELECT id FROM lake_record WHERE terms @> ARRAY[wanted.term] LIMIT %s) AS found LIMIT %s
+SELECT found.id FROM unnest(%(terms)s::bigint[]) AS wanted (term) CROSS JOIN LATERAL (
+  (SELECT id FROM lake_record WHERE terms @> ARRAY[wanted.term] LIMIT %(most)s)
+  UNION ALL (SELECT id FROM lake_record WHERE thread_term = wanted.term LIMIT %(most)s)
+  UNION ALL (SELECT id FROM lake_record WHERE vendor_term = wanted.term LIMIT %(most)s)
+  UNION ALL SELECT of_set.id FROM lake_termset s CROSS JOIN LATERAL (
+    (SELECT id FROM lake_record WHERE terms @> ARRAY[s.id] LIMIT %(most)s)
+    UNION ALL (
+      SELECT id FROM lake_record WHERE term_set = (s.id & 2147483647)::int AND workspace_id = s.workspace_id LIMIT %(most)s
+    )
+  ) AS of_set WHERE s.terms @> ARRAY[wanted.term]
+) AS found LIMIT %(most)s
 """
 
 
@@ -40,7 +48,7 @@ def ids_of(terms: Sequence[int]) -> list[UUID]:
     """Ids of records that have one of these terms, at most `MOST`."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute(FIND, [list(terms), list(terms), MOST, MOST])
+        cursor.execute(FIND, {"terms": list(terms), "most": MOST})
         found = list({row[0] for row in cursor.fetchall()})
         cursor.execute("SET LOCAL enable_seqscan = on")
     return found

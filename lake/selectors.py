@@ -13,7 +13,7 @@ from django.db.models import Case, F, Func, IntegerField, Q, QuerySet, Value, Wh
 from evermuse import public_ids
 from evermuse.errors import ArchiveDamaged
 from evermuse.instants import milliseconds
-from lake import archive, common_terms, horizon, places, standby, term_sets, terms
+from lake import acceptance, archive, common_terms, horizon, places, standby, term_sets, terms
 from lake.filters import FILTERS
 from lake.frames import Place
 from lake.json_text import one_line
@@ -57,8 +57,8 @@ class RecordFilter:
         """The matching records in the order of their last change."""
         rows = Record.objects.filter(workspace_id=self.workspace_id, updated_at__lt=horizon.of(self.workspace_id))
         wanted = term_sets.holding(self.workspace_id, self._terms())
-        for any_of in wanted:
-            rows = rows.filter(terms__overlap=any_of)
+        for one in wanted:
+            rows = rows.filter(one.condition())
         rows = rows.order_by(_FROM_NO_INDEX if common_terms.is_rare(wanted) else "updated_at", "id")
         if self.event_since is not None:
             rows = rows.filter(event_at__gte=self.event_since)
@@ -68,9 +68,9 @@ class RecordFilter:
             rows = rows.filter(updated_at__gte=self.changed_since)
         return rows
 
-    def _terms(self) -> list[int]:
+    def _terms(self) -> list[tuple[int, str]]:
         return [
-            terms.term(self.workspace_id, one.term, self.wanted[one.parameter])
+            (terms.term(self.workspace_id, one.term, self.wanted[one.parameter]), one.column)
             for one in FILTERS
             if one.parameter in self.wanted
         ]
@@ -128,7 +128,17 @@ def encode(found: Sequence[Record], *, single_line: bool = False) -> list[bytes]
     if len(sent) < len({record.place for record in found}):
         found = _still_there(found, sent)
     uris = archive.uris({record.batch_id for record in found})
-    return [_encode(one, uris.get(one.batch_id, ""), stored(sent[one.place]), single_line=single_line) for one in found]
+    accepted = acceptance.of_records(found)
+    return [
+        _encode(
+            one,
+            one.first_accepted_at or accepted[one.batch_id],
+            uris.get(one.batch_id, ""),
+            stored(sent[one.place]),
+            single_line=single_line,
+        )
+        for one in found
+    ]
 
 
 def _still_there(found: Sequence[Record], sent: Mapping[Place, bytes]) -> list[Record]:
@@ -139,12 +149,14 @@ def _still_there(found: Sequence[Record], sent: Mapping[Place, bytes]) -> list[R
     return [record for record in found if record.id not in missing]
 
 
-def _encode(found: Record, uri: str, record: NormalizedRecord | StoredRecord, *, single_line: bool) -> bytes:
+def _encode(
+    found: Record, accepted_at: datetime, uri: str, record: NormalizedRecord | StoredRecord, *, single_line: bool
+) -> bytes:
     opening = json.dumps(
         {
             "recordId": found.public_id,
             "batchId": public_ids.of_batch(found.batch_id),
-            "firstAcceptedAt": milliseconds(found.first_accepted_at),
+            "firstAcceptedAt": milliseconds(accepted_at),
             "updatedAt": milliseconds(found.updated_at),
             "version": found.version,
             "storageUri": uri,

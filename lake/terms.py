@@ -57,6 +57,11 @@ def content_of(number: int) -> bytes:
     return number.to_bytes(WIDTH, "big", signed=True)
 
 
+def short(set_id: int) -> int:
+    """The number by which a record's row names a set of its workspace: the lowest 31 bits of the set's id."""
+    return set_id & 0x7FFFFFFF
+
+
 def beginning(workspace_id: int, name: str) -> str:
     """The text that is hashed before a term's value."""
     return f"{workspace_id}\x1f{name}\x1f"

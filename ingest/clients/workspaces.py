@@ -77,9 +77,10 @@ def why_kept(target: Workspace | Product | Project) -> str:
             else ""
         )
     if isinstance(target, Product):
-        rows = Record.objects.filter(workspace_id=target.workspace_id, product_id=target.product_id)
-        return f"Product {target} has records: it cannot be deleted." if rows.exists() else ""
-    term = terms.term(target.workspace_id, "project", target.project_id)
-    [any_of] = term_sets.holding(target.workspace_id, [term])
-    rows = Record.objects.filter(terms__overlap=any_of)
-    return f"Project {target} has records: it cannot be deleted." if rows.exists() else ""
+        what, name, value = "Product", "product", target.product_id
+    else:
+        what, name, value = "Project", "project", target.project_id
+    workspace_id = target.workspace_id
+    [wanted] = term_sets.holding(workspace_id, [(terms.term(workspace_id, name, value), "")])
+    rows = Record.objects.filter(wanted.condition(), workspace_id=workspace_id)
+    return f"{what} {target} has records: it cannot be deleted." if rows.exists() else ""

@@ -14,6 +14,7 @@ import msgspec
 
 from evermuse import prepared, public_ids
 from evermuse.instants import microseconds
+from lake import acceptance, index_layout
 from lake.index import UPDATED
 from lake.journal import sql
 from lake.models import JournalEntry
@@ -203,8 +204,12 @@ def _places(batch_ids: Sequence[int]) -> list[PlaceEvent]:
 
 
 def _current(workspace_id: int, entry: Entry) -> CurrentColumns:
-    rows = prepared.rows(sql.CURRENT, [entry.record_ids, workspace_id])
-    ids, version, batch, offset, last_batch, first_accepted, updated = _columns(rows, 7)
+    statement = sql.CURRENT if index_layout.is_compact() else sql.WIDE_CURRENT
+    rows = prepared.rows(statement, [entry.record_ids, workspace_id])
+    ids, version, batch, offset, last_batch, noted, updated = _columns(rows, 7)
+    unknown = {number for number, at in zip(batch, noted, strict=True) if at is None}
+    accepted = acceptance.of_batches(unknown) if unknown else {}
+    first_accepted = [at or accepted[number] for number, at in zip(batch, noted, strict=True)]
     return CurrentColumns(
         _hex(ids), version, batch, offset, last_batch, _microseconds(first_accepted), _microseconds(updated)
     )

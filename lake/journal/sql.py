@@ -1,5 +1,7 @@
 """Raw SQL of the journal."""
 
+from lake import index_statements
+
 # -- Entries: inserted as the last statement of the transaction that they describe --
 
 NOTE = """
@@ -97,10 +99,10 @@ SELECT v.replaced_by_id, v.record_id, v.version + 1 FROM lake_recordversion v
 WHERE v.record_id = ANY(%s::uuid[]) AND v.replaced_by_id = ANY(%s::bigint[])
 """
 
-CURRENT = """
-SELECT id, version, batch_id, body_offset, sequence, first_accepted_at, updated_at FROM lake_record
-WHERE id = ANY(%s::uuid[]) AND workspace_id = %s ORDER BY id
-"""
+CURRENT, WIDE_CURRENT = (
+    index_statements.current(index_statements.COMPACT),
+    index_statements.current(index_statements.WIDE),
+)
 REPLACED = """
 SELECT v.record_id, v.version, v.batch_id, v.body_offset, v.replaced_by_id, v.replaced_at
 FROM lake_recordversion v JOIN lake_record r ON r.id = v.record_id

@@ -4,7 +4,7 @@ from lake.models.horizon import ChangeClock, OpenLanding
 from lake.models.journal import Journal, JournalEntry, JournalFill
 from lake.models.outcomes import BatchOutcomes, RejectedRecord
 from lake.models.payloads import Payload, PayloadKept, PayloadPart
-from lake.models.records import Record, RecordVersion, RemovedRecord
+from lake.models.records import IndexTransition, Record, RecordVersion, RemovedRecord
 from lake.models.restore import DatabaseTimeline, RestoreMark
 from lake.models.segments import ArchivedObject, Segment, SegmentBatch
 from lake.models.term_sets import TermSet, TermSetStart
@@ -14,6 +14,7 @@ __all__ = [
     "BatchOutcomes",
     "ChangeClock",
     "DatabaseTimeline",
+    "IndexTransition",
     "Journal",
     "JournalEntry",
     "JournalFill",

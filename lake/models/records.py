@@ -16,8 +16,10 @@ class Record(models.Model):
     """The current version of a record. ``id`` is its identity (`lake.identity`), so a record that is sent again is
     recognised.
 
-    ``sequence`` is the last batch that sent it. It grows even if nothing changed, because an identical record still
-    counts as the last one sent. A batch with a smaller number may not overwrite the row.
+    A batch whose number is smaller than that of the last sender may not overwrite the row. An identical record counts as the
+    last one sent, although it changes nothing.
+
+    A database that an earlier version filled has more columns for an hour (`lake.index_layout`).
     """
 
     id = models.UUIDField(primary_key=True)
@@ -34,16 +36,24 @@ class Record(models.Model):
         db_constraint=False,
         help_text="The batch that wrote this version.",
     )
-    sequence = models.BigIntegerField(help_text="The last batch that sent it, whether or not it changed anything.")
+    resent_by = models.BigIntegerField(
+        null=True,
+        help_text="The last batch that sent it again without a change. Empty: the batch that wrote this version.",
+    )
     version = models.PositiveIntegerField()
-    type = models.CharField(max_length=32)
-    product_id = models.TextField()
     event_at = models.DateTimeField()
-    first_accepted_at = models.DateTimeField()
+    first_accepted_at = models.DateTimeField(
+        null=True, help_text="Empty: when the batch that wrote this version was accepted."
+    )
     updated_at = models.DateTimeField(help_text="The instant of the landing that wrote this version (`lake.horizon`).")
-    # Filters search for these hashes of "name=value" (`lake.terms`), and for the ids of sets of them (`lake.term_sets`). A
-    # text column could not hold every string of a client.
-    terms = ArrayField(models.BigIntegerField())
+    # Filters search for hashes of "name=value" (`lake.terms`). A text column could not hold every string of a client. Those that
+    # hardly any other record has are in columns of their own, and those that many have in common in a set
+    # (`lake.term_sets`): B-trees take fewer bytes for them than the index of arrays. Rows of earlier versions have all in
+    # ``terms``, with the id of a set.
+    thread_term = models.BigIntegerField(null=True, help_text="The term of its thread.")
+    vendor_term = models.BigIntegerField(null=True, help_text="The term of its first vendor id.")
+    term_set = models.IntegerField(null=True, help_text="The number of its set of terms (`lake.terms.short`).")
+    terms = ArrayField(models.BigIntegerField(), null=True, help_text="Its other terms.")
     digest = models.BinaryField(
         max_length=32,
         help_text="The first 16 bytes of SHA-256 of the normalized envelope and the bytes of data. Rows of earlier versions "
@@ -59,7 +69,10 @@ class Record(models.Model):
             # thousand, when it reads them: without ids this index takes 7 bytes a record instead of 50.
             models.Index(fields=["workspace", "updated_at"], name="record_by_instant"),
             # A short pending list (kB): every filter reads all of it, and the index never returns the pages of a long one.
-            GinIndex("terms", name="record_terms", gin_pending_list_limit=128),
+            GinIndex("terms", name="record_other_terms", gin_pending_list_limit=128, condition=Q(terms__isnull=False)),
+            models.Index(fields=["thread_term"], name="record_by_thread", condition=Q(thread_term__isnull=False)),
+            models.Index(fields=["vendor_term"], name="record_by_vendor", condition=Q(vendor_term__isnull=False)),
+            models.Index(fields=["term_set"], name="record_by_term_set", condition=Q(term_set__isnull=False)),
             # Seven bytes and their length fit into the smallest entry of a B-tree.
             models.Index(Substr("digest", 1, 7), name="record_by_digest_start"),
             # Retention by the age of the event: a few bytes for each thousand rows.
@@ -80,6 +93,11 @@ class Record(models.Model):
     def public_id(self) -> str:
         """The ``recordId`` of the API."""
         return public_ids.of_record(self.id)
+
+    @property
+    def last_sender(self) -> int:
+        """The last batch that sent it."""
+        return self.batch_id if self.resent_by is None else self.resent_by
 
     @property
     def place(self) -> Place:
@@ -141,3 +159,9 @@ class RemovedRecord(models.Model):
             models.Index(fields=["record_id"], name="removed_by_record"),
             models.Index(fields=["removed_at"], name="removed_by_age"),
         ]
+
+
+class IndexTransition(models.Model):
+    """While there is a row, processes of the previous version may read and write the index (`lake.index_layout`)."""
+
+    ends_at = models.DateTimeField(help_text="When none of them is expected to run any more.")

@@ -3,11 +3,12 @@
 from django.contrib.postgres.fields import ArrayField
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models import F, IntegerField
+from django.db.models.functions import Cast, Now
 
 
 class TermSet(models.Model):
-    """Terms that many records have in common. These records have ``id`` among their terms instead."""
+    """Terms that many records have in common. These records have its number instead (`lake.terms.short`)."""
 
     id = models.BigIntegerField(primary_key=True, help_text="A hash of the terms.")
     workspace = models.ForeignKey("ingest.Workspace", models.CASCADE, related_name="+", db_constraint=False)
@@ -16,6 +17,11 @@ class TermSet(models.Model):
 
     class Meta:
         indexes = (GinIndex("terms", name="term_set_terms", fastupdate=False),)
+        constraints = (
+            models.UniqueConstraint(
+                F("workspace"), Cast(F("id").bitand(2147483647), IntegerField()), name="term_set_number"
+            ),
+        )
 
 
 class TermSetStart(models.Model):

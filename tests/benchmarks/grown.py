@@ -72,12 +72,12 @@ LINE = json.dumps(
     separators=(",", ":"),
 ).encode()
 RECORDS = """
-INSERT INTO lake_record (id, workspace_id, batch_id, sequence, version, type, product_id, event_at, first_accepted_at,
-  updated_at, terms, digest, body_offset, body_size)
-SELECT gen_random_uuid(), r.w, r.b, r.b, 1, r.type, 'prod-abc', date_trunc('second', r.at - r.u * interval '30 days'),
+INSERT INTO lake_record (id, workspace_id, batch_id, version, event_at, first_accepted_at, updated_at, terms, thread_term, vendor_term,
+  digest, body_offset, body_size)
+SELECT gen_random_uuid(), r.w, r.b, 1, date_trunc('second', r.at - r.u * interval '30 days'),
   r.at, r.at + interval '1 second',
-  array_remove(ARRAY[project.term, thread.term, tag.term, participant.term, hashint8extended(r.n, 9), rare.term,
-    type.term, product.term], NULL),
+  array_remove(ARRAY[project.term, tag.term, participant.term, rare.term, type.term, product.term], NULL), thread.term,
+  hashint8extended(r.n, 9),
   substring(sha256(int8send(r.n)), 1, 16), (r.n - 1) %% {per_batch} * {line}, {line} - 1
 FROM (
   SELECT n, b.id AS b, b.workspace_id AS w, b.created_at AS at, (hashint8extended(n, 2) & 1048575) / 1048576.0 AS u,

@@ -24,6 +24,7 @@ OF_DEPLOYMENT = {
     "attachments.VendorHost": "an operator's pause of a vendor, which holds all workspaces",
     "ingest.RetentionRun": "when retention last ran",
     "lake.DatabaseTimeline": "on which timeline of PostgreSQL this database is",
+    "lake.IndexTransition": "until when the previous version may use this database",
     "lake.JournalFill": "how far the journal was filled with old rows",
     "lake.RestoreMark": "what is known about restores of this database",
     "lake.TermSetStart": "when this database may store its first set of terms",
@@ -66,7 +67,7 @@ def uniques(model: type[models.Model]) -> list[tuple[str, ...]]:
     own = [tuple(one.name for one in getattr(key, "fields", ())) or (key.name,)]
     fields = [(field.name,) for field in model._meta.fields if field.unique and not field.primary_key]
     constraints = [
-        tuple(constraint.fields)
+        (*constraint.fields, *(one.deconstruct()[1][0] for one in constraint.expressions if isinstance(one, models.F)))
         for constraint in model._meta.constraints
         if isinstance(constraint, models.UniqueConstraint)
     ]

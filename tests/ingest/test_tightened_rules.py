@@ -41,13 +41,13 @@ def test_record_of_a_retired_type_is_read_in_pages_streams_and_alone(api: ApiCli
 
 def test_admin_shows_a_record_of_a_retired_type(api: ApiClient, client: Client, retired: str) -> None:
     client.force_login(get_user_model().objects.create_superuser("op", password=None))
-    stored = Record.objects.get(type="fax")
+    stored = Record.objects.get(batch__type="fax")
     page = client.get(reverse("admin:lake_record_change", args=[stored.pk]))
     assert page.status_code == 200
     assert "&quot;_type&quot;: &quot;fax&quot;" in page.content.decode()
 
 
 def test_lost_row_of_a_retired_type_is_restored(api: ApiClient, retired: str) -> None:
-    Record.objects.filter(type="fax").delete()
+    Record.objects.filter(batch__type="fax").delete()
     assert reprocess(int(retired[6:])) == Reprocessed(checked=1, restored=1)
-    assert Record.objects.filter(type="fax").exists()
+    assert Record.objects.filter(batch__type="fax").exists()

@@ -12,7 +12,9 @@ SELECT (SELECT count(*) FROM lake_journalentry WHERE workspace_id = %s)
   + (SELECT count(*) FROM lake_segment WHERE workspace_id = %s AND layout = 2 AND state = 'I')
 """
 RECORDS = """
-SELECT id, version, batch_id, body_offset, sequence, first_accepted_at, updated_at FROM lake_record WHERE workspace_id = %s
+SELECT r.id, r.version, r.batch_id, r.body_offset, coalesce(r.resent_by, r.batch_id),
+  coalesce(r.first_accepted_at, b.created_at), r.updated_at
+FROM lake_record r JOIN ingest_batch b ON b.id = r.batch_id WHERE r.workspace_id = %s
 """
 REPLACED = """
 SELECT v.record_id, v.version, v.batch_id, v.body_offset, v.replaced_by_id, v.replaced_at

@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from ingest.models import Workspace
 from lake import common_terms, term_sets, terms
+from lake.term_sets import Wanted
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
 from tests.records import record
@@ -79,12 +80,13 @@ def test_list_of_a_rare_term_does_not_walk_where_the_planner_would(api: ApiClien
 
 def test_term_is_rare_if_the_statistics_do_not_list_it_or_one_of_its_sets(api: ApiClient, workspace: Workspace) -> None:
     send_and_land(api, [record(tags=["one"]) for _ in range(20)])
-    assert not common_terms.is_rare([[1]])  # nothing is known yet
+    unknown = Wanted(1, "thread_term", ())
+    assert not common_terms.is_rare([unknown])  # nothing is known yet
     analyze()
-    assert common_terms.is_rare([[1]])
-    known = term_sets.holding(workspace.id, [terms.term(workspace.id, "tag", "one")])
+    assert common_terms.is_rare([unknown])
+    known = term_sets.holding(workspace.id, [(terms.term(workspace.id, "tag", "one"), "")])
     assert not common_terms.is_rare(known)
-    assert common_terms.is_rare([*known, [1]])
+    assert common_terms.is_rare([*known, unknown])
     assert not common_terms.is_rare([])
     # Many rare terms may be common together.
-    assert not common_terms.is_rare([list(range(common_terms.MOST_RARE + 1))])
+    assert not common_terms.is_rare([Wanted(1, "", tuple(range(2, 2 + common_terms.MOST_RARE)))])

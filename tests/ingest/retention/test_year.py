@@ -50,9 +50,9 @@ WITH segment AS (
   INSERT INTO lake_segmentbatch (batch_id, segment_id, line_count, start, length)
   SELECT n.id, s.id, 1, 0, 1000 FROM numbered n, segment s
 ), record AS (
-  INSERT INTO lake_record (id, workspace_id, batch_id, sequence, version, type, product_id, event_at, first_accepted_at,
-    updated_at, terms, digest, body_offset, body_size)
-  SELECT record_id, %(workspace)s, id, id, 2, 'call', 'p', %(at)s, %(at)s, %(at)s, ARRAY[n], substring(sha256(record_id::text::bytea), 1, 16), 0, 1500
+  INSERT INTO lake_record (id, workspace_id, batch_id, version, event_at, first_accepted_at, updated_at, terms, digest,
+    body_offset, body_size)
+  SELECT record_id, %(workspace)s, id, 2, %(at)s, %(at)s, %(at)s, ARRAY[n], substring(sha256(record_id::text::bytea), 1, 16), 0, 1500
   FROM numbered
 ), version AS (
   INSERT INTO lake_recordversion (record_id, version, batch_id, body_offset, body_size, replaced_by_id, replaced_at)

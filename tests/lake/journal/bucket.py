@@ -33,10 +33,10 @@ def from_bucket(workspace: Workspace) -> Rebuilt:
 def from_postgresql(workspace: Workspace) -> Rebuilt:
     """The workspace as the index has it, without documents and the numbers of entries."""
     found = Rebuilt()
-    for row in Record.objects.filter(workspace=workspace):
+    for row in Record.objects.filter(workspace=workspace).select_related("batch"):
         place = row.batch_id, row.body_offset
         found.records[row.id.hex] = Version(
-            row.version, place, row.sequence, _us(row.first_accepted_at), _us(row.updated_at)
+            row.version, place, row.last_sender, _us(row.first_accepted_at or row.batch.created_at), _us(row.updated_at)
         )
     for old in RecordVersion.objects.filter(record_id__in=Record.objects.filter(workspace=workspace).values("id")):
         place = old.batch_id, old.body_offset

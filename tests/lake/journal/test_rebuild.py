@@ -13,7 +13,7 @@ from ingest import retention
 from ingest.models import Batch, Workspace
 from ingest.pipeline import aged, claims, journal, reprocessing
 from ingest.pipeline import landing as pipeline
-from lake import identity, reading
+from lake import identity, reading, term_sets, terms
 from lake.journal import filling, writing
 from lake.models import JournalEntry, JournalFill, Record, Segment
 from lake.segments import sweeper
@@ -47,7 +47,7 @@ def mixed_load(api: ApiClient, workspace: Workspace) -> None:
     pipeline.land_waiting()
     claims.pull_forward([older])
     pipeline.land_waiting()
-    assert Record.objects.get(sequence=newer).version == 1
+    assert Record.objects.get(batch_id=newer).version == 1
     Workspace.objects.filter(pk=workspace.pk).update(record_retention_days=365)
     assert retention.remove_expired(kinds=aged.KINDS, seconds=60)["records"] == 1
     Workspace.objects.filter(pk=workspace.pk).update(record_retention_days=None)
@@ -93,8 +93,9 @@ def test_fields_of_a_line_lead_to_the_row_of_its_record(api: ApiClient, workspac
         normalized = reading.relaxed(told.documents[version.place])
         assert normalized is not None
         assert identity.record_key(workspace.pk, normalized).hex() == id
-        assert (normalized.digest[:16], normalized.type) == (bytes(row.digest)[:16], row.type)
-        assert normalized.product_id == row.product_id
+        assert (normalized.digest[:16], normalized.type) == (bytes(row.digest)[:16], row.batch.type)
+        [has] = term_sets.whole([row])
+        assert terms.term(workspace.pk, "product", normalized.product_id) in has
 
 
 def test_workspaces_have_journals_of_their_own(
