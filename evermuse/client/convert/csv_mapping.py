@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import msgspec
 
@@ -114,7 +114,9 @@ def zone_of(mapped: Mapped) -> tzinfo:
     try:
         return UTC if name == "UTC" else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        raise UsageError(f"event_at.timezone: {name} is not a known time zone") from error
+        # Windows and small containers have no time zones of their own.
+        hint = "" if available_timezones() else ": this system has none, so install the package tzdata"
+        raise UsageError(f"event_at.timezone: {name} is not a known time zone{hint}") from error
 
 
 def moment_of(mapped: Mapped, row: Mapping[str, str], zone: tzinfo, given: datetime | None = None) -> datetime | None:

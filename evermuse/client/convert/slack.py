@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +41,18 @@ class Slack:
                 if export.ignored:
                     rejects.note(IGNORED, len(export.ignored))
                 for number, channel in enumerate(export.channels):
-                    store = ThreadStore(Path(folder, f"channel-{number}"))
-                    _gather(export, channel, store, rejects)
-                    for thread, messages in store.threads():
-                        rejects.read += 1
-                        try:
-                            line = _line(export, channel, thread, messages, options, rejects)
-                        except Exception as error:
-                            first = messages[0]
-                            rejects.reject(file=first.file, offset=first.offset, reason=reason_of(error))
-                            continue
-                        rejects.converted += 1
-                        yield line
-                    store.close()
+                    with closing(ThreadStore(Path(folder, f"channel-{number}"))) as store:
+                        _gather(export, channel, store, rejects)
+                        for thread, messages in store.threads():
+                            rejects.read += 1
+                            try:
+                                line = _line(export, channel, thread, messages, options, rejects)
+                            except Exception as error:
+                                first = messages[0]
+                                rejects.reject(file=first.file, offset=first.offset, reason=reason_of(error))
+                                continue
+                            rejects.converted += 1
+                            yield line
 
 
 def _gather(export: Export, channel: Channel, store: ThreadStore, rejects: RejectWriter) -> None:

@@ -8,6 +8,7 @@ import json
 import sqlite3
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,13 +64,12 @@ class TicketFormat:
                 for path in paths
                 for file in inputs.files_under(path, suffixes=(".json", ".ndjson", ".jsonl", ".gz", ".zst"))
             ]
-            store = _Store(Path(folder, "parts"))
-            self._remember(sources, store)
-            yield from self._items(sources, store, options, rejects)
-            for file, offset, length in store.orphans():
-                rejects.read += 1
-                rejects.reject(file=file, offset=offset, length=length, reason="no file has the item of this part")
-            store.close()
+            with closing(_Store(Path(folder, "parts"))) as store:
+                self._remember(sources, store)
+                yield from self._items(sources, store, options, rejects)
+                for file, offset, length in store.orphans():
+                    rejects.read += 1
+                    rejects.reject(file=file, offset=offset, length=length, reason="no file has the item of this part")
 
     def _remember(self, sources: Sequence[tuple[Path, Path]], store: "_Store") -> None:
         for file, source in sources:

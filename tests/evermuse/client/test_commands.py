@@ -119,3 +119,11 @@ def test_argument_that_is_not_utf8_is_wrong_usage(tmp_path: Path, command: str) 
     done = run(tmp_path, command, os.fsdecode(b"caf\xe9"), **more)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == "error: an argument is not UTF-8"
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
+def test_name_that_the_output_cannot_show_ends_no_run(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "файл.ndjson").write_text('{"_type": "x"}\n', encoding="utf-8")
+    done = run(tmp_path, "validate", "файл.ndjson", PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert r"\u0444\u0430\u0439\u043b.ndjson" in done.stdout

@@ -4,6 +4,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from evermuse.client.convert import inputs
@@ -62,26 +63,27 @@ def _converted(
         item_seconds=options.item_seconds,
         size_of=_size,
     )
-    copies = Copies(scratch / "copies")
-    for piece, result in pool.map(mails):
-        rejects.read += 1
-        if isinstance(result, Failed | str):
-            reason = result.reason if isinstance(result, Failed) else result
-            rejects.reject(file=piece.file, offset=piece.offset, length=piece.length, reason=reason)
-            continue
-        mail, first = result, copies.first(result, piece)
-        if first is not None and first.digest != mail.digest:
-            # Some senders use a Message-ID twice, and some mailing lists add a footer to one of two copies.
-            mail = message.told_apart(mail)
-            first = copies.first(mail, piece)
-        if first is not None:
-            rejects.duplicate(file=piece.file, offset=piece.offset, first_file=first.file, first_offset=first.offset)
-            continue
-        for text, count in mail.notes.items():
-            rejects.note(text, count)
-        rejects.converted += 1
-        yield mail.line
-    copies.close()
+    with closing(Copies(scratch / "copies")) as copies:
+        for piece, result in pool.map(mails):
+            rejects.read += 1
+            if isinstance(result, Failed | str):
+                reason = result.reason if isinstance(result, Failed) else result
+                rejects.reject(file=piece.file, offset=piece.offset, length=piece.length, reason=reason)
+                continue
+            mail, first = result, copies.first(result, piece)
+            if first is not None and first.digest != mail.digest:
+                # Some senders use a Message-ID twice, and some mailing lists add a footer to one of two copies.
+                mail = message.told_apart(mail)
+                first = copies.first(mail, piece)
+            if first is not None:
+                rejects.duplicate(
+                    file=piece.file, offset=piece.offset, first_file=first.file, first_offset=first.offset
+                )
+                continue
+            for text, count in mail.notes.items():
+                rejects.note(text, count)
+            rejects.converted += 1
+            yield mail.line
 
 
 def _size(piece: Piece) -> int:

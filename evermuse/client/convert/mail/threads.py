@@ -7,7 +7,6 @@ subject. The index is a SQLite file, so it needs little memory for a mailbox of 
 
 import sqlite3
 from pathlib import Path
-from urllib.parse import quote
 
 from evermuse.client.convert.mail import dates
 from evermuse.client.convert.mail.headers import Header
@@ -87,7 +86,7 @@ class Threads:
     """Reads a finished index."""
 
     def __init__(self, path: Path) -> None:
-        self._database = sqlite3.connect(f"file:{quote(str(path))}?mode=ro&immutable=1", uri=True)
+        self._database = sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
 
     def thread_of(self, header: Header, own: str, at: int) -> str:
         """The id of the thread's first mail, which may be the mail itself. ``at``: the mail's Unix time."""
