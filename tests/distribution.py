@@ -1,16 +1,31 @@
 """A pytest plugin that spreads the tests over several processes (`pytest -n 2`). Each process has servers of its own.
 
-The tests of a file run in one process. So do all journeys, and all tests in the browser, because starting the stack is
-expensive.
+The tests of a file run in one process. So do all tests of a group that share a stack, because starting it is expensive.
+The journeys are two groups: they mostly wait, and one process would be at them longer than all others at the rest.
 """
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler.loadscope import LoadScopeScheduling
 
-# Their tests take the longest, so they are begun first. Otherwise the other processes would wait for them at the end.
-GROUPS = {"tests/journeys/": "journeys", "tests/browser/": "browser", "tests/docs/test_examples.py": "browser"}
-LONG = ("tests/deploy/test_make_run.py", "tests/ingest/admin/test_confidential.py", "tests/attachments/test_alone.py")
+# The first beginning of a path that fits gives the group.
+GROUPS = {
+    "tests/journeys/test_faults.py": "faults",
+    "tests/journeys/test_neighbours.py": "faults",
+    "tests/journeys/": "journeys",
+    "tests/browser/": "browser",
+    "tests/docs/test_examples.py": "browser",
+}
+# What takes the longest is begun first. Otherwise the other processes would wait for it at the end.
+FIRST = (
+    "faults",
+    "journeys",
+    "browser",
+    "tests/deploy/test_make_run.py",
+    "tests/deploy/test_backup.py",
+    "tests/ingest/admin/test_confidential.py",
+    "tests/attachments/test_alone.py",
+)
 
 
 def group(nodeid: str) -> str:
@@ -41,6 +56,5 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _rank(item: pytest.Item) -> int:
-    first = ("journeys", "browser", *LONG)
     name = group(item.nodeid)
-    return first.index(name) if name in first else len(first)
+    return FIRST.index(name) if name in FIRST else len(FIRST)
