@@ -223,8 +223,7 @@ OWN = ("q", "o", "p", "e", "all", "_popup", "_to_field", "_facets", "_changelist
        "key", "next", "_selected_action")  # fmt: skip
 
 
-def test_no_value_in_the_url_of_a_list_causes_a_server_error(planted: ApiClient, login: Login) -> None:
-    boss = login("superuser")
+def test_no_value_in_the_url_of_a_list_causes_a_server_error(planted: ApiClient, boss: Client) -> None:
     for model, path in lists():
         registered = admin.site._registry[model]
         mine = [*registered.lookups, *registered.confidential_lookups]  # type: ignore[attr-defined]
@@ -237,8 +236,7 @@ def test_no_value_in_the_url_of_a_list_causes_a_server_error(planted: ApiClient,
             assert get(boss, path, **{name: "x"}).status_code < 500, (path, name)
 
 
-def test_no_value_in_the_url_of_a_form_causes_a_server_error(planted: ApiClient, login: Login) -> None:
-    boss = login("superuser")
+def test_no_value_in_the_url_of_a_form_causes_a_server_error(planted: ApiClient, boss: Client) -> None:
     # If a row cannot be added, that is decided before the URL's values are read.
     forms = [(model, path) for model, path in lists() if get(boss, f"{path}add/").status_code != 403]
     assert {"ingest.Workspace", "ingest.ApiKey", "auth.User"} <= {model._meta.label for model, _ in forms}
@@ -277,8 +275,7 @@ def names_asked(client: Client, path: str) -> set[str]:
     return NotedQuery.asked
 
 
-def test_no_value_in_the_url_of_another_page_causes_a_server_error(planted: ApiClient, login: Login) -> None:
-    boss = login("superuser")
+def test_no_value_in_the_url_of_another_page_causes_a_server_error(planted: ApiClient, boss: Client) -> None:
     asked = set()
     for path in (reverse("admin:index"), reverse("overview"), reverse("admin:autocomplete"), reverse("admin:search")):
         names = names_asked(boss, path)
@@ -294,8 +291,8 @@ PAGES = ("change/", "delete/", "history/", "", "act/", "payload/", "rejected.ndj
 ROWS = ("x", "-1", "9" * 25, "a%00b", "_00", "%ff", "0")
 
 
-def test_no_row_id_in_a_url_causes_a_server_error(planted: ApiClient, login: Login) -> None:
-    boss, found = login("superuser"), set()
+def test_no_row_id_in_a_url_causes_a_server_error(planted: ApiClient, boss: Client) -> None:
+    found = set()
     for _, path in lists():
         for page in PAGES:
             # Django answers every other path with the same redirect.
@@ -306,9 +303,7 @@ def test_no_row_id_in_a_url_causes_a_server_error(planted: ApiClient, login: Log
     assert found == set(PAGES)
 
 
-def test_no_selection_for_an_action_causes_a_server_error(planted: ApiClient, login: Login) -> None:
-    boss = login("superuser")
-    boss.raise_request_exception = False
+def test_no_selection_for_an_action_causes_a_server_error(planted: ApiClient, boss: Client) -> None:
     for model, path in lists():
         registered, request = admin.site._registry[model], RequestFactory().get(path)
         request.user = User.objects.get(is_superuser=True)
