@@ -4,12 +4,17 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := deploy/requirements
-# Processes of `make test`. Each has its own servers. They spend much time waiting, so there is one more than cores.
-PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > 3 ? 4 : n + 1)))
+# Processes of `make test`. Each has its own servers. They spend much time waiting, so there are more than cores.
+PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > 1 ? 4 : 2)))
+# The tests start hundreds of Python processes. Without stored bytecode, each of them would compile the project again.
+STORING := env -u PYTHONDONTWRITEBYTECODE
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --require-hashes
+# On all cores; pip would use one. A few packages contain templates of Python files that do not compile, which pip skips too.
+COMPILE := $(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo docs docs-settings test lint types faults matrix scale-out bench clean
+.PHONY: help run demo docs docs-settings test lint types bytecode faults matrix scale-out bench clean
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -28,8 +33,8 @@ docs-settings: $(VENV)/local.stamp ## Write the table of settings into the page 
 	@exec $(BIN)/python -m deploy.docs_settings
 
 test: $(VENV)/dev.stamp ## Everything that CI runs: lint, types and the tests
-	@$(MAKE) --no-print-directory -j 2 lint types
-	$(BIN)/python -m pytest -n $(PROCESSES) $(ARGS)
+	@$(MAKE) --no-print-directory -j 2 lint types bytecode
+	$(STORING) $(BIN)/python -m pytest -n $(PROCESSES) $(ARGS)
 
 lint: $(VENV)/dev.stamp ## Formatting, lint, import contract, missing migrations, links of the documentation
 	$(BIN)/ruff format --check .
@@ -40,6 +45,10 @@ lint: $(VENV)/dev.stamp ## Formatting, lint, import contract, missing migrations
 
 types: $(VENV)/dev.stamp ## mypy, strict
 	$(BIN)/mypy .
+
+# Collecting compiles the project and the tests once, instead of once in each process of the tests. What fails here fails there.
+bytecode: $(VENV)/dev.stamp
+	@$(STORING) $(BIN)/python -m pytest --collect-only -qq -n 0 > /dev/null 2>&1 || true
 
 faults: $(VENV)/dev.stamp ## Every fault against the real stack, and the table (ROUNDS=2 SEED=1 FAULT=parts of names BROKER= POOLER=)
 	@exec $(BIN)/python -m tests.journeys
@@ -61,13 +70,12 @@ $(VENV)/local.stamp: $(LOCKS)/local.txt | $(BIN)/python
 	@sum=$$(cksum < $(LOCKS)/local.txt); \
 	if [ -f $(VENV)/dev.stamp ] && [ "$$(cat $(VENV)/dev.local 2>/dev/null)" = "$$sum" ]; then echo "$$sum" > $@; exit 0; fi; \
 	if [ "$$(cat $@ 2>/dev/null)" = "$$sum" ]; then touch $@; exit 0; fi; \
-	$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCKS)/local.txt && echo "$$sum" > $@
+	$(INSTALL) -r $(LOCKS)/local.txt && { $(COMPILE); echo "$$sum" > $@; }
 
 $(VENV)/dev.stamp: $(LOCKS)/dev.txt $(LOCKS)/local.txt $(LOCKS)/backup.txt | $(BIN)/python
 	@sum=$$(cat $(LOCKS)/dev.txt $(LOCKS)/backup.txt | cksum); \
 	if [ "$$(cat $@ 2>/dev/null)" = "$$sum" ]; then touch $@; exit 0; fi; \
-	$(BIN)/python -m pip install --quiet --require-hashes -r $(LOCKS)/dev.txt && \
-	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(LOCKS)/backup.txt && \
+	$(INSTALL) -r $(LOCKS)/dev.txt && $(INSTALL) --no-deps -r $(LOCKS)/backup.txt && { $(COMPILE); } && \
 	cksum < $(LOCKS)/local.txt > $(VENV)/dev.local && echo "$$sum" > $@
 
 $(BIN)/python:
