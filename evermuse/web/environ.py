@@ -1,17 +1,24 @@
 """Converts an ASGI request to a WSGI environ (PEP 3333)."""
 
 import io
+import re
 import sys
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from evermuse.asgi_body import AWAITED, AwaitedBody, Message
 
+IDEMPOTENCY_KEY = "HTTP_IDEMPOTENCY_KEY"
+# Whether several Idempotency-Keys with different values were sent. Several equal ones count as one.
+DIFFERENT_KEYS = "evermuse.different_idempotency_keys"
+# An encoded slash is a part of a name and separates none (RFC 3986, section 2.2). It stays encoded.
+_ENCODED_SLASH = re.compile(rb"%(2[Ff])")
+
 
 def environ(scope: Message, address: str) -> dict[str, Any]:
     """The WSGI environ (PEP 3333) of an ASGI HTTP scope, without its body. ``address``: the client's."""
     server = scope.get("server") or ("127.0.0.1", 80)
-    raw_path = unquote_to_bytes(scope.get("raw_path") or scope["path"].encode())
+    raw_path = unquote_to_bytes(_ENCODED_SLASH.sub(rb"%25\1", scope.get("raw_path") or scope["path"].encode()))
     values: dict[str, Any] = {
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
@@ -38,6 +45,9 @@ def environ(scope: Message, address: str) -> dict[str, Any]:
         elif key != "TRANSFER_ENCODING":
             key = f"HTTP_{key}"
             text = value.decode("latin-1")
+            if key == IDEMPOTENCY_KEY and key in values:
+                values[DIFFERENT_KEYS] = values.get(DIFFERENT_KEYS, False) or values[key] != text
+                continue
             values[key] = f"{values[key]},{text}" if key in values else text
     return values
 

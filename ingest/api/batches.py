@@ -12,6 +12,7 @@ from rest_framework.request import Request
 from attachments import fetching
 from evermuse import wake
 from evermuse.errors import OutcomeUnknown
+from evermuse.web.environ import DIFFERENT_KEYS, IDEMPOTENCY_KEY
 from ingest import selectors
 from ingest.admission import bodies
 from ingest.admission.admit import Admitted, Submission, admit, examine_body
@@ -101,9 +102,11 @@ def _check_format(request: Request) -> None:
 
 
 def _idempotency_key(request: Request) -> str | None:
-    given = request.META.get("HTTP_IDEMPOTENCY_KEY")
+    given = request.META.get(IDEMPOTENCY_KEY)
     if given is None:
         return None
+    if request.META.get(DIFFERENT_KEYS):
+        raise Refusal(400, "INVALID_IDEMPOTENCY_KEY", "The request has several Idempotency-Keys. Send one.")
     try:
         key = str(given).encode("latin-1").decode()
     except UnicodeError:

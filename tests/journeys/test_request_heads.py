@@ -34,6 +34,17 @@ ANNOUNCED = ("Content-Type: application/json", "Content-Length: 4000000")
         ("POST", "/healthz", (), 405, "METHOD_NOT_ALLOWED"),
         ("POST", f"{INGEST}?format=x", ("KEY",), 400, "INVALID_BODY"),
         ("POST", INGEST, ("KEY", "Idempotency-Key: "), 400, "INVALID_IDEMPOTENCY_KEY"),
+        ("POST", INGEST, ("KEY", "Idempotency-Key: a", "Idempotency-Key: b"), 400, "INVALID_IDEMPOTENCY_KEY"),
+        (
+            "POST",
+            INGEST,
+            ("KEY", "Idempotency-Key: a", "Idempotency-Key: b", "Idempotency-Key: a"),
+            400,
+            "INVALID_IDEMPOTENCY_KEY",
+        ),
+        ("POST", f"{INGEST}%2F", ("KEY",), 404, "NOT_FOUND"),
+        ("POST", "/api/v1%2fingest", ("KEY",), 404, "NOT_FOUND"),
+        ("POST", "/api%252Fv1/ingest", ("KEY",), 404, "NOT_FOUND"),
         ("POST", INGEST, ("KEY", "Content-Encoding: br"), 415, "UNSUPPORTED_MEDIA_TYPE"),
     ],
 )
@@ -120,6 +131,19 @@ def test_headers_with_underscores_in_their_names_are_ignored(client: HttpClient)
     with client.raw() as connection:
         connection.sendall(head("GET", f"{INGEST}/batches", f"x_api_key: {client.key}"))
         assert status_and_body(connection)[0] == 401
+
+
+def test_idempotency_key_that_is_sent_twice_counts_once(client: HttpClient) -> None:
+    body = json.dumps(record()).encode()
+    twice = ("Idempotency-Key: same, with a comma",) * 2
+    ids = set()
+    for headers in (twice, twice[:1]):
+        with client.raw() as connection:
+            connection.sendall(client.opening(f"Content-Length: {len(body)}", *headers) + body)
+            status, answer = status_and_body(connection)
+        assert status == 202
+        ids.add(answer["batchId"])
+    assert len(ids) == 1
 
 
 def test_trailer_of_a_chunked_body_is_not_read_as_a_header(client: HttpClient) -> None:
