@@ -18,8 +18,8 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
+from evermuse import answer_deadline, garbage_collection, logs, serving
 from evermuse import asgi_settings as asgi_settings
-from evermuse import garbage_collection, logs, serving
 from evermuse.asgi_body import (
     AWAITED,
     COMPLETE,
@@ -54,6 +54,7 @@ sys.setswitchinterval(0.0005)
 # another.
 connections.settings["default"]["CONN_HEALTH_CHECKS"] = False
 garbage_collection.relax()
+answer_deadline.start(settings.EVERMUSE_DATABASE_ANSWER_SECONDS)
 
 # Clients send head and body in two packets. Waiting this long for a small body saves a run of Django.
 SMALL_BODY_BYTES, SMALL_BODY_SECONDS = 64 * 1024, 0.03

@@ -7,6 +7,7 @@ Django's cursors bind parameters on the client, so PostgreSQL parses and plans t
 import re
 import select
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ from psycopg import pq
 from psycopg.rows import class_row, tuple_row
 
 from evermuse import pooler, replica, statement_names
+from evermuse.answer_deadline import NoAnswer
 from evermuse.raw_connection import is_in_transaction, opened, raw_connection
 
 # It is not documented that psycopg raises MemoryError on a lost connection. A test fails with any other version.
@@ -190,6 +192,7 @@ def value(statement: str, parameters: Mapping[str, Parameter]) -> str | None:
         sent = [_written(parameter) for parameter in given]
 
         def run(prepare: bool) -> "pq.abc.PGresult":
+            raw.waits_since = time.monotonic()
             try:
                 if prepare and pooler.may_prepare(raw):
                     result = server.exec_prepared(_name(server, text, known), sent, formats)
@@ -197,11 +200,15 @@ def value(statement: str, parameters: Mapping[str, Parameter]) -> str | None:
                     result = server.exec_params(text, sent, param_formats=formats)
             except MemoryError:  # psycopg raises it when libpq returns no result, as it does on a lost connection
                 raise psycopg.OperationalError(server.get_error_message()) from None
+            finally:
+                raw.waits_since = 0.0
             return _checked(result, pq.ExecStatus.TUPLES_OK)
 
         try:
             result = _run(raw, run)
         except psycopg.OperationalError as error:
+            if raw.is_overdue:
+                raise NoAnswer(str(error)) from error
             if pooler.is_pooled(raw) and (error.sqlstate is None or SESSION_CRASHED in str(error)):
                 raise ConnectionLost(str(error)) from error
             raise

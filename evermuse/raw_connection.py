@@ -2,12 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import psycopg
 from django.db import connections
 
 from evermuse import replica
+from evermuse.answer_deadline import WatchedConnection
 
 # `ensure_connection`, `connection` and `wrap_database_errors` of Django's wrapper are not documented. A test fails with any
 # other version.
@@ -15,7 +14,7 @@ WRITTEN_FOR = {"django": "5.2.19"}
 
 
 @contextmanager
-def raw_connection() -> Iterator[psycopg.Connection[Any]]:
+def raw_connection() -> Iterator[WatchedConnection]:
     """This thread's connection, in Django's transaction. Opens it if needed; psycopg's errors become Django's.
 
     Within `replica.reading` it is the connection to the standby.
@@ -26,9 +25,9 @@ def raw_connection() -> Iterator[psycopg.Connection[Any]]:
         yield connection.connection
 
 
-def opened(alias: str | None = None) -> psycopg.Connection[Any] | None:
+def opened(alias: str | None = None) -> WatchedConnection | None:
     """This thread's connection if it is open, else None. ``alias``: of which database, else the one of `raw_connection`."""
-    found: psycopg.Connection[Any] | None = connections[alias or replica.alias()].connection
+    found: WatchedConnection | None = connections[alias or replica.alias()].connection
     return found
 
 

@@ -40,6 +40,12 @@ def unavailable() -> Refusal:
     return Refusal(503, "UNAVAILABLE", "The service cannot answer right now. Send the request again.", retry_after=2)
 
 
+def no_answer() -> Refusal:
+    """503: the database did not answer in time. It may carry out the request when it answers again."""
+    message = "The service did not answer in time, and may still carry out this request. Send it again, with the same Idempotency-Key."
+    return Refusal(503, "UNAVAILABLE", message, retry_after=5)
+
+
 def cold_unavailable() -> Refusal:
     """503: the object store, which alone holds older records, is away."""
     message = "The object store does not answer, and these records are only there. Send the request again."

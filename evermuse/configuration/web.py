@@ -58,6 +58,13 @@ EVERMUSE_DRAIN_SECONDS = env.integer(
     maximum=20,
     help="How long a web process keeps serving after SIGTERM while `/readyz` answers 503. Longer than two health checks of the proxy; 20 at most.",
 )
+# Longer than PostgreSQL's own limit of a statement (`evermuse.session_limits`), so that a server that runs answers first.
+EVERMUSE_DATABASE_ANSWER_SECONDS = env.integer(
+    "EVERMUSE_DATABASE_ANSWER_SECONDS",
+    35,
+    minimum=1,
+    help="The longest time for which a request waits for an answer of PostgreSQL, such as one that is frozen. Then the request gets 503 with `retryAfter`, and the connection is closed. Longer than `statement_timeout`.",
+)
 EVERMUSE_KEEP_ALIVE_SECONDS = env.integer(
     "EVERMUSE_KEEP_ALIVE_SECONDS", 75, minimum=1, help="The time for which an idle connection is kept."
 )

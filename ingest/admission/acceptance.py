@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from django.db import IntegrityError, OperationalError, transaction
 
 from evermuse import prepared
+from evermuse.answer_deadline import NoAnswer
 from evermuse.errors import OutcomeUnknown
 from ingest import sql
 from ingest.admission import idempotency
@@ -65,7 +66,11 @@ def persist(credentials: Credentials, body: Body, query: str, verdict: Verdict) 
             is_complete = True
     except OperationalError as error:
         # Without a code it is the client's error; 08P01 is PgBouncer's.
-        if is_complete and getattr(error.__cause__, "sqlstate", "") in (None, "08P01"):
+        if (
+            is_complete
+            and not isinstance(error.__cause__, NoAnswer)
+            and getattr(error.__cause__, "sqlstate", "") in (None, "08P01")
+        ):
             raise OutcomeUnknown from error
         raise
     return batch_id

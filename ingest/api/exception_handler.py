@@ -8,8 +8,17 @@ from django.views.csrf import csrf_failure
 from rest_framework.exceptions import APIException, MethodNotAllowed
 
 from evermuse import logs
+from evermuse.answer_deadline import NoAnswer
 from evermuse.errors import DATABASE_AWAY, StoreUnavailable
-from ingest.refusals import Refusal, cold_unavailable, invalid_body, method_not_allowed, not_found, unavailable
+from ingest.refusals import (
+    Refusal,
+    cold_unavailable,
+    invalid_body,
+    method_not_allowed,
+    no_answer,
+    not_found,
+    unavailable,
+)
 
 log = logs.get(__name__)
 
@@ -36,7 +45,7 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse:
         return render(not_found())
     if isinstance(error, DATABASE_AWAY):
         log.error("request.database_away", error=str(error).strip().splitlines()[0] if str(error) else repr(error))
-        return render(unavailable())
+        return render(no_answer() if isinstance(error.__cause__, NoAnswer) else unavailable())
     if isinstance(error, StoreUnavailable):
         log.error("request.store_away", dependency="objectStore", error=str(error)[:200])
         return render(cold_unavailable())
