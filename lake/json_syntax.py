@@ -110,6 +110,9 @@ def _check_in_pieces(text: bytes, at: int = 0, open_containers: bytes = b"") -> 
             if found is None or not _nests(after, _structure(found[0])):
                 break
             at, stack = found.end(), after
+        # Smaller pieces begin with the same step.
+        if at == len(text) or found is None:
+            break
     # The rest begins with an invalid step, or is empty.
     end = _scan(text, at, stack)
     if end != len(text):

@@ -99,27 +99,29 @@ class Walk:
 
         ``seen``: collects the keys. ``is_sound``: whether members with new keys need no check.
         """
-        repeated: set[str] = set()
-        # Members with a key that was reported as repeated change nothing.
-        for group in walk_nodes.member_groups(node, but=repeated):
+        # Members with a key that was reported change nothing.
+        reported: set[str] = set()
+        for group in walk_nodes.member_groups(node, but=reported):
             found = dict(group)
             if len(found) == len(group) and seen.isdisjoint(found) and not json_text.has_lone_surrogate("".join(found)):
                 seen.update(found)
                 if is_sound is None or not is_sound(found):
                     yield group
             else:
-                yield self._doubtful_members(group, pointer, path, seen, repeated)
+                yield self._doubtful_members(group, pointer, path, seen, reported)
 
     def _doubtful_members(
-        self, group: tuple[tuple[str, Any], ...], pointer: str, path: str, seen: set[str], repeated: set[str]
+        self, group: tuple[tuple[str, Any], ...], pointer: str, path: str, seen: set[str], reported: set[str]
     ) -> Iterator[tuple[str, Any]]:
-        """The members of a group that `_once` gives. ``repeated``: collects the repeated keys."""
+        """The members of a group that `_once` gives. ``reported``: collects the keys that are errors."""
         for key, member in group:
+            if key in reported:
+                continue
             if key in seen:
-                if key not in repeated:
-                    repeated.add(key)
-                    self.fail(*place(key, pointer, path), "is given more than once")
+                reported.add(key)
+                self.fail(*place(key, pointer, path), "is given more than once")
             elif not key.isascii() and json_text.has_lone_surrogate(key):
+                reported.add(key)
                 self.fail(*place(key, pointer, path), "the name holds a lone surrogate")
             else:
                 seen.add(key)

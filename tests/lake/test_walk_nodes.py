@@ -89,3 +89,14 @@ def _sizes_of_trees(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(json_tree, "tree", tree)
     return sizes
+
+
+def test_lone_surrogate_in_a_repeated_name_is_reported_once() -> None:
+    ids = ",".join([r'"\ud800":""', '"a":""', r'"\udc00b":""'] * 3000)
+    raw = f'{{{HEAD.replace("_vendor_ids", "_ignored")},"_vendor_ids":{{{ids}}},"data":{{}}}}'.encode()
+    found = [error for error in explain(raw).errors if error.pointer.startswith("/_vendor_ids")]
+    assert [(error.pointer, error.message.partition(": ")[2]) for error in found] == [
+        ("/_vendor_ids/\ufffd", "the name holds a lone surrogate"),
+        ("/_vendor_ids/\ufffdb", "the name holds a lone surrogate"),
+        ("/_vendor_ids/a", "is given more than once"),
+    ]
