@@ -12,6 +12,7 @@ A text names a column; ``{"value": …}`` is a constant. ``vendor_ids`` is neede
 """
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
@@ -24,6 +25,10 @@ import msgspec
 from evermuse.client.convert import instants
 from evermuse.client.convert.format import UsageError
 from evermuse.client.convert.mail import dates
+
+ROLES = frozenset({"internal", "external", "unknown"})
+TYPES = frozenset({"user", "contact", "workspace_member", "bot", "system", "unknown"})
+_NUMBERED = re.compile(r"column [1-9][0-9]*")
 
 
 class Constant(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,6 +80,7 @@ class Mapped(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tag_separator: str = ""
     delimiter: str = ""
     quotechar: str = '"'
+    escapechar: str = ""
     encoding: str = ""
     has_header: bool = True
 
@@ -94,18 +100,38 @@ def loaded(path: Path | None) -> Mapped:
     try:
         text = path.read_text("utf-8-sig")
         found = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
-        if isinstance(kind := found.get("type"), str):
+        if isinstance(found, dict) and isinstance(kind := found.get("type"), str):
             # A type is nearly always the same for all rows.
             found["type"] = {"value": kind}
         mapped = msgspec.convert(found, Mapped)
-    except (OSError, ValueError, AttributeError, msgspec.ValidationError) as error:
+    except (OSError, ValueError, msgspec.ValidationError) as error:
         raise UsageError(f"{path}: {error}") from error
     if not mapped.vendor_ids:
         raise UsageError(f"{path}: vendor_ids needs at least one entry")
-    if len(mapped.delimiter) > 1 or len(mapped.quotechar) != 1:
-        raise UsageError(f"{path}: delimiter and quotechar have one character")
+    if max(len(mapped.delimiter), len(mapped.escapechar)) > 1 or len(mapped.quotechar) != 1:
+        raise UsageError(f"{path}: delimiter, quotechar and escapechar have one character")
+    if fault := _fault_of(mapped):
+        raise UsageError(f"{path}: {fault}")
     zone_of(mapped)
     return mapped
+
+
+def _fault_of(mapped: Mapped) -> str:
+    """What would make each row fail, or would be left out of each row, if anything."""
+    for person in mapped.participants:
+        for name, allowed in (("role", ROLES), ("type", TYPES)):
+            if isinstance(given := getattr(person, name), Constant) and given.value.lower() not in allowed:
+                return f"{name} of a participant: {given.value} is not one of {', '.join(sorted(allowed))}"
+    if not mapped.has_header and (names := sorted(name for name in mapped.columns() if not _NUMBERED.fullmatch(name))):
+        return f"without a header the columns are named column 1, column 2 and so on, and not {', '.join(names)}"
+    patterns = mapped.event_at.format if isinstance(mapped.event_at, Moment) else []
+    for pattern in [patterns] if isinstance(patterns, str) else patterns:
+        try:
+            datetime.strptime(datetime(2024, 1, 31, tzinfo=UTC).strftime(pattern), pattern)
+        except ValueError as error:
+            if "directive" in str(error) or "stray" in str(error):
+                return f"event_at.format: {error}"
+    return ""
 
 
 def zone_of(mapped: Mapped) -> tzinfo:

@@ -2,12 +2,15 @@
 
 import codecs
 import csv
+import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from evermuse.client.convert import csv_mapping, inputs
-from evermuse.client.convert.csv_mapping import Mapped, entries_of, moment_of, text_from
+from evermuse.client.convert.csv_mapping import ROLES, TYPES, Mapped, entries_of, moment_of, text_from
 from evermuse.client.convert.decoding import known_codec, unmarked_utf16
 from evermuse.client.convert.format import ConvertOptions, NotConvertible, UsageError, reason_of
 from evermuse.client.convert.people import People
@@ -15,8 +18,8 @@ from evermuse.client.convert.records import MAX_RECORD_BYTES, record_line
 from evermuse.client.convert.rejects import RejectWriter
 from evermuse.client.convert.tickets import attachment
 
-_ROLES = frozenset({"internal", "external", "unknown"})
-_TYPES = frozenset({"user", "contact", "workspace_member", "bot", "system", "unknown"})
+# Excel's own first line.
+_EXCEL_DELIMITER = re.compile(rb"(?i:\"?sep=)([\x09\x20-\x7e])\"?\r?\n")
 _COPY_CHARACTERS = 1024 * 1024
 MORE_CELLS = 'cells beyond the header: in data as "column N"'
 
@@ -48,7 +51,7 @@ class Csv:
                         except Exception as error:
                             rejects.reject(file=str(file), offset=offset, reason=reason_of(error))
                             continue
-                        if any(name.startswith("column ") for name in row):
+                        if mapped.has_header and any(name.startswith("column ") for name in row):
                             rejects.note(MORE_CELLS)
                         rejects.converted += 1
                         yield line
@@ -62,7 +65,7 @@ def _fields(mapped: Mapped, row: dict[str, str], options: ConvertOptions) -> dic
     people = People(options.internal_domains)
     for one in entries_of(mapped.participants, row):
         role, type = one.pop("role").lower(), one.pop("type").lower()
-        people.add(**one, role=role if role in _ROLES else "", type=type if type in _TYPES else "")
+        people.add(**one, role=role if role in ROLES else "", type=type if type in TYPES else "")
     files = [
         attachment(
             filename=one["filename"],
@@ -91,33 +94,64 @@ class _Rows:
     def __init__(self, path: Path, mapped: Mapped, shown: Path) -> None:
         self._path, self._mapped, self._shown = path, mapped, shown
         self._offset = 0
+        self._dialect = _dialect_of(path, mapped)
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, str] | str]]:
         csv.field_size_limit(2 * MAX_RECORD_BYTES)
-        delimiter = self._mapped.delimiter or _delimiter_of(self._path)
-        reader = csv.reader(self._lines(), delimiter=delimiter, quotechar=self._mapped.quotechar)
-        header = self._header(reader) if self._mapped.has_header else []
+        self._offset = self._dialect.start
+        header = self._header(self._reader(is_strict=False)) if self._mapped.has_header else []
+        reader = self._reader()
         while True:
-            start = self._offset
+            start, line = self._offset, reader.line_num
             try:
                 cells = next(reader, None)
             except csv.Error as error:
-                yield start, f"the row cannot be read: {error}"
-                continue
+                # The next line may begin a row of its own.
+                text = self._after_line(start)
+                cells = None if reader.line_num > line + 1 else self._leniently(text)
+                reader = self._reader()
+                if cells is None:
+                    yield start, f"the row cannot be read, perhaps because a quote is not closed: {error}"
+                    continue
             if cells is None:
                 return
             if any(cell.strip() for cell in cells):
                 names = header[: len(cells)] + [f"column {number + 1}" for number in range(len(header), len(cells))]
                 yield start, dict(zip(names, cells, strict=True))
 
-    def _lines(self) -> Iterator[str]:
+    def _reader(self, lines: Iterable[str] | None = None, *, is_strict: bool = True) -> Any:
+        """A reader from the current offset on, or of some lines."""
+        return csv.reader(
+            self._lines(self._offset) if lines is None else lines,
+            delimiter=self._dialect.delimiter,
+            quotechar=self._mapped.quotechar,
+            escapechar=self._mapped.escapechar or None,
+            skipinitialspace=self._dialect.has_spaces,
+            strict=is_strict,
+        )
+
+    def _lines(self, start: int) -> Iterator[str]:
         with self._path.open("rb") as file:
-            if file.read(3) != codecs.BOM_UTF8:
-                file.seek(0)
-            self._offset = file.tell()
+            file.seek(start)
             for line in file:
                 self._offset += len(line)
                 yield line.decode("utf-8", "replace")
+
+    def _after_line(self, start: int) -> str:
+        """The line at an offset. The next reader begins after it."""
+        with self._path.open("rb") as file:
+            file.seek(start)
+            line = file.readline()
+        self._offset = start + len(line)
+        return line.decode("utf-8", "replace")
+
+    def _leniently(self, line: str) -> list[str] | None:
+        """The cells of a line with quotes inside of cells, or None if it cannot be read."""
+        try:
+            found: list[str] | None = next(self._reader([line], is_strict=False), None)
+            return found
+        except csv.Error:
+            return None
 
     def _header(self, reader: Iterator[list[str]]) -> list[str]:
         """The names of the columns. A repeated name gets a number. Raises UsageError if a mapped column is missing."""
@@ -136,12 +170,26 @@ class _Rows:
         return names
 
 
-def _delimiter_of(path: Path) -> str:
-    """The delimiter: the most frequent candidate outside quotes in the first line."""
+@dataclass(frozen=True, slots=True)
+class _Dialect:
+    """``start``: the offset of the first row. ``has_spaces``: whether spaces follow the delimiters."""
+
+    start: int
+    delimiter: str
+    has_spaces: bool
+
+
+def _dialect_of(path: Path, mapped: Mapped) -> _Dialect:
+    """The dialect, by the first line. The delimiter is the most frequent candidate outside quotes, unless the mapping has one."""
     with path.open("rb") as file:
-        line = file.readline(65536).decode("utf-8", "replace")
-    outside = "".join(line.split('"')[::2])
-    return max(",;\t|", key=outside.count)
+        head = file.readline(65536)
+        start = len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0
+        named = _EXCEL_DELIMITER.fullmatch(head, start)
+        if named is not None:
+            head, start = file.readline(65536), len(head)
+    outside = "".join(head.decode("utf-8", "replace").split(mapped.quotechar)[::2])
+    found = mapped.delimiter or (named[1].decode() if named else max(",;\t|", key=outside.count))
+    return _Dialect(start, found, 0 < outside.count(found) == outside.count(f"{found} "))
 
 
 def _in_utf8(path: Path, mapped: Mapped, scratch: Path) -> Path:

@@ -130,3 +130,59 @@ def test_rows_without_a_date_get_the_given_time_and_those_with_a_wrong_one_are_r
     assert {one["_event_at"] for one in done.records} == {"2020-02-02T02:02:02Z"}
     with pytest.raises(UsageError, match="event_at is needed"):
         run("csv", tmp_path / "a.csv", mapping=tmp_path / "without.json", folder=tmp_path)
+
+
+SIMPLE = 'vendor_ids = { crm = "id" }\nevent_at = "at"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "more", "expected"),
+    [
+        ("sep=;\r\nid;at;t\r\n1;2024-01-01;a,b\r\n", "", "a,b"),
+        ('\ufeff"sep=;"\r\nid;at;t\r\n1;2024-01-01;a,b\r\n', "", "a,b"),
+        ('id, at, t\n1, 2024-01-01, "a, b"\n', "", "a, b"),
+        ('id,at,t\n1,2024-01-01,"a \\"b\\", c"\n', 'escapechar = "\\\\"', 'a "b", c'),
+    ],
+)
+def test_dialects_of_spreadsheets_and_databases_are_read(tmp_path: Path, text: str, more: str, expected: str) -> None:
+    (tmp_path / "map.toml").write_text(SIMPLE + more)
+    (tmp_path / "a.csv").write_text(text, encoding="utf-8", newline="")
+    done = run("csv", tmp_path / "a.csv", folder=tmp_path, mapping=tmp_path / "map.toml")
+    assert [record["data"]["t"] for record in done.records] == [expected]
+    assert (done.rejects, dict(done.writer.notes)) == ([], {})
+
+
+@pytest.mark.parametrize("last", ['3,"2024-01-03"', "3,2024-01-03"])
+def test_quote_that_is_never_closed_costs_only_its_own_row(tmp_path: Path, last: str) -> None:
+    (tmp_path / "map.toml").write_text(SIMPLE)
+    (tmp_path / "a.csv").write_text(f'id,at\n1,"2024-01-01\n2,2024-01-02\n{last}\n')
+    done = run("csv", tmp_path / "a.csv", folder=tmp_path, mapping=tmp_path / "map.toml")
+    assert [record["_vendor_ids"]["crm"] for record in done.records] == ["2", "3"]
+    assert [one["offset"] for one in done.rejects] == [6]
+    assert done.reasons[0].startswith("the row cannot be read, perhaps because a quote is not closed")
+
+
+def test_row_with_quotes_inside_of_a_cell_is_read(tmp_path: Path) -> None:
+    (tmp_path / "map.toml").write_text(SIMPLE)
+    (tmp_path / "a.csv").write_text('id,at,t\n1,2024-01-01,"say "hi" now"\n2,2024-01-02,5" disk\n')
+    done = run("csv", tmp_path / "a.csv", folder=tmp_path, mapping=tmp_path / "map.toml")
+    assert [record["data"]["t"] for record in done.records] == ['say hi" now"', '5" disk']
+
+
+@pytest.mark.parametrize(
+    ("mapping", "reason"),
+    [
+        ('vendor_ids = {a = "id"}\nevent_at = {column = "at", format = "%Q"}', "'Q' is a bad directive"),
+        (SIMPLE + 'participants = [{id = "id", role = {value = "boss"}}]', "boss is not one of external, internal"),
+        (SIMPLE + 'participants = [{id = "id", type = {value = "x"}}]', "type of a participant: x is not one of"),
+        (SIMPLE + "has_header = false", "the columns are named column 1, column 2 and so on, and not at, id"),
+        (SIMPLE + 'escapechar = "ab"', "have one character"),
+    ],
+)
+def test_mapping_that_would_fail_or_lose_something_in_each_row_is_refused(
+    tmp_path: Path, mapping: str, reason: str
+) -> None:
+    (tmp_path / "map.toml").write_text(mapping)
+    (tmp_path / "a.csv").write_text("id,at\n1,2024-01-01\n")
+    with pytest.raises(UsageError, match=reason):
+        run("csv", tmp_path / "a.csv", folder=tmp_path, mapping=tmp_path / "map.toml")
