@@ -25,6 +25,14 @@ FIRST = (
     "tests/deploy/test_backup.py",
     "tests/ingest/admin/test_confidential.py",
     "tests/attachments/test_alone.py",
+    "tests/deploy/test_previous_release.py",
+    "tests/deploy/test_recipes.py",
+    "tests/evermuse/test_tls_servers.py",
+    "tests/evermuse/test_rabbitmq.py",
+    "tests/evermuse/test_start_check.py",
+    "tests/evermuse/client/test_package.py",
+    "tests/ingest/test_changed_since.py",
+    "tests/ingest/test_migrations.py",
 )
 
 
