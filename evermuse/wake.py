@@ -17,8 +17,8 @@ LAND, ADVANCE, DOWNLOAD = "ingest.land_batches", "ingest.advance_batches", "atta
 DOWNLOAD_ALONE = "attachments.download_alone"
 # The most batches that a message names. The claim finds the others.
 MAX_IDS = 500
-# A web process publishes no further wake-up while this many messages wait, and counts them after each so many of its own.
-# Each that waits lands all batches. Thousands of them would take a busy worker minutes.
+# No further wake-up is published while this many messages wait. A web process counts them after each so many of its own.
+# Each that waits finds all work. Thousands of them would take a busy worker minutes.
 MAX_WAITING = 200
 COUNTED_EVERY = 20
 MAX_LOGGED = 50
@@ -127,9 +127,17 @@ def landing(batch_id: int) -> None:
 
 
 def workers(task: str, times: int) -> None:
-    """Send a task's wake-up this many times, once for each worker that could find work."""
+    """Send a wake-up for each worker that could find work, less those that wait. None expires, as in `Publisher`.
+
+    One is sent unless `MAX_WAITING` wait, because those that wait may be another task's. Queues of tasks that a
+    deployment adds are unknown here, so their messages expire.
+    """
+    is_known = task in app.conf.task_routes
+    if is_known and times > 1:
+        waiting = _count(task)
+        times = max(times - waiting, 1 if waiting < MAX_WAITING else 0)
     for _ in range(times):
-        if not publish(task, []):
+        if not publish(task, [], expires=None if is_known else EXPIRES_SECONDS):
             return
 
 

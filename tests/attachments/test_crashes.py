@@ -124,7 +124,7 @@ def test_suspects_of_one_workspace_leave_a_process_for_those_of_another(
 def test_sweeper_wakes_a_process_for_each_suspect(api: ApiClient, monkeypatch: pytest.MonkeyPatch) -> None:
     woken: list[str] = []
 
-    def publish(task: str, batch_ids: list[int]) -> bool:
+    def publish(task: str, batch_ids: list[int], *, expires: float | None = 0) -> bool:
         woken.append(task)
         return True
 

@@ -9,7 +9,7 @@ import redis
 
 from deploy.local.embedded import Servers
 from evermuse import broker_queues, wake
-from evermuse.celery import LANDING, app
+from evermuse.celery import ATTACHMENTS, LANDING, app
 
 
 @pytest.fixture
@@ -74,6 +74,23 @@ def test_wake_up_that_found_the_queue_full_is_sent_as_soon_as_a_worker_reads(
     add_and_wait(publisher, broker, range(40))
     broker.delete(LANDING)
     wait_until(lambda: broker.llen(LANDING) == 1)
+
+
+def test_downloads_wake_only_as_many_threads_as_messages_are_missing(broker: "redis.Redis") -> None:
+    for times, waiting in ((4, 4), (16, 16), (16, 17), (3, 18), (1, 19)):
+        wake.downloads(times, at_most=16)
+        assert broker.llen(ATTACHMENTS) == waiting
+    messages = [json.loads(text) for text in broker.lrange(ATTACHMENTS, 0, -1)]
+    assert {message["headers"]["expires"] for message in messages} == {None}
+
+
+def test_landings_never_fill_the_queue_of_downloads_while_no_worker_reads_it(
+    broker: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wake, "MAX_WAITING", 20)
+    for _ in range(30):
+        wake.workers(wake.DOWNLOAD, 16)
+    assert broker.llen(ATTACHMENTS) == 20
 
 
 def test_messages_of_another_task_do_not_keep_the_sweeper_from_waking_a_worker(broker: "redis.Redis") -> None:

@@ -273,7 +273,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
     """Published wake-ups: task and batch numbers."""
     found: list[tuple[str, list[int]]] = []
 
-    def publish(task: str, batch_ids: list[int]) -> bool:
+    def publish(task: str, batch_ids: list[int], *, expires: float | None = 0) -> bool:
         found.append((task, batch_ids))
         return True
 

@@ -29,7 +29,7 @@ def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Wake-ups, recorded instead of published because no worker listens here."""
     noted: list[str] = []
 
-    def publish(task: str, ids: list[int]) -> bool:
+    def publish(task: str, ids: list[int], *, expires: float | None = 0) -> bool:
         noted.append(task)
         return True
 
