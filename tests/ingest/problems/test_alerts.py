@@ -291,7 +291,7 @@ def test_backlog_alerts_even_if_counting_problems_fails(
     alerts.watch_backlogs()
     later()
     monkeypatch.setattr(collector, "collect", lambda: 1 / 0)
-    monkeypatch.setattr("evermuse.wake.publish", lambda task, ids: True)
+    monkeypatch.setattr("evermuse.wake.publish", lambda task, ids, **_: True)
     sweeper.sweep()
     assert [alert.event for alert in Alert.objects.all()] == ["BACKLOG"]
 

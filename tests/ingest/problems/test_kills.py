@@ -91,7 +91,7 @@ def test_killed_collector_counts_nothing_and_the_next_counts_everything_once(wor
 def test_job_of_a_killed_process_resumes_at_its_last_commit(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("evermuse.wake.publish", lambda task, ids: True)
+    monkeypatch.setattr("evermuse.wake.publish", lambda task, ids, **_: True)
     seed.fill(workspace.pk, batches=70, each=10)
     collector.collect()
     problem = Problem.objects.filter(kind="FILES").order_by("-count", "id")[0]
