@@ -51,8 +51,13 @@ def login(
         place = profiles.save(profile, profiles.Login(client.url, key))
     except (profiles.NoKey, OSError) as error:
         raise terminal.fail(str(error), terminal.USAGE) from None
-    products = ", ".join(product.product_id for product in found.products) or "none"
-    terminal.output.print(f"Logged in with the key {found.label!r}; products: {products}.")
+    terminal.output.print(f"Logged in with the key {found.label!r}.")
+    for product in found.products:
+        terminal.output.print(
+            f"Product {product.product_id}, with projects: {', '.join(product.project_ids) or 'none'}"
+        )
+    if not found.products:
+        terminal.output.print("The workspace has no products yet.")
     terminal.output.print(f"The key is in {place}.")
 
 

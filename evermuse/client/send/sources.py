@@ -13,6 +13,11 @@ from evermuse.client.send.opening import STDIN
 _HOLDS_RECORDS = re.compile(r"\.(?:ndjson|jsonl|json)(?:\.(?:gz|zst|zstd))?$", re.IGNORECASE)
 _OF_A_RUN = re.compile(r"\.(?:rejected|replaced|unconverted)(?:\.\d+)?\.ndjson$")
 _HEAD_BYTES = 64 * 1024
+# Files of other systems, by their suffixes. Read as records, each of their lines would be a reject.
+_FORMAT_OF = {
+    ".mbox": "mbox", ".eml": "eml", ".emlx": "eml", ".vtt": "vtt", ".srt": "srt", ".csv": "csv", ".tsv": "csv",
+    ".zip": "slack",
+}  # fmt: skip
 
 
 class NothingToRead(Exception):
@@ -56,6 +61,8 @@ def find(arguments: Sequence[Path]) -> list[Source]:
             continue
         if not argument.exists():
             raise NothingToRead(f"{argument}: there is no such file or directory")
+        if argument.is_file() and (format := _FORMAT_OF.get(argument.suffix.lower())):
+            raise NothingToRead(f"{argument}: not a file of records; evermuse send --from {format} converts it")
         paths = list(_files(argument)) if argument.is_dir() else [argument]
         if not paths:
             raise NothingToRead(f"{argument}: no file in it ends with .ndjson, .jsonl or .json")

@@ -127,3 +127,18 @@ def test_name_that_the_output_cannot_show_ends_no_run(tmp_path: Path, encoding: 
     done = run(tmp_path, "validate", "файл.ndjson", PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stderr) == (1, "")
     assert r"\u0444\u0430\u0439\u043b.ndjson" in done.stdout
+
+
+def test_version_is_shown(tmp_path: Path) -> None:
+    done = run(tmp_path, "--version")
+    assert (done.returncode, done.stdout.split()[0]) == (0, "evermuse")
+
+
+@pytest.mark.parametrize(
+    ("name", "format"), [("Inbox.MBOX", "mbox"), ("a.eml", "eml"), ("b.csv", "csv"), ("c.zip", "slack")]
+)
+def test_file_of_another_system_is_not_read_as_records(tmp_path: Path, name: str, format: str) -> None:
+    (tmp_path / name).write_text("From a\n")
+    done = run(tmp_path, "validate", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"{name}: not a file of records; evermuse send --from {format} converts it" in done.stderr
