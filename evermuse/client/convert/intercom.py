@@ -113,8 +113,14 @@ def _participants(
     found += [(one, "contact") for one in _listed(talk.get("contacts"), "contacts")]
     found += [(one, "admin") for one in _listed(talk.get("teammates"), "teammates")]
     found += [(one, "admin") for one in _listed(talk.get("teammates"), "admins")]
-    if isinstance(user := talk.get("user"), dict):
-        found.append((user, "user"))
+    found += [(one, "contact") for one in _listed(talk.get("customers"), "customers")]
+    found += [
+        (one, kind)
+        for kind, name in (("user", "user"), ("admin", "assignee"))
+        if isinstance(one := talk.get(name), dict)
+    ]
+    if assignee := text_of(talk.get("admin_assignee_id")):
+        found.append(({"id": assignee}, "admin"))
     for person, default in found:
         id = text_of(person.get("id"))
         kind = (text_of(person.get("type")) or default).partition(".")[0]

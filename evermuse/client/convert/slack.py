@@ -16,7 +16,7 @@ from evermuse.client.convert.records import MAX_ATTACHMENTS, record_line
 from evermuse.client.convert.rejects import RejectWriter
 from evermuse.client.convert.slack_export import Channel, Export, Message, opened
 from evermuse.client.convert.slack_threads import ThreadStore
-from evermuse.client.convert.tickets import attachment, text_of
+from evermuse.client.convert.tickets import attachment, text_of, values_in
 from lake.json_text import JsonText
 
 MORE_FILES = "Files beyond the tenth of a thread: in data, but not in _attachments"
@@ -149,7 +149,7 @@ def _files(content: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _add_authors(people: People, content: Mapping[str, Any], users: Mapping[str, Mapping[str, Any]]) -> None:
-    """The author of a message, those of a changed message and of a comment on a file, and the editor."""
+    """The author of a message, those of a changed message and of a comment on a file, the editor, and who was in a huddle."""
     for one in (content, content.get("message"), content.get("previous_message"), content.get("comment")):
         if not isinstance(one, dict):
             continue
@@ -163,6 +163,14 @@ def _add_authors(people: People, content: Mapping[str, Any], users: Mapping[str,
             people.add(name=name, type="bot")
         if isinstance(edited := one.get("edited"), dict) and (user := text_of(edited.get("user"))):
             _add_user(people, user, {}, users)
+        if isinstance(room := one.get("room"), dict):
+            ids = [
+                room.get("created_by"),
+                *values_in(room.get("participant_history")),
+                *values_in(room.get("participants")),
+            ]
+            for user in filter(None, map(text_of, ids)):
+                _add_user(people, user, {}, users)
 
 
 def _add_user(people: People, id: str, message: Mapping[str, Any], users: Mapping[str, Mapping[str, Any]]) -> None:

@@ -226,3 +226,11 @@ def test_channel_is_found_whatever_system_wrote_the_zip_file(tmp_path: Path, lis
     done = run("slack", archive, folder=tmp_path)
     assert [record["_vendor_ids"]["slack_channel_id"] for record in done.records] == ["C1"]
     assert done.writer.notes == {}
+
+
+def test_people_in_a_huddle_are_participants(tmp_path: Path) -> None:
+    room = {"created_by": "U1", "participant_history": ["U1", "U2"], "participants": []}
+    huddle = message("", "1704106800.0001", user="USLACKBOT", subtype="huddle_thread", room=room)
+    path = export(tmp_path, {"general/2024-01-01.json": [huddle]})
+    (record,) = run("slack", path, folder=tmp_path).records
+    assert [one["id"] for one in record["_participants"]] == ["USLACKBOT", "U1", "U2"]

@@ -53,6 +53,17 @@ def test_people_inside_a_ticket_give_names_and_roles(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_assignees_and_customers_of_a_conversation_are_participants(tmp_path: Path) -> None:
+    talk = UNTYPED_TALK | {
+        "admin_assignee_id": 814, "assignee": {"type": "admin", "id": "z", "name": "Zoe"},
+        "customers": [{"type": "lead", "id": "c"}], "user": {"type": "user", "id": "u"},
+    }  # fmt: skip
+    (record,) = run("intercom", *write(tmp_path, {"all.json": talk}), folder=tmp_path).records
+    assert {one["id"]: one["role"] for one in record["_participants"]} == {
+        "u": "external", "c": "external", "z": "internal", "814": "internal",
+    }  # fmt: skip
+
+
 def test_broken_line_is_rejected_alone(tmp_path: Path) -> None:
     whole = json.dumps(TICKET)
     lines = [
