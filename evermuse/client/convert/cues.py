@@ -60,12 +60,12 @@ def parsed(text: str) -> Transcript:
     lines = text.split("\n")
     transcript = Transcript("vtt" if lines[0].startswith("WEBVTT") else "srt")
     times = [(index, found) for index, line in enumerate(lines) if ">" in line and (found := _TIMES.match(line))]
-    starts = [_first_line(lines, index) for index, _ in times]
+    starts = [_first_line(lines, index, number) for number, (index, _) in enumerate(times)]
     if times:
         _take_between(transcript, lines[: starts[0]], 0)
     for number, (index, found) in enumerate(times):
         stop = max(starts[number + 1], index + 1) if number + 1 < len(times) else len(lines)
-        id = lines[index - 1].strip() if starts[number] < index else ""
+        id = lines[starts[number]].strip() if starts[number] < index else ""
         _take_cue(transcript, found, id, lines[index + 1 : stop], index + 1)
     for index, line in enumerate(lines, 1):
         if "-->" in line and _TIMES.match(line) is None:
@@ -74,9 +74,12 @@ def parsed(text: str) -> Transcript:
     return transcript
 
 
-def _first_line(lines: list[str], index: int) -> int:
-    """The line with a cue's identifier, or the line with its times if it has no identifier."""
+def _first_line(lines: list[str], index: int, number: int) -> int:
+    """The line with a cue's identifier, or the line with its times if it has no identifier. ``number``: cues before it."""
     before = lines[index - 1].strip() if index else ""
+    if not before and index >= 2 and lines[index - 2].strip() in (str(number), str(number + 1)):
+        # Some programs write a blank line after each line.
+        return index - 2
     if not before or _TIMES.match(before) or before.startswith("WEBVTT"):
         return index
     stands_alone = index < 2 or not lines[index - 2].strip()

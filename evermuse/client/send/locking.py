@@ -7,8 +7,11 @@ if sys.platform == "win32":
     import msvcrt
 
     def try_lock(file: BinaryIO) -> bool:
-        """Whether nobody else has the lock; it is ours then. Locks a byte far behind the content."""
-        file.seek(2**40)
+        """Whether nobody else has the lock; it is ours then. Locks a byte far behind the content.
+
+        Windows' C library may take only 32 bits of the offset.
+        """
+        file.seek(2**31 - 2)
         try:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         except OSError:

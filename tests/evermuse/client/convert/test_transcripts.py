@@ -240,3 +240,9 @@ def test_text_after_a_blank_line_or_a_line_of_spaces_belongs_to_its_cue() -> Non
     ]  # fmt: skip
     parsed = cues.parsed(text)
     assert (parsed.notes, parsed.defects) == (["nothing said"], ["line 12: the cue has no text"])
+
+
+def test_number_with_a_blank_line_before_its_times_is_no_text() -> None:
+    text = "1\n\n00:00:01,000 --> 00:00:02,000\n\nin\n\n2024\n\n2\n\n00:00:02,000 --> 00:00:03,000\n\ntwo\n"
+    assert shown(text) == [(1.0, 2.0, "", "in\n\n2024"), (2.0, 3.0, "", "two")]
+    assert ([cue.id for cue in cues.parsed(text).cues], cues.parsed(text).defects) == (["1", "2"], [])
