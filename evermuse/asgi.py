@@ -18,7 +18,7 @@ from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
-from evermuse import answer_deadline, garbage_collection, logs, serving
+from evermuse import answer_deadline, ended_connections, garbage_collection, logs, serving
 from evermuse import asgi_settings as asgi_settings
 from evermuse.asgi_body import (
     AWAITED,
@@ -50,8 +50,8 @@ serving.refuse_old_database_or_exit()
 # A thread that returns from the database waits for the interpreter's lock. With the default of 5 ms, eight threads
 # spend their time in this queue.
 sys.setswitchinterval(0.0005)
-# Send no "SELECT 1" before every request. The lookup of the key comes first; it finds a dead connection and opens
-# another.
+# Send no "SELECT 1" before every request. `run` closes connections that have ended, and the lookup of the key, which comes
+# first, opens another if one ends just then.
 connections.settings["default"]["CONN_HEALTH_CHECKS"] = False
 garbage_collection.relax()
 answer_deadline.start(settings.EVERMUSE_DATABASE_ANSWER_SECONDS)
@@ -73,6 +73,7 @@ _forwarded = ClientCounts(settings.EVERMUSE_CONNECTIONS_PER_ADDRESS)
 
 def run(values: dict[str, Any]) -> HttpAnswer | None:
     """Run Django in a thread. Returns None if the request's head is acceptable and its body is needed."""
+    ended_connections.close()
     answer = HttpAnswer()
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> None:

@@ -13,7 +13,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from kombu import Connection
 
-from evermuse import logs, prepared, replica
+from evermuse import ended_connections, logs, replica
 from evermuse.celery import app
 from evermuse.errors import DATABASE_AWAY
 from evermuse.raw_connection import raw_connection
@@ -57,7 +57,8 @@ def _result(wait: Callable[[float], bool]) -> bool:
 
 def _database() -> str:
     try:
-        _close_ended_connection(DEFAULT_DB_ALIAS)
+        # Whether PostgreSQL answers now, only a new connection shows.
+        ended_connections.close(DEFAULT_DB_ALIAS)
         _require_answer()
         return OK if _is_migrated() else NOT_MIGRATED
     except NotSupportedError as error:
@@ -67,14 +68,6 @@ def _database() -> str:
         log.warning("readiness.database_away", error=str(error).strip()[:200])
         connection.close()
         return AWAY
-
-
-def _close_ended_connection(alias: str) -> None:
-    """Close this thread's connection if PostgreSQL ended it, for example by a restart. Whether it answers now, only a new
-    connection shows.
-    """
-    if not prepared.is_alive(alias):
-        connections[alias].close()
 
 
 def _require_answer() -> None:
@@ -113,7 +106,7 @@ def _last_migrations() -> frozenset[tuple[str, str]]:
 def _replica() -> bool:
     """Whether the standby may be used for reads."""
     try:
-        _close_ended_connection(replica.ALIAS)
+        ended_connections.close(replica.ALIAS)
         seconds = replica.lag()
     except DATABASE_AWAY:
         connections[replica.ALIAS].close()

@@ -128,7 +128,8 @@ def _release_blameless(claimed: Sequence[Claim], error: Exception) -> None:
         crashed=others_land,
     )
     paused = round(_pause.lengthen(), 1)
-    log.exception("landing.deployment_fault", batch_ids=_named(claimed), paused_seconds=paused)
+    reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    log.exception("landing.deployment_fault", error=reason, batch_ids=_named(claimed), paused_seconds=paused)
 
 
 def _named(claimed: Sequence[Claim]) -> list[str]:
