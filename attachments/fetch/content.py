@@ -17,6 +17,8 @@ COMPRESSIONS = {
     "x-bzip2", "exi", "pack200-gzip", "lz4", "snappy",
 }  # fmt: skip
 MAX_CODINGS = 2
+# The types of encodings that `mimetypes` finds in file names, if they are not called `application/x-` and the encoding.
+_PACKED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2"}
 # The most bytes that one step of decompression returns. A gzip of 200 kB can hold 200 MB.
 STEP_BYTES = 256 * 1024
 SLICE_BYTES = 16 * 1024
@@ -28,9 +30,17 @@ def plain_mime(text: str) -> str:
     return bare if _MIME.fullmatch(bare) else ""
 
 
+def mime_of_name(filename: str) -> str:
+    """The type that a file name promises, or an empty string. For `a.csv.gz` it is the compression's type, because those
+    are the bytes that are stored.
+    """
+    guessed, encoding = mimetypes.guess_type(f"_{filename[-64:]}")
+    return guessed or "" if encoding is None else _PACKED.get(encoding, f"application/x-{encoding}")
+
+
 def stored_mime(*, declared: str, answered: str, filename: str) -> str:
     """The content type to store: declared by the client, else sent by the server, else guessed from the file name."""
-    for candidate in (plain_mime(declared), plain_mime(answered), mimetypes.guess_type(filename)[0] or ""):
+    for candidate in (plain_mime(declared), plain_mime(answered), mime_of_name(filename)):
         if candidate and candidate != OCTETS:
             return candidate
     return OCTETS

@@ -4,7 +4,6 @@ Strangers choose the bytes that are examined, so every check takes linear time: 
 that can backtrack.
 """
 
-import mimetypes
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -68,9 +67,7 @@ class Promised:
 def promised(*, type: str, declared_mimes: Iterable[str], filenames: Iterable[str]) -> Promised:
     """The promise made by the type, the declared MIME types and the file names' extensions together."""
     mimes = [content.plain_mime(declared) for declared in declared_mimes]
-    # With an encoding (`a.tar.gz`), the guessed type describes the content inside.
-    guessed = [mimetypes.guess_type(f"_{name[-64:]}") for name in filenames]
-    mimes += ["application/gzip" if encoding == "gzip" else mime or "" for mime, encoding in guessed]
+    mimes += [content.mime_of_name(name) for name in filenames]
     return Promised(type, tuple(dict.fromkeys(mime for mime in mimes if mime)))
 
 

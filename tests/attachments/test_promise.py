@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from attachments.download_failures import DownloadFailed
-from attachments.fetch import promise
+from attachments.fetch import content, promise
 
 PAGE = b"<!doctype html><p>Sign in</p>"
 ERROR = b'{"error":"Forbidden!"}'
@@ -118,3 +118,23 @@ def test_search_for_html_takes_steps_in_proportion_to_the_bytes(piece: bytes) ->
     content = Counted(piece * 2000)
     assert not promise.opens_as_html(content)
     assert 0 < Counted.looked <= 2 * len(content)
+
+
+@pytest.mark.parametrize(
+    ("filename", "mime"),
+    [
+        ("a.tar.gz", "application/gzip"),
+        ("a.csv.gz", "application/gzip"),
+        ("a.tar.bz2", "application/x-bzip2"),
+        ("a.json.xz", "application/x-xz"),
+        ("a.csv", "text/csv"),
+        ("a", "application/octet-stream"),
+    ],
+)
+def test_type_of_a_compressed_file_is_that_of_its_stored_bytes(filename: str, mime: str) -> None:
+    assert content.stored_mime(declared="", answered="application/octet-stream", filename=filename) == mime
+
+
+@pytest.mark.parametrize("filename", ["a.csv.gz", "a.csv.xz", "a.txt.bz2"])
+def test_page_is_not_taken_for_a_compressed_text(filename: str) -> None:
+    assert outcome(PAGE, "text/html", filename=filename) == "UNEXPECTED_CONTENT"
