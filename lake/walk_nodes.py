@@ -9,7 +9,7 @@ blocks the interpreter for long or takes much memory, however large the record i
 import re
 from collections.abc import Callable, Iterator, Set
 from functools import reduce
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from typing import Any
 
 from lake import json_text, json_tree, native_proofs
@@ -25,6 +25,8 @@ _CONTAINER = rb"[\[{](?:[^\[\]{}\"]{1,256}+|%b|%b){0,32}+[\]}]"
 _LEVELS = 64
 _FLAT = _CONTAINER % (ANY_STRING, rb"(?!)")
 _NESTED = reduce(lambda inner, _: _CONTAINER % (ANY_STRING, inner), range(_LEVELS - 1), _FLAT)
+# Ends the match soon for many deep values.
+_NESTED = rb"(?![\[{]{%d})%b" % (_LEVELS + 1, _NESTED)
 _NEXT = rb"(?:%b,|(?=%b[\]}]))" % (SPACE, SPACE)
 
 
@@ -96,8 +98,11 @@ class ValueSpan:
                 if not but or not native_proofs.has_only_members(whole, but):
                     yield json_tree.tree(whole)
             elif found := _KEY.match(raw, at):
+                if (name := json_text.decode_string(found[1])) in but:
+                    at = self._behind(self.text.skip(found.end()))
+                    continue
                 node, at = self._value(found.end())
-                yield ((json_text.decode_string(found[1]), node),)
+                yield ((name, node),)
             else:
                 return
 
@@ -220,19 +225,29 @@ def shortened(node: Any) -> Any:
 
 def last_member(text: JsonText, name: str) -> tuple[int, int] | None:
     """The beginning and end of the value of an object's last member with this name."""
-    raw, at, last = text.raw, 1, None
-    quoted = json_tree.text(name)
+    raw, at = text.raw, 1
+    quoted, names = json_tree.text(name), frozenset({name})
+    # Where groups begin and end that may contain it.
+    groups: list[tuple[int, int]] = []
     while True:
-        group = _MEMBERS.nested.match(raw, at)
-        if group is not None and quoted not in group[0] and b"\\" not in group[0]:
-            at = group.end()
-            continue
-        end = at + 1 if group is None else group.end()
-        for key, start, ends in text.members(at):
-            at = ends
-            if key == quoted or (b"\\" in key and json_text.decode_string(key) == name):
-                last = start, at
-            if at >= end:
-                break
+        if group := _MEMBERS.nested.match(raw, at):
+            end = group.end()
+            may_be_there = (quoted in group[0] or b"\\" in group[0]) and native_proofs.may_have_members(
+                b"{%b}" % group[0].rstrip(b", \t\r\n"), names
+            )
+        elif found := _KEY.match(raw, at):
+            end = text.skip(found.end())
+            may_be_there = json_text.decode_string(found[1]) == name
         else:
-            return last
+            break
+        if may_be_there:
+            groups.append((at, end))
+        after = _AFTER.match(raw, end)
+        assert after is not None
+        at = after.end()
+    for at, end in reversed(groups):
+        within = takewhile(lambda member: member[2] <= end, text.members(at))  # noqa: B023
+        places = [(start, ends) for key, start, ends in within if json_text.decode_string(key) == name]
+        if places:
+            return places[-1]
+    return None

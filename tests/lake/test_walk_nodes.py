@@ -100,3 +100,25 @@ def test_lone_surrogate_in_a_repeated_name_is_reported_once() -> None:
         ("/_vendor_ids/\ufffdb", "the name holds a lone surrogate"),
         ("/_vendor_ids/a", "is given more than once"),
     ]
+
+
+DEEP = "[" * 70 + "1" + "]" * 70
+
+
+@pytest.mark.parametrize(
+    ("members", "value"),
+    [
+        ('"a":1', None),
+        ('"data":{"n":1}', '{"n":1}'),
+        ('"data":1,"b":2', "1"),
+        (f'"b":{DEEP},"data":1 , "c":{DEEP} ,"d":2', "1"),
+        (f'"data":1,"b":{DEEP}, "data" : {DEEP},"c":{{"data":3}}', DEEP),
+        (r'"data":1,"b":"\"data\":9","\u0064ata":2,"c":"\ud800","\ud800":{"data":4}', "2"),
+        ('"data":1,' + ",".join(f'"k{n}":{{"data":{n}}}' for n in range(2500)), "1"),
+        (",".join(f'"k{n}":{n},"data":[{n}]' for n in range(2500)), "[2499]"),
+    ],
+)
+def test_last_member_with_a_name_is_found(members: str, value: str | None) -> None:
+    text = f"{{ {members} }}".encode()
+    place = walk_nodes.last_member(JsonText(text), "data")
+    assert (None if place is None else text[slice(*place)].decode()) == value
