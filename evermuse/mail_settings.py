@@ -7,6 +7,7 @@ from urllib.parse import unquote
 
 from evermuse.server_urls import Unusable, check_server, urlsplit_of
 
+SENDER = "evermuse@localhost"
 _MAIL_ADDRESS = re.compile(r"[^@<>()\s]+@[^@<>()\s]+")
 
 
@@ -17,7 +18,9 @@ def check_mail_address(text: str) -> None:
 
 
 def sender(text: str) -> str:
-    """An e-mail address, with a name before it or without: ``Evermuse <ingest@example.com>``."""
+    """An e-mail address, with a name before it or without: ``Evermuse <ingest@example.com>``. Empty: the default."""
+    if not text:
+        return SENDER
     found = [address for _, address in getaddresses([text])]
     if any(one in text for one in "\r\n") or len(found) != 1 or not _MAIL_ADDRESS.fullmatch(found[0]):
         raise Unusable("must be an e-mail address, such as ingest@example.com or Evermuse <ingest@example.com>")

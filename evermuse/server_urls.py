@@ -206,8 +206,9 @@ def check_origin(text: str) -> None:
 
 
 def host_name(text: str) -> str:
-    """The name of one host."""
-    check_host_name(text)
+    """The name of one host, or nothing."""
+    if text:
+        check_host_name(text)
     if "*" in text or "," in text:
         raise Unusable("must be one host name")
     return text

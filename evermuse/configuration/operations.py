@@ -46,7 +46,7 @@ EVERMUSE_PUBLIC_URL = env.http_url(
     help="The public address of the web process, for links in alerts and for `EVERMUSE_DOWNLOAD_URLS=web`.",
 ).rstrip("/")
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.read(
-    "EVERMUSE_EMAIL_FROM", "evermuse@localhost", mail_settings.sender, kind="e-mail address", help="The sender of mail."
+    "EVERMUSE_EMAIL_FROM", mail_settings.SENDER, mail_settings.sender, kind="e-mail address", help="The sender of mail."
 )
 EMAIL_HOST, EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS, EMAIL_USE_SSL = env.mail_server(
     help="The mail server: `smtp://`, `smtp+starttls://` or `smtps://` with `user:password@host:port`."

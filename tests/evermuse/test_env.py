@@ -398,7 +398,11 @@ def test_sender_of_mail_is_an_address_with_or_without_a_name(text: str) -> None:
     assert mail_settings.sender(text) == text
 
 
-@pytest.mark.parametrize("text", ["ops", "", "Evermuse <>", "a@b, c@d", "a@b\nBcc: c@d"])
+def test_empty_sender_of_mail_is_the_default() -> None:
+    assert mail_settings.sender("") == mail_settings.SENDER
+
+
+@pytest.mark.parametrize("text", ["ops", " ", "Evermuse <>", "a@b, c@d", "a@b\nBcc: c@d"])
 def test_text_that_is_no_sender_of_mail_is_refused(text: str) -> None:
     with pytest.raises(server_urls.Unusable, match="must be an e-mail address"):
         mail_settings.sender(text)
