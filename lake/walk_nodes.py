@@ -30,7 +30,7 @@ _NESTED = rb"(?![\[{]{%d})%b" % (_LEVELS + 1, _NESTED)
 _NEXT = rb"(?:%b,|(?=%b[\]}]))" % (SPACE, SPACE)
 
 
-class _Runs:
+class _SmallValues:
     """Finds runs of up to GROUP small values. ``before``: what comes before each one."""
 
     def __init__(self, before: bytes) -> None:
@@ -60,8 +60,8 @@ class _Runs:
         return match
 
 
-_MEMBERS = _Runs(rb"%b%b%b:%b" % (SPACE, ANY_STRING, SPACE, SPACE))
-_ENTRIES = _Runs(SPACE)
+_MEMBERS = _SmallValues(rb"%b%b%b:%b" % (SPACE, ANY_STRING, SPACE, SPACE))
+_ENTRIES = _SmallValues(SPACE)
 _KEY = re.compile(rb"%b(%b)%b:%b" % (SPACE, ANY_STRING, SPACE, SPACE), re.DOTALL)
 _ENTRY = re.compile(rb"%b(?=[^\]\s])" % SPACE)
 _AFTER = re.compile(rb"%b,?" % SPACE)
