@@ -14,6 +14,11 @@ from deploy.local.embedded import Servers
 from tests.added_apps import added_apps
 from tests.guard import Guard
 from tests.parts import chosen
+from tests.share import yield_to_the_product
+
+# With several processes of tests there is none left for the product's.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    yield_to_the_product()
 
 ROOT = Path(tempfile.mkdtemp(prefix="evermuse-tests-"))
 _guard = Guard(ROOT)
