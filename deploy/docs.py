@@ -22,7 +22,7 @@ BUILDERS = ("sphinx", "furo", "myst-parser")
 
 _SCRIPT = re.compile(r"<script>\s*(.*?)\s*</script>", re.DOTALL)
 _DIRECTIVE = re.compile(r"^```\{.*?^```\n", re.DOTALL | re.MULTILINE)
-_COMMENT = re.compile(r"^<!--.*?-->\n", re.DOTALL | re.MULTILINE)
+_COMMENT = re.compile(r"^ *<!--.*?-->\n", re.DOTALL | re.MULTILINE)
 _TOCTREE = re.compile(r"^```\{toctree\}\n(?::\w+:[^\n]*\n)*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _ACCESSIBLE = {
     "<pre>": '<pre tabindex="0">',

@@ -8,7 +8,7 @@ from django.apps import apps
 
 ROOT = Path(__file__).resolve().parent.parent
 # As `evermuse/docs/architecture.md` lists them.
-READ = {"workspace": {"id", "name", "legal_hold"}, "batch": {"id"}}
+READ = {"workspace": {"id", "name", "products", "legal_hold"}, "batch": {"id", "type", "created_at"}}
 _LOOKUP = re.compile(r"\b(workspace|batch)__(\w+)")
 _ATTRIBUTE = re.compile(r"\.(workspace|batch)\.(\w+)")
 

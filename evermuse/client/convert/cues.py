@@ -60,7 +60,8 @@ def parsed(text: str) -> Transcript:
     lines = text.split("\n")
     transcript = Transcript("vtt" if lines[0].startswith("WEBVTT") else "srt")
     times = [(index, found) for index, line in enumerate(lines) if ">" in line and (found := _TIMES.match(line))]
-    starts = [_first_line(lines, index, number) for number, (index, _) in enumerate(times)]
+    is_spaced = bool(times) and _has_spaced_lines(lines, times[0][0])
+    starts = [_first_line(lines, index, number if is_spaced else None) for number, (index, _) in enumerate(times)]
     if times:
         _take_between(transcript, lines[: starts[0]], 0)
     for number, (index, found) in enumerate(times):
@@ -74,11 +75,21 @@ def parsed(text: str) -> Transcript:
     return transcript
 
 
-def _first_line(lines: list[str], index: int, number: int) -> int:
-    """The line with a cue's identifier, or the line with its times if it has no identifier. ``number``: cues before it."""
+def _has_spaced_lines(lines: list[str], first: int) -> bool:
+    """Whether a blank line follows each line, as some programs write them. ``first``: the line with the first cue's times.
+
+    Only the first cue tells, because the text of another cue may be a number.
+    """
+    return first >= 2 and not lines[first - 1].strip() and lines[first - 2].strip() in ("0", "1")
+
+
+def _first_line(lines: list[str], index: int, number: int | None) -> int:
+    """The line with a cue's identifier, or the line with its times if it has no identifier.
+
+    ``number``: the cues before it, if a blank line may follow the identifier.
+    """
     before = lines[index - 1].strip() if index else ""
-    if not before and index >= 2 and lines[index - 2].strip() in (str(number), str(number + 1)):
-        # Some programs write a blank line after each line.
+    if number is not None and not before and lines[index - 2].strip() in (str(number), str(number + 1)):
         return index - 2
     if not before or _TIMES.match(before) or before.startswith("WEBVTT"):
         return index

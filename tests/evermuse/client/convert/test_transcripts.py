@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from evermuse.client.convert import UsageError, cues
@@ -153,6 +153,7 @@ WORDS = st.text(st.characters(codec="utf-8", categories=["L", "N"]), min_size=1,
     st.booleans(),
     st.booleans(),
 )
+@example([(0, 0, "1"), (0, 0, "0")], False, False)
 @settings(max_examples=150, deadline=None)
 def test_cues_come_back_as_they_were_written(
     given_cues: list[tuple[int, int, str]], is_vtt: bool, has_numbers: bool
