@@ -1,33 +1,17 @@
 """A starting worker replaces the messages that piled up while no worker ran by the periodic tasks."""
 
-import json
-from collections.abc import Iterator
-
 import pytest
 import redis
 
-from deploy.local.embedded import Servers
 from evermuse import stale_messages, wake
 from evermuse.celery import ATTACHMENTS, LANDING, MAINTENANCE, app
+from tests.quiet_broker import broker
 
-QUEUES = (LANDING, MAINTENANCE, ATTACHMENTS)
-
-
-@pytest.fixture
-def broker(servers: Servers) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(servers.environment["CELERY_BROKER_URL"]) as client:
-        client.flushdb()
-        yield client
-        client.flushdb()
+__all__ = ["broker"]
 
 
 def lengths(broker: "redis.Redis") -> dict[str, int]:
-    """Without wake-ups that never expire: those of batches that earlier tests have accepted may come late."""
-    return {name: sum(_can_expire(message, name) for message in broker.lrange(name, 0, -1)) for name in QUEUES}
-
-
-def _can_expire(message: bytes | str, queue: str) -> bool:
-    return queue != LANDING or json.loads(message)["headers"]["expires"] is not None
+    return {name: int(broker.llen(name)) for name in (LANDING, MAINTENANCE, ATTACHMENTS)}
 
 
 def pile_up() -> None:

@@ -1,23 +1,16 @@
 """Wake-ups of the sweeper: few wait at a time, and none expires."""
 
 import json
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import redis
 
-from deploy.local.embedded import Servers
 from evermuse import broker_queues, wake
 from evermuse.celery import ATTACHMENTS, LANDING, app
+from tests.quiet_broker import broker, wait_until
 
-
-@pytest.fixture
-def broker(servers: Servers) -> Iterator["redis.Redis"]:
-    with redis.Redis.from_url(servers.environment["CELERY_BROKER_URL"]) as client:
-        client.flushdb()
-        yield client
-        client.flushdb()
+__all__ = ["broker"]
 
 
 def test_sweeper_sends_one_wake_up_for_each_batch_and_none_expires(broker: "redis.Redis") -> None:
@@ -43,13 +36,6 @@ def publisher(broker: "redis.Redis", monkeypatch: pytest.MonkeyPatch) -> Iterato
     broker.delete(LANDING)
     publisher.add(0)
     wait_until(lambda: broker.llen(LANDING) > 0 and publisher.is_idle)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def add_and_wait(publisher: wake.Publisher, broker: "redis.Redis", numbers: range) -> None:
