@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := deploy/requirements
 # Processes of `make test`. Each has its own servers. They spend much time waiting, so there are more than cores.
-PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > 1 ? 4 : 2)))
+PROCESSES ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n > 1 ? 3 : 2)))
 # The tests start hundreds of Python processes. Without stored bytecode, each of them would compile the project again.
 STORING := env -u PYTHONDONTWRITEBYTECODE
 INSTALL := $(BIN)/python -m pip install --quiet --no-compile --require-hashes
