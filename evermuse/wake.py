@@ -7,6 +7,7 @@ next message. If a wake-up is lost, a sweeper finds the work.
 import queue
 import threading
 import time
+from collections import Counter
 
 from evermuse import broker_queues, logs, public_ids
 from evermuse.celery import CONFIRM_SECONDS, app
@@ -53,11 +54,6 @@ class Publisher:
                         RuntimeError
                     ) as error:  # no thread could be started: the next batch tries again, or a sweeper finds the work
                         log.warning("wakeup.lost", task=self._task, batches=1, error=str(error))
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether every wake-up has been taken to be published."""
-        return self._waiting.empty()
 
     def _run(self) -> None:
         while True:
@@ -126,6 +122,10 @@ def landing(batch_id: int) -> None:
     _publisher.add(batch_id)
 
 
+# Calls of `workers` for each task since those in its queue were counted.
+_uncounted: Counter[str] = Counter()
+
+
 def workers(task: str, times: int) -> None:
     """Send a wake-up for each worker that could find work, less those that wait. None expires, as in `Publisher`.
 
@@ -133,8 +133,13 @@ def workers(task: str, times: int) -> None:
     deployment adds are unknown here, so their messages expire.
     """
     is_known = task in app.conf.task_routes
-    if is_known and times > 1:
+    if is_known:
+        _uncounted[task] += 1
+    # Counting takes longer than sending one.
+    if is_known and (times > 1 or _uncounted[task] >= COUNTED_EVERY):
         waiting = _count(task)
+        if waiting < MAX_WAITING:
+            _uncounted[task] = 0
         times = max(times - waiting, 1 if waiting < MAX_WAITING else 0)
     for _ in range(times):
         if not publish(task, [], expires=None if is_known else EXPIRES_SECONDS):

@@ -6,7 +6,10 @@ run. After an hour `complete` renames one old column, drops the others, and remo
 on a process of the previous version fails with an error instead of reading a row that it does not understand.
 """
 
+from datetime import timedelta
+
 from django.db import OperationalError, connection, transaction
+from django.db.models.functions import Now
 
 from evermuse import logs, prepared
 from lake.models import IndexTransition, Record
@@ -25,6 +28,8 @@ ALTER TABLE lake_record ALTER COLUMN resent_by DROP NOT NULL, ALTER COLUMN first
 """
 LAST_SENDER = "SELECT sequence FROM lake_record WHERE id = %s"
 LOCK_NOT_AVAILABLE = "55P03"
+# The pause after an attempt that met a long transaction, such as a backup's, because lists and landings wait for each attempt.
+RETRY_AFTER = timedelta(minutes=1)
 
 log = logs.get(__name__)
 
@@ -48,7 +53,7 @@ def last_sender(record: Record) -> int:
 
 
 def complete() -> bool:
-    """Drop the old columns, if it is time. Returns whether it did. Does nothing while the table is in use: call it again."""
+    """Drop the old columns, if it is time. Returns whether it did. While the table is in use, it puts that off by RETRY_AFTER."""
     if not _is_over():
         return False
     try:
@@ -62,7 +67,8 @@ def complete() -> bool:
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", None) != LOCK_NOT_AVAILABLE:
             raise
-        log.warning("index.in_use", error=str(error)[:200])
+        IndexTransition.objects.update(ends_at=Now() + RETRY_AFTER)
+        log.warning("index.in_use", error=str(error)[:200], retry_seconds=RETRY_AFTER.total_seconds())
         return False
     log.info("index.compact")
     return True

@@ -20,12 +20,16 @@ MARK = 0
 def broker(servers: Servers) -> Iterator["redis.Redis"]:
     with redis.Redis.from_url(servers.environment["CELERY_BROKER_URL"]) as client:
         client.flushdb()
-        # One thread publishes in order, so that nothing of earlier tests comes after this.
-        wake.landing(MARK)
-        wait_until(lambda: any(MARK in _batches(message) for message in client.lrange(LANDING, 0, -1)))
-        client.flushdb()
+        finish(wake.landing, client)
         yield client
         client.flushdb()
+
+
+def finish(add: Callable[[int], None], client: "redis.Redis") -> None:
+    """Empties the broker once all that was added has been published: one thread publishes in order."""
+    add(MARK)
+    wait_until(lambda: any(MARK in _batches(message) for message in client.lrange(LANDING, 0, -1)))
+    client.flushdb()
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

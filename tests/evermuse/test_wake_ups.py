@@ -8,7 +8,7 @@ import redis
 
 from evermuse import broker_queues, wake
 from evermuse.celery import ATTACHMENTS, LANDING, app
-from tests.quiet_broker import broker, wait_until
+from tests.quiet_broker import broker, finish, wait_until
 
 __all__ = ["broker"]
 
@@ -34,8 +34,7 @@ def publisher(broker: "redis.Redis", monkeypatch: pytest.MonkeyPatch) -> Iterato
     yield publisher
     # Its thread must not send anything during the next test.
     broker.delete(LANDING)
-    publisher.add(0)
-    wait_until(lambda: broker.llen(LANDING) > 0 and publisher.is_idle)
+    finish(publisher.add, broker)
 
 
 def add_and_wait(publisher: wake.Publisher, broker: "redis.Redis", numbers: range) -> None:
@@ -77,6 +76,18 @@ def test_landings_never_fill_the_queue_of_downloads_while_no_worker_reads_it(
     for _ in range(30):
         wake.workers(wake.DOWNLOAD, 16)
     assert broker.llen(ATTACHMENTS) == 20
+
+
+def test_landings_of_one_file_each_never_fill_the_queue_of_downloads(
+    broker: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wake, "MAX_WAITING", 20)
+    for _ in range(20 * wake.COUNTED_EVERY):
+        wake.downloads(1, at_most=16)
+    assert 20 <= broker.llen(ATTACHMENTS) < 20 + wake.COUNTED_EVERY
+    broker.delete(ATTACHMENTS)
+    wake.downloads(1, at_most=16)
+    assert broker.llen(ATTACHMENTS) == 1
 
 
 def test_messages_of_another_task_do_not_keep_the_sweeper_from_waking_a_worker(broker: "redis.Redis") -> None:

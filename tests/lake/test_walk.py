@@ -17,6 +17,7 @@ from lake.formats import FORMATS
 from lake.known_ids import Catalog, check_known
 from lake.walk import PROVEN_TOGETHER, Walk
 from tests.lake.plain_walk import plainly
+from tests.lake.trees import sizes_of_trees
 
 HEAD = (
     '"_type":"message","_schema_version":"1.0.0","_event_at":"2026-01-31T12:00:00Z","_vendor_ids":{"x":"1"},'
@@ -129,16 +130,7 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 @pytest.fixture
 def groups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of the texts from which trees are built."""
-    sizes: list[int] = []
-    plain = json_tree.tree
-
-    def tree(text: bytes) -> Any:
-        sizes.append(len(text))
-        return plain(text)
-
-    monkeypatch.setattr(json_tree, "tree", tree)
-    return sizes
+    return sizes_of_trees(monkeypatch)
 
 
 def record(old: str, new: str) -> bytes:

@@ -8,6 +8,7 @@ from lake import json_tree, walk_nodes
 from lake.envelope_errors import explain
 from lake.json_text import JsonText
 from tests.lake.test_walk import HEAD
+from tests.lake.trees import sizes_of_trees
 
 
 @pytest.mark.parametrize("limit", [1, 7, 2000, 5000])
@@ -50,7 +51,7 @@ def test_lone_surrogate_among_sound_names_that_are_not_ascii_is_found(half: str)
 
 @pytest.mark.parametrize("value", ['[{"type":"a"}]', '{"a":[[{"b":{}}]]}', "[" * 32 + "]" * 32, '"a"'])
 def test_nested_values_are_built_in_groups(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    built = _sizes_of_trees(monkeypatch)
+    built = sizes_of_trees(monkeypatch)
     members = ",".join([f'"k":{value}'] * 40_000)
     text = f"{{{members}}}".encode()
     node = walk_nodes.node_of(JsonText(text), 0, len(text))
@@ -61,14 +62,14 @@ def test_nested_values_are_built_in_groups(monkeypatch: pytest.MonkeyPatch, valu
 def test_groups_of_repeated_keys_are_passed_over_once_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     repeated = ",".join(f'"k{n % 7}":[{n}.0]' for n in range(40_000))
     raw = f'{{{HEAD},{repeated},"_thread_id":1,"k8":1,"data":{{}}}}'.encode()
-    built = _sizes_of_trees(monkeypatch)
+    built = sizes_of_trees(monkeypatch)
     found = explain(raw).errors
     assert {error.pointer for error in found} == {"/_thread_id", "/k8", *(f"/k{n}" for n in range(7))}
     assert sum(built) < len(raw) / 5
 
 
 def test_trees_of_nested_values_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    built = _sizes_of_trees(monkeypatch)
+    built = sizes_of_trees(monkeypatch)
     value = f"[{','.join(['[[],[]]'] * 15)}]"
     large = f"[{','.join([value] * 15)}]"
     text = f"[{','.join([large] * 1000)}]".encode()
@@ -76,19 +77,6 @@ def test_trees_of_nested_values_stay_small(monkeypatch: pytest.MonkeyPatch) -> N
     assert list(walk_nodes.entries(node)) == json_tree.tree(text)
     built.pop()
     assert max(built) <= walk_nodes.SHORT_BYTES
-
-
-def _sizes_of_trees(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Collects the size of each text of which a tree is built."""
-    sizes: list[int] = []
-    plain = json_tree.tree
-
-    def tree(text: bytes) -> Any:
-        sizes.append(len(text))
-        return plain(text)
-
-    monkeypatch.setattr(json_tree, "tree", tree)
-    return sizes
 
 
 def test_lone_surrogate_in_a_repeated_name_is_reported_once() -> None:
