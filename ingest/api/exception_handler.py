@@ -1,13 +1,13 @@
-"""Error answers. All have the contract's shape, never HTML or a stack trace."""
+"""Error answers, never with a stack trace. All have the contract's shape, except the admin's pages."""
 
+import sys
 from typing import Any
 
-from django.core.exceptions import SuspiciousOperation
+from django.core.exceptions import DisallowedHost, SuspiciousOperation
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.views.csrf import csrf_failure
 from rest_framework.exceptions import APIException, MethodNotAllowed
 
-from evermuse import logs
+from evermuse import error_pages, logs, runbooks
 from evermuse.answer_deadline import NoAnswer
 from evermuse.errors import DATABASE_AWAY, StoreUnavailable
 from ingest.refusals import (
@@ -62,26 +62,37 @@ def handle(error: Exception, context: dict[str, Any]) -> HttpResponse:
 
 def server_error(request: HttpRequest | None = None) -> HttpResponse:
     """Django's handler500: an exception outside of the API's views."""
-    return render(Refusal(500, "INTERNAL_ERROR", "An internal error occurred. Send the request again."))
+    if request is None or not error_pages.is_wanted(request):
+        return render(Refusal(500, "INTERNAL_ERROR", "An internal error occurred. Send the request again."))
+    error = sys.exception()
+    if isinstance(error, DATABASE_AWAY):
+        return error_pages.of_server("PostgreSQL", runbooks.DATABASE_AWAY)
+    if isinstance(error, StoreUnavailable):
+        return error_pages.of_server("The object store", runbooks.STORE_AWAY)
+    return error_pages.of_status(500)
 
 
 def path_unknown(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Django's handler404."""
-    return render(not_found())
+    return error_pages.of_status(404) if error_pages.is_wanted(request) else render(not_found())
 
 
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Django's handler400: requests that Django refuses, for example for an unknown host."""
+    if error_pages.is_wanted(request) and not isinstance(exception, DisallowedHost):
+        return error_pages.of_status(400)
     return render(Refusal(400, "INVALID_BODY", "The request is malformed, or its Host is not one of ours."))
 
 
 def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Django's handler403."""
-    return render(Refusal(403, "FORBIDDEN", "Not allowed."))
+    return error_pages.of_status(403) if error_pages.is_wanted(request) else render(_not_allowed())
 
 
 def csrf_failed(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """Django's CSRF_FAILURE_VIEW: a page in the admin, the contract's shape everywhere else."""
-    if request.path_info.startswith("/admin/"):
-        return csrf_failure(request, reason)
-    return forbidden(request)
+    """Django's CSRF_FAILURE_VIEW."""
+    return error_pages.of_refused_form() if error_pages.is_wanted(request) else render(_not_allowed())
+
+
+def _not_allowed() -> Refusal:
+    return Refusal(403, "FORBIDDEN", "Not allowed.")

@@ -11,6 +11,8 @@ import pytest
 import yaml
 from django.test import Client
 
+from tests import anchors
+
 DEPLOY = Path(__file__).resolve().parent.parent.parent / "deploy"
 RULES = DEPLOY / "prometheus" / "rules.yaml"
 DOCUMENTS = DEPLOY.parent / "evermuse" / "docs"
@@ -81,14 +83,7 @@ def test_example_of_prometheus_scrapes_metrics_and_loads_the_rules() -> None:
 
 def test_every_alert_names_a_section_of_the_documents_that_exists() -> None:
     for rule in alerts():
-        page, _, anchor = rule["annotations"]["runbook"].removeprefix("/docs/").partition("#")
-        text = (DOCUMENTS / page.replace(".html", ".md")).read_text()
-        headings = {
-            re.sub(r"[^\w -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-            for line in text.splitlines()
-            if line.startswith("#")
-        }
-        assert anchor in headings, rule["alert"]
+        assert anchors.exists(rule["annotations"]["runbook"]), rule["alert"]
 
 
 promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on PATH")
