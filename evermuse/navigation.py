@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.module_loading import import_string
 
 # Section → (title, icon, app and model). Pages that no app registers are left out.
 PAGES: dict[str, list[tuple[str, str, str]]] = {
@@ -18,7 +19,6 @@ PAGES: dict[str, list[tuple[str, str, str]]] = {
         ("Segments", "inventory_2", "lake.segment"),
         ("Attachments", "attach_file", "attachments.attachment"),
         ("Vendor hosts", "dns", "attachments.vendorhost"),
-        ("Upload intents", "upload_file", "attachments.uploadintent"),
     ],
     "Clients": [
         ("Workspaces", "domain", "ingest.workspace"),
@@ -32,6 +32,8 @@ PAGES: dict[str, list[tuple[str, str, str]]] = {
         ("Audit log", "history", "admin.logentry"),
     ],
 }
+# Functions that return the text beside a title, by app and model. They belong to layers above this one.
+BADGES = {"problems.problem": "ingest.problems.selectors.open_count"}
 
 
 def sections(request: HttpRequest) -> list[dict[str, Any]]:
@@ -40,7 +42,7 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = [{"title": "Overview", "items": overview}]
     for title, pages in PAGES.items():
         items = [
-            {"title": name, "icon": icon, "link": link}
+            {"title": name, "icon": icon, "link": link, **_badge(request, model)}
             for name, icon, model in pages
             if (link := changelist(request, model))
         ]
@@ -57,6 +59,12 @@ def sections(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     found.append({"title": "Elsewhere", "separator": True, "items": elsewhere})
     return [section for section in found if section["items"]]
+
+
+def _badge(request: HttpRequest, model: str) -> dict[str, str]:
+    text = import_string(BADGES[model])(request) if model in BADGES else ""
+    # Without a text the theme would draw an empty box.
+    return {"badge": text} if text else {}
 
 
 def changelist(request: HttpRequest, model: str) -> str | None:

@@ -61,7 +61,7 @@ class RecordAdmin(PipelineAdmin):
     ordering: ClassVar = ["-workspace_id", "-updated_at", "-id"]
     fields = (
         "public_id", "workspace", "type_of", "product", "event_at", "version", "written_by", "last_sent_by",
-        "first_accepted", "updated_at", "lineage", "as_sent", "envelope", "stored_data",
+        "first_accepted", "last_updated", "lineage", "as_sent", "envelope", "stored_data",
     )  # fmt: skip
     confidential = ("as_sent", "envelope", "stored_data", "vendor_ids", "thread", "participants", "words")
     reading = "Record seen"
@@ -133,6 +133,10 @@ class RecordAdmin(PipelineAdmin):
     @admin.display(description="Updated (UTC)", ordering="updated_at")
     def updated(self, obj: Record) -> SafeString:
         return moment(obj.updated_at)
+
+    @admin.display(description="Updated")
+    def last_updated(self, obj: Record) -> str:
+        return _moment(obj.updated_at)
 
     @admin.display(description="Record")
     def public_id(self, obj: Record) -> str:

@@ -21,10 +21,11 @@ from attachments.fetch import file_urls
 from attachments.models import Attachment, Lane, VendorHost
 from attachments.queue import claims, hosts
 from attachments.serving import links
-from evermuse import audit, wake
+from evermuse import audit, public_ids, wake
 from evermuse.admin import PipelineAdmin, filter_of, row_number, row_or_404
 from evermuse.roles import may_act, may_see_payloads
 from lake.formats import is_uri
+from lake.models import Record
 
 STATE_LABELS = {"PENDING": "info", "IN_PROGRESS": "info", "COMPLETE": "success", "FAILED": "danger"}
 MAX_URL = 2048
@@ -70,7 +71,7 @@ class AttachmentAdmin(PipelineAdmin):
         "declared_sha1", "declared_md5", "mime_type", "sha256", "sha1", "md5", "error_message",
     )  # fmt: skip
     fields = (
-        "public_id", "workspace", "batch", "record_id", "record_index", "position", "state", "type", "filename",
+        "public_id", "workspace", "batch", "record", "record_index", "position", "state", "type", "filename",
         "vendor_url", "upload_intent_id", "declared_mime_type", "declared_size", "declared_sha1", "declared_md5",
         "size", "mime_type", "sha256", "sha1", "md5", "storage_uri", "link", "error_code", "error_message",
         "next_attempt_at", "claimed_by", "claimed_until", "created_at", "completed_at",
@@ -84,6 +85,14 @@ class AttachmentAdmin(PipelineAdmin):
     @admin.display(description="Attachment", ordering="id")
     def public_id(self, obj: Attachment) -> str:
         return obj.public_id
+
+    @admin.display(description="Record")
+    def record(self, obj: Attachment) -> SafeString | str:
+        name = public_ids.of_record(obj.record_id)
+        if not Record.objects.filter(pk=obj.record_id).exists():
+            return f"{name} (not stored)"
+        url = reverse("admin:lake_record_change", args=[obj.record_id])
+        return format_html('<a class="file-link" href="{}">{}</a>', url, name)
 
     @display(description="State", ordering="state", label=STATE_LABELS)  # type: ignore[untyped-decorator]
     def condition(self, obj: Attachment) -> str:

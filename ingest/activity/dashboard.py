@@ -13,22 +13,20 @@ from django.utils import timezone
 
 from evermuse import roles
 from evermuse.navigation import changelist
-from ingest.activity import charts, rankings, selectors, surroundings, wording
-from ingest.activity.health import NOT_MIGRATED, OK, UNSUPPORTED
+from ingest.activity import charts, notices, rankings, selectors, surroundings, wording
+from ingest.activity.health import OK
 from ingest.activity.models import Metric
 from ingest.activity.selectors import MAX_COUNTED, PERIODS, Figures, Period, Standing
 from ingest.activity.surroundings import Surroundings
 from ingest.models import Batch, RetentionRun, Workspace
 from ingest.pipeline import detail
 from lake.journal import writing as journal
-from lake.restore import marks
 
 PARTS = ("notices", "cards", "statuses", "reasons", "hosts", "retention", "surroundings", "counted")
-# A longer wait, or a rollup older than this, is shown as a warning.
-LONG_WAIT_SECONDS, LATE_COUNT_SECONDS, LATE_RETENTION_SECONDS = 300, 120, 3600
+# A kind whose retention last ran longer ago than this is marked.
+LATE_RETENTION_SECONDS = 3600
 # The journal is written every five seconds.
 SHOWN_JOURNAL_SECONDS = 15
-SERVERS = {"database": "PostgreSQL", "broker": "Broker", "redis": "Redis (rates)", "objectStore": "Object store"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +113,7 @@ def _figures(request: HttpRequest, choice: Choice, asked: surroundings.Asked | N
         "journal": wording.duration(behind) if behind >= SHOWN_JOURNAL_SECONDS else "",
         "holds": list(Workspace.objects.filter(legal_hold=True).values_list("name", flat=True)),
         "around": _around(around),
-        "notices": _notices(standing, around, lag, behind),
+        "notices": notices.of(standing, around, lag, behind),
         "counted_at": state.ran_at if state else None,
         "flower_url": settings.EVERMUSE_FLOWER_URL,
     }
@@ -170,10 +168,10 @@ def _cards(request: HttpRequest, choice: Choice, n: dict[str, Any]) -> list[dict
               _link(request, choice, "lake.rejectedrecord"), tone="bad" if n["records_rejected"] else ""),
         _card("Batches waiting", wording.at_least(waiting, MAX_COUNTED), f"oldest: {wording.duration(batch_age)}",
               _link(request, choice, "ingest.batch", status__exact="LANDING"),
-              tone="bad" if (batch_age or 0) > LONG_WAIT_SECONDS else ""),
+              tone="bad" if (batch_age or 0) > notices.LONG_WAIT_SECONDS else ""),
         _card("Attachments waiting", wording.at_least(files, MAX_COUNTED), f"longest due: {wording.duration(file_age)}",
               _link(request, choice, "attachments.attachment", state__exact="PENDING"),
-              tone="bad" if (file_age or 0) > LONG_WAIT_SECONDS else ""),
+              tone="bad" if (file_age or 0) > notices.LONG_WAIT_SECONDS else ""),
         _card("Downloaded", wording.size(n["file_bytes"]),
               f"{wording.number(n['files'])} files, {wording.size(n['file_bytes_per_second'])}/s; "
               f"{wording.number(n['download_failures'])} failed attempts",
@@ -227,20 +225,17 @@ def _behind(run: RetentionRun, now: datetime) -> str:
     return "" if run.is_whole else "more to remove"
 
 
-_STATES = {
-    OK: "answers",
-    UNSUPPORTED: "has a version that is not supported",
-    NOT_MIGRATED: "lacks migrations: run manage.py migrate",
-}
-
-
 def _around(around: Surroundings | None) -> dict[str, Any]:
     if around is None:
         return {"is_known": False}
     return {
         "is_known": True,
         "servers": [
-            {"name": SERVERS[name], "text": _STATES.get(state, "does not answer"), "is_well": state == OK}
+            {
+                "name": notices.SERVERS[name],
+                "text": notices.STATES.get(state, "does not answer"),
+                "is_well": state == OK,
+            }
             for name, state in around.servers.items()
         ],
         "queues": [
@@ -252,29 +247,3 @@ def _around(around: Surroundings | None) -> dict[str, Any]:
         ],
         "is_silent": around.queues is None or around.workers is None,
     }
-
-
-def _notices(standing: Standing, around: Surroundings | None, lag: float | None, behind: float) -> list[str]:
-    """Warnings for operators. Without figures that change each second: screen readers announce every change."""
-    found = []
-    if marks.is_check_needed():
-        found.append(
-            "The database was restored from an earlier time: run manage.py restorecheck. "
-            "Until then nothing in the bucket is deleted or merged."
-        )
-    if around:
-        found += [
-            f"{SERVERS[name]} {_STATES.get(state, 'does not answer')}."
-            for name, state in around.servers.items()
-            if state != OK
-        ]
-        found += [f"No {kind} worker is seen." for kind, n in sorted((around.workers or {}).items()) if not n]
-    if (standing.oldest_batch_seconds or 0) > LONG_WAIT_SECONDS:
-        found.append("Batches have waited for more than five minutes.")
-    if (standing.oldest_file_seconds or 0) > LONG_WAIT_SECONDS:
-        found.append("Attachments have been due for more than five minutes.")
-    if behind > LONG_WAIT_SECONDS:
-        found.append("The journal in the object store is more than five minutes behind.")
-    if lag is None or lag > LATE_COUNT_SECONDS + 60:
-        found.append("Figures are out of date: the rollup should run every ten seconds in a worker.")
-    return found
