@@ -23,6 +23,7 @@ from evermuse import asgi_settings as asgi_settings
 from evermuse.asgi_body import (
     AWAITED,
     COMPLETE,
+    MAX_BODY_BYTES,
     MAX_SENT_BYTES,
     REFUSED,
     TOO_LARGE,
@@ -219,7 +220,8 @@ async def _small_body(values: dict[str, Any], exchange: Exchange) -> bytes | Non
 async def _run_by_head(pool: Executor, values: dict[str, Any], receive: Receive) -> tuple[HttpAnswer, Holding | None]:
     """Run Django before the body has arrived, because the head may be enough to refuse the request."""
     announced = values.get("CONTENT_LENGTH", "")
-    if announced.isdigit() and int(announced) > MAX_SENT_BYTES:
+    limit = MAX_SENT_BYTES if values.get("HTTP_CONTENT_ENCODING") else MAX_BODY_BYTES
+    if announced.isdigit() and int(announced) > limit:
         return await _run(pool, with_body(values, b"", TOO_LARGE)), None
     by_head = await asyncio.get_running_loop().run_in_executor(pool, run, with_body(values, b"", AWAITED))
     if by_head is not None:
@@ -228,7 +230,7 @@ async def _run_by_head(pool: Executor, values: dict[str, Any], receive: Receive)
     try:
         body, ending = await read_body(
             receive,
-            limit=MAX_SENT_BYTES,
+            limit=limit,
             seconds=settings.EVERMUSE_BODY_TIMEOUT_SECONDS,
             holding=holding,
             announced=int(announced) if announced.isdigit() else None,

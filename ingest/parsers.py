@@ -109,12 +109,23 @@ def _json(content: bytes, begin: int) -> SplitBody:
     except (msgspec.MsgspecError, RecursionError):  # too deep for msgspec, a lone surrogate, or not JSON at all
         if (found := _without_surrogates(text)) is not None:
             return SplitBody(content, found, start + 1, are_json=True)
-        try:
-            json_syntax.check(text)
-        except json_syntax.JsonSyntaxError as error:
-            raise _invalid_json(body, error.offset, error.reason) from None
+        if (refusal := syntax_error(body)) is not None:
+            raise refusal from None
         raws, at = _patiently(text)
     return SplitBody(content, raws, start + at, are_json=True)
+
+
+def syntax_error(body: bytes) -> Refusal | None:
+    """INVALID_JSON with line and column, or None if the body is JSON. ``body``: without a byte order mark."""
+    text = body.strip(_SPACE)
+    try:
+        text.decode()
+        json_syntax.check(text)
+    except UnicodeDecodeError as error:
+        return _invalid_json(body, error.start, "not UTF-8")
+    except json_syntax.JsonSyntaxError as error:
+        return _invalid_json(body, error.offset, error.reason)
+    return None
 
 
 def _quickly(text: bytes) -> tuple[list[bytes], int]:

@@ -180,7 +180,8 @@ class Connection(ClosingProtocol):
             return  # A trailer of a chunked body must not become a header.
         if len(self.headers) >= MAX_HEADERS:
             raise BadRequest(f"The head of the request has more than {MAX_HEADERS} headers.")
-        super().on_header(name, value)
+        # Blanks after a value are no part of it (RFC 9110, section 5.5). The parser removes only those before it.
+        super().on_header(name, value.rstrip(b" \t"))
 
     def on_headers_complete(self) -> None:
         """Like uvicorn's, but with our Exchange, and without features that we do not serve (WebSockets, a root path)."""

@@ -1,14 +1,14 @@
 """Request lines that the parser refuses, but that clients send and other servers accept.
 
-- A method that the parser does not know gets the application's 405, with the methods that the path allows.
+- A method that the parser does not know gets the application's 405, with the methods that the path allows. So does "get",
+  because methods are case-sensitive.
 - A byte outside ASCII in the URL: curl sends "é" as it was typed.
 """
 
 import re
 from http import HTTPMethod
 
-# Methods are case-sensitive, but Django would take "get" for GET.
-_LINE = re.compile(rb"(?:\r?\n)*([A-Z][A-Z_-]{0,63}) ([^ \r\n]{1,65536})( HTTP/1\.[01]\r?\n)")
+_LINE = re.compile(rb"(?:\r?\n)*([A-Za-z][A-Za-z_-]{0,63}) ([^ \r\n]{1,65536})( HTTP/1\.[01]\r?\n)")
 _KNOWN = frozenset(method.value.encode() for method in HTTPMethod)
 
 
@@ -25,4 +25,6 @@ def mended(data: bytes, at: int) -> tuple[str, bytes] | None:
     encoded = re.sub(rb"[\x80-\xff]", lambda byte: b"%%%02X" % byte[0][0], target)
     if (taken, encoded) == (method, target):
         return None
-    return method.decode(), b"%b %b%b" % (taken, encoded, rest) + data[line.end() :]
+    # Django would take "get" for GET.
+    name = method.decode() if method.isupper() else "UNKNOWN"
+    return name, b"%b %b%b" % (taken, encoded, rest) + data[line.end() :]

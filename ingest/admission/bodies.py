@@ -9,9 +9,9 @@ import msgspec
 from rest_framework.request import Request
 
 from evermuse.asgi_body import AWAITED, COMPLETE, MAX_BODY_BYTES, TIMED_OUT, TOO_LARGE, BodyAwaited
+from ingest.parsers import syntax_error
 from ingest.refusals import Refusal, invalid_body
 from lake.envelope_errors import check_object
-from lake.field_errors import INVALID_JSON
 from lake.models import Payload
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -51,11 +51,12 @@ def read_object(request: Request, kind: type[T]) -> T:
     body = read(request)
     if body.media_type != Payload.Media.JSON:
         raise Refusal(415, "UNSUPPORTED_MEDIA_TYPE", "Content-Type must be application/json here.")
-    found = check_object(body.content.removeprefix(b"\xef\xbb\xbf"), kind)
+    content = body.content.removeprefix(b"\xef\xbb\xbf")
+    found = check_object(content, kind)
     if not isinstance(found, list):
         return found
-    if found[0].code == INVALID_JSON:
-        raise Refusal(400, "INVALID_JSON", found[0].message.replace("the record", "The body", 1) + ".")
+    if (refusal := syntax_error(content)) is not None:
+        raise refusal
     details = [{"pointer": error.pointer, "message": error.message} for error in found]
     raise invalid_body(f"{found[0].message}.", details=details)
 

@@ -296,6 +296,16 @@ def test_invalid_request_for_an_upload_names_field_and_rule(
     assert answer.json()["message"].startswith(message)
 
 
+@pytest.mark.parametrize(
+    ("body", "line", "column"), [(b"{", 1, 2), (b"", 1, 1), (b"\n\n {} x", 3, 4), (b'\n{"filename": "\xff"}', 2, 15)]
+)
+def test_request_for_an_upload_that_is_not_json_gets_line_and_column(
+    api: ApiClient, body: bytes, line: int, column: int
+) -> None:
+    answer = api.post(body, path=UPLOADS).json()
+    assert (answer["error"], answer["details"]) == ("INVALID_JSON", {"line": line, "column": column})
+
+
 def test_key_that_may_only_read_gets_a_403_for_an_upload(new_client: Any) -> None:
     assert new_client(permissions=["api:read"]).post({}, path=UPLOADS).status_code == 403
 

@@ -122,6 +122,23 @@ def test_since_is_inclusive_and_until_is_exclusive(api: ApiClient) -> None:
     assert api.get(BATCHES, f"until={text}").json()["batches"] == []
 
 
+@pytest.mark.parametrize(
+    ("fraction", "is_since"),
+    [("1", True), ("123456000", True), ("1234560001", False), ("123455999", True), ("123456789", False)],
+)
+def test_fractions_of_any_length_are_compared_exactly(api: ApiClient, fraction: str, is_since: bool) -> None:
+    batch_id = api.post(record()).json()["batchId"]
+    Batch.objects.update(created_at=timezone.now().replace(microsecond=123456))
+    second = Batch.objects.get().created_at.strftime("%Y-%m-%dT%H:%M:%S")
+    found = [
+        [b["batchId"] for b in api.get(BATCHES, f"{name}={second}.{fraction}Z").json()["batches"]]
+        for name in ("since", "until")
+    ]
+    assert found == ([[batch_id], []] if is_since else [[], [batch_id]])
+    last = "9999-12-31T23:59:59.999999999Z"
+    assert api.get(BATCHES, f"until={last}").status_code == 200
+
+
 def test_pages_filtered_by_time_are_ordered_by_time_of_creation(api: ApiClient) -> None:
     ids = [api.post(record()).json()["batchId"] for _ in range(5)]
     at = timezone.now().replace(microsecond=0) - timedelta(days=2)

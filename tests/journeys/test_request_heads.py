@@ -8,6 +8,7 @@ import select
 import signal
 import socket
 import struct
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -58,10 +59,40 @@ def test_request_is_rejected_by_its_head_before_the_body_is_sent(
     assert (got, body["error"]) == (status, error)
 
 
-def test_content_length_over_the_limit_is_rejected_at_once(client: HttpClient) -> None:
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ("Content-Length: 9000000",),
+        (f"Content-Length: {5 * MIB + 1}",),
+        (f"Content-Length: {5 * MIB + 1}", "Expect: 100-continue"),
+        ("Content-Length: 9000000", "Content-Encoding: gzip"),
+    ],
+)
+def test_content_length_over_the_limit_is_rejected_at_once(client: HttpClient, lines: tuple[str, ...]) -> None:
     with client.raw() as connection:
-        connection.sendall(client.opening("Content-Length: 9000000"))
-        assert status_and_body(connection)[1]["error"] == "PAYLOAD_TOO_LARGE"
+        connection.sendall(client.opening(*lines))
+        got, body = status_and_body(connection)
+    assert (got, body["error"]) == (413, "PAYLOAD_TOO_LARGE")
+
+
+@pytest.mark.parametrize("blanks", [" ", "\t", " \t  "])
+def test_blanks_after_the_value_of_a_header_are_no_part_of_it(client: HttpClient, blanks: str) -> None:
+    body = json.dumps(record()).encode()
+    key = uuid.uuid4().hex
+    answers = []
+    for after in ("", blanks):
+        lines = [
+            f"x-api-key: {client.key}",
+            f"Idempotency-Key: {key}",
+            "Content-Type: application/json",
+            "Connection: close",
+        ]
+        sent = head("POST", INGEST, *(line + after for line in [*lines, f"Content-Length: {len(body)}"]))
+        with client.raw() as connection:
+            connection.sendall(sent + body)
+            answers.append(answer_of(connection))
+    assert all(answer.startswith(b"HTTP/1.1 202") for answer in answers)
+    assert b"idempotent-replayed: true" in answers[1].lower()
 
 
 def test_request_with_a_delayed_body_counts_once_against_the_rate_limit(stack: Stack) -> None:
@@ -247,7 +278,7 @@ def test_url_may_hold_unescaped_utf_8(client: HttpClient) -> None:
     assert len(body["records"]) == 1
 
 
-@pytest.mark.parametrize("method", ["FOO", "PLAY", "PROPFIND", "GETX"])
+@pytest.mark.parametrize("method", ["FOO", "PLAY", "PROPFIND", "GETX", "post", "Get"])
 def test_unknown_method_gets_a_405_that_lists_the_allowed_ones(client: HttpClient, method: str) -> None:
     with client.raw() as connection:
         connection.sendall(head(method, INGEST, f"x-api-key: {client.key}"))
