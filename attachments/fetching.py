@@ -16,7 +16,7 @@ from attachments.fetch import dial, store
 from attachments.fetch.url_policy import host_of
 from attachments.fetch.watch import Transfer, watchdog
 from attachments.models import Attachment
-from attachments.queue import claim_leases, claims, crashes, registration
+from attachments.queue import claim_leases, claims, crashes, registration, yielding
 from attachments.queue.claim_leases import leases
 from attachments.queue.claims import DownloadClaim, Stored
 from attachments.queue.slots import Slots
@@ -146,6 +146,8 @@ def _settle_failure(fetch: Fetch, failure: DownloadFailure) -> bool:
     told = dataclasses.replace(failure, http_status=failure.http_status or fetch.http_status or None)
     if failure is INTERRUPTED:
         return claims.fail(claim, told, received=received, wait=0.0, is_counted=False)
+    if failure is yielding.YIELDED:
+        return _give_way(fetch, told)
     wait = next_wait(claim, failure)
     kept_token = None if wait is None else fetch.resumable_token
     log.info(
@@ -155,6 +157,24 @@ def _settle_failure(fetch: Fetch, failure: DownloadFailure) -> bool:
         wait_seconds=None if wait is None else round(wait, 1),
     )
     is_settled = claims.fail(claim, told, received=received, wait=wait, kept_token=kept_token)
+    if kept_token is not None:
+        fetch.keep()
+    return is_settled
+
+
+def _give_way(fetch: Fetch, failure: DownloadFailure) -> bool:
+    """Put a slow file back, without counting the attempt. What has arrived is kept if it can be continued."""
+    log.info("attachment.yields", bytes=fetch.transfer.bytes_read)
+    kept_token, received = fetch.resumable_token, fetch.transfer.bytes_read
+    is_settled = claims.fail(
+        fetch.claim,
+        failure,
+        received=received,
+        wait=yielding.WAIT_SECONDS,
+        is_counted=False,
+        is_host_slow=True,
+        kept_token=kept_token,
+    )
     if kept_token is not None:
         fetch.keep()
     return is_settled

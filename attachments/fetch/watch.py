@@ -22,7 +22,8 @@ MIN_BYTES_PER_SECOND = 1024
 WINDOW_SECONDS = 30.0
 # A stopped transfer returns at once, or when the object store does. If it still runs after this, our own code hangs.
 HANG_SECONDS = 120.0
-# A transfer that has taken this long at less than this rate gives up its slot.
+# A transfer gives up its slot after this long without a byte of a file, or after this long at less than this rate.
+SILENT_AFTER_SECONDS = 2.0
 SLOW_AFTER_SECONDS = 5.0
 SLOW_BYTES_PER_SECOND = 256 * 1024
 
@@ -82,9 +83,13 @@ class Transfer:
                 message = f"less than {MIN_BYTES_PER_SECOND} bytes a second over {WINDOW_SECONDS:.0f} seconds"
                 self.stop(DownloadFailure("TOO_SLOW", message, is_transient=True))
             self._window_at, self._window_bytes = now, self.bytes_read
-        took, leave = now - self.started_at, self.leave_slot
-        if leave and not self.has_left and took >= SLOW_AFTER_SECONDS:
-            self.has_left = self.bytes_read < SLOW_BYTES_PER_SECOND * took and leave()
+        if (leave := self.leave_slot) and not self.has_left:
+            self.has_left = self._is_slow(now - self.started_at) and leave()
+
+    def _is_slow(self, took: float) -> bool:
+        if not self.bytes_read:
+            return took >= SILENT_AFTER_SECONDS
+        return took >= SLOW_AFTER_SECONDS and self.bytes_read < SLOW_BYTES_PER_SECOND * took
 
     def hangs(self, now: float) -> bool:
         """Whether it still runs long after it was stopped."""

@@ -5,6 +5,8 @@ from typing import ClassVar
 from django.db import models
 from django.db.models import Q
 
+from attachments.sql import lanes as sql
+
 
 class VendorHost(models.Model):
     """A host that files are downloaded from. An operator can pause it for all workspaces."""
@@ -26,11 +28,20 @@ class Lane(models.Model):
     ``failures`` in a row open the breaker; any response that is not the host's fault ends the row. While it is open,
     downloads start one at a time with a pause between them. Other workspaces are not affected. ``host`` is empty for
     files that clients uploaded; that lane has no breaker. `attachments.sql.lanes` explains how turns are given.
+
+    Lanes of each reputation share the workspace's slots evenly, so that files of a host that answers do not wait behind
+    those of many hosts that are silent.
     """
+
+    class Reputation(models.IntegerChoices):
+        NEW = sql.NEW, "no download has ended yet"
+        ANSWERS = sql.ANSWERS, "the last download was answered"
+        FAILS = sql.FAILS, "the last download failed by the host's fault, or was slow and gave its slot to others"
 
     workspace = models.ForeignKey("ingest.Workspace", models.CASCADE, related_name="+", db_index=False)
     host = models.TextField(blank=True, help_text="Host and port.")
     failures = models.PositiveIntegerField(default=0, help_text="Failed attempts in a row.")
+    reputation = models.PositiveSmallIntegerField(choices=Reputation, default=Reputation.NEW, db_default=sql.NEW)
     opened_at = models.DateTimeField(null=True, blank=True, help_text="When the breaker opened; empty: it is closed.")
     held_until = models.DateTimeField(null=True, blank=True, help_text="No download starts before this.")
     last_error = models.TextField(default="", blank=True)
@@ -43,6 +54,11 @@ class Lane(models.Model):
         constraints: ClassVar = [models.UniqueConstraint(fields=["workspace", "host"], name="lane_once")]
         indexes: ClassVar = [
             models.Index(fields=["workspace", "turn_at"], name="lane_turn", condition=Q(turn_at__isnull=False)),
+            models.Index(
+                fields=["workspace", "reputation", "turn_at"],
+                name="lane_turn_by_reputation",
+                condition=Q(turn_at__isnull=False),
+            ),
             models.Index(fields=["host"], name="lane_by_host"),
         ]
 

@@ -162,13 +162,15 @@ def fail(
     received: int,
     wait: float | None,
     is_counted: bool = True,
+    is_host_slow: bool = False,
     leftovers: bool = False,
     kept_token: int | None = None,
 ) -> bool:
     """IN_PROGRESS → PENDING after ``wait`` seconds, or → FAILED if ``wait`` is None. Returns whether the batch is
     settled.
 
-    ``is_counted``: False if we cut the attempt short, not the vendor. ``kept_token``: the attempt whose parts are kept.
+    ``is_counted``: False if we cut the attempt short, not the vendor. ``is_host_slow``: the file gave its slot to another
+    host's. ``kept_token``: the attempt whose parts are kept.
     A transient failure counts against the host for this workspace; any other response resets that count. Raises
     LeaseLost.
     """
@@ -189,6 +191,7 @@ def fail(
         "host": claim.host,
         "host_failed": is_vendors and failure.is_transient,
         "host_answered": is_vendors and not failure.is_transient and failure.http_status is not None,
+        "host_slow": is_host_slow,
         "host_hold": min(failure.retry_after or 0.0, MAX_HOST_HOLD_SECONDS),
         "breaker": settings.EVERMUSE_ATTACHMENT_BREAKER_FAILURES,
     }

@@ -39,5 +39,6 @@ from attachments.sql.uploads import UPLOADS_HELD as UPLOADS_HELD
 from attachments.sql.waiting import COUNT_DUE_OF as COUNT_DUE_OF
 from attachments.sql.waiting import COUNT_FAILED_ALIKE as COUNT_FAILED_ALIKE
 from attachments.sql.waiting import DUE as DUE
+from attachments.sql.waiting import NEWCOMERS as NEWCOMERS
 from attachments.sql.waiting import OLDEST_DUE as OLDEST_DUE
 from attachments.sql.waiting import STANDING as STANDING

@@ -1,6 +1,6 @@
 """Claims of files and their leases. `attachments.sql.lanes` describes whose turn it is."""
 
-from attachments.sql.lanes import ADD_NOTICED, LOCKED, LOCKED_IDS, NOTICED, NOTICES_AT_ONCE
+from attachments.sql.lanes import ADD_NOTICED, LOCKED, LOCKED_IDS, NOTICED, NOTICES_AT_ONCE, REPUTATIONS
 
 # Follows a CTE `chosen` (id, turn): makes those files IN_PROGRESS and inserts their attempts. `state || ''` prevents the
 # planner from using the index of waiting files. If the statistics are out of date, it would scan that index instead of
@@ -96,7 +96,9 @@ ORDER BY workspace_id LIMIT 1
 """
 
 # Claiming several files at once gives the same files in the same order as claiming them one by one: first the workspace
-# with the fewest downloads, then its host with the fewest, then the file that has waited longest.
+# with the fewest downloads, then its reputation with the fewest, the host with the fewest, and the file that has waited
+# longest. So a workspace's many silent hosts do not delay its files on hosts that answer (`Lane.Reputation`). Reputations
+# with equally many draw lots, so that none is left out where a workspace has one slot.
 CLAIM = f"""
 WITH {_LIMITS}, mine AS MATERIALIZED (
   SELECT w.workspace_id, w.turn_at FROM attachments_workspaceturn w
@@ -113,24 +115,34 @@ WITH {_LIMITS}, mine AS MATERIALIZED (
     UNION ALL
     SELECT w.workspace_id, w.turn_at, here.n FROM here JOIN mine w USING (workspace_id)
   ) AS s
+), reputations AS MATERIALIZED (
+  SELECT g.workspace_id, l.reputation, count(*) AS n FROM going g JOIN attachments_lane l USING (workspace_id, host)
+  WHERE starts_with(g.claimed_by, %(worker)s) AND g.id <> ALL (%(slow)s::bigint[])
+    AND g.workspace_id IN (SELECT workspace_id FROM shares) GROUP BY g.workspace_id, l.reputation
 ), lanes AS MATERIALIZED (
-  SELECT s.workspace_id, s.n AS workspace_n, s.turn_at AS workspace_turn, s.free AS workspace_free, lane.*
-  FROM shares s CROSS JOIN LATERAL (
-    SELECT l.host, l.turn_at, coalesce(b.n, 0) AS n, CASE
+  SELECT s.workspace_id, s.n AS workspace_n, s.turn_at AS workspace_turn, s.free AS workspace_free,
+    coalesce(reputations.n, 0) AS reputation_n, lane.*
+  FROM shares s CROSS JOIN (VALUES {REPUTATIONS}) AS each (reputation)
+  LEFT JOIN reputations ON reputations.workspace_id = s.workspace_id AND reputations.reputation = each.reputation
+  CROSS JOIN LATERAL (
+    SELECT l.host, l.reputation, l.turn_at, coalesce(b.n, 0) AS n, CASE
       WHEN l.host = '' THEN %(count)s
       WHEN l.opened_at IS NOT NULL THEN least(1, %(host_limit)s - coalesce(b.n, 0))
       ELSE %(host_limit)s - coalesce(b.n, 0) END AS free
     FROM attachments_lane l LEFT JOIN busy b ON b.workspace_id = l.workspace_id AND b.host = l.host
     LEFT JOIN attachments_vendorhost v ON v.host = l.host
-    WHERE l.workspace_id = s.workspace_id AND l.turn_at <= statement_timestamp() AND v.paused_at IS NULL
-      AND (l.held_until IS NULL OR l.held_until <= statement_timestamp()) AND (l.host = '' OR coalesce(b.n, 0) < %(host_limit)s)
+    WHERE l.workspace_id = s.workspace_id AND l.reputation = each.reputation AND l.turn_at <= statement_timestamp()
+      AND v.paused_at IS NULL AND (l.held_until IS NULL OR l.held_until <= statement_timestamp())
+      AND (l.host = '' OR coalesce(b.n, 0) < %(host_limit)s)
     ORDER BY l.turn_at LIMIT %(count)s
   ) AS lane
   WHERE s.free > 0
-), ranked AS (
-  SELECT next.id, lanes.workspace_id, lanes.workspace_n, lanes.workspace_turn, lanes.workspace_free, row_number() OVER (
-    PARTITION BY lanes.workspace_id ORDER BY lanes.n + next.place, next.next_attempt_at, lanes.turn_at, lanes.host
-  ) AS place
+), alike AS (
+  SELECT next.id, lanes.workspace_id, lanes.workspace_n, lanes.workspace_turn, lanes.workspace_free,
+    lanes.reputation_n + row_number() OVER (
+      PARTITION BY lanes.workspace_id, lanes.reputation
+      ORDER BY lanes.n + next.place, next.next_attempt_at, lanes.turn_at, lanes.host
+    ) AS place
   FROM lanes CROSS JOIN LATERAL (
     SELECT first.id, first.next_attempt_at, row_number() OVER (ORDER BY first.next_attempt_at, first.id) AS place
     FROM (
@@ -140,6 +152,10 @@ WITH {_LIMITS}, mine AS MATERIALIZED (
       ORDER BY a.next_attempt_at, a.id LIMIT least(lanes.free, %(count)s)
     ) AS first
   ) AS next
+), ranked AS (
+  SELECT id, workspace_id, workspace_n, workspace_turn, workspace_free,
+    row_number() OVER (PARTITION BY workspace_id ORDER BY place, random()) AS place
+  FROM alike
 ), chosen AS (
   SELECT id, row_number() OVER (ORDER BY workspace_n + place, workspace_turn, workspace_id) AS turn
   FROM ranked WHERE place <= workspace_free ORDER BY turn LIMIT %(count)s

@@ -17,6 +17,10 @@ NOTICES_AT_ONCE = 200
 LOCKED = "evermuse.locked_workspaces"
 LOCKED_IDS = f"current_setting('{LOCKED}')::bigint[]"
 
+# Values of `Lane.Reputation`, which says when each is set.
+NEW, ANSWERS, FAILS = 0, 1, 2
+REPUTATIONS = f"({NEW}), ({ANSWERS}), ({FAILS})"
+
 # Waits for a workspace that another claim holds. The transaction must not hold another one yet, so that two claims cannot
 # deadlock.
 WAIT = "SELECT workspace_id FROM attachments_workspaceturn WHERE workspace_id = %(workspace)s::bigint FOR UPDATE"

@@ -1,6 +1,6 @@
 """How a claim ends: COMPLETE, FAILED or PENDING."""
 
-from attachments.sql.lanes import notices_for
+from attachments.sql.lanes import ANSWERS, FAILS, notices_for
 from attachments.sql.tallies import ORDERED
 
 # Settles one or more files. The fence is `held`: a file that is not in it is not changed. If a workspace has equal
@@ -40,9 +40,11 @@ WITH given AS (
   FROM stored WHERE a.id = stored.id
 ), failing AS (
   SELECT id, workspace_id, host FROM attachments_lane
-  WHERE (workspace_id, host) IN (SELECT workspace_id, host FROM held) AND failures > 0 ORDER BY workspace_id, host FOR UPDATE
+  WHERE (workspace_id, host) IN (SELECT workspace_id, host FROM held) AND (failures > 0 OR reputation <> {ANSWERS})
+  ORDER BY workspace_id, host FOR UPDATE
 ), lane AS (
-  UPDATE attachments_lane AS l SET failures = 0, opened_at = NULL, held_until = NULL, last_error = ''
+  UPDATE attachments_lane AS l SET
+    failures = 0, reputation = {ANSWERS}, opened_at = NULL, held_until = NULL, last_error = ''
   FROM failing WHERE l.id = failing.id
 ), {notices_for("failing")}, attempt AS (
   UPDATE attachments_downloadattempt AS d SET
@@ -61,7 +63,7 @@ SELECT stored.id, stored.storage_uri AS uri, coalesce(tally.is_settled, true) AS
 
 # A transient failure waits for the next attempt, a final one settles the file. A lane whose breaker opens waits as it
 # does after each probe.
-FAIL = """
+FAIL = f"""
 WITH held AS (
   SELECT id, batch_id, workspace_id, host FROM attachments_attachment
   WHERE id = %(id)s AND claim_token = %(token)s AND state = 'IN_PROGRESS' FOR UPDATE
@@ -76,11 +78,16 @@ WITH held AS (
     kept_until = CASE WHEN %(kept_token)s::bigint IS NOT NULL THEN statement_timestamp() + make_interval(secs => %(lease)s) END
   FROM held WHERE a.id = held.id
 ), answered AS (
-  UPDATE attachments_lane AS l SET failures = 0, opened_at = NULL, held_until = NULL, last_error = ''
-  FROM held WHERE l.workspace_id = held.workspace_id AND l.host = held.host AND l.failures > 0 AND %(host_answered)s
+  UPDATE attachments_lane AS l SET
+    failures = 0, reputation = {ANSWERS}, opened_at = NULL, held_until = NULL, last_error = ''
+  FROM held WHERE l.workspace_id = held.workspace_id AND l.host = held.host AND (l.failures > 0 OR l.reputation <> {ANSWERS})
+    AND %(host_answered)s
+), slow AS (
+  UPDATE attachments_lane AS l SET reputation = {FAILS}
+  FROM held WHERE l.workspace_id = held.workspace_id AND l.host = held.host AND %(host_slow)s
 ), failed AS (
   UPDATE attachments_lane AS l SET
-    failures = l.failures + 1, last_error = %(message)s,
+    failures = l.failures + 1, reputation = {FAILS}, last_error = %(message)s,
     opened_at = CASE WHEN l.failures + 1 >= %(breaker)s THEN coalesce(l.opened_at, statement_timestamp()) END,
     held_until = greatest(l.held_until, statement_timestamp() + make_interval(secs => %(host_hold)s))
   FROM held WHERE l.workspace_id = held.workspace_id AND l.host = held.host AND %(host_failed)s

@@ -1,5 +1,7 @@
 """Finds waiting files and the reasons. The state of lanes is that of the last claim or sweep (`attachments.sql.lanes`)."""
 
+from attachments.sql.lanes import ANSWERS, NEW
+
 # What can hold a lane: an operator's pause of its host, a pause that the host asked for, or an open breaker between
 # probes.
 _MAY_BEGIN = """v.paused_at IS NULL AND (l.held_until IS NULL OR l.held_until <= statement_timestamp())"""
@@ -25,6 +27,19 @@ SELECT count(*) FROM (
   ) AS one
   WHERE {_MAY_BEGIN} LIMIT %(at_most)s
 ) AS due
+"""
+
+# How many lanes of each workspace wait for a slot although none of their files is running, and their host has given no
+# reason to expect a slow download.
+NEWCOMERS = f"""
+SELECT asked.workspace_id, count(*) FROM unnest(%(workspaces)s::bigint[]) AS asked (workspace_id) CROSS JOIN LATERAL (
+  SELECT 1 FROM attachments_lane l
+  WHERE l.workspace_id = asked.workspace_id AND l.reputation IN ({NEW}, {ANSWERS}) AND l.turn_at <= statement_timestamp()
+    AND NOT EXISTS (
+      SELECT FROM attachments_attachment a
+      WHERE a.state = 'IN_PROGRESS' AND a.workspace_id = l.workspace_id AND a.host = l.host
+    ) LIMIT %(at_most)s
+) AS lane GROUP BY asked.workspace_id
 """
 
 # Files that could have started long ago, and claims that ran out long ago, by workspace and host. Files of paused hosts

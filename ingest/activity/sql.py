@@ -46,7 +46,7 @@ DOWNLOAD_FAILURES = """
 SELECT a.workspace_id, left(a.host, 150) || ' ' || d.code, count(*)
 FROM attachments_downloadattempt d JOIN attachments_attachment a ON a.id = d.attachment_id
 WHERE d.finished_at >= %(start)s AND d.finished_at < %(end)s
-  AND d.code NOT IN ('OK', 'IN_PROGRESS', 'REPLACED', 'INTERRUPTED', 'LEASE_LOST', 'WORKER_LOST', 'WORKER_CRASHED', 'STORE_UNAVAILABLE')
+  AND d.code NOT IN ('OK', 'IN_PROGRESS', 'REPLACED', 'INTERRUPTED', 'YIELDED', 'LEASE_LOST', 'WORKER_LOST', 'WORKER_CRASHED', 'STORE_UNAVAILABLE')
 GROUP BY 1, 2
 """
 

@@ -1,6 +1,8 @@
 """A worker has as many download threads as slots, plus one for each transfer that has proved to be slow."""
 
+import contextlib
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -8,8 +10,9 @@ from typing import Any
 import pytest
 from pytest_django.fixtures import Settings
 
-from attachments.fetch.watch import SLOW_AFTER_SECONDS, SLOW_BYTES_PER_SECOND, Transfer
-from attachments.queue import claims
+from attachments.fetch.watch import SILENT_AFTER_SECONDS, SLOW_AFTER_SECONDS, SLOW_BYTES_PER_SECOND, Transfer
+from attachments.models import Attachment, Lane
+from attachments.queue import claims, lanes, yielding
 from attachments.queue.slots import Slots
 from ingest.models import Workspace
 from tests.attachments.journey import file, send
@@ -78,7 +81,10 @@ def test_slow_transfer_gives_its_slot_to_another_thread_and_takes_none_back(busy
     until(lambda: busy.slots._threads == 2, "the surplus thread ends")
 
 
-@pytest.mark.parametrize(("took", "received"), [(SLOW_AFTER_SECONDS - 1, 0), (10, 10 * SLOW_BYTES_PER_SECOND)])
+@pytest.mark.parametrize(
+    ("took", "received"),
+    [(SILENT_AFTER_SECONDS - 1, 0), (SLOW_AFTER_SECONDS - 1, 1), (10, 10 * SLOW_BYTES_PER_SECOND)],
+)
 def test_young_or_fast_transfer_keeps_its_slot(took: float, received: int) -> None:
     transfer = Transfer(deadline_at=1e12, leave_slot=lambda: True, bytes_read=received)
     transfer.judge(transfer.started_at + took)
@@ -146,3 +152,74 @@ def test_uploaded_files_have_no_host_and_no_limit_per_host(api: ApiClient, setti
     send(api, *uploads)
     taken = [claim for claim in claims.take_for(["a", "b", "c"]) if claim]
     assert [claim.host for claim in taken] == ["", "", ""]
+
+
+def stuck(slots: Slots, workspace: int, count: int, stack: contextlib.ExitStack) -> list[Transfer]:
+    """Transfers of a workspace that are slow and find no extra place."""
+    transfers = [Transfer(deadline_at=1e12) for _ in range(count)]
+    for number, transfer in enumerate(transfers):
+        stack.enter_context(slots.using(claim(1000 * workspace + number, workspace), transfer))
+        transfer.judge(transfer.started_at + SLOW_AFTER_SECONDS)
+    return transfers
+
+
+@pytest.fixture
+def full(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """Slots without extra places, of which workspace 1 uses all that it may by slow transfers."""
+    settings.EVERMUSE_ATTACHMENT_CONCURRENCY, settings.EVERMUSE_ATTACHMENT_SLOW_TRANSFERS = 16, 0
+    state = SimpleNamespace(slots=Slots(int), waiting=Counter())
+    monkeypatch.setattr(yielding, "LOOK_SECONDS", 3600)
+    monkeypatch.setattr(yielding, "newcomers", lambda workspaces, at_most: state.waiting)
+    with contextlib.ExitStack() as stack:
+        state.transfers = stuck(state.slots, 1, 12, stack)
+        yield state
+
+
+@pytest.mark.parametrize(("hosts", "stopped"), [(0, 0), (1, 1), (4, 4), (50, 6)])
+def test_youngest_slow_transfers_yield_to_other_hosts_up_to_half_of_the_share(
+    full: SimpleNamespace, hosts: int, stopped: int
+) -> None:
+    full.waiting = Counter({1: hosts})
+    full.slots.make_room()
+    full.slots.make_room()
+    assert [one.stopped for one in full.transfers] == [None] * (12 - stopped) + [yielding.YIELDED] * stopped
+
+
+@pytest.mark.parametrize(("hosts", "stopped"), [(1, 0), (2, 1)])
+def test_no_transfer_yields_to_a_host_that_finds_a_free_slot(full: SimpleNamespace, hosts: int, stopped: int) -> None:
+    # Of the four slots that workspace 1 leaves, workspace 2 may use three.
+    full.waiting = Counter({2: hosts})
+    with contextlib.ExitStack() as stack:
+        transfers = stuck(full.slots, 2, 2, stack)
+        full.slots.make_room()
+        assert [one.stopped for one in transfers].count(yielding.YIELDED) == stopped
+
+
+def test_file_that_yields_waits_without_a_counted_attempt_and_hosts_that_answer_come_first(
+    api: ApiClient, settings: Settings
+) -> None:
+    settings.EVERMUSE_ATTACHMENT_CONCURRENCY = 4
+    slow = send(api, *at(1111, each=1))
+    taken = claims.take()
+    assert taken is not None
+    claims.fail(taken, yielding.YIELDED, received=5, wait=0.0, is_counted=False, is_host_slow=True)
+    row = api.rows(slow, "attachments")[0]
+    assert (row["state"], [one["code"] for one in row["attempts"]]) == ("PENDING", ["YIELDED"])
+    assert Attachment.objects.get(pk=taken.id).attempts == 0
+    lanes.refresh()
+    assert yielding.newcomers([taken.workspace_id], 9) == Counter()
+    send(api, *at(2222, 3333, each=1))
+    assert yielding.newcomers([taken.workspace_id], 9) == Counter({taken.workspace_id: 2})
+
+
+def test_hosts_of_each_reputation_share_the_slots_of_a_workspace(api: ApiClient, settings: Settings) -> None:
+    settings.EVERMUSE_ATTACHMENT_CONCURRENCY = 16
+    send(api, *at(*range(2000, 2010), each=1))
+    lanes.refresh()
+    Lane.objects.update(reputation=Lane.Reputation.FAILS)
+    send(api, *at(1111, 1112, each=2))
+    lanes.refresh()
+    Lane.objects.filter(host__endswith=":1111").update(reputation=Lane.Reputation.ANSWERS)
+    ports = [one.host.rpartition(":")[2] for one in (claims.take() for _ in range(6)) if one]
+    assert sorted(ports)[:4] == ["1111", "1111", "1112", "1112"]
+    assert len(ports) == 6

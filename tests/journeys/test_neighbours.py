@@ -86,3 +86,18 @@ def test_trickling_downloads_delay_no_other_workspace(client: HttpClient, stack:
         dripping.set()
         for one in slow:
             one.close()
+
+
+def test_many_silent_hosts_do_not_delay_a_host_that_answers(client: HttpClient, stack: Stack, vendor: Vendor) -> None:
+    assert client.settled(client.send(with_files(good(vendor, "/before"))))["attachmentDownloadStatus"] == "COMPLETE"
+    silent = [Vendor() for _ in range(100)]
+    try:
+        urls = [one.on("/s", Exchange.stall) for one in silent]
+        client.send([with_files(*urls[n : n + 10]) for n in range(0, 100, 10)])
+        until(lambda: sum(one.busy for one in silent) >= 12, "the workspace has used all its slots")
+        batch = client.send(with_files(good(vendor, "/beside")))
+        assert client.settled(batch)["attachmentDownloadStatus"] == "COMPLETE"
+        assert not all(one.requests for one in silent), "the file waited until every silent host had been tried"
+    finally:
+        for one in silent:
+            one.close()
