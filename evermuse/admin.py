@@ -110,6 +110,8 @@ class PipelineAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     paginator = EstimatingPaginator
     show_full_result_count = False
     list_per_page = 50
+    # How a public id is parsed, and the column with its number. Such an id can be searched as logs and the API show it.
+    id_columns: tuple[tuple[Callable[[str], int | None], str], ...] = ()
     # The audit log's text when a login that may see payloads opens a row. Empty if the page shows no payload.
     reading = ""
 
@@ -125,6 +127,15 @@ class PipelineAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     def has_operate_permission(self, request: HttpRequest) -> bool:
         """For actions declared with ``permissions=["operate"]``."""
         return roles.may_act(request)
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        for parsed, column in self.id_columns:
+            if (number := parsed(search_term.strip())) is not None:
+                return queryset.filter(**{column: number}), False
+        found: tuple[QuerySet[Any], bool] = super().get_search_results(request, queryset, search_term)
+        return found
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponseBase:
         """A list comes from the standby, if that has replayed all changes."""

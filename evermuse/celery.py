@@ -18,6 +18,7 @@ from celery.signals import (
     setup_logging,
     task_postrun,
     task_prerun,
+    task_revoked,
     worker_init,
     worker_process_init,
 )
@@ -30,6 +31,7 @@ from evermuse import (
     env,
     garbage_collection,
     heartbeat,
+    logs,
     lost_broker,
     pool_end,
     priority,
@@ -40,6 +42,8 @@ from evermuse import (
 )
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
+
+log = logs.get(__name__)
 
 QUEUES = LANDING, ATTACHMENTS, MAINTENANCE = ("landing", "attachments", "maintenance")
 
@@ -282,6 +286,12 @@ def _check_connection(**_: Any) -> None:
 @task_postrun.connect
 def _unbind_task(**_: Any) -> None:
     contextvars.unbind_contextvars("task", "task_id")
+
+
+@task_revoked.connect
+def _log_discarded(sender: Any, request: Any, expired: bool, **_: Any) -> None:
+    """In place of Celery's own line, which says that an expired task was revoked (`evermuse.logs`)."""
+    log.info("task.expired" if expired else "task.revoked", task=sender.name, task_id=request.id)
 
 
 @setup_logging.connect

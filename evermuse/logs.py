@@ -10,7 +10,9 @@ from evermuse import outages, redaction
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # These loggers write URLs with signatures at every level. We log their errors in our own words.
 SILENT = ("urllib3", "requests")
-NOISY = ("celery.beat", "celery.worker.strategy", "celery.app.trace", "tornado.access", "axes.apps")
+NOISY = (
+    "celery.beat", "celery.worker.strategy", "celery.worker.request", "celery.app.trace", "tornado.access", "axes.apps",
+)  # fmt: skip
 
 
 def configure(*, level: str, as_json: bool) -> None:

@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from evermuse import public_ids
 from evermuse.admin import PipelineAdmin, block, pretty
 from lake.models import RejectedRecord, Segment
 from lake.record_admin import RecordAdmin
@@ -20,7 +21,8 @@ class RejectedRecordAdmin(PipelineAdmin):
     list_select_related = ("batch",)
     search_fields = ("=batch__id",)
     confidential_search = ("errors",)
-    search_help_text = "Batch number. With permission to see payloads also a part of the errors"
+    id_columns = ((public_ids.batch_number, "batch_id"),)
+    search_help_text = "Batch number or id. With permission to see payloads also a part of the errors"
     lookups = ("batch__id__exact",)
     ordering: ClassVar = ["-batch_id", "index"]
     fields = ("batch", "index", "codes", "reasons", "as_sent")

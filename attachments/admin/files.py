@@ -61,7 +61,8 @@ class AttachmentAdmin(PipelineAdmin):
     )  # fmt: skip
     search_fields = ("=id", "=batch__id", "=host", "=error_code")
     confidential_search = ("=sha256",)
-    search_help_text = "Attachment or batch number, vendor host and port, error code, SHA-256: exactly"
+    id_columns = ((public_ids.attachment_number, "id"), (public_ids.batch_number, "batch_id"))
+    search_help_text = "Attachment or batch (number or id), vendor host and port, error code, SHA-256: exactly"
     ordering: ClassVar = ["-id"]
     actions: ClassVar = ["retry"]
     change_form_template = "attachments/file.html"

@@ -12,6 +12,7 @@ from django.utils import timezone
 from attachments.fetch import file_urls
 from attachments.models import Attachment, AttachmentTally, VendorHost
 from deploy.local.embedded import Servers
+from evermuse import public_ids
 from ingest.models import Batch, Workspace
 from lake import object_store
 from tests.staff import logged_in
@@ -54,6 +55,18 @@ def page(client: Client, file: Attachment) -> str:
 def act(client: Client, file: Attachment, **fields: str) -> tuple[int, str]:
     answer = client.post(reverse("admin:attachments_attachment_act", args=[file.pk]), fields, follow=True)
     return answer.status_code, answer.content.decode()
+
+
+def test_files_are_found_by_the_ids_that_the_api_and_the_log_show(viewer: Client, file: Attachment) -> None:
+    path = reverse("admin:attachments_attachment_changelist")
+    for wanted in (file.public_id, f" {file.batch.public_id} ", str(file.pk)):
+        assert file.public_id in viewer.get(path, {"q": wanted}).content.decode(), wanted
+    other = public_ids.of_attachment(file.pk + 1)
+    assert file.public_id not in viewer.get(path, {"q": other}).content.decode()
+
+
+def test_page_of_a_file_links_to_its_record_if_that_is_stored(operator: Client, file: Attachment) -> None:
+    assert f"{public_ids.of_record(file.record_id)} (not stored)" in page(operator, file)
 
 
 def test_operator_retries_a_failed_file_and_its_counters_are_reset(operator: Client, file: Attachment) -> None:

@@ -87,6 +87,28 @@ except ValueError:
 """
 
 
+EXPIRED = """
+import celery.worker.request
+import django
+django.setup()
+from celery.contrib.testing.mocks import TaskMessage
+from evermuse.celery import app
+app.loader.import_default_modules()
+message = TaskMessage("ingest.sweep", id="an-id")
+message.headers["expires"] = "2026-01-01T00:00:00+00:00"
+celery.worker.request.Request(message, app=app, task=app.tasks["ingest.sweep"], hostname="h").revoked()
+"""
+
+
+def test_expired_message_of_a_worker_that_is_behind_is_logged_as_expired() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", EXPIRED], cwd=ROOT, env=os.environ, capture_output=True, text=True, check=True
+    )
+    [line] = [line for line in done.stderr.splitlines() if "an-id" in line]
+    assert "task.expired" in line
+    assert "task=ingest.sweep" in line
+
+
 def test_json_log_writes_each_event_as_one_line_even_with_an_exception() -> None:
     environment = {**os.environ, "EVERMUSE_LOG_JSON": "true", "DJANGO_SETTINGS_MODULE": "evermuse.settings"}
     done = subprocess.run(
