@@ -17,7 +17,7 @@ from msgspec import UNSET
 from lake import field_rules
 from lake.email_addresses import is_email
 from lake.envelope import Envelope
-from lake.formats import FORM_OF_EVENT_AT, FORMATS, RECORD_TYPES, is_date, is_instant, is_record_type, is_uri
+from lake.formats import FORM_OF_EVENT_AT, FORMATS, RECORD_TYPES, is_date, is_record_type, is_uri
 from lake.key_counts import key_count, written_key_count
 
 _LINES_OF_EVENT_AT = re.compile(rf"(?:{FORM_OF_EVENT_AT}\n)*+")
@@ -51,31 +51,48 @@ def decode_quickly(raws: Sequence[bytes]) -> list[Envelope | None]:
 
 
 def _decode_group(raws: Sequence[bytes]) -> list[Envelope | None]:
-    """Two proofs are cheaper for a whole group. If one fails for the group, each record is checked separately."""
-    found: list[Envelope | None] = []
-    for raw in raws:
-        try:
-            envelope = _decode(raw)
-            if not raw.isascii():
+    """Every proof is cheaper for a whole group. If one fails for the group, each record is checked separately."""
+    envelopes = _decode_all(raws)
+    if envelopes is not None and _are_sound(envelopes) and _all_keys_stand_once(raws, envelopes):
+        return list[Envelope | None](envelopes)
+    return [_decode_one(raw) for raw in raws]
+
+
+def _decode_one(raw: bytes) -> Envelope | None:
+    envelopes = _decode_all((raw,))
+    if envelopes is None or not _are_sound(envelopes) or not _keys_stand_once(raw, envelopes[0]):
+        return None
+    return envelopes[0]
+
+
+def _decode_all(raws: Sequence[bytes]) -> list[Envelope] | None:
+    """The envelopes, with the types that msgspec checks. None if any record is refused."""
+    try:
+        envelopes = list(map(_decode, raws))
+        # msgspec does not look at the bytes of `data`.
+        if not all(map(bytes.isascii, raws)):
+            for raw in raws:
                 raw.decode()
-        except _REFUSALS:
-            found.append(None)
-            continue
-        is_sound = (
-            _first_byte(envelope.data) == _BRACE
-            and (envelope.type in RECORD_TYPES or is_record_type(envelope.type))
-            and not (envelope.project_ids is UNSET and envelope.project_id is UNSET)
-            and ((envelope.participants is UNSET and envelope.attachments is UNSET) or _formats_hold(envelope))
-            and (not _FORMAT_TESTS or _more_formats_hold(envelope))
-        )
-        found.append(envelope if is_sound else None)
-    sound = [envelope for envelope in found if envelope is not None]
-    if len(sound) == len(raws) and _are_instants([e.event_at for e in sound]) and _all_keys_stand_once(raws, sound):
-        return found
-    return [
-        envelope if envelope and is_instant(envelope.event_at) and _keys_stand_once(raw, envelope) else None
-        for raw, envelope in zip(raws, found, strict=True)
-    ]
+    except _REFUSALS:
+        return None
+    return envelopes
+
+
+def _are_sound(envelopes: Sequence[Envelope]) -> bool:
+    """Whether all formats hold, and the rules that the types do not state."""
+    others = {one.type for one in envelopes} - RECORD_TYPES
+    if others and not all(map(is_record_type, others)):
+        return False
+    for one in envelopes:
+        if (
+            _first_byte(one.data) != _BRACE
+            or (one.project_ids is UNSET and one.project_id is UNSET)
+            or not ((one.participants is UNSET and one.attachments is UNSET) or _formats_hold(one))
+        ):
+            return False
+    return _are_instants([one.event_at for one in envelopes]) and (
+        not _FORMAT_TESTS or all(map(_more_formats_hold, envelopes))
+    )
 
 
 def _are_instants(texts: Sequence[str]) -> bool:

@@ -12,26 +12,25 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from evermuse.client.answers import (
-    Accepted,
-    Attachment,
-    Batch,
-    Checked,
-    FieldError,
-    Key,
-    Outcome,
-    Page,
-    RecordError,
-    Rejection,
-    Removal,
-    StoredRecord,
-)
-from evermuse.client.blocking import Client
-from evermuse.client.errors import ApiError, EvermuseError, Unreachable
-from evermuse.client.retry import Retries
-
 if TYPE_CHECKING:
+    from evermuse.client.answers import (
+        Accepted,
+        Attachment,
+        Batch,
+        Checked,
+        FieldError,
+        Key,
+        Outcome,
+        Page,
+        RecordError,
+        Rejection,
+        Removal,
+        StoredRecord,
+    )
     from evermuse.client.asynchronous import AsyncClient
+    from evermuse.client.blocking import Client
+    from evermuse.client.errors import ApiError, EvermuseError, Unreachable
+    from evermuse.client.retry import Retries
 
 __all__ = [
     "Accepted",
@@ -54,9 +53,18 @@ __all__ = [
     "Unreachable",
 ]
 
+_MODULES = {
+    "ApiError": "errors",
+    "AsyncClient": "asynchronous",
+    "Client": "blocking",
+    "EvermuseError": "errors",
+    "Retries": "retry",
+    "Unreachable": "errors",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """Import the asyncio client when it is first used: the command `evermuse` starts sooner without asyncio."""
-    if name == "AsyncClient":
-        return import_module("evermuse.client.asynchronous").AsyncClient
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    """Import a class when it is first used, so that the command `evermuse` decides what it imports, and how."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'answers')}"), name)

@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
+from operator import contains
 
 from evermuse.client.answers import FieldError, Rejection
 from evermuse.client.blocking import Client
@@ -176,7 +178,8 @@ class Delivery:
 def body_of(raws: Sequence[bytes]) -> tuple[bytes, str]:
     """The body of a batch and its media type. Records with line breaks keep them in an array."""
     lines = b"\n".join(raws)
-    if b"\r" in lines or lines.count(b"\n") >= len(raws):
+    # Looking into each record is faster than counting the line feeds of all.
+    if b"\r" in lines or any(map(contains, raws, repeat(b"\n"))):
         return b"[%b]" % b",".join(raws), JSON
     return lines, NDJSON
 

@@ -11,11 +11,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent.parent
 SERVER_PACKAGES = ("django", "celery", "psycopg", "redis", "minio", "requests", "yyjson", "pydantic")
 PROBE = f"""
 import importlib.util, sys
-import evermuse, evermuse.client, evermuse.client.main
+import evermuse, evermuse.client, evermuse.client.commands
 from lake import envelope_errors, identity, normalization
 assert "site-packages" in evermuse.client.__file__, evermuse.client.__file__
 found = [name for name in {SERVER_PACKAGES!r} if importlib.util.find_spec(name) or name in sys.modules]
 assert not found, found
+assert all(getattr(evermuse.client, name).__name__ == name for name in evermuse.client.__all__)
 deep = b'[' * 50_000 + b']' * 50_000
 assert [error.pointer for error in envelope_errors.explain(deep).errors] == [""]
 """
@@ -54,3 +55,29 @@ def test_importing_the_project_package_loads_neither_django_nor_celery() -> None
         "import evermuse, sys; assert not {'django', 'celery'} & sys.modules.keys(); print(evermuse.celery_app.main)"
     )
     assert run(sys.executable, "-c", probe, cwd=ROOT).strip() == "evermuse"
+
+
+def test_command_imports_without_garbage_collections(tmp_path: Path) -> None:
+    probe = """
+import atexit, gc, sys
+runs = []
+from evermuse.client.main import main
+assert "httpx" not in sys.modules
+gc.callbacks.append(lambda phase, info: runs.append(phase))
+sys.argv[1:] = ["--version"]
+atexit.register(lambda: print(gc.isenabled(), gc.get_freeze_count() > 10_000, len(runs) < 10))
+main()
+"""
+    done = run(sys.executable, "-c", probe, cwd=ROOT)
+    assert done.splitlines()[-1] == "True True True"
+
+
+def test_interrupt_while_the_command_is_imported_ends_with_its_exit_code(tmp_path: Path) -> None:
+    package = tmp_path / "httpx"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise KeyboardInterrupt")
+    probe = (
+        f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]; from evermuse.client.main import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (4, "error: interrupted\n")
