@@ -178,9 +178,22 @@ def _strong_etag(head: Head) -> str:
     return etag if _STRONG_ETAG.fullmatch(etag) else ""
 
 
+def _is_whole(head: Head) -> bool:
+    """Whether a successful answer to a plain request is certain to hold the whole file.
+
+    203: a proxy has changed it. 206: a range that nobody asked for, which covers the file. 226: without a manipulation
+    of the file, which nobody asked for either (RFC 3229).
+    """
+    if head.status == 206:
+        length = head.get("content-length")
+        covers = length.isascii() and length.isdigit() and f"bytes 0-{int(length[:18]) - 1}/{length}"
+        return head.get("content-range").lower() == covers
+    return head.status in {200, 203} or (head.status == 226 and head.get("im").lower() in {"", "identity"})
+
+
 def _check_status(head: Head) -> None:
     status = head.status
-    if status == 200:
+    if _is_whole(head):
         return
     message = f"the server answered HTTP {status}"
     if status in TRANSIENT or status >= 500 or status == 202:

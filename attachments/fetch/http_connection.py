@@ -13,8 +13,8 @@ from attachments.fetch.http_head import Framing, Head
 
 CHUNK_BYTES = 256 * 1024
 HEAD_BYTES = 64 * 1024
-# The most interim responses (1xx) before the final one.
-MAX_INTERIM = 20
+# The most interim responses (1xx) before the final one. A server may send one a second while it works (102).
+MAX_INTERIM = 500
 
 
 class VendorConnection:

@@ -130,7 +130,10 @@ def _tokens(head: Head, name: str) -> list[str]:
 def _length(head: Head) -> int | None:
     if "content-length" not in head.fields:
         return None
-    parts = {part.strip(_BLANKS) for value in head.fields["content-length"] for part in value.split(",")}
+    # A list may have empty elements (RFC 9110, 5.6.1).
+    parts = {
+        part for value in head.fields["content-length"] for one in value.split(",") if (part := one.strip(_BLANKS))
+    }
     if not all(_LENGTH.fullmatch(part) for part in parts) or len({int(part) for part in parts}) != 1:
         raise bad("Content-Length is not a single number", head.status)
     return int(parts.pop())

@@ -66,6 +66,21 @@ def test_body_that_is_chunked_or_ends_with_its_connection_is_returned_whole(vend
 
 
 @pytest.mark.parametrize(
+    ("status", "headers"),
+    [
+        ("203 Non-Authoritative Information", {}),
+        ("206 Partial Content", {"Content_Range": f"bytes 0-{len(BODY) - 1}/{len(BODY)}"}),
+        ("226 IM Used", {}),
+        ("226 IM Used", {"IM": "identity"}),
+    ],
+)
+def test_answer_that_certainly_holds_the_whole_file_is_taken(
+    vendor: Vendor, status: str, headers: dict[str, str]
+) -> None:
+    assert fetch(vendor.on("/a", lambda x: x.answer(BODY, status=status, **headers))) == BODY
+
+
+@pytest.mark.parametrize(
     ("behave", "code", "is_transient"),
     [
         (lambda x: x.answer(BODY, Content_Length=str(len(BODY) + 1)), "TRUNCATED", True),
@@ -74,6 +89,10 @@ def test_body_that_is_chunked_or_ends_with_its_connection_is_returned_whole(vend
         (lambda x: x.answer(BODY, Content_Length="-5"), "BAD_RESPONSE", True),
         (lambda x: x.answer(BODY, Content_Length="5, 6"), "BAD_RESPONSE", True),
         (lambda x: x.answer(BODY, status="206 Partial Content", Content_Range="bytes 0-9/10"), "UNEXPECTED_STATUS", True),
+        (lambda x: x.answer(BODY, status="206 Partial Content"), "UNEXPECTED_STATUS", True),
+        (lambda x: x.answer(BODY, status="206 Partial Content", Content_Range=f"bytes 0-{len(BODY) - 1}/*"), "UNEXPECTED_STATUS", True),
+        (lambda x: x.answer(BODY, status="206 Partial Content", Content_Range=f"bytes 1-{len(BODY)}/{len(BODY) + 1}"), "UNEXPECTED_STATUS", True),
+        (lambda x: x.answer(BODY, status="226 IM Used", IM="vcdiff"), "UNEXPECTED_STATUS", True),
         (lambda x: x.answer(b"", status="204 No Content"), "UNEXPECTED_STATUS", True),
         (lambda x: x.send(b"garbage\r\n\r\n"), "BAD_RESPONSE", True),
         (lambda x: x.reset(), "CONNECTION_LOST", True),

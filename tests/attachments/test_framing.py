@@ -58,6 +58,8 @@ READ = {
     "103 Early Hints": interim(b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload") + OK + TE + b"\r\n" + CHUNKED,
     "100 and 102": interim(b"HTTP/1.1 100 Continue", b"HTTP/1.1 102 Processing") + OK + TE + b"\r\n" + CHUNKED,
     "an interim answer with a length": interim(b"HTTP/1.1 199 Odd\r\nContent-Length: 9") + OK + TE + b"\r\n" + CHUNKED,
+    "40 interim answers": interim(*[b"HTTP/1.1 102 Processing"] * 40) + OK + TE + b"\r\n" + CHUNKED,
+    "a length in a list with an empty element": OK + b"Content-Length: 5,\r\n\r\nhello",
     "no reason phrase": b"HTTP/1.1 200\r\nContent-Length: 5\r\n\r\nhello",
     "HTTP/1.0 until its end": b"HTTP/1.0 200 OK\r\n\r\nhello",
     "HTTP/1.1 until its end": OK + b"\r\nhello",
