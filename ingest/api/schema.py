@@ -41,7 +41,8 @@ def query_parameter(name: str, description: str, *, enum: list[str] | None = Non
 
 
 def _limit(description: str) -> OpenApiParameter:
-    return OpenApiParameter("limit", OpenApiTypes.INT, OpenApiParameter.QUERY, description=description)
+    kind = {"type": "integer", "minimum": 1, "maximum": 100, "default": 20}
+    return OpenApiParameter("limit", kind, OpenApiParameter.QUERY, description=description)
 
 
 CURSOR = query_parameter("cursor", "Where the page begins: a nextCursor of this list.")
@@ -61,7 +62,13 @@ STREAMS = (
 )
 BATCH_ID = OpenApiParameter("batch_id", OpenApiTypes.STR, OpenApiParameter.PATH)
 IDEMPOTENCY_KEY = OpenApiParameter(
-    "Idempotency-Key", OpenApiTypes.STR, OpenApiParameter.HEADER, description="1 to 256 characters, kept for 24 hours."
+    "Idempotency-Key",
+    {"type": "string", "minLength": 1, "maxLength": 256},
+    OpenApiParameter.HEADER,
+    description="Kept for 24 hours.",
+)
+CONTENT_ENCODING = OpenApiParameter(
+    "Content-Encoding", OpenApiTypes.STR, OpenApiParameter.HEADER, enum=["identity", "gzip"]
 )
 INSTANT = "ISO-8601 UTC"
 

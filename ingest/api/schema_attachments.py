@@ -39,7 +39,9 @@ def _fields() -> dict[str, s.Field[Any, Any, Any, Any]]:
         "state": s.ChoiceField(choices=["PENDING", "IN_PROGRESS", "COMPLETE", "FAILED"]),
         "size": s.IntegerField(allow_null=True),
         "nextAttemptAt": s.IntegerField(allow_null=True),
-        "error": s.JSONField(allow_null=True),
+        "error": inline_serializer(
+            "AttachmentError", {"code": s.CharField(), "message": s.CharField()}, allow_null=True
+        ),
         "attempts": s.ListField(child=AttemptAnswer()),
     }
 

@@ -3,12 +3,13 @@
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, inline_serializer
+from drf_spectacular.utils import inline_serializer
 from rest_framework import serializers as s
 
 from ingest.api.schema import (
     BATCH_ID,
     BOUNDED_PAGING,
+    CONTENT_ENCODING,
     IDEMPOTENCY_KEY,
     INSTANT,
     JSON,
@@ -66,8 +67,8 @@ INGEST: dict[str, Any] = {
     "description": 'One record, an array of records, or {"records": […]}; as NDJSON one record on each line. At most 5 MB.',
     "parameters": [
         query_parameter("format", "An optional hint.", enum=["text", "audio", "video", "file"]),
+        CONTENT_ENCODING,
         IDEMPOTENCY_KEY,
-        OpenApiParameter("Content-Encoding", OpenApiTypes.STR, OpenApiParameter.HEADER, enum=["identity", "gzip"]),
     ],
     "request": {JSON: OpenApiTypes.ANY, NDJSON: OpenApiTypes.STR},
     "responses": {202: AcceptedAnswer, **errors(400, 409, 413, 415, 422)},
@@ -75,7 +76,7 @@ INGEST: dict[str, Any] = {
 VALIDATE: dict[str, Any] = {
     "operation_id": "validateBatch",
     "summary": "A dry run: same bodies, limits and validator; all errors; stores nothing",
-    "parameters": INGEST["parameters"][:1],
+    "parameters": INGEST["parameters"][:2],
     "request": INGEST["request"],
     "responses": {
         200: inline_serializer(

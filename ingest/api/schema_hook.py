@@ -19,6 +19,8 @@ def finish(result: dict[str, Any], generator: Any, request: Any, public: bool) -
     for path, (name, summary, content) in _PROBES.items():
         answer = {"description": summary, "content": content}
         operation = {"operationId": name, "summary": summary, "tags": ["operation"], "responses": {"200": answer}}
+        if path == "/readyz":
+            operation["responses"] = {"200": answer, "503": {**answer, "description": "The database does not answer"}}
         result["paths"][path] = {"get": {**operation, "security": []}}
     return result
 

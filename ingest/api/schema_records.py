@@ -45,9 +45,11 @@ KNOWN_RECORDS: dict[str, Any] = {
     "operation_id": "knownRecords",
     "summary": "Which versions of records are held, by their digests",
     "description": "A digest is the SHA-256 of the normalized envelope and the bytes of data, as the documentation defines it.",
-    "request": inline_serializer(
-        "DigestList", {"digests": s.ListField(child=s.RegexField("^[0-9a-f]{64}$"), min_length=1, max_length=1000)}
-    ),
+    "request": {
+        JSON: inline_serializer(
+            "DigestList", {"digests": s.ListField(child=s.RegexField("^[0-9a-f]{64}$"), min_length=1, max_length=1000)}
+        )
+    },
     "responses": {
         200: inline_serializer(
             "KnownVersions", {"known": s.ListField(child=s.ChoiceField(choices=["current", "replaced", "unknown"]))}

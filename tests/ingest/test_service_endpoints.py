@@ -15,6 +15,7 @@ from django.db import NotSupportedError, connection
 from django.test import Client
 from django.urls import reverse
 
+from attachments.models import Attachment
 from ingest.models import Batch
 from tests.http_client import INGEST, ApiClient
 from tests.ingest.landing import send_and_land
@@ -146,6 +147,41 @@ def test_openapi_lists_every_endpoint_with_its_filters(client: Client) -> None:
         "until",
     }
     assert document["components"]["securitySchemes"]["apiKey"]["name"] == "x-api-key"
+
+
+def test_openapi_describes_the_body_of_each_request_that_has_one(client: Client) -> None:
+    paths = client.get("/api/v1/openapi.json").json()["paths"]
+    without_body = {
+        (path, method)
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if method != "get" and "application/json" not in operation.get("requestBody", {}).get("content", {})
+    }
+    assert without_body == {(f"{INGEST}/batches/{{batch_id}}/retry", "post")}
+
+
+def test_answers_match_the_openapi_document(client: Client, api: ApiClient) -> None:
+    document = client.get("/api/v1/openapi.json").json()
+    attachments = [{"type": "file", "vendor_url": "http://127.0.0.1:9/x"}]
+    batch_id = send_and_land(api, [record(attachments=attachments), {"bad": 1}])
+    batch = f"{INGEST}/batches/{batch_id}"
+    ledgers = [api.get(f"{batch}/attachments").json()]
+    Attachment.objects.update(state=Attachment.State.FAILED, error_code="HTTP_404", error_message="HTTP 404")
+    ledgers.append(api.get(f"{batch}/attachments").json())
+    assert [one["attachments"][0]["error"] is None for one in ledgers] == [True, False]
+    answers = [
+        ("/api/v1/ingest/batches", api.get(f"{INGEST}/batches").json()),
+        ("/api/v1/ingest/batches/{batch_id}", api.get(batch).json()),
+        ("/api/v1/ingest/batches/{batch_id}/errors", api.get(f"{batch}/errors").json()),
+        ("/api/v1/ingest/batches/{batch_id}/records", api.get(f"{batch}/records").json()),
+        *[("/api/v1/ingest/batches/{batch_id}/attachments", ledger) for ledger in ledgers],
+        ("/api/v1/records", api.get("/api/v1/records").json()),
+        ("/api/v1/records/removed", api.get("/api/v1/records/removed").json()),
+        ("/api/v1/key", api.get("/api/v1/key").json()),
+    ]
+    for path, answer in answers:
+        schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        jsonschema.validate(answer, {**schema, "components": document["components"]})
 
 
 def test_page_of_the_openapi_document_loads_nothing_from_other_hosts(client: Client) -> None:
