@@ -184,6 +184,7 @@ class Config:
             "options": {"expires": FREQUENT_EXPIRES, "queue": MAINTENANCE, **BEAT_RETRIES},
         },
     }
+    beat_scheduler = "evermuse.beat_schedule:Scheduler"
     worker_hijack_root_logger = False
     worker_cancel_long_running_tasks_on_connection_loss = False
     broker_connection_retry_on_startup = True

@@ -13,7 +13,8 @@ from urllib.parse import SplitResult, parse_qsl, urlsplit
 from psycopg import ProgrammingError, pq
 from psycopg.conninfo import conninfo_to_dict
 
-SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+from evermuse import libpq_values
+
 # Django sets the encoding, and we never use the replication protocol.
 _NOT_OURS = frozenset({"client_encoding", "replication"})
 # Parameters that are separate settings in Django. The others go to libpq.
@@ -66,8 +67,6 @@ def database(url: str) -> dict[str, Any]:
 
 
 def _check_values(found: dict[str, Any]) -> None:
-    if found.get("sslmode", "prefer") not in SSL_MODES:
-        raise Unusable(f"has an sslmode that must be one of {', '.join(SSL_MODES)}")
     for port in filter(None, str(found.get("port", "")).split(",")):
         if not _is_port(port):
             raise Unusable("must name a port from 1 to 65535")
@@ -75,9 +74,8 @@ def _check_values(found: dict[str, Any]) -> None:
         # Those with a slash or an @ are sockets.
         if host[0] not in "/@" and not _HOST.fullmatch(host):
             raise Unusable(BAD_HOST)
-    for name in ("connect_timeout", "tcp_user_timeout"):
-        if name in found and not str(found[name]).isdigit():
-            raise Unusable(f"has the parameter {name!r}, which must be a whole number")
+    if wrong := libpq_values.fault(found):
+        raise Unusable(wrong)
 
 
 def redis(url: str) -> str:

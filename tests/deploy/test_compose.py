@@ -165,3 +165,19 @@ def test_processes_of_the_product_run_without_privileges(
         assert services[name]["cap_drop"] == ["ALL"]
         assert services[name]["security_opt"] == ["no-new-privileges:true"]
     assert "\nUSER 10001:10001\n" in (DEPLOY / "Dockerfile").read_text()
+
+
+def test_no_file_system_in_memory_names_an_owner_because_podman_refuses_it(services: dict[str, Any]) -> None:
+    options = [mount.partition(":")[2] for service in services.values() for mount in service.get("tmpfs", [])]
+    assert set(options) == {"mode=1777"}
+
+
+def test_only_web_has_the_health_check_of_the_image(services: dict[str, Any]) -> None:
+    """A migration may take hours. As an unhealthy service it would look like a fault."""
+    assert services["migrate"]["healthcheck"] == {"disable": True}
+    ours = [name for name, service in services.items() if service.get("image", "").startswith("evermuse-ingest:")]
+    assert all("healthcheck" in services[name] for name in ours)
+
+
+def test_store_gets_the_time_that_it_needs_to_stop(services: dict[str, Any]) -> None:
+    assert services["seaweedfs"]["stop_grace_period"] == "30s"

@@ -45,3 +45,9 @@ def test_layers_added_to_the_base_image_are_small() -> None:
 def test_commands_run_with_a_read_only_root() -> None:
     options = ("--read-only", "--tmpfs", "/tmp", "--env", "EVERMUSE_SECRET_KEY=" + "0123456789abcdef" * 4)
     assert "no issues" in run("python", "manage.py", "check", options=options)
+
+
+def test_state_directory_can_be_written_under_a_tmpfs_of_any_owner() -> None:
+    """The mount belongs to root. Beat's schedule is in it."""
+    for options in ("", ":mode=1777"):
+        run("touch", "/var/lib/evermuse/x", options=("--read-only", "--tmpfs", f"/var/lib/evermuse{options}"))
