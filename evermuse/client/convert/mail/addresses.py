@@ -10,6 +10,8 @@ _COMMENT_MARK = re.compile(r"\\.|[()]", re.DOTALL)
 _BARE = re.compile(r'("(?:[^"\\]|\\.)*+"|[^\s"@<>]{1,256}+)@(\[[^\]\s]*\]|[^\s"@<>]+)')
 # Public archives of mailing lists write addresses like this.
 _OBSCURED = re.compile(r"(\S+) at (\S+\.\S+)")
+# Outlook's way to write an address, and addresses with doubled brackets.
+_ODD_ANGLES = re.compile(r"\[mailto:\s*([^\]\s]++)\]|<<([^<>]*+)>>", re.IGNORECASE)
 _BLANKS = re.compile(r"\s+")
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
@@ -18,6 +20,8 @@ def mailboxes(text: str) -> list[tuple[str, str]]:
     """(name, address) of each mailbox; the address is empty if there is none. Names of groups are left out."""
     if not text:
         return []
+    if "<<" in text or "[" in text:
+        text = _ODD_ANGLES.sub(lambda found: f"<{found[1] or found[2]}>", text)
     scan = _Scan()
     at, quotes_close, comments_close = 0, True, True
     while at < len(text):
@@ -106,6 +110,9 @@ class _Scan:
             self._add(comment or plain(rest), _clean(bare[0]))
         elif (obscured := _OBSCURED.fullmatch(raw)) is not None:
             self._add(comment, f"{obscured[1]}@{obscured[2]}")
+        elif "=?" in raw and "=?" not in name and "@" in name:
+            # Some mailers encode the address with the name.
+            self.found += mailboxes(name)
         else:
             self._add(name if not comment else f"{name} ({comment})", "")
 

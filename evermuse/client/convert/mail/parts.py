@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from evermuse.client.convert.decoding import decoded
 from evermuse.client.convert.mail.headers import Header, header_of
 from evermuse.client.convert.mail.parameters import with_parameters
 from evermuse.client.convert.mail.transfer import content_of
@@ -48,10 +49,11 @@ class Part:
 
 @dataclass(slots=True)
 class Structure:
-    """A mail's root part, and its defects."""
+    """A mail's root part, its defects, and the texts before the first and after the last child of its multiparts."""
 
     root: Part
     defects: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
     count: int = 0
 
 
@@ -86,11 +88,13 @@ def _divide(structure: Structure, part: Part, depth: int) -> None:
         structure.defects.append(f"part {part.number or '0'}: no boundary")
         if (guess := _ANY_BOUNDARY.search(part.raw, part.start, part.end)) is not None:
             boundary = guess[1]
-    spans = _spans(part, boundary) if boundary else []
+    spans, outside = _spans(part, boundary) if boundary else ([], [])
     if not spans:
         structure.defects.append(f"part {part.number or '0'}: its boundary is not found")
         part.type = "text/plain"
         return
+    texts = [decoded(part.raw[start:end], part.header.charset).strip() for start, end in outside]
+    structure.outside.extend(text for text in texts if text)
     default = "message/rfc822" if part.type == "multipart/digest" else "text/plain"
     for index, (start, end) in enumerate(spans, 1):
         if structure.count >= MAX_PARTS:
@@ -106,23 +110,29 @@ def _divide(structure: Structure, part: Part, depth: int) -> None:
         _divide(structure, child, depth + 1)
 
 
-def _spans(part: Part, boundary: bytes) -> list[tuple[int, int]]:
-    """The range of each child. The line break before a boundary belongs to the boundary."""
+def _spans(part: Part, boundary: bytes) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The range of each child, and the ranges before the first and after the last one.
+
+    The line break before a boundary belongs to the boundary.
+    """
     raw = part.raw
     mark = re.compile(rb"^--" + re.escape(boundary) + rb"(--)?[ \t]*\r*$", re.MULTILINE)
     spans: list[tuple[int, int]] = []
+    outside: list[tuple[int, int]] = []
     start = -1
     for found in mark.finditer(raw, part.start, part.end):
         if start >= 0:
             spans.append((start, _before_newline(raw, start, found.start())))
+        elif not outside:
+            outside.append((part.start, found.start()))
         if found[1]:
-            return spans
+            return spans, [*outside, (found.end(), part.end)]
         newline = _NEWLINE.match(raw, found.end(), part.end)
         start = newline.end() if newline else part.end
     if 0 <= start < part.end:
         # The closing boundary is missing, because the mail was truncated.
         spans.append((start, part.end))
-    return spans
+    return spans, outside
 
 
 def _before_newline(raw: bytes, start: int, end: int) -> int:

@@ -187,3 +187,47 @@ def test_file_that_begins_with_a_from_line_is_read_as_a_mailbox(tmp_path: Path, 
     (folder / "two").write_text(f"{one}\n{two}")
     done = run(format, folder, folder=tmp_path)
     assert [one["data"]["text"].strip() for one in done.records] == ["body 1", "body 1", "body 2"]
+
+
+@pytest.mark.parametrize(
+    ("date", "instant"),
+    [
+        ("Mon, 05 Jan 2026 10:00:00 GMT+2", "2026-01-05T08:00:00Z"),
+        ("Mon, 05 Jan 2026 10:00:00 UTC-0830", "2026-01-05T18:30:00Z"),
+        ("Mon Jan 05 2026 10:00:00 GMT-0800 (Pacific Standard Time)", "2026-01-05T18:00:00Z"),
+        ("Mon, 5 Jan 2026 10:00:00 +01:00", "2026-01-05T09:00:00Z"),
+        ("Mon, 5 Jan 2026 10:00:00 +1", "2026-01-05T09:00:00Z"),
+        ("Mon, 5 Jan 2026 10:00:00 +0100;x", "2026-01-05T09:00:00Z"),
+        ("Mon, 5 Jan 2026 10:00:00 (CET)", "2026-01-05T09:00:00Z"),
+        ("Mon, 5 Jan 2026 10:00:00.123 +0100", "2026-01-05T09:00:00Z"),
+        ("Monday, January 5, 2026 10:00 PM", "2026-01-05T22:00:00Z"),
+        ("Mon, 5 Jan 2026 12:30:00 AM +0100", "2026-01-04T23:30:00Z"),
+        ("Mon, 5 Jan 126 10:00:00 +0100", "2026-01-05T09:00:00Z"),
+    ],
+)
+def test_offsets_halves_of_the_day_and_years_in_other_forms_are_read(mail: Convert, date: str, instant: str) -> None:
+    record = mail(f"From: a@x.example\nMessage-ID: <d@x.example>\nDate: {date}\n\nx\n".encode())
+    assert (record["_event_at"], record["data"]["date_source"]) == (instant, "Date")
+
+
+@pytest.mark.parametrize(
+    ("text", "people"),
+    [
+        ("John Doe [mailto:john@x.example], B <b@x.example>", [("John Doe", "john@x.example"), ("B", "b@x.example")]),
+        ("<<john@x.example>>", [("", "john@x.example")]),
+        ("=?utf-8?q?J=C3=B6rg_=3Cj=40x=2Eexample=3E?=", [("Jörg", "j@x.example")]),
+        ("=?utf-8?q?j=40x=2Eexample?=", [("", "j@x.example")]),
+        ("user@[192.168.1.1]", [("", "user@[192.168.1.1]")]),
+    ],
+)
+def test_addresses_in_odd_brackets_or_encoded_as_a_whole_are_found(
+    mail: Convert, text: str, people: list[tuple[str, str]]
+) -> None:
+    found = mail(f"{HEAD}To: {text}\n\nx\n".encode())["data"]["to"]
+    assert [(one.get("name", ""), one["email"]) for one in found] == people
+
+
+def test_texts_outside_the_parts_of_a_multipart_are_kept(mail: Convert) -> None:
+    inner = "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\ntext\n--c--\nFooter of the list\n--b--\n \n"
+    data = mail(f"{HEAD}Content-Type: multipart/mixed; boundary=b\n\nHi, I cannot do MIME\n{inner}".encode())["data"]
+    assert (data["text"], data["outside_parts"]) == ("text", ["Hi, I cannot do MIME", "Footer of the list"])
