@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import Prefetch
 
 from attachments import ledger
-from attachments.models import Attachment, DownloadAttempt
+from attachments.models import Attachment, AttachmentTally, DownloadAttempt
 from evermuse import redaction
 from ingest import failure_codes
 from ingest.activity.pointers import generalise, without_client_names
@@ -60,6 +60,13 @@ def timeline(batch: Batch, sees_payloads: bool) -> list[TimelineStep]:
         steps.append(TimelineStep(name, at, at - before if at and before else None, note))
         before = at or before
     return steps
+
+
+def is_settled(batch: Batch, tally: AttachmentTally | None) -> bool:
+    """Whether nothing on the page will change by itself. A retried file of a COMPLETE batch does not change the status."""
+    if batch.status not in {Status.COMPLETE, Status.FAILED}:
+        return False
+    return tally is None or tally.complete + tally.failed >= tally.total
 
 
 def outcomes(batch: Batch) -> dict[str, int]:

@@ -27,8 +27,7 @@ from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty, row_
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
 from evermuse.roles import may_act, may_see_payloads
 from ingest import failure_codes
-from ingest.admin import batch_actions
-from ingest.admin import batch_page as batch_story
+from ingest.admin import batch_actions, batch_page
 from ingest.admission import acceptance
 from ingest.expired import kept
 from ingest.models import ApiKey, Batch
@@ -117,7 +116,7 @@ class BatchAdmin(PipelineAdmin):
 
     @admin.display(description="Duration")
     def took(self, obj: Batch) -> str:
-        return batch_story.in_words(obj.completed_at - obj.created_at) if obj.completed_at else "–"
+        return batch_page.in_words(obj.completed_at - obj.created_at) if obj.completed_at else "–"
 
     @admin.action(description="Retry failed parts of the selected batches")
     def retry(self, request: HttpRequest, queryset: QuerySet[Batch]) -> None:
@@ -145,7 +144,7 @@ class BatchAdmin(PipelineAdmin):
         batch = row_or_404(Batch.objects.all(), batch_id)
         if request.POST.get("act") == "retry":
             if batch_actions.retry(request, batch):
-                messages.success(request, "Retried. This page refreshes automatically.")
+                messages.success(request, "Retried. This page refreshes until it is done.")
             else:
                 messages.warning(request, batch_actions.why_unchanged(batch))
         elif request.POST.get("act") == "reprocess":
@@ -222,21 +221,21 @@ def _page(request: HttpRequest, batch: Batch) -> dict[str, Any]:
     sees_payloads = may_see_payloads(request)
     tally = AttachmentTally.objects.filter(batch_id=batch.pk).first()
     archived = archive.of(batch.pk)
-    rejected = batch_story.rejected(batch, start=_index(request.GET.get("rejected")))
-    files = batch_story.files(batch, start=_index(request.GET.get("files")))
+    rejected = batch_page.rejected(batch, start=_index(request.GET.get("rejected")))
+    files = batch_page.files(batch, start=_index(request.GET.get("files")))
     # Landing may replace the rejected records, so their payloads are shown only after it.
     shows_payloads = sees_payloads and batch.status != Batch.Status.LANDING
     return {
         "title": batch.public_id,
         "batch": batch,
-        "steps": [(step, batch_story.in_words(step.after)) for step in batch_story.timeline(batch, sees_payloads)],
+        "steps": [(step, batch_page.in_words(step.after)) for step in batch_page.timeline(batch, sees_payloads)],
         "failure": batch.failure if sees_payloads else failure_codes.in_words(batch.failure_code),
-        "is_settled": batch.status in {Batch.Status.COMPLETE, Batch.Status.FAILED},
-        "took": batch_story.in_words(batch.completed_at - batch.created_at if batch.completed_at else None),
-        "outcomes": batch_story.outcomes(batch),
-        "expired": batch_story.expired(batch),
-        "processors": (states := batch_story.processor_states(batch, sees_payloads)),
-        "error_groups": batch_story.error_groups(batch, sees_payloads),
+        "is_settled": batch_page.is_settled(batch, tally),
+        "took": batch_page.in_words(batch.completed_at - batch.created_at if batch.completed_at else None),
+        "outcomes": batch_page.outcomes(batch),
+        "expired": batch_page.expired(batch),
+        "processors": (states := batch_page.processor_states(batch, sees_payloads)),
+        "error_groups": batch_page.error_groups(batch, sees_payloads),
         "rejected": [_rejected(row, sees_payloads, shows_payloads) for row in rejected.rows],
         "rejected_following": rejected.following,
         "files": files.rows,
@@ -260,4 +259,4 @@ def _index(text: str | None) -> int:
 
 def _rejected(row: RejectedRecord, sees_payloads: bool, shows_payloads: bool) -> dict[str, Any]:
     payload = (pretty if row.is_json else block)(bytes(row.payload)) if shows_payloads else None
-    return {"index": row.index, "errors": batch_story.errors_of(row, sees_payloads), "payload": payload}
+    return {"index": row.index, "errors": batch_page.errors_of(row, sees_payloads), "payload": payload}

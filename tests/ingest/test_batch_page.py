@@ -3,12 +3,15 @@
 import re
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
+from attachments.models import Attachment, AttachmentTally
 from attachments.processor import AttachmentDownloads
 from ingest.models import Batch, ProcessorRun, Project, Workspace
 from ingest.pipeline import landing as pipeline
@@ -63,6 +66,19 @@ def test_page_of_a_waiting_batch_shows_its_records_as_pending(api: ApiClient, op
     assert "data-follow" in shown
     assert '<dt class="batch-indent">pending</dt><dd>1</dd>' in shown
     assert '<dt class="batch-indent">rejected</dt><dd>1</dd>' in shown
+
+
+def test_page_of_a_complete_batch_follows_a_file_that_is_downloaded_again(api: ApiClient, operator: Client) -> None:
+    batch_id = send_and_land(api, record())
+    batch = Batch.objects.get()
+    Attachment.objects.create(
+        workspace=batch.workspace, batch=batch, record_id=uuid4(), record_index=0, position=0, type="audio",
+        origin=b"o" * 16, state="FAILED", error_code="HTTP_404", created_at=timezone.now(), host="files.example:443",
+    )  # fmt: skip
+    AttachmentTally.objects.create(batch=batch, total=1, failed=1)
+    assert batch.status == "COMPLETE"
+    assert "data-follow" not in page(operator, batch_id)
+    assert "data-follow" in act(operator, batch_id)[1]
 
 
 def test_viewer_sees_no_payload_of_a_batch_and_cannot_retry_it(api: ApiClient, viewer: Client) -> None:
