@@ -110,6 +110,8 @@ class PipelineAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     paginator = EstimatingPaginator
     show_full_result_count = False
     list_per_page = 50
+    # What an empty list means, if that is not obvious.
+    empty_text = ""
     # How a public id is parsed, and the column with its number. Such an id can be searched as logs and the API show it.
     id_columns: tuple[tuple[Callable[[str], int | None], str], ...] = ()
     # The audit log's text when a login that may see payloads opens a row. Empty if the page shows no payload.

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from evermuse import runbooks
+from ingest.activity import selectors
 from ingest.activity.health import NOT_MIGRATED, OK, UNSUPPORTED
 from ingest.activity.selectors import Standing
 from ingest.activity.surroundings import Surroundings
@@ -33,6 +34,12 @@ class Notice(NamedTuple):
 def of(standing: Standing, around: Surroundings | None, lag: float | None, behind: float) -> list[Notice]:
     """Warnings without figures that change each second: screen readers announce every change."""
     found = []
+    if selectors.is_landing_paused():
+        text = (
+            "Batches wait because the code does not fit the database or the server. "
+            "The page of a waiting batch shows the error. They land when it is fixed."
+        )
+        found.append(Notice(text, runbooks.BATCHES_WAIT))
     if marks.is_check_needed():
         text = (
             "The database was restored from an earlier time: run manage.py restorecheck. "

@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import Sum
 
 from attachments.models import Attachment, Lane, VendorHost
+from ingest import failure_codes
 from ingest.activity import sql
 from ingest.activity.measures import HOUR, MINUTE, Key, floor
 from ingest.activity.models import EPOCH, Metric, Rollup, RollupState
@@ -93,6 +94,11 @@ class Standing:
     files: dict[str, int]
     oldest_batch_seconds: float | None
     oldest_file_seconds: float | None
+
+
+def is_landing_paused() -> bool:
+    """Whether batches wait after a fault of the deployment (`ingest.pipeline.pause`)."""
+    return Batch.objects.filter(status=Batch.Status.LANDING, failure_code=failure_codes.DEPLOYMENT_FAULT).exists()
 
 
 def standing(totals: dict[Key, int], workspace_id: int | None = None) -> Standing:

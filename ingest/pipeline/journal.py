@@ -42,7 +42,7 @@ def mark() -> None:
     try:
         marks.note()
     except StoreUnavailable as error:
-        log.warning("restore.store_away", error=str(error)[:200])
+        log.warning("mark.store_away", error=str(error)[:200])
 
 
 def _names_of(workspace_ids: Sequence[int]) -> dict[int, str]:

@@ -66,6 +66,7 @@ class _Styled(PipelineAdmin):
 class ProblemAdmin(_Styled):
     """The inbox."""
 
+    empty_text = "Nothing has failed."
     list_display = ("what", "who", "number", "trend", "first_seen", "last_seen", "condition")
     list_filter = (ProblemStateFilter, "kind", "workspace")
     list_select_related = ("workspace",)
@@ -242,6 +243,7 @@ def _request_retry(request: HttpRequest, problem: Problem) -> tuple[Job, bool]:
 class JobAdmin(_Styled):
     """Jobs and their progress."""
 
+    empty_text = "A job starts when someone retries a group of problems."
     list_display = ("name", "group", "condition", "bar", "done", "skipped", "requested_by", "created_at", "finished_at")
     list_filter = ("state",)
     lookups = ("state__exact",)
@@ -283,6 +285,7 @@ class JobAdmin(_Styled):
 class AlertAdmin(PipelineAdmin):
     """Alerts, their channels, and whether the receiver took them."""
 
+    empty_text = "Alerts are written only while EVERMUSE_ALERT_WEBHOOK_URL or EVERMUSE_ALERT_EMAILS is set."
     list_display = ("event", "channel", "created_at", "sent_at", "attempts", "next_attempt_at", "last_error")
     list_filter = ("channel", "event")
     lookups = ("channel__exact", "event__exact")

@@ -170,7 +170,7 @@ def recognise() -> None:
         if is_set_back():
             log.error("restore.check_needed", command="manage.py restorecheck")
     except StoreUnavailable as error:
-        log.warning("restore.store_away", error=str(error)[:200])
+        log.warning("mark.store_away", error=str(error)[:200])
 
 
 def may_change_bucket() -> bool:
@@ -182,7 +182,7 @@ def may_change_bucket() -> bool:
             return True
         log.error("restore.check_needed", command="manage.py restorecheck")
     except StoreUnavailable as error:
-        log.warning("restore.store_away", error=str(error)[:200])
+        log.warning("bucket.store_away", error=str(error)[:200])
     return False
 
 

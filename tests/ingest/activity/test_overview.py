@@ -12,10 +12,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from attachments.models import VendorHost
+from ingest import failure_codes
 from ingest.activity import notices, rollup
 from ingest.activity.selectors import Standing
 from ingest.activity.surroundings import Surroundings
-from ingest.models import Workspace
+from ingest.models import Batch, Workspace
 from lake.models import RestoreMark
 from lake.restore import marks
 from tests import anchors
@@ -95,15 +96,23 @@ def test_refreshed_part_of_the_overview_has_servers_queues_and_workers(boss: Cli
         assert f"No {queue} worker is seen." in found["parts"]["notices"]
 
 
-def test_every_notice_of_the_overview_links_to_a_runbook_that_exists(boss: Client) -> None:
+def test_every_notice_of_the_overview_links_to_a_runbook_that_exists(workspace: Workspace) -> None:
+    batch(workspace, ago(seconds=1), status="LANDING", failure_code=failure_codes.DEPLOYMENT_FAULT)
     away = {"database": "not migrated", "broker": "away", "redis": "away", "objectStore": "away"}
     around = Surroundings(away, queues=None, workers={"landing": 0})
     waiting = Standing(batches={}, files={}, oldest_batch_seconds=301, oldest_file_seconds=301)
     marks.row()
     RestoreMark.objects.update(set_back_at=timezone.now())
     found = notices.of(waiting, around, lag=None, behind=301)
-    assert len(found) == 10
+    assert len(found) == 11
     assert [one.runbook for one in found if not anchors.exists(one.runbook)] == []
+
+
+def test_overview_says_that_landing_waits_for_the_deployment(boss: Client, workspace: Workspace) -> None:
+    waiting = batch(workspace, ago(seconds=1), status="LANDING", failure_code="STORE_UNAVAILABLE")
+    assert "does not fit the database" not in boss.get(reverse("admin:index")).content.decode()
+    Batch.objects.filter(pk=waiting.pk).update(failure_code=failure_codes.DEPLOYMENT_FAULT)
+    assert "does not fit the database" in boss.get(reverse("admin:index")).content.decode()
 
 
 def test_overview_metric_and_alert_say_that_a_restored_database_was_not_checked(boss: Client) -> None:
@@ -185,7 +194,7 @@ def test_overview_links_only_to_lists_that_the_user_may_see(db: None, client: Cl
 def test_overview_takes_a_bounded_number_of_queries(
     boss: Client, filled: Workspace, django_assert_max_num_queries: Callable[[int], Any]
 ) -> None:
-    with django_assert_max_num_queries(21):
+    with django_assert_max_num_queries(22):
         boss.get(reverse("admin:index"), {"period": "7d"})
 
 

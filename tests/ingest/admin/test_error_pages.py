@@ -88,6 +88,7 @@ def test_empty_list_asks_to_create_only_what_the_login_may_create(login: Login) 
     assert "There are none yet" in batches
     assert "Add batch" not in batches
     assert "Nothing matches" in text(boss.get(reverse("admin:ingest_batch_changelist"), {"q": "7"}))
+    assert "EVERMUSE_ALERT_WEBHOOK_URL" in text(boss.get(reverse("admin:problems_alert_changelist")))
     assert "Add workspace" in text(boss.get(reverse("admin:ingest_workspace_changelist")))
 
 
