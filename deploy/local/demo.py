@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -30,6 +30,7 @@ from evermuse.env import home as evermuse_home
 ROOT = Path(__file__).resolve().parent.parent.parent
 INGEST = "/api/v1/ingest"
 SETTLED = {"COMPLETE", "FAILED"}
+LANDED = SETTLED | {"LANDED", "PROCESSING"}
 POLL_SECONDS, PATIENCE_SECONDS = 0.5, 600.0
 STATUS_STYLES = {"COMPLETE": "green", "FAILED": "red"}
 
@@ -149,41 +150,56 @@ def main() -> int:
 
 def _run(console: Console, api: Api, planned: list[Sending]) -> int:
     columns = (SpinnerColumn(), TextColumn("{task.description:<24}"), BarColumn(), MofNCompleteColumn())
+    ids: list[str] = []
     with Progress(*columns, console=console) as progress:
         sent = progress.add_task("batches sent", total=len(planned))
-        settled = progress.add_task("batches settled", total=len(planned))
-        files = progress.add_task("attachments settled", total=None)
-        ids = []
         for sending in planned:
+            if sending.is_again:
+                _await(api, ids, LANDED)
             ids.append(api.send(sending))
             progress.advance(sent)
-        ends_at = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            rows = api.batches(min(len(ids) + 50, 100))
-            found = [rows[batch_id] for batch_id in ids if batch_id in rows]
-            done = sum(row["status"] in SETTLED for row in found)
+        settled = progress.add_task("batches settled", total=len(planned))
+        files = progress.add_task("attachments settled", total=None)
+
+        def show(found: list[dict[str, Any]]) -> None:
             total = sum(row.get("attachmentDownloadTotal", 0) for row in found)
             got = sum(row.get(f"attachmentDownload{how}", 0) for row in found for how in ("Complete", "Failed"))
-            progress.update(settled, completed=done)
+            progress.update(settled, completed=sum(row["status"] in SETTLED for row in found))
             progress.update(files, completed=got, total=total)
-            if done == len(ids):
-                break
-            if time.monotonic() > ends_at:
-                raise DemoFailed(f"{len(ids) - done} batches did not settle: look at the stack's log")
-            time.sleep(POLL_SECONDS)
-    console.print(_table(api, planned, ids, rows))
+
+        rows = _await(api, ids, SETTLED, show)
+    console.print(_table(api, planned, rows))
     if api.waited:
-        console.print(f"Held back by the rate limit and sent again when the answer said: {api.waited} requests.")
+        console.print(
+            f"Requests that the rate limit refused, and that were sent again after the time in the answer: {api.waited}."
+        )
     console.print(f"Look around: {api.url}/admin/", highlight=False)
     return 0
 
 
-def _table(api: Api, planned: list[Sending], ids: list[str], rows: dict[str, dict[str, Any]]) -> Table:
+def _await(
+    api: Api, ids: list[str], states: set[str], show: Callable[[list[dict[str, Any]]], None] = lambda found: None
+) -> list[dict[str, Any]]:
+    """Poll until each of the batches is in one of the states. Returns them in the order of their ids."""
+    ends_at = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        rows = api.batches(min(len(ids) + 50, 100))
+        found = [rows[batch_id] for batch_id in ids if batch_id in rows]
+        show(found)
+        missing = len(ids) - sum(row["status"] in states for row in found)
+        if not missing:
+            return found
+        if time.monotonic() > ends_at:
+            raise DemoFailed(f"{missing} batches wait for more than {PATIENCE_SECONDS:.0f} s: look at the stack's log")
+        time.sleep(POLL_SECONDS)
+
+
+def _table(api: Api, planned: list[Sending], rows: list[dict[str, Any]]) -> Table:
     table = Table(title="What became of it", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in ("batch", "what was sent", "status", "outcomes of its records", "files"):
         table.add_column(name, no_wrap=True)
-    for batch_id, sending in zip(ids, planned, strict=True):
-        row = rows[batch_id]
+    for sending, row in zip(planned, rows, strict=True):
+        batch_id = row["batchId"]
         outcomes = ", ".join(f"{count} {name}" for name, count in sorted(api.outcomes(batch_id).items()))
         files = ""
         if "attachmentDownloadTotal" in row:

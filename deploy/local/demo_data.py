@@ -22,12 +22,16 @@ _TOPICS = ("the invoice", "a login that fails", "the new export", "an outage on 
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """One POST of the demo, and what it shows."""
+    """One POST of the demo, and what it shows.
+
+    ``is_again``: its records were sent before. It waits until they have landed, or it might land first and replace them.
+    """
 
     what: str
     records: list[Record]
     is_ndjson: bool = False
     is_gzipped: bool = False
+    is_again: bool = False
 
     @property
     def body(self) -> bytes:
@@ -47,9 +51,9 @@ def sendings(files: dict[str, str], run: str) -> list[Sending]:
     changed = [{**record, "data": {**record["data"], "edited": run}} for record in emails[:15]] + emails[15:]
     return [
         *made,
-        Sending("email, sent again", emails),
-        Sending("email, 15 changed", changed, is_ndjson=True),
-        Sending("message, some bad", _records("message")[:10] + _bad_records()),
+        Sending("email, sent again", emails, is_again=True),
+        Sending("email, 15 changed", changed, is_ndjson=True, is_again=True),
+        Sending("message, some bad", _records("message")[:10] + _bad_records(), is_again=True),
         Sending("message, all bad", _bad_records()),
         Sending("call, with recordings", _with_files(files, run)),
     ]

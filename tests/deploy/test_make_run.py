@@ -316,6 +316,9 @@ def test_demo_prints_a_table_of_batch_statuses(stack: Run) -> None:
     assert len(rows) == 14
     assert sum("COMPLETE" in row for row in rows) == 13
     assert "FAILED" in next(row for row in rows if "all" in row)
+    # Batches that repeat records wait for the first ones, so that the table shows what repeating does.
+    assert next(row for row in rows if "again" in row)[-2:] == ["40", "identical"]
+    assert next(row for row in rows if "changed" in row)[-4:] == ["25", "identical,", "15", "updated"]
     assert rows[-1][-3:] == ["10", "of", "11"]
 
 
