@@ -84,6 +84,9 @@ def _inflated(chunks: Iterable[bytes], coding: str) -> Iterator[bytes]:
                 elif member.eof:
                     if not wbits:
                         raise final("UNSUPPORTED_ENCODING", "bytes follow the end of the deflate stream")
+                    # gzip ignores zeros after a member: they fill blocks.
+                    if not (rest := rest.lstrip(b"\0")):
+                        break
                     member = zlib.decompressobj(wbits)
                 yield member.decompress(rest, STEP_BYTES)
                 while member.unconsumed_tail:

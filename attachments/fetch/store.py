@@ -1,9 +1,13 @@
 """The object store as downloads use it: clients with suitable time-outs, reading, and errors."""
 
 import contextlib
+import http.client
+import io
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from http import HTTPStatus
 
 import urllib3
 from django.conf import settings
@@ -11,7 +15,7 @@ from minio.error import S3Error
 
 from attachments.download_failures import transient
 from lake import object_store
-from lake.store_client import StoreClient
+from lake.store_client import StoreClient, status_of
 
 READ_BYTES = 256 * 1024
 
@@ -44,9 +48,33 @@ _ABOUT_THE_STORE = {
 }  # fmt: skip
 
 
+def keeps_others() -> bool:
+    """Whether the store stores and returns another object now. Then a fault in reading an object is about that object."""
+    key = f"{object_store.CHECK_PREFIX}{secrets.token_hex(16)}"
+    quick = quick_client()
+    try:
+        quick.put_object(settings.MINIO_BUCKET, key, io.BytesIO(b"1"), 1)
+        with contextlib.closing(quick.get_object(settings.MINIO_BUCKET, key)) as answer:
+            is_kept = bytes(answer.read()) == b"1"
+        quick.remove_object(settings.MINIO_BUCKET, key)
+    except object_store.FAULTS:
+        return False
+    return is_kept
+
+
+def _may_be_about_the_object(error: BaseException) -> bool:
+    """Whether the store began to answer, and neither asked us to wait nor was replaced by a proxy's answer."""
+    if isinstance(error, urllib3.exceptions.ProtocolError):
+        return any(isinstance(one, http.client.IncompleteRead) for one in error.args)
+    return status_of(error) == HTTPStatus.INTERNAL_SERVER_ERROR
+
+
 @contextlib.contextmanager
 def _reading_errors() -> Iterator[None]:
-    """Raise StoreUnavailable if the store is away, and DownloadFailed if its answer is about the object."""
+    """Raise StoreUnavailable if the store is away, and DownloadFailed if its answer is about the object.
+
+    A broken file would otherwise be tried for ever, because a store that is away is waited for.
+    """
     try:
         yield
     except object_store.FAULTS as error:
@@ -55,6 +83,8 @@ def _reading_errors() -> Iterator[None]:
             raise transient("STORE_REFUSED", f"the object store does not return the file: HTTP {status}") from None
         if isinstance(error, urllib3.exceptions.DecodeError):
             raise transient("STORE_REFUSED", "the file cannot be read as the object store returns it") from None
+        if _may_be_about_the_object(error) and keeps_others():
+            raise transient("STORE_REFUSED", "the object store fails to return the file, but returns others") from None
         raise object_store.unavailable(error) from None
 
 

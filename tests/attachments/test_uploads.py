@@ -170,6 +170,10 @@ def attempts_of_eight_rounds(api: ApiClient, name: str) -> tuple[str, list[str],
         refusal("403 Forbidden", "InvalidObjectState"),
         refusal("400 Bad Request", "InvalidRequest"),
         refusal("416 Range Not Satisfiable", "InvalidRange"),
+        # The store returns other objects, so this one is broken.
+        refusal("500 Internal Server Error", "InternalError"),
+        lambda x: x.answer(b"a", Content_Length="10"),
+        lambda x: x.answer(b"5\r\nab", Content_Length="", Transfer_Encoding="chunked"),
     ],
 )
 def test_store_error_about_one_upload_counts_as_an_attempt(
@@ -195,9 +199,15 @@ def test_store_error_about_one_upload_counts_as_an_attempt(
     ],
 )
 def test_unavailable_store_counts_no_attempt_of_an_upload(
-    api: ApiClient, vendor: Vendor, read_from: Any, behave: Callable[[Exchange], None]
+    api: ApiClient,
+    vendor: Vendor,
+    read_from: Any,
+    behave: Callable[[Exchange], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     name = upload(api)
+    # It returns no other object either.
+    monkeypatch.setattr("attachments.fetch.store.keeps_others", lambda: False)
     read_from(name, behave)
     state, codes, told = attempts_of_eight_rounds(api, name)
     assert (state, set(codes)) == ("PENDING", {"STORE_UNAVAILABLE"})
