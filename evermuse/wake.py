@@ -18,11 +18,13 @@ LAND, ADVANCE, DOWNLOAD = "ingest.land_batches", "ingest.advance_batches", "atta
 DOWNLOAD_ALONE = "attachments.download_alone"
 # The most batches that a message names. The claim finds the others.
 MAX_IDS = 500
-# No further wake-up is published while this many messages wait. A web process counts them after each so many of its own.
-# Each that waits finds all work. Thousands of them would take a busy worker minutes.
-MAX_WAITING = 200
-COUNTED_EVERY = 20
+# The most ids in a log line.
 MAX_LOGGED = 50
+# No further wake-up is published while this many messages wait. Each of them finds all work, and thousands of them would
+# take a busy worker minutes.
+MAX_WAITING = 200
+# A process counts the messages that wait after so many of its own, because counting takes longer than sending one.
+COUNTED_EVERY = 20
 # The pause between two messages, so that many small batches need few wake-ups.
 SPACING_SECONDS = 0.05
 PAUSE_SECONDS = 1.0
@@ -50,9 +52,8 @@ class Publisher:
                     self._thread = threading.Thread(target=self._run, name="wake-ups", daemon=True)
                     try:
                         self._thread.start()
-                    except (
-                        RuntimeError
-                    ) as error:  # no thread could be started: the next batch tries again, or a sweeper finds the work
+                    except RuntimeError as error:
+                        # No thread could be started: the next batch tries again, or a sweeper finds the work.
                         log.warning("wakeup.lost", task=self._task, batches=1, error=str(error))
 
     def _run(self) -> None:
@@ -86,20 +87,24 @@ def publish(task: str, batch_ids: list[int], *, expires: float | None = EXPIRES_
             expires=expires,
             confirm_timeout=CONFIRM_SECONDS,
         )
-    except (
-        Exception
-    ) as error:  # kombu's transports raise errors of many libraries, and none of them may stop the caller
+    except Exception as error:
+        # kombu's transports raise errors of many libraries, and none of them may stop the caller.
         _log_lost(task, batch_ids, error)
         return False
     return True
 
 
+def _waiting(task: str) -> int:
+    """How many messages wait in the task's queue. Raises errors of many libraries, those of kombu's transports."""
+    with app.connection_for_write() as connection:
+        return broker_queues.length(connection, str(app.conf.task_routes[task]["queue"]))
+
+
 def _count(task: str) -> int:
-    """How many messages wait in the task's queue, or 0 if the broker does not answer."""
+    """Like `_waiting`, but 0 if the broker does not answer."""
     try:
-        with app.connection_for_write() as connection:
-            return broker_queues.length(connection, str(app.conf.task_routes[task]["queue"]))
-    except Exception as error:  # kombu's transports raise errors of many libraries, and the thread must go on
+        return _waiting(task)
+    except Exception as error:
         log.info("wakeup.not_counted", task=task, error=f"{type(error).__name__}: {error}")
         return 0
 
@@ -115,6 +120,8 @@ def _log_lost(task: str, batch_ids: list[int], error: Exception) -> None:
 
 
 _publisher = Publisher(LAND)
+# Calls of `workers` for each task since the messages in its queue were counted.
+_uncounted: Counter[str] = Counter()
 
 
 def landing(batch_id: int) -> None:
@@ -122,28 +129,31 @@ def landing(batch_id: int) -> None:
     _publisher.add(batch_id)
 
 
-# Calls of `workers` for each task since those in its queue were counted.
-_uncounted: Counter[str] = Counter()
-
-
 def workers(task: str, times: int) -> None:
     """Send a wake-up for each worker that could find work, less those that wait. None expires, as in `Publisher`.
 
-    One is sent unless `MAX_WAITING` wait, because those that wait may be another task's. Queues of tasks that a
-    deployment adds are unknown here, so their messages expire.
+    Queues of tasks that a deployment adds are unknown here, so their messages expire and are not counted.
     """
     is_known = task in app.conf.task_routes
-    if is_known:
-        _uncounted[task] += 1
-    # Counting takes longer than sending one.
-    if is_known and (times > 1 or _uncounted[task] >= COUNTED_EVERY):
-        waiting = _count(task)
-        if waiting < MAX_WAITING:
-            _uncounted[task] = 0
-        times = max(times - waiting, 1 if waiting < MAX_WAITING else 0)
-    for _ in range(times):
+    for _ in range(_missing(task, times) if is_known else times):
         if not publish(task, [], expires=None if is_known else EXPIRES_SECONDS):
             return
+
+
+def _missing(task: str, times: int) -> int:
+    """How many messages to send, so that ``times`` wait: at least one, unless `MAX_WAITING` wait.
+
+    The messages that wait may be another task's.
+    """
+    _uncounted[task] += 1
+    # Counting takes longer than sending one.
+    if times <= 1 and _uncounted[task] < COUNTED_EVERY:
+        return times
+    waiting = _count(task)
+    if waiting >= MAX_WAITING:
+        return max(times - waiting, 0)
+    _uncounted[task] = 0
+    return max(times - waiting, 1)
 
 
 def top_up(task: str, batch_ids: list[int]) -> None:
@@ -152,14 +162,12 @@ def top_up(task: str, batch_ids: list[int]) -> None:
     They do not expire. Otherwise a worker that is a minute behind would discard each of them, find nothing to do, and stay
     behind, because every round of the sweeper adds messages.
     """
-    queue = str(app.conf.task_routes[task]["queue"])
     try:
-        with app.connection_for_write() as connection:
-            missing = len(batch_ids) - broker_queues.length(connection, queue)
-    except Exception as error:  # kombu's transports raise errors of many libraries
+        missing = len(batch_ids) - _waiting(task)
+    except Exception as error:
         _log_lost(task, batch_ids, error)
         return
-    # At least one, because the messages that wait may be others than this task's.
+    # At least one, because the messages that wait may be another task's.
     for batch_id in batch_ids[: max(missing, 1)]:
         if not publish(task, [batch_id], expires=None):
             return

@@ -17,10 +17,11 @@ _SAME = "substring(k.digest, 1, 16) = i.digest"
 
 
 class Layout(NamedTuple):
-    """What differs. ``values``: by column, of a new row. ``changes``: of a row that changed, as it was, or else as given.
+    """The parts in which the statements differ, as SQL. ``r`` is the row of the index, ``i`` the incoming one.
 
-    ``resent``: of a row that is sent again, in SQL over the incoming row. ``checked``: columns that repair compares.
-    ``first_accepted_at``: of a new row.
+    ``last_sender``: the last batch that sent a row. ``values``: columns of a new row, with their values. ``changes``: those of
+    them that an update sets if the record has changed. ``resent``: what an update sets in any case. ``checked``: columns that
+    `repair` compares. ``first_accepted_at``: its value in a new row.
     """
 
     last_sender: str
