@@ -181,3 +181,8 @@ def test_only_web_has_the_health_check_of_the_image(services: dict[str, Any]) ->
 
 def test_store_gets_the_time_that_it_needs_to_stop(services: dict[str, Any]) -> None:
     assert services["seaweedfs"]["stop_grace_period"] == "30s"
+
+
+def test_health_check_of_the_proxy_asks_the_proxy_itself(services: dict[str, Any]) -> None:
+    address = services["proxy"]["healthcheck"]["test"][-1].rstrip("/")
+    assert f"\n{address} {{\n\tbind 127.0.0.1\n" in (DEPLOY / "caddy" / "Caddyfile").read_text()
