@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
+import amqp.exceptions
 import django.db
 import psycopg
 import redis
@@ -20,10 +21,12 @@ from evermuse.errors import StoreUnavailable
 # SQLSTATEs of a server that ends or refuses connections, has no room for one, or has become a standby. An error without a state
 # comes from the connection itself.
 _STATES = re.compile(r"08|57P0|53300|25006")
-_SERVERS = (BrokerError, redis.ConnectionError, redis.TimeoutError, StoreUnavailable)
+_SERVERS = (BrokerError, amqp.exceptions.ConnectionError, redis.ConnectionError, redis.TimeoutError, StoreUnavailable)
 _CLOSED = (django.db.InterfaceError, psycopg.InterfaceError)
 # Celery's own messages contain the whole error, or the stack of the caller behind the first line.
 _TASKS = "celery.app.trace"
+# A worker that answers for a message on a lost connection. The broker sends the message again, and it finds nothing to do.
+_ANSWERS = re.compile("Couldn't (ack|reject) ")
 
 
 def is_away(error: BaseException | None) -> bool:
@@ -34,7 +37,7 @@ def is_away(error: BaseException | None) -> bool:
 def shorten(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor that writes `is_away` errors without a traceback."""
     error = _error(event.get("exc_info"))
-    if error is None or not is_away(error):
+    if error is None or not (is_away(error) or _is_lost_answer(error, str(event["event"]))):
         return event
     del event["exc_info"]
     if event.get("logger") == _TASKS:
@@ -44,6 +47,11 @@ def shorten(_logger: object, _name: str, event: MutableMapping[str, Any]) -> Mut
     if str(error) not in event["event"]:
         event.setdefault("error", f"{type(error).__name__}: {error}")
     return event
+
+
+def _is_lost_answer(error: BaseException, text: str) -> bool:
+    """Elsewhere an error of a socket may be one of our code."""
+    return isinstance(error, OSError) and bool(_ANSWERS.match(text))
 
 
 def join_lines(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -7,6 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
+import amqp.exceptions
 import django.db
 import psycopg
 import pytest
@@ -101,8 +102,37 @@ def test_errors_of_servers_that_are_away_are_recognised() -> None:
         psycopg.errors.AdminShutdown("terminating connection due to administrator command"),
         redis.TimeoutError("Timeout reading from socket"),
         StoreUnavailable("it takes no connection"),
+        amqp.exceptions.RecoverableConnectionError("connection already closed"),
+        amqp.exceptions.ConnectionForced("broker forced connection closure with reason 'shutdown'"),
     ]
     assert [error for error in away if not outages.is_away(error)] == []
+
+
+ACK = """
+import importlib, django
+from unittest.mock import Mock
+from kombu.message import Message
+django.setup()
+from celery.worker.request import logger
+error = importlib.import_module("%s").%s
+channel = Mock(no_ack_consumers=None)
+channel.basic_ack.side_effect = error(*%r)
+Message(channel=channel, delivery_tag=7).ack_log_error(logger, (error,))
+"""
+
+
+@pytest.mark.parametrize(
+    "error",
+    [amqp.exceptions.RecoverableConnectionError("connection already closed"), ConnectionResetError(104, "reset")],
+)
+def test_message_that_cannot_be_acknowledged_on_a_lost_connection_is_one_line(error: Exception) -> None:
+    script = ACK % (type(error).__module__, type(error).__qualname__, error.args)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "evermuse.settings"},
+    )  # fmt: skip
+    [line] = done.stderr.splitlines()
+    assert "Couldn't ack 7" in line
 
 
 def test_errors_of_our_code_are_no_outage() -> None:
