@@ -74,10 +74,13 @@ def test_page_of_a_complete_batch_follows_a_file_that_is_downloaded_again(api: A
     Attachment.objects.create(
         workspace=batch.workspace, batch=batch, record_id=uuid4(), record_index=0, position=0, type="audio",
         origin=b"o" * 16, state="FAILED", error_code="HTTP_404", created_at=timezone.now(), host="files.example:443",
+        filename="\u202egnp.exe",
     )  # fmt: skip
     AttachmentTally.objects.create(batch=batch, total=1, failed=1)
     assert batch.status == "COMPLETE"
     assert "data-follow" not in page(operator, batch_id)
+    # A name that changes the direction of text must not turn the words after it round.
+    assert "<bdi>\u202egnp.exe</bdi>" in page(operator, batch_id)
     assert "data-follow" in act(operator, batch_id)[1]
 
 
