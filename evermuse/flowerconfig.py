@@ -21,6 +21,7 @@ from tornado.web import authenticated as _authenticated
 from evermuse import flower_login as _flower_login
 from evermuse import logs as _logs
 from evermuse import serving as _serving
+from evermuse.web import addresses as _addresses
 
 # The code replaced here is internal to Flower and tornado. A test fails with any other version.
 WRITTEN_FOR = {"flower": "2.2.0", "tornado": "6.6.1"}
@@ -86,7 +87,7 @@ _check = _BaseHandler.get_current_user
 
 def _current_user(self: _BaseHandler) -> object:
     """Flower's own check of the password, for a limited number of wrong ones from an address."""
-    address = self.request.remote_ip or ""
+    address = _addresses.counted_as(self.request.remote_ip or "")
     if _failures.are_too_many(address):
         raise _HTTPError(429, "Too many wrong passwords. Try again later.")
     try:

@@ -13,6 +13,8 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 
+from evermuse.web import addresses
+
 # The tables of attempts and the start of the cool-off are internals of axes. A test fails with any other version.
 WRITTEN_FOR = {"django-axes": "8.3.1"}
 
@@ -21,8 +23,8 @@ FAILURES_OF_AN_ADDRESS = 20
 
 
 def address(request: HttpRequest) -> str:
-    """The address that a login comes from."""
-    return str(request.META.get("REMOTE_ADDR", ""))
+    """The address that a login comes from, as it is counted: of IPv6 the first of the client's network."""
+    return addresses.counted_as(str(request.META.get("REMOTE_ADDR", ""))).partition("/")[0]
 
 
 class Throttle(AxesStandaloneBackend):  # type: ignore[misc]

@@ -42,6 +42,15 @@ def test_failed_logins_lock_a_name_for_their_address_only(
     assert "wrong" not in told and PASSWORD not in told
 
 
+def test_ipv6_addresses_of_one_network_are_counted_as_one() -> None:
+    for number in range(settings.AXES_FAILURE_LIMIT):
+        enter("wrong", address=f"2001:db8:1:2::{number}")
+    assert enter(PASSWORD, address="2001:db8:1:2:ffff::1") == 429
+    assert enter(PASSWORD, address="2001:db8:1:3::1") == 302
+    call_command("axes_reset_ip", "2001:db8:1:2::", stdout=StringIO())
+    assert enter(PASSWORD, address="2001:db8:1:2:ffff::1") == 302
+
+
 def test_locked_login_gets_a_page_of_the_admin_that_says_how_long_and_leads_back() -> None:
     for name in ("boss", "nobody"):
         for _ in range(settings.AXES_FAILURE_LIMIT):
