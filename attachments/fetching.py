@@ -100,7 +100,7 @@ def _fetch_one(claim: DownloadClaim) -> None:
             why = "out of memory" if isinstance(error, MemoryError) else f"an unexpected {type(error).__name__}"
             is_settled = crashes.blame(claim, f"the download ended with {why}")
     if is_settled:
-        wake.publish(wake.ADVANCE, [claim.batch_id])
+        wake.advance([claim.batch_id])
 
 
 def _attempt(claim: DownloadClaim, transfer: Transfer) -> bool:

@@ -79,7 +79,7 @@ class Suspects:
         connection.close_if_unusable_or_obsolete()
         blamed = crashes.blame_claimed_by(name, in_words(code))
         if settled := [crash.batch_id for crash in blamed if crash.is_settled]:
-            wake.publish(wake.ADVANCE, settled)
+            wake.advance(settled)
         return bool(blamed)
 
 

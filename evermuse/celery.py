@@ -103,7 +103,7 @@ def _require_settings(**_: Any) -> None:
     serving.require_settings_or_exit(role)
 
 
-app = Celery("evermuse", events="evermuse.task_events:Events")
+app = Celery("evermuse", events="evermuse.task_events:Events", task_cls="evermuse.late_messages:Task")
 
 
 class Config:

@@ -140,6 +140,12 @@ def workers(task: str, times: int) -> None:
             return
 
 
+def advance(batch_ids: list[int]) -> None:
+    """Publish that batches may be complete. None expires, as in `Publisher`. If many wait, the sweeper finds these."""
+    if _missing(ADVANCE, 1):
+        publish(ADVANCE, batch_ids, expires=None)
+
+
 def _missing(task: str, times: int) -> int:
     """How many messages to send, so that ``times`` wait: at least one, unless `MAX_WAITING` wait.
 

@@ -96,7 +96,7 @@ class Processor(Protocol):
 def look_again(batch_ids: Sequence[int]) -> None:
     """Ask the pipeline to check soon whether batches have settled. If the message is lost, it checks some seconds later."""
     if batch_ids:
-        wake.publish(wake.ADVANCE, sorted(batch_ids))
+        wake.advance(sorted(batch_ids))
 
 
 class WrongProcessor(Exception):

@@ -29,7 +29,7 @@ def sweep() -> None:
             count=len(lost),
         )
     if settled:
-        wake.publish(wake.ADVANCE, sorted(settled))
+        wake.advance(sorted(settled))
     lanes.walk.go_on()
     lanes.refresh()
     wake.downloads(

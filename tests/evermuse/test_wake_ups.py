@@ -119,3 +119,14 @@ def test_no_periodic_task_expires_sooner_than_the_most_frequent_one() -> None:
     most_frequent = min(entries, key=lambda entry: entry["schedule"])
     assert all(entry["options"]["expires"] >= most_frequent["options"]["expires"] for entry in entries)
     assert all(entry["options"]["expires"] >= entry["schedule"] for entry in entries)
+
+
+def test_settled_batches_wake_a_worker_without_expiry_until_many_messages_wait(
+    broker: "redis.Redis", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"MAX_WAITING": 5, "COUNTED_EVERY": 1}.items():
+        monkeypatch.setattr(wake, name, value)
+    for number in range(20):
+        wake.advance([number])
+    messages = [json.loads(text) for text in broker.lrange(LANDING, 0, -1)]
+    assert [message["headers"]["expires"] for message in messages] == [None] * 5
