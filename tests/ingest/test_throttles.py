@@ -1,11 +1,11 @@
 """The rate limit is exact over all processes, has a sliding window, and is off while Redis is unavailable."""
 
-import multiprocessing
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import redis
@@ -36,23 +36,31 @@ def is_an_hour(wait: int) -> bool:
     return 3000 < wait <= 3600
 
 
-def _ask(url: str, key: str, times: int, start: Any, passed: Any) -> None:
-    limiter = RateLimiter(url)
-    start.wait()
-    passed.put(sum(limiter.wait(key, 37) == 0 for _ in range(times)))
+# The other process: it says that it is ready, and asks once its input ends.
+OTHER = """
+import sys
+from ingest.api import throttles
+throttles.TIMEOUT_SECONDS, throttles.WINDOW_MICROSECONDS = 30.0, int(sys.argv[1])
+limiter = throttles.RateLimiter(throttles.settings.REDIS_URL)
+print("ready", flush=True)
+sys.stdin.read()
+print(*(sum(limiter.wait(key, 37) == 0 for _ in range(40)) for key in sys.argv[2:]))
+"""
 
 
 def test_rate_limit_is_exact_over_several_processes(key: str, window: Callable[[int], None]) -> None:
     window(HOUR)
-    context = multiprocessing.get_context("fork")
-    start, passed = context.Event(), context.Queue()
-    processes = [context.Process(target=_ask, args=(settings.REDIS_URL, key, 40, start, passed)) for _ in range(6)]
-    for process in processes:
-        process.start()
-    start.set()
-    assert sum(passed.get(timeout=60) for _ in processes) == 37
-    for process in processes:
-        process.join()
+    limiter = RateLimiter(settings.REDIS_URL)
+    keys = [f"{key}{number}" for number in range(20)]
+    # A process of its own from the start: a forked one would inherit locks that other threads hold at that instant.
+    words = [sys.executable, "-c", OTHER, str(HOUR), *keys]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin and other.stdout
+        assert other.stdout.readline() == "ready\n"
+        other.stdin.close()
+        ours = [sum(limiter.wait(name, 37) == 0 for _ in range(40)) for name in keys]
+        theirs = [int(word) for word in other.stdout.read().split()]
+    assert [sum(both) for both in zip(ours, theirs, strict=True)] == [37] * 20
 
 
 def test_rejected_requests_do_not_count_against_the_rate_limit(key: str, window: Callable[[int], None]) -> None:
