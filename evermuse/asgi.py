@@ -12,6 +12,7 @@ import re
 import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
+from importlib import import_module
 from typing import Any
 
 from django.conf import settings
@@ -47,6 +48,8 @@ from evermuse.web.lifetime import serve_lifespan
 log = logs.get(__name__)
 
 django = get_wsgi_application()
+# All views and pages, which the first request would wait for.
+import_module(settings.ROOT_URLCONF)
 serving.refuse_old_database_or_exit()
 # A thread that returns from the database waits for the interpreter's lock. With the default of 5 ms, eight threads
 # spend their time in this queue.

@@ -56,7 +56,7 @@ CSRF_TRUSTED_ORIGINS = env.words(
 INSTALLED_APPS = [
     "ingest.activity.apps.ActivityConfig",  # before the theme, because its template is the admin's index
     "evermuse.theme_app.ThemeConfig",
-    "django.contrib.admin",
+    "evermuse.admin_app.AdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

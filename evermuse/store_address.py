@@ -1,10 +1,15 @@
-"""How the URLs of the object store name host, bucket and region. Needs no network."""
+"""How the URLs of the object store name host, bucket and region. Needs no network.
 
-from typing import NamedTuple
+Every process checks its settings with this module, and many need no store: minio is imported where it is used, because that takes
+a tenth of their start.
+"""
+
+from typing import TYPE_CHECKING, NamedTuple
 
 from django.conf import settings
-from minio import Minio
-from minio.helpers import BaseURL, check_bucket_name
+
+if TYPE_CHECKING:
+    from minio import Minio
 
 DEFAULT_REGION = "us-east-1"
 BUCKET_RULE = (
@@ -22,6 +27,8 @@ class BucketAddress(NamedTuple):
 
 def is_bucket_name(name: str) -> bool:
     """Whether every S3 store takes this name."""
+    from minio.helpers import check_bucket_name
+
     try:
         check_bucket_name(name, strict=True, s3_check=True)
     except ValueError:
@@ -31,11 +38,15 @@ def is_bucket_name(name: str) -> bool:
 
 def region(endpoint: str) -> str:
     """The region to sign for. Raises ValueError for an endpoint that no S3 store can have."""
+    from minio.helpers import BaseURL
+
     return BaseURL(f"https://{endpoint}", settings.MINIO_REGION or None).region or DEFAULT_REGION
 
 
 def of_bucket(endpoint: str, *, is_secure: bool) -> BucketAddress:
     """The bucket at an endpoint. Raises ValueError like `region`."""
+    from minio.helpers import BaseURL
+
     scheme = "https" if is_secure else "http"
     base = BaseURL(f"{scheme}://{endpoint}", region(endpoint))
     if settings.MINIO_ADDRESSING != "AUTO":
@@ -44,7 +55,7 @@ def of_bucket(endpoint: str, *, is_secure: bool) -> BucketAddress:
     return BucketAddress(url.netloc, url.path.rstrip("/"))
 
 
-def apply_style(client: Minio) -> None:
+def apply_style(client: "Minio") -> None:
     """Let a client name the bucket as MINIO_ADDRESSING says."""
     if settings.MINIO_ADDRESSING == "VIRTUAL":
         client.enable_virtual_style_endpoint()  # type: ignore[no-untyped-call]

@@ -14,6 +14,9 @@ handler403 = "ingest.api.exception_handler.forbidden"
 handler404 = "ingest.api.exception_handler.path_unknown"
 handler500 = "ingest.api.exception_handler.server_error"
 
+# Registers the pages of every app.
+admin.autodiscover()
+
 _BATCH = r"api/v1/ingest/batches/(?P<batch_id>[^/]+)"
 
 urlpatterns: list[URLPattern | URLResolver] = [

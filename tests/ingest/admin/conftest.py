@@ -8,7 +8,9 @@ import pytest
 from django.contrib.auth.models import Group, User
 from django.test import Client
 
+# Importing the URLs registers the pages that tests go through.
 from evermuse import roles
+from evermuse import urls as urls
 
 
 @pytest.fixture

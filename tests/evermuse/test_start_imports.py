@@ -1,0 +1,24 @@
+"""What a process loads when it starts. Each start of a command would wait for more."""
+
+import json
+import subprocess
+import sys
+
+# Prints what is loaded after the start, and which pages the system checks have looked at.
+TRIAL = """
+import json, sys
+import django
+django.setup()
+loaded = sorted({"minio", "ingest.admin", "requests"} & set(sys.modules))
+from django.contrib import admin
+from django.core import checks
+faults = checks.run_checks(tags=["admin"])
+print(json.dumps({"loaded": loaded, "faults": len(faults), "pages": [model.__name__ for model in admin.site._registry]}))
+"""
+
+
+def test_start_loads_no_page_of_the_admin_and_no_client_of_the_store_and_checks_look_at_all_pages() -> None:
+    done = subprocess.run([sys.executable, "-c", TRIAL], capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert (found["loaded"], found["faults"]) == ([], 0)
+    assert {"Batch", "Workspace", "ApiKey", "User", "Record", "Attachment", "Problem"} <= set(found["pages"])
