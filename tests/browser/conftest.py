@@ -3,12 +3,15 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from tests.journeys.stack import Stack
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -22,7 +25,7 @@ USERNAME, PASSWORD = "operations", "a-password-of-the-journeys"
 class Visit:
     """A page with a logged-in user, and what went wrong on it."""
 
-    page: Page
+    page: "Page"
     url: str
     strangers: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
@@ -33,16 +36,16 @@ class Visit:
         self.page.on("console", self._note_console)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
-    def _note_request(self, request: Request) -> None:
+    def _note_request(self, request: "Request") -> None:
         parts = urlsplit(request.url)
         if parts.scheme not in {"data", "blob"} and parts.hostname != "127.0.0.1":
             self.strangers.append(request.url)
 
-    def _note_console(self, message: ConsoleMessage) -> None:
+    def _note_console(self, message: "ConsoleMessage") -> None:
         if message.type == "error":
             self.complaints.append(f"{message.text} {message.location.get('url', '')}")
 
-    def open(self, path: str) -> Page:
+    def open(self, path: str) -> "Page":
         """Opens a path of the stack."""
         self.page.goto(f"{self.url}{path}")
         return self.page
@@ -54,10 +57,12 @@ class Visit:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser() -> "Iterator[Browser]":
     """The system's Chromium, for one module: while it is open, its event loop blocks any other one of the thread."""
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not there: install the chromium package to run the browser's journeys")
+    from playwright.sync_api import sync_playwright  # half a second, in the one process that opens it
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
         yield browser
@@ -75,7 +80,7 @@ def operator(running_stack: Stack) -> None:
 
 
 @pytest.fixture
-def visit(browser: Browser, stack: Stack, operator: None) -> Iterator[Callable[..., Visit]]:
+def visit(browser: "Browser", stack: Stack, operator: None) -> Iterator[Callable[..., Visit]]:
     """Logs in and returns a visit: ``visit(scheme="dark")``."""
     contexts = []
 

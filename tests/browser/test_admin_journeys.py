@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 import requests
-from playwright.sync_api import expect
 
 from tests.browser.conftest import Visit
+from tests.browser.expecting import expect
 from tests.journeys.client import INGEST, HttpClient
 from tests.journeys.stack import Stack, until
 from tests.records import record

@@ -1,17 +1,22 @@
 """The documentation in a browser, without a login."""
 
+from typing import TYPE_CHECKING
+
 import pytest
-from playwright.sync_api import Browser, expect
 
 from deploy.docs import pages
 from tests.browser.conftest import Visit
+from tests.browser.expecting import expect
 from tests.browser.test_accessibility import ALL, COLOURS, STRUCTURE, serious
 from tests.journeys.stack import Stack
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_documentation_loads_nothing_from_other_hosts_and_logs_no_error(
-    browser: Browser, stack: Stack, scheme: str
+    browser: "Browser", stack: Stack, scheme: str
 ) -> None:
     context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
     visited = Visit(context.new_page(), stack.url)
@@ -23,7 +28,7 @@ def test_documentation_loads_nothing_from_other_hosts_and_logs_no_error(
     context.close()
 
 
-def test_search_of_the_documentation_finds_a_page(browser: Browser, stack: Stack) -> None:
+def test_search_of_the_documentation_finds_a_page(browser: "Browser", stack: Stack) -> None:
     context = browser.new_context()
     visited = Visit(context.new_page(), stack.url)
     visited.watch()
@@ -35,7 +40,7 @@ def test_search_of_the_documentation_finds_a_page(browser: Browser, stack: Stack
     context.close()
 
 
-def test_narrow_documentation_page_scrolls_its_tables_only(browser: Browser, stack: Stack) -> None:
+def test_narrow_documentation_page_scrolls_its_tables_only(browser: "Browser", stack: Stack) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844})
     visited = Visit(context.new_page(), stack.url)
     for name in ("errors", "configure", "contract"):
@@ -45,7 +50,7 @@ def test_narrow_documentation_page_scrolls_its_tables_only(browser: Browser, sta
     context.close()
 
 
-def test_documentation_has_no_serious_accessibility_violation(browser: Browser, stack: Stack) -> None:
+def test_documentation_has_no_serious_accessibility_violation(browser: "Browser", stack: Stack) -> None:
     """All pages share one frame, so its contrast on a narrow screen is looked at on the first page."""
     context = browser.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=True)
     visited = Visit(context.new_page(), stack.url)

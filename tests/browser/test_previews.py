@@ -4,10 +4,10 @@ import base64
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import expect
 
 from tests.attachments.vendor import Vendor
 from tests.browser.conftest import Visit
+from tests.browser.expecting import expect
 from tests.journeys.stack import Stack
 from tests.records import record
 

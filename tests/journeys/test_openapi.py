@@ -1,13 +1,15 @@
 """Requests that schemathesis generates from our OpenAPI document cause no server error in the running stack."""
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.journeys.client import HttpClient
 from tests.journeys.stack import Stack
+
+if TYPE_CHECKING:
+    import schemathesis
 
 SHAPE = {"error", "message", "retryAfter", "details"}
 
@@ -15,6 +17,8 @@ SHAPE = {"error", "message", "retryAfter", "details"}
 def test_requests_generated_from_the_openapi_description_cause_no_server_error(
     client: HttpClient, stack: Stack
 ) -> None:
+    import schemathesis  # takes a second
+
     document = client.get("/api/v1/openapi.json").json()
     operations = [found.ok() for found in schemathesis.openapi.from_dict(document).get_all_operations()]  # type: ignore[union-attr]
     assert len(operations) >= 16
