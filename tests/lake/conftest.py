@@ -1,5 +1,6 @@
 """Fixtures of the lake's tests: a streaming standby."""
 
+import shutil
 from collections.abc import Iterator
 
 import pytest
@@ -21,6 +22,8 @@ def server(servers: Servers) -> Iterator[Standby]:
     servers.wait_ready(made.name)
     yield made
     servers.stop(made.name)
+    # The next module makes a new one: this one may need WAL that the primary removes meanwhile.
+    shutil.rmtree(made.root)
 
 
 @pytest.fixture
