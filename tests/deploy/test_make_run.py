@@ -114,6 +114,15 @@ class Run:
         return found
 
 
+def stops_with_all_its_processes(stack: Run, how: signal.Signals) -> None:
+    before = stack.alive()
+    assert len(before) >= len(NAMES)
+    assert stack.stop(how) == 0
+    assert stack.alive() == []
+    assert [pid for pid in before if lives(pid)] == []
+    assert stack.pids() == {}
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     home = tmp_path_factory.mktemp("run") / "kept" / "home"
@@ -121,7 +130,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     run = Run(home, EVERMUSE_PORT=str(free_port()), EVERMUSE_FLOWER_PORT=str(free_port()))
     yield run
     if run.process and not run.ended():
-        run.stop()
+        # Ctrl-C, once at the end, because each further start takes many seconds.
+        stops_with_all_its_processes(run, signal.SIGINT)
 
 
 @pytest.fixture
@@ -251,16 +261,10 @@ def test_killed_process_of_the_stack_is_restarted_and_batches_complete(stack: Ru
     completes(stack, answer["batchId"])
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_signal_stops_every_process_and_the_next_start_keeps_the_data(stack: Run, how: signal.Signals) -> None:
+def test_signal_stops_every_process_and_the_next_start_keeps_the_data(stack: Run) -> None:
     key = (stack.home / "demo-api-key").read_text()
     earlier = curl(stack)["batchId"]
-    before = stack.alive()
-    assert len(before) >= len(NAMES)
-    assert stack.stop(how) == 0
-    assert stack.alive() == []
-    assert [pid for pid in before if lives(pid)] == []
-    assert stack.pids() == {}
+    stops_with_all_its_processes(stack, signal.SIGTERM)
     stack.started()
     assert (stack.home / "demo-api-key").read_text() == key
     completes(stack, earlier)
