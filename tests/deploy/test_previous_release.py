@@ -70,7 +70,7 @@ def manage(code: Path, database: str, *words: str) -> str:
     """Runs a command of one of the two codes."""
     environment = {name: value for name, value in os.environ.items() if name not in ("EVERMUSE_APPS", "PYTHONPATH")}
     done = subprocess.run(
-        [sys.executable, "-B", "-W", "ignore", "manage.py", *words],
+        [sys.executable, "-W", "ignore", "manage.py", *words],
         cwd=code, env={**environment, "DATABASE_URL": database}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, f"{code.name} {words[0]}: {done.stderr[-2000:]}"
