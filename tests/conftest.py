@@ -3,8 +3,10 @@
 import signal
 from collections.abc import Callable, Iterator
 
+import psycopg
 import pytest
 from django.conf import settings as django_settings
+from django.db import connection, connections
 from django.test import Client, override_settings
 from django.utils.crypto import get_random_string
 from hypothesis import HealthCheck, settings
@@ -14,6 +16,7 @@ from ingest.clients import api_keys, workspaces
 from ingest.models import Workspace
 from tests.http_client import ApiClient
 from tests.journeys.running import running_stack, stack
+from tests.journeys.stack import MIGRATED
 
 # All journeys, including those in the browser, share one stack of processes with its own database.
 __all__ = ["running_stack", "stack"]
@@ -44,6 +47,21 @@ def cheap_passwords() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def django_db_modify_db_settings(servers: Servers) -> None:
     """Makes pytest-django start the database server first."""
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, servers: Servers) -> None:
+    """pytest-django's, and a copy of the migrated database, for the stack of the journeys."""
+    source = connection.settings_dict["NAME"]
+    address, _, unused = servers.environment["DATABASE_URL"].rpartition("/")
+    if source == unused:  # no test of this run needs a database
+        return
+    connections.close_all()
+    with psycopg.connect(f"{address}/postgres", autocommit=True) as postgres:
+        postgres.execute(f"CREATE DATABASE {MIGRATED} TEMPLATE {source}".encode())
+    with psycopg.connect(f"{address}/{MIGRATED}", autocommit=True) as postgres:
+        # Each database has an identity of its own.
+        postgres.execute("DELETE FROM lake_restoremark")
 
 
 @pytest.fixture

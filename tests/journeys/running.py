@@ -12,8 +12,8 @@ from tests.servers import ROOT
 
 
 @pytest.fixture(scope="session")
-def running_stack(servers: Servers) -> Iterator[Stack]:
-    """The stack, started once per run."""
+def running_stack(servers: Servers, django_db_setup: None) -> Iterator[Stack]:
+    """The stack, started once per run. Its database is a copy of the migrated one."""
     if fault := chosen.fault():
         pytest.skip(fault)
     docs.build()  # web reads the list of pages at its start

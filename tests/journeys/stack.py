@@ -29,6 +29,8 @@ from tests.journeys.proxy import StoreProxy
 from tests.parts import chosen
 
 DATABASE = "journeys"
+# An empty database with all tables, if the test run has made one. A copy takes a tenth of the time of the migrations.
+MIGRATED = "evermuse_migrated"
 NAMES = ("web", "worker-landing", "worker-attachments", "beat")
 BEAT_2 = "beat-2"
 BROKER_NUMBER, REDIS_NUMBER = 4, 5
@@ -44,7 +46,9 @@ class Stack(Deployment):
         given = servers.environment
         with psycopg.connect(given["DATABASE_URL"].rpartition("/")[0] + "/postgres", autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)".encode())
-            connection.execute(f"CREATE DATABASE {DATABASE}".encode())
+            is_migrated = bool(connection.execute("SELECT FROM pg_database WHERE datname = %s", [MIGRATED]).fetchall())
+            template = f" TEMPLATE {MIGRATED}" if is_migrated else ""
+            connection.execute(f"CREATE DATABASE {DATABASE}{template}".encode())
         dsn = given["DATABASE_URL"].rpartition("/")[0] + f"/{DATABASE}"
         broker = given["CELERY_BROKER_URL"].rpartition("/")[0]
         self.broker, of_broker = chosen.broker(servers, f"{broker}/{BROKER_NUMBER}")
@@ -73,7 +77,8 @@ class Stack(Deployment):
         self._own = threading.local()
         root.mkdir(parents=True, exist_ok=True)
         self.log = (root / "stack.log").open("a", buffering=1)
-        self.manage("migrate", "--noinput", "--verbosity", "0")
+        if not is_migrated:
+            self.manage("migrate", "--noinput", "--verbosity", "0")
         self.use_store(given)
         os.environ["EVERMUSE_LANDING_CONCURRENCY"] = os.environ["EVERMUSE_WEB_WORKERS"] = "2"
         try:
