@@ -32,11 +32,12 @@ class Sent:
 
 @dataclass
 class Load:
-    """Several clients that send until they are stopped."""
+    """Several clients that send until they are stopped. ``pause``: the most seconds between an answer and the next request."""
 
     client: HttpClient
     seed: int
     clients: int = 4
+    pause: float = 0.05
     files: tuple[str, ...] = ()
     sent: list[Sent] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
@@ -75,7 +76,7 @@ class Load:
             shared = [f"shared-{turn // 4}-{number}" for number in range(SHARED_NAMES)]
             body = [self._record(rng, sent.marker, position, shared) for position in range(sent.count)]
             self._send(sent, body, f"key-{sent.marker}" if rng.random() < 0.7 else None)
-            time.sleep(rng.random() * 0.05)
+            time.sleep(rng.random() * self.pause)
 
     def _record(self, rng: random.Random, marker: str, position: int, shared: list[str]) -> dict[str, Any]:
         name = rng.choice(shared) if rng.random() < 0.4 else f"own-{marker}-{position}"

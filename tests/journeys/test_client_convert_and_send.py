@@ -12,6 +12,8 @@ from tests.journeys.stack import Stack, until
 from tests.journeys.test_client_send import batch_count, settle, versions
 
 PLACES = ("--product", "prod-abc", "--project", "proj-123")
+# A thousand in a batch; two runs are killed after a batch each.
+RECORDS = 4000
 UNDATED = "From -\nSubject: without any date\n\nlost?\n\n"
 
 
@@ -57,10 +59,10 @@ def test_mailbox_is_converted_and_sent_with_its_files_by_one_command(stack: Stac
 def test_killed_conversion_continues_without_lost_or_repeated_records(
     stack: Stack, tmp_path: Path, keeps_state: bool
 ) -> None:
-    client = stack.new_client(rate_limit="6")
+    client = stack.new_client(rate_limit="3")
     evermuse = Evermuse(client, tmp_path)
     box = tmp_path / "Archive.mbox"
-    box.write_text("".join(mail(number) for number in range(6000)))
+    box.write_text("".join(mail(number) for number in range(RECORDS)))
     words = (box, "--from", "mbox", *PLACES)
     for _ in range(2):
         sending = evermuse.start("send", *words)
@@ -74,9 +76,9 @@ def test_killed_conversion_continues_without_lost_or_repeated_records(
         if not keeps_state:
             shutil.rmtree(tmp_path / "config", ignore_errors=True)
     counts = evermuse.counts(*words)
-    assert counts["read"] == 6000 == counts["accepted"] + counts["current"]
+    assert counts["read"] == RECORDS == counts["accepted"] + counts["current"]
     settle(stack, client)
-    assert versions(stack, client) == {1: 6000}
+    assert versions(stack, client) == {1: RECORDS}
 
 
 def test_missing_source_or_place_is_wrong_usage(evermuse: Evermuse) -> None:

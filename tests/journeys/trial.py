@@ -31,15 +31,15 @@ class Trial:
     drain_seconds: float
 
 
-def run(stack: Stack, fault: str, seed: int) -> Trial:
-    """Runs one trial in a new workspace. The seed decides what is sent and when the fault begins."""
+def run(stack: Stack, fault: str, seed: int, *, pause: float = 0.05) -> Trial:
+    """Runs one trial in a new workspace. The seed decides what is sent and when the fault begins. ``pause``: that of the load."""
     rng = random.Random(f"{seed} {fault}")
     vendor = Vendor()
     files = tuple(
         vendor.on(f"/{number}", lambda exchange, number=number: exchange.answer(b"%d" % number * 1000))  # type: ignore[misc]
         for number in range(6)
     )
-    load = Load(stack.new_client(), rng.randrange(1 << 30), files=files)
+    load = Load(stack.new_client(), rng.randrange(1 << 30), pause=pause, files=files)
     load.start()
     try:
         time.sleep(0.3 + rng.random() * 0.4)
