@@ -241,6 +241,8 @@ def test_a_lost_database_is_restored_from_the_archive_and_the_gap_of_a_missing_w
     acknowledged = before + archived + waiting + landed + accepted
     stack.start(*PROCESSES)
     drill.await_complete(acknowledged)
+    # Workers may be there before web.
+    until(stack.is_up, "the stack is up again")
     later = drill.send("later", 1)
     assert later[0] > public_ids.of_batch(10**9)
     drill.await_complete(later)

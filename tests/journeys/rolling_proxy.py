@@ -9,7 +9,8 @@ import requests
 
 from tests.journeys.forwarding import Listener, both_ways
 
-CHECK_SECONDS = 0.2
+# Far below the time for which a process that is to stop still serves.
+CHECK_SECONDS = 0.5
 
 
 class RollingProxy(Listener):

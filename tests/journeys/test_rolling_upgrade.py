@@ -67,6 +67,7 @@ def test_processes_are_replaced_under_load_without_a_refused_request_or_a_lost_b
     monkeypatch.setitem(stack.environment, "EVERMUSE_DRAIN_SECONDS", str(DRAIN_SECONDS))
     for name, port in ports.items():
         words = [str(port) if word == str(stack.port) else word for word in stack.commands["web"].words]
+        words[words.index("--workers") + 1] = "1"
         monkeypatch.setitem(stack.commands, name, ProcessCommand(name, words))
     stack.start(*ports)
     proxy = RollingProxy(list(ports.values()))
