@@ -3,6 +3,7 @@
 After a wanted change, write the golden files again with ``GOLDEN=write pytest tests/deploy/test_helm.py``.
 """
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Any
@@ -110,12 +111,74 @@ def test_rendered_chart_is_as_in_the_golden_file(name: str, values: dict[str, An
         (DEFAULT | {"webb": {}}, "'webb' not allowed"),
         (DEFAULT | {"web": {"replicas": 0}}, "minimum: got 0"),
         (DEFAULT | {"settings": {"EVERMUSE_HTTPS": True}}, "got boolean, want string"),
-        (DEFAULT | {"terminationGracePeriodSeconds": 30}, "minimum: got 30"),
+        (DEFAULT | {"terminationGracePeriodSeconds": 50}, "minimum: got 50"),
+        (DEFAULT | {"beat": {"replicas": 2}}, "'replicas' not allowed"),
+        (DEFAULT | {"imagePullSecrets": ["pull"]}, "imagePullSecrets/0.*got string, want object"),
+        (DEFAULT | {"image": {"repository": "registry.example:5000/ingest:1.0.0"}}, "image/repository.*does not match"),
+        (DEFAULT | {"settings": {"PGSSLMODE": "require"}}, "PGSSLMODE"),
+        (DEFAULT | {"listen": "10.0.0.1"}, "listen.*must be one of"),
+        (
+            {"secrets": {"existing": "mine", "values": SECRETS}},
+            r"secrets.values.\w+ would be ignored, because secrets.existing",
+        ),
+        (
+            DEFAULT | {"web": {"autoscaling": {"enabled": True}, "resources": {"requests": {"cpu": None}}}},
+            "web.autoscaling needs web.resources.requests.cpu",
+        ),
+        (
+            DEFAULT | {"web": {"autoscaling": {"enabled": True, "minReplicas": 20}}},
+            "web.autoscaling.minReplicas must not be greater",
+        ),
+        (
+            DEFAULT | {"landing": {"keda": {"enabled": True, "minReplicas": 30}}},
+            "landing.keda.minReplicas must not be greater",
+        ),
+        (
+            DEFAULT | {"ingress": {"enabled": True, "host": "other.example"}},
+            r"EVERMUSE_ALLOWED_HOSTS must contain ingress.host \(other.example\)",
+        ),
     ],
 )
 def test_wrong_values_are_refused_by_name(values: dict[str, Any], message: str) -> None:
     with pytest.raises(helm_python.HelmError, match=message):
         rendered(values)
+
+
+def test_host_of_the_ingress_may_be_allowed_by_its_domain_or_by_any() -> None:
+    for allowed in ("a.example, in.example", ".example", "*"):
+        rendered(
+            DEFAULT
+            | {"ingress": {"enabled": True, "host": "in.example"}, "settings": {"EVERMUSE_ALLOWED_HOSTS": allowed}}
+        )
+
+
+def test_pods_use_the_default_account_if_the_chart_makes_none() -> None:
+    for account, name in (
+        ({"create": False}, "default"),
+        ({"create": False, "name": "mine"}, "mine"),
+        ({}, "em-evermuse-ingest"),
+    ):
+        found = pods(rendered(DEFAULT | {"serviceAccount": account}))
+        assert {pod["serviceAccountName"] for pod in found.values()} == {name}
+
+
+def test_resources_may_be_left_out_and_the_image_may_come_from_a_registry_with_a_port() -> None:
+    values = DEFAULT | {"image": {"repository": "registry.example:5000/team/ingest"}, "web": {"resources": None}}
+    for one in rendered(values):
+        kubernetes_validate.validate(one, VERSIONS[-1], strict=True)
+
+
+def test_cluster_may_have_ipv6_alone_and_dns_on_another_port() -> None:
+    found = rendered(DEFAULT | {"listen": "::", "networkPolicy": {"dnsPorts": [5353], "servers": ["fd00::/8"]}})
+    commands = {name: pod["containers"][0]["command"] for name, pod in pods(found).items()}
+    assert commands["web"][commands["web"].index("--host") + 1] == "::"
+    assert "--address=::" in commands["flower"]
+    everyone = next(
+        one["spec"]
+        for one in found
+        if one["metadata"]["name"] == "em-evermuse-ingest" and one["kind"] == "NetworkPolicy"
+    )
+    assert everyone["egress"][0]["ports"] == [{"protocol": name, "port": 5353} for name in ("UDP", "TCP")]
 
 
 def test_pods_run_the_commands_of_make_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,13 +220,20 @@ def test_only_pods_that_download_or_send_alerts_reach_the_internet() -> None:
         for one in policies
         for rule in one.get("egress", [])
         for peer in rule.get("to", [])
-        if peer["ipBlock"]["cidr"] == "0.0.0.0/0"
+        if peer["ipBlock"]["cidr"] in ("0.0.0.0/0", "::/0")
     ]
-    [policy] = open_ones
+    policy, same = open_ones
+    assert policy is same
     [expression] = policy["podSelector"]["matchExpressions"]
     assert expression["values"] == ["attachments", "maintenance"]
     [rule] = policy["egress"]
-    assert "169.254.0.0/16" in rule["to"][0]["ipBlock"]["except"]
+    by_family = {peer["ipBlock"]["cidr"]: peer["ipBlock"]["except"] for peer in rule["to"]}
+    assert "169.254.0.0/16" in by_family["0.0.0.0/0"]
+    assert "fc00::/7" in by_family["::/0"]
+    # Kubernetes refuses networks of the other family.
+    for cidr, excepted in by_family.items():
+        outer = ipaddress.ip_network(cidr)
+        assert all(ipaddress.ip_network(one).version == outer.version for one in excepted)
 
 
 def test_settings_of_the_chart_exist(db: None) -> None:

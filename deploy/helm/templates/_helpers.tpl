@@ -7,7 +7,7 @@
 {{- end }}
 
 {{- define "evermuse.serviceAccount" -}}
-{{ .Values.serviceAccount.name | default (include "evermuse.name" .) }}
+{{ .Values.serviceAccount.name | default (ternary (include "evermuse.name" .) "default" .Values.serviceAccount.create) }}
 {{- end }}
 
 {{- define "evermuse.secret" -}}
@@ -109,4 +109,51 @@ livenessProbe:
   initialDelaySeconds: 60
   periodSeconds: 30
   timeoutSeconds: 10
+{{- end }}
+
+{{/* Values that are valid alone and would not work together. Each is refused by its name. */}}
+{{- define "evermuse.contradictions" -}}
+{{- if .Values.secrets.existing }}
+{{- range $name, $value := .Values.secrets.values }}
+{{- if $value }}
+{{- fail (printf "secrets.values.%s would be ignored, because secrets.existing is set: put it into that Secret" $name) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if .Values.web.autoscaling.enabled }}
+{{- if not (dig "requests" "cpu" "" (.Values.web.resources | default dict)) }}
+{{- fail "web.autoscaling needs web.resources.requests.cpu: it compares the use with it" }}
+{{- end }}
+{{- if gt (int .Values.web.autoscaling.minReplicas) (int .Values.web.autoscaling.maxReplicas) }}
+{{- fail "web.autoscaling.minReplicas must not be greater than web.autoscaling.maxReplicas" }}
+{{- end }}
+{{- end }}
+{{- range $component := list "landing" "attachments" }}
+{{- $keda := (index $.Values $component).keda }}
+{{- if and $keda.enabled (gt (int $keda.minReplicas) (int $keda.maxReplicas)) }}
+{{- fail (printf "%s.keda.minReplicas must not be greater than %s.keda.maxReplicas" $component $component) }}
+{{- end }}
+{{- end }}
+{{- if .Values.ingress.enabled }}
+{{- $host := .Values.ingress.host }}
+{{- $isAllowed := false }}
+{{- range splitList "," (.Values.settings.EVERMUSE_ALLOWED_HOSTS | default "") }}
+{{- $one := trim . }}
+{{- if or (eq $one "*") (eq $one $host) (and (hasPrefix "." $one) (hasSuffix $one (printf ".%s" $host))) }}
+{{- $isAllowed = true }}
+{{- end }}
+{{- end }}
+{{- if not $isAllowed }}
+{{- fail (printf "settings.EVERMUSE_ALLOWED_HOSTS must contain ingress.host (%s): web would refuse its requests" $host) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The networks of a list that are of one family. Takes networks, v6. */}}
+{{- define "evermuse.family" -}}
+{{- $found := list }}
+{{- range .networks }}
+{{- if eq (contains ":" .) $.v6 }}{{ $found = append $found . }}{{ end }}
+{{- end }}
+{{- toYaml $found }}
 {{- end }}
