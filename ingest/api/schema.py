@@ -37,7 +37,14 @@ class ErrorAnswer(s.Serializer[Any]):
 
 def query_parameter(name: str, description: str, *, enum: list[str] | None = None) -> OpenApiParameter:
     """A parameter of the query that is a string."""
-    return OpenApiParameter(name, OpenApiTypes.STR, OpenApiParameter.QUERY, description=description, enum=enum)
+    kind = {"type": "string", "minLength": 1}
+    return OpenApiParameter(name, kind, OpenApiParameter.QUERY, description=description, enum=enum)
+
+
+def instant_parameter(name: str, description: str) -> OpenApiParameter:
+    """A parameter of the query that is an instant. ``description``: what it is compared with."""
+    kind = {"type": "string", "format": "date-time"}
+    return OpenApiParameter(name, kind, OpenApiParameter.QUERY, description=f"{description}, ISO-8601 UTC.")
 
 
 def _limit(description: str) -> OpenApiParameter:
@@ -45,7 +52,12 @@ def _limit(description: str) -> OpenApiParameter:
     return OpenApiParameter("limit", kind, OpenApiParameter.QUERY, description=description)
 
 
-CURSOR = query_parameter("cursor", "Where the page begins: a nextCursor of this list.")
+CURSOR = OpenApiParameter(
+    "cursor",
+    {"type": "string", "minLength": 1, "maxLength": 256},
+    OpenApiParameter.QUERY,
+    description="Where the page begins: a nextCursor of this list.",
+)
 PAGING = [_limit("1 to 100, default 20."), CURSOR]
 # For lists whose rows may be large.
 BOUNDED_PAGING = [
@@ -70,7 +82,6 @@ IDEMPOTENCY_KEY = OpenApiParameter(
 CONTENT_ENCODING = OpenApiParameter(
     "Content-Encoding", OpenApiTypes.STR, OpenApiParameter.HEADER, enum=["identity", "gzip"]
 )
-INSTANT = "ISO-8601 UTC"
 
 
 def page_of(name: str, fields: dict[str, s.Field[Any, Any, Any, Any]]) -> Any:

@@ -61,7 +61,15 @@ FRESH_URL: dict[str, Any] = {
     "operation_id": "replaceAttachmentUrl",
     "summary": "A fresh URL for a file whose URL expired; the download starts again",
     "parameters": [BATCH_ID, OpenApiParameter("attachment_id", OpenApiTypes.STR, OpenApiParameter.PATH)],
-    "request": {JSON: inline_serializer("FreshUrl", {"vendor_url": s.URLField(max_length=2048)})},
+    "request": {
+        JSON: {
+            "type": "object",
+            "properties": {"vendor_url": {"type": "string", "format": "uri", "maxLength": 2048}},
+            # A serializer's fields would all be optional, because the method is PATCH.
+            "required": ["vendor_url"],
+            "additionalProperties": False,
+        }
+    },
     "responses": {200: inline_serializer("Attachment", _fields()), **errors(400, 404, 413, 415)},
 }
 _QUOTA = (
@@ -75,11 +83,11 @@ UPLOAD: dict[str, Any] = {
         JSON: inline_serializer(
             "UploadRequest",
             {
-                "filename": s.CharField(required=False, max_length=512),
-                "mimeType": s.CharField(required=False, max_length=256),
-                "size": s.IntegerField(required=False, min_value=0),
-                "sha1": s.CharField(required=False, max_length=128),
-                "md5": s.CharField(required=False, max_length=128),
+                "filename": s.CharField(required=False, max_length=512, allow_blank=True),
+                "mimeType": s.CharField(required=False, max_length=256, allow_blank=True),
+                "size": s.IntegerField(required=False, min_value=0, max_value=settings.EVERMUSE_ATTACHMENT_MAX_BYTES),
+                "sha1": s.CharField(required=False, max_length=128, allow_blank=True),
+                "md5": s.CharField(required=False, max_length=128, allow_blank=True),
             },
         )
     },

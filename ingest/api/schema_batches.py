@@ -11,12 +11,12 @@ from ingest.api.schema import (
     BOUNDED_PAGING,
     CONTENT_ENCODING,
     IDEMPOTENCY_KEY,
-    INSTANT,
     JSON,
     NDJSON,
     PAGING,
     STREAMS,
     errors,
+    instant_parameter,
     page_of,
     query_parameter,
 )
@@ -61,6 +61,8 @@ class BatchStatus(s.Serializer[Any]):
     )
 
 
+# Records are not described here: one that breaks a rule is rejected alone. `/api/v1/schemas/record.json` describes them.
+_BATCH = {"oneOf": [{"type": "object"}, {"type": "array", "minItems": 1, "maxItems": 1000, "items": {}}]}
 INGEST: dict[str, Any] = {
     "operation_id": "ingest",
     "summary": "Send a batch of 1 to 1,000 records",
@@ -70,7 +72,7 @@ INGEST: dict[str, Any] = {
         CONTENT_ENCODING,
         IDEMPOTENCY_KEY,
     ],
-    "request": {JSON: OpenApiTypes.ANY, NDJSON: OpenApiTypes.STR},
+    "request": {JSON: _BATCH, NDJSON: OpenApiTypes.STR},
     "responses": {202: AcceptedAnswer, **errors(400, 409, 413, 415, 422)},
 }
 VALIDATE: dict[str, Any] = {
@@ -109,8 +111,8 @@ BATCH_LIST: dict[str, Any] = {
         query_parameter("status", "Only batches in this state.", enum=list(Batch.Status.values)),
         query_parameter("type", "Only batches of this record type."),
         query_parameter("source", "Only batches of keys with this source label."),
-        query_parameter("since", f"Created at or after, {INSTANT}."),
-        query_parameter("until", f"Created before, {INSTANT}."),
+        instant_parameter("since", "Created at or after"),
+        instant_parameter("until", "Created before"),
     ],
     "responses": {
         200: inline_serializer(

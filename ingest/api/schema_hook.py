@@ -9,6 +9,9 @@ _PROBES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "/metrics": ("metrics", "Prometheus metrics, for this host and allowed networks", {"text/plain": {}}),
 }
 
+# Bodies whose unknown keys are refused.
+_CLOSED = ("DigestList", "UploadRequest")
+
 
 def finish(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """drf-spectacular's last hook: corrects the paths and adds the probes, which are not DRF views."""
@@ -16,6 +19,10 @@ def finish(result: dict[str, Any], generator: Any, request: Any, public: bool) -
     for operations in result["paths"].values():
         for operation in operations.values():
             _describe_retry_after(operation["responses"])
+            if "requestBody" in operation:
+                operation["requestBody"]["required"] = True
+    for name in _CLOSED:
+        result["components"]["schemas"][name]["additionalProperties"] = False
     for path, (name, summary, content) in _PROBES.items():
         answer = {"description": summary, "content": content}
         operation = {"operationId": name, "summary": summary, "tags": ["operation"], "responses": {"200": answer}}

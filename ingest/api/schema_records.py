@@ -6,7 +6,17 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, inline_serializer
 from rest_framework import serializers as s
 
-from ingest.api.schema import BOUNDED_PAGING, INSTANT, JSON, NDJSON, PAGING, STREAMS, errors, page_of, query_parameter
+from ingest.api.schema import (
+    BOUNDED_PAGING,
+    JSON,
+    NDJSON,
+    PAGING,
+    STREAMS,
+    errors,
+    instant_parameter,
+    page_of,
+    query_parameter,
+)
 from lake.filters import FILTERS
 from lake.models import RemovedRecord
 
@@ -29,9 +39,9 @@ RECORD_LIST: dict[str, Any] = {
     "parameters": [
         *BOUNDED_PAGING,
         *[query_parameter(one.parameter, one.description, enum=list(one.choices) or None) for one in FILTERS],
-        query_parameter("event_since", f"Happened at or after, {INSTANT}."),
-        query_parameter("event_until", f"Happened before, {INSTANT}."),
-        query_parameter("changed_since", f"Written at or after, {INSTANT}."),
+        instant_parameter("event_since", "Happened at or after"),
+        instant_parameter("event_until", "Happened before"),
+        instant_parameter("changed_since", "Written at or after"),
     ],
     "responses": {
         (200, JSON): inline_serializer(
@@ -62,9 +72,7 @@ REMOVED_RECORDS: dict[str, Any] = {
     "summary": "Records that were removed, in the order of their removal; NDJSON on Accept",
     "parameters": [
         *PAGING,
-        query_parameter(
-            "since", f"Removed at or after, {INSTANT}. Removals are listed for 90 days; an older instant answers 410."
-        ),
+        instant_parameter("since", "Removed in the last 90 days (earlier: 410), at or after"),
     ],
     "responses": {
         (200, JSON): page_of(

@@ -158,6 +158,27 @@ def test_openapi_describes_the_body_of_each_request_that_has_one(client: Client)
         if method != "get" and "application/json" not in operation.get("requestBody", {}).get("content", {})
     }
     assert without_body == {(f"{INGEST}/batches/{{batch_id}}/retry", "post")}
+    fresh_url = paths[f"{INGEST}/batches/{{batch_id}}/attachments/{{attachment_id}}"]["patch"]["requestBody"]
+    assert fresh_url["required"] and fresh_url["content"]["application/json"]["schema"]["required"] == ["vendor_url"]
+
+
+@pytest.mark.parametrize(
+    ("path", "valid", "invalid"),
+    [
+        ("/api/v1/uploads", [{}, {"filename": "", "size": 0}], [[], {"size": -1}, {"size": 2**31 + 1}, {"name": "x"}]),
+        ("/api/v1/records/known", [{"digests": ["0" * 64]}], [{}, {"digests": []}, {"digests": ["0"]}, {"x": 1, "digests": ["0" * 64]}]),
+        (INGEST, [record(), [record()]], [None, 1, []]),
+    ],
+)  # fmt: skip
+def test_openapi_takes_and_refuses_the_bodies_that_the_endpoint_does(
+    client: Client, api: ApiClient, path: str, valid: list[Any], invalid: list[Any]
+) -> None:
+    document = client.get("/api/v1/openapi.json").json()
+    schema = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    described = jsonschema.Draft202012Validator({**schema, "components": document["components"]})
+    for body in [*valid, *invalid]:
+        answer = api.post(json.dumps(body).encode(), path=path)
+        assert (answer.status_code < 300) == described.is_valid(body) == (body in valid), body
 
 
 def test_answers_match_the_openapi_document(client: Client, api: ApiClient) -> None:
