@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from evermuse import runbooks
+from ingest import failure_codes
 from ingest.activity import selectors
 from ingest.activity.health import NOT_MIGRATED, OK, UNSUPPORTED
 from ingest.activity.selectors import Standing
@@ -33,13 +34,7 @@ class Notice(NamedTuple):
 
 def of(standing: Standing, around: Surroundings | None, lag: float | None, behind: float) -> list[Notice]:
     """Warnings without figures that change each second: screen readers announce every change."""
-    found = []
-    if selectors.is_landing_paused():
-        text = (
-            "Batches wait because the code does not fit the database or the server. "
-            "The page of a waiting batch shows the error. They land when it is fixed."
-        )
-        found.append(Notice(text, runbooks.BATCHES_WAIT))
+    found = _of_faults(selectors.waiting_faults(), around)
     if marks.is_check_needed():
         text = (
             "The database was restored from an earlier time: run manage.py restorecheck. "
@@ -67,4 +62,22 @@ def of(standing: Standing, around: Surroundings | None, lag: float | None, behin
     if lag is None or lag > LATE_FIGURES_SECONDS:
         text = "Figures are out of date: the rollup should run every ten seconds in a worker."
         found.append(Notice(text, runbooks.FIGURES_OLD))
+    return found
+
+
+def _of_faults(codes: set[str], around: Surroundings | None) -> list[Notice]:
+    """Faults that stop landing while all servers answer."""
+    found = []
+    if failure_codes.DEPLOYMENT_FAULT in codes:
+        text = (
+            "Batches wait because the code does not fit the database or the server. "
+            "The page of a waiting batch shows the error. They land when it is fixed."
+        )
+        found.append(Notice(text, runbooks.BATCHES_WAIT))
+    if failure_codes.STORE_UNAVAILABLE in codes and around and around.servers["objectStore"] == OK:
+        text = (
+            "Batches wait because the object store did not take their records, although it answers now. "
+            "If this notice stays, its disk is full, or its policy forbids writing."
+        )
+        found.append(Notice(text, runbooks.STORE_AWAY))
     return found

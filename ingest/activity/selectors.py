@@ -10,7 +10,6 @@ from django.db import connection
 from django.db.models import Sum
 
 from attachments.models import Attachment, Lane, VendorHost
-from ingest import failure_codes
 from ingest.activity import sql
 from ingest.activity.measures import HOUR, MINUTE, Key, floor
 from ingest.activity.models import EPOCH, Metric, Rollup, RollupState
@@ -96,9 +95,10 @@ class Standing:
     oldest_file_seconds: float | None
 
 
-def is_landing_paused() -> bool:
-    """Whether batches wait after a fault of the deployment (`ingest.pipeline.pause`)."""
-    return Batch.objects.filter(status=Batch.Status.LANDING, failure_code=failure_codes.DEPLOYMENT_FAULT).exists()
+def waiting_faults() -> set[str]:
+    """The codes of the faults after which batches wait to be landed again (`ingest.failure_codes`)."""
+    waiting = Batch.objects.filter(status=Batch.Status.LANDING).exclude(failure_code="")
+    return {code for code in waiting.order_by().values_list("failure_code", flat=True).distinct() if code}
 
 
 def standing(totals: dict[Key, int], workspace_id: int | None = None) -> Standing:

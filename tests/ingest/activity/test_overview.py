@@ -115,6 +115,13 @@ def test_overview_says_that_landing_waits_for_the_deployment(boss: Client, works
     assert "does not fit the database" in boss.get(reverse("admin:index")).content.decode()
 
 
+def test_overview_says_that_a_store_answers_and_takes_no_records(boss: Client, workspace: Workspace) -> None:
+    batch(workspace, ago(seconds=1), status="LANDING", failure_code=failure_codes.STORE_UNAVAILABLE)
+    assert "its disk is full" in figures(boss)["parts"]["notices"]
+    Batch.objects.update(failure_code="")
+    assert "its disk is full" not in figures(boss)["parts"]["notices"]
+
+
 def test_overview_metric_and_alert_say_that_a_restored_database_was_not_checked(boss: Client) -> None:
     marks.row()
     assert "restorecheck" not in figures(boss)["parts"]["notices"]
