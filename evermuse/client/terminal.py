@@ -10,6 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
 
+import httpx
 import typer
 from rich.console import Console
 
@@ -45,9 +46,22 @@ def connect(profile: str | None, url: str | None, patience: float = 60.0) -> Cli
     """A client for a command. Ends the command if no server is named."""
     try:
         login = profiles.resolve(profile, url)
-        return Client(login.url, login.key, retries=Retries(patience=patience))
-    except (profiles.NoKey, ValueError) as error:
+    except profiles.NoKey as error:
         raise fail(str(error), USAGE) from None
+    return client_of(login, patience)
+
+
+def client_of(login: profiles.Login, patience: float) -> Client:
+    """A client for a login. Ends the command if the login, a proxy or a certificate file cannot be used."""
+    try:
+        return Client(login.url, login.key, retries=Retries(patience=patience))
+    except (ValueError, ImportError) as error:
+        raise fail(str(error), USAGE) from None
+    except httpx.InvalidURL as error:
+        message = f"the server's address or a proxy in the environment (HTTP_PROXY, NO_PROXY …) is wrong: {error}"
+        raise fail(message, USAGE) from None
+    except OSError as error:
+        raise fail(f"the certificates that SSL_CERT_FILE or SSL_CERT_DIR names: {error}", USAGE) from None
 
 
 @contextmanager

@@ -36,7 +36,9 @@ def _version() -> str:
 
 
 def headers(key: str) -> dict[str, str]:
-    """The headers of every request."""
+    """The headers of every request. Raises ValueError for a text that is no key. It does not show the text."""
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise ValueError("the API key contains characters that no key has: copy it again")
     return {"x-api-key": key, "User-Agent": f"evermuse-client/{_version()}"}
 
 

@@ -41,6 +41,8 @@ def export(
     filters = {name: value for name, value in given.items() if value is not None}
     with terminal.reported(), terminal.connect(profile, url, patience) as client:
         try:
+            if not state.absolute().parent.is_dir():
+                raise exporting.WrongState(f"{state}: there is no such directory")
             if restart:
                 state.unlink(missing_ok=True)
             known = exporting.load(state, client.url, filters)

@@ -7,8 +7,6 @@ from typing import Annotated
 import typer
 
 from evermuse.client import profiles, terminal
-from evermuse.client.blocking import Client
-from evermuse.client.retry import Retries
 
 _HELP = """Store a server's address and a key under a name.
 
@@ -30,23 +28,18 @@ def login(
     patience: terminal.Patience = 5.0,
 ) -> None:
     """Store a server's address and a key."""
-    is_terminal = sys.stdin.isatty()
+    is_terminal = sys.stdin is not None and sys.stdin.isatty()
     address = url or os.environ.get(profiles.URL, "")
     if not address and is_terminal:
         address = typer.prompt("Address of the server", default="http://127.0.0.1:8000")
     if not address:
         raise terminal.fail("name the server with --url", terminal.USAGE)
-    key = typer.prompt("API key", hide_input=True) if is_terminal else sys.stdin.readline()
+    key = typer.prompt("API key", hide_input=True) if is_terminal else sys.stdin.readline() if sys.stdin else ""
     key = key.strip()
     if not key:
         raise terminal.fail("standard input has no key", terminal.USAGE)
-    with terminal.reported():
-        try:
-            client = Client(address, key, retries=Retries(patience=patience))
-        except ValueError as error:
-            raise terminal.fail(str(error), terminal.USAGE) from None
-        with client:
-            found = client.key()
+    with terminal.reported(), terminal.client_of(profiles.Login(address, key), patience) as client:
+        found = client.key()
     try:
         place = profiles.save(profile, profiles.Login(client.url, key))
     except (profiles.NoKey, OSError) as error:

@@ -44,21 +44,17 @@ def files_under(path: Path, *, suffixes: Sequence[str] = ()) -> Iterator[Path]:
 
 
 def unpacked(path: Path, scratch: Path) -> Path:
-    """The path, or for compressed files and standard input, a file in the scratch directory with the content.
+    """The path, or for compressed files, pipes and standard input, a file in the scratch directory with the content.
 
     Unpacks only at the first call. Raises UsageError if the file cannot be unpacked.
     """
-    if path == STANDARD_INPUT:
-        target = scratch / "standard-input"
-        if not target.exists():
-            with target.open("wb") as spool:
-                shutil.copyfileobj(sys.stdin.buffer, spool, _COPY_BYTES)
-        return unpacked(target, scratch)
+    if path == STANDARD_INPUT or not path.is_file():
+        return unpacked(_spooled(path, scratch), scratch)
     with path.open("rb") as file:
         stream = _decompressed(file)
         if stream is None:
             return path
-        target = scratch / blake2b(os.fsencode(path), digest_size=16).hexdigest()
+        target = scratch / _short_name(path)
         if target.exists():
             return target
         with target.open("wb") as spool:
@@ -68,6 +64,20 @@ def unpacked(path: Path, scratch: Path) -> Path:
             except (OSError, EOFError, lzma.LZMAError, zstandard.ZstdError) as error:
                 raise UsageError(f"{path}: cannot be unpacked: {error}") from error
         return target
+
+
+def _spooled(path: Path, scratch: Path) -> Path:
+    target = scratch / f"piped-{_short_name(path)}"
+    if not target.exists():
+        if path == STANDARD_INPUT and sys.stdin is None:
+            raise UsageError("standard input is closed")
+        with sys.stdin.buffer if path == STANDARD_INPUT else path.open("rb") as pipe, target.open("wb") as spool:
+            shutil.copyfileobj(pipe, spool, _COPY_BYTES)
+    return target
+
+
+def _short_name(path: Path) -> str:
+    return blake2b(os.fsencode(path), digest_size=16).hexdigest()
 
 
 class _Stream(Protocol):

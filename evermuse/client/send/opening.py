@@ -18,10 +18,17 @@ class SourceError(Exception):
     """A source cannot be read to its end. The text has the reason."""
 
 
+def is_stream(path: Path) -> bool:
+    """Whether a path that exists can be read only once."""
+    return path == STDIN or not (path.is_file() or path.is_dir())
+
+
 class OpenSource:
     """An open file. ``position``: the bytes of the file read so far, before decompression."""
 
     def __init__(self, path: Path) -> None:
+        if path == STDIN and sys.stdin is None:
+            raise SourceError("standard input is closed")
         file: IO[bytes] = sys.stdin.buffer if path == STDIN else path.open("rb")
         self._is_own = path != STDIN
         self._file = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, file))

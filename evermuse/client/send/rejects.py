@@ -11,8 +11,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
+from evermuse.client.convert.rejects import sound_text
 from evermuse.client.send.checking import shown_payload
-from evermuse.client.send.opening import STDIN
+from evermuse.client.send.opening import STDIN, is_stream
 from lake.field_errors import INVALID_JSON
 
 _encode = msgspec.json.Encoder().encode
@@ -30,6 +31,8 @@ def beside(argument: Path, kind: str) -> Path:
     """The file for the records of a path: ``PATH.rejected.ndjson``."""
     if argument == STDIN:
         return Path(f"stdin.{kind}.ndjson")
+    if is_stream(argument):  # often one of the shell's, in a directory of the system
+        return Path(f"{argument.name}.{kind}.ndjson")
     return argument.with_name(f"{argument.resolve().name}.{kind}.ndjson")
 
 
@@ -70,6 +73,7 @@ class RejectFile:
 
     def write(self, file: str, record: int, raw: bytes, errors: Sequence[Any], *, batch_id: str | None = None) -> None:
         """Write a record with its errors (each with code, pointer, message), unless it is there already."""
+        file = sound_text(file)
         is_json = not errors or errors[0].code != INVALID_JSON
         head: dict[str, Any] = {"file": file, "record": record}
         if batch_id is not None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from evermuse.client.blocking import Client
+from evermuse.client.errors import EvermuseError
 from evermuse.client.send import reading
 from evermuse.client.send.attaching import Attacher
 from evermuse.client.send.checking import Candidate, Invalid, check
@@ -172,7 +173,12 @@ class _Rebuilt:
 
 def _journal(sources: Sequence[Source], options: Options) -> Journal:
     """A pipe cannot be read again, so it has no journal."""
-    if options.state is None or any(source.is_stdin for source in sources):
+    if options.state is None or any(source.is_stream for source in sources):
         return open_journal(None, [])
     identities: list[Any] = [source.identity() for source in sources]
-    return open_journal(options.state, [*identities, options.limit, options.overwrite])
+    try:
+        return open_journal(options.state, [*identities, options.limit, options.overwrite])
+    except OSError as error:
+        raise EvermuseError(
+            "STATE_ERROR", f"the state of the run cannot be stored: {error}; name another directory with --state-dir"
+        ) from None

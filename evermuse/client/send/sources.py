@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from evermuse.client.send.opening import STDIN
+from evermuse.client.send.opening import STDIN, is_stream
 
 # Suffixes of files with records in a directory, and of files that an earlier run wrote beside them.
 _HOLDS_RECORDS = re.compile(r"\.(?:ndjson|jsonl|json)(?:\.(?:gz|zst|zstd))?$", re.IGNORECASE)
@@ -34,8 +34,13 @@ class Source:
 
     @property
     def is_stdin(self) -> bool:
-        """Whether it can be read only once."""
+        """Whether it is standard input."""
         return self.path == STDIN
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether it can be read only once: standard input, or a pipe such as ``<(zstd -dc calls.ndjson.zst)``."""
+        return is_stream(self.path)
 
     @property
     def name(self) -> str:
