@@ -1,6 +1,7 @@
 """The recipes of the contributing guide work in a copy of the repository, as a newcomer would apply them."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -63,7 +64,11 @@ def test_no_recipe_needs_a_migration(copied: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_code_of_the_recipes_passes_mypy(copied: Path) -> None:
+def test_code_of_the_recipes_passes_mypy(copied: Path, tmp_path: Path) -> None:
     changed = sorted({recipe.path for recipe in recipes.recipes()})
-    done = run(copied, "-m", "mypy", "--cache-dir", str(ROOT / ".mypy_cache" / "recipes"), *changed)
+    # What mypy knows of the repository is true of the copy, but for what the recipes have changed.
+    cache = tmp_path / "cache"
+    if (ROOT / ".mypy_cache").exists():
+        shutil.copytree(ROOT / ".mypy_cache", cache)
+    done = run(copied, "-m", "mypy", "--cache-dir", str(cache), *changed)
     assert done.returncode == 0, done.stdout + done.stderr
