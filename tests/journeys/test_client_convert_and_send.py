@@ -59,7 +59,7 @@ def test_mailbox_is_converted_and_sent_with_its_files_by_one_command(stack: Stac
 def test_killed_conversion_continues_without_lost_or_repeated_records(
     stack: Stack, tmp_path: Path, keeps_state: bool
 ) -> None:
-    client = stack.new_client(rate_limit="3")
+    client = stack.new_client(rate_limit=3)
     evermuse = Evermuse(client, tmp_path)
     box = tmp_path / "Archive.mbox"
     box.write_text("".join(mail(number) for number in range(RECORDS)))

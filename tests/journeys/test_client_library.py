@@ -70,7 +70,7 @@ def test_error_has_code_message_details_and_status(library: Client) -> None:
 
 
 def test_rate_of_the_key_is_kept_through_refusals(stack: Stack) -> None:
-    limited = stack.new_client(rate_limit="5")
+    limited = stack.new_client(rate_limit=5)
     with Client(limited.url, limited.key) as library:
         assert {library.key().rate_limit for _ in range(12)} == {5}
 

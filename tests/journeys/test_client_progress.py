@@ -84,7 +84,7 @@ def screen(written: str) -> list[str]:
 def test_terminal_shows_all_figures_on_one_line_and_keeps_only_the_summary(
     stack: Stack, tmp_path: Path, columns: int
 ) -> None:
-    evermuse = Evermuse(stack.new_client(rate_limit="6"), tmp_path)
+    evermuse = Evermuse(stack.new_client(rate_limit=6), tmp_path)
     written, code = on_terminal(evermuse, "send", write(tmp_path, 16_000), columns=columns)
     assert code == 1
     plain = _CONTROL.sub("", written)
@@ -100,14 +100,14 @@ def test_terminal_shows_all_figures_on_one_line_and_keeps_only_the_summary(
 
 
 def test_pipe_gets_plain_lines_now_and_then(stack: Stack, tmp_path: Path) -> None:
-    evermuse = Evermuse(stack.new_client(rate_limit="2"), tmp_path)
+    evermuse = Evermuse(stack.new_client(rate_limit=2), tmp_path)
     printed = evermuse.run("send", write(tmp_path, 14_000), code=1)
     assert re.search(rf"^{COUNTS}, about [\d,]+ s left$", printed, re.MULTILINE), printed
     assert "\x1b" not in printed and "\r" not in printed
 
 
 def test_terminal_gets_only_one_line_of_json_with_json(stack: Stack, tmp_path: Path) -> None:
-    evermuse = Evermuse(stack.new_client(rate_limit="6"), tmp_path)
+    evermuse = Evermuse(stack.new_client(rate_limit=6), tmp_path)
     written, code = on_terminal(evermuse, "send", write(tmp_path, 3000), "--json", columns=80)
     assert code == 1 and written.count("\n") == 1 and "\x1b" not in written
     counts: dict[str, Any] = json.loads(written)

@@ -83,7 +83,7 @@ def test_rejected_records_are_mended_and_sent_with_the_printed_command(evermuse:
 
 @pytest.mark.parametrize("keeps_state", [True, False])
 def test_killed_runs_lose_nothing_and_change_nothing_twice(stack: Stack, tmp_path: Path, keeps_state: bool) -> None:
-    client = stack.new_client(rate_limit="12")
+    client = stack.new_client(rate_limit=12)
     evermuse = Evermuse(client, tmp_path)
     path = write_lines(tmp_path / "all.ndjson", [*many(12_000), one(1, nature="odd")])
     for _ in range(4):
@@ -106,7 +106,7 @@ def test_killed_runs_lose_nothing_and_change_nothing_twice(stack: Stack, tmp_pat
 
 
 def test_parallel_senders_of_one_file_repeat_nothing_and_keep_the_rate(stack: Stack, tmp_path: Path) -> None:
-    client = stack.new_client(rate_limit="6")
+    client = stack.new_client(rate_limit=6)
     evermuse = Evermuse(client, tmp_path)
     path = write_lines(tmp_path / "all.ndjson", many(4500))
     senders = [evermuse.start("send", path, "--json") for _ in range(2)]
@@ -135,7 +135,7 @@ def test_refused_key_ends_with_3_and_wrong_usage_with_2(evermuse: Evermuse) -> N
 
 
 def test_interrupted_run_ends_with_4_and_the_printed_command_continues_it(stack: Stack, tmp_path: Path) -> None:
-    client = stack.new_client(rate_limit="2")
+    client = stack.new_client(rate_limit=2)
     evermuse = Evermuse(client, tmp_path)
     path = write_lines(tmp_path / "all.ndjson", many(8000))
     sending = evermuse.start("send", path)

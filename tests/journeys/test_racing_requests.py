@@ -26,7 +26,7 @@ def test_idempotent_replay_is_byte_for_byte_the_first_answer(client: HttpClient)
 
 
 def test_rate_limit_is_shared_by_all_processes_and_endpoints(stack: Stack) -> None:
-    client = stack.new_client(rate_limit="10")
+    client = stack.new_client(rate_limit=10)
     calls = [
         lambda: client.get(f"{INGEST}/batches"),
         lambda: client.post(record()),

@@ -96,7 +96,7 @@ def test_blanks_after_the_value_of_a_header_are_no_part_of_it(client: HttpClient
 
 
 def test_request_with_a_delayed_body_counts_once_against_the_rate_limit(stack: Stack) -> None:
-    client = stack.new_client(rate_limit="1")
+    client = stack.new_client(rate_limit=1)
     body = json.dumps(record(data={"t": "x" * 200_000})).encode()
     with client.raw() as connection:
         connection.sendall(client.opening(f"Content-Length: {len(body)}", "Expect: 100-continue"))
@@ -106,7 +106,7 @@ def test_request_with_a_delayed_body_counts_once_against_the_rate_limit(stack: S
 
 
 def test_key_over_its_rate_is_rejected_before_the_body_is_sent(stack: Stack) -> None:
-    client = stack.new_client(rate_limit="1")
+    client = stack.new_client(rate_limit=1)
 
     def statuses() -> list[bytes]:
         opened = [client.raw() for _ in range(4)]
