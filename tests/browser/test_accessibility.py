@@ -33,8 +33,15 @@ LISTS = (
 )  # fmt: skip
 # Pages that no other journey opens.
 FURTHER_PAGES = ("/admin/lake/segment/", "/admin/ingest/product/", "/admin/ingest/project/", "/admin/password_change/")
-# The templates of the theme that we override, and their only difference: the landmark.
+# The templates of the theme that we override, and their only difference: the landmark, or how names are spelled.
 OVERRIDES = {
+    "unfold/helpers/header_title.html": (
+        "{{ part.title|capfirst }}",
+        (
+            '<bdi>{# A row keeps its spelling: "batch_…" can be searched, "Batch_…" cannot. #}'
+            "{% if forloop.counter < 3 %}{{ part.title|capfirst }}{% else %}{{ part.title }}{% endif %}</bdi>"
+        ),
+    ),
     "admin/base.html": ('<div id="main"', '<main id="main"'),
     "unfold/layouts/unauthenticated.html": ('<div class="w-full sm:w-96">', '<main class="w-full sm:w-96">'),
 }
@@ -91,10 +98,11 @@ def test_login_page_has_no_serious_accessibility_violation(visit: Callable[..., 
 
 
 @pytest.mark.parametrize("name", OVERRIDES)
-def test_overridden_templates_differ_from_the_theme_by_the_landmark_only(name: str) -> None:
+def test_overridden_templates_differ_from_the_theme_in_one_place(name: str) -> None:
     theirs = Path(unfold.__file__).parent / "templates" / name
     ours = settings.BASE_DIR / "ingest" / "activity" / "templates" / name
     before, after = OVERRIDES[name]
+    assert after in ours.read_text()
     assert ours.read_text().replace(after, before).replace("</main>", "</div>") == theirs.read_text(), (
         f"django-unfold {importlib.metadata.version('django-unfold')} has another {name}: copy it anew"
     )
