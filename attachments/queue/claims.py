@@ -117,6 +117,7 @@ def _limits(takers: list[str]) -> dict[str, Any]:
         "worker": worker(),
         "slots": settings.EVERMUSE_ATTACHMENT_CONCURRENCY,
         "slow": list(slow),
+        "stuck": list(stuck),
         "lease": settings.EVERMUSE_LEASE_SECONDS,
         "host_limit": settings.EVERMUSE_ATTACHMENT_HOST_CONCURRENCY,
     }
@@ -124,6 +125,8 @@ def _limits(takers: list[str]) -> dict[str, Any]:
 
 # Ids of this process's downloads that have given up their slots (`attachments.queue.slots`).
 slow: set[int] = set()
+# Ids of those that are slow and hold slots.
+stuck: set[int] = set()
 _NONCE = secrets.token_hex(4)
 
 

@@ -61,7 +61,7 @@ class Slots:
                 self._held.pop(claim.id, None)
                 self._stuck.pop(claim.id, None)
                 self._slow.pop(claim.id, None)
-                claims.slow = set(self._slow)
+                self._tell_claims()
 
     def stop(self, seconds: float) -> None:
         """Start nothing more, and wait up to ``seconds`` for the threads. The caller stops their transfers."""
@@ -86,14 +86,18 @@ class Slots:
             self._held.pop(claim.id, None)
             self._stuck.pop(claim.id, None)
             self._slow[claim.id] = claim.workspace_id
-            claims.slow = set(self._slow)
+            self._tell_claims()
         self.wake()
         return True
+
+    def _tell_claims(self) -> None:
+        claims.slow, claims.stuck = set(self._slow), set(self._stuck)
 
     def _stick(self, claim_id: int) -> None:
         """Note that a slow transfer keeps its slot. The caller holds the lock."""
         if claim_id in self._held and claim_id not in self._stuck:
             self._stuck[claim_id] = self._held[claim_id][1]
+            self._tell_claims()
             if not self._looks_for_newcomers:
                 self._looks_for_newcomers = True
                 threading.Thread(target=self._look_for_newcomers, name="yielding", daemon=True).start()

@@ -16,7 +16,7 @@ from attachments.queue import lanes
 
 YIELDED = DownloadFailure("YIELDED", "a slow download gave its slot to a file of another host", is_transient=True)
 # Until such a file may start again.
-WAIT_SECONDS = 5.0
+WAIT_SECONDS = 15.0
 # Between two looks at who waits.
 LOOK_SECONDS = 1.0
 

@@ -1,6 +1,6 @@
 """Claims of files and their leases. `attachments.sql.lanes` describes whose turn it is."""
 
-from attachments.sql.lanes import ADD_NOTICED, LOCKED, LOCKED_IDS, NOTICED, NOTICES_AT_ONCE, REPUTATIONS
+from attachments.sql.lanes import ADD_NOTICED, FAILS, LOCKED, LOCKED_IDS, NOTICED, NOTICES_AT_ONCE, REPUTATIONS
 
 # Follows a CTE `chosen` (id, turn): makes those files IN_PROGRESS and inserts their attempts. `state || ''` prevents the
 # planner from using the index of waiting files. If the statistics are out of date, it would scan that index instead of
@@ -98,7 +98,8 @@ ORDER BY workspace_id LIMIT 1
 # Claiming several files at once gives the same files in the same order as claiming them one by one: first the workspace
 # with the fewest downloads, then its reputation with the fewest, the host with the fewest, and the file that has waited
 # longest. So a workspace's many silent hosts do not delay its files on hosts that answer (`Lane.Reputation`). Reputations
-# with equally many draw lots, so that none is left out where a workspace has one slot.
+# with equally many draw lots, so that none is left out where a workspace has one slot. A slow download counts as one of a
+# host that fails.
 CLAIM = f"""
 WITH {_LIMITS}, mine AS MATERIALIZED (
   SELECT w.workspace_id, w.turn_at FROM attachments_workspaceturn w
@@ -116,9 +117,12 @@ WITH {_LIMITS}, mine AS MATERIALIZED (
     SELECT w.workspace_id, w.turn_at, here.n FROM here JOIN mine w USING (workspace_id)
   ) AS s
 ), reputations AS MATERIALIZED (
-  SELECT g.workspace_id, l.reputation, count(*) AS n FROM going g JOIN attachments_lane l USING (workspace_id, host)
-  WHERE starts_with(g.claimed_by, %(worker)s) AND g.id <> ALL (%(slow)s::bigint[])
-    AND g.workspace_id IN (SELECT workspace_id FROM shares) GROUP BY g.workspace_id, l.reputation
+  SELECT workspace_id, reputation, count(*) AS n FROM (
+    SELECT g.workspace_id, CASE WHEN g.id = ANY (%(stuck)s::bigint[]) THEN {FAILS} ELSE l.reputation END AS reputation
+    FROM going g JOIN attachments_lane l USING (workspace_id, host)
+    WHERE starts_with(g.claimed_by, %(worker)s) AND g.id <> ALL (%(slow)s::bigint[])
+      AND g.workspace_id IN (SELECT workspace_id FROM shares)
+  ) AS here GROUP BY workspace_id, reputation
 ), lanes AS MATERIALIZED (
   SELECT s.workspace_id, s.n AS workspace_n, s.turn_at AS workspace_turn, s.free AS workspace_free,
     coalesce(reputations.n, 0) AS reputation_n, lane.*

@@ -28,7 +28,7 @@ def claim(id: int, workspace: int) -> Any:
 @pytest.fixture(autouse=True)
 def forget_slow_transfers() -> Iterator[None]:
     yield
-    claims.slow = set()
+    claims.slow, claims.stuck = set(), set()
 
 
 @pytest.fixture
@@ -223,3 +223,14 @@ def test_hosts_of_each_reputation_share_the_slots_of_a_workspace(api: ApiClient,
     ports = [one.host.rpartition(":")[2] for one in (claims.take() for _ in range(6)) if one]
     assert sorted(ports)[:4] == ["1111", "1111", "1112", "1112"]
     assert len(ports) == 6
+
+
+def test_slow_downloads_in_slots_count_as_those_of_hosts_that_fail(api: ApiClient, settings: Settings) -> None:
+    settings.EVERMUSE_ATTACHMENT_CONCURRENCY = 16
+    send(api, *at(*range(2000, 2006), each=1))
+    claims.stuck = {one.id for one in (claims.take() for _ in range(6)) if one}
+    send(api, *at(3000, 3001, each=4))
+    lanes.refresh()
+    Lane.objects.filter(host__endswith=":3000").update(reputation=Lane.Reputation.FAILS)
+    ports = [one.host.rpartition(":")[2] for one in (claims.take() for _ in range(4)) if one]
+    assert ports == ["3001"] * 4
