@@ -18,6 +18,8 @@ from evermuse.web import addresses
 # The tables of attempts and the start of the cool-off are internals of axes. A test fails with any other version.
 WRITTEN_FOR = {"django-axes": "8.3.1"}
 
+# The length of axes' column. PostgreSQL refuses longer names.
+MAX_USERNAME = 255
 # Enough for the people of an office that share one address, and too few to guess many names from one address.
 FAILURES_OF_AN_ADDRESS = 20
 
@@ -25,6 +27,12 @@ FAILURES_OF_AN_ADDRESS = 20
 def address(request: HttpRequest) -> str:
     """The address that a login comes from, as it is counted: of IPv6 the first of the client's network."""
     return addresses.counted_as(str(request.META.get("REMOTE_ADDR", ""))).partition("/")[0]
+
+
+def username(request: HttpRequest, credentials: dict[str, Any] | None = None) -> str:
+    """The name that a failure is counted under: as much of the given one as its column holds."""
+    given = (credentials or {}).get("username") or request.POST.get("username") or ""
+    return str(given)[:MAX_USERNAME]
 
 
 class Throttle(AxesStandaloneBackend):  # type: ignore[misc]

@@ -20,6 +20,7 @@ AXES_DISABLE_ACCESS_LOG = True
 AXES_ENABLE_ACCESS_FAILURE_LOG = True
 # `evermuse.asgi` sets the client's address, which a trusted proxy may name.
 AXES_CLIENT_IP_CALLABLE = "evermuse.logins.address"
+AXES_USERNAME_CALLABLE = "evermuse.logins.username"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},

@@ -29,9 +29,18 @@ def may_scrape(request: HttpRequest) -> bool:
     networks = settings.EVERMUSE_METRICS_NETWORKS
     peer = request.META.get("REMOTE_ADDR", "")
     if not any(name in request.META for name in PROXY_HEADERS):
-        return is_local(peer) or _is_in(peer, networks)
+        return (is_local(peer) and _names_this_host(request)) or _is_in(peer, networks)
     named = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
     return (is_local(peer) or _is_in(peer, networks)) and _is_in(named or peer, networks)
+
+
+def _names_this_host(request: HttpRequest) -> bool:
+    """Whether the Host header names a loopback address. Otherwise a web page under a name that resolves to one asks (DNS
+    rebinding), or a proxy that adds no header of its own.
+    """
+    host = request.META.get("HTTP_HOST", "localhost").rsplit("]", 1)
+    name = f"{host[0]}]" if len(host) == 2 else host[0].partition(":")[0]
+    return name.lower().rstrip(".") == "localhost" or is_local(name.strip("[]"))
 
 
 def is_local(address: str) -> bool:

@@ -74,6 +74,12 @@ def test_failed_logins_of_unknown_names_are_counted_like_others() -> None:
     assert [enter("wrong", username="nobody") for _ in range(settings.AXES_FAILURE_LIMIT + 1)][-1] == 429
 
 
+def test_failed_logins_of_names_of_any_length_are_counted() -> None:
+    for ending in range(settings.AXES_FAILURE_LIMIT - 1):
+        assert enter("wrong", username=f"{'u' * 300}{ending}") == 200
+    assert enter("wrong", username="u" * 400) == 429
+
+
 def test_address_that_fails_with_many_names_is_locked() -> None:
     for number in range(logins.FAILURES_OF_AN_ADDRESS):
         enter("wrong", username=f"name-{number}")

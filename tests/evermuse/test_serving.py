@@ -138,6 +138,22 @@ def test_no_setting_turns_on_debug_pages() -> None:
     assert "EVERMUSE_DEBUG" not in setting_table.names()
 
 
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8000", 200),
+        ("localhost", 200),
+        ("[::1]:8000", 200),
+        ("ingest.example.com", 404),
+        ("127.0.0.1.example.com", 404),
+        ("10.0.0.1:8000", 404),
+    ],
+)
+def test_metrics_are_for_this_host_under_its_own_name_only(client: Client, host: str, status: int) -> None:
+    assert client.get("/metrics", headers={"Host": host}).status_code == status
+
+
 class TestBootstrap:
     """The admin's login is made once and never reset unasked."""
 
