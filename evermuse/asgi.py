@@ -223,7 +223,8 @@ async def _small_body(values: dict[str, Any], exchange: Exchange) -> bytes | Non
 async def _run_by_head(pool: Executor, values: dict[str, Any], receive: Receive) -> tuple[HttpAnswer, Holding | None]:
     """Run Django before the body has arrived, because the head may be enough to refuse the request."""
     announced = values.get("CONTENT_LENGTH", "")
-    limit = MAX_SENT_BYTES if values.get("HTTP_CONTENT_ENCODING") else MAX_BODY_BYTES
+    is_compressed = values.get("HTTP_CONTENT_ENCODING", "").strip().lower() == "gzip"
+    limit = MAX_SENT_BYTES if is_compressed else MAX_BODY_BYTES
     if announced.isdigit() and int(announced) > limit:
         return await _run(pool, with_body(values, b"", TOO_LARGE)), None
     by_head = await asyncio.get_running_loop().run_in_executor(pool, run, with_body(values, b"", AWAITED))

@@ -65,6 +65,7 @@ def test_request_is_rejected_by_its_head_before_the_body_is_sent(
         ("Content-Length: 9000000",),
         (f"Content-Length: {5 * MIB + 1}",),
         (f"Content-Length: {5 * MIB + 1}", "Expect: 100-continue"),
+        (f"Content-Length: {5 * MIB + 1}", "Content-Encoding: identity"),
         ("Content-Length: 9000000", "Content-Encoding: gzip"),
     ],
 )
