@@ -9,6 +9,8 @@ from evermuse.client.errors import ApiError, EvermuseError
 IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
 # Status codes after which the same request may succeed.
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
+# Seconds. Our limits of rates last for one second. A proxy that refuses for longer must not make a command seem to hang.
+_LONGEST_REFUSAL = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +54,10 @@ class Attempts:
             raise error
         if error.code == "RATE_LIMITED":
             self._refusals += 1
-            if self._refusals > self.retries.refusals:
+            wait = error.retry_after or 1.0
+            if self._refusals > self.retries.refusals or wait > max(self.retries.patience, _LONGEST_REFUSAL):
                 raise error
-            return error.retry_after or 1.0
+            return wait
         now = time.monotonic()
         self._ends_at = self._ends_at or now + self.retries.patience
         backoff = min(self.retries.first * 2**self._failures, self.retries.longest)

@@ -106,14 +106,20 @@ def raise_for_status(response: httpx.Response) -> None:
     try:
         refusal = _decode_refusal(response.content)
     except msgspec.MsgspecError:
-        raise _strange(response, "the answer is not from Evermuse") from None
+        raise _strange(response, _not_ours(response)) from None
     raise ApiError(
         refusal.error,
         refusal.message,
         details=refusal.details,
-        retry_after=refusal.retryAfter if refusal.retryAfter is not None else _retry_after(response),
+        retry_after=max(refusal.retryAfter, 0) if refusal.retryAfter is not None else _retry_after(response),
         status=response.status_code,
     )
+
+
+def _not_ours(response: httpx.Response) -> str:
+    if response.has_redirect_location:
+        return f"it redirects to {response.headers['Location']}: use the address of the server itself"
+    return "the answer is not from Evermuse: check the server's address, and the proxies on the way"
 
 
 def _retry_after(response: httpx.Response) -> float | None:

@@ -117,7 +117,7 @@ class Delivery:
         if draft.plan is not None:
             body = self._body(candidates, draft.plan.uploads)
             if digest_of(body) == draft.plan.sha:
-                self._post(draft.plan, candidates, body)
+                self._post(draft.plan, candidates, body, is_repeated=True)
                 return
             # The file or this program has changed since. Ask the server which of the records it has.
             self._journal.drop(draft.plan)
@@ -142,7 +142,7 @@ class Delivery:
     def _raw(self, candidate: Candidate, intents: dict[str, str] | None) -> bytes:
         return candidate.raw if intents is None else self._attacher.rewritten(candidate, intents)
 
-    def _post(self, plan: Plan, candidates: list[Candidate], body: Packed) -> None:
+    def _post(self, plan: Plan, candidates: list[Candidate], body: Packed, *, is_repeated: bool = False) -> None:
         try:
             answer = self._client.send(body, idempotency_key=plan.key)
             batch_id, accepted, rejected = answer.batch_id, answer.accepted_count, answer.rejected_count
@@ -151,13 +151,16 @@ class Delivery:
                 self._journal.drop(plan)
                 self._split(candidates, error)
                 return
-            if error.code == "IDEMPOTENCY_KEY_REUSED":
+            if error.code == "IDEMPOTENCY_KEY_REUSED" and is_repeated:
                 self._journal.drop(plan)
                 self._deliver(Draft(candidates))
                 return
             if error.code != "VALIDATION_ERROR" or not isinstance(error.details, dict):
                 raise
             batch_id, accepted, rejected = error.details["batchId"], 0, len(candidates)
+        if accepted + rejected != len(candidates):
+            counted = f"the server counts {accepted + rejected:,} records in a batch of {len(candidates):,}"
+            raise ApiError("UNEXPECTED_ANSWER", f"{counted} ({batch_id})")
         if rejected:
             self._outcomes.reject(self._client.errors(batch_id).stream(), candidates, batch_id)
         self._journal.acknowledge(plan, batch_id, accepted, rejected)
