@@ -70,6 +70,9 @@ def _configure_standard_library(handler: logging.Handler, level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    # Celery's pool stops what it logs about killed processes from reaching the root, and would write bare text.
+    pool = logging.getLogger("multiprocessing")
+    pool.handlers, pool.propagate = [handler], False
     for silent in SILENT:
         logging.getLogger(silent).setLevel(logging.CRITICAL + 1)
     for noisy in NOISY:

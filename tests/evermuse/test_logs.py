@@ -123,6 +123,25 @@ def test_json_log_writes_each_event_as_one_line_even_with_an_exception() -> None
     assert all("ValueError: broken" in e["exception"] for e in told[1:])
 
 
+POOL = """
+import django
+django.setup()
+from billiard.util import error, get_logger
+error("too early")
+get_logger()
+error("Process %r pid:%r exited with %r", "ForkPoolWorker-1", 7, "signal 9 (SIGKILL)")
+"""
+
+
+def test_killed_process_of_the_pool_is_one_event_of_the_json_log() -> None:
+    environment = {**os.environ, "EVERMUSE_LOG_JSON": "true", "DJANGO_SETTINGS_MODULE": "evermuse.settings"}
+    done = subprocess.run(
+        [sys.executable, "-c", POOL], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    [told] = [json.loads(line) for line in done.stderr.splitlines()]
+    assert told["event"] == "Process 'ForkPoolWorker-1' pid:7 exited with 'signal 9 (SIGKILL)'"
+
+
 LEAKS = """
 import logging, warnings
 import django
