@@ -42,6 +42,9 @@ from evermuse import (
 )
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
+# Celery would run all system checks at each start of a worker or beat, and drop what they find. They load every view and page.
+# `_check_start` runs those of our settings.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "true")
 
 log = logs.get(__name__)
 
