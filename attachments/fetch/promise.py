@@ -84,7 +84,7 @@ def refuse_other(wanted: Promised, *, answered_mime: str, opening: bytes) -> Non
 
 
 def _unexpected(came: str, wanted: Promised) -> DownloadFailed:
-    return final("UNEXPECTED_CONTENT", f"the server answered with {came} instead of the promised {wanted.words}", 200)
+    return final("UNEXPECTED_CONTENT", f"the content is {came} instead of the promised {wanted.words}", 200)
 
 
 def _is_page(wanted: Promised, answered: str, opening: bytes) -> bool:
