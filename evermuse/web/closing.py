@@ -49,6 +49,8 @@ class ClosingProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, **options)
         self._lingers_for = 0
         self._is_lost = False
+        self._holds_next = False
+        self._held = b""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -59,8 +61,22 @@ class ClosingProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def write(self, data: bytes) -> None:
-        if not self.transport.is_closing():  # else the client has gone, and the exchange learns it from asyncio
-            self.transport.write(data)
+        if self._holds_next and not self._held:
+            self._held = data
+            self.loop.call_soon(self._write_held)
+        elif not self.transport.is_closing():  # else the client has gone, and the exchange learns it from asyncio
+            self.transport.write(self._held + data)
+            self._held = b""
+        self._holds_next = False
+
+    def hold_next(self) -> None:
+        """Send what is written next together with what follows at once: a head and its body arrive in one packet."""
+        self._holds_next = True
+
+    def _write_held(self) -> None:
+        if self._held and not self.transport.is_closing():
+            self.transport.write(self._held)
+        self._held = b""
 
     def is_closing(self) -> bool:
         return self.transport.is_closing() or self._lingers_for > 0
@@ -82,6 +98,7 @@ class ClosingProtocol(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
     def _close_or_abort_later(self) -> None:
+        self._write_held()
         self.transport.close()
         if self.transport.get_write_buffer_size():
             self.loop.call_later(settings.EVERMUSE_READER_PAUSE_SECONDS, self.reset)
@@ -93,6 +110,7 @@ class ClosingProtocol(HttpToolsProtocol):
         if retry_after is not None:
             answer["retryAfter"] = retry_after
             after = b"retry-after: %d\r\n" % retry_after
+        self._write_held()
         content = json.dumps(answer).encode()
         reason = HTTPStatus(status).phrase.encode()
         self.transport.write(
@@ -104,6 +122,7 @@ class ClosingProtocol(HttpToolsProtocol):
     def _linger(self, seconds: float) -> None:
         """Close our side. Read and drop what arrives for a while."""
         self._lingers_for = LINGER_BYTES
+        self._write_held()
         with contextlib.suppress(OSError, RuntimeError):
             self.transport.write_eof()
         self.flow.is_held = False

@@ -21,6 +21,8 @@ class Exchange(RequestResponseCycle):
         """Like uvicorn's, but without chunks for HTTP/1.0. While the process drains, the response closes the connection."""
         if draining.is_on() and message["type"] == "http.response.start":
             message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+        if message["type"] == "http.response.start":
+            self.transport.hold_next()  # type: ignore[attr-defined]
         if self.scope["http_version"] == "1.1":
             await super().send(message)
             return
