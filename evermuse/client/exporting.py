@@ -62,11 +62,15 @@ def load(path: Path, url: str, filters: Mapping[str, str]) -> ExportState:
 def store(path: Path, state: ExportState) -> None:
     """Replace the state file in one step."""
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with draft.open("w", encoding="utf-8") as file:
-        json.dump(asdict(state), file)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
+    try:
+        with draft.open("w", encoding="utf-8") as file:
+            json.dump(asdict(state), file)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 @dataclass(slots=True)

@@ -3,7 +3,6 @@
 import gc
 import hashlib
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -137,8 +136,6 @@ class _Sending:
         self.conversion: Conversion | None = None
 
     def run(self) -> int:
-        # Handle SIGTERM like Ctrl-C, so that acknowledged batches are recorded.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
         # Thousands of parsed records are alive at any time. The garbage collector would scan them again and again.
         gc.set_threshold(200_000, 20, 100)
         # The threads that send need the interpreter for moments only. They would wait 5 ms each time for the one that reads.

@@ -3,6 +3,7 @@
 `evermuse send` reads these files: fix the payloads and send the file.
 """
 
+import contextlib
 import json
 import threading
 from collections.abc import Sequence
@@ -95,7 +96,9 @@ class RejectFile:
         """Close the file."""
         with self._lock:
             if self._file is not None:
-                self._file.close()
+                # Every line was flushed, so an error was reported already, and must not hide the summary of the run.
+                with contextlib.suppress(OSError):
+                    self._file.close()
                 self._file = None
 
 

@@ -4,11 +4,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from evermuse.client import Client
+from evermuse.client import Client, exporting
 from evermuse.client.send.rejects import RejectFile, beside
 from evermuse.client.send.running import Options, Reader, Run
 from evermuse.client.send.sources import find
@@ -127,3 +128,44 @@ def test_name_that_is_not_utf_8_is_shown_in_the_file_of_rejects(tmp_path: Path) 
         file.close()
     (line,) = (tmp_path / "rejected").read_text().splitlines()
     assert json.loads(line)["file"] == "c\ufffdd.ndjson"
+
+
+def test_file_of_rejects_on_a_full_disk_closes_without_another_error(tmp_path: Path) -> None:
+    path = tmp_path / "rejected"
+    path.symlink_to("/dev/full")
+    file = RejectFile(path, is_resumed=True)
+    with pytest.raises(OSError, match="No space left"):
+        file.write("calls.ndjson", 7, b"{}", [])
+    file.close()
+
+
+def test_state_of_an_export_that_cannot_be_stored_leaves_no_draft(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("evermuse.client.exporting.os.fsync", refuse)
+    with pytest.raises(OSError, match="No space left"):
+        exporting.store(tmp_path / "copy.json", exporting.ExportState("http://server.example", {}))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_conversion_that_is_terminated_removes_its_temporary_files(pipe: Path, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    words = ["convert", "mbox", str(pipe), "--product", "p", "--project", "q"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "evermuse.client", *words], cwd=tmp_path, stderr=subprocess.PIPE, text=True,
+        env=environment(tmp_path, TMPDIR=str(scratch)),
+    )  # fmt: skip
+    # It waits for the rest of the pipe.
+    with pipe.open("wb") as writer:
+        writer.write(MAIL.encode())
+        writer.flush()
+        while not list(scratch.glob("*/unpacked/*")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        process.communicate(timeout=60)
+    assert (process.returncode, list(scratch.iterdir())) == (4, [])

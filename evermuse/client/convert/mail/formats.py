@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -39,9 +40,12 @@ class MailFormat:
             walk = pieces.FORMATS[self.name]
             # Only the paths are listed here, not the mails of the first pass.
             index = ThreadIndex(scratch / "threads")
-            for piece in walk(paths, files):
-                _index(index, piece)
-            index.finish()
+            try:
+                for piece in walk(paths, files):
+                    _index(index, piece)
+                index.finish()
+            except sqlite3.Error as error:
+                raise OSError(f"the index of threads in {folder} cannot be written: {error}") from None
             yield from _converted(walk(paths, files), options, rejects, scratch)
 
 
@@ -49,6 +53,8 @@ def _index(index: ThreadIndex, piece: Piece) -> None:
     try:
         raw = unix_lines(pieces.read(piece, HEADER_BYTES).raw)
         index.add(header_of(raw, is_message=True))
+    except sqlite3.Error:
+        raise  # without the index, mails would get wrong threads
     except Exception as error:  # a mail must not stop the run; the second pass rejects it
         _logger.debug("a mail has no place in the index of threads: %s", error)
 
