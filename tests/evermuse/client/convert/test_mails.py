@@ -5,7 +5,6 @@ import email.encoders
 import email.mime.multipart
 import gzip
 import json
-import sqlite3
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
@@ -325,26 +324,3 @@ def test_codec_that_is_no_character_set_is_unknown_in_headers_and_bodies(mail: C
     raw = f"{HEAD}Subject: {subject}\nContent-Type: text/plain; charset={charset}\n\ncafé\n"
     data = mail(raw)["data"]
     assert (data["subject"], data["text"]) == ("café", "café\n")
-
-
-def test_mail_that_breaks_the_index_of_threads_does_not_stop_the_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refuse(self: object, header: object) -> None:
-        raise LookupError("a bug")
-
-    monkeypatch.setattr("evermuse.client.convert.mail.threads.ThreadIndex.add", refuse)
-    file = tmp_path / "m.eml"
-    file.write_text("Date: Mon, 1 Jan 2024 10:00:00 +0000\nFrom: a@b.example\n\nhello\n")
-    assert run("eml", file, folder=tmp_path).records[0]["data"]["text"] == "hello\n"
-
-
-def test_full_disk_under_the_index_of_threads_ends_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: object, header: object) -> None:
-        raise sqlite3.OperationalError("database or disk is full")
-
-    monkeypatch.setattr("evermuse.client.convert.mail.threads.ThreadIndex.add", refuse)
-    file = tmp_path / "m.eml"
-    file.write_text("Date: Mon, 1 Jan 2024 10:00:00 +0000\nFrom: a@b.example\n\nhello\n")
-    with pytest.raises(OSError, match=r"the index of threads .* disk is full"):
-        run("eml", file, folder=tmp_path)
