@@ -75,8 +75,9 @@ archive() {
   touch "$alive"
   for file in "$spool"/*; do
     case $file in *.part | "$spool/*") continue ;; esac
+    # `set -e` does not hold here, because `run` looks at the result.
     # shellcheck disable=SC2086
-    barman-cloud-wal-archive $store --gzip "$BACKUP_URL" "$server" "$file"
+    barman-cloud-wal-archive $store --gzip "$BACKUP_URL" "$server" "$file" || return 1
     rm -f "$file"
   done
 }
@@ -141,8 +142,10 @@ fetch() {
 restore() {
   fetch
   # Nothing is archived before restorecheck has run: the archive still belongs to the lost database.
-  pg_ctl -D "$PGDATA" -w -t 86400 -o "-c listen_addresses= -c archive_mode=off" start
-  until [ "$(psql -h /var/run/postgresql -U "${PGUSER:-evermuse}" -d postgres -qtAc 'SELECT pg_is_in_recovery()')" = f ]; do
+  # Without hot standby, PostgreSQL does not compare max_connections with that of the lost server, whose value was on its command line.
+  pg_ctl -D "$PGDATA" -w -t 86400 -o "-c listen_addresses= -c archive_mode=off -c hot_standby=off -c unix_socket_directories=/tmp" start
+  until [ "$(psql -h /tmp -U "${PGUSER:-evermuse}" -d postgres -qtAc 'SELECT pg_is_in_recovery()' 2> /dev/null)" = f ]; do
+    pg_ctl -D "$PGDATA" status > /dev/null || { say "PostgreSQL ended while it replayed the WAL: see its lines above"; exit 1; }
     sleep 1
   done
   pg_ctl -D "$PGDATA" -w -t 600 -m fast stop
