@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from evermuse import ended_connections
 from evermuse.asgi_body import Message
 from evermuse.errors import Refused
 from evermuse.web import places
@@ -29,6 +30,8 @@ class HttpAnswer:
     def step(self) -> bytes:
         """The next bytes of a stream, at least a piece, or b"" at the end."""
         assert self.steps is not None
+        # Each step may run in another thread, with a connection of its own.
+        ended_connections.close()
         parts: list[bytes] = []
         size = 0
         for part in self.steps:
