@@ -11,13 +11,15 @@ IN_PROGRESS = "IDEMPOTENCY_IN_PROGRESS"
 _TRANSIENT = frozenset({429, 500, 502, 503, 504})
 # Seconds. Our limits of rates last for one second. A proxy that refuses for longer must not make a command seem to hang.
 _LONGEST_REFUSAL = 60.0
+# More would overflow.
+_MOST_DOUBLINGS = 30
 
 
 @dataclass(frozen=True, slots=True)
 class Retries:
     """Retry until ``patience`` seconds after the first failure, with waits that double from ``first`` to ``longest``.
 
-    If the server sends ``retryAfter``, that is the wait. Answers 429 are limited by number (``refusals``) and not by time,
+    If the server sends a ``retryAfter`` above 0, that is the wait. Answers 429 are limited by number (``refusals``) and not by time,
     because they are not failures of the server.
     """
 
@@ -60,9 +62,9 @@ class Attempts:
             return wait
         now = time.monotonic()
         self._ends_at = self._ends_at or now + self.retries.patience
-        backoff = min(self.retries.first * 2**self._failures, self.retries.longest)
+        backoff = min(self.retries.first * 2.0 ** min(self._failures, _MOST_DOUBLINGS), self.retries.longest)
         self._failures += 1
-        wait = self._random.uniform(backoff / 2, backoff) if error.retry_after is None else error.retry_after
+        wait = error.retry_after or self._random.uniform(backoff / 2, backoff)
         if now + wait > self._ends_at:
             raise error
         return wait
