@@ -22,6 +22,14 @@ class AttemptAnswer(s.Serializer[Any]):
     message = s.CharField()
 
 
+@extend_schema_serializer(component_name="AttachmentError")
+class ErrorAnswer(s.Serializer[Any]):
+    """Why an attachment is not there."""
+
+    code = s.CharField()
+    message = s.CharField()
+
+
 _TEXTS = ("type", "filename", "vendorUrl", "mimeType", "sha256", "sha1", "md5", "storageUri")
 
 
@@ -39,9 +47,7 @@ def _fields() -> dict[str, s.Field[Any, Any, Any, Any]]:
         "state": s.ChoiceField(choices=["PENDING", "IN_PROGRESS", "COMPLETE", "FAILED"]),
         "size": s.IntegerField(allow_null=True),
         "nextAttemptAt": s.IntegerField(allow_null=True),
-        "error": inline_serializer(
-            "AttachmentError", {"code": s.CharField(), "message": s.CharField()}, allow_null=True
-        ),
+        "error": ErrorAnswer(allow_null=True),
         "attempts": s.ListField(child=AttemptAnswer()),
     }
 
