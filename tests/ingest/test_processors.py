@@ -278,6 +278,8 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[int]]]:
         return True
 
     monkeypatch.setattr("evermuse.wake.publish", publish)
+    # Messages of other tests wait in the broker.
+    monkeypatch.setattr("evermuse.wake._count", lambda task: 0)
     return found
 
 
