@@ -4,8 +4,10 @@ import contextlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from minio.error import S3Error
+
 from tests.journeys.deployment import BUCKET, LEASE_SECONDS, Deployment, until
-from tests.lake.journal.rebuilt import Replaced, Version, rebuild
+from tests.lake.journal.rebuilt import Rebuilt, Replaced, Version, rebuild
 
 WAITING = """
 SELECT (SELECT count(*) FROM lake_journalentry WHERE workspace_id = %s)
@@ -38,10 +40,8 @@ def differences(stack: Deployment, workspace: str, workspace_id: int) -> list[st
         "the journal is written",
         seconds=LEASE_SECONDS + 60,
     )
-    prefix = f"journal/workspace={workspace}/"
-    keys = [found.object_name for found in stack.store.list_objects(BUCKET, prefix, recursive=True)]
     try:
-        told = rebuild([key for key in keys if key], lambda key: _content(stack, key))
+        told = _rebuilt(stack, f"journal/workspace={workspace}/")
     except AssertionError as error:
         return [str(error)]
     known: dict[str, Any] = {
@@ -61,6 +61,17 @@ def differences(stack: Deployment, workspace: str, workspace_id: int) -> list[st
     if letters != (stored := dict(stack.rows(OUTCOMES, workspace_id))):
         found.append(_first("outcomes", letters, stored))
     return found
+
+
+def _rebuilt(stack: Deployment, prefix: str) -> Rebuilt:
+    """What the journal's objects tell. An object of a killed writer may be deleted after it was listed."""
+    while True:
+        keys = [found.object_name for found in stack.store.list_objects(BUCKET, prefix, recursive=True)]
+        try:
+            return rebuild([key for key in keys if key], lambda key: _content(stack, key))
+        except S3Error as error:
+            if error.code != "NoSuchKey":
+                raise
 
 
 def _first(name: str, told: dict[Any, Any], known: dict[Any, Any]) -> str:
