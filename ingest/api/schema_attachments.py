@@ -23,7 +23,7 @@ class AttemptAnswer(s.Serializer[Any]):
 
 
 @extend_schema_serializer(component_name="AttachmentError")
-class ErrorAnswer(s.Serializer[Any]):
+class FileErrorAnswer(s.Serializer[Any]):
     """Why an attachment is not there."""
 
     code = s.CharField()
@@ -47,7 +47,7 @@ def _fields() -> dict[str, s.Field[Any, Any, Any, Any]]:
         "state": s.ChoiceField(choices=["PENDING", "IN_PROGRESS", "COMPLETE", "FAILED"]),
         "size": s.IntegerField(allow_null=True),
         "nextAttemptAt": s.IntegerField(allow_null=True),
-        "error": ErrorAnswer(allow_null=True),
+        "error": FileErrorAnswer(allow_null=True),
         "attempts": s.ListField(child=AttemptAnswer()),
     }
 

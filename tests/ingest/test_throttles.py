@@ -102,7 +102,9 @@ def test_requests_pass_without_redis_and_one_warning_is_logged(caplog: pytest.Lo
     with socket.create_server(("127.0.0.1", 0)) as silent:
         limiter = RateLimiter(f"redis://127.0.0.1:{silent.getsockname()[1]}/0")
         assert [limiter.wait("k", 1) for _ in range(5)] == [0] * 5
-    assert [entry.msg["event"] for entry in caplog.records] == ["rate_limit.redis_away"]  # type: ignore[index]
+    # Threads of earlier tests may log, too.
+    ours = [entry for entry in caplog.records if entry.name == throttles.__name__]
+    assert [entry.msg["event"] for entry in ours] == ["rate_limit.redis_away"]  # type: ignore[index]
 
 
 def test_rate_limit_holds_after_a_redis_connection_died(key: str, window: Callable[[int], None]) -> None:
