@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import psutil
 import pytest
@@ -62,7 +63,7 @@ def answers(port: int) -> bool:
         requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10).raise_for_status()
         client(f"127.0.0.1:{port}", "evermuse-root").list_buckets()
         return True
-    except (requests.RequestException, S3Error):
+    except (requests.RequestException, S3Error, ElementTree.ParseError):  # The last: another server has this port.
         return False
 
 

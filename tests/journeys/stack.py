@@ -1,5 +1,7 @@
 """The real stack for journeys: web, workers and beat as separate processes, killed with real signals."""
 
+import functools
+import itertools
 import os
 import secrets
 import select
@@ -284,10 +286,18 @@ def at_once(calls: list[Callable[[], Any]]) -> list[Any]:
     return results
 
 
-def free_port() -> int:
-    """Returns a port on which no process listens."""
+@functools.cache
+def ports() -> Iterator[int]:
     # Below the kernel's range for outgoing connections, so that a restarted process gets the same port again. The processes
     # of one test run choose at the same time, so each has its own share.
     number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     share = range(30_000 + number, 32_000, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
-    return next(port for port in iter(lambda: secrets.choice(share), 0) if is_free(port))
+    return itertools.cycle(secrets.SystemRandom().sample(share, len(share)))
+
+
+def free_port() -> int:
+    """Returns a port on which no process listens, and which was not returned a short time ago.
+
+    A server that needs many ports asks for all of them before it listens on the first.
+    """
+    return next(port for port in ports() if is_free(port))
