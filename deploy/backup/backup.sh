@@ -6,11 +6,13 @@
 #   backup.sh base      take a base backup, and delete those that BACKUP_RETENTION no longer needs, with their WAL
 #   backup.sh alive     whether `run` has archived or tried to within the last 10 minutes
 #   backup.sh list      the base backups
-#   backup.sh fetch     restore the last base backup (or BACKUP_ID) into PGDATA, ready to replay WAL
+#   backup.sh fetch     restore a base backup into PGDATA, ready to replay WAL: the last one, the last one before
+#                       RESTORE_TIME, or BACKUP_ID
 #   backup.sh restore   fetch, replay all WAL (or up to RESTORE_TIME), and stop
 #
 # Settings: BACKUP_URL (s3://bucket/path), BACKUP_ENDPOINT (empty: AWS), AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY,
 # BACKUP_SERVER, BACKUP_RETENTION, BACKUP_HOURS, WAL_SPOOL, PGDATA, and libpq's PGHOST, PGPORT, PGUSER, PGPASSWORD.
+# `restore` runs as the user that owns PostgreSQL's data, with pg_ctl of the same major version in PATH.
 set -eu
 
 server=${BACKUP_SERVER:-evermuse}
@@ -61,12 +63,24 @@ check() {
     run | archive) [ -d "$spool" ] || fault "WAL_SPOOL (${#spool} characters) must be a directory, that of PostgreSQL's archive_command" ;;
     fetch | restore)
       [ -n "${PGDATA:-}" ] || fault "PGDATA is not set: set it to the directory to restore into"
-      case ${RESTORE_TIME:-} in
-        '' | [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*) ;;
-        *) fault "RESTORE_TIME (${#RESTORE_TIME} characters) must be a time such as 2026-01-31 12:00:00+00" ;;
-      esac
+      is_time "${RESTORE_TIME:-}" || fault "RESTORE_TIME (${#RESTORE_TIME} characters) must be a time such as 2026-01-31 12:00:00+00"
       ;;
   esac
+  [ "$faults" = 0 ] || exit 2
+}
+
+is_time() {
+  case $1 in
+    '') ;;
+    [0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*) date -d "$1" > /dev/null 2>&1 ;;
+    *) return 1 ;;
+  esac
+}
+
+# What would otherwise fail only after the download, which may take hours.
+check_replay() {
+  [ "$(id -u)" != 0 ] || fault "PostgreSQL refuses to run as root: run this as the user that owns its data"
+  command -v pg_ctl > /dev/null || fault "pg_ctl is not in PATH: add the directory of PostgreSQL's programs"
   [ "$faults" = 0 ] || exit 2
 }
 
@@ -117,21 +131,59 @@ run() {
   done
 }
 
+# Prints the id of the backup to restore. Barman's own choice, `latest`, may be a backup that failed.
+choose='
+import datetime, json, os, sys
+named, before = os.environ.get("BACKUP_ID", ""), float(os.environ.get("RESTORE_SECONDS") or "inf")
+found = [
+    backup["backup_id"]
+    for backup in json.load(sys.stdin)["backups_list"]
+    if backup["status"] == "DONE"
+    and (not named or named in (backup["backup_id"], backup.get("backup_name")))
+    and (named or datetime.datetime.fromisoformat(backup["end_time_iso"]).timestamp() <= before)
+]
+print(max(found, default=""))
+'
+
+choose_backup() {
+  # shellcheck disable=SC2086
+  listed=$(barman-cloud-backup-list $store --format json "$BACKUP_URL" "$server") || { say "the backups could not be listed"; exit 1; }
+  seconds=
+  [ -z "${RESTORE_TIME:-}" ] || seconds=$(date -d "$RESTORE_TIME" +%s.%N)
+  chosen=$(echo "$listed" | RESTORE_SECONDS=$seconds python3 -c "$choose")
+  if [ -n "$chosen" ]; then
+    return
+  elif [ -n "${BACKUP_ID:-}" ]; then
+    say "there is no complete base backup $BACKUP_ID: see backup.sh list"
+  elif [ -n "${RESTORE_TIME:-}" ]; then
+    say "no base backup was complete before RESTORE_TIME: see backup.sh list"
+  else
+    say "BACKUP_URL has no complete base backup of the server $server: see backup.sh list"
+  fi
+  exit 1
+}
+
 fetch() {
   if [ -n "$(ls -A "$PGDATA" 2> /dev/null)" ]; then
     say "PGDATA is not empty: move the old data directory away first"
     exit 1
   fi
+  choose_backup
+  say "fetching the base backup $chosen"
   mkdir -p "$PGDATA"
   chmod 700 "$PGDATA"
   # shellcheck disable=SC2086
-  barman-cloud-restore $store "$BACKUP_URL" "$server" "${BACKUP_ID:-latest}" "$PGDATA"
+  if ! barman-cloud-restore $store "$BACKUP_URL" "$server" "$chosen" "$PGDATA"; then
+    say "the base backup could not be fetched: empty PGDATA before you try again"
+    exit 1
+  fi
   # The keys of the store stay in the environment.
   {
     echo "restore_command = 'barman-cloud-wal-restore $store \"$BACKUP_URL\" \"$server\" \"%f\" \"%p\"'"
     echo "recovery_target_timeline = 'latest'"
     if [ -n "${RESTORE_TIME:-}" ]; then
-      echo "recovery_target_time = '$RESTORE_TIME'"
+      # In UTC, because PostgreSQL may have another time zone than this script.
+      echo "recovery_target_time = '$(date -u -d "$RESTORE_TIME" '+%F %T.%6N+00')'"
       echo "recovery_target_action = 'promote'"
     fi
   } >> "$PGDATA/postgresql.auto.conf"
@@ -140,12 +192,18 @@ fetch() {
 }
 
 restore() {
+  check_replay
   fetch
+  sockets=$(mktemp -d)
+  trap 'rm -rf "$sockets"' EXIT
+  trap 'pg_ctl -D "$PGDATA" -m immediate stop; exit 1' TERM INT
   # Nothing is archived before restorecheck has run: the archive still belongs to the lost database.
   # Without hot standby, PostgreSQL does not compare max_connections with that of the lost server, whose value was on its command line.
-  pg_ctl -D "$PGDATA" -w -t 86400 -o "-c listen_addresses= -c archive_mode=off -c hot_standby=off -c unix_socket_directories=/tmp" start
-  until [ "$(psql -h /tmp -U "${PGUSER:-evermuse}" -d postgres -qtAc 'SELECT pg_is_in_recovery()' 2> /dev/null)" = f ]; do
-    pg_ctl -D "$PGDATA" status > /dev/null || { say "PostgreSQL ended while it replayed the WAL: see its lines above"; exit 1; }
+  pg_ctl -D "$PGDATA" -w -t 86400 -o "-c listen_addresses= -c archive_mode=off -c hot_standby=off -c unix_socket_directories=$sockets" start ||
+    not_replayed
+  # The file that pg_ctl reads too. A connection would need a password that the restored database may not know.
+  until grep -q '^ready' "$PGDATA/postmaster.pid" 2> /dev/null; do
+    pg_ctl -D "$PGDATA" status > /dev/null || not_replayed
     sleep 1
   done
   pg_ctl -D "$PGDATA" -w -t 600 -m fast stop
@@ -153,6 +211,11 @@ restore() {
     sed -i "/^$name = /d" "$PGDATA/postgresql.auto.conf"
   done
   say "restored; start PostgreSQL, and run manage.py restorecheck"
+}
+
+not_replayed() {
+  say "PostgreSQL ended while it replayed the WAL: see its lines above. Empty PGDATA before you try again"
+  exit 1
 }
 
 show() {

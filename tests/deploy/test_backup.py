@@ -1,4 +1,4 @@
-"""The drill: PostgreSQL is lost, and restored from the archive by deploy/backup, with and without the last WAL."""
+"""The drill: PostgreSQL is lost, and restored from the archive by `backup.sh restore`, with and without the last WAL."""
 
 import io
 import json
@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from deploy.local.embedded import Servers
-from deploy.local.servers import PostgreSQL
+from deploy.local.servers import POSTGRES_PACKAGE, PostgreSQL, package_file, unprivileged
 from evermuse import public_ids
 from tests.journeys.client import HttpClient
 from tests.journeys.stack import BUCKET, ROOT, Stack, until
@@ -24,7 +24,7 @@ from tests.records import record
 
 SCRIPT = ROOT / "deploy" / "backup" / "backup.sh"
 ARCHIVE = "backup"
-PROCESSES = ("web", "worker-landing", "worker-attachments", "beat")
+PROCESSES = ("web", "worker-landing", "beat")
 
 
 def superuser(servers: Servers) -> str:
@@ -63,18 +63,24 @@ class Backup:
 
     def archive_all(self) -> str:
         """Archives everything that was committed until now. Returns the name of the last WAL file."""
-        with psycopg.connect(superuser(self._servers), autocommit=True) as connection:
-            found = connection.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone()
+        found = self.sql("SELECT pg_walfile_name(pg_switch_wal())")
         assert found is not None
         until(lambda: (self._spool / found[0]).exists(), "PostgreSQL has given the file to its archive command")
         self.run("archive")
         return str(found[0])
 
     def run(self, *words: str) -> None:
+        code, said = self.result(*words)
+        assert code == 0, said
+
+    def result(self, *words: str, **settings: str) -> tuple[int, str]:
+        """The exit code of a command, and what it said."""
         done = subprocess.run(
-            [str(SCRIPT), *words], env=self._environment(), capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
+            # PostgreSQL, which `restore` starts, refuses to run as root.
+            [*unprivileged(), str(SCRIPT), *words],
+            env=self._environment() | settings, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return done.returncode, done.stdout + done.stderr
 
     def _environment(self) -> dict[str, str]:
         address = psycopg.conninfo.conninfo_to_dict(superuser(self._servers))
@@ -90,23 +96,29 @@ class Backup:
             "PGPASSWORD": str(address["password"]),
         }
 
+    def sql(self, statement: str) -> tuple[Any, ...] | None:
+        """The first row of a statement of the superuser."""
+        with psycopg.connect(superuser(self._servers), autocommit=True) as connection:
+            done = connection.execute(statement.encode())
+            return done.fetchone() if done.description else None
+
     def lose_database(self) -> None:
         """The server dies, and its disk is gone."""
         self._servers.stop("postgres")
         shutil.rmtree(self.data)
 
-    def restore(self) -> None:
-        """The last base backup, and all WAL of the archive. The archive stays that of the lost database."""
-        self.run("fetch")
-        with (self.data / "postgresql.auto.conf").open("a") as settings:
-            settings.write("archive_mode = off\n")
+    def restore(self, **settings: str) -> None:
+        """Restores as the documents say, and starts PostgreSQL. The archive stays that of the lost database."""
+        code, said = self.result("restore", **settings)
+        assert code == 0, said
+        assert said.rstrip().endswith("restored; start PostgreSQL, and run manage.py restorecheck")
+        left = (self.data / "postgresql.auto.conf").read_text()
+        assert "restore_command" not in left and "recovery_target" not in left
+        with (self.data / "postgresql.auto.conf").open("a") as kept:
+            kept.write("archive_mode = off\n")
         self._servers.start("postgres")
         self._servers.wait_ready("postgres")
-        until(self._is_promoted, "the WAL was replayed")
-
-    def _is_promoted(self) -> bool:
-        with psycopg.connect(superuser(self._servers), autocommit=True) as connection:
-            return connection.execute("SELECT NOT pg_is_in_recovery()").fetchone() == (True,)
+        assert self.sql("SELECT pg_is_in_recovery()") == (False,)
 
 
 @dataclass
@@ -165,7 +177,8 @@ def drill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Drill]:
         pytest.skip("Barman is not installed: pip install --no-deps -r deploy/requirements/backup.txt")
     servers = Servers(tmp_path / "servers", is_durable=False)
     # PostgreSQL's restore_command needs them too.
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    of_postgresql = Path(package_file(POSTGRES_PACKAGE, "pginstall/bin/pg_ctl")).parent
+    monkeypatch.setenv("PATH", f"{programs}:{of_postgresql}:{os.environ['PATH']}")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", servers.environment["MINIO_ACCESS_KEY"])
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", servers.environment["MINIO_SECRET_KEY"])
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -218,12 +231,21 @@ def test_a_lost_database_is_restored_from_the_archive_and_the_gap_of_a_missing_w
     stack.stop("worker-landing")
     accepted = drill.send("accepted", 3)
     mark_all(drill)
+    moment = str(backup.sql("SELECT now()")[0])  # type: ignore[index]
+    backup.sql("CREATE TABLE after_the_moment ()")
+    # The last base backup is too late for that moment.
+    backup.take()
     backup.archive_all()
     stack.stop(*stack.children)
+    assert backup.result("restore") == (1, "backup: PGDATA is not empty: move the old data directory away first\n")
     backup.lose_database()
+    check_refusals(backup)
 
     hidden = hide(stack, last_kept)
-    backup.restore()
+    first, _ = sorted(
+        one.object_name.split("/")[-2] for one in stack.store.list_objects(BUCKET, f"{ARCHIVE}/evermuse/base/")
+    )
+    backup.restore(BACKUP_ID=first)
     stack.manage("migrate", "--noinput", "--verbosity", "0")
     assert stack.rows("SELECT last_value > 1000000000 FROM ingest_batch_id_seq") == [(True,)], "recognised at the start"
     code, report = drill.check()
@@ -235,7 +257,8 @@ def test_a_lost_database_is_restored_from_the_archive_and_the_gap_of_a_missing_w
 
     for key, content in hidden.items():
         stack.store.put_object(BUCKET, key, io.BytesIO(content), len(content))
-    backup.restore()
+    backup.restore(RESTORE_TIME=moment)
+    assert backup.sql("SELECT to_regclass('after_the_moment')") == (None,)
     code, report = drill.check()
     assert (code, report["missing"]["batches"]) == (0, []), report
     acknowledged = before + archived + waiting + landed + accepted
@@ -247,6 +270,17 @@ def test_a_lost_database_is_restored_from_the_archive_and_the_gap_of_a_missing_w
     assert later[0] > public_ids.of_batch(10**9)
     drill.await_complete(later)
     assert len(drill.client.records()) == 2 * len([*acknowledged, *later])
+
+
+def check_refusals(backup: Backup) -> None:
+    """What cannot be restored is refused in one line, before anything is fetched."""
+    for settings, said in (
+        ({"BACKUP_SERVER": "other"}, "BACKUP_URL has no complete base backup of the server other"),
+        ({"BACKUP_ID": "20000101T000000"}, "there is no complete base backup 20000101T000000"),
+        ({"RESTORE_TIME": "2000-01-01 00:00:00+00"}, "no base backup was complete before RESTORE_TIME"),
+    ):
+        assert backup.result("restore", **settings) == (1, f"backup: {said}: see backup.sh list\n")
+        assert not backup.data.exists()
 
 
 def mark_all(drill: Drill) -> None:
