@@ -72,7 +72,7 @@ def test_inner_ports_of_the_store_require_a_client_certificate(servers: Servers,
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     context.set_alpn_protocols(["h2", "http/1.1"])
     with (
-        socket.create_connection(("127.0.0.1", servers.home.ports_in_use[part]), timeout=5) as plain,
+        socket.create_connection(("127.0.0.1", servers.home.ports_in_use[part]), timeout=30) as plain,
         pytest.raises((ssl.SSLError, ConnectionError), match=r"certificate required|reset|EOF"),
         context.wrap_socket(plain) as wrapped,
     ):

@@ -63,7 +63,7 @@ def close_as_celery_does(broker: Broker) -> None:
     commands = Queue("commands", Exchange("commands", type="fanout"), auto_delete=True)
     Consumer(connection.channel(), [commands], on_message=received.append).consume()
     while not received:  # it is not acknowledged
-        connection.drain_events(timeout=5)
+        connection.drain_events(timeout=30)
     with contextlib.suppress(TimeoutError):
         while True:  # until it only waits
             connection.drain_events(timeout=0.1)
