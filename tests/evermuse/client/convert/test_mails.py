@@ -1,20 +1,11 @@
-"""Mails as they are found on disk, each as a file, a mailbox or a maildir."""
+"""One mail: its headers, text, people, date, quotations and attachments."""
 
-import email
-import email.encoders
-import email.mime.multipart
-import gzip
-import json
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from evermuse.client.convert.mail.html_text import text_of
-from evermuse.client.convert.mail.parts import leaves, structure_of
 from tests.evermuse.client.convert.running import HEAD, Convert, run
 
 
@@ -179,94 +170,6 @@ def test_quotations_are_kept_and_marked(mail: Convert) -> None:
     assert kinds == [("quote", "On Mon, Bob wrote:\n> really?\n>\n> sure\n"), ("signature", "-- \nAnn A.\n")]
 
 
-@pytest.mark.parametrize(
-    "raw",
-    [
-        HEAD + "Content-Type: multipart/mixed; boundary=b\n\nno part\n",
-        HEAD + "Content-Type: multipart/mixed\n\n--x\nContent-Type: text/plain\n\nhello\n--x--\n",
-        HEAD + "Content-Type: multipart/mixed; boundary=b\n\n--b\n\nhello",
-        HEAD + "Content-Type: text\n\nhello",
-        HEAD + "Content-Transfer-Encoding: base64\n\n!!!",
-        HEAD + "Content-Transfer-Encoding: x-uuencode\n\nbegin 644 x\nnonsense\n",
-        HEAD + "Subject: x\nbroken line\nTo: b@x.example\n\nhello\x00",
-        HEAD + "X: " + "y" * 200_000 + "\n\nhello",
-        "\ufeff\n" + HEAD + "\nhello",
-        (HEAD + "\nhello\n").replace("\n", "\r"),
-        (HEAD + "\nhello\n").replace("\n", "\r\r\n"),
-        HEAD,
-    ],
-)
-def test_malformed_mails_become_records(mail: Convert, raw: str) -> None:
-    assert mail(raw)["_vendor_ids"] == {"message_id": "<1@acme.example>"}
-
-
-def test_deep_and_wide_structures_end(mail: Convert) -> None:
-    deep = "".join(f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(3000))
-    assert any("nested" in defect for defect in mail(HEAD + deep + "\nend")["data"]["defects"])
-    wide = "Content-Type: multipart/mixed; boundary=b\n\n" + "--b\n\nx\n" * 10_000
-    assert any("more than" in defect for defect in mail(HEAD + wide)["data"]["defects"])
-
-
-def test_copies_are_converted_once_and_other_mails_with_the_same_id_are_kept(tmp_path: Path) -> None:
-    box = tmp_path / "box"
-    for folder, body in (("cur", "one"), (".Sent/cur", "one"), (".List/cur", "two"), ("new", "two")):
-        (box / folder).mkdir(parents=True, exist_ok=True)
-        (box / folder / "1.host:2,S").write_text(f"{HEAD}\n{body}\n")
-    (box / "dovecot.index").write_bytes(b"x")
-    (box / "tmp").mkdir()
-    (box / "tmp" / "2.host").write_text("unfinished")
-    done = run("maildir", box, folder=tmp_path)
-    assert done.lines == run("maildir", box, folder=tmp_path).lines
-    assert sorted(one["data"]["text"] for one in done.records) == ["one\n", "two\n"]
-    assert len({json.dumps(one["_vendor_ids"]) for one in done.records}) == 2
-    assert (done.writer.duplicates, done.writer.failed) == (2, 0)
-
-
-def test_mail_without_id_has_the_same_digest_in_every_container(tmp_path: Path) -> None:
-    raw = "Date: Mon, 1 Jan 2024 10:00:00 +0000\nFrom: a@b.example\nSubject: s\n\nFrom me\n\nbye\n"
-    (tmp_path / "a.eml").write_bytes(raw.replace("\n", "\r\n").encode())
-    (tmp_path / "a.mbox").write_text(
-        "From x Mon Jan  1 10:00:00 2024\nX-Status: R\n" + raw.replace("\nFrom me", "\n>From me") + "\n"
-    )
-    ids = [run(kind, tmp_path / f"a.{kind}", folder=tmp_path).records[0]["_vendor_ids"] for kind in ("eml", "mbox")]
-    assert ids[0] == ids[1] and list(ids[0]) == ["content_sha256"]
-
-
-def test_threads_follow_references_then_replies_then_subjects_in_any_order(tmp_path: Path) -> None:
-    def raw(id: str, subject: str, day: int, more: str = "") -> str:
-        return f"Message-ID: <{id}>\nDate: {day} Jan 2024 10:00:00 +0000\nSubject: {subject}\n{more}\nx\n"
-
-    mails = {
-        "a": raw("a@x", "Plan", 1),
-        "b": raw("b@x", "Re: Plan", 2, "In-Reply-To: <a@x>\n"),
-        "c": raw("c@x", "Re: Plan", 3, "In-Reply-To: Bob's message <bob@x.example> of Monday <b@x>\n"),
-        "d": raw("d@x", "Other", 4, "References: <a@x>\n <b@x>\n"),
-        "e": raw("e@x", "AW: RE: plan", 5),
-        "f": raw("f@x", "Re: Plan", 6, "In-Reply-To: <e@x>\n"),
-        "g": raw("g@x", "Plan", 7),
-        "h": raw("h@x", "Re: x", 8, "References: <i@x>\n"),
-        "i": raw("i@x", "Re: x", 8, "References: <h@x>\n"),
-    }
-    found = []
-    for names in (sorted(mails), sorted(mails, reverse=True)):
-        file = tmp_path / "t.mbox"
-        file.write_text("".join(f"From x Mon Jan  1 10:00:00 2024\n{mails[name]}\n" for name in names))
-        found.append(
-            {one["data"]["message_id"][1]: one["_thread_id"] for one in run("mbox", file, folder=tmp_path).records}
-        )
-    assert found[0] == found[1]
-    assert {found[0][name] for name in "abcdef"} == {"<a@x>"}
-    assert (found[0]["g"], found[0]["h"]) == ("<g@x>", found[0]["i"])
-
-
-def test_compressed_mailboxes_and_plain_directories_are_read(tmp_path: Path) -> None:
-    (tmp_path / "m.mbox.gz").write_bytes(gzip.compress(b"From x Mon Jan  1 10:00:00 2024\n" + HEAD.encode() + b"\nx\n"))
-    (tmp_path / "enron" / "allen-p" / "inbox").mkdir(parents=True)
-    (tmp_path / "enron" / "allen-p" / "inbox" / "1.").write_text(HEAD + "\nx\n")
-    assert len(run("mbox", tmp_path / "m.mbox.gz", folder=tmp_path).records) == 1
-    assert len(run("maildir", tmp_path / "enron", folder=tmp_path).records) == 1
-
-
 def test_record_that_is_too_large_is_rejected_with_its_size(tmp_path: Path) -> None:
     file = tmp_path / "big.eml"
     file.write_text(HEAD + "\n" + "x" * 5_300_000)
@@ -277,45 +180,6 @@ def test_record_that_is_too_large_is_rejected_with_its_size(tmp_path: Path) -> N
 def test_html_text_of_repeated_fragments_is_found_in_linear_time(piece: str) -> None:
     # Quadratic time would take minutes for this size.
     text_of(piece * 200_000)
-
-
-TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=60)
-LEAF = st.tuples(st.just("leaf"), TEXT, st.sampled_from(["7bit", "base64", "quoted-printable"]))
-TREE = st.recursive(
-    LEAF, lambda children: st.tuples(st.just("multi"), st.lists(children, min_size=1, max_size=3)), max_leaves=8
-)
-
-
-def built(tree: Any) -> email.message.Message:
-    if tree[0] == "leaf":
-        leaf = email.message.Message()
-        leaf["Content-Type"] = "text/plain; charset=utf-8"
-        leaf.set_payload(tree[1].encode())
-        if tree[2] == "base64":
-            email.encoders.encode_base64(leaf)
-        elif tree[2] == "quoted-printable":
-            email.encoders.encode_quopri(leaf)
-        return leaf
-    multi = email.mime.multipart.MIMEMultipart("mixed")
-    for child in tree[1]:
-        multi.attach(built(child))
-    return multi
-
-
-@given(TREE, st.sampled_from([b"\n", b"\r\n"]))
-@settings(max_examples=150, deadline=None)
-def test_structure_is_that_of_the_standard_library_parser(tree: Any, end: bytes) -> None:
-    raw = built(tree).as_bytes().replace(b"\n", end)
-    parsed = email.message_from_bytes(raw)
-    expected = [part.get_payload(decode=True) for part in parsed.walk() if not part.is_multipart()]
-    assert [leaf.content() for leaf in leaves(structure_of(raw).root)] == expected
-
-
-@given(st.binary(max_size=400))
-@settings(max_examples=200, deadline=None)
-def test_any_bytes_have_a_structure(raw: bytes) -> None:
-    for leaf in leaves(structure_of(raw).root):
-        leaf.content()
 
 
 @pytest.mark.parametrize("charset", ["base64", "rot13", "zlib", "hex", "bz2", "quopri", "uu"])
