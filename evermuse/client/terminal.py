@@ -5,7 +5,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -41,6 +41,12 @@ def fail(message: str, code: int) -> typer.Exit:
     """Print an error, and return the exit to raise."""
     errors.print(f"error: {message}")
     return typer.Exit(code)
+
+
+def refuse_overwriting(option: str, target: Path, inputs: Iterable[Path | None]) -> None:
+    """End the command if it would write over a file that it reads."""
+    if target.is_file() and any(path is not None and path.is_file() and path.samefile(target) for path in inputs):
+        raise fail(f"{option} {target}: this file is read by the same command", USAGE)
 
 
 def connect(profile: str | None, url: str | None, patience: float = 60.0) -> Client:

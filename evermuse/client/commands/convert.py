@@ -74,6 +74,7 @@ def convert(
         processes=processes,
     )
     target = rejects or Path(f"evermuse-{format}.rejects.ndjson")
+    terminal.refuse_overwriting("--rejects", target, [*paths, mapping])
     try:
         with RejectWriter(target) as writer:
             code = _run(FORMATS[format].convert(paths, options=options, rejects=writer))

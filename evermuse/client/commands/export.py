@@ -22,6 +22,9 @@ evermuse export --state copy.json --output copy.ndjson
 
 evermuse export --state calls.json --type call | my-import
 """
+_BLOCK_BYTES = 64 * 1024
+# The beginning of each line, be it a record or a removal.
+_LINE_START = b'{"recordId"'
 _Text = Annotated[str | None, typer.Option()]
 
 
@@ -43,6 +46,8 @@ def export(
         try:
             if not state.absolute().parent.is_dir():
                 raise exporting.WrongState(f"{state}: there is no such directory")
+            if to is not None and to.resolve() == state.resolve():
+                raise exporting.WrongState(f"{to}: --output and --state must be two files")
             if restart:
                 state.unlink(missing_ok=True)
             known = exporting.load(state, client.url, filters)
@@ -64,22 +69,31 @@ export.__doc__ = _HELP
 
 
 def _opened(path: Path | None) -> BinaryIO:
-    """The output file. Cuts off an incomplete last line of an export that was killed."""
+    """The output file. Cuts off an incomplete last line of an export that was killed. Raises WrongState for other content."""
     if path is None:
         return sys.stdout.buffer
     file = path.open("a+b")
     end = file.seek(0, os.SEEK_END)
-    back = end
-    while back and not _ends_line(file, back):
-        back -= 1
-    file.truncate(back)
+    start = _last_line(file, end)
+    if start < end:
+        file.seek(start)
+        if not _LINE_START.startswith(file.read(len(_LINE_START))):
+            file.close()
+            raise exporting.WrongState(f"{path}: its last line is incomplete, and is not from an export")
+        file.truncate(start)
     file.seek(0, os.SEEK_END)
     return file
 
 
-def _ends_line(file: BinaryIO, end: int) -> bool:
-    file.seek(end - 1)
-    return file.read(1) == b"\n"
+def _last_line(file: BinaryIO, end: int) -> int:
+    """Where the last line starts: at the end, if the file ends with a line feed."""
+    while end:
+        start = max(end - _BLOCK_BYTES, 0)
+        file.seek(start)
+        if (found := file.read(end - start).rfind(b"\n")) >= 0:
+            return start + found + 1
+        end = start
+    return 0
 
 
 def _flush(file: BinaryIO) -> None:

@@ -80,6 +80,8 @@ def send(
         )
         conversion = _conversion(format, converted)
     sources = _sources(paths, attach, conversion)
+    if rejects is not None:
+        terminal.refuse_overwriting("--rejects", rejects, [*(source.path for source in sources), mapping])
     reader = Reader(sources, limit, conversion)
     if dry_run:
         raise typer.Exit(rehearse(reader, attach, as_json=as_json))

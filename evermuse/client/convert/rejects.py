@@ -33,7 +33,7 @@ class RejectWriter:
 
     def reject(self, *, file: str, offset: int, reason: str, length: int | None = None) -> None:
         """Write an item that cannot be converted. ``offset``, ``length``: bytes in the uncompressed file."""
-        self._write({"file": file, "offset": offset, "length": length, "reason": reason[:MAX_REASON]})
+        self._write({"file": shown_name(file), "offset": offset, "length": length, "reason": reason[:MAX_REASON]})
 
     def duplicate(self, *, file: str, offset: int, first_file: str, first_offset: int) -> None:
         """Write an item that was already converted from another place."""
@@ -41,10 +41,10 @@ class RejectWriter:
         reason = "duplicate: the same item was converted from another place"
         self._write(
             {
-                "file": file,
+                "file": shown_name(file),
                 "offset": offset,
                 "reason": reason,
-                "duplicateOf": {"file": first_file, "offset": first_offset},
+                "duplicateOf": {"file": shown_name(first_file), "offset": first_offset},
             }
         )
 
@@ -80,6 +80,14 @@ class RejectWriter:
         shown = {key: sound_text(value) if isinstance(value, str) else value for key, value in line.items()}
         self._file.write(_encode({key: value for key, value in shown.items() if value is not None}) + b"\n")
         self._file.flush()
+
+
+def shown_name(name: str) -> str:
+    """The name of a file, with ``\\xff`` for a byte that is not UTF-8, so that two such names stay different."""
+    try:
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # Windows' names can have surrogates that are no bytes
+        return sound_text(name)
 
 
 def sound_text(text: str) -> str:

@@ -96,7 +96,8 @@ class Attacher:
     def known(self, candidate: Candidate) -> str:
         """The server's answer on known records, for a record with local files. Each upload has a new id, so ids are ignored.
 
-        A stored record that differs in anything else counts as a newer version.
+        A stored record that only lacks uploads is the same record from before its files were there, so it may be sent. A
+        stored record that differs in anything else counts as a newer version.
         """
         assert self._client is not None
         self._describe(candidate)
@@ -112,7 +113,7 @@ class Attacher:
         for row in rows:
             stored = check_schema(bytes(row.record))
             if isinstance(stored, Envelope) and stored.vendor_ids == normal.vendor_ids:
-                return "current" if _comparable(stored) == _comparable(normal) else "replaced"
+                return _compared(stored, normal, candidate)
         return "unknown"
 
 
@@ -123,6 +124,19 @@ def _named(entry: AttachmentEntry) -> str | None:
         is_file = entry.vendor_url.startswith(FILE_SCHEME)
         return unquote(entry.vendor_url.removeprefix(FILE_SCHEME)).lstrip("/") if is_file else None
     return entry.filename if isinstance(entry.filename, str) and "\0" not in entry.filename else None
+
+
+def _compared(stored: Envelope, described: Envelope, candidate: Candidate) -> str:
+    """Compare what the server has with what would be sent."""
+    entries = stored.attachment_list
+    lacking = {at for at in candidate.local_files if at < len(entries) and entries[at].upload_intent_id is UNSET}
+    if lacking:
+        plain = candidate.decoded().attachment_list
+        wanted = [plain[at] if at in lacking else one for at, one in enumerate(described.attachment_list)]
+        described = msgspec.structs.replace(described, attachments=wanted)
+    if _comparable(stored) != _comparable(described):
+        return "replaced"
+    return "unknown" if lacking else "current"
 
 
 def _comparable(envelope: Envelope) -> bytes:

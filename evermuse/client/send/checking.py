@@ -1,19 +1,21 @@
 """Checks each record with the server's validator, and extracts what grouping needs."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import count, repeat
 from operator import attrgetter
-from typing import cast
+from typing import NoReturn, cast
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from evermuse.client.send.grouping import MAX_BODY_BYTES
+from evermuse.client.send.reading import MAX_VALUE_BYTES
 from lake.envelope import Envelope
 from lake.envelope_errors import explain
 from lake.fast_decoding import decode_quickly
-from lake.field_errors import FieldError
+from lake.field_errors import INVALID_JSON, FieldError
 from lake.json_text import JsonText, decode_string, one_line
 from lake.normalization import normalize
 
@@ -46,9 +48,13 @@ class Candidate(msgspec.Struct, gc=False):
             self._envelope = _decoded(self.raw)
         return self._envelope
 
+    def decoded(self) -> Envelope:
+        """The record as it was written, without changes that were made to `envelope`."""
+        return _decoded(self.raw)
+
     def digest(self) -> str:
         """The digest that identifies this version."""
-        return normalize(_decoded(self.raw)).digest.hex()
+        return normalize(self.decoded()).digest.hex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +143,23 @@ def _checked_slowly(raw: bytes, position: Position) -> Candidate | Invalid:
     if (record := unwrapped(raw)) is not raw:
         raw, (envelope,) = record, decode_quickly([record])
     if len(raw) > MAX_RECORD_BYTES:
-        message = f"the record has {len(raw):,} bytes; a batch holds at most {MAX_RECORD_BYTES:,}"
-        return Invalid(position, raw, [FieldError(TOO_LARGE, "", message)])
+        return _too_large(raw, position)
     if envelope is None:
         found = explain(raw)
         if found.envelope is None:
             return Invalid(position, raw, found.errors)
         envelope = found.envelope
     return _candidate(position, raw, envelope)
+
+
+def _too_large(raw: bytes, position: Position) -> Invalid:
+    """The verdict on a record that no batch can hold. Of a very long one, only the beginning was read."""
+    is_whole = len(raw) < MAX_VALUE_BYTES
+    size = f"{len(raw):,} bytes" if is_whole else f"{MAX_VALUE_BYTES:,} bytes or more"
+    message = f"the record has {size}; a batch holds at most {MAX_RECORD_BYTES:,}"
+    if not is_whole:
+        message += f". The payload is its first {MAX_VALUE_BYTES:,} bytes"
+    return Invalid(position, raw[:MAX_VALUE_BYTES], [FieldError(TOO_LARGE, "", message)])
 
 
 def _decoded(raw: bytes) -> Envelope:
@@ -156,8 +171,21 @@ def _decoded(raw: bytes) -> Envelope:
     return envelope
 
 
-def shown_payload(raw: bytes, *, is_json: bool) -> bytes:
-    """The record as JSON on one line, for a file of rejects: itself, or its text as a string."""
-    if is_json:
+def shown_payload(raw: bytes, code: str) -> bytes:
+    """The record as JSON on one line, for a file of rejects: itself, or its text as a string. ``code``: of its first error."""
+    if code != INVALID_JSON and (code != TOO_LARGE or _is_json(raw)):
         return one_line(raw)
     return msgspec.json.encode(raw.decode("utf-8", "replace"))
+
+
+def _is_json(raw: bytes) -> bool:
+    """Whether a record is JSON. Nothing has parsed a record that is too large."""
+    try:
+        json.loads(raw.decode(), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

@@ -20,6 +20,8 @@ from evermuse.client.send.locking import try_lock
 UNSEEN, SENT, CURRENT, REPLACED, REJECTED, PLANNED = range(6)
 # The server keeps answers for 24 hours. For an older plan, ask the server which of its records it has.
 PLAN_SECONDS = 20 * 3600
+# A clock may be corrected by this many seconds.
+CLOCK_SECONDS = 60
 _VERSION = 1
 
 
@@ -113,7 +115,8 @@ class Journal:
                     self._mark(entry["spans"], entry["code"])
                     self._count(entry["code"], sum(1 for _ in positions_of(entry["spans"])))
         for plan in plans.values():
-            if time.time() - plan.at > PLAN_SECONDS:
+            # After the clock was turned back, a plan of any age may seem to come from the future.
+            if not -CLOCK_SECONDS < time.time() - plan.at < PLAN_SECONDS:
                 self._mark(plan.spans, UNSEEN)
             else:
                 self.pending[plan.number] = plan
@@ -207,7 +210,7 @@ def open_journal(directory: Path | None, identities: Sequence[Any]) -> Journal:
         return Journal(None, uuid.uuid4().hex)
     directory.mkdir(parents=True, exist_ok=True)
     header = {"do": "begin", "version": _VERSION, "sources": list(identities)}
-    for path in sorted(directory.glob("*.journal"), key=lambda path: -path.stat().st_size):
+    for path in sorted(directory.glob("*.journal"), key=_size, reverse=True):
         if (found := _resumed(path, header)) is not None:
             return found
     run_id = uuid.uuid4().hex
@@ -218,9 +221,20 @@ def open_journal(directory: Path | None, identities: Sequence[Any]) -> Journal:
     return journal
 
 
+def _size(path: Path) -> int:
+    """0 if another process has just removed the file."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def _resumed(path: Path, header: dict[str, Any]) -> Journal | None:
     """The run of a journal, if it is unfinished, not locked, and over the same files. Removes useless journals."""
-    file = path.open("r+b")
+    try:
+        file = path.open("r+b")
+    except FileNotFoundError:  # another process has just removed it
+        return None
     if not try_lock(file):
         file.close()
         return None

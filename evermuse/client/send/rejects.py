@@ -12,10 +12,9 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from evermuse.client.convert.rejects import sound_text
+from evermuse.client.convert.rejects import shown_name
 from evermuse.client.send.checking import shown_payload
 from evermuse.client.send.opening import STDIN, is_stream
-from lake.field_errors import INVALID_JSON
 
 _encode = msgspec.json.Encoder().encode
 
@@ -34,7 +33,9 @@ def beside(argument: Path, kind: str) -> Path:
         return Path(f"stdin.{kind}.ndjson")
     if is_stream(argument):  # often one of the shell's, in a directory of the system
         return Path(f"{argument.name}.{kind}.ndjson")
-    return argument.with_name(f"{argument.resolve().name}.{kind}.ndjson")
+    if argument.name in {"", ".."}:  # the current directory, one above it, or the root
+        argument = argument.resolve()
+    return argument.parent / f"{argument.resolve().name or 'root'}.{kind}.ndjson"
 
 
 class RejectFile:
@@ -74,8 +75,7 @@ class RejectFile:
 
     def write(self, file: str, record: int, raw: bytes, errors: Sequence[Any], *, batch_id: str | None = None) -> None:
         """Write a record with its errors (each with code, pointer, message), unless it is there already."""
-        file = sound_text(file)
-        is_json = not errors or errors[0].code != INVALID_JSON
+        file = shown_name(file)
         head: dict[str, Any] = {"file": file, "record": record}
         if batch_id is not None:
             head["batchId"] = batch_id
@@ -87,7 +87,7 @@ class RejectFile:
                 return
             if self._file is None:
                 self._file = self.path.open("ab")
-            self._file.write(b'%b,"payload":%b}\n' % (opening, shown_payload(raw, is_json=is_json)))
+            self._file.write(b'%b,"payload":%b}\n' % (opening, shown_payload(raw, errors[0].code if errors else "")))
             self._file.flush()
             self._written.add((file, record))
             self.count += 1

@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from evermuse.client import local_names
+from evermuse.client import Client, local_names
 from evermuse.client.send.attaching import Attacher
 from evermuse.client.send.checking import Candidate, check
 
@@ -73,3 +74,42 @@ def test_attachment_whose_name_no_file_can_have_counts_as_missing(tmp_path: Path
     found = candidate(entry)
     attacher.find(found)
     assert (found.local_files, attacher.missing) == ({}, 1)
+
+
+def stored(entries: list[dict[str, Any]]) -> httpx.MockTransport:
+    """A server that has the record of `candidate`, with these attachments."""
+    record = json.loads(candidate().raw) | {"_nature": "evidence", "_attachments": entries}
+    row = {
+        "recordId": "rec_1", "batchId": "batch_1", "firstAcceptedAt": 1, "updatedAt": 1, "version": 1,
+        "storageUri": "s3://x", "record": record,
+    }  # fmt: skip
+    return httpx.MockTransport(lambda request: httpx.Response(200, json={"records": [row], "nextCursor": None}))
+
+
+UPLOADED = {"size": 3, "sha1": hashlib.sha1(b"one").hexdigest(), "upload_intent_id": "intent-1"}
+NAMED = {"type": "text", "filename": "one.txt"}
+DECLARED = {**NAMED, "size": 3, "sha1": UPLOADED["sha1"]}
+
+
+@pytest.mark.parametrize(
+    ("given", "held", "known"),
+    [
+        ([NAMED], [NAMED], "unknown"),
+        ([DECLARED], [DECLARED], "unknown"),
+        ([NAMED], [{**NAMED, **UPLOADED}], "current"),
+        ([DECLARED], [{**NAMED, **UPLOADED}], "current"),
+        ([NAMED, NAMED], [{**NAMED, **UPLOADED}, NAMED], "unknown"),
+        ([NAMED], [{**NAMED, **UPLOADED, "size": 4}], "replaced"),
+        ([NAMED], [{**NAMED, "size": 4}], "replaced"),
+        ([NAMED], [], "replaced"),
+    ],
+)
+def test_record_is_sent_again_if_the_server_only_lacks_its_files(
+    given: list[dict[str, Any]], held: list[dict[str, Any]], known: str, tmp_path: Path
+) -> None:
+    (tmp_path / "one.txt").write_bytes(b"one")
+    with Client("http://server.example", "em_sk_a", http=stored(held)) as client:
+        attacher = Attacher(tmp_path, client)
+        found = candidate(*given)
+        attacher.find(found)
+        assert attacher.known(found) == known
