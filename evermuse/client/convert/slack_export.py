@@ -17,6 +17,7 @@ from evermuse.client.convert.tickets import text_of
 _USERS = ("users.json", "org_users.json")
 _LISTS = {"channels.json": "channel", "groups.json": "group", "dms.json": "dm", "mpims.json": "mpim"}
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}.*\.json")
+_READ_BYTES = 1024 * 1024
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
 
@@ -165,6 +166,8 @@ class _Zip:
         if entry.file_size > MAX_FILE_BYTES:
             raise OSError(f"larger than {MAX_FILE_BYTES:,} bytes")
         try:
-            return self._archive.read(entry)
+            with self._archive.open(entry) as file:
+                # The archive may lie about the size. `read` without a size would unpack up to 2 GB before it notices.
+                return b"".join(iter(lambda: file.read(_READ_BYTES), b""))
         except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError) as error:
             raise OSError(str(error)) from error

@@ -1,6 +1,7 @@
 """Slack exports in a directory or zip file."""
 
 import json
+import tracemalloc
 import zipfile
 from datetime import datetime
 from pathlib import Path
@@ -234,3 +235,21 @@ def test_people_in_a_huddle_are_participants(tmp_path: Path) -> None:
     path = export(tmp_path, {"general/2024-01-01.json": [huddle]})
     (record,) = run("slack", path, folder=tmp_path).records
     assert [one["id"] for one in record["_participants"]] == ["USLACKBOT", "U1", "U2"]
+
+
+def test_zip_file_that_lies_about_a_size_is_read_in_bounded_memory(tmp_path: Path) -> None:
+    archive, name = tmp_path / "export.zip", "general/2024-01-01.json"
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as target:
+        target.writestr(name, b" " * 64_000_000)
+    content = bytearray(archive.read_bytes())
+    for header, size in ((content.index(b"PK\3\4"), 22), (content.index(b"PK\1\2"), 24)):
+        content[header + size : header + size + 4] = (1000).to_bytes(4, "little")
+    archive.write_bytes(content)
+    tracemalloc.start()
+    try:
+        done = run("slack", archive, folder=tmp_path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [reject["file"] for reject in done.rejects] == [f"{archive}/{name}"]
+    assert peak < 16_000_000
