@@ -64,7 +64,13 @@ class Batch(Answer):
     @property
     def is_settled(self) -> bool:
         """Whether the batch and its files are finished: nothing more happens without a retry."""
-        return self.status in SETTLED
+        return self.status in SETTLED and not (self.status == "COMPLETE" and self._open_files)
+
+    @property
+    def _open_files(self) -> int:
+        """The files that are not settled. A complete batch has some after a retry."""
+        settled = (self.attachment_download_complete or 0) + (self.attachment_download_failed or 0)
+        return (self.attachment_download_total or 0) - settled
 
 
 class FieldError(Answer):

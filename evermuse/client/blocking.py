@@ -64,11 +64,12 @@ class Client:
         self.url = transport.base_url(url)
         self.retries = retries or Retries()
         self.pace = Pace(rate)
+        headers = transport.headers(key)
         # Distinguishes keys in file names without revealing them.
         self.key_digest = hashlib.sha256(key.encode()).hexdigest()
         self._http = httpx.Client(
             base_url=self.url,
-            headers=transport.headers(key),
+            headers=headers,
             timeout=timeout,
             limits=transport.CONNECTIONS,
             transport=http,

@@ -67,6 +67,7 @@ def save(name: str, login: Login) -> str:
 
 def resolve(name: str | None, url: str | None) -> Login:
     """The login of a command: the named profile, else the environment, else the default profile. Raises NoKey."""
+    name = name or None
     environment: Mapping[str, str] = {} if name is not None else os.environ
     address, key = url or environment.get(URL, ""), environment.get(KEY, "").strip()
     if not address or not key:

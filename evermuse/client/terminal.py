@@ -30,7 +30,7 @@ Profile = Annotated[str | None, typer.Option(help="A profile that evermuse login
 Url = Annotated[str | None, typer.Option(help="The server's address, instead of the profile's.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Patience = Annotated[
-    float, typer.Option(help="Seconds for which requests are retried while the server is unreachable.")
+    float, typer.Option(min=0, help="Seconds for which requests are retried while the server is unreachable.")
 ]
 
 errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)

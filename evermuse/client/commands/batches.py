@@ -1,6 +1,7 @@
 """`evermuse batches`, `status`, `errors` and `retry`."""
 
 import itertools
+import sys
 import time
 from typing import Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from evermuse.client import endpoints, terminal
 from evermuse.client.answers import Batch
 from evermuse.client.blocking import Client
+from evermuse.client.commands.next_call import server_options
 
 _BatchId = Annotated[str, typer.Argument(metavar="ID", help="The id of a batch.")]
 _BATCHES_HELP = """List batches, newest first.
@@ -88,7 +90,8 @@ def status(
         _show(batch, as_json=as_json)
         for error in () if as_json else batch.errors:
             terminal.output.print(f"  record {error.index}: {error.message}")
-    raise typer.Exit(terminal.SOME_REJECTED if batch.status == "FAILED" or batch.rejected_count else 0)
+    is_sound = batch.status != "FAILED" and not batch.rejected_count and not batch.attachment_download_failed
+    raise typer.Exit(0 if is_sound else terminal.SOME_REJECTED)
 
 
 status.__doc__ = _STATUS_HELP
@@ -117,10 +120,14 @@ def retry(batch_id: _BatchId, profile: terminal.Profile = None, url: terminal.Ur
     """Retry what failed in a batch."""
     with terminal.reported(), terminal.connect(profile, url) as client:
         client.retry(batch_id)
-        terminal.output.print(f"Started again. Follow it with: {terminal.command_line('status', batch_id, '--follow')}")
+        terminal.output.print(f"Started again. Follow it with: {_status_command(batch_id)}")
 
 
 retry.__doc__ = _RETRY_HELP
+
+
+def _status_command(batch_id: str) -> str:
+    return terminal.command_line("status", batch_id, "--follow", *server_options(sys.argv[1:]))
 
 
 def _newest_with_errors(client: Client) -> str | None:

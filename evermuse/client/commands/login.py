@@ -35,7 +35,8 @@ def login(
     if not address:
         raise terminal.fail("name the server with --url", terminal.USAGE)
     key = typer.prompt("API key", hide_input=True) if is_terminal else sys.stdin.readline() if sys.stdin else ""
-    key = key.strip()
+    key = key.strip().removeprefix("\ufeff")
+    profile = profile or profiles.DEFAULT
     if not key:
         raise terminal.fail("standard input has no key", terminal.USAGE)
     with terminal.reported(), terminal.client_of(profiles.Login(address, key), patience) as client:

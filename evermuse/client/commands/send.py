@@ -12,7 +12,7 @@ import typer
 from evermuse.client import profiles, terminal
 from evermuse.client.blocking import Client
 from evermuse.client.commands import send_options as options
-from evermuse.client.commands.next_call import kept_options
+from evermuse.client.commands.next_call import NextCall, after_end
 from evermuse.client.convert import FORMATS, ConvertOptions, PoolError, UsageError
 from evermuse.client.errors import EvermuseError
 from evermuse.client.send import converting, waiting
@@ -178,11 +178,11 @@ class _Sending:
             self._settled is None or self._settled.is_sound
         )
         code = ended if ended is not None else (terminal.ACCEPTED if is_sound else terminal.SOME_REJECTED)
-        following = self._following(ended)
+        following = after_end(ended, run, self._reader.sources, self._settled, sys.argv[1:])
         if self._as_json:
-            terminal.print_json({**counts, "exitCode": code, "continue": following})
+            terminal.print_json({**counts, "exitCode": code, "continue": following.command if following else None})
         else:
-            self._show(run, counts, ended, following)
+            self._show(run, following)
         return code
 
     def _counts(self, run: Run | None) -> dict[str, Any]:
@@ -203,30 +203,14 @@ class _Sending:
             "rejectedFiles": [str(path) for path in run.outcomes.reject_files],
             "replacedFiles": [str(path) for path in run.outcomes.replaced_files],
             "unreadable": self._reader.unreadable,
+            "ignoredFiles": len(self._reader.ignored),
             "unconverted": self.conversion.unconverted if self.conversion is not None else 0,
             "failedBatches": self._settled.failed if self._settled else [],
             "failedFiles": self._settled.failed_files if self._settled else 0,
             "error": _as_dict(self._error),
         }
 
-    def _following(self, ended: int | None) -> str | None:
-        """The command that continues the run, if anything is left to do."""
-        arguments = sys.argv[1:]
-        if ended is not None:
-            command = terminal.command_line(*arguments)
-            return f"… | {command}" if any(source.is_stdin for source in self._reader.sources) else command
-        run = self._run
-        assert run is not None
-        kept = kept_options(arguments, self._reader.sources)
-        if files := run.outcomes.reject_files:
-            return terminal.command_line("send", *(str(path) for path in files), *kept)
-        if self._settled is not None and self._settled.failed:
-            return terminal.command_line("retry", self._settled.failed[0])
-        if (files := run.outcomes.replaced_files) and run.journal.totals.replaced:
-            return terminal.command_line("send", *(str(path) for path in files), *kept, "--overwrite")
-        return None
-
-    def _show(self, run: Run | None, counts: dict[str, Any], ended: int | None, following: str | None) -> None:
+    def _show(self, run: Run | None, following: NextCall | None) -> None:
         say = terminal.output.print
         if run is not None:
             for example in run.outcomes.examples:
@@ -243,26 +227,21 @@ class _Sending:
                 )
         for text in self._reader.unreadable:
             say(f"Incomplete file: {text}")
+        if ignored := self._reader.ignored_text():
+            say(ignored)
         if self.conversion is not None and self.conversion.files:
             names = ", ".join(str(path) for path in self.conversion.files)
             say(f"{counted(self.conversion.unconverted, 'item')} not converted: {names}")
         if self._settled is not None:
             failed = f"; failed: {', '.join(self._settled.failed)}" if self._settled.failed else ""
             complete, files = counted(self._settled.complete, "batch"), counted(self._settled.failed_files, "file")
-            say(f"{complete} complete, {files} failed{failed}.")
+            places = f" in {', '.join(self._settled.with_failed_files)}" if self._settled.with_failed_files else ""
+            say(f"{complete} complete, {files} failed{places}{failed}.")
         if self._error is not None:
             terminal.errors.print(f"error: {self._error}")
         if following is not None:
-            say(_INVITATIONS.get(ended or 0, _INVITATIONS[0]))
-            say(following)
-
-
-_INVITATIONS = {
-    terminal.REFUSED: "Nothing is lost. Continue with:",
-    terminal.INTERRUPTED: "Interrupted. Continue with:",
-    terminal.USAGE: "Correct the command:",
-    0: "Fix the records in the file if needed, and continue with:",
-}
+            say(following.invitation)
+            say(following.command)
 
 
 def _as_dict(error: EvermuseError | None) -> dict[str, Any] | None:

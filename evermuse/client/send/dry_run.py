@@ -41,7 +41,7 @@ def rehearse(reader: Reader, attach: Path | None, *, as_json: bool, shows_batche
         terminal.print_json(
             {
                 "read": reader.records, "valid": valid, "rejected": invalid, "batches": batches, "files": files,
-                "errors": shown, "unreadable": reader.unreadable,
+                "errors": shown, "unreadable": reader.unreadable, "ignoredFiles": len(reader.ignored),
             }
         )  # fmt: skip
     else:
@@ -49,6 +49,8 @@ def rehearse(reader: Reader, attach: Path | None, *, as_json: bool, shows_batche
             terminal.output.print(f"{entry['file']}, record {entry['record']}: {entry['message']}")
         for text in reader.unreadable:
             terminal.output.print(f"Incomplete file: {text}")
+        if ignored := reader.ignored_text():
+            terminal.output.print(ignored)
         plan = f", in {counted(batches, 'batch')} with {counted(files, 'file')} to upload" if shows_batches else ""
         terminal.output.print(f"{counted(reader.records, 'record')}: {valid:,} valid{plan}, {invalid:,} rejected.")
     return terminal.ACCEPTED if is_sound else terminal.SOME_REJECTED

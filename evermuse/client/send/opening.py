@@ -14,6 +14,16 @@ STDIN = Path("-")
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
+# Beginnings of files that hold no records as they are, and what to do with them.
+_OTHERS = {
+    b"BZh": "compressed with bzip2; unpack it, or use bzip2 -dc FILE | evermuse send -",
+    b"\xfd7zXZ\x00": "compressed with xz; unpack it, or use xz -dc FILE | evermuse send -",
+    b"PK\x03\x04": "a zip file; unpack it",
+    b"\xff\xfe": "UTF-16; convert it to UTF-8",
+    b"\xfe\xff": "UTF-16; convert it to UTF-8",
+}
+
+
 class SourceError(Exception):
     """A source cannot be read to its end. The text has the reason."""
 
@@ -36,11 +46,14 @@ class OpenSource:
 
     def blocks(self) -> Iterator[bytes]:
         """The content, decompressed. Raises SourceError."""
-        head = self._file.peek(4)[:4]
+        head = self._file.peek(4)[:6]
         try:
+            for beginning, what in _OTHERS.items():
+                if head.startswith(beginning):
+                    raise SourceError(f"the file is {what}")
             if head[:2] == _GZIP:
                 yield from self._gunzipped()
-            elif head == _ZSTD:
+            elif head.startswith(_ZSTD):
                 yield from self._unzstd()
             else:
                 yield from self._read()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from evermuse.client.send.journal import PLANNED, UNSEEN, Journal, Plan, open_jo
 from evermuse.client.send.known import KnownRecords
 from evermuse.client.send.opening import OpenSource, SourceError
 from evermuse.client.send.outcome import Outcomes
-from evermuse.client.send.sources import Source
+from evermuse.client.send.sources import ENDINGS, Source, ignored
 from evermuse.client.wording import counted
 
 # The number of records that are checked together.
@@ -35,7 +36,7 @@ class Options:
     rejects: Path | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class Reader:
     """Reads sources as lists of records, and counts. ``convert``: reads them as another format than JSON."""
 
@@ -45,6 +46,17 @@ class Reader:
     records: int = 0
     position: int = 0
     unreadable: list[str] = field(default_factory=list)
+
+    @cached_property
+    def ignored(self) -> list[Path]:
+        """The files in directories that are not read, because their names do not say that they have records."""
+        return [] if self.convert is not None else ignored({source.argument for source in self.sources})
+
+    def ignored_text(self) -> str:
+        """A message about them, or an empty text."""
+        if not self.ignored:
+            return ""
+        return f"{counted(len(self.ignored), 'file')} ignored, such as {self.ignored[0]}: the names must end with {ENDINGS}."
 
     def chunks(self) -> Iterator[tuple[int, int, list[bytes]]]:
         """The source, the number of the first record, and the records. A source that breaks off is noted."""

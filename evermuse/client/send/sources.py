@@ -3,14 +3,16 @@
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from evermuse.client.send.opening import STDIN, is_stream
 
 # Suffixes of files with records in a directory, and of files that an earlier run wrote beside them.
-_HOLDS_RECORDS = re.compile(r"\.(?:ndjson|jsonl|json)(?:\.(?:gz|zst|zstd))?$", re.IGNORECASE)
+# Files that are compressed in a way that cannot be read are found too, and reported when they are opened.
+_HOLDS_RECORDS = re.compile(r"\.(?:ndjson|jsonl|json)(?:\.(?:gz|zst|zstd|bz2|xz|zip))?$", re.IGNORECASE)
+ENDINGS = ".ndjson, .jsonl or .json"
 _OF_A_RUN = re.compile(r"\.(?:rejected|replaced|unconverted)(?:\.\d+)?\.ndjson$")
 _HEAD_BYTES = 64 * 1024
 # Files of other systems, by their suffixes. Read as records, each of their lines would be a reject.
@@ -70,7 +72,7 @@ def find(arguments: Sequence[Path]) -> list[Source]:
             raise NothingToRead(f"{argument}: not a file of records; evermuse send --from {format} converts it")
         paths = list(_files(argument)) if argument.is_dir() else [argument]
         if not paths:
-            raise NothingToRead(f"{argument}: no file in it ends with .ndjson, .jsonl or .json")
+            raise NothingToRead(f"{argument}: no file in it ends with {ENDINGS}")
         for path in paths:
             found.setdefault(path, Source(argument, path, path.stat().st_size))
     return list(found.values())
@@ -87,9 +89,19 @@ def _content(directory: Path) -> str:
     return found.hexdigest()
 
 
+def ignored(arguments: Iterable[Path]) -> list[Path]:
+    """The other files in the directories, without hidden ones and those that a run wrote."""
+    directories = sorted(path for path in arguments if path.is_dir())
+    return [path for directory in directories for path in _all(directory) if not _HOLDS_RECORDS.search(path.name)]
+
+
 def _files(directory: Path) -> Iterator[Path]:
+    return (path for path in _all(directory) if _HOLDS_RECORDS.search(path.name))
+
+
+def _all(directory: Path) -> Iterator[Path]:
     for root, names, files in os.walk(directory):
         names[:] = sorted(name for name in names if not name.startswith("."))
         for name in sorted(files):
-            if _HOLDS_RECORDS.search(name) and not _OF_A_RUN.search(name) and not name.startswith("."):
+            if not _OF_A_RUN.search(name) and not name.startswith("."):
                 yield Path(root, name)

@@ -17,6 +17,7 @@ class Settled:
     complete: int = 0
     failed: list[str] = field(default_factory=list)
     failed_files: int = 0
+    with_failed_files: list[str] = field(default_factory=list)
     # Records that the answer accepted and the landing rejected.
     late_rejections: dict[str, int] = field(default_factory=dict)
 
@@ -48,7 +49,9 @@ def wait(client: Client, batches: Mapping[str, int], show: Callable[[int, int], 
 
 
 def _count(found: Settled, batch: Batch, rejected: int) -> None:
-    found.failed_files += batch.attachment_download_failed or 0
+    if batch.attachment_download_failed:
+        found.failed_files += batch.attachment_download_failed
+        found.with_failed_files.append(batch.batch_id)
     if batch.status == "COMPLETE":
         found.complete += 1
     elif batch.rejected_count == 0 or batch.accepted_count:

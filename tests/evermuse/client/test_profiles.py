@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from evermuse.client import profiles
+from evermuse.client import Client, profiles
 from evermuse.client.profiles import Login, NoKey
 
 
@@ -85,3 +85,14 @@ def test_broken_file_of_profiles_is_named_and_does_not_stop_the_environment(
     monkeypatch.setenv(profiles.URL, "http://two")
     monkeypatch.setenv(profiles.KEY, "secret")
     assert profiles.resolve(None, None) == Login("http://two", "secret")
+
+
+def test_profile_without_a_name_is_the_default_one(tmp_path: Path) -> None:
+    profiles.save(profiles.DEFAULT, Login("http://one", "secret"))
+    assert profiles.resolve("", None) == Login("http://one", "secret")
+
+
+def test_key_that_is_no_text_is_refused_without_showing_it() -> None:
+    with pytest.raises(ValueError, match="copy it again") as caught:
+        Client("http://one", "em_sk_\udcff")
+    assert "em_sk" not in str(caught.value)
