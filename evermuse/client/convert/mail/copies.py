@@ -7,6 +7,7 @@ from pathlib import Path
 
 from evermuse.client.convert.mail.message import Converted
 from evermuse.client.convert.mail.pieces import Piece
+from evermuse.client.convert.rejects import shown_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class Copies:
 
     def _number_of(self, file: str) -> int:
         if file != self._file:
-            name = file.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            name = shown_name(file)
             self._database.execute("INSERT OR IGNORE INTO file (path) VALUES (?)", (name,))
             row = self._database.execute("SELECT number FROM file WHERE path = ?", (name,)).fetchone()
             self._file, self._number = file, int(row[0])

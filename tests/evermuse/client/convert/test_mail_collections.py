@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 from tests.evermuse.client.convert.running import HEAD, run
@@ -65,3 +66,11 @@ def test_compressed_mailboxes_and_plain_directories_are_read(tmp_path: Path) -> 
     (tmp_path / "enron" / "allen-p" / "inbox" / "1.").write_text(HEAD + "\nx\n")
     assert len(run("mbox", tmp_path / "m.mbox.gz", folder=tmp_path).records) == 1
     assert len(run("maildir", tmp_path / "enron", folder=tmp_path).records) == 1
+
+
+def test_copies_of_files_whose_names_are_not_utf8_name_the_right_one(tmp_path: Path) -> None:
+    (tmp_path / "cur").mkdir()
+    for name, number in ((b"a\xe8", 1), (b"a\xe9", 2), (b"b", 2)):
+        (tmp_path / "cur" / os.fsdecode(name)).write_text(HEAD.replace("<1@", f"<{number}@") + "\nx\n")
+    (copy,) = run("maildir", tmp_path / "cur", folder=tmp_path).rejects
+    assert copy["duplicateOf"]["file"] == f"{tmp_path}/cur/a\\xe9"
