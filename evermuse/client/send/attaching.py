@@ -18,11 +18,13 @@ from evermuse.client import local_names, uploading
 from evermuse.client.blocking import Client
 from evermuse.client.endpoints import vendor_id
 from evermuse.client.send.checking import Candidate
+from evermuse.client.send.known import UNKNOWN
 from lake.envelope import AttachmentEntry, Envelope
 from lake.envelope_errors import check_schema
 from lake.normalization import normalize
 
 FILE_SCHEME = "file:"
+_REPLACED = "replaced"
 
 
 class Attacher:
@@ -96,8 +98,8 @@ class Attacher:
     def known(self, candidate: Candidate) -> str:
         """The server's answer on known records, for a record with local files. Each upload has a new id, so ids are ignored.
 
-        A stored record that only lacks uploads is the same record from before its files were there, so it may be sent. A
-        stored record that differs in anything else counts as a newer version.
+        A stored record that only lacks uploads is the same record from before its files were there, so it may be sent. If the
+        server has had one version only, and this is another one, it is new. Otherwise the one that differs may be newer.
         """
         assert self._client is not None
         self._describe(candidate)
@@ -113,8 +115,9 @@ class Attacher:
         for row in rows:
             stored = check_schema(bytes(row.record))
             if isinstance(stored, Envelope) and stored.vendor_ids == normal.vendor_ids:
-                return _compared(stored, normal, candidate)
-        return "unknown"
+                found = _compared(stored, normal, candidate)
+                return UNKNOWN if found == _REPLACED and row.version == 1 else found
+        return UNKNOWN
 
 
 def _named(entry: AttachmentEntry) -> str | None:
@@ -135,8 +138,8 @@ def _compared(stored: Envelope, described: Envelope, candidate: Candidate) -> st
         wanted = [plain[at] if at in lacking else one for at, one in enumerate(described.attachment_list)]
         described = msgspec.structs.replace(described, attachments=wanted)
     if _comparable(stored) != _comparable(described):
-        return "replaced"
-    return "unknown" if lacking else "current"
+        return _REPLACED
+    return UNKNOWN if lacking else "current"
 
 
 def _comparable(envelope: Envelope) -> bytes:

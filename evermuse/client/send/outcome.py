@@ -14,6 +14,14 @@ from evermuse.client.send.sources import Source
 _REPLACED = [
     FieldError(code="REPLACED", pointer="", message="the server has a newer version; --overwrite sends this one")
 ]
+# Uploads have new ids each time, so the server cannot tell whether it has had a version of such a record before.
+_OTHER = [
+    FieldError(
+        code="REPLACED",
+        pointer="",
+        message="the server has another version, perhaps a newer one; --overwrite sends this one",
+    )
+]
 
 
 class Outcomes:
@@ -79,7 +87,8 @@ class Outcomes:
     def keep_back(self, candidates: Sequence[Candidate]) -> None:
         """Write versions that newer ones have replaced."""
         for one in candidates:
-            self._write(self._replaced, one.position, one.raw, _REPLACED, None)
+            errors = _OTHER if one.local_files else _REPLACED
+            self._write(self._replaced, one.position, one.raw, errors, None)
 
     def _write(
         self,

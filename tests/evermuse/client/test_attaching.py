@@ -76,11 +76,11 @@ def test_attachment_whose_name_no_file_can_have_counts_as_missing(tmp_path: Path
     assert (found.local_files, attacher.missing) == ({}, 1)
 
 
-def stored(entries: list[dict[str, Any]]) -> httpx.MockTransport:
+def stored(entries: list[dict[str, Any]], version: int = 2) -> httpx.MockTransport:
     """A server that has the record of `candidate`, with these attachments."""
     record = json.loads(candidate().raw) | {"_nature": "evidence", "_attachments": entries}
     row = {
-        "recordId": "rec_1", "batchId": "batch_1", "firstAcceptedAt": 1, "updatedAt": 1, "version": 1,
+        "recordId": "rec_1", "batchId": "batch_1", "firstAcceptedAt": 1, "updatedAt": 1, "version": version,
         "storageUri": "s3://x", "record": record,
     }  # fmt: skip
     return httpx.MockTransport(lambda request: httpx.Response(200, json={"records": [row], "nextCursor": None}))
@@ -113,3 +113,13 @@ def test_record_is_sent_again_if_the_server_only_lacks_its_files(
         found = candidate(*given)
         attacher.find(found)
         assert attacher.known(found) == known
+
+
+def test_record_that_differs_from_the_only_version_is_new(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_bytes(b"one")
+    held = [{**NAMED, **UPLOADED, "size": 4}]
+    with Client("http://server.example", "em_sk_a", http=stored(held, version=1)) as client:
+        attacher = Attacher(tmp_path, client)
+        found = candidate(NAMED)
+        attacher.find(found)
+        assert attacher.known(found) == "unknown"
