@@ -83,16 +83,18 @@ def reported() -> Iterator[None]:
 
 
 def interruptible(command: Callable[P, T]) -> Callable[P, T]:
-    """Exit with INTERRUPTED after Ctrl-C, SIGTERM, or the end of input at a prompt. Typer would exit with 1.
+    """Exit with INTERRUPTED after Ctrl-C, SIGTERM, SIGHUP, or the end of input at a prompt. Typer would exit with 1.
 
-    SIGTERM alone would end the process at once: temporary files, perhaps of gigabytes, would stay, and acknowledged batches
-    would not be recorded.
+    SIGTERM and SIGHUP (a closed terminal) alone would end the process at once: temporary files, perhaps of gigabytes, would
+    stay, and acknowledged batches would not be recorded. After nohup, SIGHUP stays ignored.
     Names of files may have any bytes. An id or filter that is not UTF-8 is wrong usage.
     """
 
     @wraps(command)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
+        if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, signal.default_int_handler)
         try:
             return command(*args, **kwargs)
         except (KeyboardInterrupt, typer.Abort):

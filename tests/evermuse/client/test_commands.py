@@ -72,7 +72,8 @@ def test_unreachable_server_ends_with_3(tmp_path: Path) -> None:
     assert done.returncode == 3, done.stderr
 
 
-def test_interrupted_validation_ends_with_4(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted_validation_ends_with_4(tmp_path: Path, number: signal.Signals) -> None:
     reading, writing = os.pipe()
     process = subprocess.Popen(
         [sys.executable, "-c", AS_INSTALLED, "validate", "-"], cwd=tmp_path, env=environment(tmp_path), stdin=reading,
@@ -83,7 +84,7 @@ def test_interrupted_validation_ends_with_4(tmp_path: Path) -> None:
         # A pipe holds 64 kB, so the process is reading when a megabyte is written.
         pipe.write(b'{"a": 1}\n' * 120_000)
         pipe.flush()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, errors = process.communicate(timeout=180)
     assert (process.returncode, errors) == (4, "error: interrupted\n")
 
