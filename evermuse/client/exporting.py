@@ -37,13 +37,17 @@ class _Gone(msgspec.Struct, rename="camel"):
 
 @dataclass(slots=True)
 class ExportState:
-    """How far an export got. ``seen``: the versions of the instant ``updated_at``. Instants: epoch milliseconds."""
+    """How far an export got. Instants: epoch milliseconds.
+
+    ``seen``: the versions of the instant ``updated_at``. ``gone``: the records that were removed at ``removed_at``.
+    """
 
     url: str
     filters: dict[str, str]
     updated_at: int | None = None
     removed_at: int | None = None
     seen: dict[str, int] = field(default_factory=dict)
+    gone: list[str] = field(default_factory=list)
 
 
 def load(path: Path, url: str, filters: Mapping[str, str]) -> ExportState:
@@ -110,12 +114,18 @@ class IncrementalExport:
         store(self.path, self.state)
 
     def _removals(self) -> None:
-        since = None if self.state.removed_at is None else endpoints.milliseconds(self.state.removed_at)
+        state, known = self.state, frozenset(self.state.gone)
+        since = None if state.removed_at is None else endpoints.milliseconds(state.removed_at)
         for line in self.client.lines(endpoints.removed(since)):
             row = msgspec.json.decode(line, type=_Gone)
+            if row.removed_at == state.removed_at and row.record_id in known:
+                continue
             self.write(line + b"\n")
             self.removals += 1
-            self.state.removed_at = max(self.state.removed_at or 0, row.removed_at)
+            if state.removed_at is None or row.removed_at > state.removed_at:
+                state.removed_at, state.gone = row.removed_at, []
+            if row.removed_at == state.removed_at and len(state.gone) < MAX_REMEMBERED:
+                state.gone.append(row.record_id)
 
     def _records(self) -> None:
         state = self.state
