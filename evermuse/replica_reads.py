@@ -30,6 +30,8 @@ class ReadCounts:
     def __init__(self) -> None:
         self._unsent: Counter[str] = Counter()
         self._lock = threading.Lock()
+        # Held while numbers are on their way to Redis, so that nobody reads the totals without them.
+        self._sending = threading.Lock()
         self._sender: threading.Thread | None = None
 
     @cached_property
@@ -50,6 +52,10 @@ class ReadCounts:
 
     def send(self) -> None:
         """Add the numbers of this process to Redis. If it does not answer, keep them."""
+        with self._sending:
+            self._send()
+
+    def _send(self) -> None:
         with self._lock:
             sending, self._unsent = self._unsent, Counter()
         if not sending:

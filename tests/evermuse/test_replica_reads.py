@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,7 @@ from django.conf import settings
 
 from deploy.local.embedded import Servers
 from deploy.local.state import free_port
+from evermuse import replica_reads
 from evermuse.replica_reads import KEY, PRIMARY, STANDBY, ReadCounts
 from tests.journeys.stack import until
 
@@ -28,6 +30,7 @@ for _ in range(int(sys.argv[2])):
 @pytest.fixture
 def server(servers: Servers) -> Iterator["redis.Redis"]:
     with redis.Redis.from_url(settings.REDIS_URL) as client:
+        replica_reads.counts.send()  # what earlier tests of this process have read
         client.delete(KEY)
         yield client
         client.delete(KEY)
@@ -51,6 +54,24 @@ def test_reads_of_a_process_that_nobody_scrapes_are_sent_after_some_seconds(
     monkeypatch.setattr("evermuse.replica_reads.SEND_SECONDS", 0.05)
     ReadCounts().add(STANDBY)
     until(lambda: server.hget(KEY, STANDBY) == b"1", "the read is counted in Redis")
+
+
+def test_totals_wait_for_reads_that_are_on_their_way(server: "redis.Redis", monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = ReadCounts()
+    counts.add(STANDBY)
+    found: list[dict[str, int] | None] = []
+    reader = threading.Thread(target=lambda: found.append(counts.totals()))
+    pipeline = counts._redis.pipeline
+
+    def while_it_is_read(*, transaction: bool) -> object:
+        reader.start()
+        reader.join(0.2)
+        return pipeline(transaction=transaction)
+
+    monkeypatch.setattr(counts._redis, "pipeline", while_it_is_read)
+    counts.send()
+    reader.join()
+    assert found == [{STANDBY: 1, PRIMARY: 0}]
 
 
 def test_reads_are_kept_while_redis_does_not_answer(server: "redis.Redis", monkeypatch: pytest.MonkeyPatch) -> None:
