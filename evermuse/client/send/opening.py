@@ -5,13 +5,14 @@ import io
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 import zstandard
 
 BLOCK_BYTES = 256 * 1024
 STDIN = Path("-")
 _GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_HEAD_BYTES = 6
 
 
 # Beginnings of files that hold no records as they are, and what to do with them.
@@ -33,6 +34,24 @@ def is_stream(path: Path) -> bool:
     return path == STDIN or not (path.is_file() or path.is_dir())
 
 
+class _Blocks(io.RawIOBase):
+    """Blocks of bytes as a file that cannot be read twice."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks, self._rest = blocks, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        if not self._rest:
+            self._rest = memoryview(next(self._blocks, b""))
+        size = min(len(target), len(self._rest))
+        target[:size] = self._rest[:size]
+        self._rest = self._rest[size:]
+        return size
+
+
 class OpenSource:
     """An open file. ``position``: the bytes of the file read so far, before decompression."""
 
@@ -42,16 +61,17 @@ class OpenSource:
         file: IO[bytes] = sys.stdin.buffer if path == STDIN else path.open("rb")
         self._is_own = path != STDIN
         self._file = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, file))
+        self._head = b""
         self.position = 0
 
     def blocks(self) -> Iterator[bytes]:
         """The content, decompressed. Raises SourceError."""
-        head = self._file.peek(4)[:6]
         try:
+            head = self._beginning()
             for beginning, what in _OTHERS.items():
                 if head.startswith(beginning):
                     raise SourceError(f"the file is {what}")
-            if head[:2] == _GZIP:
+            if head.startswith(_GZIP):
                 yield from self._gunzipped()
             elif head.startswith(_ZSTD):
                 yield from self._unzstd()
@@ -63,15 +83,22 @@ class OpenSource:
             if self._is_own:
                 self._file.close()
 
+    def _beginning(self) -> bytes:
+        """The first bytes, which tell the form. A pipe may give them one by one."""
+        while len(self._head) < _HEAD_BYTES and (more := self._file.read1(_HEAD_BYTES - len(self._head))):
+            self._head += more
+        return self._head
+
     def _read(self) -> Iterator[bytes]:
-        while block := self._file.read1(BLOCK_BYTES):
+        while block := self._head + self._file.read1(BLOCK_BYTES):
+            self._head = b""
             self.position += len(block)
             yield block
 
     def _gunzipped(self) -> Iterator[bytes]:
-        with gzip.GzipFile(fileobj=cast(BinaryIO, self._file)) as unpacked:
+        packed = io.BufferedReader(_Blocks(self._read()), BLOCK_BYTES)
+        with gzip.GzipFile(fileobj=cast(BinaryIO, packed)) as unpacked:
             while block := unpacked.read(BLOCK_BYTES):
-                self.position = self._file.tell() if self._is_own else self.position + len(block)
                 yield block
 
     def _unzstd(self) -> Iterator[bytes]:

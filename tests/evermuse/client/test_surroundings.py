@@ -1,16 +1,20 @@
 """The command in odd surroundings: pipes as paths, outputs that take nothing, wrong proxies, certificates and keys."""
 
 import contextlib
+import gzip
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from evermuse.client import Client, exporting
+from evermuse.client.send.opening import OpenSource
 from evermuse.client.send.rejects import RejectFile, beside
 from evermuse.client.send.running import Options, Reader, Run
 from evermuse.client.send.sources import find
@@ -49,6 +53,20 @@ def test_run_over_a_pipe_reads_all_of_its_records(pipe: Path, tmp_path: Path) ->
         assert sum(len(raws) for _, _, raws in reader.chunks()) == 1000
     assert not (tmp_path / "state").exists()
     assert beside(pipe, "rejected") == Path("pipe.rejected.ndjson")
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstandard.ZstdCompressor().compress])
+def test_pipe_that_gives_its_first_byte_alone_is_recognized(pack: Callable[[bytes], bytes], pipe: Path) -> None:
+    program = "import sys, time; data = sys.stdin.buffer.read(); out = open(sys.argv[1], 'wb', 0)\n"
+    program += "out.write(data[:1]); time.sleep(0.2); out.write(data[1:])"
+    packed = pack(LINE * 1000)
+    with subprocess.Popen([sys.executable, "-c", program, pipe], stdin=subprocess.PIPE) as writer:
+        assert writer.stdin is not None
+        writer.stdin.write(packed)
+        writer.stdin.close()
+        source = OpenSource(pipe)
+        assert b"".join(source.blocks()) == LINE * 1000
+    assert source.position == len(packed)
 
 
 def test_mailbox_in_a_pipe_is_converted(pipe: Path, tmp_path: Path) -> None:
