@@ -5,6 +5,7 @@ import re
 from functools import lru_cache
 
 from evermuse.client.convert import japanese
+from evermuse.client.convert.rejects import sound_text
 
 # Names that are in use beside the registered ones, and sets for which a superset is safer: writers declare the smaller
 # one and use the characters of the larger one. The WHATWG encoding standard has the same supersets.
@@ -37,7 +38,7 @@ _UTF16_HEAD_BYTES = 4096
 
 
 def decoded(raw: bytes, charset: str | None = None) -> str:
-    """Decode bytes. Never fails: bytes that are invalid in their set become U+FFFD. A leading byte order mark is removed.
+    """Decode bytes. Never fails: bytes that are invalid in their set become U+FFFD, and so do lone surrogates. A leading byte order mark is removed.
 
     Order: a byte order mark, the declared set (UTF-8 where a set of one alphabet was declared and UTF-8 fits), UTF-16 by its
     zero bytes, ISO-2022-JP by its escapes, UTF-8, UTF-8 with single bytes of Windows-1252 (a truncated text, or one that a
@@ -60,7 +61,7 @@ def decoded(raw: bytes, charset: str | None = None) -> str:
         name = _JAPANESE
     for codec in _candidates(raw, name):
         try:
-            return raw.decode(codec).removeprefix("\ufeff")
+            return _sound(raw.decode(codec), codec).removeprefix("\ufeff")
         except (UnicodeDecodeError, ValueError):
             continue
     return _decoded_in_part(raw, name)
@@ -73,13 +74,18 @@ def _decoded_in_part(raw: bytes, name: str | None) -> str:
     if name == "euc_jp":
         return japanese.from_euc_jp(raw)
     if name == "utf-7":
-        return raw.decode(name, _CONTROLS)
+        return _sound(raw.decode(name, _CONTROLS), name)
     if name and name not in {"ascii", "cp1252", "utf-8"}:
         return raw.decode(name, "replace")
     valid = sum(map(len, _OF_UTF8.findall(raw)))
     if 2 * valid > len(raw.translate(None, _ASCII)):
         return raw.decode("utf-8", _WINDOWS)
     return raw.decode("cp1252", _CONTROLS)
+
+
+def _sound(text: str, codec: str) -> str:
+    """The text without lone surrogates. Of Python's codecs only UTF-7 gives them, and no file or database takes them."""
+    return sound_text(text) if codec == "utf-7" else text
 
 
 def _control(error: UnicodeError) -> tuple[str, int]:

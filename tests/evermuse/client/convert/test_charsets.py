@@ -1,12 +1,14 @@
 """Texts that are not quite in the character set that they declare: with a vendor's additions, truncated, or mixed."""
 
+import encodings.aliases
 from base64 import b64encode
+from pathlib import Path
 
 import pytest
 
 from evermuse.client.convert import japanese
 from evermuse.client.convert.decoding import decoded
-from tests.evermuse.client.convert.running import HEAD, Convert
+from tests.evermuse.client.convert.running import HEAD, Convert, run
 
 # A circled digit, a sign and an ideograph that are in no standard set, and katakana of half width.
 ADDED = b'\x1b$B-!-j|b\x1b(B \x1b(I123\x1b(B end\n\x1b$B$"\x1b(J\\\n'
@@ -83,3 +85,27 @@ def test_utf_7_is_read_although_some_of_it_is_not_encoded() -> None:
 
 def test_byte_order_mark_of_utf_32_is_not_taken_for_that_of_utf_16() -> None:
     assert decoded("hé".encode("utf-32"), "utf-16") == "hé"
+
+
+@pytest.mark.parametrize(
+    "raw", [b"a+2AA-b", b"+2AA-\xff", b"\xd8\x00\xd8\x00", b"\xed\xa0\x80", b"\xff\xfe\x00\xd8", b"\\ud800"]
+)
+def test_no_character_set_gives_a_text_that_cannot_be_encoded(raw: bytes) -> None:
+    for charset in {*encodings.aliases.aliases.values(), "unicode-1-1-utf-7", "charmap", ""}:
+        decoded(raw, charset).encode()
+
+
+def test_mail_whose_subject_is_half_a_character_does_not_end_the_run(tmp_path: Path) -> None:
+    file = tmp_path / "in.mbox"
+    subjects = ("=?utf-7?q?+2AA-?=", "Re: =?utf-7?q?+2AA-?=", "sound")
+    file.write_text(
+        "".join(
+            f"From a Mon Jan  1 10:00:00 2024\n{HEAD.replace('<1@', f'<{n}@')}Subject: {one}\n\nx\n\n"
+            for n, one in enumerate(subjects)
+        )
+    )
+    assert [one["data"]["subject"] for one in run("mbox", file, folder=tmp_path).records] == [
+        "\ufffd",
+        "Re: \ufffd",
+        "sound",
+    ]
