@@ -8,6 +8,8 @@ from evermuse.client.convert.mail.words import unpadded_base64
 _BASE64_LINE = re.compile(rb"[A-Za-z0-9+/]*={0,2}[ \t\r]*")
 _INNER_BLANK = re.compile(rb"^[ \t]*[^\s][^\n]*?[ \t]+[^\s]", re.MULTILINE)
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=\s]")
+_QUADS = re.compile(rb"(?:[A-Za-z0-9+/]{4}|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{2}==)*+")
+_PIECE = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 # Words of texts are shorter on average, and lines of base64 longer.
 _LONG_WORD = 20
 # Characters that texts do not contain. Escape and form feed occur in some.
@@ -26,10 +28,23 @@ def content_of(raw: bytes, encoding: str, *, is_text: bool) -> bytes:
 
 
 def _base64(raw: bytes) -> bytes:
+    """Decode base64. Some mailers encode piece by piece, so that padding is in the middle. Python stops there."""
+    first = raw.find(b"=")
+    if first >= 0 and (pieces := _pieces(raw, first)):
+        return b"".join(map(binascii.a2b_base64, pieces))
     try:
         return binascii.a2b_base64(raw)
     except binascii.Error:
         return unpadded_base64(raw)
+
+
+def _pieces(raw: bytes, padding: int) -> list[bytes]:
+    """The pieces of base64 that has more after its first padding. Empty if nothing follows, or something else than base64."""
+    rest = raw[padding:].lstrip(b"= \t\r\n")
+    if not rest or _INNER_BLANK.search(rest) is not None:
+        return []
+    joined = b"".join(raw.split())
+    return _PIECE.findall(joined) if _QUADS.fullmatch(joined) is not None else []
 
 
 def _base64_text(raw: bytes) -> bytes:

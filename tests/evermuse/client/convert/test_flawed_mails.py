@@ -231,3 +231,22 @@ def test_texts_outside_the_parts_of_a_multipart_are_kept(mail: Convert) -> None:
     inner = "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\ntext\n--c--\nFooter of the list\n--b--\n \n"
     data = mail(f"{HEAD}Content-Type: multipart/mixed; boundary=b\n\nHi, I cannot do MIME\n{inner}".encode())["data"]
     assert (data["text"], data["outside_parts"]) == ("text", ["Hi, I cannot do MIME", "Footer of the list"])
+
+
+@pytest.mark.parametrize("separator", ["\n", "", "\r\n"])
+def test_base64_in_pieces_with_padding_of_their_own_is_read_to_its_end(
+    mail: Convert, tmp_path: Path, separator: str
+) -> None:
+    pieces = [b"one ", b"two", b" three, a line of some more words", b"!"]
+    body = separator.join(b64encode(piece).decode() for piece in pieces)
+    head = f"{HEAD}Content-Transfer-Encoding: base64\n"
+    assert mail(f"{head}\n{body}\n")["data"]["text"] == "one two three, a line of some more words!"
+    (entry,) = mail(f"{head}Content-Type: image/png\n\n{body}\n", attachments=tmp_path / "files")["_attachments"]
+    assert (tmp_path / "files" / entry["filename"]).read_bytes() == b"".join(pieces)
+
+
+def test_footer_after_the_base64_of_a_file_does_not_become_part_of_it(mail: Convert, tmp_path: Path) -> None:
+    body = f"{b64encode(b'file').decode()}\n_______\nThe list\nCiao\n"
+    head = f"{HEAD}Content-Transfer-Encoding: base64\nContent-Type: image/png\n"
+    (entry,) = mail(f"{head}\n{body}", attachments=tmp_path / "files")["_attachments"]
+    assert (tmp_path / "files" / entry["filename"]).read_bytes() == b"file"
