@@ -11,6 +11,8 @@ from evermuse.asgi_body import AWAITED, AwaitedBody, Message
 IDEMPOTENCY_KEY = "HTTP_IDEMPOTENCY_KEY"
 # Whether several Idempotency-Keys with different values were sent. Several equal ones count as one.
 DIFFERENT_KEYS = "evermuse.different_idempotency_keys"
+# The path as Django gets it. Django replaces PATH_INFO by the decoded path, and it runs twice if the body comes late.
+SENT_PATH = "evermuse.sent_path"
 # An encoded slash is a part of a name and separates none (RFC 3986, section 2.2). It stays encoded.
 _ENCODED_SLASH = re.compile(rb"%(2[Ff])")
 
@@ -23,6 +25,7 @@ def environ(scope: Message, address: str) -> dict[str, Any]:
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
         "PATH_INFO": raw_path.decode("latin-1"),
+        SENT_PATH: raw_path.decode("latin-1"),
         "QUERY_STRING": scope.get("query_string", b"").decode("latin-1"),
         "SERVER_NAME": server[0],
         "SERVER_PORT": str(server[1] or 80),
@@ -56,6 +59,7 @@ def with_body(values: dict[str, Any], body: bytes, ending: str) -> dict[str, Any
     """Add the body to an environ, or the reason why there is none."""
     values["wsgi.input"] = AwaitedBody() if ending == AWAITED else io.BytesIO(body)
     values["evermuse.body"] = ending
+    values["PATH_INFO"] = values[SENT_PATH]
     if ending != AWAITED:
         values["CONTENT_LENGTH"] = str(len(body))
     return values

@@ -129,3 +129,25 @@ def test_journal_that_another_sender_removes_is_passed_over(tmp_path: Path, monk
     journal = open_journal(tmp_path, ["file"])
     journal.close()
     assert not journal.is_resumed and not found[1].exists()
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"\0" * 512 + b"\n",
+        b"[]\n",
+        b"{}\n",
+        b'{"do":"plan"}\n',
+        b'{"do":"ack","number":9}\n',
+        b'{"do":"settle","spans":[0,1],"code":1}\n',
+    ],
+)
+def test_damaged_journal_starts_a_new_run(tail: bytes, tmp_path: Path) -> None:
+    journal = open_journal(tmp_path, ["file"])
+    journal.plan([(0, 0)], "sha", {})
+    journal.close()
+    (path,) = tmp_path.glob("*.journal")
+    path.write_bytes(path.read_bytes() + tail + b'{"do":"drop","number":1}\n')
+    fresh = open_journal(tmp_path, ["file"])
+    fresh.close()
+    assert (fresh.is_resumed, path.exists(), fresh.run_id != journal.run_id) == (False, False, True)
