@@ -5,8 +5,10 @@ import json
 import socket
 import time
 from collections.abc import Iterator
+from urllib.parse import quote
 
 import pytest
+import requests
 
 from tests.journeys.client import HttpClient, answer_of
 from tests.journeys.stack import BODY_SECONDS, Stack, at_once, until
@@ -23,6 +25,15 @@ def test_chunked_body_is_read_to_its_end(client: HttpClient) -> None:
     lines = [json.dumps(record()).encode() + b"\n" for _ in range(50)]
     answer = client.post(iter(lines), content_type="application/x-ndjson")
     assert (answer.status_code, answer.json()["acceptedCount"]) == (202, 50)
+
+
+@pytest.mark.parametrize("name", ["é", "\U000c8250"])
+def test_path_with_other_letters_is_found_or_not_however_the_body_arrives(client: HttpClient, name: str) -> None:
+    url = f"{client.url}/api/v1/ingest/batches/{quote(name)}/attachments/{quote(name)}"
+    body = b'{"vendor_url": "https://files.example/a"}'
+    headers = {**client.headers, "Content-Type": "application/json"}
+    answers = [requests.patch(url, data=data, headers=headers, timeout=60) for data in (body, iter([body]))]
+    assert [(answer.status_code, answer.json()["error"]) for answer in answers] == [(404, "NOT_FOUND")] * 2
 
 
 def test_truncated_chunked_body_stores_no_batch(client: HttpClient) -> None:
