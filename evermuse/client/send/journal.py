@@ -230,7 +230,7 @@ def _size(path: Path) -> int:
 
 
 def _resumed(path: Path, header: dict[str, Any]) -> Journal | None:
-    """The run of a journal, if it is unfinished, not locked, and over the same files. Removes useless journals."""
+    """The run of a journal, if it is unfinished, not locked, and over the same files. Removes useless and damaged journals."""
     try:
         file = path.open("r+b")
     except FileNotFoundError:  # another process has just removed it
@@ -249,7 +249,13 @@ def _resumed(path: Path, header: dict[str, Any]) -> Journal | None:
         return None
     journal = Journal(file, first["run"])
     start = file.tell()
-    journal.load(file)
+    try:
+        journal.load(file)
+    except (ValueError, KeyError, TypeError, IndexError):
+        # Damaged, as after a power failure. The server is asked which records it has.
+        file.close()
+        path.unlink(missing_ok=True)
+        return None
     _cut_unfinished_line(file, start)
     return journal
 
