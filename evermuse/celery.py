@@ -9,7 +9,6 @@ import sys
 import warnings
 from typing import Any
 
-from celery import Celery
 from celery.exceptions import CPendingDeprecationWarning
 from celery.signals import (
     beat_init,
@@ -40,6 +39,7 @@ from evermuse import (
     stale_messages,
     task_connections,
 )
+from evermuse.celery_application import Application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "evermuse.settings")
 # Celery would run all system checks at each start of a worker or beat, and drop what they find. They load every view and page.
@@ -106,7 +106,7 @@ def _require_settings(**_: Any) -> None:
     serving.require_settings_or_exit(role)
 
 
-app = Celery("evermuse", events="evermuse.task_events:Events", task_cls="evermuse.late_messages:Task")
+app = Application("evermuse", events="evermuse.task_events:Events", task_cls="evermuse.late_messages:Task")
 
 
 class Config:

@@ -5,7 +5,7 @@ import sys
 
 import structlog
 
-from evermuse import outages, redaction
+from evermuse import outage_lines, outages, redaction
 
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 # These loggers write URLs with signatures at every level. We log their errors in our own words.
@@ -35,6 +35,7 @@ def configure(*, level: str, as_json: bool) -> None:
         )
     )
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(outage_lines.Thinner())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -67,6 +68,8 @@ def _configure_standard_library(handler: logging.Handler, level: str) -> None:
     # Our lines contain no code position, thread or process, so do not look them up (logging, "Optimization").
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    # Python's warnings, such as Celery's about a worker that runs as root.
+    logging.captureWarnings(True)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

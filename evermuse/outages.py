@@ -36,7 +36,7 @@ def is_away(error: BaseException | None) -> bool:
 
 def shorten(_logger: object, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """A structlog processor that writes `is_away` errors without a traceback."""
-    error = _error(event.get("exc_info"))
+    error = error_of(event.get("exc_info"))
     if error is None or not (is_away(error) or _is_lost_answer(error, str(event["event"]))):
         return event
     del event["exc_info"]
@@ -81,7 +81,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__context__ if isinstance(error, SchedulingError) else error.__cause__
 
 
-def _error(exc_info: Any) -> BaseException | None:
+def error_of(exc_info: Any) -> BaseException | None:
     """The exception of a log event: given itself, as a tuple, or as True if it is being handled."""
     if exc_info is True:
         exc_info = sys.exc_info()

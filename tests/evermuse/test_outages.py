@@ -38,8 +38,8 @@ def lines_until(wanted: set[str], *words: str, **environment: str) -> list[str]:
     assert started.stderr is not None
     for line in started.stderr:
         lines.append(line.rstrip("\n"))
-        missing = {text for text in missing if text not in line}
-        if not missing:
+        # Once, because a worker logs each signal.
+        if missing and not (missing := {text for text in missing if text not in line}):
             started.terminate()
     too_late.cancel()
     started.wait(60)
