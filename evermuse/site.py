@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from unfold.sites import UnfoldAdminSite
 
-from evermuse import roles
+from evermuse import labels, roles
 
 # Counted from the login. Activity does not extend it.
 SESSION_LIFETIME = timedelta(hours=12)
@@ -22,6 +22,12 @@ OPEN = frozenset({"logout", "password_change", "password_change_done"})
 
 class Site(UnfoldAdminSite):  # type: ignore[misc]
     """Unfold's site. Every page requires a role."""
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """Also spell the labels of the models' fields."""
+        super().register(model_or_iterable, admin_class, **options)
+        for model in [model_or_iterable] if isinstance(model_or_iterable, type) else model_or_iterable:
+            labels.spell(model)
 
     def admin_view(self, view: Callable[..., HttpResponseBase], cacheable: bool = False) -> Any:
         inner: Callable[..., HttpResponseBase] = super().admin_view(view, cacheable)

@@ -95,7 +95,7 @@ class RecordAdmin(PipelineAdmin):
         answer: HttpResponseBase = super().changelist_view(request, extra_context)
         return answer
 
-    @admin.display(description="Vendor ids")
+    @admin.display(description="Vendor IDs")
     def vendor_ids(self, obj: Record) -> SafeString:
         return _shown(_excerpt(obj).vendor_ids)
 
