@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from evermuse import prepared
 from evermuse.binary_arrays import BinaryArray, byteas, int4s, int8s, int8s_of_bytes, timestamps, uuids
-from lake import acceptance, index_layout, index_statements, term_sets
+from lake import accepted_times, index_layout, index_statements, term_sets
 from lake.filters import Terms
 from lake.landing import LandedRecord
 from lake.normalization import DIGEST_BYTES
@@ -86,7 +86,7 @@ def _write(batches: Sequence[IndexedBatch], rows: Sequence[Row], *, is_compact: 
     for statement in itertools.cycle(statements):
         [(letters, ids, writers)] = prepared.rows(statement, {**of_batches(batches), **of_rows(rows)})
         if ids:
-            accepted = acceptance.of_batches(set(writers))
+            accepted = accepted_times.of_batches(set(writers))
             parameters = {"ids": ids, "at": [accepted[writer] for writer in writers]}
             prepared.rows(index_statements.NOTE_FIRST, parameters)
         left: list[Row] = []

@@ -13,7 +13,7 @@ from django.db.models import Case, F, Func, IntegerField, Q, QuerySet, Value, Wh
 from evermuse import public_ids
 from evermuse.errors import ArchiveDamaged
 from evermuse.instants import milliseconds
-from lake import acceptance, archive, common_terms, horizon, places, standby, term_sets, terms
+from lake import accepted_times, archive, common_terms, horizon, places, standby, term_sets, terms
 from lake.filters import FILTERS
 from lake.frames import Place
 from lake.json_text import one_line
@@ -128,7 +128,7 @@ def encode(found: Sequence[Record], *, single_line: bool = False) -> list[bytes]
     if len(sent) < len({record.place for record in found}):
         found = _still_there(found, sent)
     uris = archive.uris({record.batch_id for record in found})
-    accepted = acceptance.of_records(found)
+    accepted = accepted_times.of_records(found)
     return [
         _encode(
             one,

@@ -14,7 +14,7 @@ import msgspec
 
 from evermuse import prepared, public_ids
 from evermuse.instants import microseconds
-from lake import acceptance, index_layout
+from lake import accepted_times, index_layout
 from lake.index import UPDATED
 from lake.journal import sql
 from lake.models import JournalEntry
@@ -208,7 +208,7 @@ def _current(workspace_id: int, entry: Entry) -> CurrentColumns:
     rows = prepared.rows(statement, [entry.record_ids, workspace_id])
     ids, version, batch, offset, last_batch, noted, updated = _columns(rows, 7)
     unknown = {number for number, at in zip(batch, noted, strict=True) if at is None}
-    accepted = acceptance.of_batches(unknown) if unknown else {}
+    accepted = accepted_times.of_batches(unknown) if unknown else {}
     first_accepted = [at or accepted[number] for number, at in zip(batch, noted, strict=True)]
     return CurrentColumns(
         _hex(ids), version, batch, offset, last_batch, _microseconds(first_accepted), _microseconds(updated)

@@ -17,7 +17,7 @@ from lake.formats import FORMATS
 from lake.known_ids import Catalog, check_known
 from lake.walk import PROVEN_TOGETHER, Walk
 from tests.lake.plain_walk import plainly
-from tests.lake.trees import sizes_of_trees
+from tests.lake.trees import sizes_given_to, sizes_of_trees
 
 HEAD = (
     '"_type":"message","_schema_version":"1.0.0","_event_at":"2026-01-31T12:00:00Z","_vendor_ids":{"x":"1"},'
@@ -168,16 +168,8 @@ def test_valid_entries_beside_an_invalid_one_are_not_visited_one_by_one(looks: l
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The sizes of the texts that are read as a whole."""
-    sizes: list[int] = []
-    plain = json_syntax.decode
-
-    def decode(text: bytes) -> Any:
-        sizes.append(len(text))
-        return plain(text)
-
-    monkeypatch.setattr(json_syntax, "decode", decode)
     monkeypatch.setattr(envelope_errors, "_decode_data", lambda text: pytest.fail("the data was searched for"))
-    return sizes
+    return sizes_given_to(json_syntax, "decode", monkeypatch)
 
 
 def test_data_is_found_at_the_end_of_a_record_without_reading_the_record(decoded: list[int]) -> None:

@@ -1,5 +1,6 @@
-"""Watches the trees that the validator builds."""
+"""Watches the texts that the validator reads as a whole, and those of which it builds trees."""
 
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -9,12 +10,17 @@ from lake import json_tree
 
 def sizes_of_trees(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Collects the size of each text of which a tree is built."""
-    sizes: list[int] = []
-    plain = json_tree.tree
+    return sizes_given_to(json_tree, "tree", monkeypatch)
 
-    def tree(text: bytes) -> Any:
+
+def sizes_given_to(module: ModuleType, name: str, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Collects the size of each text that a function of a module is called with."""
+    sizes: list[int] = []
+    plain = getattr(module, name)
+
+    def watched(text: bytes) -> Any:
         sizes.append(len(text))
         return plain(text)
 
-    monkeypatch.setattr(json_tree, "tree", tree)
+    monkeypatch.setattr(module, name, watched)
     return sizes
