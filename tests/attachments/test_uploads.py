@@ -212,7 +212,9 @@ def test_unavailable_store_counts_no_attempt_of_an_upload(
     state, codes, told = attempts_of_eight_rounds(api, name)
     assert (state, set(codes)) == ("PENDING", {"STORE_UNAVAILABLE"})
     # Nothing reveals where the store is, or the keys in it.
-    assert all(secret not in told for secret in (str(vendor.port), "127.0.0.1", "secret-key", "uploads/", "workspace="))
+    assert all(
+        secret not in told for secret in (f":{vendor.port}", "127.0.0.1", "secret-key", "uploads/", "workspace=")
+    )
 
 
 def test_unknown_or_foreign_intent_fails_its_attachment(
