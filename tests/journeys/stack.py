@@ -215,9 +215,12 @@ class Stack(Deployment):
         return bool(found[0][0])
 
     def cut_connections(self) -> None:
-        """Terminates every other client's session of the stack's database. Our role may not terminate autovacuum's."""
+        """Terminates every other client's session of the stack's database, and waits for their ends.
+
+        Our role may not terminate autovacuum's.
+        """
         self.rows(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
         )
         self._own.connection.close()
