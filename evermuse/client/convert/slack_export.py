@@ -3,6 +3,7 @@
 import json
 import posixpath
 import re
+import tempfile
 import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -11,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from evermuse.client.convert import inputs
 from evermuse.client.convert.format import UsageError
 from evermuse.client.convert.tickets import text_of
 
@@ -71,12 +73,14 @@ def opened(path: Path) -> Iterator[Export]:
     if path.is_dir():
         yield _loaded(Export(path, _Directory(path)))
         return
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise UsageError(f"{path}: neither a directory nor a zip file: {error}") from error
-    with archive:
-        yield _loaded(Export(path, _Zip(archive)))
+    with tempfile.TemporaryDirectory(prefix="evermuse-convert-") as scratch:
+        try:
+            # A zip file is read from its end, which a pipe does not allow.
+            archive = zipfile.ZipFile(path if path.is_file() else inputs.unpacked(path, Path(scratch)))
+        except (zipfile.BadZipFile, OSError) as error:
+            raise UsageError(f"{path}: neither a directory nor a zip file: {error}") from error
+        with archive:
+            yield _loaded(Export(path, _Zip(archive)))
 
 
 def _loaded(export: Export) -> Export:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 MAIL = "From a Mon Jan  1 10:00:00 2024\nMessage-ID: <{0}@x>\nSubject: {0}\n\nHello\n\n"
@@ -46,3 +47,16 @@ def test_a_reader_that_goes_away_ends_the_run_without_a_traceback(tmp_path: Path
     errors = running.stderr.read().decode()
     assert running.wait(180) == 4
     assert "Traceback" not in errors and "BrokenPipe" not in errors
+
+
+def test_slack_export_is_read_from_a_pipe(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "export.zip", "w") as archive:
+        archive.writestr("channels.json", '[{"id": "C1", "name": "general"}]')
+        archive.writestr(
+            "general/2023-11-14.json", '[{"type": "message", "user": "U1", "text": "a", "ts": "1700000000.1"}]'
+        )
+    with (tmp_path / "export.zip").open("rb") as pipe:
+        done = subprocess.run(
+            [*BASE, "slack", "-", *IDS, "--json"], cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, stdin=pipe, capture_output=True, timeout=120, check=False
+        )  # fmt: skip
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1)
