@@ -62,4 +62,7 @@ def with_body(values: dict[str, Any], body: bytes, ending: str) -> dict[str, Any
     values["PATH_INFO"] = values[SENT_PATH]
     if ending != AWAITED:
         values["CONTENT_LENGTH"] = str(len(body))
+    elif not values.get("CONTENT_LENGTH"):
+        # Django takes a body without a length, which is a chunked one, for an empty one and would not wait for it.
+        values["CONTENT_LENGTH"] = "1"
     return values
