@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connections
@@ -9,6 +10,7 @@ from psycopg import IsolationLevel
 
 from deploy.local.embedded import Servers
 from evermuse import replica
+from ingest.activity import health
 from ingest.models import Workspace
 from tests.parts import standby as standbys
 from tests.parts.standby import Standby
@@ -27,8 +29,10 @@ def server(servers: Servers) -> Iterator[Standby]:
 
 
 @pytest.fixture
-def standby(server: Standby, workspace: Workspace) -> Iterator[Standby]:
+def standby(server: Standby, workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Standby]:
     """The standby as `DATABASE_REPLICA_URL` of this process."""
+    # The old threads would keep asking the standby of an earlier module, at its port.
+    monkeypatch.setattr(health, "_threads", ThreadPoolExecutor(6))
     given = connections.settings["default"]
     connections.settings[replica.ALIAS] = {
         **given,
