@@ -34,6 +34,8 @@ def woken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return True
 
     monkeypatch.setattr("evermuse.wake.publish", publish)
+    # Nobody takes the messages of earlier tests, and wake-ups are left out while many wait.
+    monkeypatch.setattr("evermuse.wake._count", lambda task: 0)
     return noted
 
 
