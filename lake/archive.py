@@ -19,6 +19,8 @@ MAX_BYTES = 64 * 1024 * 1024
 class Archive:
     """Where a batch's lines are. ``start``, ``length``: the bytes of the object that hold them, perhaps with other batches' lines.
 
+    ``key`` is empty if compaction has left out all of them, because no version needs them.
+
     ``is_listed``: False for an object of a version before segments. It holds one batch and has no listing.
     """
 
@@ -31,16 +33,19 @@ class Archive:
 
     @property
     def uri(self) -> str:
-        """The ``storageUri`` of the API."""
-        return object_store.uri(self.key)
+        """The ``storageUri`` of the API. Empty if there are no lines."""
+        return object_store.uri(self.key) if self.key else ""
 
 
 def of(batch_id: int) -> Archive | None:
     """A batch's archive, or None if none of its records has landed."""
-    found = SegmentBatch.objects.filter(batch_id=batch_id).select_related("segment").first()
+    rows = SegmentBatch.objects.filter(batch_id=batch_id)
+    found = rows.filter(line_count__gt=0).select_related("segment").first()
     if found is not None:
         is_listed = found.segment.layout == Segment.Layout.LISTED
         return Archive(batch_id, found.segment.key, found.line_count, found.start, found.length, is_listed)
+    if rows.filter(line_count=0).exists():
+        return Archive(batch_id, "", 0, 0, 0, is_listed=True)
     old = ArchivedObject.objects.filter(batch_id=batch_id).first()
     if old is not None:
         return Archive(batch_id, object_store.key_of(old.uri), old.record_count, 0, old.size, is_listed=False)

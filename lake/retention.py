@@ -19,10 +19,12 @@ GROUP BY batch_id ORDER BY batch_id LIMIT %s
 HELD_PAYLOADS = """
 SELECT batch_id, 1 FROM lake_payload WHERE batch_id > %s AND batch_id <= %s ORDER BY batch_id LIMIT %s
 """
-# A landing writes all accepted records of a batch into one segment, in the commit that makes the batch LANDED.
+# A landing writes all accepted records of a batch into one segment, in the commit that makes the batch LANDED. Once compaction has
+# left out all of them, the batch needs no segment.
 IN_SEGMENTS = """
-SELECT b.batch_id FROM lake_segmentbatch b JOIN lake_segment s ON s.id = b.segment_id
-WHERE b.batch_id = ANY(%s) AND s.layout = 1 AND s.state = 'L'
+SELECT b.batch_id FROM lake_segmentbatch b
+LEFT JOIN lake_segment s ON s.id = b.segment_id AND s.layout = 1 AND s.state = 'L'
+WHERE b.batch_id = ANY(%s) AND (b.line_count = 0 OR s.id IS NOT NULL)
 ORDER BY b.batch_id FOR SHARE OF b
 """
 HELD_OUTCOMES = """
@@ -56,7 +58,7 @@ def payloads_of(after: int, until: int, limit: int) -> list[tuple[int, int]]:
 
 
 def in_segments(batch_ids: Sequence[int]) -> list[int]:
-    """The batches whose accepted records are all in a live segment with listings.
+    """The batches whose accepted records are all in a live segment with listings, except those that no version needs.
 
     Compaction moves none of them until the caller's transaction ends.
     """

@@ -1,14 +1,14 @@
 """Raw SQL of the partitions of payloads, and of the search for lost batch ids."""
 
 # Payloads that must not be dropped with their partition: those of batches that settled too recently, are not in a live
-# segment, were given up, or are under a legal hold. The rule is that of `ingest.pipeline.detail`. A payload without a batch may
-# be dropped.
+# segment although it has lines, were given up, or are under a legal hold. The rule is that of `ingest.pipeline.detail`. A
+# payload without a batch may be dropped.
 PAYLOADS_THAT_STAY = """
 SELECT p.batch_id FROM {table} p JOIN ingest_batch b ON b.id = p.batch_id JOIN ingest_workspace w ON w.id = b.workspace_id
 WHERE w.legal_hold OR coalesce(b.completed_at, b.created_at) >= %(before)s OR NOT CASE b.status
   WHEN 'COMPLETE' THEN EXISTS (
-    SELECT FROM lake_segmentbatch l JOIN lake_segment s ON s.id = l.segment_id
-    WHERE l.batch_id = b.id AND s.layout = 1 AND s.state = 'L')
+    SELECT FROM lake_segmentbatch l LEFT JOIN lake_segment s ON s.id = l.segment_id AND s.layout = 1 AND s.state = 'L'
+    WHERE l.batch_id = b.id AND (l.line_count = 0 OR s.id IS NOT NULL))
   WHEN 'FAILED' THEN coalesce(b.failure_code <> 'GIVEN_UP', b.failure = '')
   ELSE false END
 ORDER BY p.batch_id LIMIT %(limit)s

@@ -68,7 +68,7 @@ class SegmentBatch(models.Model):
     """Where the lines of a batch are: a segment, and a range of its bytes.
 
     A row of the index stores only its `Place`. Its batch leads to the range of bytes, and the listings there say which line
-    has the record.
+    has the record. If compaction has left out all lines of a batch, its segment may be gone.
     """
 
     batch = models.OneToOneField(

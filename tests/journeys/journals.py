@@ -27,7 +27,7 @@ SELECT o.batch_id, o.letters FROM lake_batchoutcomes o JOIN ingest_batch b ON b.
 """
 PLACES = """
 SELECT l.batch_id, s.key, l.line_count, l.start, l.length FROM lake_segmentbatch l JOIN lake_segment s ON s.id = l.segment_id
-WHERE s.workspace_id = %s
+WHERE s.workspace_id = %s AND l.line_count > 0
 """
 REMOVED = "SELECT record_id, removed_at, reason FROM lake_removedrecord WHERE workspace_id = %s ORDER BY removed_at"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -16,7 +16,7 @@ from ingest.models import Batch, Workspace
 from ingest.pipeline import detail, partitions, sweeper, transitions
 from ingest.pipeline import landing as pipeline
 from lake import payload_partitions
-from lake.models import Payload, PayloadKept, PayloadPart
+from lake.models import Payload, PayloadKept, PayloadPart, SegmentBatch
 from lake.payload_partitions import WIDTH, PayloadPartition
 from tests.http_client import ApiClient
 from tests.ingest.landing import send_and_land
@@ -79,6 +79,18 @@ def test_partition_of_expired_payloads_is_dropped_and_records_read_back_the_same
     assert payload_partitions.detached() == []
     assert api.get("/api/v1/records").content == before
     assert Payload.objects.count() == 1
+
+
+def test_partition_is_dropped_although_compaction_has_left_out_all_lines_of_a_batch(
+    api: ApiClient, full: PayloadPartition
+) -> None:
+    emptied = send_and_land(api, [record()])
+    SegmentBatch.objects.filter(batch_id=number(emptied)).update(line_count=0, segment_id=0)
+    settle()
+    go_on(api, full)
+    assert remove() == 1
+    assert full.name not in names()
+    assert list(PayloadKept.objects.all()) == []
 
 
 def test_partition_is_kept_while_one_of_its_payloads_is_younger(api: ApiClient, full: PayloadPartition) -> None:

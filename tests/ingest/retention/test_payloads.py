@@ -84,6 +84,13 @@ def test_payload_is_kept_until_a_live_segment_holds_its_records(api: ApiClient, 
     assert Payload.objects.count() == 1
 
 
+def test_payload_is_removed_although_compaction_has_left_out_all_lines_of_its_batch(api: ApiClient) -> None:
+    landed(api), landed(api)
+    SegmentBatch.objects.filter(batch_id=Batch.objects.latest("id").pk).update(line_count=0, segment_id=0)
+    assert expire() == 2
+    assert not Payload.objects.exists()
+
+
 def test_payloads_of_waiting_or_given_up_batches_are_kept_for_ever(api: ApiClient) -> None:
     waiting = str(api.post([record()]).json()["batchId"])
     lost = given_up(api)

@@ -45,7 +45,7 @@ def from_postgresql(workspace: Workspace) -> Rebuilt:
     for outcomes in BatchOutcomes.objects.filter(batch__in=batches):
         ids = bytes(outcomes.record_ids).hex()
         found.outcomes[outcomes.batch_id] = outcomes.letters, [ids[at : at + 32] for at in range(0, len(ids), 32)]
-    for one in SegmentBatch.objects.filter(batch__in=batches).select_related("segment"):
+    for one in SegmentBatch.objects.filter(batch__in=batches, line_count__gt=0).select_related("segment"):
         found.places[one.batch_id] = one.segment.key, one.line_count, one.start, one.length
     for removed in RemovedRecord.objects.filter(workspace=workspace).order_by("removed_at"):
         found.removed[removed.record_id.hex] = _us(removed.removed_at), removed.reason

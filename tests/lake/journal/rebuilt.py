@@ -109,7 +109,10 @@ def _moved(found: Rebuilt, event: dict[str, Any], indexes: _Indexes, versions: _
     for place in event["places"]:
         columns = zip(place["batches"], place["lines"], place["start"], place["length"], strict=True)
         for batch, lines, start, length in columns:
-            found.places[batch] = place["segment"], lines, start, length
+            if lines:
+                found.places[batch] = place["segment"], lines, start, length
+            else:
+                found.places.pop(batch, None)
 
 
 def _given_up(found: Rebuilt, event: dict[str, Any], indexes: _Indexes, versions: _Versions) -> None:
@@ -169,9 +172,8 @@ def _resolve(found: Rebuilt, get: Callable[[str], bytes], indexes: _Indexes, ver
     """Read the segments: where each record stood in its batch, and its document."""
     offsets: dict[tuple[int, int], int] = {}
     by_segment: defaultdict[str, set[int]] = defaultdict(set)
-    for number, (segment, lines, _, _) in found.places.items():
-        if lines:
-            by_segment[segment].add(number)
+    for number, (segment, _, _, _) in found.places.items():
+        by_segment[segment].add(number)
     for segment, batches in by_segment.items():
         for number, index, offset, document in _lines(get(segment)):
             if number in batches:

@@ -7,8 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+import zstandard
 from django.core.management import call_command
 from django.db.models import F
+from django.test import Client
 
 from evermuse import prepared
 from evermuse.errors import LeaseLost, StoreUnavailable
@@ -22,9 +24,12 @@ from lake.segments import compaction, layout, merging, reader, registry, sql, sw
 from lake.segments.compaction import Result
 from lake.segments.sources import Source
 from tests.http_client import NDJSON, ApiClient, lines
+from tests.ingest.admin.conftest import login
 from tests.ingest.landing import send_and_land, versions
 from tests.ingest.test_landing_segments import let_expire, lines_of, number, object_of
 from tests.records import record
+
+__all__ = ["login"]
 
 RECORDS = "/api/v1/records"
 TOMORROW = datetime.now(UTC).date() + timedelta(days=1)
@@ -400,6 +405,25 @@ def test_empty_segment_is_a_valid_zstd_file(api: ApiClient) -> None:
     assert [lines_of(batch_id) for batch_id in again] == [[], []]
     assert isinstance(archive.of(number(again[0])), Archive)
     assert prepared.rows(sql.WHERE_BATCHES_ARE, {"batches": [number(again[0])]}) == []
+
+
+def test_batch_without_needed_lines_keeps_its_empty_archive_after_its_segment_is_gone(
+    api: ApiClient, login: Callable[[str], Client]
+) -> None:
+    send_and_land(api, versions("1"))
+    again = send_and_land(api, versions("1"))
+    compact()
+    send_and_land(api, record())
+    compact()
+    let_expire()
+    sweeper.sweep()
+    assert not Segment.objects.filter(id=SegmentBatch.objects.get(batch_id=number(again)).segment_id).exists()
+    assert lines_of(again) == []
+    client = login("superuser")
+    page = client.get(f"/admin/ingest/batch/{number(again)}/change/").content.decode()
+    assert "Its lines were removed by compaction" in page
+    archived = client.get(f"/admin/ingest/batch/{number(again)}/archive/")
+    assert (archived.status_code, zstandard.decompress(archived.content)) == (200, b"")
 
 
 def test_line_of_a_removed_record_is_rewritten_away_after_a_month(api: ApiClient) -> None:
