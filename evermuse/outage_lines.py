@@ -25,6 +25,12 @@ FIRST_INTERVAL, LONGEST_INTERVAL = 10.0, 300.0
 QUIET_SECONDS = 30.0
 # Errors whose texts differ each time must not fill the memory.
 MOST_OUTAGES = 100
+# Events of outages besides those that end in `_away`. Each is logged for every batch, file or message that meets the outage.
+REPEATED = frozenset({
+    "attachment.copy_left", "attachment.database_fault", "attachment.kept_not_renewed", "attachment.lease_not_renewed",
+    "attachment.leftovers_wait", "attachment.removal_waits", "landing.database_fault", "landing.lease_not_renewed",
+    "upload.left", "upload.walk_waits", "wakeup.lost", "wakeup.not_counted",
+})  # fmt: skip
 
 Key = tuple[str, str]
 
@@ -93,7 +99,7 @@ def _key(record: logging.LogRecord) -> Key | None:
     if "request_id" in event or "request_id" in bound:
         return None
     name = str(event.get("event", record.name))
-    if name.endswith("_away"):
+    if name.endswith("_away") or name in REPEATED:
         return name, str(event.get("error", ""))[:200]
     error = outages.error_of(event.get("exc_info"))
     if not outages.is_away(error):

@@ -13,9 +13,10 @@ import pytest
 import redis
 
 from evermuse import outage_lines
-from evermuse.outage_lines import QUIET_SECONDS, Thinner
+from evermuse.outage_lines import QUIET_SECONDS, REPEATED, Thinner
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+APPS, THINNER = ("attachments", "evermuse", "ingest", "lake"), ROOT / "evermuse" / "outage_lines.py"
 AWAY = {"event": "landing.store_away", "error": "it takes no connection"}
 
 
@@ -79,6 +80,16 @@ def test_another_error_and_another_event_are_logged_at_once(written: Written) ->
         ("landing.store_away", "it timed out"),
         ("bucket.store_away", "it takes no connection"),
     ]
+
+
+def test_lost_wake_ups_and_faults_of_the_database_are_thinned_too(written: Written) -> None:
+    written.say(*({"event": name, "error": "connection refused"} for name in sorted(REPEATED)), seconds=100)
+    assert [at for at, _ in written.lines] == [at for at in (0, 10, 30, 70) for _ in REPEATED]
+
+
+def test_each_event_that_is_thinned_is_logged_somewhere() -> None:
+    code = "".join(path.read_text() for app in APPS for path in (ROOT / app).rglob("*.py") if path != THINNER)
+    assert [name for name in sorted(REPEATED) if f'"{name}"' not in code] == []
 
 
 def test_lines_of_requests_and_of_other_errors_are_all_written(written: Written) -> None:
