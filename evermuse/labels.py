@@ -5,7 +5,7 @@ import re
 from django.db.models import Field, Model
 
 WORDS = {
-    "api": "API", "id": "ID", "ids": "IDs", "md5": "MD5", "mime": "MIME", "sha256": "SHA-256", "uri": "URI", "url": "URL",
+    "api": "API", "id": "ID", "ids": "IDs", "md5": "MD5", "mime": "MIME", "sha1": "SHA-1", "sha256": "SHA-256", "uri": "URI", "url": "URL",
 }  # fmt: skip
 _WORD = re.compile(rf"\b({'|'.join(WORDS)})\b")
 

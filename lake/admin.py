@@ -7,8 +7,8 @@ from django.contrib import admin
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from evermuse import public_ids
-from evermuse.admin import PipelineAdmin, block, pretty
+from evermuse import amounts, public_ids
+from evermuse.admin import PipelineAdmin, block, moment, pretty
 from lake.models import RejectedRecord, Segment
 from lake.record_admin import RecordAdmin
 
@@ -52,8 +52,22 @@ class RejectedRecordAdmin(PipelineAdmin):
 
 @admin.register(Segment)
 class SegmentAdmin(PipelineAdmin):
-    list_display = ("__str__", "workspace", "source", "type", "day", "state", "line_count", "size", "created_at")
+    list_display = ("__str__", "workspace", "source", "type", "day", "state", "lines", "shown_size", "created")
     list_select_related = ("workspace",)
+    empty_text = "The first segment is written when the first batch lands."
+    search_help_text = "Number of a segment"
     confidential = ("key",)
     search_fields = ("=id",)
     ordering: ClassVar = ["-id"]
+
+    @admin.display(description="Lines")
+    def lines(self, obj: Segment) -> str:
+        return f"{obj.line_count:,}"
+
+    @admin.display(description="Size")
+    def shown_size(self, obj: Segment) -> str:
+        return amounts.size(obj.size)
+
+    @admin.display(description="Created (UTC)")
+    def created(self, obj: Segment) -> SafeString:
+        return moment(obj.created_at)

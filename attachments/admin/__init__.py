@@ -67,12 +67,15 @@ class VendorHostAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
              lane.last_error)
             for lane in held.order_by("workspace_id")[:MAX_BREAKERS]
         ]  # fmt: skip
-        return format_html_join("\n", "<p>{}: {} failures in a row, held until {}: {}</p>", rows) or "–"
+        return (
+            format_html_join("\n", "<p>{}: {} failures in a row, held until {}: {}</p>", rows)
+            or "None. Downloads from this host are not held back."
+        )
 
     @admin.display(description="Files")
     def files(self, obj: VendorHost) -> SafeString:
         url = reverse("admin:attachments_attachment_changelist", query={"host__exact": obj.host})
-        return format_html('<a class="file-link" href="{}">files</a>', url)
+        return format_html('<a class="file-link" href="{}">Files of this host</a>', url)
 
     @admin.action(description="Pause downloads from these hosts", permissions=["operate"])
     def pause(self, request: HttpRequest, queryset: QuerySet[VendorHost]) -> None:

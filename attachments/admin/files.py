@@ -21,7 +21,7 @@ from attachments.fetch import file_urls
 from attachments.models import Attachment, Lane, VendorHost
 from attachments.queue import claims, hosts
 from attachments.serving import links
-from evermuse import audit, public_ids, wake
+from evermuse import amounts, audit, public_ids, wake
 from evermuse.admin import PipelineAdmin, filter_of, row_number, row_or_404
 from evermuse.roles import may_act, may_see_payloads
 from lake.formats import is_uri
@@ -51,7 +51,17 @@ class FreshUrlForm(forms.Form):
 class AttachmentAdmin(PipelineAdmin):
     """Files are shown and can be retried, but not edited."""
 
-    list_display = ("public_id", "workspace", "condition", "host", "type", "filename", "size", "attempts", "error_code")
+    list_display = (
+        "public_id",
+        "workspace",
+        "condition",
+        "host",
+        "type",
+        "filename",
+        "shown_size",
+        "attempts",
+        "error_code",
+    )
     list_filter = ("state", "workspace", filter_of("type", lambda: TYPES))
     list_select_related = ("workspace",)
     # Links on other pages filter by these, though the list has no such filter.
@@ -98,6 +108,10 @@ class AttachmentAdmin(PipelineAdmin):
     @display(description="State", ordering="state", label=STATE_LABELS)  # type: ignore[untyped-decorator]
     def condition(self, obj: Attachment) -> str:
         return obj.state
+
+    @admin.display(description="Size", ordering="size")
+    def shown_size(self, obj: Attachment) -> str:
+        return "–" if obj.size is None else amounts.size(obj.size)
 
     @admin.display(description="Download")
     def link(self, obj: Attachment) -> SafeString | str:

@@ -1,18 +1,8 @@
 """Figures as text for people."""
 
+from evermuse.amounts import number, size
 
-def number(value: float) -> str:
-    """``12,345``. A fraction below 100 has one digit."""
-    return f"{value:,.0f}" if value >= 100 or value == int(value) else f"{value:,.1f}"
-
-
-def size(count: float) -> str:
-    """Bytes in decimal units, as on the axes of the charts."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{number(count)} {unit}"
-        count /= 1000
-    return f"{number(count)} TB"
+__all__ = ["at_least", "duration", "number", "share", "size"]
 
 
 def duration(seconds: float | None) -> str:

@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import transaction
@@ -135,7 +136,7 @@ class ApiKeyAdmin(RoleAware, ModelAdmin):  # type: ignore[misc]
     @admin.display(description="Rate limit", ordering="rate_limit")
     def rate(self, obj: ApiKey) -> str:
         if obj.rate_limit is None:
-            return "the deployment's"
+            return f"{settings.EVERMUSE_RATE_LIMIT:,} a second (the deployment's)"
         return f"{obj.rate_limit:,} a second" if obj.rate_limit else "none"
 
     def get_urls(self) -> list[URLPattern]:

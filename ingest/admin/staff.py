@@ -16,6 +16,7 @@ from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from evermuse.admin import PipelineAdmin, RoleAware
+from evermuse.roles import ROLES
 
 admin.site.unregister([User, Group])
 FLAGS = {ADDITION: "added", DELETION: "deleted"}
@@ -41,7 +42,12 @@ class AuditAdmin(PipelineAdmin):
         "user__id__exact", "content_type__id__exact", "content_type__isnull", "action_flag__exact", "action_time__gte", "action_time__lt",
         "action_time__year", "action_time__month", "action_time__day",
     )  # fmt: skip
-    fields = ("action_time", "user", "kind", "act", "row", "content_type", "object_id")
+    fields = ("action_time", "login", "kind", "act", "row", "content_type", "object_id")
+
+    @admin.display(description="User")
+    def login(self, obj: LogEntry) -> str:
+        # Without a link: operators see the audit log, but not the pages of logins.
+        return obj.user.get_username()
 
     @display(description="Kind", label=KIND_LABELS)  # type: ignore[untyped-decorator]
     def kind(self, obj: LogEntry) -> str:
@@ -64,7 +70,7 @@ class StaffAdmin(RoleAware, UserAdmin, ModelAdmin):  # type: ignore[misc, type-a
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("username", "roles", "is_active", "is_staff", "is_superuser", "last_login")
+    list_display = ("username", "roles", "is_active", "is_staff", "superuser", "last_login")
     list_filter = ("is_active", "is_superuser", "groups")
     lookups = ("is_active__exact", "is_superuser__exact", "groups__id__exact", "groups__isnull")
     ORDINARY: ClassVar = [
@@ -85,6 +91,11 @@ class StaffAdmin(RoleAware, UserAdmin, ModelAdmin):  # type: ignore[misc, type-a
     @admin.display(description="Roles")
     def roles(self, obj: User) -> str:
         return ", ".join(group.name for group in obj.groups.all()) or "–"
+
+    @admin.display(description="Superuser", ordering="is_superuser")
+    def superuser(self, obj: User) -> str:
+        # As a word: the theme marks "no" with a red cross.
+        return "yes" if obj.is_superuser else "no"
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
         shown = super().get_fieldsets(request, obj)
@@ -119,4 +130,15 @@ def _is_superuser(request: HttpRequest) -> bool:
 
 @admin.register(Group)
 class RoleAdmin(RoleAware, GroupAdmin, ModelAdmin):  # type: ignore[misc]
-    """Roles. ``manage.py bootstrap`` creates them and resets their permissions."""
+    """Roles. ``manage.py bootstrap`` creates them and resets their permissions, so these cannot be deleted."""
+
+    def has_delete_permission(self, request: HttpRequest, obj: Group | None = None) -> bool:
+        return (obj is None or obj.name not in ROLES) and super().has_delete_permission(request, obj)
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        return {name: act for name, act in super().get_actions(request).items() if name != "delete_selected"}
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        """Only the names of the groups: each of their permissions would be one more line, with a number for a name."""
+        _, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        return [str(one) for one in objs], {"groups": counts.get("groups", 0)}, lacking, protected

@@ -4,6 +4,8 @@ from typing import ClassVar
 
 from django.db import models
 
+from evermuse import public_ids
+
 
 class RejectedRecord(models.Model):
     """A rejected record: its errors, and the bytes that were sent."""
@@ -27,7 +29,7 @@ class RejectedRecord(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.batch_id}[{self.index}]"
+        return f"{public_ids.of_batch(self.batch_id)}, record {self.index}"
 
 
 class BatchOutcomes(models.Model):
