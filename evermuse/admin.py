@@ -44,7 +44,7 @@ class EstimatingPaginator(Paginator):  # type: ignore[type-arg]
             return max(int(cursor.fetchone()[0]), exact)
 
 
-class _Listing:
+class _Unfiltered:
     """A list of which all rows are shown does not offer to show all. Django only knows that if it counts the table again."""
 
     def get_results(self, request: HttpRequest) -> None:
@@ -101,7 +101,7 @@ class RoleAware:
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
         base: Any = super().get_changelist(request, **kwargs)  # type: ignore[misc]
-        return type("Listing", (_Listing, base), {})
+        return type("Rows", (_Unfiltered, base), {})
 
     def get_search_fields(self, request: HttpRequest) -> Any:
         found = super().get_search_fields(request)  # type: ignore[misc]
