@@ -18,6 +18,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
 
 from evermuse import audit, replica, roles
 
@@ -44,13 +45,19 @@ class EstimatingPaginator(Paginator):  # type: ignore[type-arg]
             return max(int(cursor.fetchone()[0]), exact)
 
 
-class _Unfiltered:
-    """A list of which all rows are shown does not offer to show all. Django only knows that if it counts the table again."""
+class RowList(ChangeList):  # type: ignore[misc]
+    """A list's page. It offers to show all rows only while a search or a filter hides some."""
+
+    model_admin: Any
+    search_help_text: str
 
     def get_results(self, request: HttpRequest) -> None:
-        super().get_results(request)  # type: ignore[misc]
-        if not self.query and not self.has_active_filters:  # type: ignore[attr-defined]
-            self.full_result_count = self.result_count  # type: ignore[attr-defined]
+        super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            # Django would count the table again to know this.
+            self.full_result_count = self.result_count
+        if self.search_help_text and roles.may_see_payloads(request):
+            self.search_help_text += self.model_admin.confidential_search_help
 
 
 class RoleAware:
@@ -66,6 +73,8 @@ class RoleAware:
     confidential_lookups: tuple[str, ...] = ()
     # Search fields for a login that may see payloads, in addition to `search_fields`.
     confidential_search: tuple[str, ...] = ()
+    # The end of `search_help_text` for such a login.
+    confidential_search_help = ""
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Django's hook. False is answered with 400. This version of Django always passes the request."""
@@ -99,9 +108,8 @@ class RoleAware:
         columns = {column.name: column for column in self.model._meta.get_fields()}  # type: ignore[attr-defined]
         return {name: value for name, value in given.items() if _may_fill(columns.get(name), value)}
 
-    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> Any:
-        base: Any = super().get_changelist(request, **kwargs)  # type: ignore[misc]
-        return type("Rows", (_Unfiltered, base), {})
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[RowList]:
+        return RowList
 
     def get_search_fields(self, request: HttpRequest) -> Any:
         found = super().get_search_fields(request)  # type: ignore[misc]

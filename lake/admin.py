@@ -22,7 +22,8 @@ class RejectedRecordAdmin(PipelineAdmin):
     search_fields = ("=batch__id",)
     confidential_search = ("errors",)
     id_columns = ((public_ids.batch_number, "batch_id"),)
-    search_help_text = "Batch number or id. With permission to see payloads also a part of the errors"
+    search_help_text = "Batch number or id"
+    confidential_search_help = ", or a part of the errors"
     lookups = ("batch__id__exact",)
     ordering: ClassVar = ["-batch_id", "index"]
     fields = ("batch", "index", "codes", "reasons", "as_sent")

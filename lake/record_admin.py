@@ -9,10 +9,9 @@ from django.http import HttpRequest, HttpResponseBase
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
-from unfold.views import ChangeList
 
 from evermuse import audit, logs, public_ids, roles
-from evermuse.admin import PipelineAdmin, block, filter_of, moment, pretty
+from evermuse.admin import PipelineAdmin, RowList, block, filter_of, moment, pretty
 from evermuse.errors import ArchiveDamaged, StoreUnavailable
 from lake import frames, index_layout, places, reading, record_excerpts, record_search, term_sets, terms
 from lake.formats import RECORD_TYPES
@@ -27,7 +26,7 @@ AWAY = mark_safe("Cannot be read at the moment: only the object store has it.")
 log = logs.get(__name__)
 
 
-class RecordList(ChangeList):  # type: ignore[misc]
+class RecordList(RowList):
     """A page of the list, with an excerpt of each record for logins that may see payloads."""
 
     result_list: Any
@@ -53,10 +52,8 @@ class RecordAdmin(PipelineAdmin):
     lookups = ("workspace__id__exact", "event_at__gte", "event_at__lt")
     list_select_related = ("workspace", "batch")
     search_fields = ("id",)
-    search_help_text = (
-        "Record id. With permission to see payloads also vendor id (key:value, with %3A for a colon in the key), thread, "
-        "participant, tag, project"
-    )
+    search_help_text = "Record id"
+    confidential_search_help = ", vendor id (key:value, %3A for a colon in the key), thread, participant, tag, project"
     # The index `record_by_instant` has the same order, so that no page has to sort all records.
     ordering: ClassVar = ["-workspace_id", "-updated_at", "-id"]
     fields = (

@@ -72,7 +72,8 @@ class AttachmentAdmin(PipelineAdmin):
     search_fields = ("=id", "=batch__id", "=host", "=error_code")
     confidential_search = ("=sha256",)
     id_columns = ((public_ids.attachment_number, "id"), (public_ids.batch_number, "batch_id"))
-    search_help_text = "Attachment or batch (number or id), vendor host and port, error code, SHA-256: exactly"
+    search_help_text = "Attachment or batch (number or id), exact vendor host and port, or error code"
+    confidential_search_help = ", SHA-256"
     ordering: ClassVar = ["-id"]
     actions: ClassVar = ["retry"]
     change_form_template = "attachments/file.html"

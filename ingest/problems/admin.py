@@ -73,9 +73,8 @@ class ProblemAdmin(_Styled):
     lookups = ("kind__exact", "workspace__id__exact")
     search_fields = ("code", "party", "workspace__name")
     confidential_search = ("field", "sample_message")
-    search_help_text = (
-        "Code, source label, vendor host, processor, workspace. With permission to see payloads also field and message"
-    )
+    search_help_text = "Code, source label, vendor host, processor, workspace"
+    confidential_search_help = ", field, message"
     ordering: ClassVar = ["-last_seen_at", "-id"]
     list_filter_sheet = False
     list_fullwidth = True

@@ -1,5 +1,6 @@
 """How rows are shown: amounts with their units, names that can be searched, and no buttons and links that lead nowhere."""
 
+import re
 from collections.abc import Callable
 
 from django.contrib.admin.models import LogEntry
@@ -27,8 +28,19 @@ def text(client: Client, name: str, *args: object, **query: str) -> str:
 def test_only_a_list_that_is_filtered_offers_to_show_all(api: ApiClient, login: Login) -> None:
     api.post([record()])
     boss = login("superuser")
-    assert "Show all" not in text(boss, "ingest_batch_changelist")
+    for name in ("ingest_batch", "lake_record", "lake_segment", "attachments_vendorhost", "admin_logentry"):
+        assert "Show all" not in text(boss, f"{name}_changelist")
     assert "Show all" in text(boss, "ingest_batch_changelist", q="batch_0000000000000000000")
+
+
+def test_hint_of_a_search_names_only_what_this_role_can_search(api: ApiClient, login: Login) -> None:
+    send_and_land(api, [record()])
+    hints = [
+        re.findall(r'placeholder="(Record id[^"]*)"', text(login(role), "lake_record_changelist"))[0]
+        for role in ("viewer", "operator")
+    ]
+    assert hints[0] == "Record id"
+    assert hints[1].endswith("thread, participant, tag, project")
 
 
 def test_sizes_have_units_and_instants_say_that_they_are_in_utc(api: ApiClient, login: Login) -> None:
