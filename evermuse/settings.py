@@ -12,7 +12,7 @@ from psycopg import IsolationLevel
 
 # Tasks are sent by the default application, which importing `evermuse.celery` sets.
 from evermuse import celery as celery
-from evermuse import contradictions, env, logs, server_urls, session_limits
+from evermuse import contradictions, env, garbage_collection, logs, server_urls, session_limits
 from evermuse.configuration import commands as commands
 from evermuse.configuration.downloads import *  # noqa: F403
 from evermuse.configuration.logins import *  # noqa: F403
@@ -22,6 +22,9 @@ from evermuse.configuration.operations import EVERMUSE_PUBLIC_URL as EVERMUSE_PU
 from evermuse.configuration.retention import *  # noqa: F403
 from evermuse.configuration.web import *  # noqa: F403
 from evermuse.theme import UNFOLD as UNFOLD
+
+# Every process reads the settings before it loads models, pages and tasks.
+garbage_collection.collect_rarely()
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 EVERMUSE_HOME = env.home()

@@ -25,3 +25,20 @@ def test_start_loads_no_page_of_the_admin_and_checks_look_at_all_of_them() -> No
     found = json.loads(done.stdout)
     assert (found["loaded"], found["of_worker"], found["faults"]) == ([], ["ingest.tasks"], 0)
     assert {"Batch", "Workspace", "ApiKey", "User", "Record", "Attachment", "Problem"} <= set(found["pages"])
+
+
+def test_start_runs_few_garbage_collections() -> None:
+    trial = """
+import gc
+from django.conf import settings
+assert settings.DEBUG is False
+runs = []
+gc.callbacks.append(lambda phase, info: runs.append(phase) if phase == "start" else None)
+import django
+django.setup()
+import evermuse.urls
+print(len(runs))
+"""
+    done = subprocess.run([sys.executable, "-c", trial], capture_output=True, text=True, check=True)
+    # With Python's own threshold there are hundreds.
+    assert int(done.stdout) < 30
