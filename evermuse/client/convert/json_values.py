@@ -1,5 +1,7 @@
 """Splits a JSON file into its objects, each with its offset and its bytes.
 
+Other values in the place of an object are found too, so that each can be rejected.
+
 Accepts NDJSON, one document, an array, and answers of list endpoints, which have an array under a name. Only one object is
 in memory at a time, so a file may be larger than the memory.
 """
@@ -25,6 +27,8 @@ _STRING_END = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _NO_ARRAY = re.compile(rb"\s*:\s*[^\s\[]")
 _LONGEST_GAP = 200
 _SPACES = b" \t\r\n"
+_WORD = re.compile(rb"[^\s,]+")
+_LAST_WORD = re.compile(rb"[^\s,]+\Z")
 _KEY = re.compile(rb'"((?:[^"\\]|\\.)*)"\s*:\s*\Z')
 
 
@@ -160,6 +164,8 @@ class _Scanner:
         self._at -= keep
         while (mark := _MARK.search(self._buffer, self._at)) is not None:
             kind, at = mark[0], mark.start()
+            if self._start is None:
+                yield from self._words(at)
             if kind == b'"':
                 closed = _STRING_END.match(self._buffer, at + 1)
                 if closed is None:
@@ -167,17 +173,48 @@ class _Scanner:
                     self._at = at
                     return
                 self._at = closed.end()
+                if self._is_between():
+                    yield self._plain(at, self._at)
                 continue
             self._at = at + 1
             if kind in (b"{", b"["):
                 self._open(kind, at)
             elif self._stack:
                 yield from self._close(at)
-        self._at = len(self._buffer)
+        end = len(self._buffer)
+        if self._is_between() and (word := _LAST_WORD.search(self._buffer, max(self._at, end - _LONGEST_GAP))):
+            end = word.start()  # the word may go on in the next block
+        yield from self._words(end)
+        self._at = end
+
+    def _is_between(self) -> bool:
+        """Whether the scanner is where an item may begin. Text before the first bracket does not count: see `end`."""
+        if self._start is not None or not self._has_brackets:
+            return False
+        depth = len(self._stack)
+        if self._frame:
+            return bool(self._array) and depth == self._frame + 1
+        return depth == 0 or (depth == 1 and self._stack[0] == b"[")
+
+    def _words(self, end: int) -> Iterator[Value]:
+        """The numbers, constants and other words up to an index, if they are where an item may begin."""
+        if self._is_between():
+            for word in _WORD.finditer(self._buffer, self._at, end):
+                if word[0] != codecs.BOM_UTF8:  # of a file that was appended to another
+                    yield self._plain(word.start(), word.end())
+
+    def _plain(self, start: int, end: int) -> Value:
+        """Something in the place of an item that is no object."""
+        return Value(self._buffer[start:end], self._base + start, self._array)
 
     def end(self) -> Iterator[Value]:
         """The rest at the end of the file: an object that is not closed, or text that is not JSON."""
         size = self._base + len(self._buffer)
+        is_broken_string = self._buffer[self._at : self._at + 1] == b'"' and not self._stack
+        if not is_broken_string:
+            yield from self._words(len(self._buffer))
+        elif self._is_between():
+            yield self._plain(self._at, len(self._buffer))
         if self._start is not None:
             yield Value(self._buffer[self._start - self._base :], self._start, self._array, is_whole=False)
         elif self._stack or (size and not self._has_brackets):
@@ -191,12 +228,13 @@ class _Scanner:
             is_in_object = self._start is not None and depth == self._depth + 1 and self._depth <= 2
             if is_in_object or (self._frame and depth == self._frame + 1):
                 self._open_array(at)
-        elif self._start is None:
+        if self._start is None:
             is_item = (
                 depth == self._frame + 2 and self._array
                 if self._frame
-                else (depth == 1 or (depth == 2 and self._stack[0] == b"["))
+                else ((depth == 1 and kind == b"{") or (depth == 2 and self._stack[0] == b"["))
             )
+            # An array in the place of an item is kept as one value, so that it can be rejected.
             if is_item:
                 self._start, self._depth = self._base + at, depth
 

@@ -151,6 +151,8 @@ class TicketFormat:
             content = json.loads(value.raw)
         except (ValueError, RecursionError) as error:
             return f"not JSON: {error}"
+        if not isinstance(content, dict):
+            return "not an object"
         raw, key = value.raw, value.key
         while (name := self.wrapper_of(content)) is not None:
             raw = bytes(msgspec.json.decode(raw, type=dict[str, msgspec.Raw])[name])

@@ -97,3 +97,32 @@ def test_own_id_of_an_item_is_found_after_its_arrays(
     finally:
         json_values.BLOCK_BYTES = before
     assert found == ([item] if has_id else [inner, inner])
+
+
+@pytest.mark.parametrize("block", [1, 7, 1024])
+@pytest.mark.parametrize(
+    ("content", "rejected"),
+    [
+        ('["x", 7]', ['"x"', "7"]),
+        ('[%s, "x,]", -7.5e3, null, %s,true]', ['"x,]"', "-7.5e3", "null", "true"]),
+        ('[[1, {"id": 3}], %s, []]', ['[1, {"id": 3}]', "[]"]),
+        ('{"tickets": ["x", %s, 7, [%s]], "count": 4, "names": ["y"]}', ['"x"', "7", "[TICKET]"]),
+        ('{"count": 2, "tickets": [7], "users": [null, {"id": 5}]}\n', ["7", "null"]),
+        ("%s\n\ufeff%s\n[8]\n", ["8"]),
+        ("%s rest of 2 texts", ["rest", "of", "2", "texts"]),
+        ('%s "open', ['"open']),
+    ],
+)
+def test_value_that_is_no_object_is_rejected_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str, rejected: list[str], block: int
+) -> None:
+    monkeypatch.setattr(json_values, "BLOCK_BYTES", block)
+    tickets = [json.dumps(TICKET | {"id": number}) for number in range(content.count("%s"))]
+    text = content % tuple(tickets)
+    (file,) = write(tmp_path, {"all.json": text})
+    done = run("zendesk", file, folder=tmp_path)
+    inside = len(tickets) - any("TICKET" in one for one in rejected)
+    assert [record["_vendor_ids"]["zendesk_ticket_id"] for record in done.records] == [str(n) for n in range(inside)]
+    raw = file.read_bytes()
+    shown = [raw[one["offset"] :][: one["length"]].decode() for one in done.rejects]
+    assert shown == [one.replace("TICKET", tickets[-1]) if tickets else one for one in rejected]
