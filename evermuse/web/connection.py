@@ -17,27 +17,18 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
+from evermuse.web import request_line
 from evermuse.web.addresses import ClientCounts, counted_as, is_proxy
 from evermuse.web.closing import LINGER_SECONDS, ClosingProtocol
 from evermuse.web.exchange import Exchange
-from evermuse.web.request_bytes import BadRequest, RequestBytes
-from evermuse.web.request_line import mended
+from evermuse.web.request_bytes import HEAD_TOO_LARGE, MAX_HEAD_BYTES, BadRequest, RequestBytes, refusal_of
 from evermuse.web.upgrade import without_upgrade
 
 MAX_HEADERS = 200
-# The most exchanges that wait on a connection before the parser pauses. One slice may add more.
+# The most exchanges that wait on a connection before the parser pauses.
 MAX_PIPELINED = 16
 # Each process has its own, because `spawn` starts workers afresh.
 _counts = ClientCounts(settings.EVERMUSE_CONNECTIONS_PER_ADDRESS)
-
-
-def _reason(error: httptools.HttpParserError) -> str:
-    refusal = error.__context__
-    return (
-        str(refusal)
-        if isinstance(refusal, BadRequest)
-        else "This is not an HTTP/1.1 request, or its head is too large."
-    )
 
 
 class Connection(ClosingProtocol):
@@ -48,7 +39,7 @@ class Connection(ClosingProtocol):
         self._client_counted: str | None = None
         self._request = RequestBytes()
         self._head_deadline: asyncio.TimerHandle | None = None
-        self._head_method: str | None = None  # where the parser was given another one
+        self._head_method: str | None = None  # the parser may be given another one
         self._running: RequestResponseCycle | None = None
         self._unparsed = b""
         self._has_ended = self._is_broken = False
@@ -107,38 +98,47 @@ class Connection(ClosingProtocol):
         """Feed the parser slice by slice. While too many exchanges wait, keep the rest."""
         self._unparsed = b""
         at = 0
-        begins_at: int | None = None  # where the head begins that is being parsed
-        while at < len(data) and not self.is_closing():
-            if len(self.pipeline) >= MAX_PIPELINED:
-                self._hold(data[at:])
-                return
-            part = data[at : at + self._request.next_slice()]
-            if not self._request.is_in_head:
-                begins_at = None if self._request.is_in_body else at
-            before = self.cycle
-            try:
-                self.parser.feed_data(part)
-            except httptools.HttpParserUpgrade as upgrade:
-                method, version = self.parser.get_method(), self.parser.get_http_version()
-                self._new_parser()
-                data = without_upgrade(method, self.url, version, self.headers) + data[at + upgrade.args[0] :]
-                at = 0
-                continue
-            except httptools.HttpParserError as error:
-                sound = mended(data, begins_at) if begins_at is not None and before is self.cycle else None
-                if sound is None:
-                    self._malformed(_reason(error))
+        try:
+            while at < len(data) and not self.is_closing():
+                if len(self.pipeline) >= MAX_PIPELINED:
+                    self._hold(data[at:])
                     return
-                self._head_method, data = sound
-                self._new_parser()
-                self._end_head()
-                at = 0
-                continue
-            at += len(part)
-            if (excess := self._request.excess(len(part))) is not None:
-                self._malformed(excess)
-                return
+                if self._request.is_between():
+                    at, end = request_line.find(data, at)
+                    if end is None:
+                        self._await_line(data[at:])
+                        break
+                    self._head_method, part = request_line.mended(data[at:end])
+                else:
+                    end = self._request.slice_end(data, at)
+                    part = data[at:end]
+                at = end
+                try:
+                    self.parser.feed_data(part)
+                except httptools.HttpParserUpgrade as upgrade:
+                    data, at = self._without_upgrade() + part[upgrade.args[0] :] + data[at:], 0
+                    continue
+                if (excess := self._request.excess(len(part))) is not None:
+                    raise BadRequest(excess)
+        except httptools.HttpParserError as error:
+            self._malformed(refusal_of(error))
+            return
         self._set_timers()
+
+    def _await_line(self, begun: bytes) -> None:
+        """Keep the beginning of a request line, because only a whole one can be mended. Raises BadRequest."""
+        if len(begun) > MAX_HEAD_BYTES:
+            raise BadRequest(HEAD_TOO_LARGE)
+        if begun and not self._request.is_in_line:
+            self._request.is_in_line = True
+            self._note_arrival()
+        self._unparsed = begun
+
+    def _without_upgrade(self) -> bytes:
+        method = (self._head_method or "").encode() or self.parser.get_method()
+        version = self.parser.get_http_version()
+        self._new_parser()
+        return without_upgrade(method, self.url, version, self.headers)
 
     def _hold(self, rest: bytes) -> None:
         """Pause parsing and reading until an exchange has ended."""
@@ -149,12 +149,12 @@ class Connection(ClosingProtocol):
         self._stop_head_deadline()
 
     def _set_timers(self) -> None:
-        if self._request.is_in_head:
+        if self._request.is_in_head or self._request.is_in_line:
             if self._head_deadline is None and not self.flow.read_paused:
                 self._head_deadline = self.loop.call_later(
                     settings.EVERMUSE_HEAD_TIMEOUT_SECONDS,
                     self._malformed,
-                    "The head of the request did not arrive in time.",
+                    BadRequest("The head of the request did not arrive in time."),
                 )
         elif (self.cycle is None or self.cycle.response_complete) and not self.is_closing():
             # Only empty lines have arrived.
@@ -170,9 +170,9 @@ class Connection(ClosingProtocol):
     # -- What the parser calls --
 
     def on_message_begin(self) -> None:
+        if not self._request.is_in_line:
+            self._note_arrival()
         self._request.begin_head()
-        if self.cycle is not None:
-            self._arrived = time.time()
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -194,7 +194,6 @@ class Connection(ClosingProtocol):
         version = self.parser.get_http_version()
         self._request.begin_body(self.headers, version)
         self.scope["method"] = self._head_method or self.parser.get_method().decode("ascii")
-        self._head_method = None
         self.scope["http_version"] = version
         self.scope["raw_path"] = url.path
         self.scope["path"] = url.path.decode("latin-1")
@@ -276,8 +275,12 @@ class Connection(ClosingProtocol):
             last.keep_alive = False
             last.message_event.set()
 
+    def _note_arrival(self) -> None:
+        if self.cycle is not None:
+            self._arrived = time.time()
+
     def _end_head(self) -> None:
-        self._request.is_in_head = False
+        self._request.is_in_line = self._request.is_in_head = False
         self._stop_head_deadline()
 
     def _stop_head_deadline(self) -> None:
@@ -285,12 +288,12 @@ class Connection(ClosingProtocol):
             self._head_deadline.cancel()
             self._head_deadline = None
 
-    def _malformed(self, message: str) -> None:
+    def _malformed(self, refusal: BadRequest) -> None:
         """Refuse a head. If an earlier request is still being served, close after its response."""
         self._end_head()
         self._is_broken, self._unparsed = True, b""
         if self.cycle is None or self.cycle.response_complete:
-            self._refuse(400, "INVALID_BODY", message)
+            self._refuse(refusal.status, refusal.code, str(refusal))
             return
         self._cut_off()
         self._last_exchange().keep_alive = False
