@@ -125,7 +125,7 @@ def _content(
         "quotes": quotes.marked(text),
         "attachments": described,
         "messages": _inner(inner, options, notes, depth=depth + 1),
-        "outside_parts": structure.outside,
+        "outside_parts": [*structure.outside, *filter(None, (part.text_around() for part in body.files))],
         "headers": [[name, header.shown(value)] for name, value in header.fields],
         "defects": list(dict.fromkeys(structure.defects)),
     }

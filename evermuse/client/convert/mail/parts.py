@@ -11,7 +11,7 @@ from typing import Any
 from evermuse.client.convert.decoding import decoded
 from evermuse.client.convert.mail.headers import Header, header_of
 from evermuse.client.convert.mail.parameters import with_parameters
-from evermuse.client.convert.mail.transfer import content_of
+from evermuse.client.convert.mail.transfer import content_of, text_around
 from evermuse.client.convert.mail.words import plain
 
 MAX_DEPTH, MAX_PARTS = 40, 2000
@@ -42,9 +42,20 @@ class Part:
 
     def content(self) -> bytes:
         """The content, with its transfer encoding decoded."""
-        encoding = self.header.text("content-transfer-encoding").lower().strip(" \"';")
-        is_text = self.type.startswith("text/") and self.disposition != "attachment" and not self.filename
-        return content_of(self.raw[self.start : self.end], encoding, is_text=is_text)
+        return content_of(self.raw[self.start : self.end], self._encoding, is_text=self._is_text)
+
+    def text_around(self) -> str:
+        """The plain text before and after a file's encoded content."""
+        around = b"" if self._is_text else text_around(self.raw[self.start : self.end], self._encoding)
+        return decoded(around, self.header.charset).strip() if around else ""
+
+    @property
+    def _encoding(self) -> str:
+        return self.header.text("content-transfer-encoding").lower().strip(" \"';")
+
+    @property
+    def _is_text(self) -> bool:
+        return self.type.startswith("text/") and self.disposition != "attachment" and not self.filename
 
 
 @dataclass(slots=True)
