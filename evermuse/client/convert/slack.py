@@ -15,7 +15,7 @@ from evermuse.client.convert.people import People
 from evermuse.client.convert.records import MAX_ATTACHMENTS, record_line
 from evermuse.client.convert.rejects import RejectWriter
 from evermuse.client.convert.slack_export import Channel, Export, Message, opened
-from evermuse.client.convert.slack_threads import ThreadStore
+from evermuse.client.convert.slack_threads import ThreadStore, part_of, why_partial
 from evermuse.client.convert.tickets import attachment, text_of, values_in
 from lake.json_text import JsonText
 
@@ -23,6 +23,7 @@ MORE_FILES = "Files beyond the tenth of a thread: in data, but not in _attachmen
 IGNORED = (
     "Files outside the directories of channels, such as canvases.json: they have no messages, and are not converted"
 )
+PARTIAL = "Threads of which the export has only a part: records of their own, with slack_thread_part"
 _decode_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 
@@ -117,16 +118,22 @@ def _line(
     people = People(options.internal_domains)
     for content in contents:
         _add_authors(people, content, export.users)
+    vendor_ids = {"slack_channel_id": channel.id, "slack_thread_ts": thread}
+    if why := why_partial(thread, contents):
+        # Under the identity of the thread, a part would replace the whole thread of another export.
+        vendor_ids["slack_thread_part"] = part_of(contents)
+        rejects.note(PARTIAL)
     return record_line(
         options,
         type="conversation",
         event_at=event_at,
-        vendor_ids={"slack_channel_id": channel.id, "slack_thread_ts": thread},
+        vendor_ids=vendor_ids,
         thread_id=f"slack:{channel.id}:{thread}",
         participants=people.entries,
         attachments=files[:MAX_ATTACHMENTS],
         data={
             "channel": {"id": channel.id, "name": channel.name, "kind": channel.kind},
+            **({"partial": why} if why else {}),
             "users": {one["id"]: one.get("name", "") for one in people.entries},
             "messages": [msgspec.Raw(message.raw) for message in messages],
         },
