@@ -25,11 +25,12 @@ FIRST_INTERVAL, LONGEST_INTERVAL = 10.0, 300.0
 QUIET_SECONDS = 30.0
 # Errors whose texts differ each time must not fill the memory.
 MOST_OUTAGES = 100
-# Events of outages besides those that end in `_away`. Each is logged for every batch, file or message that meets the outage.
+# Events of outages besides those that end in `_away`, and of what waits for an operator. Each is logged for every batch, file,
+# message or task that meets it.
 REPEATED = frozenset({
     "attachment.copy_left", "attachment.database_fault", "attachment.kept_not_renewed", "attachment.lease_not_renewed",
     "attachment.leftovers_wait", "attachment.removal_waits", "landing.database_fault", "landing.lease_not_renewed",
-    "upload.left", "upload.walk_waits", "wakeup.lost", "wakeup.not_counted",
+    "restore.check_needed", "upload.left", "upload.walk_waits", "wakeup.lost", "wakeup.not_counted",
 })  # fmt: skip
 
 Key = tuple[str, str]

@@ -76,6 +76,7 @@ def _run_inside(root: Path, mode: str) -> Any:
     if not report.exists():
         return None
     if reports := os.environ.get("REPORTS"):
+        Path(reports).mkdir(parents=True, exist_ok=True)
         shutil.copy(report, Path(reports) / f"{mode}.json")
     return json.loads(report.read_text())
 
