@@ -265,8 +265,10 @@ def _replace_stale_messages(instance: Any, **_: Any) -> None:
     stale_messages.replace(app, instance.app.amqp.queues.consume_from)
 
 
+@celeryd_after_setup.connect
 @worker_process_init.connect
 def _relax_garbage_collection(**_: Any) -> None:
+    """Before the pool starts, so that its processes share what is loaded and do not look through it again, and in each of them."""
     garbage_collection.relax()
 
 

@@ -42,3 +42,21 @@ print(len(runs))
     done = subprocess.run([sys.executable, "-c", trial], capture_output=True, text=True, check=True)
     # With Python's own threshold there are hundreds.
     assert int(done.stdout) < 30
+
+
+def test_worker_exempts_what_it_loaded_from_collections_before_its_pool_starts() -> None:
+    """Otherwise each process of the pool would look through all of it, and so get a copy of its own."""
+    trial = """
+import gc
+from types import SimpleNamespace
+from unittest import mock
+import django
+django.setup()
+from celery.signals import celeryd_after_setup
+from evermuse import celery
+celery.app.loader.import_default_modules()
+with mock.patch.object(celery.stale_messages, "replace"):
+    celeryd_after_setup.send(sender="landing", instance=SimpleNamespace(app=celery.app), conf=celery.app.conf)
+assert gc.get_freeze_count() > 100_000, gc.get_freeze_count()
+"""
+    subprocess.run([sys.executable, "-c", trial], check=True)
