@@ -15,7 +15,7 @@ from deploy.local.embedded import Servers
 from ingest.clients import api_keys, workspaces
 from ingest.models import Workspace
 from tests.http_client import ApiClient
-from tests.journeys.running import running_stack, stack
+from tests.journeys.running import follow, running_stack, stack
 from tests.journeys.stack import MIGRATED
 
 # All journeys, including those in the browser, share one stack of processes with its own database.
@@ -31,6 +31,11 @@ def pytest_configure() -> None:
     """A shell starts background jobs with SIGINT ignored, and every process of the tests would inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Before each test, and before its fixtures."""
+    follow(item)
 
 
 @pytest.fixture(scope="session", autouse=True)
