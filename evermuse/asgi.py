@@ -15,8 +15,8 @@ from concurrent.futures import Executor
 from importlib import import_module
 from typing import Any
 
+import django
 from django.conf import settings
-from django.core.wsgi import get_wsgi_application
 from django.db import connections
 
 from evermuse import answer_deadline, ended_connections, garbage_collection, logs, serving
@@ -38,16 +38,18 @@ from evermuse.asgi_body import (
 from evermuse.errors import Refused
 from evermuse.web import answers, places, pools
 from evermuse.web.addresses import ClientCounts, client_of, counted_as
-from evermuse.web.answer import HttpAnswer, refusal, refused_answer
+from evermuse.web.answer import CUT_OFF, FAULT, NO_ROOM, TOO_MANY, HttpAnswer, refusal, refused_answer
 from evermuse.web.bodies import BodyBudget, Holding
 from evermuse.web.budget import FILE_ROOM_BYTES, ROOM_BYTES, SMALL_ROOM_BYTES, AnswerBudget, Owners, Room
 from evermuse.web.environ import environ, with_body
 from evermuse.web.exchange import Exchange
 from evermuse.web.lifetime import serve_lifespan
+from evermuse.web.request import OWNER, DjangoHandler, learn
 
 log = logs.get(__name__)
 
-django = get_wsgi_application()
+django.setup(set_prefix=False)
+handler = DjangoHandler()
 # All views and pages, which the first request would wait for.
 import_module(settings.ROOT_URLCONF)
 serving.refuse_old_database_or_exit()
@@ -75,9 +77,13 @@ _owners = Owners()
 _forwarded = ClientCounts(settings.EVERMUSE_CONNECTIONS_PER_ADDRESS)
 
 
-def run(values: dict[str, Any]) -> HttpAnswer | None:
-    """Run Django in a thread. Returns None if the request's head is acceptable and its body is needed."""
+def run(values: dict[str, Any], body: bytes, ending: str) -> HttpAnswer | None:
+    """Run Django in a thread. Returns None if the request's head is acceptable and its body is needed.
+
+    A request runs again then. It finds what the first run has added to ``values``.
+    """
     ended_connections.close()
+    given = with_body(values, body, ending)
     answer = HttpAnswer()
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: object = None) -> None:
@@ -85,9 +91,11 @@ def run(values: dict[str, Any]) -> HttpAnswer | None:
         answer.start = {"type": "http.response.start", "status": int(status.split(" ", 1)[0]), "headers": sent}
 
     try:
-        response: Any = django(values, start_response)  # type: ignore[arg-type]
+        response: Any = handler(given, start_response)  # type: ignore[arg-type]
     except BodyAwaited:
         return None
+    finally:
+        learn(values, given)
     if getattr(response, "streaming", False) and values["REQUEST_METHOD"] != "HEAD":
         answer.steps, answer.close = iter(response), response.close
         answer.place = getattr(response, "place", None)
@@ -104,12 +112,6 @@ def run(values: dict[str, Any]) -> HttpAnswer | None:
             # collector runs.
             response.content = b""
     return answer
-
-
-CUT_OFF = (400, "INVALID_BODY", "The body was cut off before its end: nothing was stored.")
-NO_ROOM = (503, "UNAVAILABLE", "Too many bodies are arriving at once. Send the request again.")
-FAULT = (500, "INTERNAL_ERROR", "An internal error occurred. Send the request again.")
-TOO_MANY = (503, "UNAVAILABLE", "Too many requests are being handled for this address.")
 
 
 async def application(scope: Message, receive: Receive, send: Send) -> None:
@@ -157,7 +159,7 @@ async def _handle(values: dict[str, Any], exchange: Exchange, receive: Receive, 
         if body is None and (body := await _small_body(values, exchange)) is None:
             answer, holding = await _run_by_head(pool, values, receive)
         else:
-            answer = await _run(pools.for_body(pool, values, len(body)), with_body(values, body, COMPLETE))
+            answer = await _run(pools.for_body(pool, values, len(body)), values, body, COMPLETE)
         del body
         _owners.learn(values)
         if holding is not None:
@@ -206,8 +208,8 @@ def _rooms_for(values: dict[str, Any]) -> Callable[[], Awaitable[Room]]:
     return lambda: _small_answers.room(owner, SMALL_ROOM_BYTES)
 
 
-async def _run(pool: Executor, values: dict[str, Any]) -> HttpAnswer:
-    answer = await asyncio.get_running_loop().run_in_executor(pool, run, values)
+async def _run(pool: Executor, values: dict[str, Any], body: bytes, ending: str) -> HttpAnswer:
+    answer = await asyncio.get_running_loop().run_in_executor(pool, run, values, body, ending)
     assert answer is not None
     return answer
 
@@ -226,11 +228,11 @@ async def _run_by_head(pool: Executor, values: dict[str, Any], receive: Receive)
     is_compressed = values.get("HTTP_CONTENT_ENCODING", "").strip().lower() == "gzip"
     limit = MAX_SENT_BYTES if is_compressed else MAX_BODY_BYTES
     if announced.isdigit() and int(announced) > limit:
-        return await _run(pool, with_body(values, b"", TOO_LARGE)), None
-    by_head = await asyncio.get_running_loop().run_in_executor(pool, run, with_body(values, b"", AWAITED))
+        return await _run(pool, values, b"", TOO_LARGE), None
+    by_head = await asyncio.get_running_loop().run_in_executor(pool, run, values, b"", AWAITED)
     if by_head is not None:
         return by_head, None
-    holding = Holding(_bodies, str(values.get("evermuse.owner") or values["REMOTE_ADDR"]))
+    holding = Holding(_bodies, str(values.get(OWNER) or values["REMOTE_ADDR"]))
     try:
         body, ending = await read_body(
             receive,
@@ -241,7 +243,7 @@ async def _run_by_head(pool: Executor, values: dict[str, Any], receive: Receive)
         )
         if ending == REFUSED:
             return refusal(*NO_ROOM, retry_after=2), holding
-        return await _run(pools.for_body(pool, values, len(body)), with_body(values, body, ending)), holding
+        return await _run(pools.for_body(pool, values, len(body)), values, body, ending), holding
     except Disconnected:
         return refusal(*CUT_OFF), holding
     except BaseException:

@@ -18,6 +18,8 @@ _TEXTS = {
     ),
     403: ("Your role does not permit this", "If you need it, ask an administrator for another role."),
     404: ("There is no such page", "The link may be old, or retention has removed what it led to."),
+    408: ("The form did not arrive in time", "Nothing was saved. Go back and send it again."),
+    413: ("The form is too large", "Nothing was saved. Choose fewer rows, or send less text."),
     500: (
         "An internal error occurred",
         "Try again. If it occurs again, search the log of the web process for the request id below.",
@@ -31,7 +33,7 @@ def is_wanted(request: HttpRequest) -> bool:
 
 
 def of_status(status: int) -> HttpResponse:
-    """The page for 400, 403, 404 or 500."""
+    """The page for a status in `_TEXTS`."""
     return _page(status, *_TEXTS[status])
 
 

@@ -10,6 +10,12 @@ from evermuse.errors import Refused
 from evermuse.web import places
 from evermuse.web.answers import PIECE_BYTES
 
+# Refusals without Django.
+CUT_OFF = (400, "INVALID_BODY", "The body was cut off before its end: nothing was stored.")
+NO_ROOM = (503, "UNAVAILABLE", "Too many bodies are arriving at once. Send the request again.")
+FAULT = (500, "INTERNAL_ERROR", "An internal error occurred. Send the request again.")
+TOO_MANY = (503, "UNAVAILABLE", "Too many requests are being handled for this address.")
+
 
 @dataclass(slots=True)
 class HttpAnswer:

@@ -9,6 +9,8 @@ import hashlib
 from collections import OrderedDict, defaultdict, deque
 from typing import Any
 
+from evermuse.web.request import OWNER
+
 # The largest size of a page of records, errors or attachments (`ingest.api.base`).
 ROOM_BYTES = 8 * 1024 * 1024
 # A piece of a stored file (`attachments.serving.objects`).
@@ -35,7 +37,7 @@ class Owners:
 
     def learn(self, environ: dict[str, Any]) -> None:
         """Remember the workspace that a request turned out to have (`ingest.api.base`)."""
-        if (owner := environ.get("evermuse.owner")) is not None:
+        if (owner := environ.get(OWNER)) is not None:
             key = _key(environ)
             self._workspaces[key] = owner
             self._workspaces.move_to_end(key)

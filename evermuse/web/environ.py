@@ -6,13 +6,12 @@ import sys
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from evermuse.asgi_body import AWAITED, AwaitedBody, Message
+from evermuse.asgi_body import AWAITED, COMPLETE, AwaitedBody, Message
+from evermuse.web.request import RefusedBody
 
 IDEMPOTENCY_KEY = "HTTP_IDEMPOTENCY_KEY"
 # Whether several Idempotency-Keys with different values were sent. Several equal ones count as one.
 DIFFERENT_KEYS = "evermuse.different_idempotency_keys"
-# The path as Django gets it. Django replaces PATH_INFO by the decoded path, and it runs twice if the body comes late.
-SENT_PATH = "evermuse.sent_path"
 # An encoded slash is a part of a name and separates none (RFC 3986, section 2.2). It stays encoded.
 _ENCODED_SLASH = re.compile(rb"%(2[Ff])")
 
@@ -25,7 +24,6 @@ def environ(scope: Message, address: str) -> dict[str, Any]:
         "REQUEST_METHOD": scope["method"],
         "SCRIPT_NAME": "",
         "PATH_INFO": raw_path.decode("latin-1"),
-        SENT_PATH: raw_path.decode("latin-1"),
         "QUERY_STRING": scope.get("query_string", b"").decode("latin-1"),
         "SERVER_NAME": server[0],
         "SERVER_PORT": str(server[1] or 80),
@@ -56,13 +54,11 @@ def environ(scope: Message, address: str) -> dict[str, Any]:
 
 
 def with_body(values: dict[str, Any], body: bytes, ending: str) -> dict[str, Any]:
-    """Add the body to an environ, or the reason why there is none."""
-    values["wsgi.input"] = AwaitedBody() if ending == AWAITED else io.BytesIO(body)
-    values["evermuse.body"] = ending
-    values["PATH_INFO"] = values[SENT_PATH]
-    if ending != AWAITED:
-        values["CONTENT_LENGTH"] = str(len(body))
-    elif not values.get("CONTENT_LENGTH"):
-        # Django takes a body without a length, which is a chunked one, for an empty one and would not wait for it.
-        values["CONTENT_LENGTH"] = "1"
-    return values
+    """A new environ with the body, or the reason why there is none.
+
+    Each run of Django gets one, because Django changes it: PATH_INFO becomes the decoded path.
+    """
+    given = values | {"evermuse.body": ending}
+    if ending == COMPLETE:
+        return given | {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
+    return given | {"wsgi.input": AwaitedBody() if ending == AWAITED else RefusedBody(ending)}

@@ -7,6 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
+from evermuse.web.request import COUNTED, OWNER
 from ingest.api import throttles
 from ingest.api.authentication import credentials_of
 from ingest.api.permissions import READ, WRITE
@@ -49,7 +50,7 @@ class ContractView(APIView):
         request.accepted_renderer, request.accepted_media_type = self.perform_content_negotiation(request)
         credentials = credentials_of(request)
         # The workspace that the front counts this request's body and answer for (`evermuse.asgi`).
-        request.META["evermuse.owner"] = f"workspace {credentials.workspace_id}"
+        request.META[OWNER] = f"workspace {credentials.workspace_id}"
         self.check_key(request)
 
     def check_key(self, request: Request) -> None:
@@ -71,10 +72,10 @@ class ContractView(APIView):
 
         A request is counted once, although it runs again when its body has arrived.
         """
-        if self.request.META.get("evermuse.counted"):
+        if self.request.META.get(COUNTED):
             return 0
         seconds = throttles.limiter.wait(str(credentials.api_key_id), credentials.rate_limit)
-        self.request.META["evermuse.counted"] = not seconds
+        self.request.META[COUNTED] = not seconds
         return seconds
 
     def initialize_request(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Request:

@@ -10,6 +10,7 @@ from rest_framework.exceptions import APIException, MethodNotAllowed
 from evermuse import error_pages, logs, runbooks
 from evermuse.answer_deadline import NoAnswer
 from evermuse.errors import DATABASE_AWAY, StoreUnavailable
+from evermuse.web.request import BodyRefused
 from ingest.refusals import (
     Refusal,
     cold_unavailable,
@@ -80,7 +81,7 @@ def path_unknown(request: HttpRequest, exception: Exception | None = None) -> Ht
 def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """Django's handler400: requests that Django refuses, for example for an unknown host."""
     if error_pages.is_wanted(request) and not isinstance(exception, DisallowedHost):
-        return error_pages.of_status(400)
+        return error_pages.of_status(exception.status if isinstance(exception, BodyRefused) else 400)
     return render(Refusal(400, "INVALID_BODY", "The request is malformed, or its Host is not one of ours."))
 
 

@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from tests.journeys.client import HttpClient, answer_of
+from tests.journeys.front import head
 from tests.journeys.stack import BODY_SECONDS, Stack, at_once, until
 from tests.records import record
 
@@ -148,3 +149,16 @@ def test_data_of_a_record_is_returned_as_it_was_sent(client: HttpClient, stack: 
     content = client.get("/api/v1/records").content
     assert b'"data":' + data.encode() in content
     assert content.count(b'"recordId"') == 1
+
+
+FORM = ("Content-Type: application/x-www-form-urlencoded", "Cookie: csrftoken=" + "a" * 32, "Connection: close")
+
+
+def test_form_that_is_too_large_or_late_gets_a_page_that_says_so(client: HttpClient) -> None:
+    with client.raw() as late, client.raw() as large:
+        late.sendall(head("POST", "/admin/login/", *FORM, "Content-Length: 100") + b"username=")
+        large.sendall(head("POST", "/admin/login/", *FORM, "Transfer-Encoding: chunked"))
+        for _ in range(6):
+            large.sendall(chunked(b"a" * MIB))
+        assert answer_of(large).startswith(b"HTTP/1.1 413")
+        assert answer_of(late).startswith(b"HTTP/1.1 408")
