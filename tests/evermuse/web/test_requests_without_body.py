@@ -73,4 +73,4 @@ def test_runs_of_a_request_have_one_id() -> None:
     with pytest.raises(BodyAwaited):
         answer(given)
     learn(values, given)
-    assert answer(with_body(values, FORM, COMPLETE))["X-DjangoRequest-ID"] == given["evermuse.request_id"]
+    assert answer(with_body(values, FORM, COMPLETE))["X-Request-ID"] == given["evermuse.request_id"]
