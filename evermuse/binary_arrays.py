@@ -80,4 +80,6 @@ class _EncodedDumper(Dumper):
         return obj.content
 
 
-psycopg.adapters.register_dumper(BinaryArray, _EncodedDumper)
+def register() -> None:
+    """Teach psycopg to send them. Django copies psycopg's table at its first connection, so call this before."""
+    psycopg.adapters.register_dumper(BinaryArray, _EncodedDumper)

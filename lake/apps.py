@@ -3,7 +3,7 @@
 from django.apps import AppConfig
 from django.core import checks
 
-from evermuse import timelines
+from evermuse import binary_arrays, timelines
 from lake import processors
 from lake.restore import new_timeline
 
@@ -13,5 +13,6 @@ class LakeConfig(AppConfig):
     verbose_name = "Data lake"
 
     def ready(self) -> None:
+        binary_arrays.register()
         checks.register(processors.check)
         timelines.reactions.append(new_timeline.note)
