@@ -29,9 +29,10 @@ Parameter = int | str | bytes | list[int]
 
 
 class ConnectionLost(psycopg.OperationalError):
-    """The connection to a pooler was lost while a statement ran outside of a transaction: it may have been committed or not.
+    """The connection was lost while a statement ran outside of a transaction: it may have been committed or not.
 
-    PostgreSQL itself ends its sessions between statements, and rolls back the one that runs.
+    A PostgreSQL that is stopped in time says so in an error with a code, and rolls the statement back. One that is killed, or a
+    pooler, may end the connection between the commit and the answer.
     """
 
 
@@ -209,7 +210,7 @@ def value(statement: str, parameters: Mapping[str, Parameter]) -> str | None:
         except psycopg.OperationalError as error:
             if raw.is_overdue:
                 raise NoAnswer(str(error)) from error
-            if pooler.is_pooled(raw) and (error.sqlstate is None or SESSION_CRASHED in str(error)):
+            if error.sqlstate is None or (pooler.is_pooled(raw) and SESSION_CRASHED in str(error)):
                 raise ConnectionLost(str(error)) from error
             raise
         return None if not result.ntuples else (result.get_value(0, 0) or b"").decode()
