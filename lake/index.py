@@ -22,6 +22,8 @@ WIDE_INSERT, WIDE_ADVANCE = (
 )
 
 CREATED, UPDATED, IDENTICAL, SUPERSEDED, REJECTED = "c", "u", "i", "s", "r"
+# Outcomes of records whose line no version needs.
+NEEDLESS = IDENTICAL + SUPERSEDED
 # For a row that this statement could not write. The other statement can.
 _OPEN = "-"
 

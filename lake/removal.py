@@ -21,6 +21,7 @@ from evermuse.instants import milliseconds
 from lake import horizon, standby
 from lake.journal import notes
 from lake.models import OpenLanding, RemovedRecord
+from lake.segments import dead_lines
 
 # Uses the small index on the age of events, and needs no order: the next query finds what is left.
 EXPIRED = """
@@ -36,10 +37,6 @@ ORDER BY id FOR UPDATE SKIP LOCKED
 _LINES = """
   SELECT batch_id FROM lake_recordversion WHERE record_id = ANY(%(ids)s::uuid[])
   UNION SELECT batch_id FROM lake_record WHERE id = ANY(%(ids)s::uuid[])
-"""
-# Compaction moves no line out of a segment that is locked.
-LOCK_SEGMENTS = """
-SELECT id FROM lake_segment WHERE id = ANY(%(segments)s::bigint[]) ORDER BY id FOR NO KEY UPDATE
 """
 SEGMENTS = f"SELECT DISTINCT segment_id FROM lake_segmentbatch WHERE batch_id IN ({_LINES}) ORDER BY segment_id"  # noqa: S608
 # Counts dead lines. Compaction removes them once a segment has many.
@@ -105,22 +102,11 @@ def lock_expired(workspace_id: int, before: datetime, ids: Sequence[UUID]) -> li
 
 def remove(workspace_id: int, ids: Sequence[UUID], *, at: datetime, reason: RemovedRecord.Reason) -> int:
     """Remove locked records with their earlier versions, and list them for readers. Returns their number. ``at``: from `draw`."""
-    _hold_segments(ids)
+    dead_lines.hold(SEGMENTS, {"ids": list(ids)})
     gone = _ids(DELETE, workspace=workspace_id, ids=list(ids), at=at, reason=str(reason))
     if gone:
         notes.removed(workspace_id, at, gone, str(reason))
     return len(gone)
-
-
-def _hold_segments(ids: Sequence[UUID]) -> None:
-    """Lock the segments of these records until the caller's transaction ends, so that their dead lines are counted there.
-
-    While a lock is waited for, compaction may move lines on to another segment: look again until all are locked.
-    """
-    held: set[int] = set()
-    while missing := {row[0] for row in _executed(SEGMENTS, {"ids": list(ids)})} - held:
-        _executed(LOCK_SEGMENTS, {"segments": sorted(missing)})
-        held |= missing
 
 
 def removed_after(record_ids: Sequence[UUID], instant: datetime) -> set[UUID]:

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import QuerySet
 
 from evermuse import public_ids, retention
 from evermuse.retention import Due, Kind
 from lake.models import BatchOutcomes, PayloadKept, PayloadPart, RejectedRecord, RemovedRecord
+from lake.segments import dead_lines
 
 # In the order of the indexes, one page at a time.
 HELD_REJECTED = """
@@ -36,13 +37,25 @@ WHERE replaced_at < %s AND (replaced_at, record_id, version) > (%s::timestamptz,
   AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = v.record_id AND r.workspace_id = ANY(%s))
 ORDER BY replaced_at, record_id, version LIMIT %s
 """
+SEGMENTS_OF_VERSIONS = """
+SELECT DISTINCT segment_id FROM lake_segmentbatch WHERE batch_id IN (
+  SELECT batch_id FROM lake_recordversion
+  WHERE (record_id, version) IN (SELECT * FROM unnest(%(record_ids)s::uuid[], %(versions)s::int[]))
+)
+ORDER BY segment_id
+"""
 # The journal records them too.
 REMOVE_VERSIONS = """
 WITH gone AS (
   DELETE FROM lake_recordversion v
-  WHERE (record_id, version) IN (SELECT * FROM unnest(%s::uuid[], %s::int[])) AND replaced_at < %s
-    AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = v.record_id AND r.workspace_id = ANY(%s))
-  RETURNING record_id, version
+  WHERE (record_id, version) IN (SELECT * FROM unnest(%(record_ids)s::uuid[], %(versions)s::int[]))
+    AND replaced_at < %(before)s
+    AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = v.record_id AND r.workspace_id = ANY(%(held)s))
+  RETURNING record_id, version, batch_id
+), dead AS (
+  SELECT b.segment_id, count(*) AS n FROM gone JOIN lake_segmentbatch b USING (batch_id) GROUP BY b.segment_id
+), counted AS (
+  UPDATE lake_segment AS s SET dead_count = s.dead_count + dead.n FROM dead WHERE s.id = dead.segment_id
 ), noted AS (
   INSERT INTO lake_journalentry (workspace_id, kind, record_ids, versions, reason)
   SELECT r.workspace_id, 'V', array_agg(gone.record_id), array_agg(gone.version), 'retention'
@@ -105,8 +118,10 @@ def versions(held: Callable[[], list[int]]) -> Kind:
             place = list(page[-1])
 
     def remove(before: datetime, found: Sequence[Due]) -> int:
-        columns = [[one.key[0] for one in found], [one.key[1] for one in found]]
-        return int(_rows(REMOVE_VERSIONS, [*columns, before, held()])[0][0])
+        columns = {"record_ids": [one.key[0] for one in found], "versions": [one.key[1] for one in found]}
+        with transaction.atomic():
+            dead_lines.hold(SEGMENTS_OF_VERSIONS, columns)
+            return int(_rows(REMOVE_VERSIONS, {**columns, "before": before, "held": held()})[0][0])
 
     return Kind("replaced-versions", "Replaced versions", "EVERMUSE_VERSION_RETENTION_DAYS", due, remove)
 
@@ -124,7 +139,7 @@ REMOVED_RECORDS = retention.of_rows(
 )
 
 
-def _rows(statement: str, parameters: list[Any]) -> list[Any]:
+def _rows(statement: str, parameters: list[Any] | dict[str, Any]) -> list[Any]:
     with connection.cursor() as cursor:
         cursor.execute(statement, parameters)
         return list(cursor.fetchall())

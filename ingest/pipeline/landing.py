@@ -12,6 +12,7 @@ landing will write (`lake.horizon`).
 """
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ from lake import index, outcomes, rejections
 from lake.journal import notes
 from lake.landing import LandedRecord, Verdict, examine, prepare
 from lake.processors import LandingBatch
-from lake.segments import registry, storing
+from lake.segments import dead_lines, registry, storing
 from lake.segments.registry import Draft, Partition
 from lake.segments.writer import Line, LineBatch
 
@@ -228,6 +229,7 @@ def _write(landings: Sequence[Landing]) -> None:
         for landing in landings
     ]
     index.upsert(indexed)
+    dead_lines.count(_dead_lines(landings, indexed))
     outcomes.store(indexed, {landing.claim.batch_id: landing.verdict for landing in landings})
     registry.point(
         [(one.claim.batch_id, one.segment.id, one.segment.spans[one.claim.batch_id]) for one in landings if one.segment]
@@ -242,6 +244,15 @@ def _write(landings: Sequence[Landing]) -> None:
     )
     transitions.mark_landed([_counts(landing) for landing in landings])
     _note(landings)
+
+
+def _dead_lines(landings: Sequence[Landing], indexed: Sequence[index.IndexedBatch]) -> dict[int, int]:
+    """The lines of each segment that no version needs."""
+    dead: Counter[int] = Counter()
+    for landing, batch in zip(landings, indexed, strict=True):
+        if landing.segment:
+            dead[landing.segment.id] += sum(letter in index.NEEDLESS for letter in batch.outcomes.values())
+    return {segment_id: lines for segment_id, lines in dead.items() if lines}
 
 
 def _note(landings: Sequence[Landing]) -> None:

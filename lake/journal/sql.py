@@ -89,8 +89,9 @@ WHERE (workspace_id, claim_token) IN (SELECT * FROM unnest(%s::bigint[], %s::big
 OUTCOMES = "SELECT batch_id, letters, record_ids FROM lake_batchoutcomes WHERE batch_id = ANY(%s::bigint[])"
 
 PLACES = """
-SELECT s.key, b.batch_id, b.line_count, b.start, b.length FROM lake_segmentbatch b JOIN lake_segment s ON s.id = b.segment_id
-WHERE b.batch_id = ANY(%s::bigint[]) ORDER BY s.id, b.batch_id
+SELECT CASE WHEN b.line_count = 0 THEN '' ELSE s.key END AS key, b.batch_id, b.line_count, b.start, b.length
+FROM lake_segmentbatch b LEFT JOIN lake_segment s ON s.id = b.segment_id
+WHERE b.batch_id = ANY(%s::bigint[]) AND (b.line_count = 0 OR s.id IS NOT NULL) ORDER BY 1, b.batch_id
 """
 
 # The versions that batches wrote over earlier ones.

@@ -40,7 +40,9 @@ class Segment(models.Model):
     state = models.CharField(max_length=1, choices=State.choices)
     size = models.BigIntegerField(help_text="Bytes in the object store, compressed.")
     line_count = models.PositiveIntegerField()
-    dead_count = models.PositiveIntegerField(default=0, db_default=0, help_text="Lines whose record was removed.")
+    dead_count = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Lines that no version of a record needs."
+    )
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(
         null=True, help_text="When the sweeper deletes the object, unless the segment is live."

@@ -118,7 +118,7 @@ def _compact(group: MergeGroup, until: int, result: Result) -> bool:
         claims.release()
     if merged:
         result.merged += len(merged)
-        result.written += 1
+        result.written += bool(size)
         result.bytes_before += sum(one.source.size for one in merged)
         result.bytes_after += size
         log.info("segments.compacted", segments=len(merged), into=draft.id, bytes=size)
@@ -194,12 +194,16 @@ def _merge(segments: Sequence[tuple[Source, Segment]], draft: Draft, claims: _Cl
         merged = merging.merge(segments, writer, upload, claims.keep)
         if not merged or (len(merged) == 1 and not _is_worth_it(dict(segments)[merged[0].source])):
             return [], 0
-        upload.write(writer.finish())
-        claims.keep()
-        upload.complete()
+        end = writer.finish()
+        if writer.line_count:
+            upload.write(end)
+            claims.keep()
+            upload.complete()
     with transaction.atomic():
         dead_count = _swap(draft.id, merged, writer)
-        _publish(draft.id, size=upload.size, lines=writer.line_count, dead=dead_count)
+        # Without a line there is no object, and the new segment is given up. Its batches need none.
+        if writer.line_count:
+            _publish(draft.id, size=upload.size, lines=writer.line_count, dead=dead_count)
         notes.moved(of.workspace_id, sorted({batch for one in merged for batch in (*one.kept, *one.emptied)}))
     return merged, upload.size
 

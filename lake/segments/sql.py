@@ -16,6 +16,13 @@ PUBLISH = """
 UPDATE lake_segment SET state = 'L', expires_at = NULL WHERE id = ANY(%s::bigint[]) AND state = 'I' RETURNING id
 """
 
+# Compaction moves no line out of a segment that is locked.
+LOCK = "SELECT id FROM lake_segment WHERE id = ANY(%s::bigint[]) ORDER BY id FOR NO KEY UPDATE"
+COUNT_DEAD = """
+UPDATE lake_segment s SET dead_count = s.dead_count + n.lines FROM unnest(%s::bigint[], %s::int[]) AS n (id, lines)
+WHERE s.id = n.id RETURNING s.id
+"""
+
 # Each batch's blocks are a slice of two long arrays. If a batch lands again, its row is replaced.
 POINT = """
 INSERT INTO lake_segmentbatch (batch_id, segment_id, line_count, start, length, ends, firsts)
@@ -64,8 +71,8 @@ WHERE b.batch_id = ANY(%(batches)s::bigint[]) AND b.line_count > 0
 
 # -- Compaction --
 
-# A segment is rewritten when a third of its lines belong to removed records. After a month one such line is enough, so that no
-# removed record stays in the bucket.
+# A segment is rewritten when no version needs a third of its lines. After a month one such line is enough, so that no removed
+# record stays in the bucket.
 REWRITE_DAYS = 30
 _HAS_DEAD_LINES = f"""(dead_count * 3 > line_count
   OR (dead_count > 0 AND created_at < statement_timestamp() - interval '{REWRITE_DAYS} days'))"""

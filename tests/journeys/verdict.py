@@ -25,6 +25,9 @@ POINTED = """
 SELECT r.batch_id, r.body_offset, b.segment_id FROM lake_record r LEFT JOIN lake_segmentbatch b ON b.batch_id = r.batch_id
 WHERE r.workspace_id = %s
 """
+KEPT = """
+SELECT v.batch_id, v.body_offset FROM lake_recordversion v JOIN ingest_batch b ON b.id = v.batch_id WHERE b.workspace_id = %s
+"""
 
 
 @dataclass
@@ -128,20 +131,31 @@ def _check_batches(verdict: Verdict, load: Load, payloads: dict[str, list[dict[s
 
 
 def _check_lines(verdict: Verdict, stack: Deployment, workspace_id: int) -> None:
-    """The line of each current version is in its batch's segment, and no line is in two live segments."""
+    """The line of each current version is in its batch's segment, no line is in two live segments, and dead ones are counted."""
     places: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-    live = "SELECT id, key FROM lake_segment WHERE workspace_id = %s AND state = 'L' AND layout < 2"
-    for segment_id, key in stack.rows(live, workspace_id):
+    counted: dict[int, int] = {}
+    live = "SELECT id, key, dead_count FROM lake_segment WHERE workspace_id = %s AND state = 'L' AND layout < 2"
+    for segment_id, key, dead in stack.rows(live, workspace_id):
+        counted[segment_id] = dead
         with contextlib.closing(stack.store.get_object(BUCKET, key)) as answer:
             content = answer.read()
         for block in reader.blocks(content):
             for line in reader.read_block(block).entries():
                 places[line.batch.number, line.offset].append(segment_id)
+    needed = set(stack.rows(KEPT, workspace_id))
     for batch, offset, segment_id in stack.rows(POINTED, workspace_id):
+        needed.add((batch, offset))
         if segment_id not in places[batch, offset]:
             verdict.lost += verdict.tell(f"batch {batch}, offset {offset} has no line in segment {segment_id}")
     verdict.doubled += sum(
         verdict.tell(f"{where} is in segments {ids}") for where, ids in places.items() if len(ids) > 1
+    )
+    dead_lines = Counter(id for where, ids in places.items() if where not in needed for id in ids)
+    # A line that was left out may still be counted, if its record was removed while it was copied.
+    verdict.wrong_counts += sum(
+        verdict.tell(f"segment {id} has {n} dead lines, and {counted[id]} are counted")
+        for id, n in dead_lines.items()
+        if n > counted[id]
     )
 
 

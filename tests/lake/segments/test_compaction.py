@@ -17,12 +17,12 @@ from evermuse.errors import LeaseLost, StoreUnavailable
 from ingest.models import Batch
 from ingest.pipeline import compaction as pipeline
 from lake import archive, object_store
-from lake.archive import Archive
 from lake.models import ArchivedObject, Payload, Record, RecordVersion, RemovedRecord, Segment, SegmentBatch
 from lake.parted_upload import PartedUpload
 from lake.segments import compaction, layout, merging, reader, registry, sql, sweeper
 from lake.segments.compaction import Result
 from lake.segments.sources import Source
+from lake.segments.writer import SegmentWriter
 from tests.http_client import NDJSON, ApiClient, lines
 from tests.ingest.admin.conftest import login
 from tests.ingest.landing import send_and_land, versions
@@ -394,17 +394,24 @@ def test_compactsegments_includes_today_on_request_and_prints_json(
     assert (printed["merged"], printed["written"]) == (3, 1)
 
 
-def test_empty_segment_is_a_valid_zstd_file(api: ApiClient) -> None:
+def test_segments_without_needed_lines_are_replaced_by_nothing(api: ApiClient) -> None:
     send_and_land(api, versions("1"))
     again = [send_and_land(api, versions("1")) for _ in range(2)]
     first = Segment.objects.order_by("id")[0]
     Segment.objects.filter(pk=first.pk).update(day=date(2020, 1, 1))
-    compact()
-    empty = Segment.objects.get(state="L", line_count=0)
-    assert object_of(empty) == layout.seek_table([])
+    assert compact() == Result(merged=2, written=0, bytes_before=compact_before(), bytes_after=0)
+    assert live() == [first]
+    let_expire()
+    assert sweeper.sweep() == 3
+    assert not any(object_of(segment) for segment in Segment.objects.exclude(pk=first.pk))
     assert [lines_of(batch_id) for batch_id in again] == [[], []]
-    assert isinstance(archive.of(number(again[0])), Archive)
     assert prepared.rows(sql.WHERE_BATCHES_ARE, {"batches": [number(again[0])]}) == []
+
+
+def test_empty_segment_is_a_valid_zstd_file() -> None:
+    empty = SegmentWriter(workspace_id=1, workspace="w", type="call").finish()
+    assert empty == layout.seek_table([])
+    assert zstandard.ZstdDecompressor().stream_reader(empty, read_across_frames=True).read() == b""
 
 
 def test_batch_without_needed_lines_keeps_its_empty_archive_after_its_segment_is_gone(
