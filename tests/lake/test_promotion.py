@@ -1,6 +1,7 @@
 """A standby is promoted: new ids are greater than all earlier ones, and neither a standby nor the old primary is written
 to."""
 
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from tests.parts import pgbouncer
 from tests.parts.pgbouncer import PgBouncer
 from tests.parts.standby import Standby
 
+RUNBOOKS = Path(__file__).resolve().parent.parent.parent / "evermuse/docs/runbooks.md"
 pytestmark = pytest.mark.django_db(transaction=True)
 SEQUENCE = "ingest_batch_id_seq"
 # PostgreSQL logs a sequence this many values ahead.
@@ -193,3 +195,24 @@ def test_process_that_dies_during_the_leap_leaves_the_last_ids_before_it(monkeyp
         finally:
             for name, value in DatabaseTimeline.objects.get(pk=1).before.items():
                 raw.execute("SELECT setval(%s::regclass, %s)", [name, max(1, value)])
+
+
+def test_runbook_ends_the_wait_for_a_standby_that_the_configuration_file_names(standby: Standby) -> None:
+    """`pg_basebackup` copies the file with the primary's settings, and ALTER SYSTEM RESET does not change what it says."""
+    with (standby.root / "postgresql.conf").open("a") as file:
+        file.write("synchronous_standby_names = '*'\n")
+    standby.rows("SELECT pg_reload_conf()")
+    until(lambda: names_of_standbys(standby) == "*", "the file is read")
+    standby.rows("SELECT pg_promote(true, 60)")
+    step = (
+        RUNBOOKS.read_text().partition("3. If the new primary has `synchronous_standby_names`")[2].partition("\n4. ")[0]
+    )
+    clear, reload = re.findall(r"`((?:ALTER|SELECT) [^`]+)`", step)
+    standby.execute(clear)
+    standby.rows(reload)
+    until(lambda: names_of_standbys(standby) == "", "no commit waits for a standby")
+
+
+def names_of_standbys(standby: Standby) -> str:
+    [[names]] = standby.rows("SHOW synchronous_standby_names")
+    return str(names)
