@@ -1,6 +1,7 @@
 """Claims on files: how a worker takes one, and how it ends under its fence."""
 
 import os
+import random
 import secrets
 import socket
 import threading
@@ -98,7 +99,7 @@ def take_for(takers: Sequence[str]) -> list[DownloadClaim | None]:
             *wait,
             (None, sql.CHOOSE, parameters),
             (None, sql.REFRESH, lanes.pace()),
-            (DownloadClaim, sql.CLAIM, parameters),
+            (DownloadClaim, sql.CLAIM, {**parameters, "newest_first": newest_first()}),
         )
         taken += claimed
         left = left[len(claimed) :]
@@ -128,6 +129,11 @@ slow: set[int] = set()
 # Ids of those that are slow and hold slots.
 stuck: set[int] = set()
 _NONCE = secrets.token_hex(4)
+
+
+def newest_first() -> bool:
+    """Whether a claim takes new hosts in the reverse order (`sql.CLAIM`): by lot, because turns could fall in with idle claims."""
+    return random.random() < 0.5  # noqa: S311
 
 
 _together: Together[str, DownloadClaim | None] = Together(take_for)

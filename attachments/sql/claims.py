@@ -100,6 +100,19 @@ ORDER BY workspace_id LIMIT 1
 # longest. So a workspace's many silent hosts do not delay its files on hosts that answer (`Lane.Reputation`). Reputations
 # with equally many draw lots, so that none is left out where a workspace has one slot. A slow download counts as one of a
 # host that fails.
+#
+# Nobody knows which new hosts are silent. So half of the claims, by lot, take the new host that came last: one that comes behind
+# thousands of silent ones waits for few of them, and those that came first have half of the claims.
+_LANES = """
+    SELECT l.host, l.reputation, l.turn_at, coalesce(b.n, 0) AS n, CASE
+      WHEN l.host = '' THEN %(count)s
+      WHEN l.opened_at IS NOT NULL THEN least(1, %(host_limit)s - coalesce(b.n, 0))
+      ELSE %(host_limit)s - coalesce(b.n, 0) END AS free
+    FROM attachments_lane l LEFT JOIN busy b ON b.workspace_id = l.workspace_id AND b.host = l.host
+    LEFT JOIN attachments_vendorhost v ON v.host = l.host
+    WHERE l.workspace_id = s.workspace_id AND l.reputation = each.reputation AND l.turn_at <= statement_timestamp()
+      AND v.paused_at IS NULL AND (l.held_until IS NULL OR l.held_until <= statement_timestamp())
+      AND (l.host = '' OR coalesce(b.n, 0) < %(host_limit)s)"""
 CLAIM = f"""
 WITH {_LIMITS}, mine AS MATERIALIZED (
   SELECT w.workspace_id, w.turn_at FROM attachments_workspaceturn w
@@ -125,27 +138,20 @@ WITH {_LIMITS}, mine AS MATERIALIZED (
   ) AS here GROUP BY workspace_id, reputation
 ), lanes AS MATERIALIZED (
   SELECT s.workspace_id, s.n AS workspace_n, s.turn_at AS workspace_turn, s.free AS workspace_free,
-    coalesce(reputations.n, 0) AS reputation_n, lane.*
-  FROM shares s CROSS JOIN (VALUES {REPUTATIONS}) AS each (reputation)
+    coalesce(reputations.n, 0) AS reputation_n, CASE WHEN each.newest_first THEN lane.turn_at END AS newest, lane.*
+  FROM shares s CROSS JOIN (VALUES {REPUTATIONS}) AS each (reputation, newest_first)
   LEFT JOIN reputations ON reputations.workspace_id = s.workspace_id AND reputations.reputation = each.reputation
   CROSS JOIN LATERAL (
-    SELECT l.host, l.reputation, l.turn_at, coalesce(b.n, 0) AS n, CASE
-      WHEN l.host = '' THEN %(count)s
-      WHEN l.opened_at IS NOT NULL THEN least(1, %(host_limit)s - coalesce(b.n, 0))
-      ELSE %(host_limit)s - coalesce(b.n, 0) END AS free
-    FROM attachments_lane l LEFT JOIN busy b ON b.workspace_id = l.workspace_id AND b.host = l.host
-    LEFT JOIN attachments_vendorhost v ON v.host = l.host
-    WHERE l.workspace_id = s.workspace_id AND l.reputation = each.reputation AND l.turn_at <= statement_timestamp()
-      AND v.paused_at IS NULL AND (l.held_until IS NULL OR l.held_until <= statement_timestamp())
-      AND (l.host = '' OR coalesce(b.n, 0) < %(host_limit)s)
-    ORDER BY l.turn_at LIMIT %(count)s
+    ({_LANES} AND NOT each.newest_first ORDER BY l.turn_at LIMIT %(count)s)
+    UNION ALL
+    ({_LANES} AND each.newest_first ORDER BY l.turn_at DESC LIMIT %(count)s)
   ) AS lane
   WHERE s.free > 0
 ), alike AS (
   SELECT next.id, lanes.workspace_id, lanes.workspace_n, lanes.workspace_turn, lanes.workspace_free,
     lanes.reputation_n + row_number() OVER (
       PARTITION BY lanes.workspace_id, lanes.reputation
-      ORDER BY lanes.n + next.place, next.next_attempt_at, lanes.turn_at, lanes.host
+      ORDER BY lanes.n + next.place, lanes.newest DESC, next.next_attempt_at, lanes.turn_at, lanes.host
     ) AS place
   FROM lanes CROSS JOIN LATERAL (
     SELECT first.id, first.next_attempt_at, row_number() OVER (ORDER BY first.next_attempt_at, first.id) AS place

@@ -19,7 +19,8 @@ LOCKED_IDS = f"current_setting('{LOCKED}')::bigint[]"
 
 # Values of `Lane.Reputation`, which says when each is set.
 NEW, ANSWERS, FAILS = 0, 1, 2
-REPUTATIONS = f"({NEW}), ({ANSWERS}), ({FAILS})"
+# Each with whether the lane that came last is served first.
+REPUTATIONS = f"({NEW}, %(newest_first)s), ({ANSWERS}, false), ({FAILS}, false)"
 
 # Waits for a workspace that another claim holds. The transaction must not hold another one yet, so that two claims cannot
 # deadlock.

@@ -8,6 +8,7 @@ import trustme
 
 from attachments import fetching
 from attachments.fetch import dial
+from attachments.queue import claims
 from attachments.queue.claim_leases import Leases
 from attachments.resumption import Keeper, keeper
 from deploy.local.embedded import Servers
@@ -56,3 +57,9 @@ def forget_kept_downloads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(fetching.slots, "wake", lambda: None)
     yield
     keeper._kept.clear()
+
+
+@pytest.fixture(autouse=True)
+def take_new_hosts_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes new hosts in the order in which they came. Otherwise each claim draws lots between this order and its reverse."""
+    monkeypatch.setattr(claims, "newest_first", lambda: False)

@@ -234,3 +234,29 @@ def test_slow_downloads_in_slots_count_as_those_of_hosts_that_fail(api: ApiClien
     Lane.objects.filter(host__endswith=":3000").update(reputation=Lane.Reputation.FAILS)
     ports = [one.host.rpartition(":")[2] for one in (claims.take() for _ in range(4)) if one]
     assert ports == ["3001"] * 4
+
+
+def test_claim_takes_the_new_host_that_came_first_or_the_one_that_came_last(
+    api: ApiClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.EVERMUSE_ATTACHMENT_CONCURRENCY = 64
+    for port in range(2000, 2008):
+        send(api, *at(port, each=1))
+        lanes.refresh()
+    for is_newest, hosts in ((True, [2007, 2006]), (False, [2000, 2001]), (True, [2005])):
+        monkeypatch.setattr(claims, "newest_first", lambda chosen=is_newest: chosen)
+        taken = [claims.take() for _ in hosts]
+        assert [one and int(one.host.rpartition(":")[2]) for one in taken] == hosts
+
+
+def test_among_hosts_that_answer_the_one_that_waits_longest_comes_first(
+    api: ApiClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "newest_first", lambda: True)
+    settings.EVERMUSE_ATTACHMENT_CONCURRENCY = 64
+    for port in range(2000, 2008):
+        send(api, *at(port, each=1))
+        lanes.refresh()
+    Lane.objects.update(reputation=Lane.Reputation.ANSWERS)
+    ports = [int(one.host.rpartition(":")[2]) for one in (claims.take() for _ in range(4)) if one]
+    assert ports == [2000, 2001, 2002, 2003]
