@@ -198,8 +198,29 @@ def test_files_that_records_name_are_uploaded_once(stack: Stack, evermuse: Everm
     again = evermuse.counts(path, "--attach", files)
     assert (again["current"], again["accepted"], again["uploadedFiles"]) == (2, 0, 0)
     (files / "notes.txt").write_text("Asks for another export.")
-    changed = evermuse.counts(path, "--attach", files, "--overwrite")
+    changed = evermuse.counts(path, "--attach", files, "--overwrite", "--wait")
     assert (changed["current"], changed["accepted"]) == (1, 1)
+    (files / "notes.txt").write_text("Asks for a third export.")
+    held = evermuse.counts(path, "--attach", files, code=1)
+    assert (held["current"], held["accepted"], held["replaced"], held["held"]) == (1, 0, 0, 1)
+    printed = evermuse.run("send", path, "--attach", files, code=1)
+    assert "1 record not sent: the server has another version" in printed
+    assert "1 accepted" in evermuse.paste(printed)
+
+
+@pytest.mark.parametrize("more", [0, 100])
+def test_files_of_records_that_are_there_already_are_followed(evermuse: Evermuse, more: int) -> None:
+    missing = [{"type": "file", "vendor_url": f"{evermuse.client.url}/no.pdf"}]
+    records = [one(1, attachments=missing), one(2, attachments=missing * 2), one(3)]
+    records += [one(10 + number, attachments=missing) for number in range(more)]
+    path = write_lines(evermuse.directory / "files.ndjson", records)
+    (batch,) = evermuse.counts(path, "--wait", code=1)["batchIds"]
+    again = evermuse.counts(path, "--wait", code=1)
+    assert (again["current"], again["batchIds"], again["failedFiles"]) == (3 + more, [], 3 + more)
+    assert f"retry {batch}" in again["continue"]
+    other = write_lines(evermuse.directory / "other.ndjson", [records[0], records[2]])
+    assert evermuse.counts(other, "--wait", code=1)["failedFiles"] == 1
+    assert evermuse.counts(write_lines(evermuse.directory / "none.ndjson", records[2:3]), "--wait")["failedFiles"] == 0
 
 
 def test_records_come_from_pipes_arrays_compressed_files_and_directories(evermuse: Evermuse) -> None:

@@ -1,6 +1,6 @@
 """The command that continues, printed at the end of a call."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +30,17 @@ class NextCall:
 
 
 def after_end(
-    ended: int | None, run: Run | None, sources: Iterable[Source], settled: Settled | None, arguments: list[str]
+    ended: int | None,
+    run: Run | None,
+    sources: Iterable[Source],
+    settled: Settled | None,
+    arguments: list[str],
+    unconverted: Sequence[Path] = (),
 ) -> NextCall | None:
     """The command to go on with after a run of `evermuse send`, or None if nothing is left to do.
 
     ``ended``: the exit code of a run that did not come to its end. ``arguments``: of the call, with the command's name.
+    ``unconverted``: files with the items that could not be converted.
     """
     if ended is not None:
         return NextCall(_INVITATIONS[ended], _same_call(sources, arguments))
@@ -46,7 +52,12 @@ def after_end(
         return NextCall("Replace the incomplete files, and continue with:", _same_call(sources, arguments))
     if settled is not None and not settled.is_sound:
         return _about_batch(settled, server_options(arguments))
-    if (files := run.outcomes.replaced_files) and run.journal.totals.replaced:
+    if unconverted:
+        names = ", ".join(map(str, unconverted))
+        invitation = f"{names} has the place of each item that was not converted. Repair the source, and continue with:"
+        return NextCall(invitation, _same_call(sources, arguments))
+    totals = run.journal.totals
+    if (files := run.outcomes.replaced_files) and (totals.replaced or totals.held):
         command = _send(files, [*kept_options(arguments, sources), "--overwrite"])
         return NextCall("If the server shall have these versions again, send them with:", command)
     return None

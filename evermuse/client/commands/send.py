@@ -86,7 +86,7 @@ def send(
     if dry_run:
         raise typer.Exit(rehearse(reader, attach, as_json=as_json))
     client = terminal.connect(profile, url, patience)
-    chosen = Options(overwrite=overwrite, attach=attach, limit=limit, width=concurrency, rejects=rejects)
+    chosen = Options(overwrite=overwrite, attach=attach, limit=limit, width=concurrency, rejects=rejects, wait=wait)
     chosen.state = (state_dir or profiles.directory() / "state") / _run_name(client, sources)
     sending = _Sending(client, reader, chosen, wants_wait=wait, as_json=as_json)
     sending.conversion = conversion
@@ -165,7 +165,10 @@ class _Sending:
         run.go(lambda: display.tick(run))
         if self._wants_wait:
             display.note("Waiting until the batches are complete.")
-            self._settled = waiting.wait(self._client, run.journal.batch_ids, lambda *_: display.tick(run))
+            own = run.journal.batch_ids
+            settled = waiting.wait(self._client, own, lambda *_: display.tick(run))
+            run.earlier_files.follow(self._client, own, settled, lambda: display.tick(run))
+            self._settled = settled
 
     def _report(self, ended: int | None) -> int:
         run = self._run
@@ -174,11 +177,14 @@ class _Sending:
             run.outcomes.close()
         counts = self._counts(run)
         unconverted = self.conversion.unconverted if self.conversion is not None else 0
-        is_sound = not (counts["rejected"] or self._reader.unreadable or unconverted) and (
+        is_sound = not (counts["rejected"] or counts["held"] or self._reader.unreadable or unconverted) and (
             self._settled is None or self._settled.is_sound
         )
         code = ended if ended is not None else (terminal.ACCEPTED if is_sound else terminal.SOME_REJECTED)
-        following = after_end(ended, run, self._reader.sources, self._settled, sys.argv[1:])
+        files = self.conversion.files if self.conversion is not None else []
+        following = after_end(
+            ended, run, self._reader.sources, self._settled, sys.argv[1:], files if unconverted else []
+        )
         if self._as_json:
             terminal.print_json({**counts, "exitCode": code, "continue": following.command if following else None})
         else:
@@ -187,7 +193,7 @@ class _Sending:
 
     def _counts(self, run: Run | None) -> dict[str, Any]:
         if run is None:
-            empty = {"read": 0, "accepted": 0, "rejected": 0, "current": 0, "replaced": 0}
+            empty = {"read": 0, "accepted": 0, "rejected": 0, "current": 0, "replaced": 0, "held": 0}
             return {**empty, "error": _as_dict(self._error)}
         totals = run.journal.totals
         return {
@@ -197,6 +203,7 @@ class _Sending:
             "rejected": totals.rejected,
             "current": totals.current,
             "replaced": totals.replaced,
+            "held": totals.held,
             "batchIds": list(run.journal.batch_ids),
             "uploadedFiles": run.attacher.uploaded,
             "missingFiles": run.attacher.missing,
@@ -221,6 +228,8 @@ class _Sending:
                 f"{totals.current:,} there already, {totals.replaced:,} replaced by newer versions, "
                 f"{totals.rejected:,} rejected."
             )
+            if totals.held:
+                say(f"{counted(totals.held, 'record')} not sent: the server has another version, perhaps an older one.")
             if run.attacher.missing:
                 say(
                     f"{counted(run.attacher.missing, 'attachment')} sent unchanged: the directory has no file of that name."

@@ -6,7 +6,6 @@ removed (`evermuse.client.local_names`).
 """
 
 import threading
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
@@ -16,15 +15,14 @@ from msgspec import UNSET, UnsetType
 
 from evermuse.client import local_names, uploading
 from evermuse.client.blocking import Client
-from evermuse.client.endpoints import vendor_id
 from evermuse.client.send.checking import Candidate
-from evermuse.client.send.known import UNKNOWN
+from evermuse.client.send.known import OTHER, UNKNOWN
+from evermuse.client.send.stored import rows_like
 from lake.envelope import AttachmentEntry, Envelope
 from lake.envelope_errors import check_schema
 from lake.normalization import normalize
 
 FILE_SCHEME = "file:"
-_REPLACED = "replaced"
 
 
 class Attacher:
@@ -104,19 +102,11 @@ class Attacher:
         assert self._client is not None
         self._describe(candidate)
         normal = normalize(msgspec.structs.replace(candidate.envelope)).envelope
-        start = datetime.strptime(normal.event_at, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-        name, value = next(iter(normal.vendor_ids.items()))
-        rows = self._client.records(
-            type=normal.type,
-            vendor_id=vendor_id(name, value),
-            event_since=start,
-            event_until=start + timedelta(seconds=1),
-        )
-        for row in rows:
+        for row in rows_like(self._client, normal):
             stored = check_schema(bytes(row.record))
             if isinstance(stored, Envelope) and stored.vendor_ids == normal.vendor_ids:
                 found = _compared(stored, normal, candidate)
-                return UNKNOWN if found == _REPLACED and row.version == 1 else found
+                return UNKNOWN if found == OTHER and row.version == 1 else found
         return UNKNOWN
 
 
@@ -138,7 +128,7 @@ def _compared(stored: Envelope, described: Envelope, candidate: Candidate) -> st
         wanted = [plain[at] if at in lacking else one for at, one in enumerate(described.attachment_list)]
         described = msgspec.structs.replace(described, attachments=wanted)
     if _comparable(stored) != _comparable(described):
-        return _REPLACED
+        return OTHER
     return UNKNOWN if lacking else "current"
 
 

@@ -14,7 +14,7 @@ from evermuse.client.endpoints import JSON, NDJSON, Packed, packed
 from evermuse.client.errors import ApiError, EvermuseError
 from evermuse.client.send.attaching import Attacher
 from evermuse.client.send.checking import Candidate
-from evermuse.client.send.journal import CURRENT, REPLACED, SENT, Journal, Plan
+from evermuse.client.send.journal import CURRENT, HELD, REPLACED, SENT, Journal, Plan
 from evermuse.client.send.known import KnownRecords
 from evermuse.client.send.outcome import Outcomes
 
@@ -124,8 +124,9 @@ class Delivery:
         codes = self._known.decide(candidates)
         chosen = {code: [c for c, one in zip(candidates, codes, strict=True) if one == code] for code in set(codes)}
         self._journal.settle([one.position for one in chosen.get(CURRENT, ())], CURRENT)
-        self._outcomes.keep_back(chosen.get(REPLACED, ()))
-        self._journal.settle([one.position for one in chosen.get(REPLACED, ())], REPLACED)
+        for code in (REPLACED, HELD):
+            self._outcomes.keep_back(chosen.get(code, ()))
+            self._journal.settle([one.position for one in chosen.get(code, ())], code)
         if chosen.get(SENT):
             self._send(chosen[SENT])
 

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from evermuse.client.send.checking import Position
 from evermuse.client.send.locking import try_lock
 
-UNSEEN, SENT, CURRENT, REPLACED, REJECTED, PLANNED = range(6)
+UNSEEN, SENT, CURRENT, REPLACED, REJECTED, PLANNED, HELD = range(7)
 # The server keeps answers for 24 hours. For an older plan, ask the server which of its records it has.
 PLAN_SECONDS = 20 * 3600
 # A clock may be corrected by this many seconds.
@@ -39,18 +39,19 @@ class Plan:
 
 @dataclass(slots=True)
 class Totals:
-    """The counts of a run, over all its processes."""
+    """The counts of a run, over all its processes. ``held``: the server has another version, perhaps an older one."""
 
     accepted: int = 0
     rejected: int = 0
     current: int = 0
     replaced: int = 0
+    held: int = 0
     batches: int = 0
 
     @property
     def all(self) -> int:
         """The records that are accounted for."""
-        return self.accepted + self.rejected + self.current + self.replaced
+        return self.accepted + self.rejected + self.current + self.replaced + self.held
 
 
 def spans_of(positions: Iterable[Position]) -> list[int]:
@@ -155,7 +156,7 @@ class Journal:
             self._write({"do": "drop", "number": plan.number})
 
     def settle(self, positions: Sequence[Position], code: int) -> None:
-        """Note records that are not sent: CURRENT, REPLACED or REJECTED."""
+        """Note records that are not sent: CURRENT, REPLACED, HELD or REJECTED."""
         if positions:
             with self._lock:
                 self._write({"do": "settle", "code": code, "spans": spans_of(positions)})
@@ -178,6 +179,8 @@ class Journal:
             self.totals.current += count
         elif code == REPLACED:
             self.totals.replaced += count
+        elif code == HELD:
+            self.totals.held += count
         elif code == REJECTED:
             self.totals.rejected += count
 

@@ -8,9 +8,11 @@ from evermuse.client.blocking import Client
 from evermuse.client.endpoints import milliseconds
 from evermuse.client.send.checking import Candidate
 from evermuse.client.send.history import Identities
-from evermuse.client.send.journal import CURRENT, REPLACED, SENT
+from evermuse.client.send.journal import CURRENT, HELD, REPLACED, SENT
 
 UNKNOWN = "unknown"
+# The server has another version, and cannot tell which of the two is older.
+OTHER = "other"
 # The longest wait for batches that were accepted before the run to land. The run continues after it.
 LANDING_SECONDS = 120.0
 Lookup = Callable[[Candidate], str]
@@ -21,11 +23,11 @@ class KnownRecords:
 
     If the workspace had no record of the type when the run began, all are sent. Otherwise current versions are skipped, and
     so are replaced versions unless ``overwrite``. One exception: after another version of the same record in the same run,
-    both are sent, because the order of the file counts.
+    both are sent, because the order of the file counts. ``watch`` gets each record that is skipped.
     """
 
-    def __init__(self, client: Client, *, overwrite: bool, lookup: Lookup) -> None:
-        self._client, self._overwrite, self._lookup = client, overwrite, lookup
+    def __init__(self, client: Client, *, overwrite: bool, lookup: Lookup, watch: Callable[[Candidate], None]) -> None:
+        self._client, self._overwrite, self._lookup, self._watch = client, overwrite, lookup, watch
         self._lock = threading.Lock()
         self._type_locks: dict[str, threading.Lock] = {}
         self._held_types: dict[str, bool] = {}
@@ -67,10 +69,10 @@ class KnownRecords:
             if code == SENT:
                 self._sent.add(candidate.identity)
             elif code == CURRENT:
-                self._current.add(candidate.identity)
+                self._skip(candidate)
 
     def decide(self, candidates: Sequence[Candidate]) -> list[int]:
-        """The decision for each record: SENT, CURRENT or REPLACED. The records have one type and are in order."""
+        """The decision for each record: SENT, CURRENT, REPLACED or HELD. The records have one type and are in order."""
         if not self.asks_for(candidates[0].type):
             return [SENT] * len(candidates)
         plain = [one for one in candidates if not one.local_files]
@@ -83,9 +85,13 @@ class KnownRecords:
         identity = candidate.identity
         if found != UNKNOWN and identity not in self._sent:
             if found == "current":
-                self._current.add(identity)
+                self._skip(candidate)
                 return CURRENT
             if not self._overwrite and identity not in self._current:
-                return REPLACED
+                return HELD if found == OTHER else REPLACED
         self._sent.add(identity)
         return SENT
+
+    def _skip(self, candidate: Candidate) -> None:
+        self._current.add(candidate.identity)
+        self._watch(candidate)

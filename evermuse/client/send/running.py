@@ -13,11 +13,12 @@ from evermuse.client.send.attaching import Attacher
 from evermuse.client.send.checking import Candidate, Invalid, check
 from evermuse.client.send.delivery import Delivery, Draft
 from evermuse.client.send.grouping import Grouper
-from evermuse.client.send.journal import PLANNED, UNSEEN, Journal, Plan, open_journal, positions_of
+from evermuse.client.send.journal import CURRENT, PLANNED, UNSEEN, Journal, Plan, open_journal, positions_of
 from evermuse.client.send.known import KnownRecords
 from evermuse.client.send.opening import OpenSource, SourceError
 from evermuse.client.send.outcome import Outcomes
 from evermuse.client.send.sources import ENDINGS, Source, ignored
+from evermuse.client.send.stored import EarlierFiles
 from evermuse.client.wording import counted
 
 # The number of records that are checked together.
@@ -26,7 +27,10 @@ _CHECKED = 256
 
 @dataclass(slots=True)
 class Options:
-    """``limit``: the most records. ``width``: batches at once. ``state``: the directory of this run's journal."""
+    """``limit``: the most records. ``width``: batches at once. ``state``: the directory of this run's journal.
+
+    ``wait``: whether files of records that are there already will be followed.
+    """
 
     overwrite: bool = False
     attach: Path | None = None
@@ -34,6 +38,7 @@ class Options:
     width: int = 6
     state: Path | None = None
     rejects: Path | None = None
+    wait: bool = False
 
 
 @dataclass
@@ -106,7 +111,9 @@ class Run:
         self.journal = _journal(reader.sources, options)
         self.outcomes = Outcomes(reader.sources, self.journal, options.rejects)
         self.attacher = Attacher(options.attach, client)
-        self._known = KnownRecords(client, overwrite=options.overwrite, lookup=self.attacher.known)
+        self.earlier_files = EarlierFiles()
+        watch = self.earlier_files.add if options.wait else _nothing
+        self._known = KnownRecords(client, overwrite=options.overwrite, lookup=self.attacher.known, watch=watch)
         self.delivery = Delivery(client, self.journal, self._known, self.attacher, self.outcomes, width=options.width)
         self._grouper: Grouper[Candidate] = Grouper()
         self._rebuilt = _Rebuilt(self.journal)
@@ -155,8 +162,14 @@ class Run:
                 if (draft := self._rebuilt.add(one)) is not None:
                     self.delivery.submit(draft, tick)
             else:
+                if self.options.wait and code == CURRENT:
+                    self.attacher.find(one)
                 self._known.remember(one, code)
         return unseen
+
+
+def _nothing(candidate: Candidate) -> None:
+    """For runs that do not wait."""
 
 
 class _Rebuilt:

@@ -11,6 +11,7 @@ import pytest
 from evermuse.client import Client, local_names
 from evermuse.client.send.attaching import Attacher
 from evermuse.client.send.checking import Candidate, check
+from evermuse.client.send.known import OTHER
 
 
 def candidate(*attachments: dict[str, Any]) -> Candidate:
@@ -99,9 +100,9 @@ DECLARED = {**NAMED, "size": 3, "sha1": UPLOADED["sha1"]}
         ([NAMED], [{**NAMED, **UPLOADED}], "current"),
         ([DECLARED], [{**NAMED, **UPLOADED}], "current"),
         ([NAMED, NAMED], [{**NAMED, **UPLOADED}, NAMED], "unknown"),
-        ([NAMED], [{**NAMED, **UPLOADED, "size": 4}], "replaced"),
-        ([NAMED], [{**NAMED, "size": 4}], "replaced"),
-        ([NAMED], [], "replaced"),
+        ([NAMED], [{**NAMED, **UPLOADED, "size": 4}], OTHER),
+        ([NAMED], [{**NAMED, "size": 4}], OTHER),
+        ([NAMED], [], OTHER),
     ],
 )
 def test_record_is_sent_again_if_the_server_only_lacks_its_files(

@@ -82,6 +82,18 @@ def test_run_with_an_incomplete_file_is_repeated_once_the_file_is_replaced(
     assert following is not None and following.command == "evermuse send records.ndjson --wait"
 
 
+def test_conversion_with_rejects_is_repeated_once_the_source_is_repaired(
+    finished: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["evermuse"])
+    words = ["send", "my box.mbox", "--from", "mbox", "--product", "p", "--project", "q"]
+    files = [Path("my box.mbox.unconverted.ndjson")]
+    following = after_end(None, finished, finished.reader.sources, Settled(complete=1), words, files)
+    assert following is not None
+    assert following.command == "evermuse send 'my box.mbox' --from mbox --product p --project q"
+    assert following.invitation.startswith("my box.mbox.unconverted.ndjson has the place of each item")
+
+
 @pytest.mark.parametrize(
     ("pack", "what"),
     [(bz2.compress, "bzip2"), (lzma.compress, "xz"), (lambda text: text.decode().encode("utf-16"), "UTF-16")],
