@@ -9,8 +9,9 @@ from tests.journeys.faults import FAULTS
 from tests.journeys.stack import Stack
 
 SEED = int(os.environ.get("EVERMUSE_FAULTS_SEED", "1"))
-# The load goes on while processes start again. Four clients without pauses would take the time that those need.
-PAUSE = 0.2
+# The load goes on while processes start again. Four clients without pauses would take the time that those need. `make faults`
+# sends several times as much.
+PAUSE = 0.4
 SHORT = [
     "web: kill -9",
     "worker-landing: kill -9 of its children alone",
