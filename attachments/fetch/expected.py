@@ -3,12 +3,14 @@
 import base64
 import binascii
 import hashlib
+import string
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from attachments.download_failures import DownloadFailed, final
 
 _DIGEST_BYTES = {"sha1": 20, "md5": 16}
+_HEX_DIGITS = frozenset(string.hexdigits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +31,13 @@ class Expected:
         if self.size is not None and self.size != size:
             return final("SIZE_MISMATCH", f"size: {self.size} bytes were declared, {size} came", status)
         for name, declared, found in (("sha1", self.sha1, sha1), ("md5", self.md5, md5)):
-            if declared and as_hex(declared, _DIGEST_BYTES[name]) != found:
-                return final(f"{name.upper()}_MISMATCH", f"{name}: the file's is {found}, another was declared", status)
+            if declared and (wanted := as_hex(declared, _DIGEST_BYTES[name])) != found:
+                reason = (
+                    f"the file's is {found}, another was declared"
+                    if wanted
+                    else f"the declared value is no checksum of {_DIGEST_BYTES[name]} bytes in hexadecimal or base64"
+                )
+                return final(f"{name.upper()}_MISMATCH", f"{name}: {reason}", status)
         return None
 
 
@@ -41,7 +48,7 @@ def as_hex(declared: str, length: int) -> str:
     """
     text = declared.strip()
     if len(text) == 2 * length:
-        return text.lower()
+        return text.lower() if set(text) <= _HEX_DIGITS else ""
     unpadded = text.rstrip("=").replace("-", "+").replace("_", "/")
     try:
         digest = base64.b64decode(unpadded + "=" * (-len(unpadded) % 4), validate=True)

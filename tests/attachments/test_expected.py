@@ -33,12 +33,13 @@ def test_declared_sha1_may_be_hex_or_base64(declared: str, digest: bytes) -> Non
 
 
 @pytest.mark.parametrize(
-    "declared", ["x", "é" * 24, "XUFAKrxLKna5cZ2REBfFkg==extra", MD5.hex()[:-1], SHA1.hex(), "=" * 24]
+    "declared", ["x", "é" * 24, "XUFAKrxLKna5cZ2REBfFkg==extra", MD5.hex()[:-1], SHA1.hex(), "=" * 24, "g" * 32]
 )
-def test_malformed_checksum_never_matches(declared: str) -> None:
+def test_malformed_checksum_never_matches_and_is_named_as_such(declared: str) -> None:
     difference = Expected(md5=declared).mismatch(size=5, sha1=SHA1.hex(), md5=MD5.hex())
     assert difference is not None
     assert (difference.failure.code, difference.failure.is_transient) == ("MD5_MISMATCH", False)
+    assert difference.failure.message == "md5: the declared value is no checksum of 16 bytes in hexadecimal or base64"
 
 
 def test_only_declared_values_are_compared() -> None:
