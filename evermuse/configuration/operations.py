@@ -16,7 +16,9 @@ EVERMUSE_METRICS_NETWORKS = env.networks(
     help="Networks in CIDR form that may read `/metrics` besides this host. For a request through a proxy, the client address that the proxy names counts.",
 )
 EVERMUSE_METRICS_TOKEN = env.text(
-    "EVERMUSE_METRICS_TOKEN", "", help="A request with this token (`Authorization: Bearer …`) may read `/metrics`."
+    "EVERMUSE_METRICS_TOKEN",
+    "",
+    help="A request with this token (`Authorization: Bearer …`) may read `/metrics`. Where it is set, requests from this host need it too.",
 )
 EVERMUSE_ALERT_WEBHOOK_URL = env.http_url("EVERMUSE_ALERT_WEBHOOK_URL", help="Where alerts are sent as a JSON `POST`.")
 EVERMUSE_ALERT_WEBHOOK_SECRET = env.text(

@@ -29,9 +29,16 @@ def may_scrape(request: HttpRequest) -> bool:
     networks = settings.EVERMUSE_METRICS_NETWORKS
     peer = request.META.get("REMOTE_ADDR", "")
     if not any(name in request.META for name in PROXY_HEADERS):
-        return (is_local(peer) and _names_this_host(request)) or _is_in(peer, networks)
+        return (_is_this_host(request) and not settings.EVERMUSE_METRICS_TOKEN) or _is_in(peer, networks)
     named = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
     return (is_local(peer) or _is_in(peer, networks)) and _is_in(named or peer, networks)
+
+
+def _is_this_host(request: HttpRequest) -> bool:
+    """Whether the request seems to come from this host. A proxy on this host that adds nothing looks the same, so a token rules
+    this out.
+    """
+    return is_local(request.META.get("REMOTE_ADDR", "")) and _names_this_host(request)
 
 
 def _names_this_host(request: HttpRequest) -> bool:

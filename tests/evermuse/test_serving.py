@@ -222,6 +222,13 @@ class TestMetrics:
             stranger = client.get("/metrics", headers={"X-Forwarded-For": "10.1.2.3"}, REMOTE_ADDR="203.0.113.9")
             assert stranger.status_code == 404
 
+    def test_metrics_token_is_needed_on_this_host_too_because_a_proxy_may_look_like_it(
+        self, db: None, client: Client
+    ) -> None:
+        assert client.get("/metrics", headers={"Host": "127.0.0.1"}).status_code == 200
+        with override_settings(EVERMUSE_METRICS_TOKEN="scrape-me"):
+            assert client.get("/metrics", headers={"Host": "127.0.0.1"}).status_code == 404
+
     def test_metrics_token_allows_scraping_from_any_address(self, db: None, client: Client) -> None:
         with override_settings(EVERMUSE_METRICS_TOKEN="scrape-me"):
             for sent, status in (("Bearer scrape-me", 200), ("Bearer scrape-m", 404), ("Basic scrape-me", 404)):
