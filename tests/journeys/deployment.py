@@ -89,6 +89,20 @@ class Deployment:
             return False
 
 
+def drain(unsettled: Callable[[], int], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
+    """Waits until nothing is unsettled. Fails with ``what`` if for ``seconds`` nothing has been settled.
+
+    How long a backlog takes depends on what else the machine does, and how much was accepted meanwhile. What is stuck makes no
+    progress on any machine.
+    """
+    least, ends_at = unsettled(), time.monotonic() + seconds
+    while least:
+        if (left := unsettled()) < least:
+            least, ends_at = left, time.monotonic() + seconds
+        assert time.monotonic() < ends_at, f"{least} batches are stuck: {what}"
+        time.sleep(0.05)
+
+
 def until(condition: Callable[[], object], what: str, *, seconds: float = PATIENCE_SECONDS) -> None:
     """Waits for a condition; fails with ``what`` after ``seconds``."""
     ends_at = time.monotonic() + seconds

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tests.attachments.vendor import Vendor
 from tests.journeys import proxy
+from tests.journeys.deployment import Deployment, drain
 from tests.journeys.faults import FAULTS
 from tests.journeys.load import Load
 from tests.journeys.stack import Stack, until
@@ -15,9 +16,13 @@ UNSETTLED = """
 SELECT count(*) FROM ingest_batch b JOIN ingest_workspace w ON w.id = b.workspace_id
 WHERE w.name = %s AND b.status NOT IN ('COMPLETE', 'FAILED')
 """
-# After a long fault, a busy machine needs more than a minute for the backlog.
-DRAIN_SECONDS = 300.0
 LEFTOVERS = "SELECT count(*) FROM attachments_downloadattempt WHERE leftovers AND finished_at IS NOT NULL"
+
+
+def unsettled(deployment: Deployment, workspace: str) -> int:
+    """How many batches of a workspace have not come to their end."""
+    [[count]] = deployment.rows(UNSETTLED, workspace)
+    return int(count)
 
 
 @dataclass(frozen=True)
@@ -52,11 +57,7 @@ def run(stack: Stack, fault: str, seed: int, *, pause: float = 0.05) -> Trial:
         load.stop()
         # A fault that failed may have left it silent, and everything after it would wait for the store in vain.
         stack.store_proxy.switch(proxy.PASS)
-    until(
-        lambda: stack.rows(UNSETTLED, load.client.workspace) == [(0,)],
-        f"the backlog drains after {fault}",
-        seconds=DRAIN_SECONDS,
-    )
+    drain(lambda: unsettled(stack, load.client.workspace), f"the backlog after {fault}")
     drained = time.monotonic() - healed_at
     until(lambda: stack.rows(LEFTOVERS) == [(0,)], f"leftovers are deleted after {fault}")
     verdict = judge(stack, load)

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from tests.attachments.vendor import Vendor
 from tests.journeys.client import INGEST
-from tests.journeys.deployment import LEASE_SECONDS, until
+from tests.journeys.deployment import LEASE_SECONDS, drain, until
 from tests.journeys.load import Load
 from tests.journeys.scale_out import network
 from tests.journeys.scale_out.cluster import PRIMARY, STANDBY, Cluster
-from tests.journeys.trial import DRAIN_SECONDS, UNSETTLED
+from tests.journeys.trial import unsettled
 from tests.journeys.verdict import Verdict, judge
 
 CLIENTS = 4
@@ -92,7 +92,7 @@ def run(cluster: Cluster, *, is_synchronous: bool, seed: int) -> Failover:
 
 
 def _drain(cluster: Cluster, load: Load) -> None:
-    until(lambda: cluster.rows(UNSETTLED, load.client.workspace) == [(0,)], "the backlog drains", seconds=DRAIN_SECONDS)
+    drain(lambda: unsettled(cluster, load.client.workspace), "the backlog of the failover")
 
 
 def _is_gone(load: Load, batch_id: str) -> bool:
