@@ -15,6 +15,9 @@ MAX_FRAMING_BYTES, FRAMING_PER_BODY_BYTE = 16 * 1024, 16
 # Heads and chunked bodies end with an empty line, whose first line feed may belong to the slice before.
 _EMPTY_LINE = re.compile(rb"(?:\A|\n)\r?\n")
 
+# The characters of a host and a port (RFC 3986, section 3.2.2).
+_HOST = re.compile(rb"[\w.~%!$&'()*+,;=:\[\]-]*")
+
 
 class BadRequest(httptools.HttpParserError):
     """Refuses a head. The client sees its text. The parser's callbacks may raise it."""
@@ -64,17 +67,19 @@ class RequestBytes:
         self.is_in_body = True
         self._body = self._body_left = self._framing = self._framing_run = self._body_in_slice = 0
         codings = []
-        hosts = 0
+        hosts = []
         for name, value in headers:
             if name == b"content-length" and value.isdigit():
                 self._body_left = int(value)
             elif name == b"transfer-encoding":
                 codings.append(value.strip().lower())
             elif name == b"host":
-                hosts += 1
+                hosts.append(value)
         # RFC 9112, section 3.2.
-        if hosts > 1 or (not hosts and version == "1.1"):
-            raise BadRequest("The request must have one Host header." if hosts else "The request has no Host header.")
+        if len(hosts) > 1 or (not hosts and version == "1.1"):
+            raise BadRequest("The request must have one Host header.")
+        if hosts and _HOST.fullmatch(hosts[0]) is None:
+            raise BadRequest("The Host header is not a host and a port.")
         if codings and (codings != [b"chunked"] or version != "1.1"):
             raise BadRequest('Transfer-Encoding must be "chunked", in HTTP/1.1, or be left out.')
 

@@ -83,6 +83,15 @@ def test_version_and_host_are_those_of_the_protocol(client: HttpClient, line: st
         assert answer_of(connection).startswith(b"HTTP/1.1 %d" % status)
 
 
+@pytest.mark.parametrize(
+    ("host", "status"), [("", 200), ("[::1]:80", 200), ("a_b.example:1", 200), ("a b", 400), ("a/b@c", 400), ("é", 400)]
+)
+def test_host_must_be_a_host_and_a_port(client: HttpClient, host: str, status: int) -> None:
+    with client.raw() as connection:
+        connection.sendall(f"GET /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        assert answer_of(connection).startswith(b"HTTP/1.1 %d" % status)
+
+
 def test_unfinished_request_line_is_rejected_after_the_timeout(new_front: Callable[..., Front]) -> None:
     front = new_front(EVERMUSE_HEAD_TIMEOUT_SECONDS="1")
     with front.raw() as connection:
