@@ -31,9 +31,11 @@ ORDER BY b.batch_id FOR SHARE OF b
 HELD_OUTCOMES = """
 SELECT batch_id, 1 FROM lake_batchoutcomes WHERE batch_id > %s AND batch_id <= %s ORDER BY batch_id LIMIT %s
 """
+# A version stays until the journal has told of the landing that replaced it (its entry is of the same instant).
 EXPIRED_VERSIONS = """
 SELECT replaced_at, record_id, version FROM lake_recordversion v
-WHERE replaced_at < %s AND (replaced_at, record_id, version) > (%s::timestamptz, %s::uuid, %s::int)
+WHERE replaced_at < least(%s, (SELECT min(noted_at) FROM lake_journalentry WHERE kind = 'L'))
+  AND (replaced_at, record_id, version) > (%s::timestamptz, %s::uuid, %s::int)
   AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = v.record_id AND r.workspace_id = ANY(%s))
 ORDER BY replaced_at, record_id, version LIMIT %s
 """
@@ -49,7 +51,7 @@ REMOVE_VERSIONS = """
 WITH gone AS (
   DELETE FROM lake_recordversion v
   WHERE (record_id, version) IN (SELECT * FROM unnest(%(record_ids)s::uuid[], %(versions)s::int[]))
-    AND replaced_at < %(before)s
+    AND replaced_at < least(%(before)s, (SELECT min(noted_at) FROM lake_journalentry WHERE kind = 'L'))
     AND NOT EXISTS (SELECT FROM lake_record r WHERE r.id = v.record_id AND r.workspace_id = ANY(%(held)s))
   RETURNING record_id, version, batch_id
 ), dead AS (

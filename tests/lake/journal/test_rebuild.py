@@ -19,6 +19,7 @@ from lake.models import JournalEntry, JournalFill, Record, Segment
 from lake.segments import sweeper
 from tests.http_client import ApiClient
 from tests.ingest.landing import outcomes, send_and_land
+from tests.ingest.retention.versions import expire_versions
 from tests.ingest.test_claims import expire
 from tests.ingest.test_landing_segments import number
 from tests.lake.journal.bucket import differences, from_bucket, journal_keys
@@ -82,6 +83,15 @@ def test_records_versions_instants_outcomes_places_and_removals_are_those_of_pos
     journal.write()
     told = from_bucket(workspace)
     assert (len(told.records), len(told.replaced)) == (5, 0)
+
+
+def test_version_is_kept_until_the_journal_has_told_who_replaced_it(api: ApiClient, workspace: Workspace) -> None:
+    send_and_land(api, named("a", "1")), send_and_land(api, named("a", "2"))
+    assert expire_versions() == 0
+    assert journal.write()
+    assert expire_versions() == 1
+    assert journal.write()
+    assert differences(workspace) == []
 
 
 def test_fields_of_a_line_lead_to_the_row_of_its_record(api: ApiClient, workspace: Workspace) -> None:
