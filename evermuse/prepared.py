@@ -38,6 +38,9 @@ class ConnectionLost(psycopg.OperationalError):
 
 # What PgBouncer says when it loses PostgreSQL in the middle of a statement.
 SESSION_CRASHED = "server conn crashed"
+# How libpq begins a message of the server, in every language: its severity and two blanks. It loses the code of an error that is
+# followed by the end of the connection.
+_OF_THE_SERVER = re.compile(rb"[^:\n]+:  ")
 
 
 class _OpenConnection:
@@ -210,10 +213,17 @@ def value(statement: str, parameters: Mapping[str, Parameter]) -> str | None:
         except psycopg.OperationalError as error:
             if raw.is_overdue:
                 raise NoAnswer(str(error)) from error
-            if error.sqlstate is None or (pooler.is_pooled(raw) and SESSION_CRASHED in str(error)):
+            if _may_be_committed(raw, error):
                 raise ConnectionLost(str(error)) from error
             raise
         return None if not result.ntuples else (result.get_value(0, 0) or b"").decode()
+
+
+def _may_be_committed(raw: psycopg.Connection[Any], error: psycopg.OperationalError) -> bool:
+    """Whether a statement outside of a transaction may have been committed although it raised this error."""
+    if pooler.is_pooled(raw):
+        return error.sqlstate is None or SESSION_CRASHED in str(error)
+    return error.sqlstate is None and _OF_THE_SERVER.match(raw.pgconn.error_message) is None
 
 
 def _name(server: "pq.abc.PGconn", text: bytes, known: dict[bytes, bytes]) -> bytes:
