@@ -27,6 +27,7 @@ def segment(unknown: UnknownSegment) -> int:
             "layout": Segment.Layout.LISTED,
             "size": unknown.found.size,
             "lines": unknown.line_count,
+            "dead": 1,
         }
     )
 
@@ -44,6 +45,7 @@ def journal_object(workspace_id: int, found: BucketObject) -> int:
             "layout": Segment.Layout.JOURNAL,
             "size": found.size,
             "lines": last - first + 1,
+            "dead": 0,
         }
     )
 

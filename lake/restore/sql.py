@@ -1,14 +1,17 @@
 """Raw SQL of the check after a restore."""
 
-# A row of a segment that did not count when the backup was taken.
+# A row of a segment that did not count when the backup was taken. ``dead``: 1 lets compaction rewrite it once, because nobody
+# counted its lines that no version needs.
 REVIVE = """
-UPDATE lake_segment SET state = 'L', expires_at = NULL, claimed_until = NULL, size = %(size)s, line_count = %(lines)s
+UPDATE lake_segment SET state = 'L', expires_at = NULL, claimed_until = NULL, size = %(size)s, line_count = %(lines)s,
+  dead_count = greatest(dead_count, %(dead)s)
 WHERE key = %(key)s RETURNING id
 """
 ADOPT = """
 INSERT INTO lake_segment (workspace_id, source, type, day, key, layout, state, size, line_count, dead_count, created_at, sweeps,
   claim_token)
-VALUES (%(workspace)s, %(source)s, %(type)s, %(day)s, %(key)s, %(layout)s, 'L', %(size)s, %(lines)s, 0, statement_timestamp(), 0, 0)
+VALUES (%(workspace)s, %(source)s, %(type)s, %(day)s, %(key)s, %(layout)s, 'L', %(size)s, %(lines)s, %(dead)s, statement_timestamp(),
+  0, 0)
 RETURNING id
 """
 LIVE = "SELECT id, key, layout::int FROM lake_segment WHERE state = 'L'"
